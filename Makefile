@@ -1,0 +1,46 @@
+# make run     sets everything up and runs the example, its traffic visible
+# make test    sets everything up and runs the static checks and all tests
+# make bench   measures, against bare paho where there is a peer
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+.PHONY: run test check unit bench dist clean
+
+run: $(VENV)/demo
+	$(BIN)/mqttgateway --conf dummy2mqtt.conf
+
+test: check unit
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m benchmarks
+
+dist: $(VENV)/dev
+	$(BIN)/python -m build
+
+$(VENV)/bin/python:
+	tests/install-tools.sh venv
+	python3 -m venv $(VENV)
+
+$(VENV)/demo: pyproject.toml $(VENV)/bin/python
+	$(PIP) install -e '.[demo]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/bin/python
+	$(PIP) install -e '.[demo,dev]'
+	touch $@ $(VENV)/demo
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""mqttgateway: bridges devices that do not speak MQTT to MQTT. The core; it knows no device."""

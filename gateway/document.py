@@ -1,0 +1,309 @@
+"""YAML and JSON texts as plain data, with the place of every value.
+
+The YAML read here is the part that people write: one document of mappings, lists and scalars. Scalars
+are resolved as in YAML 1.2 (core schema, section 10.3.2), so that `on`, `no` and `12:30` are text.
+Aliases, anchors and tags are refused: they hide what a file says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, TypeAlias
+
+import yaml
+
+from gateway.errors import ConfigurationError, Finding
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The way to a value: keys of mappings and indices of lists, from the root."""
+
+Place: TypeAlias = tuple[int, int]
+"""Line and column, from 1."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""A file over this is refused; a map of 100,000 entries has a third of it."""
+
+_MAX_DEPTH = 40
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a file and where each part of it stands.
+
+    `raw` holds the text, as written in the file, of the values that environment variables were put into:
+    errors quote it instead of the value, which may be a secret.
+    """
+
+    file: str
+    data: Any
+    keys: Mapping[Path, Place] = field(default_factory=dict, repr=False)
+    values: Mapping[Path, Place] = field(default_factory=dict, repr=False)
+    raw: Mapping[Path, str] = field(default_factory=dict)
+
+    def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
+        """Return a finding at the value of `path`, or at its key; the nearest place that is known."""
+        places = [self.keys, self.values] if at_key else [self.values, self.keys]
+        at = path
+        while True:
+            place = next((known[at] for known in places if at in known), None)
+            if place or not at:
+                return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy)
+            at = at[:-1]
+
+    def quote(self, path: Path, value: object) -> str:
+        """Return `value` as an error may show it: as text or number, cut to 60 characters, secrets unread."""
+        if path in self.raw:
+            return f"{self.raw[path]!r}"
+        if isinstance(value, dict | list):
+            return "a mapping" if isinstance(value, dict) else "a list"
+        text = json.dumps(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def dotted(path: Path) -> str:
+    """Write a path as people do: `interface.decode[0].match`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+# --- YAML
+
+
+def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
+    """Read a YAML text; `${NAME}` in a value becomes that environment variable, `$${` stands for `${`.
+
+    Raises `ConfigurationError` with all that is wrong.
+    """
+    reader = _YamlReader(file, environment)
+    try:
+        data = reader.read(text)
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        what = " ".join(filter(None, (err.context, err.problem)))
+        reader.findings.append(Finding(file, *place, "", f"not YAML: {what}", "check indentation, colons and quotes"))
+        data = None
+    except yaml.YAMLError as err:  # a character that YAML does not allow
+        reader.findings.append(Finding(file, 0, 0, "", f"not YAML: {' '.join(str(err).split())}", "remove it"))
+        data = None
+    if reader.findings:
+        raise ConfigurationError(reader.findings)
+    return Document(file, data, reader.keys, reader.values, reader.raw)
+
+
+_CORE_SCHEMA: tuple[tuple[re.Pattern[str], Any], ...] = (
+    (re.compile(r"null|Null|NULL|~|"), lambda _: None),
+    (re.compile(r"true|True|TRUE"), lambda _: True),
+    (re.compile(r"false|False|FALSE"), lambda _: False),
+    (re.compile(r"[-+]?[0-9]{1,300}"), int),
+    (re.compile(r"0o[0-7]{1,300}"), lambda text: int(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]{1,300}"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+)
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+
+
+def resolve_scalar(text: str) -> str | int | float | bool | None:
+    """Return what an unquoted YAML scalar stands for (YAML 1.2 core schema, without infinity and NaN)."""
+    for pattern, convert in _CORE_SCHEMA:
+        if pattern.fullmatch(text):
+            return convert(text)  # type: ignore[no-any-return]
+    return text
+
+
+class _YamlReader:
+    """Builds data from YAML events, which alone still tell aliases, anchors and tags."""
+
+    def __init__(self, file: str, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self.environment = environment
+        self.findings: list[Finding] = []
+        self.keys: dict[Path, Place] = {}
+        self.values: dict[Path, Place] = {}
+        self.raw: dict[Path, str] = {}
+
+    def read(self, text: str) -> Any:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        events = yaml.parse(text, Loader=loader)
+        data = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._complain(event, (), "a second document begins here", "remove the line '---'")
+                    break
+            elif isinstance(event, yaml.NodeEvent):
+                data = self._value(event, events, ())
+        return data
+
+    def _complain(self, event: yaml.Event, path: Path, what: str, remedy: str) -> None:
+        line, column = _mark(event)
+        self.findings.append(Finding(self.file, line, column, dotted(path), what, remedy))
+
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Any:
+        self.values[path] = _mark(event)
+        if isinstance(event, yaml.AliasEvent):
+            self._complain(event, path, f"the alias '*{event.anchor}' is not taken", "write the value out")
+            return None
+        if getattr(event, "anchor", None):
+            self._complain(event, path, f"the anchor '&{event.anchor}' is not taken", "remove it")
+        if getattr(event, "tag", None) not in (None, "!"):  # "!" is what a quoted scalar gets
+            self._complain(event, path, f"the tag '{event.tag}' is not taken", "remove it")  # type: ignore[attr-defined]
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
+        if len(path) >= _MAX_DEPTH:
+            self._complain(event, (), f"nested over {_MAX_DEPTH} deep", "flatten it")
+            raise ConfigurationError(self.findings)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Any] = []
+            while not isinstance(event := next(events), yaml.SequenceEndEvent):
+                items.append(self._value(event, events, (*path, len(items))))
+            return items
+        return self._mapping(events, path)
+
+    def _mapping(self, events: Iterator[yaml.Event], path: Path) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        while not isinstance(key_event := next(events), yaml.MappingEndEvent):
+            place = _mark(key_event)
+            if isinstance(key_event, yaml.ScalarEvent) and key_event.anchor is None and key_event.tag in (None, "!"):
+                key = key_event.value
+            else:
+                self._complain(key_event, path, "a key must be plain text", "write the key as text")
+                self._value(key_event, events, (*path, "?"))
+                self._value(next(events), events, (*path, "?"))
+                continue
+            if key in members:
+                first = self.keys[*path, key]
+                self._complain(key_event, (*path, key), f"given twice, first in line {first[0]}", "keep one of the two")
+            self.keys[*path, key] = place
+            members[key] = self._value(next(events), events, (*path, key))
+        return members
+
+    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Any:
+        text: str = event.value
+        if "${" not in text:
+            return resolve_scalar(text) if event.style is None else text
+        self.raw[path] = text
+
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return "${"
+            if name not in self.environment:
+                what = f"the environment variable {name!r} is not set"
+                self._complain(event, path, what, "set it, or write $${ for a literal ${")
+                return ""
+            return self.environment[name]
+
+        return _VARIABLE.sub(replace, text)
+
+
+def _mark(event: yaml.Event) -> Place:
+    return event.start_mark.line + 1, event.start_mark.column + 1
+
+
+# --- JSON
+
+
+def load_json(text: str, file: str) -> Document:
+    """Read a JSON text (RFC 8259). Raises `ConfigurationError` with all that is wrong.
+
+    Places are worked out when the first of them is asked for: a good map of 100,000 entries never needs them.
+    """
+    twice = False
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal twice
+        members = dict(pairs)
+        twice = twice or len(members) < len(pairs)
+        return members
+
+    try:
+        data = json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as err:
+        finding = Finding(file, err.lineno, err.colno, "", f"not JSON: {err.msg}", "check commas, quotes and brackets")
+        raise ConfigurationError([finding]) from err
+    except (RecursionError, ValueError) as err:
+        finding = Finding(file, 0, 0, "", f"not usable JSON: {err}", "flatten lists, shorten numbers")
+        raise ConfigurationError([finding]) from err
+    document = _JsonDocument(file, data, text=text)
+    if twice:
+        raise ConfigurationError(document.duplicates())
+    return document
+
+
+@dataclass(frozen=True)
+class _JsonDocument(Document):
+    text: str = field(default="", repr=False)
+
+    @cached_property
+    def _places(self) -> tuple[dict[Path, Place], dict[Path, Place], list[tuple[Path, Place, Place]]]:
+        keys: dict[Path, Place] = {}
+        values: dict[Path, Place] = {}
+        twice: list[tuple[Path, Place, Place]] = []
+        line_start, line, last = 0, 1, 0
+        for path, offset, is_key in _scan_json(self.text):
+            newlines = self.text.count("\n", last, offset)
+            if newlines:
+                line += newlines
+                line_start = self.text.rindex("\n", last, offset) + 1
+            last = offset
+            place = (line, offset - line_start + 1)
+            if is_key and path in keys:
+                twice.append((path, keys[path], place))
+            (keys if is_key else values)[path] = place
+        return keys, values, twice
+
+    def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
+        keys, values, _ = self._places
+        return Document(self.file, None, keys, values).finding(path, what, remedy, at_key=at_key)
+
+    def duplicates(self) -> Iterator[Finding]:
+        for path, first, again in self._places[2]:
+            yield Finding(
+                self.file, *again, dotted(path), f"given twice, first in line {first[0]}", "keep one of the two"
+            )
+
+
+_JSON_SIGN = re.compile(r'[ \t\r\n]*([{}\[\],:"]|[^ \t\r\n{}\[\],:"]+)')
+
+
+def _scan_json(text: str) -> Iterator[tuple[Path, int, bool]]:
+    """Walk a text that is known to be JSON; yield (path, offset, whether it is a key) in the order of the text."""
+    steps: list[str | int] = []
+    in_object: list[bool] = []
+    position, at_key = 0, False
+    while match := _JSON_SIGN.match(text, position):
+        sign, start = match[1], match.start(1)
+        position = match.end()
+        if sign in "}]":
+            in_object.pop()
+            steps.pop()
+            at_key = False
+        elif sign == ",":
+            if in_object[-1]:
+                at_key = True
+            else:
+                steps[-1] += 1  # type: ignore[operator]
+        elif sign == ":":
+            at_key = False
+        elif at_key and sign == '"':
+            steps[-1], position = scanstring(text, position)
+            yield tuple(steps), start, True
+        else:
+            yield tuple(steps), start, False
+            if sign in "{[":
+                in_object.append(sign == "{")
+                at_key = sign == "{"
+                steps.append(0)
+            elif sign == '"':
+                position = scanstring(text, position)[1]

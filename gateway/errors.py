@@ -1,0 +1,69 @@
+"""Every exception this project raises, and the finding that says what is wrong in a file.
+
+    GatewayError
+    +-- ConfigurationError    a configuration, map or command line cannot be used; carries all findings
+    +-- MessageError          one message cannot be translated; it is dropped and counted, the rest goes on
+    |   +-- TopicError        ... because of its topic
+    |   +-- PayloadError      ... because of its payload
+    |   +-- WordError         ... because of one word of it (a field, an argument)
+    +-- DeviceError           the device is gone or does not answer; it is closed and opened again
+
+Anything else that reaches a supervisor is a bug and is logged with its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """The root of this project's exceptions."""
+
+
+class MessageError(GatewayError):
+    """One message cannot be translated, and why."""
+
+
+class TopicError(MessageError):
+    """The topic does not have the shape that the map reads."""
+
+
+class PayloadError(MessageError):
+    """The payload is neither a plain action nor a JSON object of the agreed form."""
+
+
+class WordError(MessageError):
+    """One word of the message is not in the map, or may not stand in a topic."""
+
+
+class DeviceError(GatewayError):
+    """The device cannot be opened, has vanished, or did not take what was written to it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that is wrong in a file: its place, what was found, and what to do about it.
+
+    `line` and `column` count from 1; 0 means that the place has none (the file itself, an environment
+    variable, a command line).
+    """
+
+    file: str
+    line: int
+    column: int
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (place, self.where, self.what, self.remedy) if part)
+
+
+class ConfigurationError(GatewayError):
+    """What was given cannot be used; `findings` holds everything that is wrong with it, in file order."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(sorted(set(findings)))
+        super().__init__("\n".join(map(str, self.findings)))

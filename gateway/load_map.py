@@ -1,0 +1,129 @@
+"""Builds a message map from its JSON text, or says everything that is wrong with it.
+
+A map is checked against `map_schema.json` and then for what a schema cannot say. Nothing is built from
+a map with findings, and no hardware is touched before a map is known to be good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.document import MAX_BYTES, Document, Path, load_json
+from gateway.errors import ConfigurationError, Finding
+from gateway.message import ADDRESS_FIELDS
+from gateway.mqtt_map import ACTION_KEY, FIELDS, FieldMap, MsgMap
+from gateway.schema_check import check_schema
+from gateway.topic import filter_can_match, filter_problem, root_problem, word_problem
+
+
+@cache
+def map_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a map."""
+    text = (resources.files("gateway") / "map_schema.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def read_text(path: FilePath) -> str:
+    """Return the text of a configuration or map file; raise `ConfigurationError` if it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            what, remedy = f"larger than {MAX_BYTES // 1024**2} MiB", "is it the right file?"
+        else:
+            return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as err:
+        what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
+    except OSError as err:
+        what, remedy = f"cannot be read: {err.strerror or err}", "check its path and permissions"
+    raise ConfigurationError([Finding(str(path), 0, 0, "", what, remedy)])
+
+
+def load_map(path: FilePath, *, sender: str, status_qos: int = 1) -> MsgMap:
+    """Return the map in the file at `path`, for a gateway called `sender`.
+
+    Raises `ConfigurationError` with every finding, each with file, line and column.
+    """
+    document = load_json(read_text(path), str(path))
+    return build_map(document, document.data, sender=sender, status_qos=status_qos)
+
+
+def build_map(document: Document, data: Any, at: Path = (), *, sender: str, status_qos: int = 1) -> MsgMap:
+    """Return the map in `data`, which stands at path `at` of `document`.
+
+    Raises `ConfigurationError` with every finding.
+    """
+    findings = check_schema(document, data, map_schema(), at)
+    if not findings:
+        findings = [document.finding((*at, *path), what, remedy, at_key=key)
+                    for path, what, remedy, key in _problems(data)]  # fmt: skip
+    if findings:
+        raise ConfigurationError(findings)
+    fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
+    topics = dict.fromkeys(data["topics"])
+    result = MsgMap(data["root"], topics, fields, sender=sender, status_qos=status_qos)
+    findings = list(_dead_filters(document, at, data["topics"], result))
+    if findings:
+        raise ConfigurationError(findings)
+    return result
+
+
+_Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
+
+
+def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
+    problem = root_problem(data["root"])
+    if problem:
+        yield ("root",), problem, "for example home or site/home", False
+    for index, topic_filter in enumerate(data["topics"]):
+        problem = filter_problem(topic_filter)
+        if problem:
+            yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
+    for name in FIELDS:
+        field = data.get(name, {})
+        if field.get("maptype", "none") == "none":
+            continue
+        if not field.get("map"):
+            remedy = "give it a map, or make it none"
+            yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
+        yield from _word_problems(name, field.get("map", {}))
+
+
+def _word_problems(name: str, entries: Mapping[str, Sequence[str]]) -> Iterator[_Problem]:
+    owners: dict[str, str] = {}
+    for internal, words in entries.items():
+        for index, word in enumerate(words):
+            path = (name, "map", internal, index)
+            if word in owners:
+                owner = owners[word]
+                what = f"{word!a} is an MQTT word of {owner!a} already"
+                yield path, what, "an MQTT word can mean one thing: remove one of the two", False
+                continue
+            owners[word] = internal
+            problem = word_problem(word) if name in ADDRESS_FIELDS else _text_problem(word)
+            if problem:
+                yield path, f"{word!a}: {problem}", "use another word", False
+            elif name == "argkey" and word == ACTION_KEY:
+                yield path, "the payload keeps 'action' for the action", "use another word", False
+
+
+def _text_problem(word: str) -> str:
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return "an unpaired surrogate cannot be written as UTF-8"
+    return ""
+
+
+def _dead_filters(document: Document, at: Path, topics: Sequence[str], built: MsgMap) -> Iterator[Finding]:
+    accepted = built.accepted_levels()
+    for index, topic_filter in enumerate(topics):
+        if not filter_can_match(topic_filter, accepted):
+            yield document.finding(
+                (*at, "topics", index),
+                f"{topic_filter!a} matches no topic that this map accepts",
+                f"a topic is {built.root}/function/gateway/location/device/sender/C or S, in the words of the map",
+            )

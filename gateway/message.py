@@ -1,0 +1,76 @@
+"""The two forms of a message: internal, as interfaces speak it, and as it goes to the broker.
+
+Pure data. Nothing here may do I/O or know a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Argument] | None"
+"""What an argument may hold: anything that JSON can say."""
+
+ADDRESS_FIELDS = ("function", "gateway", "location", "device", "sender")
+"""The fields that stand in a topic, in the order of its levels."""
+
+_NO_ARGUMENTS: Mapping[str, Argument] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class InternalMsg:
+    """A command or status in the words of the gateway, without anything of MQTT.
+
+    A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
+    name when the message is written. Messages are immutable: `dataclasses.replace` or `reply` make a
+    new one.
+    """
+
+    iscmd: bool = False
+    function: str = ""
+    gateway: str = ""
+    location: str = ""
+    device: str = ""
+    sender: str = ""
+    action: str = ""
+    arguments: Mapping[str, Argument] = field(default_factory=lambda: _NO_ARGUMENTS)
+
+    def __post_init__(self) -> None:
+        for name in (*ADDRESS_FIELDS, "action"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, "")
+        if self.arguments is not _NO_ARGUMENTS:
+            own = MappingProxyType(dict(self.arguments)) if self.arguments else _NO_ARGUMENTS
+            object.__setattr__(self, "arguments", own)
+
+    def argument(self, name: str, default: Argument = None) -> Argument:
+        """Return the argument called `name`, or `default` where the message has none of that name."""
+        return self.arguments.get(name, default)
+
+    def reply(self, response: str, reason: str = "") -> InternalMsg:
+        """Return the status that answers this command.
+
+        It has the same address, action and arguments, and the arguments `response` (a short code such
+        as `OK` or `ERROR`) and `reason` (why, for people). Its sender is left empty, so that the
+        gateway fills in its own: a reply in the asker's name would be dropped by the asker as an echo.
+        """
+        arguments = {**self.arguments, "response": response, "reason": reason}
+        return replace(self, iscmd=False, sender="", arguments=arguments)
+
+    def __str__(self) -> str:
+        kind = "command" if self.iscmd else "status"
+        words = [f"{name}={getattr(self, name)!r}" for name in (*ADDRESS_FIELDS, "action") if getattr(self, name)]
+        words += [f"{key}={value!r}" for key, value in self.arguments.items()]
+        return " ".join((kind, *words))
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message ready for the broker: topic, payload (bytes), QoS (0 or 1) and retain flag."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False

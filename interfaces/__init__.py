@@ -1,0 +1,1 @@
+"""The interfaces that ship with mqttgateway: one module for each kind of device."""

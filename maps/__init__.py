@@ -1,0 +1,1 @@
+"""The message maps that ship with mqttgateway."""

@@ -1,0 +1,62 @@
+"""What every test gets: no unexpected warning in the log, no thread left behind; and the things at the boundary."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support.broker import Mosquitto, mosquitto_or_skip
+
+settings.register_profile("project", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile("project")
+
+
+class ExpectedLogs:
+    """Log texts that a test expects at WARNING or above; each must come at least once."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def expect(self, *parts: str) -> None:
+        self.parts += parts
+
+
+@pytest.fixture
+def expected_logs() -> ExpectedLogs:
+    return ExpectedLogs()
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_warning(caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs) -> Iterator[None]:
+    caplog.set_level(logging.DEBUG)
+    yield
+    texts = [r.getMessage() for when in ("setup", "call") for r in caplog.get_records(when)
+             if r.levelno >= logging.WARNING]  # fmt: skip
+    unexpected = [text for text in texts if not any(part in text for part in expected_logs.parts)]
+    assert not unexpected, f"unexpected warnings in the log: {unexpected}"
+    missing = [part for part in expected_logs.parts if not any(part in text for text in texts)]
+    assert not missing, f"expected in the log, and not there: {missing}, but: {texts}"
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        assert not thread.is_alive(), f"thread {thread.name!r} was left behind"
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A Mosquitto of the test's own, running, on a free port of the loopback."""
+    mosquitto_or_skip()
+    with Mosquitto(tmp_path) as broker:
+        yield broker

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Sets up what is named: `venv` (Python with venv, for .venv) or `tools` (mosquitto and socat, for the tests).
+# Installs Debian packages where it may (as root); elsewhere it names what to install, and fails if CI is true.
+set -u
+
+install() {  # packages...
+    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
+        # No service may start: the tests run brokers of their own.
+        (apt-get install -y -q "$@" || { apt-get update -q && apt-get install -y -q "$@"; }) > /tmp/mqttgateway-apt.$$ 2>&1 \
+            || cat /tmp/mqttgateway-apt.$$
+        rm -f /tmp/mqttgateway-apt.$$
+    fi
+}
+
+case "${1:-}" in
+venv)
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mqttgateway needs Python 3.11 or later" >&2; exit 1; }
+    python3 -c 'import venv, ensurepip' 2> /dev/null || install python3-venv
+    python3 -c 'import venv, ensurepip' 2> /dev/null || { echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
+    ;;
+tools)
+    missing=""
+    for tool in mosquitto socat; do
+        PATH="$PATH:/usr/sbin" command -v $tool > /dev/null || missing="$missing $tool"
+    done
+    [ -z "$missing" ] || install $missing
+    for tool in $missing; do
+        PATH="$PATH:/usr/sbin" command -v $tool > /dev/null && continue
+        echo "missing: $tool (apt install $tool); the tests that need it are skipped" >&2
+        [ "${CI:-}" = true ] && exit 1
+    done
+    ;;
+*)
+    echo "usage: $0 venv|tools" >&2
+    exit 2
+    ;;
+esac
+exit 0
