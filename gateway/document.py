@@ -149,7 +149,7 @@ class _YamlReader:
         line, column = _mark(event)
         self.findings.append(Finding(self.file, line, column, dotted(path), what, remedy))
 
-    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path) -> Any:
+    def _value(self, event: Any, events: Iterator[yaml.Event], path: Path) -> Any:
         self.values[path] = _mark(event)
         if isinstance(event, yaml.AliasEvent):
             self._complain(event, path, f"the alias '*{event.anchor}' is not taken", "write the value out")
@@ -157,7 +157,7 @@ class _YamlReader:
         if getattr(event, "anchor", None):
             self._complain(event, path, f"the anchor '&{event.anchor}' is not taken", "remove it")
         if getattr(event, "tag", None) not in (None, "!"):  # "!" is what a quoted scalar gets
-            self._complain(event, path, f"the tag '{event.tag}' is not taken", "remove it")  # type: ignore[attr-defined]
+            self._complain(event, path, f"the tag '{event.tag}' is not taken", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= _MAX_DEPTH:
@@ -191,7 +191,7 @@ class _YamlReader:
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Any:
         text: str = event.value
         if "${" not in text:
-            return resolve_scalar(text) if event.style is None else text
+            return resolve_scalar(text) if event.implicit[0] else text
         self.raw[path] = text
 
         def replace(match: re.Match[str]) -> str:
@@ -208,7 +208,8 @@ class _YamlReader:
 
 
 def _mark(event: yaml.Event) -> Place:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
 # --- JSON

@@ -60,17 +60,18 @@ class InternalMsg:
         return replace(self, iscmd=False, sender="", arguments=arguments)
 
     def __str__(self) -> str:
-        kind = "command" if self.iscmd else "status"
-        words = [f"{name}={getattr(self, name)!r}" for name in (*ADDRESS_FIELDS, "action") if getattr(self, name)]
-        words += [f"{key}={value!r}" for key, value in self.arguments.items()]
-        return " ".join((kind, *words))
+        """Return the message as one line for people: kind, address, action, arguments."""
+        address = "/".join(getattr(self, name) or "-" for name in ADDRESS_FIELDS)
+        arguments = " ".join(f"{key}={value!a}" for key, value in self.arguments.items())
+        return f"{'command' if self.iscmd else 'status'} {address} {self.action or '-'} {arguments}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message ready for the broker: topic, payload (bytes), QoS (0 or 1) and retain flag."""
+    """A message ready for the broker: topic, payload (bytes), QoS (0 or 1), retain flag, and whether it commands."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
+    is_command: bool = False

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from gateway.errors import PayloadError, TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
@@ -37,6 +37,7 @@ ACTION_KEY = "action"
 _MAX_REMEMBERED_TOPICS = 4096
 _JSON_SPACE = " \t\r\n"  # RFC 8259, section 2
 _KINDS: Mapping[str, bool] = {"C": True, "S": False}
+_Address: TypeAlias = tuple[bool, str, str, str, str, str]  # is it a command, then ADDRESS_FIELDS
 
 
 class FieldMap:
@@ -54,10 +55,14 @@ class FieldMap:
         self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
         self._written = {internal: words[0] for internal, words in entries.items()}
 
-    def claim(self, internal: str) -> None:
-        """Keep `internal` for this gateway: it passes even a strict map, and its MQTT word is read as it."""
-        mqtt = self._written.setdefault(internal, internal)
-        self._read[mqtt] = internal
+    def claiming(self, internal: str) -> FieldMap:
+        """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
+        claimed = FieldMap(self.field)
+        claimed.maptype = self.maptype
+        mqtt = self._written.get(internal, internal)
+        claimed._written = {**self._written, internal: mqtt}
+        claimed._read = {**self._read, mqtt: internal}
+        return claimed
 
     def write(self, word: str) -> str:
         """Return the MQTT word for the internal `word`.
@@ -114,13 +119,17 @@ class MsgMap:
         self.topics = tuple(topics)
         self.sender = sender
         self.status_qos = status_qos
-        self.fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
-        self.fields["sender"].claim(sender)
+        self._given_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
+        self.fields = {**self._given_fields, "sender": self._given_fields["sender"].claiming(sender)}
         self._address = tuple((name, self.fields[name]) for name in ADDRESS_FIELDS)
         self._prefix = root + "/"
         # Devices say the same few things again and again; their topics are made once.
         self._written_topics: dict[tuple[object, ...], str] = {}
-        self._read_topics: dict[str, tuple[object, ...]] = {}
+        self._read_topics: dict[str, _Address] = {}
+
+    def for_sender(self, sender: str) -> MsgMap:
+        """Return the same map for another sender."""
+        return MsgMap(self.root, self.topics, self._given_fields, sender=sender, status_qos=self.status_qos)
 
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
         """Return `msg` as a publication.
@@ -133,7 +142,8 @@ class MsgMap:
         if topic is None:
             topic = self._write_topic(msg)
             _remember(self._written_topics, key, topic)
-        return Publication(topic, self._write_payload(msg), 0 if msg.iscmd else self.status_qos)
+        qos = 0 if msg.iscmd else self.status_qos
+        return Publication(topic, self._write_payload(msg), qos, is_command=msg.iscmd)
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
         """Return the message that `payload`, received on `topic`, stands for.
@@ -145,7 +155,7 @@ class MsgMap:
             address = self._read_topic(topic)
             _remember(self._read_topics, topic, address)
         action, arguments = self._read_payload(payload)
-        return InternalMsg(*address, action, arguments)  # type: ignore[arg-type]
+        return InternalMsg(*address, action, arguments)
 
     def is_echo(self, msg: InternalMsg) -> bool:
         """Tell whether `msg`, read by this map, is one of the gateway's own."""
@@ -172,7 +182,7 @@ class MsgMap:
         words.append("C" if msg.iscmd else "S")
         return "/".join(words)
 
-    def _read_topic(self, topic: str) -> tuple[object, ...]:
+    def _read_topic(self, topic: str) -> _Address:
         if not topic.startswith(self._prefix):
             raise TopicError(f"topic {_short(topic)}: the root is not {self.root!a}")
         levels = topic[len(self._prefix) :].split("/")
@@ -184,7 +194,10 @@ class MsgMap:
         kind = _KINDS.get(levels[-1])
         if kind is None:
             raise TopicError(f"topic {_short(topic)}: the last level is {_short(levels[-1])} instead of C or S")
-        return kind, *(field.read(level) for (_, field), level in zip(self._address, levels, strict=False))
+        function, gateway, location, device, sender = (
+            field.read(level) for (_, field), level in zip(self._address, levels, strict=False)
+        )
+        return kind, function, gateway, location, device, sender
 
     # --- payload
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jsonschema
 
@@ -68,18 +68,19 @@ def near(word: str, known: Iterable[str]) -> str:
 
 def _explain(document: Document, error: jsonschema.ValidationError, at: Path) -> Iterator[Finding]:
     path: Path = (*at, *error.absolute_path)
-    rule, wanted, found = error.validator, error.validator_value, error.instance
-    secret = error.schema.get("writeOnly") if isinstance(error.schema, dict) else False
+    rule, wanted, found = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    secret = schema.get("writeOnly")
     quoted = "a value that is not shown" if secret else document.quote(path, found)
     if rule == "additionalProperties" and isinstance(found, dict):
-        known = set(error.schema.get("properties", {}))
+        known = set(schema.get("properties", {}))
         for key in found:
             if key not in known:
                 yield document.finding((*path, key), "unknown option", near(key, known), at_key=True)
     elif rule == "required":
         for name in wanted:
             if name not in found:
-                yield document.finding(path, f"{name!r} is missing", _advice(error.schema, name))
+                yield document.finding(path, f"{name!r} is missing", _advice(schema, name))
     elif rule == "dependentRequired":
         for name, needed in wanted.items():
             for other in needed if name in found else ():
@@ -88,17 +89,17 @@ def _explain(document: Document, error: jsonschema.ValidationError, at: Path) ->
     elif rule in ("anyOf", "oneOf") and error.context:
         yield from _explain_branches(document, error, at, quoted)
     else:
-        what, remedy = _describe(rule, wanted, quoted, error)
-        yield document.finding(path, what, remedy or _example(error.schema))
+        what, remedy = _describe(rule, wanted, found, quoted)
+        yield document.finding(path, what, remedy or _example(schema))
 
 
-def _describe(rule: str, wanted: Any, quoted: str, error: jsonschema.ValidationError) -> tuple[str, str]:
+def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str]:
     if rule == "type":
         names = " or ".join(_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
-        quotable = names == "text" and isinstance(error.instance, int | float | bool)
+        quotable = names == "text" and isinstance(found, int | float | bool)
         return f"expected {names}, found {quoted}", "put it in quotes" if quotable else ""
     if rule == "enum":
-        remedy = near(error.instance, map(str, wanted)) if isinstance(error.instance, str) else ""
+        remedy = near(found, map(str, wanted)) if isinstance(found, str) else ""
         return f"expected one of {', '.join(map(str, wanted))}, found {quoted}", remedy
     if rule == "const":
         return f"expected {wanted!r}, found {quoted}", ""
@@ -107,19 +108,17 @@ def _describe(rule: str, wanted: Any, quoted: str, error: jsonschema.ValidationE
     if rule in ("maximum", "exclusiveMaximum"):
         return f"expected {'at most' if rule == 'maximum' else 'less than'} {wanted}, found {quoted}", ""
     if rule == "minLength":
-        return "it is empty" if not error.instance else f"expected at least {wanted} characters, found {quoted}", ""
+        return "it is empty" if not found else f"expected at least {wanted} characters, found {quoted}", ""
     if rule == "maxLength":
-        return f"expected at most {wanted} characters, found {len(error.instance)}", ""
+        return f"expected at most {wanted} characters, found {len(found)}", ""
     if rule in ("minItems", "minProperties"):
-        return f"expected at least {wanted}, found {len(error.instance)}", ""
+        return f"expected at least {wanted}, found {len(found)}", ""
     if rule in ("maxItems", "maxProperties"):
-        return f"expected at most {wanted}, found {len(error.instance)}", ""
+        return f"expected at most {wanted}, found {len(found)}", ""
     if rule == "uniqueItems":
         return "something is listed twice", "keep one of the two"
     if rule == "pattern":
         return f"{quoted} does not have the form that is expected", ""
-    if rule == "not":
-        return "these options exclude one another", str(error.schema.get("$comment", ""))
     return f"{quoted} is not taken here", ""
 
 
@@ -145,7 +144,7 @@ def _explain_branches(
             for errors in branches.values()
             for e in errors
             if e.validator == "type"
-            for name in ([e.validator_value] if isinstance(e.validator_value, str) else e.validator_value)
+            for name in ([e.validator_value] if isinstance(e.validator_value, str) else cast(Any, e.validator_value))
         )
         path: Path = (*at, *error.absolute_path)
         yield document.finding(path, f"expected {' or '.join(names)}, found {quoted}", _example(error.schema))

@@ -141,4 +141,4 @@ class Listener:
         return self.wait_for(lambda m: m.topic == topic and payload in (None, m.payload), timeout)
 
     def pairs(self) -> list[tuple[str, bytes]]:
-        return [(message.topic, message.payload) for message in list(self.messages)]
+        return [(message.topic, bytes(message.payload)) for message in list(self.messages)]

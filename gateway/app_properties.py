@@ -1,0 +1,65 @@
+"""The program's name and version, and where its files are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import metadata, resources
+from pathlib import Path
+
+from gateway.errors import ConfigurationError, Finding
+
+NAME = "mqttgateway"
+
+
+def version() -> str:
+    """Return the installed version, or `0` when the program runs without being installed."""
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def shipped(kind: str) -> Path:
+    """Return the folder of the files that ship with the program; `kind` is `conf` or `maps`."""
+    return Path(str(resources.files(f"gateway.{kind}")))
+
+
+def find_configuration(given: str, environment: Mapping[str, str]) -> Path:
+    """Return the path of the configuration called `given`.
+
+    Looked for as given, in `$XDG_CONFIG_HOME/mqttgateway`, in `/etc/mqttgateway`, and last among the
+    shipped examples. Raises `ConfigurationError` naming these places.
+    """
+    places = [Path(given).expanduser(), *(folder / given for folder in _folders(environment)), shipped("conf") / given]
+    return _first(given, places, f"shipped examples: {', '.join(shipped_configurations())}")
+
+
+def find_map(given: str, beside: Path, environment: Mapping[str, str]) -> Path:
+    """Return the path of the map called `given` in a configuration of the folder `beside`.
+
+    Looked for in that folder, in the configuration folders, and last among the shipped maps. Raises
+    `ConfigurationError` naming these places.
+    """
+    folders = [beside, *_folders(environment), shipped("maps")]
+    return _first(given, [folder / Path(given).expanduser() for folder in folders], "check the name")
+
+
+def shipped_configurations() -> list[str]:
+    """Return the names of the shipped configurations."""
+    return sorted(path.name for path in shipped("conf").glob("*.conf"))
+
+
+def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
+    own = environment.get("XDG_CONFIG_HOME", "")
+    # An XDG path that is not absolute is to be ignored (XDG Base Directory Specification, 0.8).
+    yield (Path(own) if own.startswith("/") else Path("~/.config").expanduser()) / NAME
+    yield Path("/etc") / NAME
+
+
+def _first(given: str, places: list[Path], remedy: str) -> Path:
+    places = list(dict.fromkeys(places))
+    for place in places:
+        if place.is_file():
+            return place
+    folders = ", ".join(str(place.parent) for place in places)
+    raise ConfigurationError([Finding(given, 0, 0, "", f"no such file (looked in {folders})", remedy)])

@@ -1,0 +1,158 @@
+"""The command `mqttgateway`: reads the command line, does what it says, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.init_logger import LEVELS, init_logger
+from gateway.load_config import Configuration, load_configuration
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
+
+_DESCRIPTION = """\
+Bridges devices that do not speak MQTT, serial ones first, to MQTT.
+
+  mqttgateway --conf dummy2mqtt.conf      run a gateway; this one is an example that needs no device
+  mqttgateway check --conf FILE           check a configuration and its map, without opening anything
+  mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
+  mqttgateway send --conf FILE ...        send a command, or a status, through its map
+  mqttgateway options                     print every option with its default, as a configuration file
+"""
+
+_EPILOG = """\
+FILE is looked for as given, in $XDG_CONFIG_HOME/mqttgateway, in /etc/mqttgateway, and last among the
+shipped examples: {shipped}.
+
+exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "options":
+        from gateway.option_docs import default_configuration  # only this command needs it
+
+        return _print(default_configuration())
+    if options.conf is None:
+        parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
+    try:
+        configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
+        if options.log_level:
+            configuration = replace(configuration, log=replace(configuration.log, level=options.log_level))
+        return _dispatch(options, configuration)
+    except ConfigurationError as err:
+        print(err, file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIGURATION
+    except GatewayError as err:
+        print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    except BrokenPipeError:  # | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def _dispatch(options: argparse.Namespace, configuration: Configuration) -> int:
+    # Each command imports what it needs itself: a run must start fast.
+    if options.command == "check":
+        from gateway.check_command import check
+
+        return check(configuration)
+    if options.command == "watch":
+        from gateway.watch_command import watch
+
+        return watch(configuration, options.count)
+    if options.command == "send":
+        from gateway.send_command import send
+
+        return send(configuration, options)
+    from gateway.start_gateway import start_gateway
+
+    try:
+        init_logger(configuration.log, configuration.secrets)
+    except OSError as err:
+        raise GatewayError(f"the log file {configuration.log.file} cannot be opened: {err.strerror}") from err
+    return EXIT_OK if start_gateway(configuration) else EXIT_FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\nTry '{NAME} --help'.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    epilog = _EPILOG.format(shipped=", ".join(shipped_configurations()))
+    parser = _Parser(prog=NAME, description=_DESCRIPTION, epilog=epilog, formatter_class=formatter)
+    parser.add_argument("--version", action="version", version=f"{NAME} {version()}")
+    _add_common(parser)
+    parser.set_defaults(command="run")
+    commands = parser.add_subparsers(title="commands", metavar="", parser_class=_Parser)
+
+    def command(name: str, text: str, description: str = "") -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=description or text, formatter_class=formatter)
+        sub.set_defaults(command=name)
+        return sub
+
+    _add_common(command("check", "check a configuration and its map, without opening anything"), inherit=True)
+    watch = command("watch", "show the traffic of a configuration's topics, as internal messages")
+    _add_common(watch, inherit=True)
+    watch.add_argument("--count", type=_positive, metavar="N", help="stop after N messages")
+    send = command(
+        "send",
+        "send a command, or a status, through the map",
+        "Send a command through the map of a configuration, and show the answer.\n\n"
+        "  mqttgateway send --conf dummy2mqtt.conf --function lighting --device lamp --action LAMP_ON",
+    )
+    _add_common(send, inherit=True)
+    for field in ("function", "gateway", "location", "device", "sender", "action"):
+        send.add_argument(f"--{field}", default="", metavar="WORD", help=f"internal word for the {field}")
+    send.add_argument(
+        "--arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument; JSON where VALUE is JSON (5, true, [1, 2]), text where it is not",
+    )
+    send.add_argument("--status", action="store_true", help="send a status instead of a command")
+    send.add_argument("--interface", metavar="NAME", help="whose map to use, where there are several")
+    send.add_argument(
+        "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
+    )
+    command("options", "print every option with its default, as a configuration file")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> None:
+    default = argparse.SUPPRESS if inherit else None  # what stands before the command counts too
+    parser.add_argument("--conf", metavar="FILE", default=default, help="the configuration")
+    parser.add_argument(
+        "--log-level", choices=LEVELS, default=default, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _print(text: str) -> int:
+    print(text, end="")  # noqa: T201
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The embedded broker: amqtt, in a process of its own, on loopback. For a first look, never for production.
+
+It keeps nothing, checks nobody, and is some hundred times slower than a real broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+from gateway.mqtt_client import MqttOptions
+
+LOG = logging.getLogger(__name__)
+
+_START_DEADLINE = 15.0  # s; importing amqtt takes about one on a fast machine, some on a Pi
+_STOP_DEADLINE = 2.0  # s
+
+
+@contextlib.contextmanager
+def running_if_wanted(options: MqttOptions, stopping: Callable[[], bool]) -> Iterator[None]:
+    """Run the embedded broker while the context lasts, if `options` ask for it and nothing answers there.
+
+    Waits until it answers, unless `stopping` says that nobody needs it any more.
+    """
+    if not options.demo_broker or _answers(options):
+        yield
+        return
+    if find_spec("amqtt") is None:
+        LOG.warning(
+            "no broker at %s:%d, and the embedded one is not installed: apt install mosquitto, "
+            "or pip install 'mqttgateway[demo]'",
+            options.host,
+            options.port,
+        )
+        yield
+        return
+    process = _start(options, stopping)
+    try:
+        yield
+    finally:
+        _stop(process)
+
+
+def _start(options: MqttOptions, stopping: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gateway.demo_broker", options.host, str(options.port)]
+    # A session of its own: Ctrl-C is for the gateway, which still has things to say to its broker.
+    process = subprocess.Popen(  # noqa: S603  (our own command)
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + _START_DEADLINE
+    while process.poll() is None and time.monotonic() < deadline and not stopping():
+        if _answers(options):
+            LOG.info("no broker at %s:%d: started the embedded one (for a first look only)", options.host, options.port)
+            return process
+        time.sleep(0.05)
+    LOG.warning("the embedded broker did not start at %s:%d", options.host, options.port)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(_STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _answers(options: MqttOptions) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((options.host, options.port), 1.0):
+        return True
+    return False
+
+
+async def _serve(host: str, port: int) -> None:
+    """Run the broker until standard input ends, which it does with the process that started this one."""
+    from amqtt.broker import Broker  # only this process needs it
+
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    broker = Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": bind}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+    )
+    await broker.start()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+    await ended.wait()
+    await broker.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,135 @@
+"""Where the log goes: standard error, and a file if one is configured. Bounded, and without secrets."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.throttled_exception import ThrottledException
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+TRAFFIC = "gateway.traffic"
+"""The logger of the messages that pass, one line each."""
+
+MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
+_SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """The `log` part of a configuration."""
+
+    level: str = "info"
+    file: str | None = None
+    file_bytes: int = 1_000_000
+    files: int = 5
+    traffic: bool = False
+
+
+class LogFileFailed(ThrottledException):
+    """The log file cannot be written."""
+
+
+def init_logger(
+    options: LogOptions, secrets: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+) -> list[logging.Handler]:
+    """Give the root logger its handlers and levels; return the handlers.
+
+    Each of `secrets` is replaced by `***` in every line. Raises `OSError` if the log file cannot be opened.
+    """
+    level = options.level.upper()
+    under_systemd = "JOURNAL_STREAM" in environment
+    line = "%(name)s: %(message)s" if under_systemd else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setFormatter(_Formatter(line, secrets, with_priority=under_systemd))
+    if options.file:
+        path = Path(options.file).expanduser()
+        handlers.append(_LogFile(path, maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8"))
+        handlers[1].setFormatter(
+            _Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", secrets)
+        )
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, _Formatter):  # of an earlier call
+            root.removeHandler(handler)
+            handler.close()
+    for handler in handlers:
+        handler.addFilter(RateLimit(handler))
+        root.addHandler(handler)
+    root.setLevel(level)
+    logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
+    return handlers
+
+
+class _Formatter(logging.Formatter):
+    """One line a record, its control characters escaped, without secrets; tracebacks stay readable."""
+
+    default_msec_format = "%s.%03d"
+
+    def __init__(self, line: str, secrets: Iterable[str], *, with_priority: bool = False) -> None:
+        super().__init__(line)
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        self._secrets = sorted(forms, key=len, reverse=True)
+        self._with_priority = with_priority
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        if self._with_priority:
+            mark = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
+            text = mark + text.replace("\n", f"\n{mark}")
+        return text
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """A secret as it may come up in a log: as it is, quoted, and as bytes in hexadecimal."""
+    data = secret.encode("utf-8", "surrogateescape")
+    return secret, ascii(secret)[1:-1], data.hex(), data.hex(" ")
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that cannot stop the gateway: a full disk is said on standard error, now and then."""
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        reason = sys.exc_info()[1]
+        err = LogFileFailed(f"the log file {self.baseFilename} cannot be written: {reason}", key=self.baseFilename)
+        if err.trigger:
+            sys.stderr.write(f"{err.report}\n")
+
+
+class RateLimit(logging.Filter):
+    """Lets through at most `limit` records a minute to `handler`; says how many it held back after that minute."""
+
+    def __init__(
+        self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._handler = handler
+        self._limit = limit
+        self._clock = clock
+        self._since = clock()
+        self._passed = 0
+        self._held_back = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        """Tell whether `record` may be written."""
+        now = self._clock()
+        if now - self._since >= 60:
+            held_back, self._since, self._passed, self._held_back = self._held_back, now, 0, 0
+            if held_back:
+                text = f"{held_back} log lines were held back: more than {self._limit} in a minute"
+                self._handler.emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
+        self._passed += 1
+        if self._passed <= self._limit:
+            return True
+        self._held_back += 1
+        return False

@@ -1,0 +1,217 @@
+"""The contract of an interface, and a base class that makes the ordinary one four short methods.
+
+An interface is a class built as `cls(params, msglist_in, msglist_out)`:
+
+    params        its options from the configuration, checked against its SCHEMA, defaults filled in
+    msglist_in    messages for the device, a `MsgList`: pull() them
+    msglist_out   messages from the device, an `Outlet`: push() them
+
+and it has either `loop()`, called again and again in a thread of its own, or `loop_start()`, called once,
+and `loop_stop()`. If it has a `loop_stop()`, that is called at the end in both cases. What `loop()` raises
+is logged, and the interface is built anew after a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from gateway.backoff import Backoff
+from gateway.document import Path
+from gateway.errors import DeviceError
+from gateway.mailbox import MsgList
+from gateway.message import InternalMsg
+from gateway.outlet import Outlet
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_RETRY = 0.5  # s; a plug that was pulled and put back is found within about a second
+_LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
+_BATCH = 100  # messages written before the device is read again, and the other way round
+
+
+class Problem(NamedTuple):
+    """Something wrong with an option: the way to it, what, and the remedy."""
+
+    path: Path
+    what: str
+    remedy: str = ""
+
+
+class Interface:
+    """What every interface may rely on. Deriving from it is handy, not required."""
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {}
+    """JSON Schema of the options; empty: any are taken. Unknown options are errors unless it says otherwise."""
+
+    reports_availability: ClassVar[bool] = False
+    """True if the interface itself says when its device is there; otherwise it counts as there while it runs."""
+
+    waits_itself: ClassVar[bool] = False
+    """True if `loop()` waits until there is something to do; otherwise it is called some 20 times a second."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        self.params = params
+        self.msglist_in = msglist_in
+        self.msglist_out = msglist_out
+
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003
+        """Yield what is wrong with options that already fit the schema. Touches no hardware."""
+        yield from ()
+
+
+class DeviceOffline(ThrottledException):
+    """The device cannot be opened, or has failed."""
+
+
+class DeviceInterface(Interface):
+    """An interface for one device: write `open`, `read`, `write` and `close`; the rest is done here.
+
+    All four are called in the interface's own thread. `OSError` and `DeviceError` from any of them mean
+    that the device is gone: it is closed, reported offline, and opened again after a growing delay.
+    """
+
+    reports_availability = True
+    waits_itself = True
+
+    read_interval: float | None = None
+    """Call `read` at least this often (s); None: only when `fileno()` says that there is something."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.is_open = False
+        self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
+        self._next_open = self._next_read = 0.0
+        self._poll = select.poll()
+        self._poll.register(msglist_in.fileno(), select.POLLIN)
+        self._device_fd = -1
+
+    # --- what a device does; override these
+
+    def open(self) -> None:
+        """Open the device. Raise `OSError` or `DeviceError` if it is not there."""
+
+    def read(self) -> Iterable[InternalMsg]:
+        """Return the messages that the device has for MQTT now, without waiting for more."""
+        return ()
+
+    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:  # noqa: ARG002
+        """Do what `msg` says; return the messages that answer it."""
+        return ()
+
+    def close(self) -> None:
+        """Close the device; called also when it has failed."""
+
+    def fileno(self) -> int | None:
+        """Return the descriptor that becomes readable when the device has something, or None."""
+        return None
+
+    def accepts(self, msg: InternalMsg) -> bool:
+        """Tell whether `msg` is for this device: while it is offline, such a message is answered."""
+        return msg.iscmd
+
+    def describe(self) -> str:
+        """Name the device in logs and replies."""
+        return str(self.params.get("port", "the device"))
+
+    # --- what is done for it
+
+    def loop(self) -> None:
+        """Do one turn: open the device if it is due, wait for device or messages, and serve both."""
+        try:
+            if not self.is_open and not self._open_if_due():
+                self._wait(self._next_open - time.monotonic())
+                self._answer_offline()
+                return
+            readable = self._wait(self._time_to_read())
+            self._serve_messages()
+            if readable or (self.read_interval is not None and time.monotonic() >= self._next_read):
+                self._next_read = time.monotonic() + (self.read_interval or 0.0)
+                for msg in self.read():
+                    self.msglist_out.push(msg)
+        except (OSError, DeviceError) as err:
+            self._fail(err)
+
+    def loop_stop(self) -> None:
+        """Close the device at the end."""
+        if self.is_open:
+            self.is_open = False
+            self._watch(-1)
+            self.close()
+
+    def _open_if_due(self) -> bool:
+        if time.monotonic() < self._next_open:
+            return False
+        self.open()
+        self.is_open = True
+        self._backoff.reset()
+        self._next_read = 0.0
+        fd = self.fileno()
+        self._watch(-1 if fd is None else fd)
+        self.msglist_out.set_available(True)
+        LOG.info("%s: %s is open", self.msglist_out.name, self.describe())
+        return True
+
+    def _fail(self, err: Exception) -> None:
+        was_open, self.is_open = self.is_open, False
+        self._watch(-1)
+        try:
+            self.close()
+        except (OSError, DeviceError) as again:
+            LOG.debug("%s: closing: %s", self.msglist_out.name, again)
+        delay = self._backoff.next_delay()
+        self._next_open = time.monotonic() + delay
+        self.msglist_out.set_available(False)
+        state = "has failed" if was_open else "cannot be opened"
+        offline = DeviceOffline(
+            f"{self.msglist_out.name}: {self.describe()} {state}: {err}: it is tried again by itself",
+            key=f"{self.msglist_out.name} {state}",
+            period=600.0,
+        )
+        if offline.trigger:
+            LOG.error(offline.report)
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""
+        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        fds = [fd for fd, _ in ready]
+        if len(self.msglist_in) == 0 and self.msglist_in.fileno() in fds:
+            self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
+        return self._device_fd in fds
+
+    def _time_to_read(self) -> float | None:
+        return None if self.read_interval is None else self._next_read - time.monotonic()
+
+    def _serve_messages(self) -> None:
+        for _ in range(_BATCH):
+            msg = self.msglist_in.pull()
+            if msg is None:
+                return
+            try:
+                answers = self.write(msg)
+            except (OSError, DeviceError) as err:
+                if self.accepts(msg):
+                    self.msglist_out.push(msg.reply("ERROR", f"{self.describe()} has failed: {err}"))
+                raise
+            for answer in answers:
+                self.msglist_out.push(answer)
+
+    def _answer_offline(self) -> None:
+        for _ in range(_BATCH):
+            msg = self.msglist_in.pull()
+            if msg is None:
+                return
+            if self.accepts(msg):
+                self.msglist_out.push(msg.reply("ERROR", f"{self.describe()} is offline"))
+
+    def _watch(self, fd: int) -> None:
+        if self._device_fd >= 0:
+            self._poll.unregister(self._device_fd)
+        self._device_fd = fd
+        if fd >= 0:
+            self._poll.register(fd, select.POLLIN | select.POLLPRI)

@@ -1,0 +1,99 @@
+"""Finds the class of an interface by its `type`: a built-in name, an entry point, or a Python file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.schema_check import near
+
+BUILT_IN = {
+    "dummy": "interfaces.dummy_interface:DummyInterface",
+    "serial": "interfaces.serial_interface:SerialInterface",
+}
+
+ENTRY_POINTS = "mqttgateway.interfaces"
+"""The entry point group in which packages register interfaces of their own."""
+
+
+class InterfaceNotFoundError(GatewayError):
+    """No usable interface class for a type: what is wrong, and the remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+
+def find_interface(type_name: str, folder: Path) -> type[Any]:
+    """Return the interface class called `type_name`; a relative file path begins in `folder`.
+
+    Raises `InterfaceNotFoundError` if there is none, or if what is there cannot be imported.
+    """
+    if type_name in BUILT_IN:
+        module_name, _, class_name = BUILT_IN[type_name].partition(":")
+        return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
+    path, _, class_name = type_name.partition(":")
+    if path.endswith(".py"):
+        return _choose(_load_file(folder / Path(path).expanduser()), class_name)
+    found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == type_name]
+    if not found:
+        known = [*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINTS))]
+        raise InterfaceNotFoundError(f"no interface is called {type_name!r}", near(type_name, known))
+    try:
+        return found[0].load()  # type: ignore[no-any-return]
+    except Exception as err:
+        raise InterfaceNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InterfaceNotFoundError(
+            f"no such file: {path}", "check the path; a relative one begins at this file's folder"
+        )
+    name = f"mqttgateway_interface_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InterfaceNotFoundError(f"{path} is not a Python file", "give one that is")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as err:
+        del sys.modules[name]
+        raise InterfaceNotFoundError(_import_failed(str(path), err), "mend the file") from err
+    return module
+
+
+def _import_failed(what: str, err: Exception) -> str:
+    line = err.lineno if isinstance(err, SyntaxError) else None
+    if err.__traceback__ is not None and line is None:
+        trace = err.__traceback__
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        line = trace.tb_lineno
+    return f"{what} cannot be imported: {type(err).__name__}: {err} (line {line})"
+
+
+def _choose(module: ModuleType, class_name: str) -> type[Any]:
+    own = {
+        name: found
+        for name, found in inspect.getmembers(module, inspect.isclass)
+        if found.__module__ == module.__name__ and (hasattr(found, "loop") or hasattr(found, "loop_start"))
+    }
+    if class_name:
+        if class_name not in own:
+            what = f"{module.__file__} has no interface class {class_name!r}"
+            raise InterfaceNotFoundError(what, near(class_name, own))
+        return own[class_name]
+    if len(own) != 1:
+        what = f"{module.__file__} has {len(own) or 'no'} classes with loop() or loop_start()"
+        raise InterfaceNotFoundError(what, f"name one: FILE.py:{next(iter(own), 'ClassName')}")
+    return next(iter(own.values()))

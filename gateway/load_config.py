@@ -1,0 +1,304 @@
+"""Builds the configuration from its YAML file, or says everything that is wrong with it.
+
+Everything is checked before anything starts: the options against their schemas, the maps, the interface
+classes, the files that hold secrets. Nothing here opens a device or a connection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from gateway.app_properties import find_map
+from gateway.dial import LinkError, TlsOptions, tls_context
+from gateway.document import Document, load_json, load_yaml
+from gateway.document import Path as DataPath
+from gateway.errors import ConfigurationError
+from gateway.init_logger import LogOptions
+from gateway.interface_loader import InterfaceNotFoundError, find_interface
+from gateway.load_map import build_map, read_text
+from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_map import MsgMap
+from gateway.schema_check import check_schema, convert_substituted, fill_defaults
+from gateway.topic import word_problem
+
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class OutboxOptions:
+    """The `outbox` part of a configuration."""
+
+    max_messages: int = 100_000
+    max_bytes: int = 32 * 1024**2
+    discard: Literal["old", "new"] = "old"
+    command_lifetime: float = 30.0
+
+
+@dataclass(frozen=True)
+class InterfaceOptions:
+    """One interface: its name, its class, its options with defaults filled in, and its map."""
+
+    name: str
+    cls: type[Any]
+    params: Mapping[str, Any]
+    msg_map: MsgMap
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A whole configuration, checked. `secrets` are the texts that no log may show."""
+
+    file: Path
+    name: str
+    root: str
+    mqtt: MqttOptions
+    outbox: OutboxOptions
+    log: LogOptions
+    interfaces: tuple[InterfaceOptions, ...]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def availability_topic(self, interface: str = "") -> str:
+        """Return where it is published whether the gateway, or one of its interfaces, is there."""
+        return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+
+@cache
+def config_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a configuration, without the options of the interface types."""
+    return _read_schema("config_schema.json")
+
+
+def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
+    """Return the JSON Schema of the options of an interface class, those that all have included."""
+    common, own = _common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
+    return {
+        **own,
+        "type": "object",
+        "additionalProperties": own.get("additionalProperties", False),
+        "required": [*common["required"], *own.get("required", ())],
+        "properties": {**common["properties"], **own.get("properties", {})},
+    }
+
+
+@cache
+def _common_schema() -> Mapping[str, Any]:
+    return _read_schema("interface_schema.json")
+
+
+def _read_schema(name: str) -> Mapping[str, Any]:
+    text = (resources.files("gateway") / name).read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
+    """Return the configuration in the file at `path`.
+
+    Raises `ConfigurationError` with everything that is wrong with it, with its map, and with the other
+    files it names.
+    """
+    document = load_yaml(read_text(path), str(path), environment)
+    return _Loader(path, document, environment).load()
+
+
+class _Loader:
+    """Collects findings while it goes through a document, and builds the parts that are right."""
+
+    def __init__(self, path: Path, document: Document, environment: Mapping[str, str]) -> None:
+        self.path = path
+        self.document = document
+        self.environment = environment
+        self.error = ConfigurationError([])
+        self.secrets: list[str] = []
+
+    def load(self) -> Configuration:
+        data = convert_substituted(self.document, self.document.data, config_schema())
+        if not isinstance(data, dict):
+            self.complain((), "a configuration is a mapping of options", "for example interface: {type: dummy}")
+            raise self.error
+        self.add(check_schema(self.document, data, config_schema()))
+        fit = not self.error.findings
+        name = self.name(data)
+        options = fill_defaults(data, config_schema()) if fit else data
+        mqtt = self.mqtt(options["mqtt"], name) if fit else MqttOptions()
+        common_map = self.common_map(data, name, mqtt.qos)
+        interfaces = tuple(self.interfaces(data, name, mqtt.qos, common_map))
+        self.collect_secrets()
+        if self.error.findings:
+            raise self.error
+        root = common_map.root if common_map else interfaces[0].msg_map.root
+        outbox, log = OutboxOptions(**options["outbox"]), LogOptions(**options["log"])
+        return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets))
+
+    def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
+        self.add([self.document.finding(path, what, remedy, at_key=at_key)])
+
+    def add(self, findings: Any) -> None:
+        self.error = ConfigurationError([*self.error.findings, *findings])
+
+    def name(self, data: Mapping[str, Any]) -> str:
+        name = data.get("name", self.path.stem)
+        if not isinstance(name, str) or not name:
+            return "?"  # the schema has said it
+        problem = word_problem(name)
+        if problem:
+            self.complain(("name",), f"{name!a} cannot be the sender of messages: {problem}", "give a plain name")
+        return name
+
+    # --- mqtt
+
+    def mqtt(self, given: Mapping[str, Any], name: str) -> MqttOptions:
+        options = dict(given)
+        secret_file = options.pop("password_file", None)
+        if secret_file is not None:
+            if "password" in options:
+                self.complain(
+                    ("mqtt", "password_file"), "given as well as password", "keep one of the two", at_key=True
+                )
+            options["password"] = self.read_secret(("mqtt", "password_file"), secret_file)
+        if options.get("password"):
+            self.secrets.append(options["password"])
+        tls = dict(options["tls"])
+        for key in ("ca_file", "certificate_file", "key_file"):
+            if key in tls:
+                tls[key] = str(self.path.parent / Path(tls[key]).expanduser())
+        options["tls"] = TlsOptions(**tls)
+        if options["tls"].enabled:
+            try:
+                tls_context(options["tls"])
+            except LinkError as err:
+                self.complain(("mqtt", "tls"), str(err))
+        elif any(key in tls for key in ("ca_file", "certificate_file", "key_file")):
+            self.complain(("mqtt", "tls"), "files are given, but TLS is not enabled", "add enabled: true")
+        options.setdefault("client_id", name)
+        if options["demo_broker"] and options["host"] not in ("127.0.0.1", "localhost", "::1"):
+            what = "the embedded broker serves this machine only"
+            self.complain(("mqtt", "demo_broker"), what, "set mqtt.host to 127.0.0.1")
+        return MqttOptions(**options)
+
+    def read_secret(self, at: DataPath, file: str) -> str:
+        path = self.path.parent / Path(file).expanduser()
+        try:
+            if path.stat().st_size > _MAX_SECRET_BYTES:
+                self.complain(at, f"{path} is too large for a secret", "is it the right file?")
+                return ""
+            secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as err:
+            reason = err.strerror if isinstance(err, OSError) else "not UTF-8"
+            self.complain(at, f"{path} cannot be read: {reason}", "check its path and permissions")
+            return ""
+        if not secret:
+            self.complain(at, f"{path} is empty", "write the secret into it")
+        return secret
+
+    def collect_secrets(self) -> None:
+        """What the environment put into an interface's options may be a code for a gate: no log shows it."""
+        for path in self.document.raw:
+            if path and path[0] in ("interface", "interfaces"):
+                value: Any = self.document.data
+                for step in path:
+                    value = value[step]
+                self.secrets.append(str(value))
+
+    # --- maps
+
+    def common_map(self, data: Mapping[str, Any], name: str, qos: int) -> MsgMap | None:
+        if "map" in data:
+            for key in ("root", "topics"):
+                if key in data:
+                    self.complain((key,), "given as well as map, which has its own", "keep one of the two", at_key=True)
+            return self.build_map(("map",), data["map"], name, qos)
+        if "root" in data or "topics" in data:
+            plain = {key: data[key] for key in ("root", "topics") if key in data}
+            if "topics" not in plain:
+                self.complain(("root",), "'topics' is missing beside it", "add topics: []", at_key=True)
+            elif "root" not in plain:
+                self.complain(("topics",), "'root' is missing beside it", "add root: home", at_key=True)
+            else:
+                return self.try_map(self.document, plain, (), name, qos)
+        return None
+
+    def build_map(self, at: DataPath, given: Any, sender: str, qos: int) -> MsgMap | None:
+        """Build the map that stands at path `at`: inline, or in the file that is named there."""
+        if isinstance(given, dict):
+            return self.try_map(self.document, given, at, sender, qos)
+        if not isinstance(given, str):
+            return None  # the schema has said it
+        try:
+            path = find_map(given, self.path.parent, self.environment)
+            document = load_json(read_text(path), str(path))
+        except ConfigurationError as err:
+            if err.findings[0].file == given:  # not found: say where it is asked for
+                self.complain(at, f"{given}: {err.findings[0].what}", err.findings[0].remedy)
+            else:
+                self.add(err.findings)
+            return None
+        return self.try_map(document, document.data, (), sender, qos)
+
+    def try_map(self, document: Document, data: Any, at: DataPath, sender: str, qos: int) -> MsgMap | None:
+        try:
+            return build_map(document, data, at, sender=sender, status_qos=qos)
+        except ConfigurationError as err:
+            self.add(err.findings)
+            return None
+
+    # --- interfaces
+
+    def interfaces(
+        self, data: Mapping[str, Any], name: str, qos: int, common_map: MsgMap | None
+    ) -> Iterator[InterfaceOptions]:
+        one, several = data.get("interface"), data.get("interfaces")
+        if (one is None) == (several is None):
+            what = "both 'interface' and 'interfaces' are given" if one is not None else "there is no 'interface'"
+            self.complain(("interfaces",), what, "give one: interface: {type: serial, ...}", at_key=True)
+        if isinstance(one, dict) and isinstance(one.get("type"), str):
+            yield from self.interface(("interface",), "", one, name, qos, common_map, data)
+        if isinstance(several, dict):
+            for key, options in several.items():
+                problem = word_problem(key) if key else "the name is empty"
+                if problem:
+                    self.complain(("interfaces", key), f"the name {key!a} cannot be used: {problem}", at_key=True)
+                elif isinstance(options, dict) and isinstance(options.get("type"), str):
+                    yield from self.interface(("interfaces", key), key, options, name, qos, common_map, data)
+
+    def interface(
+        self,
+        at: DataPath,
+        name: str,
+        given: Mapping[str, Any],
+        gateway_name: str,
+        qos: int,
+        common_map: MsgMap | None,
+        data: Mapping[str, Any],
+    ) -> Iterator[InterfaceOptions]:
+        try:
+            cls = find_interface(given["type"], self.path.parent)
+        except InterfaceNotFoundError as err:
+            self.complain((*at, "type"), err.what, err.remedy)
+            return
+        schema = interface_schema(cls)
+        given = convert_substituted(self.document, given, schema, at)
+        findings = check_schema(self.document, given, schema, at)
+        self.add(findings)
+        params = {k: v for k, v in fill_defaults(given, schema).items() if k not in _common_schema()["properties"]}
+        if not findings and hasattr(cls, "check"):
+            for problem in cls.check(params):
+                self.complain((*at, *problem.path), problem.what, problem.remedy)
+        sender = given.get("sender", gateway_name)
+        msg_map = common_map
+        if "map" in given:
+            msg_map = self.build_map((*at, "map"), given["map"], sender, qos)
+        elif "map" not in data and "root" not in data:
+            self.complain(at, "it has no map", "give 'map', or 'root' and 'topics' at the top", at_key=True)
+        elif common_map is not None and sender != gateway_name:
+            msg_map = common_map.for_sender(sender)
+        problem = word_problem(sender)
+        if problem:
+            self.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "give a plain name")
+        if msg_map is not None:
+            yield InterfaceOptions(name or Path(given["type"].partition(":")[0]).stem, cls, params, msg_map)

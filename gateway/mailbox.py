@@ -1,0 +1,115 @@
+"""What crosses a thread: a bounded list of messages, and the wake-up that a poll loop can wait on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections import deque
+
+from gateway.message import InternalMsg
+
+MAX_MESSAGES = 10_000
+"""Messages that may wait for one interface: some seconds of what a broker can send, some MiB of memory."""
+
+
+class Wakeup:
+    """A flag with a file descriptor: readable while the flag is set. Any thread may set it, one waits."""
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self._read_fd = self._write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._read_fd, self._write_fd = os.pipe()
+            os.set_blocking(self._read_fd, False)
+        self._is_set = False
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading."""
+        return self._read_fd
+
+    def set(self) -> None:
+        """Wake whoever waits. Costs a system call only when the flag was not set yet."""
+        if not self._is_set:
+            self._is_set = True
+            with contextlib.suppress(OSError):  # closed: nobody waits any more
+                os.write(self._write_fd, (1).to_bytes(8, "little"))
+
+    def clear(self) -> None:
+        """Take the flag down. Look at what it stands for after this, never before."""
+        with contextlib.suppress(OSError):  # it was not set, or is closed
+            os.read(self._read_fd, 4096)
+        self._is_set = False
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for fd in {self._read_fd, self._write_fd}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._read_fd = self._write_fd = -1
+        self._is_set = True  # so that a late set() writes nowhere
+
+
+class MsgList:
+    """A bounded list of messages for one interface: the gateway pushes, the interface's thread pulls.
+
+    An interface with a device of its own polls `fileno()` together with the device's; one that only
+    waits for messages calls `pull(block=True)`.
+    """
+
+    def __init__(self, limit: int = MAX_MESSAGES) -> None:
+        self.limit = limit
+        self._messages: deque[InternalMsg] = deque()
+        self._wakeup = Wakeup()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def push(self, msg: InternalMsg) -> bool:
+        """Append `msg`; return False, without it, if the list is full."""
+        if len(self._messages) >= self.limit:
+            return False
+        self._messages.append(msg)
+        self._wakeup.set()
+        return True
+
+    def pull(self, block: bool = False, timeout: float | None = None) -> InternalMsg | None:
+        """Take the oldest message, or return None if there is none.
+
+        With `block`, wait for one: up to `timeout` seconds, or until `wake` is called. Only the thread that
+        owns the list may pull.
+        """
+        if block and not self._messages:
+            self.wait(timeout)
+        if not self._messages:
+            return None
+        msg = self._messages.popleft()
+        if not self._messages:
+            self._wakeup.clear()
+            if self._messages:  # pushed while the flag came down
+                self._wakeup.set()
+        return msg
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return when there is a message, `wake` was called, or `timeout` seconds have passed."""
+        if self._messages:
+            return
+        poll = select.poll()
+        poll.register(self._wakeup.fileno(), select.POLLIN)
+        if poll.poll(None if timeout is None else max(0.0, timeout) * 1000) and not self._messages:
+            self._wakeup.clear()
+            if self._messages:
+                self._wakeup.set()
+
+    def wake(self) -> None:
+        """End a wait without a message, so that its thread looks whether it is to stop."""
+        self._wakeup.set()
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading: readable while there are messages."""
+        return self._wakeup.fileno()
+
+    def close(self) -> None:
+        """Drop what waits and give the descriptor back."""
+        self._messages.clear()
+        self._wakeup.close()

@@ -1,0 +1,475 @@
+"""The MQTT client: one link to one broker, kept up, driven by one thread.
+
+Everything here is called by the main thread, except `_dial`, which opens a connection in a thread of its
+own and only hands it over: name look-ups and handshakes can block, and a stop must not wait for them.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.backoff import Backoff
+from gateway.dial import LinkError, TlsOptions, dial, tls_context
+from gateway.mailbox import Wakeup
+from gateway.message import Publication
+from gateway.outbox import Outbox
+from gateway.outlet import OFFLINE, ONLINE
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+WINDOW = 100  # publications handed to paho and not yet with the broker; the rest waits in the outbox
+_READS_PER_TURN = 200  # packets read before the outbox has its turn again
+_HELD = 30.0  # s that a link must have held for the next failure to count as the first
+_SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
+
+
+class LinkState(enum.Enum):
+    """Where the link to the broker stands."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    AWAITING_CONNACK = "waiting for CONNACK"
+    UP = "up"
+    BACKING_OFF = "backing off"
+
+
+@dataclass(frozen=True)
+class MqttOptions:
+    """The `mqtt` part of a configuration. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    keepalive: int = 60
+    client_id: str = ""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    qos: int = 1
+    connect_timeout: float = 5.0
+    reconnect_max: float = 60.0
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    demo_broker: bool = False
+
+
+class LinkFailed(ThrottledException):
+    """The broker cannot be reached, refuses, or was lost."""
+
+    period = 600.0
+
+
+class CallbackFailed(ThrottledException):
+    """Something went wrong while a packet was handled."""
+
+
+# Reason codes of CONNACK (MQTT 5, section 3.2.2.2; paho translates the return codes of 3.1.1 to them)
+_CONNACK_REMEDIES = {
+    132: "use a broker that speaks MQTT 3.1.1",
+    133: "choose another mqtt.client_id",
+    134: "check mqtt.username and mqtt.password_file",
+    135: "check mqtt.username, mqtt.password_file and the broker's access rules",
+    136: "the broker is busy or stopping; it is tried again",
+    137: "the broker is busy; it is tried again",
+    138: "the broker has banned this client",
+    140: "check mqtt.username and mqtt.password_file",
+}
+
+
+class MgClient(mqtt.Client):
+    """A paho client with a link that is guarded while it is pending and made anew when it is lost.
+
+    `filters` are subscribed to at each connect, `on_msg(topic, payload, retain)` gets what they bring, and
+    `outbox` is emptied while the link is up. `availability_topic` is the will's, and says `online` while
+    the link is up. `wakeup` ends the wait of `loop_with_reconnect`: the outbox sets it.
+
+    Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        outbox: Outbox,
+        wakeup: Wakeup,
+        *,
+        filters: Iterable[str] = (),
+        on_msg: Callable[[str, bytes, bool], None] = lambda *_: None,
+        availability_topic: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            options.client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,  # paho would connect again by itself, inside a callback
+        )
+        self.options = options
+        self.filters = tuple(filters)
+        self.link_state = LinkState.IDLE
+        self.connects = 0
+        self.is_subscribed = False
+        self.last_failure: LinkError | None = None
+        self._tls = tls_context(options.tls) if options.tls.enabled else None
+        self.outbox = outbox
+        self._wakeup = wakeup
+        self._on_msg = on_msg
+        self._availability_topic = availability_topic
+        self._clock = clock
+        self._backoff = Backoff(1.0, options.reconnect_max, uniform)
+        self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
+        self._last_heard = self._up_since = clock()
+        self._dialled: socket.socket | Exception | None = None
+        self._dialler: threading.Thread | None = None
+        self._dial_lock = threading.Lock()
+        self._reason: LinkError | None = None
+        self._in_flight: dict[int, Publication] = {}
+        self._subscribing: dict[int, str] = {}
+        self._stopping = False
+        self._set_up_paho()
+
+    def __repr__(self) -> str:
+        return f"<MgClient {self._where} {self.link_state.value}>"
+
+    @property
+    def _where(self) -> str:
+        return f"{self.options.host}:{self.options.port}"
+
+    def _set_up_paho(self) -> None:
+        self.max_inflight_messages_set(0)  # the window is ours; paho's own scans all of it at each PUBACK
+        self.connect_timeout = self.options.connect_timeout
+        if self.options.username is not None:
+            self.username_pw_set(self.options.username, self.options.password)
+        if self._availability_topic:
+            self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
+        self.on_socket_open = _send_at_once
+        self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
+        self.on_connect = self._mg_on_connect
+        self.on_disconnect = self._mg_on_disconnect
+        self.on_subscribe = self._mg_on_subscribe
+        self.on_publish = self._mg_on_publish
+        self.on_message = self._mg_on_message
+
+    # --- the guard of a pending connection
+
+    def lag_reset(self) -> None:
+        """Begin the wait for CONNACK."""
+        self._deadline = self._clock() + self.options.connect_timeout
+
+    def lag_end(self) -> bool:
+        """Tell whether the wait (for CONNACK, or for the next try) is over."""
+        return self._clock() >= self._deadline
+
+    def lag_test(self) -> bool:
+        """Tell whether a connection may be tried now: none is up or pending, and the delay is over."""
+        return self.link_state in (LinkState.IDLE, LinkState.BACKING_OFF) and self.lag_end()
+
+    # --- connecting
+
+    def mg_connect(self) -> None:
+        """Begin to connect; `loop_with_reconnect` does the rest. Does nothing while a link is up or pending."""
+        self.connect_async(self.options.host, self.options.port, self.options.keepalive)
+        self.mg_reconnect()
+
+    def mg_reconnect(self) -> None:
+        """Try to connect, if `lag_test` allows it."""
+        if not self.lag_test():
+            return
+        self._enter(LinkState.CONNECTING)
+        self._dialled = None
+        self._dialler = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
+        self._dialler.start()
+
+    def _dial(self) -> None:
+        """Open a connection and leave it for the main thread. Runs in a thread of its own."""
+        result: socket.socket | Exception
+        try:
+            result = dial(self.options.host, self.options.port, self.options.connect_timeout, self._tls)
+        except Exception as err:  # noqa: BLE001  (it is raised again where it is taken over)
+            result = err
+        with self._dial_lock:
+            if self._stopping and isinstance(result, socket.socket):
+                result.close()
+                return
+            self._dialled = result
+        self._wakeup.set()
+
+    def _take_over(self) -> None:
+        """Go on with what `_dial` has left: send CONNECT, or back off."""
+        dialled, dialler = self._dialled, self._dialler
+        if dialled is None or dialler is None:
+            return
+        dialler.join()
+        self._dialler = None
+        try:
+            if isinstance(dialled, Exception):
+                raise dialled
+            self._enter(LinkState.AWAITING_CONNACK)
+            self.lag_reset()
+            self.reconnect()
+        except LinkError as err:
+            self._lost(err)
+        except (OSError, ValueError) as err:
+            self._lost(LinkError(f"the connection to {self._where} failed ({err})"))
+
+    def _create_socket(self) -> Any:
+        """Give paho the connection that is open already; paho's own way where there is none."""
+        dialled, self._dialled = self._dialled, None
+        return dialled if isinstance(dialled, socket.socket) else super()._create_socket()
+
+    # --- the loop
+
+    def loop_with_reconnect(self, timeout: float | None = None) -> None:
+        """Do one turn: connect if it is due, wait up to `timeout` seconds for something to do, and do it.
+
+        Returns at once when `wakeup` is set. Never raises for what network or broker do.
+        """
+        self.mg_reconnect()
+        if self.link_state is LinkState.CONNECTING:
+            self._take_over()
+        self._guard(self._send)
+        limit = self._time_left()
+        readable, writable = self._wait(limit if timeout is None else min(limit, timeout))
+        if readable:
+            self._last_heard = self._clock()
+            self._guard(self._receive)
+        if writable:
+            self._guard(self._flush)
+        self._keep_alive()
+
+    def _time_left(self) -> float:
+        """Return how long (s) nothing can be due."""
+        if self.link_state is LinkState.UP:
+            return min(max(self.options.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+        if self.link_state is LinkState.CONNECTING:
+            return _LONGEST_TICK  # the dialling thread wakes us
+        return max(0.0, self._deadline - self._clock())
+
+    def _wait(self, timeout: float) -> tuple[bool, bool]:
+        """Wait for socket or wake-up; return whether the socket is readable and writable."""
+        poll = select.poll()
+        poll.register(self._wakeup.fileno(), select.POLLIN)
+        sock = self.socket()
+        fd = sock.fileno() if sock is not None else -1
+        if fd >= 0:
+            poll.register(fd, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
+            if sock is not None and _pending(sock):
+                timeout = 0.0
+        events = dict(poll.poll(timeout * 1000))
+        if self._wakeup.fileno() in events:
+            self._wakeup.clear()
+        event = events.get(fd, 0)
+        return bool(event & ~select.POLLOUT) or (fd >= 0 and _pending(sock)), bool(event & select.POLLOUT)
+
+    def _receive(self) -> None:
+        poll = select.poll()
+        sock = self.socket()
+        if sock is None:
+            return
+        poll.register(sock.fileno(), select.POLLIN)
+        for _ in range(_READS_PER_TURN):
+            self.loop_read()
+            if self.socket() is not sock or not (_pending(sock) or poll.poll(0)):
+                return
+
+    def _flush(self) -> None:
+        self.loop_write()
+
+    def _send(self) -> None:
+        """Hand publications to paho while the window has room, and what paho has to the socket."""
+        while self.link_state is LinkState.UP and self.outbox.has_waiting and len(self._in_flight) < WINDOW:
+            for publication in self.outbox.take(WINDOW - len(self._in_flight)):
+                self._publish(publication)
+            self._flush()
+        if self.want_write():
+            self._flush()
+
+    def _publish(self, publication: Publication) -> None:
+        try:
+            info = self.publish(publication.topic, publication.payload, publication.qos, publication.retain)
+        except ValueError as err:
+            LOG.error("set aside: %s to %a cannot be published: %s", len(publication.payload), publication.topic, err)
+            self.outbox.settle()
+            return
+        self._in_flight[info.mid] = publication
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        """Do a step of the network; give the link up if a packet of the broker breaks paho."""
+        try:
+            step()
+        except Exception as err:
+            failed = CallbackFailed(f"a packet from {self._where} could not be handled: {err!r}", key=repr(err))
+            if failed.trigger:
+                LOG.error(failed.report, exc_info=err if failed.is_first else None)
+            self._drop(LinkError("a packet could not be handled", "is it an MQTT broker?"))
+
+    def _keep_alive(self) -> None:
+        if self.link_state is LinkState.UP:
+            self._guard(self._misc)
+            if self._clock() - self._last_heard > 1.5 * self.options.keepalive:
+                self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
+        elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
+            seconds = self.options.connect_timeout
+            self._drop(LinkError(f"{self._where} sent no CONNACK within {seconds:g} s", "is it an MQTT broker?"))
+
+    def _misc(self) -> None:
+        self.loop_misc()
+
+    # --- the end of a link
+
+    def _drop(self, reason: LinkError) -> None:
+        """Give the link up, as paho then notices by itself."""
+        self._reason = reason
+        sock = self.socket()
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+                self.loop_read()
+            except Exception as err:  # noqa: BLE001
+                LOG.debug("closing: %r", err)
+        if self.link_state in (LinkState.AWAITING_CONNACK, LinkState.UP):
+            self._sock_close()
+            self._lost(reason)
+
+    def _lost(self, reason: LinkError) -> None:
+        """Take note that there is no link, and when to try again."""
+        was_up = self.link_state is LinkState.UP
+        if was_up and self._clock() - self._up_since >= _HELD:
+            self._backoff.reset()
+        delay = 0.0 if self._stopping else self._backoff.next_delay()
+        self._deadline = self._clock() + delay
+        self._enter(LinkState.BACKING_OFF)
+        self._take_back()
+        if self._stopping:
+            return
+        self.last_failure = reason
+        failed = LinkFailed(
+            f"{'lost the broker' if was_up else 'no connection to the broker'}: {reason}", key=f"{self._where} {reason}"
+        )
+        if failed.trigger:
+            LOG.warning("%s (tried again by itself, next in %.1f s)", failed.report, delay)
+
+    def _take_back(self) -> None:
+        """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
+        unsent = {mid: p for mid, p in self._in_flight.items() if p.qos == 0}
+        for mid in unsent:
+            del self._in_flight[mid]
+        self.outbox.put_back(unsent.values())
+
+    def _enter(self, state: LinkState) -> None:
+        LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)
+        self.link_state = state
+
+    # --- what paho calls; all within loop_with_reconnect
+
+    def _mg_on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
+        if code.is_failure:
+            remedy = _CONNACK_REMEDIES.get(code.value, "see the broker's log")
+            self._reason = LinkError(f"{self._where} refused the connection: {code}", remedy)
+            return
+        self._enter(LinkState.UP)
+        self.connects += 1
+        self._last_heard = self._up_since = self._clock()
+        self._reason = self.last_failure = None
+        LOG.info("connected to %s as %s", self._where, self.options.client_id)
+        self._subscribe_all()
+        if self._availability_topic:
+            self.publish(self._availability_topic, ONLINE, qos=1, retain=True)
+
+    def _subscribe_all(self) -> None:
+        self._subscribing.clear()
+        for topic_filter in self.filters:  # each by itself: a broker may drop the whole list for a bad one
+            try:
+                _, mid = self.subscribe(topic_filter, qos=1)
+            except ValueError as err:
+                LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, err)
+                continue
+            if mid is not None:
+                self._subscribing[mid] = topic_filter
+        self.is_subscribed = not self._subscribing
+
+    def _mg_on_subscribe(self, _c: object, _u: object, mid: int, codes: list[ReasonCode], _p: object) -> None:
+        topic_filter = self._subscribing.pop(mid, "?")
+        if any(code.is_failure for code in codes):
+            LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
+        self.is_subscribed = not self._subscribing
+
+    def _mg_on_disconnect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
+        if self.link_state not in (LinkState.AWAITING_CONNACK, LinkState.UP):
+            return
+        reason, self._reason = self._reason, None
+        if reason is None:
+            pending = self.link_state is LinkState.AWAITING_CONNACK
+            what = "closed the connection without a CONNACK" if pending else "closed the connection"
+            remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
+            reason = LinkError(f"{self._where} {what} ({code})", remedy)
+        self._lost(reason)
+
+    def _mg_on_publish(self, _c: object, _u: object, mid: int, _code: object, _p: object) -> None:
+        if self._in_flight.pop(mid, None) is not None:
+            self.outbox.settle()
+
+    def _mg_on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            self._on_msg(message.topic, bytes(message.payload), message.retain)
+        except Exception as err:
+            failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
+            if failed.trigger:
+                LOG.error(failed.report, exc_info=err)
+
+    # --- the end
+
+    def mg_stop(self, timeout: float) -> bool:
+        """Send what waits, say `offline`, and disconnect, within `timeout` seconds; return whether all was sent.
+
+        Where there is no link, one more is tried if something waits.
+        """
+        deadline = self._clock() + timeout
+        self._deadline = self._clock()  # a delay that runs is over
+        while len(self.outbox) and self._clock() < deadline:
+            self.loop_with_reconnect(deadline - self._clock())
+        with self._dial_lock:
+            self._stopping = True
+            dialled = self._dialled
+        if isinstance(dialled, socket.socket):
+            dialled.close()
+        if self.link_state is LinkState.UP:
+            self._say_goodbye(max(deadline, self._clock() + 0.5))
+        self._enter(LinkState.IDLE)
+        return len(self.outbox) == 0
+
+    def _say_goodbye(self, deadline: float) -> None:
+        if self._availability_topic:
+            info = self.publish(self._availability_topic, OFFLINE, qos=1, retain=True)
+            while self.link_state is LinkState.UP and not info.is_published() and self._clock() < deadline:
+                self.loop_with_reconnect(deadline - self._clock())
+        if self.link_state is LinkState.UP:
+            self.disconnect()
+            while self.want_write() and self.socket() is not None and self._clock() < deadline:
+                self._wait(deadline - self._clock())
+                self._guard(self._flush)
+        self._sock_close()
+
+
+def _pending(sock: Any) -> bool:
+    """Tell whether a TLS socket has bytes that select does not know of."""
+    pending = getattr(sock, "pending", None)
+    return bool(pending()) if pending is not None else False
+
+
+def _send_at_once(_client: object, _userdata: object, sock: Any) -> None:
+    """Switch Nagle's algorithm off: a burst of small packets would wait 40 ms for an acknowledgement."""
+    if getattr(sock, "family", None) in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,189 @@
+"""The outbox: publications accepted and not yet acknowledged, in order, bounded.
+
+Any thread puts; the main thread takes, and settles what the broker has taken. Kept in memory: what waits
+here is lost when the process ends. A store on disk will stand behind the same methods.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Literal
+
+from gateway.message import Publication
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+_OVERHEAD = 300  # bytes that a waiting publication costs beyond topic and payload, measured with tracemalloc
+_HIGH_WATER = 0.8  # of the limit: time to say so
+_LOW_WATER = 0.5  # of the limit: well again
+
+
+class OutboxFull(ThrottledException):
+    """A publication was dropped because the outbox is at its limit."""
+
+
+class CommandExpired(ThrottledException):
+    """A command waited longer than it is worth anything and was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """What has become of the publications so far; `waiting` and `in_flight` are of this moment."""
+
+    accepted: int = 0
+    delivered: int = 0
+    dropped_old: int = 0
+    refused_new: int = 0
+    expired: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """All that was not delivered and never will be."""
+        return self.dropped_old + self.refused_new + self.expired
+
+
+class Outbox:
+    """A bounded queue of publications.
+
+    At the limit (`max_messages`, or `max_bytes` of memory) `discard` decides: `old` drops the oldest that
+    waits, `new` refuses the one that comes. Both are counted and said. A command that waited longer than
+    `command_lifetime` (s; 0: for ever) is dropped when its turn comes: a light is not switched on an hour
+    late. `on_put` is called after each put, from the thread that put.
+    """
+
+    def __init__(
+        self,
+        max_messages: int = 100_000,
+        max_bytes: int = 32 * 1024**2,
+        discard: Literal["old", "new"] = "old",
+        command_lifetime: float = 0.0,
+        on_put: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._discard = discard
+        self._command_lifetime = command_lifetime
+        self._on_put = on_put
+        self._clock = clock
+        self._lock = Lock()
+        self._waiting: deque[tuple[Publication, float]] = deque()
+        self._bytes = 0
+        self._in_flight = 0
+        self._accepted = self._delivered = self._dropped_old = self._refused_new = self._expired = 0
+        self._is_high = False
+
+    def put(self, publication: Publication) -> bool:
+        """Accept `publication`; return False if it was refused because the outbox is full."""
+        size = _size(publication)
+        dropped = 0
+        with self._lock:
+            while self._waiting and not self._fits(size) and self._discard == "old":
+                self._bytes -= _size(self._waiting.popleft()[0])
+                dropped += 1
+            accepted = self._fits(size)
+            if accepted:
+                self._waiting.append((publication, self._clock()))
+                self._bytes += size
+                self._accepted += 1
+            else:
+                self._refused_new += 1
+            self._dropped_old += dropped
+        if dropped or not accepted:
+            self._say_full()
+        self._look_at_level()
+        self._on_put()
+        return accepted
+
+    def take(self, count: int) -> list[Publication]:
+        """Take up to `count` publications, oldest first; they are in flight until settled or put back."""
+        taken: list[Publication] = []
+        expired = 0
+        with self._lock:
+            oldest = self._clock() - self._command_lifetime
+            while self._waiting and len(taken) < count:
+                publication, since = self._waiting.popleft()
+                self._bytes -= _size(publication)
+                if publication.is_command and self._command_lifetime and since < oldest:
+                    expired += 1
+                    continue
+                taken.append(publication)
+            self._in_flight += len(taken)
+            self._expired += expired
+        if expired:
+            err = CommandExpired(
+                f"{expired} commands were dropped: no broker took them for {self._command_lifetime:g} s"
+            )
+            if err.trigger:
+                LOG.warning(err.report)
+        self._look_at_level()
+        return taken
+
+    def settle(self, count: int = 1) -> None:
+        """Count `count` publications in flight as delivered: the broker has them."""
+        with self._lock:
+            self._in_flight -= count
+            self._delivered += count
+
+    def put_back(self, publications: Iterable[Publication]) -> None:
+        """Return publications in flight that were never sent to the head, in their order."""
+        with self._lock:
+            now = self._clock()
+            for publication in reversed(list(publications)):
+                self._waiting.appendleft((publication, now))
+                self._bytes += _size(publication)
+                self._in_flight -= 1
+
+    def __len__(self) -> int:
+        """Return how many publications are not yet with the broker: waiting and in flight."""
+        return len(self._waiting) + self._in_flight
+
+    @property
+    def has_waiting(self) -> bool:
+        """Tell whether `take` would find anything."""
+        return bool(self._waiting)
+
+    def counts(self) -> OutboxCounts:
+        """Return the counts of this moment."""
+        with self._lock:
+            return OutboxCounts(
+                self._accepted,
+                self._delivered,
+                self._dropped_old,
+                self._refused_new,
+                self._expired,
+                len(self._waiting),
+                self._in_flight,
+            )
+
+    def _fits(self, size: int) -> bool:
+        return len(self._waiting) < self._max_messages and self._bytes + size <= self._max_bytes
+
+    def _say_full(self) -> None:
+        which = "the oldest messages are dropped" if self._discard == "old" else "new messages are refused"
+        err = OutboxFull(f"outbox full: {which} until the broker takes them faster")
+        if err.trigger:
+            counts = self.counts()
+            LOG.error("%s (%d waiting, %d dropped so far)", err.report, counts.waiting, counts.dropped)
+
+    def _look_at_level(self) -> None:
+        """Say when the outbox is filling up, and when it is well again."""
+        level = max(len(self._waiting) / self._max_messages, self._bytes / self._max_bytes)
+        if not self._is_high and level >= _HIGH_WATER:
+            self._is_high = True
+            LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, len(self._waiting))
+        elif self._is_high and level <= _LOW_WATER:
+            self._is_high = False
+            LOG.info("outbox back to %d %% (%d messages waiting)", level * 100, len(self._waiting))
+
+
+def _size(publication: Publication) -> int:
+    return len(publication.topic) + len(publication.payload) + _OVERHEAD

@@ -1,0 +1,62 @@
+"""`mqttgateway watch`: shows the traffic of a configuration's topics as internal messages."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+from gateway.errors import MessageError
+from gateway.load_config import Configuration
+from gateway.message import InternalMsg
+from gateway.visit import visit
+
+_GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"
+
+
+def watch(configuration: Configuration, count: int | None = None) -> int:
+    """Print each message under the roots of the maps, until interrupted or `count` have come."""
+    maps = {interface.msg_map.root: interface.msg_map for interface in configuration.interfaces}
+    colours = sys.stdout.isatty()
+    shown = 0
+
+    def show(topic: str, payload: bytes, retain: bool) -> None:
+        nonlocal shown
+        shown += 1
+        line = availability_line(topic, payload)
+        for root, msg_map in maps.items() if line is None else ():
+            if topic.startswith(f"{root}/"):
+                try:
+                    line = message_line(msg_map.mqtt2internal(topic, payload), colours)
+                except MessageError as err:
+                    line = _paint(f"not read: {err} ({topic!a})", _RED, colours)
+                break
+        mark = " (retained)" if retain else ""
+        when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
+        print(f"{when} {line}{mark}", flush=True)  # noqa: T201
+
+    filters = [f"{root}/#" for root in maps]
+    with visit(configuration, "watch", filters, show) as client:
+        try:
+            while count is None or shown < count:
+                client.loop_with_reconnect(1.0)
+        except KeyboardInterrupt:
+            pass
+    return 0
+
+
+def availability_line(topic: str, payload: bytes) -> str | None:
+    """Return the line of an availability, or None for any other topic."""
+    levels = topic.split("/")
+    if levels[-1] != "availability":
+        return None
+    return f"{'/'.join(levels[:-1])} is {ascii(payload)[2:-1]}"
+
+
+def message_line(msg: InternalMsg, colours: bool = False) -> str:
+    """Return a message as one line that people can read, its kind in colour."""
+    kind, _, rest = str(msg).partition(" ")
+    return f"{_paint(f'{kind:<7}', _BLUE if msg.iscmd else _GREEN, colours)} {rest}"
+
+
+def _paint(text: str, colour: str, colours: bool) -> str:
+    return f"{colour}{text}{_PLAIN}" if colours else text

@@ -1,0 +1,82 @@
+"""The dummy interface: a lamp and a clock that are not there. Copy this file to write an interface of your own.
+
+It shows all that an interface does: options with a schema, a status every few seconds, commands answered.
+For a device with a file descriptor, override `fileno()` too; see docs/interfaces.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from gateway.interface import DeviceInterface
+from gateway.mailbox import MsgList
+from gateway.message import InternalMsg
+from gateway.outlet import Outlet
+
+
+class DummyInterface(DeviceInterface):
+    """A lamp that can be switched, and says every `interval` seconds how it is."""
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "properties": {
+            "interval": {
+                "type": "number",
+                "minimum": 0.1,
+                "default": 5,
+                "description": "Seconds between two statuses.",
+            },
+            "location": {
+                "type": "string",
+                "default": "office",
+                "description": "Where the lamp that is not there stands.",
+            },
+        }
+    }
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.read_interval = params["interval"]  # read() is called that often
+        self.is_on = False
+        self.since = time.monotonic()
+
+    def open(self) -> None:
+        """Open the device. Raise OSError or DeviceError if it is not there; it is tried again by itself."""
+        self.since = time.monotonic()
+
+    def read(self) -> Iterable[InternalMsg]:
+        """Return what the device has to say now."""
+        arguments = {"on": self.is_on, "uptime": round(time.monotonic() - self.since)}
+        yield self.status("LAMP_STATE", arguments)
+
+    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+        """Do what a message says, and return the answers."""
+        if not self.accepts(msg):
+            return
+        if msg.action not in ("LAMP_ON", "LAMP_OFF"):
+            yield msg.reply("ERROR", f"{msg.action!r} is not an action of this lamp: use LAMP_ON or LAMP_OFF")
+            return
+        self.is_on = msg.action == "LAMP_ON"
+        yield msg.reply("OK")
+
+    def close(self) -> None:
+        """Close the device; nothing to do for one that is not there."""
+
+    def accepts(self, msg: InternalMsg) -> bool:
+        """Tell whether a message is a command for this device."""
+        return msg.iscmd and msg.device in ("lamp", "") and msg.location in (self.params["location"], "")
+
+    def describe(self) -> str:
+        """Name the device in the log."""
+        return "the lamp"
+
+    def status(self, action: str, arguments: Mapping[str, Any]) -> InternalMsg:
+        """Return a status of the lamp."""
+        return InternalMsg(
+            function="lighting",
+            location=self.params["location"],
+            device="lamp",
+            action=action,
+            arguments=arguments,
+        )
