@@ -24,13 +24,29 @@ def shipped(kind: str) -> Path:
     return Path(str(resources.files(f"gateway.{kind}")))
 
 
+def expanded(path: str) -> Path:
+    """Return `path` with `~` and `~user` replaced by home folders; unchanged where there is no such user or home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file at `path`; where nobody may look, or no file can be, there is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def find_configuration(given: str, environment: Mapping[str, str]) -> Path:
     """Return the path of the configuration called `given`.
 
     Looked for as given, in `$XDG_CONFIG_HOME/mqttgateway`, in `/etc/mqttgateway`, and last among the
     shipped examples. Raises `ConfigurationError` naming these places.
     """
-    places = [Path(given).expanduser(), *(folder / given for folder in _folders(environment)), shipped("conf") / given]
+    places = [expanded(given), *(folder / given for folder in _folders(environment)), shipped("conf") / given]
     return _first(given, places, f"shipped examples: {', '.join(shipped_configurations())}")
 
 
@@ -41,7 +57,7 @@ def find_map(given: str, beside: Path, environment: Mapping[str, str]) -> Path:
     `ConfigurationError` naming these places.
     """
     folders = [beside, *_folders(environment), shipped("maps")]
-    return _first(given, [folder / Path(given).expanduser() for folder in folders], "check the name")
+    return _first(given, [folder / expanded(given) for folder in folders], "check the name")
 
 
 def shipped_configurations() -> list[str]:
@@ -52,14 +68,14 @@ def shipped_configurations() -> list[str]:
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
     own = environment.get("XDG_CONFIG_HOME", "")
     # An XDG path that is not absolute is to be ignored (XDG Base Directory Specification, 0.8).
-    yield (Path(own) if own.startswith("/") else Path("~/.config").expanduser()) / NAME
+    yield (Path(own) if own.startswith("/") else expanded("~/.config")) / NAME
     yield Path("/etc") / NAME
 
 
 def _first(given: str, places: list[Path], remedy: str) -> Path:
     places = list(dict.fromkeys(places))
     for place in places:
-        if place.is_file():
+        if is_file(place):
             return place
     folders = ", ".join(str(place.parent) for place in places)
     raise ConfigurationError([Finding(given, 0, 0, "", f"no such file (looked in {folders})", remedy)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,8 +13,8 @@ from typing import NoReturn
 
 from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.init_logger import LEVELS, init_logger
-from gateway.load_config import Configuration, load_configuration
+from gateway.init_logger import LEVELS, LogOptions, init_logger
+from gateway.load_config import load_configuration
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
@@ -37,38 +39,55 @@ exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # words of a message that this terminal cannot show
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command == "options":
-        from gateway.option_docs import default_configuration  # only this command needs it
-
-        return _print(default_configuration())
-    if options.conf is None:
+    if options.command != "options" and options.conf is None:
         parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
     try:
-        configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
-        if options.log_level:
-            configuration = replace(configuration, log=replace(configuration.log, level=options.log_level))
-        return _dispatch(options, configuration)
+        code = _dispatch(options)
+        sys.stdout.flush()
+        return code
     except ConfigurationError as err:
         print(err, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION
     except GatewayError as err:
         print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
-    except BrokenPipeError:  # | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+    except OSError as err:
+        if err.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        return _stdout_failed(err)
     except KeyboardInterrupt:
         return EXIT_FAILED
 
 
-def _dispatch(options: argparse.Namespace, configuration: Configuration) -> int:
+def _stdout_failed(err: OSError) -> int:
+    """Standard output takes no more: the reader has what it wants (`| head`), or the disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+    if err.errno == errno.EPIPE:
+        return EXIT_OK
+    print(f"{NAME}: standard output: {err.strerror}", file=sys.stderr)  # noqa: T201
+    return EXIT_FAILED
+
+
+def _dispatch(options: argparse.Namespace) -> int:
     # Each command imports what it needs itself: a run must start fast.
+    if options.command == "options":
+        from gateway.option_docs import default_configuration
+
+        print(default_configuration(), end="")  # noqa: T201
+        return EXIT_OK
+    configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
+    if options.log_level:
+        configuration = replace(configuration, log=replace(configuration.log, level=options.log_level))
     if options.command == "check":
         from gateway.check_command import check
 
         return check(configuration)
+    if options.command in ("watch", "send"):  # standard output is theirs; the log says what goes wrong
+        init_logger(LogOptions(level=options.log_level or "warning"), configuration.secrets)
     if options.command == "watch":
         from gateway.watch_command import watch
 
@@ -81,8 +100,9 @@ def _dispatch(options: argparse.Namespace, configuration: Configuration) -> int:
 
     try:
         init_logger(configuration.log, configuration.secrets)
-    except OSError as err:
-        raise GatewayError(f"the log file {configuration.log.file} cannot be opened: {err.strerror}") from err
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL
+        reason = getattr(err, "strerror", None) or err
+        raise GatewayError(f"the log file {configuration.log.file!a} cannot be opened: {reason}") from err
     return EXIT_OK if start_gateway(configuration) else EXIT_FAILED
 
 
@@ -98,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{NAME} {version()}")
     _add_common(parser)
     parser.set_defaults(command="run")
-    commands = parser.add_subparsers(title="commands", metavar="", parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, text: str, description: str = "") -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=description or text, formatter_class=formatter)
@@ -143,15 +163,9 @@ def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> No
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def _print(text: str) -> int:
-    print(text, end="")  # noqa: T201
-    return EXIT_OK
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!a}")
+    return int(text)
 
 
 if __name__ == "__main__":

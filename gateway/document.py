@@ -8,6 +8,7 @@ Aliases, anchors and tags are refused: they hide what a file says.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -81,6 +82,10 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
 
     Raises `ConfigurationError` with all that is wrong.
     """
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        what = f"not YAML: the character {unprintable.group()!a} may not stand in a text"
+        raise _refusal(file, text, unprintable.start(), what, "remove it")
     reader = _YamlReader(file, environment)
     try:
         data = reader.read(text)
@@ -90,12 +95,26 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
         what = " ".join(filter(None, (err.context, err.problem)))
         reader.findings.append(Finding(file, *place, "", f"not YAML: {what}", "check indentation, colons and quotes"))
         data = None
-    except yaml.YAMLError as err:  # a character that YAML does not allow
+    except yaml.YAMLError as err:
         reader.findings.append(Finding(file, 0, 0, "", f"not YAML: {' '.join(str(err).split())}", "remove it"))
         data = None
     if reader.findings:
         raise ConfigurationError(reader.findings)
     return Document(file, data, reader.keys, reader.values, reader.raw)
+
+
+def _refusal(file: str, text: str, offset: int, what: str, remedy: str) -> ConfigurationError:
+    line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    return ConfigurationError([Finding(file, line, column, "", what, remedy)])
+
+
+# YAML 1.2, section 5.1. Checked here since the two YAML loaders differ in it, and in how they say it.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _finite(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 _CORE_SCHEMA: tuple[tuple[re.Pattern[str], Any], ...] = (
@@ -105,10 +124,15 @@ _CORE_SCHEMA: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"[-+]?[0-9]{1,300}"), int),
     (re.compile(r"0o[0-7]{1,300}"), lambda text: int(text[2:], 8)),
     (re.compile(r"0x[0-9a-fA-F]{1,300}"), lambda text: int(text[2:], 16)),
-    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), _finite),
 )
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+
+
+def variables(raw: str) -> list[str]:
+    """Return the names of the environment variables that stand in `raw`, a text as written in a file."""
+    return [match[1] for match in _VARIABLE.finditer(raw) if match[1] is not None]
 
 
 def resolve_scalar(text: str) -> str | int | float | bool | None:
@@ -156,7 +180,7 @@ class _YamlReader:
             return None
         if getattr(event, "anchor", None):
             self._complain(event, path, f"the anchor '&{event.anchor}' is not taken", "remove it")
-        if getattr(event, "tag", None) not in (None, "!"):  # "!" is what a quoted scalar gets
+        if getattr(event, "tag", None):
             self._complain(event, path, f"the tag '{event.tag}' is not taken", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
@@ -174,7 +198,7 @@ class _YamlReader:
         members: dict[str, Any] = {}
         while not isinstance(key_event := next(events), yaml.MappingEndEvent):
             place = _mark(key_event)
-            if isinstance(key_event, yaml.ScalarEvent) and key_event.anchor is None and key_event.tag in (None, "!"):
+            if isinstance(key_event, yaml.ScalarEvent) and not (key_event.anchor or key_event.tag):
                 key = key_event.value
             else:
                 self._complain(key_event, path, "a key must be plain text", "write the key as text")
@@ -228,18 +252,47 @@ def load_json(text: str, file: str) -> Document:
         twice = twice or len(members) < len(pairs)
         return members
 
+    def refuse(constant: str) -> Any:
+        offset = next(match.start() for match in _JSON_SKIM.finditer(text) if match[0] == constant)
+        raise _refusal(file, text, offset, f"not JSON: {constant} is not a number in it", "use a number or null")
+
     try:
-        data = json.loads(text, object_pairs_hook=unique)
+        data = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        deep = _is_deep(data)
     except json.JSONDecodeError as err:
         finding = Finding(file, err.lineno, err.colno, "", f"not JSON: {err.msg}", "check commas, quotes and brackets")
         raise ConfigurationError([finding]) from err
-    except (RecursionError, ValueError) as err:
-        finding = Finding(file, 0, 0, "", f"not usable JSON: {err}", "flatten lists, shorten numbers")
-        raise ConfigurationError([finding]) from err
+    except ValueError as err:  # an integer of thousands of digits
+        raise ConfigurationError([Finding(file, 0, 0, "", f"not usable JSON: {err}", "shorten the number")]) from err
+    except RecursionError:
+        deep = True
+    if deep:
+        raise _refusal(file, text, _deep_offset(text), f"nested over {_MAX_DEPTH} deep", "flatten it")
     document = _JsonDocument(file, data, text=text)
     if twice:
         raise ConfigurationError(document.duplicates())
     return document
+
+
+# Of a JSON text, strings (to skip what stands in them), brackets, and the constants that are none.
+_JSON_SKIM = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]|NaN|-?Infinity', re.DOTALL)
+
+
+def _is_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(_MAX_DEPTH):
+        level = [item for value in level if isinstance(value, dict | list)
+                 for item in (value.values() if isinstance(value, dict) else value)]  # fmt: skip
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _deep_offset(text: str) -> int:
+    depth = 0
+    for match in _JSON_SKIM.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > _MAX_DEPTH:
+            return match.start()
+    return 0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class GatewayError(Exception):
@@ -59,6 +60,14 @@ class Finding:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         return ": ".join(part for part in (place, self.where, self.what, self.remedy) if part)
+
+
+class Problem(NamedTuple):
+    """Something wrong with an option, before its place in a file is known: the way to it, what, and the remedy."""
+
+    path: tuple[str | int, ...]
+    what: str
+    remedy: str = ""
 
 
 class ConfigurationError(GatewayError):

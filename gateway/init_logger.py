@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from gateway.app_properties import expanded
 from gateway.throttled_exception import ThrottledException
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -49,8 +49,9 @@ def init_logger(
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(_Formatter(line, secrets, with_priority=under_systemd))
     if options.file:
-        path = Path(options.file).expanduser()
-        handlers.append(_LogFile(path, maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8"))
+        handlers.append(
+            _LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
+        )
         handlers[1].setFormatter(
             _Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", secrets)
         )
@@ -78,15 +79,21 @@ class _Formatter(logging.Formatter):
         self._secrets = sorted(forms, key=len, reverse=True)
         self._with_priority = with_priority
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+        return self._without_secrets(super().formatMessage(record)).replace("\n", "\\n")
+
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self._without_secrets(super().format(record))
         if not text.isprintable():
             text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
         if self._with_priority:
             mark = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
             text = mark + text.replace("\n", f"\n{mark}")
+        return text
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         return text
 
 
@@ -127,7 +134,7 @@ class RateLimit(logging.Filter):
             held_back, self._since, self._passed, self._held_back = self._held_back, now, 0, 0
             if held_back:
                 text = f"{held_back} log lines were held back: more than {self._limit} in a minute"
-                self._handler.emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
+                self._handler.handle(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
         self._passed += 1
         if self._passed <= self._limit:
             return True

@@ -17,29 +17,20 @@ import logging
 import select
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
-from gateway.document import Path
-from gateway.errors import DeviceError
+from gateway.errors import DeviceError, Problem
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 
 _FIRST_RETRY = 0.5  # s; a plug that was pulled and put back is found within about a second
 _LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
+_HELD = 5.0  # s that a device must have worked for its next failure to count as the first
 _BATCH = 100  # messages written before the device is read again, and the other way round
-
-
-class Problem(NamedTuple):
-    """Something wrong with an option: the way to it, what, and the remedy."""
-
-    path: Path
-    what: str
-    remedy: str = ""
 
 
 class Interface:
@@ -65,10 +56,6 @@ class Interface:
         yield from ()
 
 
-class DeviceOffline(ThrottledException):
-    """The device cannot be opened, or has failed."""
-
-
 class DeviceInterface(Interface):
     """An interface for one device: write `open`, `read`, `write` and `close`; the rest is done here.
 
@@ -85,8 +72,10 @@ class DeviceInterface(Interface):
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.is_open = False
+        self.is_readable = False  # while read() runs: whether the descriptor has something
+        self._is_said = False  # that the device is offline
         self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
-        self._next_open = self._next_read = 0.0
+        self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
         self._device_fd = -1
@@ -111,6 +100,10 @@ class DeviceInterface(Interface):
         """Return the descriptor that becomes readable when the device has something, or None."""
         return None
 
+    def time_to_read(self) -> float | None:
+        """Return in how many seconds `read` is due although nothing is readable; None: only then."""
+        return None if self.read_interval is None else self._next_read - time.monotonic()
+
     def accepts(self, msg: InternalMsg) -> bool:
         """Tell whether `msg` is for this device: while it is offline, such a message is answered."""
         return msg.iscmd
@@ -128,9 +121,10 @@ class DeviceInterface(Interface):
                 self._wait(self._next_open - time.monotonic())
                 self._answer_offline()
                 return
-            readable = self._wait(self._time_to_read())
+            self.is_readable = self._wait(self.time_to_read())
             self._serve_messages()
-            if readable or (self.read_interval is not None and time.monotonic() >= self._next_read):
+            due = self.time_to_read()
+            if self.is_readable or (due is not None and due <= 0):
                 self._next_read = time.monotonic() + (self.read_interval or 0.0)
                 for msg in self.read():
                     self.msglist_out.push(msg)
@@ -149,7 +143,7 @@ class DeviceInterface(Interface):
             return False
         self.open()
         self.is_open = True
-        self._backoff.reset()
+        self._open_since = time.monotonic()
         self._next_read = 0.0
         fd = self.fileno()
         self._watch(-1 if fd is None else fd)
@@ -164,17 +158,16 @@ class DeviceInterface(Interface):
             self.close()
         except (OSError, DeviceError) as again:
             LOG.debug("%s: closing: %s", self.msglist_out.name, again)
+        if was_open and time.monotonic() - self._open_since >= _HELD:
+            self._backoff.reset()
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
         self.msglist_out.set_available(False)
-        state = "has failed" if was_open else "cannot be opened"
-        offline = DeviceOffline(
-            f"{self.msglist_out.name}: {self.describe()} {state}: {err}: it is tried again by itself",
-            key=f"{self.msglist_out.name} {state}",
-            period=600.0,
-        )
-        if offline.trigger:
-            LOG.error(offline.report)
+        if not self._is_said:
+            self._is_said = True
+            state = "has failed" if was_open else "cannot be opened"
+            name = self.msglist_out.name
+            LOG.error("%s: %s %s: %s: it is tried again by itself", name, self.describe(), state, err)
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""
@@ -184,22 +177,18 @@ class DeviceInterface(Interface):
             self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
         return self._device_fd in fds
 
-    def _time_to_read(self) -> float | None:
-        return None if self.read_interval is None else self._next_read - time.monotonic()
-
     def _serve_messages(self) -> None:
         for _ in range(_BATCH):
             msg = self.msglist_in.pull()
             if msg is None:
                 return
             try:
-                answers = self.write(msg)
+                for answer in self.write(msg):  # a generator does its work here
+                    self.msglist_out.push(answer)
             except (OSError, DeviceError) as err:
                 if self.accepts(msg):
-                    self.msglist_out.push(msg.reply("ERROR", f"{self.describe()} has failed: {err}"))
+                    self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
                 raise
-            for answer in answers:
-                self.msglist_out.push(answer)
 
     def _answer_offline(self) -> None:
         for _ in range(_BATCH):
@@ -207,7 +196,7 @@ class DeviceInterface(Interface):
             if msg is None:
                 return
             if self.accepts(msg):
-                self.msglist_out.push(msg.reply("ERROR", f"{self.describe()} is offline"))
+                self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} is offline"))
 
     def _watch(self, fd: int) -> None:
         if self._device_fd >= 0:

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gateway.app_properties import expanded, is_file
 from gateway.errors import GatewayError
 from gateway.schema_check import near
 
@@ -42,19 +44,23 @@ def find_interface(type_name: str, folder: Path) -> type[Any]:
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     path, _, class_name = type_name.partition(":")
     if path.endswith(".py"):
-        return _choose(_load_file(folder / Path(path).expanduser()), class_name)
+        return _choose(_load_file(folder / expanded(path)), class_name)
     found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == type_name]
     if not found:
         known = [*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINTS))]
         raise InterfaceNotFoundError(f"no interface is called {type_name!r}", near(type_name, known))
     try:
-        return found[0].load()  # type: ignore[no-any-return]
-    except Exception as err:
+        cls = found[0].load()
+    except (Exception, SystemExit) as err:
         raise InterfaceNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
+    if not inspect.isclass(cls) or not _is_interface(cls):
+        what = f"{found[0].value} is not a class with loop() or loop_start()"
+        raise InterfaceNotFoundError(what, "mend or reinstall its package")
+    return cls
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise InterfaceNotFoundError(
             f"no such file: {path}", "check the path; a relative one begins at this file's folder"
         )
@@ -66,27 +72,31 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         del sys.modules[name]
         raise InterfaceNotFoundError(_import_failed(str(path), err), "mend the file") from err
     return module
 
 
-def _import_failed(what: str, err: Exception) -> str:
-    line = err.lineno if isinstance(err, SyntaxError) else None
-    if err.__traceback__ is not None and line is None:
-        trace = err.__traceback__
-        while trace.tb_next is not None:
-            trace = trace.tb_next
-        line = trace.tb_lineno
-    return f"{what} cannot be imported: {type(err).__name__}: {err} (line {line})"
+def _import_failed(what: str, err: BaseException) -> str:
+    if isinstance(err, SyntaxError):
+        reason, place = err.msg, f"{err.filename}:{err.lineno}"
+    else:
+        frames = traceback.extract_tb(err.__traceback__)
+        frame = next((frame for frame in reversed(frames) if frame.filename == what), frames[-1])
+        reason, place = str(err), f"{frame.filename}:{frame.lineno}"
+    return f"{what} cannot be imported: {type(err).__name__}: {reason} ({place})"
+
+
+def _is_interface(cls: type[Any]) -> bool:
+    return hasattr(cls, "loop") or hasattr(cls, "loop_start")
 
 
 def _choose(module: ModuleType, class_name: str) -> type[Any]:
     own = {
         name: found
         for name, found in inspect.getmembers(module, inspect.isclass)
-        if found.__module__ == module.__name__ and (hasattr(found, "loop") or hasattr(found, "loop_start"))
+        if found.__module__ == module.__name__ and _is_interface(found)
     }
     if class_name:
         if class_name not in own:

@@ -14,9 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gateway.app_properties import find_map
+from gateway.app_properties import expanded, find_map
 from gateway.dial import LinkError, TlsOptions, tls_context
-from gateway.document import Document, load_json, load_yaml
+from gateway.document import Document, load_json, load_yaml, variables
 from gateway.document import Path as DataPath
 from gateway.errors import ConfigurationError
 from gateway.init_logger import LogOptions
@@ -166,7 +166,7 @@ class _Loader:
         tls = dict(options["tls"])
         for key in ("ca_file", "certificate_file", "key_file"):
             if key in tls:
-                tls[key] = str(self.path.parent / Path(tls[key]).expanduser())
+                tls[key] = str(self.path.parent / expanded(tls[key]))
         options["tls"] = TlsOptions(**tls)
         if options["tls"].enabled:
             try:
@@ -182,14 +182,14 @@ class _Loader:
         return MqttOptions(**options)
 
     def read_secret(self, at: DataPath, file: str) -> str:
-        path = self.path.parent / Path(file).expanduser()
+        path = self.path.parent / expanded(file)
         try:
             if path.stat().st_size > _MAX_SECRET_BYTES:
                 self.complain(at, f"{path} is too large for a secret", "is it the right file?")
                 return ""
             secret = path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as err:
-            reason = err.strerror if isinstance(err, OSError) else "not UTF-8"
+        except (OSError, ValueError) as err:  # ValueError: not UTF-8, or a path with a NUL
+            reason = "not UTF-8" if isinstance(err, UnicodeDecodeError) else getattr(err, "strerror", None) or err
             self.complain(at, f"{path} cannot be read: {reason}", "check its path and permissions")
             return ""
         if not secret:
@@ -197,13 +197,10 @@ class _Loader:
         return secret
 
     def collect_secrets(self) -> None:
-        """What the environment put into an interface's options may be a code for a gate: no log shows it."""
-        for path in self.document.raw:
-            if path and path[0] in ("interface", "interfaces"):
-                value: Any = self.document.data
-                for step in path:
-                    value = value[step]
-                self.secrets.append(str(value))
+        """What the environment puts into a password is secret; what it puts into an interface may be: a gate's code."""
+        for path, raw in self.document.raw.items():
+            if path[:1] in (("interface",), ("interfaces",)) or path == ("mqtt", "password"):
+                self.secrets += (self.environment[name] for name in variables(raw))
 
     # --- maps
 
@@ -253,8 +250,8 @@ class _Loader:
         self, data: Mapping[str, Any], name: str, qos: int, common_map: MsgMap | None
     ) -> Iterator[InterfaceOptions]:
         one, several = data.get("interface"), data.get("interfaces")
-        if (one is None) == (several is None):
-            what = "both 'interface' and 'interfaces' are given" if one is not None else "there is no 'interface'"
+        if ("interface" in data) == ("interfaces" in data):
+            what = "both 'interface' and 'interfaces' are given" if "interface" in data else "there is no 'interface'"
             self.complain(("interfaces",), what, "give one: interface: {type: serial, ...}", at_key=True)
         if isinstance(one, dict) and isinstance(one.get("type"), str):
             yield from self.interface(("interface",), "", one, name, qos, common_map, data)
@@ -281,15 +278,15 @@ class _Loader:
         except InterfaceNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
-        schema = interface_schema(cls)
-        given = convert_substituted(self.document, given, schema, at)
-        findings = check_schema(self.document, given, schema, at)
-        self.add(findings)
-        params = {k: v for k, v in fill_defaults(given, schema).items() if k not in _common_schema()["properties"]}
-        if not findings and hasattr(cls, "check"):
-            for problem in cls.check(params):
-                self.complain((*at, *problem.path), problem.what, problem.remedy)
+        try:
+            given, params = self.interface_params(at, cls, given)
+        except Exception as err:  # noqa: BLE001  (an interface is anybody's code)
+            reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+            self.complain((*at, "type"), f"the class {cls.__name__} is broken: {reason}", "mend its SCHEMA or check()")
+            return
         sender = given.get("sender", gateway_name)
+        if not isinstance(sender, str):
+            sender = gateway_name  # the schema has said it
         msg_map = common_map
         if "map" in given:
             msg_map = self.build_map((*at, "map"), given["map"], sender, qos)
@@ -300,5 +297,24 @@ class _Loader:
         problem = word_problem(sender)
         if problem:
             self.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "give a plain name")
+        name = name or Path(given["type"].partition(":")[0]).stem
+        problem = word_problem(name)
+        if problem:
+            what = f"the name {name!a} cannot be used: {problem}"
+            self.complain((*at, "type"), what, "use 'interfaces', with a name of your own")
         if msg_map is not None:
-            yield InterfaceOptions(name or Path(given["type"].partition(":")[0]).stem, cls, params, msg_map)
+            yield InterfaceOptions(name, cls, params, msg_map)
+
+    def interface_params(
+        self, at: DataPath, cls: type[Any], given: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Check the options of an interface; return them as given, and filled up as its class gets them."""
+        schema = interface_schema(cls)
+        given = convert_substituted(self.document, given, schema, at)
+        findings = check_schema(self.document, given, schema, at)
+        self.add(findings)
+        params = {k: v for k, v in fill_defaults(given, schema).items() if k not in _common_schema()["properties"]}
+        if not findings and hasattr(cls, "check"):
+            for problem in cls.check(params):
+                self.complain((*at, *problem.path), problem.what, problem.remedy)
+        return given, params

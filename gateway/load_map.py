@@ -37,8 +37,8 @@ def read_text(path: FilePath) -> str:
             return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as err:
         what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
-    except OSError as err:
-        what, remedy = f"cannot be read: {err.strerror or err}", "check its path and permissions"
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL or an unpaired surrogate
+        what, remedy = f"cannot be read: {getattr(err, 'strerror', '') or err}", "check its path and permissions"
     raise ConfigurationError([Finding(str(path), 0, 0, "", what, remedy)])
 
 

@@ -59,6 +59,7 @@ class MsgList:
 
     def __init__(self, limit: int = MAX_MESSAGES) -> None:
         self.limit = limit
+        self.pulled = 0
         self._messages: deque[InternalMsg] = deque()
         self._wakeup = Wakeup()
 
@@ -84,6 +85,7 @@ class MsgList:
         if not self._messages:
             return None
         msg = self._messages.popleft()
+        self.pulled += 1
         if not self._messages:
             self._wakeup.clear()
             if self._messages:  # pushed while the flag came down

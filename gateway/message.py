@@ -61,9 +61,15 @@ class InternalMsg:
 
     def __str__(self) -> str:
         """Return the message as one line for people: kind, address, action, arguments."""
-        address = "/".join(getattr(self, name) or "-" for name in ADDRESS_FIELDS)
-        arguments = " ".join(f"{key}={value!a}" for key, value in self.arguments.items())
-        return f"{'command' if self.iscmd else 'status'} {address} {self.action or '-'} {arguments}".rstrip()
+        address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
+        arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
+        return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
+
+
+def _shown(word: object) -> str:
+    if isinstance(word, str) and word.isprintable():
+        return word or "-"
+    return ascii(word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gateway.message import Publication
 from gateway.outbox import Outbox
 from gateway.outlet import OFFLINE, ONLINE
 from gateway.throttled_exception import ThrottledException
+from gateway.topic import filter_problem
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class LinkFailed(ThrottledException):
 class CallbackFailed(ThrottledException):
     """Something went wrong while a packet was handled."""
 
+
+_PROTOCOL_ERROR = 130  # reason code of MQTT 5 that paho gives where what it read was no MQTT
 
 # Reason codes of CONNACK (MQTT 5, section 3.2.2.2; paho translates the return codes of 3.1.1 to them)
 _CONNACK_REMEDIES = {
@@ -180,8 +183,9 @@ class MgClient(mqtt.Client):
 
     def mg_connect(self) -> None:
         """Begin to connect; `loop_with_reconnect` does the rest. Does nothing while a link is up or pending."""
-        self.connect_async(self.options.host, self.options.port, self.options.keepalive)
-        self.mg_reconnect()
+        if self.link_state in (LinkState.IDLE, LinkState.BACKING_OFF):  # paho would close a link that is there
+            self.connect_async(self.options.host, self.options.port, self.options.keepalive)
+            self.mg_reconnect()
 
     def mg_reconnect(self) -> None:
         """Try to connect, if `lag_test` allows it."""
@@ -391,11 +395,11 @@ class MgClient(mqtt.Client):
     def _subscribe_all(self) -> None:
         self._subscribing.clear()
         for topic_filter in self.filters:  # each by itself: a broker may drop the whole list for a bad one
-            try:
-                _, mid = self.subscribe(topic_filter, qos=1)
-            except ValueError as err:
-                LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, err)
+            problem = filter_problem(topic_filter)  # paho lets some pass for which a broker closes the link
+            if problem:
+                LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, problem)
                 continue
+            _, mid = self.subscribe(topic_filter, qos=1)
             if mid is not None:
                 self._subscribing[mid] = topic_filter
         self.is_subscribed = not self._subscribing
@@ -410,12 +414,18 @@ class MgClient(mqtt.Client):
         if self.link_state not in (LinkState.AWAITING_CONNACK, LinkState.UP):
             return
         reason, self._reason = self._reason, None
-        if reason is None:
-            pending = self.link_state is LinkState.AWAITING_CONNACK
-            what = "closed the connection without a CONNACK" if pending else "closed the connection"
-            remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
-            reason = LinkError(f"{self._where} {what} ({code})", remedy)
-        self._lost(reason)
+        self._lost(reason or self._why_closed(code))
+
+    def _why_closed(self, code: ReasonCode) -> LinkError:
+        """Say what paho knows of a link that ended by itself."""
+        pending = self.link_state is LinkState.AWAITING_CONNACK
+        if code.value == _PROTOCOL_ERROR:  # all that paho says of CONNACK return code 1, too
+            return LinkError(
+                f"{self._where} does not speak MQTT 3.1.1", "is it a broker, and mqtt.port its port for that?"
+            )
+        what = "closed the connection without a CONNACK" if pending else "closed the connection"
+        remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
+        return LinkError(f"{self._where} {what} ({code})", remedy)
 
     def _mg_on_publish(self, _c: object, _u: object, mid: int, _code: object, _p: object) -> None:
         if self._in_flight.pop(mid, None) is not None:
@@ -437,7 +447,8 @@ class MgClient(mqtt.Client):
         Where there is no link, one more is tried if something waits.
         """
         deadline = self._clock() + timeout
-        self._deadline = self._clock()  # a delay that runs is over
+        if self.link_state is LinkState.BACKING_OFF:
+            self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
             self.loop_with_reconnect(deadline - self._clock())
         with self._dial_lock:
@@ -447,6 +458,7 @@ class MgClient(mqtt.Client):
             dialled.close()
         if self.link_state is LinkState.UP:
             self._say_goodbye(max(deadline, self._clock() + 0.5))
+        self._sock_close()
         self._enter(LinkState.IDLE)
         return len(self.outbox) == 0
 
@@ -460,7 +472,6 @@ class MgClient(mqtt.Client):
             while self.want_write() and self.socket() is not None and self._clock() < deadline:
                 self._wait(deadline - self._clock())
                 self._guard(self._flush)
-        self._sock_close()
 
 
 def _pending(sock: Any) -> bool:

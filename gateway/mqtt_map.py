@@ -64,12 +64,14 @@ class FieldMap:
         claimed._read = {**self._read, mqtt: internal}
         return claimed
 
-    def write(self, word: str) -> str:
+    def write(self, word: object) -> str:
         """Return the MQTT word for the internal `word`.
 
-        Raises `WordError` if a strict map has no such word, or if the MQTT word would be read back as
-        another one.
+        Raises `WordError` if it is not text, if a strict map has no such word, or if the MQTT word would
+        be read back as another one.
         """
+        if not isinstance(word, str):
+            raise WordError(f"{self.field}: {_short(word)} is not text: make it text")
         mqtt = self._written.get(word)
         if mqtt is None:
             if word and self.maptype == "strict":
@@ -194,6 +196,10 @@ class MsgMap:
         kind = _KINDS.get(levels[-1])
         if kind is None:
             raise TopicError(f"topic {_short(topic)}: the last level is {_short(levels[-1])} instead of C or S")
+        for name, level in zip(ADDRESS_FIELDS, levels, strict=False):
+            problem = word_problem(level)
+            if problem:
+                raise WordError(f"{name}: {_short(level)}: {problem}")
         function, gateway, location, device, sender = (
             field.read(level) for (_, field), level in zip(self._address, levels, strict=False)
         )
@@ -273,10 +279,14 @@ def _load(text: str) -> dict[str, Argument]:
     """Parse a JSON object strictly; raise `PayloadError` for whatever two readers could disagree about."""
     try:
         value = _decoder.decode(text.strip(_JSON_SPACE))
+        if "\\u" in text:
+            _dump(value).encode("utf-8")  # an escape can say what UTF-8 cannot
     except json.JSONDecodeError as err:
         raise PayloadError(f"the payload begins with '{{' but is not JSON: {err}") from err
     except RecursionError as err:
         raise PayloadError(f"the payload has lists or objects nested over {MAX_DEPTH} deep") from err
+    except UnicodeEncodeError as err:
+        raise PayloadError("the payload has an unpaired surrogate, which is no character: leave it out") from err
     except ValueError as err:  # an integer of thousands of digits
         raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
     if not isinstance(value, dict):  # cannot be: it begins with '{'

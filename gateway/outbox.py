@@ -86,7 +86,8 @@ class Outbox:
         size = _size(publication)
         dropped = 0
         with self._lock:
-            while self._waiting and not self._fits(size) and self._discard == "old":
+            too_large = size > self._max_bytes  # dropping others would not make it fit
+            while self._waiting and not self._fits(size) and self._discard == "old" and not too_large:
                 self._bytes -= _size(self._waiting.popleft()[0])
                 dropped += 1
             accepted = self._fits(size)
@@ -134,13 +135,25 @@ class Outbox:
             self._delivered += count
 
     def put_back(self, publications: Iterable[Publication]) -> None:
-        """Return publications in flight that were never sent to the head, in their order."""
+        """Return publications in flight that were never sent to the head, in their order.
+
+        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
+        """
+        dropped = 0
         with self._lock:
             now = self._clock()
             for publication in reversed(list(publications)):
-                self._waiting.appendleft((publication, now))
-                self._bytes += _size(publication)
+                size = _size(publication)
                 self._in_flight -= 1
+                if not dropped and self._fits(size):
+                    self._waiting.appendleft((publication, now))
+                    self._bytes += size
+                else:
+                    dropped += 1
+            self._dropped_old += dropped
+        if dropped:
+            self._say_full()
+        self._look_at_level()
 
     def __len__(self) -> int:
         """Return how many publications are not yet with the broker: waiting and in flight."""

@@ -61,6 +61,6 @@ class Outlet:
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""
         if is_available != self._is_available:
-            self._is_available = is_available
             payload = ONLINE if is_available else OFFLINE
-            self._accept(Publication(self._availability_topic, payload, qos=1, retain=True))
+            if self._accept(Publication(self._availability_topic, payload, qos=1, retain=True)):
+                self._is_available = is_available  # or else it is said again at the next call

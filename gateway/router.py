@@ -88,10 +88,10 @@ class Router:
                 )
             return
         for name, inbox in route.inboxes.items():
+            if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
+                _TRAFFIC_LOG.info("%s <- %s", name, msg)  # before the push: the answer must not stand above it
             if inbox.push(msg):
                 self.counts["delivered"] += 1
-                if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
-                    _TRAFFIC_LOG.info("%s <- %s", name, msg)
             else:
                 self.counts["inbox full"] += 1
                 full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)

@@ -6,6 +6,7 @@ Pure apart from the schema library. The schemas describe each option once; sampl
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -27,39 +28,78 @@ _TYPE_NAMES = {
 }
 
 
+def _is_integer(_: object, value: object) -> bool:
+    """Tell whether `value` is a whole number that can stand where Python wants one: to JSON Schema, 60.0 is one too."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+
 def check_schema(document: Document, data: Any, schema: Schema, at: Path = ()) -> list[Finding]:
     """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`."""
-    validator = jsonschema.Draft202012Validator(schema)
-    return [finding for error in validator.iter_errors(data) for finding in _explain(document, error, at)]
+    errors = list(_Validator(schema).iter_errors(data))
+    of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
+    return [finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
+            for finding in _explain(document, error, at)]  # fmt: skip
 
 
-def fill_defaults(data: Any, schema: Schema) -> Any:
-    """Return `data` with the schema's `default` wherever an option is missing, through nested mappings."""
+def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
+    """Return `data` with the schema's `default` wherever an option is missing, at any depth.
+
+    `root` is the schema that `$ref`s of `schema` point into, where that is not `schema` itself.
+    """
+    root = root or schema
+    schema = _resolved(schema, root)
+    if isinstance(data, list):
+        return [fill_defaults(item, schema.get("items", {}), root) for item in data]
     if not isinstance(data, dict):
         return data
-    filled = dict(data)
+    filled = {name: fill_defaults(value, _option(schema, name), root) for name, value in data.items()}
     for name, option in schema.get("properties", {}).items():
-        if name in filled:
-            filled[name] = fill_defaults(filled[name], option)
-        elif "default" in option:
-            filled[name] = fill_defaults(option["default"], option)
+        option = _resolved(option, root)
+        if name not in filled and "default" in option:
+            filled[name] = fill_defaults(option["default"], option, root)
     return filled
 
 
-def convert_substituted(document: Document, data: Any, schema: Schema, at: Path = ()) -> Any:
+def convert_substituted(
+    document: Document, data: Any, schema: Schema, at: Path = (), root: Schema | None = None
+) -> Any:
     """Give the values that came from environment variables, which are text, the type their option wants."""
+    root = root or schema
+    schema = _resolved(schema, root)
     if isinstance(data, dict):
-        options = schema.get("properties", {})
-        return {k: convert_substituted(document, v, options.get(k, {}), (*at, k)) for k, v in data.items()}
-    wanted = schema.get("type")
-    if at in document.raw and wanted in ("integer", "number", "boolean") and isinstance(data, str):
+        return {k: convert_substituted(document, v, _option(schema, k), (*at, k), root) for k, v in data.items()}
+    if isinstance(data, list):
+        items = schema.get("items", {})
+        return [convert_substituted(document, v, items, (*at, i), root) for i, v in enumerate(data)]
+    wants_text = schema.get("type") not in ("integer", "number", "boolean") and all(
+        isinstance(choice, str) for choice in schema.get("enum", ())
+    )
+    if at in document.raw and isinstance(data, str) and not wants_text:
         return resolve_scalar(data)
     return data
 
 
+def _resolved(schema: Any, root: Schema) -> Schema:
+    """Follow `$ref`s into the `$defs` of the root."""
+    while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema if isinstance(schema, Mapping) else {}
+
+
+def _option(schema: Schema, name: str) -> Any:
+    options = schema.get("properties", {})
+    return options[name] if name in options else schema.get("additionalProperties", {})
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """Return a remedy that names the words of `known` that `word` may be a slip of."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
@@ -74,8 +114,9 @@ def _explain(document: Document, error: jsonschema.ValidationError, at: Path) ->
     quoted = "a value that is not shown" if secret else document.quote(path, found)
     if rule == "additionalProperties" and isinstance(found, dict):
         known = set(schema.get("properties", {}))
+        patterns = schema.get("patternProperties", ())
         for key in found:
-            if key not in known:
+            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
                 yield document.finding((*path, key), "unknown option", near(key, known), at_key=True)
     elif rule == "required":
         for name in wanted:
@@ -95,7 +136,7 @@ def _explain(document: Document, error: jsonschema.ValidationError, at: Path) ->
 
 def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str]:
     if rule == "type":
-        names = " or ".join(_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
+        names = " or ".join(_type_names(wanted))
         quotable = names == "text" and isinstance(found, int | float | bool)
         return f"expected {names}, found {quoted}", "put it in quotes" if quotable else ""
     if rule == "enum":
@@ -119,7 +160,14 @@ def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str
         return "something is listed twice", "keep one of the two"
     if rule == "pattern":
         return f"{quoted} does not have the form that is expected", ""
+    if rule == "oneOf":  # without a branch that fails: more than one fits
+        names = " and ".join(repr(name) for branch in wanted for name in branch.get("required", ()))
+        return f"{names or 'some of its options'} exclude one another", "keep one of them"
     return f"{quoted} is not taken here", ""
+
+
+def _type_names(wanted: Any) -> list[str]:
+    return [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
 
 
 def _explain_branches(
@@ -131,8 +179,9 @@ def _explain_branches(
         branches.setdefault(inner.schema_path[0], []).append(inner)
 
     def misfit(errors: list[jsonschema.ValidationError]) -> tuple[bool, int]:
-        wrong_kind = any(e.validator in ("type", "const") and len(e.absolute_path) <= len(error.absolute_path) + 1
-                         for e in errors)  # fmt: skip
+        # The kind of a mapping may be told by an option that is a constant.
+        depths = {"type": len(error.absolute_path), "const": len(error.absolute_path) + 1}
+        wrong_kind = any(len(e.absolute_path) <= depths.get(str(e.validator), -1) for e in errors)
         return wrong_kind, len(errors)
 
     best = min(branches.values(), key=misfit)
@@ -140,11 +189,11 @@ def _explain_branches(
         len(e.absolute_path) == len(error.absolute_path) for e in best
     ):
         names = dict.fromkeys(
-            _TYPE_NAMES[name]
+            name
             for errors in branches.values()
             for e in errors
-            if e.validator == "type"
-            for name in ([e.validator_value] if isinstance(e.validator_value, str) else cast(Any, e.validator_value))
+            if e.validator in ("type", "const")
+            for name in ([repr(e.validator_value)] if e.validator == "const" else _type_names(e.validator_value))
         )
         path: Path = (*at, *error.absolute_path)
         yield document.finding(path, f"expected {' or '.join(names)}, found {quoted}", _example(error.schema))

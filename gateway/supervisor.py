@@ -27,12 +27,14 @@ class InterfaceFailed(ThrottledException):
 class Supervisor:
     """The thread of one interface. `build` makes the interface; it is called in that thread, at every start."""
 
-    def __init__(self, name: str, build: Callable[[], Any], inbox: MsgList, outlet: Outlet) -> None:
+    def __init__(
+        self, name: str, build: Callable[[], Any], inbox: MsgList, outlet: Outlet, backoff: Backoff | None = None
+    ) -> None:
         self.name = name
         self._build = build
         self._inbox = inbox
         self._outlet = outlet
-        self._backoff = Backoff(1.0, 60.0)
+        self._backoff = backoff or Backoff(1.0, 60.0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
@@ -58,7 +60,7 @@ class Supervisor:
             try:
                 interface = self._build()
                 self._serve(interface)
-            except Exception as err:  # noqa: BLE001  (whatever an interface raises, the others go on)
+            except (Exception, SystemExit) as err:  # noqa: BLE001  (whatever it raises, the others go on)
                 if time.monotonic() - started > _HELD:
                     self._backoff.reset()
                 self._report(err)
@@ -74,10 +76,13 @@ class Supervisor:
         if callable(getattr(interface, "loop", None)):
             pause = 0.0 if getattr(interface, "waits_itself", False) else _PAUSE
             while not self._stopping.is_set():
-                began = time.monotonic()
+                began, pulled = time.monotonic(), self._inbox.pulled
                 interface.loop()
                 if pause and time.monotonic() - began < pause:
-                    self._inbox.wait(pause)
+                    if len(self._inbox) and self._inbox.pulled == pulled:  # it leaves its messages alone
+                        self._stopping.wait(pause)
+                    else:
+                        self._inbox.wait(pause)
         else:
             interface.loop_start()
             self._stopping.wait()
@@ -87,11 +92,11 @@ class Supervisor:
         if callable(stop):
             try:
                 stop()
-            except Exception as err:  # noqa: BLE001
+            except (Exception, SystemExit) as err:  # noqa: BLE001
                 LOG.warning("%s: its loop_stop() failed: %r", self.name, err)
         self._outlet.set_available(False)
 
-    def _report(self, err: Exception) -> None:
+    def _report(self, err: BaseException) -> None:
         self.failures += 1
         failed = InterfaceFailed(
             f"{self.name}: the interface failed and is started again: {type(err).__name__}: {err}",

@@ -50,7 +50,8 @@ def filter_problem(topic_filter: str) -> str:
     """Say why a broker would refuse `topic_filter`; `""` if it would not."""
     if not topic_filter:
         return "it is empty"
-    if topic_filter.startswith("$share/") and topic_filter.count("/") < 2:
+    share, *rest = topic_filter.split("/", 2)
+    if share == "$share" and (len(rest) < 2 or not all(rest) or set("+#") & set(rest[0])):
         return "a shared subscription is written $share/GROUP/FILTER"
     levels = filter_levels(topic_filter)
     for index, level in enumerate(levels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,8 @@ from gateway.load_config import Configuration
 from gateway.mailbox import Wakeup
 from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
+
+_LINK_LOG = logging.getLogger(MgClient.__module__)
 
 
 @contextlib.contextmanager
@@ -28,17 +31,36 @@ def visit(
     outbox = Outbox(on_put=wakeup.set)
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg)
     try:
-        client.mg_connect()
-        deadline = time.monotonic() + 2 * options.connect_timeout
-        while not (client.link_state is LinkState.UP and client.is_subscribed):
-            if client.last_failure is not None:
-                raise client.last_failure
-            if time.monotonic() > deadline:
-                raise LinkError(
-                    f"{options.host}:{options.port} did not accept the subscription", "is it an MQTT broker?"
-                )
-            client.loop_with_reconnect(0.1)
+        with _failures_unsaid():
+            _connect(client)
         yield client
     finally:
         client.mg_stop(2.0)
         wakeup.close()
+
+
+def _connect(client: MgClient) -> None:
+    client.mg_connect()
+    options = client.options
+    deadline = time.monotonic() + 2 * options.connect_timeout
+    while not (client.link_state is LinkState.UP and client.is_subscribed):
+        if client.last_failure is not None:
+            raise client.last_failure
+        if time.monotonic() > deadline:
+            where = f"{options.host}:{options.port}"
+            raise LinkError(f"{where} did not accept the subscription", "is it an MQTT broker?")
+        client.loop_with_reconnect(0.1)
+
+
+@contextlib.contextmanager
+def _failures_unsaid() -> Iterator[None]:
+    """Keep the client from warning of a failed link, and that it tries again: here it is raised, and ends the visit."""
+
+    def is_no_warning(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
+
+    _LINK_LOG.addFilter(is_no_warning)
+    try:
+        yield
+    finally:
+        _LINK_LOG.removeFilter(is_no_warning)

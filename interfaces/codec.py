@@ -1,19 +1,21 @@
-"""From frames to messages and from messages to frames, by rules of the configuration. Pure."""
+"""From frames to messages: the decoding rules of a configuration. Pure; the clock comes in as an argument."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.errors import GatewayError
-from gateway.interface import Problem
+from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, InternalMsg
+from interfaces.change_filter import ChangeFilter
+from interfaces.converters import ConversionError, Converter, pipeline
+from interfaces.matchers import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
+from interfaces.safe_regex import RegexError
 from interfaces.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
-
-CONVERTERS: Mapping[str, Callable[[str], Any]] = {"text": str, "int": int, "float": float}
+ANY = "*"
+"""In `values`: every value without a converter of its own. As `arguments`: every value."""
 
 
 class CodecError(GatewayError):
@@ -21,15 +23,18 @@ class CodecError(GatewayError):
 
 
 class MessageTemplate:
-    """What message a rule makes: templates for its fields and arguments."""
+    """What message a rule makes: templates for its words and arguments; `names` are the values they need."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
         self.iscmd = options.get("type") == "command"
         words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
         self._words = {name: Template(text) for name, text in words.items()}
-        self._arguments = {
+        self._constant_words = {n: t.fill({}) for n, t in self._words.items() if not t.names}
+        arguments = options.get("arguments", {})
+        self._takes_all = arguments == ANY
+        self._arguments: dict[str, Any] = {
             key: Template(value) if isinstance(value, str) else value
-            for key, value in options.get("arguments", {}).items()
+            for key, value in ({} if self._takes_all else arguments).items()
         }
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
@@ -38,181 +43,159 @@ class MessageTemplate:
         """Return the message for `values`; arguments whose value is missing are left out.
 
         None if a word needs a value that is missing, or if there are arguments and all of them are left out.
+        Raises `CodecError` if a value does not take its format.
         """
-        if any(not template.names <= values.keys() for template in self._words.values()):
-            return None
-        arguments = {
-            key: value.value(values) if isinstance(value, Template) else value
-            for key, value in self._arguments.items()
-            if not isinstance(value, Template) or value.names <= values.keys()
-        }
-        if self._arguments and not arguments:
-            return None
-        words = {name: template.fill(values) for name, template in self._words.items()}
+        arguments: Mapping[str, Any]
+        try:
+            if self._takes_all:
+                arguments = values
+            else:
+                arguments = {
+                    key: value.value(values) if isinstance(value, Template) else value
+                    for key, value in self._arguments.items()
+                    if not isinstance(value, Template) or value.names <= values.keys()
+                }
+            if not arguments and (self._arguments or self._takes_all):
+                return None
+            words = self._constant_words
+            if len(words) < len(self._words):
+                if any(not template.names <= values.keys() for template in self._words.values()):
+                    return None
+                words = {name: template.fill(values) for name, template in self._words.items()}
+        except TemplateError as err:
+            raise CodecError(str(err)) from err
         return InternalMsg(iscmd=self.iscmd, arguments=arguments, **words)
 
 
-class DecodeRule:
-    """A regular expression, what its named groups become, and the messages they make."""
+class ValueReader:
+    """A matcher and the converters of its values."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
-        self.name = options.get("name") or options["regex"]
-        self.regex = re.compile(options["regex"])
-        self._converters = {name: CONVERTERS[kind] for name, kind in options.get("values", {}).items()}
-        given = [options["message"]] if "message" in options else options["messages"]
-        self.messages = [MessageTemplate(message, address) for message in given]
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        self.matcher: Matcher = make_matcher(options, encoding)
+        given = options.get("values", {})
+        self._converters: dict[str, Converter] = {n: pipeline(steps) for n, steps in given.items() if n != ANY}
+        self._default = pipeline(given[ANY]) if ANY in given else None
 
-    def decode(self, text: str) -> list[InternalMsg] | None:
-        """Return the messages of a frame, or None if it is not of this rule.
+    def read(self, frame: bytes) -> list[Values] | None:
+        """Return the values of `frame`, empty ones left out, or None if it is not of this kind.
 
-        The whole frame must match. Empty groups count as missing. Raises `CodecError` if a value cannot be
-        converted.
+        Raises `CodecError` if a value cannot be converted.
         """
-        match = self.regex.fullmatch(text)
-        if match is None:
-            return None
-        values: dict[str, Any] = {}
-        for name, found in match.groupdict().items():
-            if found:
+        try:
+            found = self.matcher.match(frame)
+        except MatchError as err:
+            raise CodecError(str(err)) from err
+        return None if found is None else [self._convert(values) for values in found]
+
+    def _convert(self, found: Values) -> Values:
+        values: Values = {}
+        for name, value in found.items():
+            if value is None or value == "":
+                continue
+            converter = self._converters.get(name, self._default)
+            if converter is not None:
                 try:
-                    values[name] = self._converters.get(name, str)(found)
-                except ValueError as err:
-                    raise CodecError(f"rule {self.name!a}: {name} is {found!a}: {err}") from err
-        return [msg for template in self.messages if (msg := template.make(values)) is not None]
+                    value = converter.read(value)
+                except ConversionError as err:
+                    raise CodecError(f"{name}: {err}") from err
+            values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
+        return values
+
+
+class DecodeRule:
+    """What frames a rule takes, and what messages it makes of them."""
+
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        self.name: str = options.get("name") or str(options.get("regex", next(each_kind(options), "rule")))
+        self.reader = ValueReader(options, encoding)
+        given = [options["message"]] if "message" in options else options.get("messages", ())
+        self.messages = [MessageTemplate(message, address) for message in given]
+        self.change_filter = ChangeFilter(options["publish"]) if options.get("publish") else None
+
+    def decode(self, frame: bytes, now: float) -> list[InternalMsg] | None:
+        """Return the messages of `frame`, or None if it is not this rule's. Raises `CodecError`."""
+        try:
+            found = self.reader.read(frame)
+            if found is None:
+                return None
+            made = [template.make(values) for values in found for template in self.messages]
+        except CodecError as err:
+            raise CodecError(f"rule {self.name!a}: {err}") from err
+        keep = self.change_filter
+        return [msg for msg in made if msg is not None and (keep is None or keep.passes(msg, now))]
 
 
 class Decoder:
-    """Rules in their order; the first that matches a frame makes its messages."""
+    """All rules: the first that takes a frame makes its messages, or, with `every`, each that takes it."""
 
-    def __init__(self, rules: Sequence[DecodeRule], encoding: str = "utf-8") -> None:
-        self._rules = rules
-        self._encoding = encoding
+    def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
+        self.rules = rules
+        self._every = every
+        self._dispatch = Dispatch([rule.reader.matcher.prefix for rule in rules])
 
-    def decode(self, frame: bytes) -> list[InternalMsg] | None:
-        """Return the messages of `frame`, or None if no rule matches. Raises `CodecError`."""
-        try:
-            text = frame.decode(self._encoding)
-        except UnicodeDecodeError as err:
-            raise CodecError(f"not {self._encoding}: {err.reason} at byte {err.start}") from err
-        for rule in self._rules:
-            messages = rule.decode(text)
+    def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+        """Return the messages of `frame`, or None if no rule takes it. Raises `CodecError`."""
+        result: list[InternalMsg] | None = None
+        for index in self._dispatch.candidates(frame):
+            messages = self.rules[index].decode(frame, now)
             if messages is not None:
-                return messages
+                if not self._every:
+                    return messages
+                result = [*(result or ()), *messages]
+        return result
+
+    def rule_of(self, frame: bytes) -> DecodeRule | None:
+        """Return the first rule that takes `frame`, for people who ask. Raises `CodecError`."""
+        for index in self._dispatch.candidates(frame):
+            if self.rules[index].reader.read(frame) is not None:
+                return self.rules[index]
         return None
 
 
-class EncodeRule:
-    """Which commands it takes, and what is written for them."""
-
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
-        self.match = {**address, **options.get("match", {})}
-        self.arguments: Mapping[str, Mapping[str, Any]] = options.get("arguments", {})
-        self.template = Template(options["write"])
-
-    def is_for(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
-        """Tell whether `msg` has all the words that this rule asks for, the field `ignoring` left aside."""
-        return all(getattr(msg, name) == word for name, word in self.match.items() if name != ignoring)
-
-    def encode(self, msg: InternalMsg, forbidden: re.Pattern[str]) -> str:
-        """Return what to write for `msg`; raise `CodecError` if an argument does not fit.
-
-        No argument may bring in what `forbidden` finds: that would end the frame and begin another.
-        """
-        values: dict[str, Any] = {}
-        for name, wanted in self.arguments.items():
-            if name not in msg.arguments and "default" not in wanted:
-                raise CodecError(f"argument {name!a} is missing")
-            value = msg.argument(name, wanted.get("default"))
-            _check_argument(name, value, wanted)
-            if isinstance(value, str) and forbidden.search(value):
-                raise CodecError(f"argument {name!a} holds a character that may not be written to the device")
-            values[name] = value
-        try:
-            return self.template.fill(values)
-        except TemplateError as err:
-            raise CodecError(str(err)) from err
+# --- checks of a configuration
 
 
-_ARGUMENT_TYPES: Mapping[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "text": (str,)}
-
-
-def _check_argument(name: str, value: Any, wanted: Mapping[str, Any]) -> None:
-    kind = wanted.get("type", "text")
-    if isinstance(value, bool) or not isinstance(value, _ARGUMENT_TYPES[kind]):
-        raise CodecError(f"argument {name!a} is {value!a}: expected {kind}")
-    if "choices" in wanted and value not in wanted["choices"]:
-        raise CodecError(f"argument {name!a} is {value!a}: expected one of {', '.join(map(str, wanted['choices']))}")
-    if "minimum" in wanted and value < wanted["minimum"]:
-        raise CodecError(f"argument {name!a} is {value!a}: expected at least {wanted['minimum']}")
-    if "maximum" in wanted and value > wanted["maximum"]:
-        raise CodecError(f"argument {name!a} is {value!a}: expected at most {wanted['maximum']}")
-    if isinstance(value, str) and len(value) > wanted.get("max_length", 100):
-        raise CodecError(f"argument {name!a} has {len(value)} characters: expected at most 100")
-
-
-class Encoder:
-    """Rules in their order; the first that takes a command says what is written."""
-
-    def __init__(self, rules: Sequence[EncodeRule], terminator: bytes, encoding: str = "utf-8") -> None:
-        self._rules = rules
-        self._terminator = terminator
-        self._encoding = encoding
-        ends = "|".join(re.escape(c) for c in terminator.decode("latin-1"))
-        self._forbidden = re.compile(f"[\x00-\x1f\x7f]|{ends}" if ends else "[\x00-\x1f\x7f]")
-
-    def accepts(self, msg: InternalMsg) -> bool:
-        """Tell whether `msg` is a command for this device, whatever its action."""
-        return msg.iscmd and any(rule.is_for(msg, ignoring="action") for rule in self._rules)
-
-    def encode(self, msg: InternalMsg) -> bytes:
-        """Return the bytes to write for a command; raise `CodecError` saying what is wrong with it."""
-        for rule in self._rules:
-            if rule.is_for(msg):
-                try:
-                    return rule.encode(msg, self._forbidden).encode(self._encoding) + self._terminator
-                except UnicodeEncodeError as err:
-                    raise CodecError(f"{err.object[err.start]!a} cannot be written as {self._encoding}") from err
-        actions = {rule.match.get("action", "") for rule in self._rules if rule.is_for(msg, ignoring="action")}
-        known = ", ".join(sorted(filter(None, actions)))
-        raise CodecError(f"{msg.action!a} is not an action of this device: use one of {known}")
-
-
-def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the rules of a configuration, beyond their schema."""
-    address = params.get("address", {})
-    for index, options in enumerate(params.get("decode", ())):
-        yield from _check_decode(("decode", index), options, address)
-    for index, options in enumerate(params.get("encode", ())):
-        path = ("encode", index)
-        try:
-            rule = EncodeRule(options, address)
-        except TemplateError as err:
-            yield Problem((*path, "write"), str(err))
-            continue
-        for name in sorted(rule.template.names - rule.arguments.keys()):
-            yield Problem((*path, "write"), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{...}}}}")
-
-
-def _check_decode(
-    path: tuple[str | int, ...], options: Mapping[str, Any], address: Mapping[str, str]
+def check_decode_rule(
+    options: Mapping[str, Any], address: Mapping[str, str], encoding: str, *, needs_message: bool = True
 ) -> Iterator[Problem]:
-    try:
-        regex = re.compile(options["regex"])
-    except (re.error, OverflowError, RecursionError) as err:
-        yield Problem((*path, "regex"), f"not a regular expression: {err}", "correct it")
+    """Yield what is wrong with a rule, beyond its schema; paths begin at the rule."""
+    kinds = list(each_kind(options))
+    if len(kinds) != 1:
+        found = " and ".join(kinds) if kinds else "none"
+        yield Problem(
+            (), f"a rule has one of {', '.join(KINDS)}; this one has {found}", "say once how it reads a frame"
+        )
         return
-    for name in options.get("values", {}):
-        if name not in regex.groupindex:
-            known = ", ".join(regex.groupindex) or "there is none"
-            yield Problem((*path, "values", name), f"the expression has no group {name!r}", f"its groups: {known}")
-    messages = options.get("messages", [options.get("message", {})])
+    if needs_message and ("message" in options) == ("messages" in options):
+        yield Problem((), "a rule makes a message: give 'message', or 'messages' with a list", "")
+    names: frozenset[str] | None
+    try:
+        names = make_matcher(options, encoding).names
+    except RegexError as err:
+        yield Problem((kinds[0],), str(err), "correct it")
+        return
+    yield from _check_values(options.get("values", {}), names)
+    messages = options.get("messages", [options["message"]] if "message" in options else [])
     for number, message in enumerate(messages):
-        at = (*path, "messages", number) if "messages" in options else (*path, "message")
+        at = ("messages", number) if "messages" in options else ("message",)
         try:
-            template = MessageTemplate(message, address)
+            needed = MessageTemplate(message, address).names
         except TemplateError as err:
             yield Problem(at, str(err))
             continue
-        for name in sorted(template.names - regex.groupindex.keys()):
-            known = ", ".join(regex.groupindex) or "there is none"
-            yield Problem(at, f"{{{name}}} is not a group of the expression", f"its groups: {known}")
+        for name in sorted(needed - names if names is not None else ()):
+            yield Problem(at, f"{{{name}}} is not a value of this rule", _known(names))
+
+
+def _check_values(values: Mapping[str, Any], names: frozenset[str] | None) -> Iterator[Problem]:
+    for name, steps in values.items():
+        if names is not None and name != ANY and name not in names:
+            yield Problem(("values", name), f"{name!a} is not a value of this rule", _known(names))
+        try:
+            pipeline(steps)
+        except ConversionError as err:
+            yield Problem(("values", name), str(err))
+
+
+def _known(names: frozenset[str] | None) -> str:
+    return f"its values: {', '.join(sorted(names)) if names else 'none'}"

@@ -1,61 +1,346 @@
-"""From bytes to frames. Pure: no port, no clock; any chunking of the same bytes gives the same frames."""
+"""From bytes to frames, and back. Pure: no port, and the clock comes in as an argument.
+
+Every framer is fed with bytes as they come and returns the frames that are complete. Any chunking of the
+same bytes gives the same frames; only `GapFramer`, whose frames end with silence, looks at the time. What
+is not part of a frame is thrown away and counted: `discarded_bytes`, `discarded_frames`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 MAX_LENGTH = 4096
 """Default for the longest frame, in bytes; what is longer is thrown away and counted."""
 
 
-class LineFramer:
-    """Frames that end with one of several `terminators`. Empty frames are passed over.
+class Framer(ABC):
+    """Splits a stream of bytes into frames, and makes the bytes that carry a frame to the device."""
 
-    A frame longer than `max_length` bytes is thrown away up to its terminator. `discarded_bytes` and
-    `discarded_frames` count what was.
-    """
-
-    def __init__(self, terminators: Sequence[bytes], max_length: int = MAX_LENGTH) -> None:
-        longest_first = sorted(terminators, key=len, reverse=True)
-        self._end = re.compile(b"|".join(map(re.escape, longest_first)))
-        self._overlap = len(longest_first[0]) - 1
-        self._max_length = max_length
-        self._buffer = bytearray()
-        self._searched = 0  # no terminator begins before this offset of the buffer
-        self._is_skipping = False
+    def __init__(self, max_length: int = MAX_LENGTH) -> None:
+        self.max_length = max_length
         self.discarded_bytes = 0
         self.discarded_frames = 0
+        self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take what has come in; return the frames that are complete now, without their terminators."""
-        self._buffer += data
-        frames: list[bytes] = []
-        start = 0
-        for match in self._end.finditer(self._buffer, self._searched):
-            self._close(start, match.start(), frames)
-            start = match.end()
-        del self._buffer[:start]
-        if len(self._buffer) - self._overlap > self._max_length:
-            self._discard(len(self._buffer) - self._overlap)
-            self._is_skipping = True
-        self._searched = max(0, len(self._buffer) - self._overlap)
-        return frames
+    @abstractmethod
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
+        """Take what has come in at the time `now` (s); return the frames that are complete."""
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return the bytes that carry `frame`."""
+        return frame
+
+    def due(self) -> float | None:
+        """Return the time (s) at which `feed(b"", now)` would end a frame, or None."""
+        return None
 
     def reset(self) -> None:
         """Forget an unfinished frame: the connection is a new one."""
         self._discard(len(self._buffer))
-        self._searched = 0
-        self._is_skipping = False
 
-    def _close(self, start: int, end: int, frames: list[bytes]) -> None:
-        if self._is_skipping or end - start > self._max_length:
-            self.discarded_bytes += end - start
-            self.discarded_frames += 1
-            self._is_skipping = False
-        elif end > start:
-            frames.append(bytes(self._buffer[start:end]))
+    def give_up(self) -> list[bytes]:
+        """Take it that an unfinished frame will never be finished; return frames that were hidden in it."""
+        self.reset()
+        return []
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Tell whether part of a frame has come in."""
+        return bool(self._buffer)
 
     def _discard(self, count: int) -> None:
         self.discarded_bytes += count
         del self._buffer[:count]
+
+
+class DelimitedFramer(Framer):
+    """Frames that end with one of several `delimiters`. Empty frames are passed over.
+
+    `decode` takes the escaping off a frame and raises `ValueError` if it is broken; `encode` puts it on.
+    A frame of over `max_length` bytes is thrown away up to its delimiter.
+    """
+
+    def __init__(
+        self,
+        delimiters: Sequence[bytes],
+        max_length: int = MAX_LENGTH,
+        *,
+        decode: Callable[[bytes], bytes] | None = None,
+        encode: Callable[[bytes], bytes] = lambda frame: frame,
+        write_delimiter: bytes | None = None,
+        opening: bytes = b"",
+    ) -> None:
+        super().__init__(max_length)
+        longest_first = sorted(delimiters, key=len, reverse=True)
+        self._delimiter = re.compile(b"|".join(map(re.escape, longest_first)))
+        self._overlap = len(longest_first[0]) - 1
+        self._decode = decode
+        self._encode = encode
+        self._opening = opening
+        self._closing = delimiters[0] if write_delimiter is None else write_delimiter
+        self._is_skipping = False
+        self._searched = 0  # no delimiter begins before this offset of the buffer
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Take what has come in; return the frames that are complete, without their delimiters."""
+        self._buffer += data
+        frames: list[bytes] = []
+        start = 0
+        for match in self._delimiter.finditer(self._buffer, self._searched):
+            self._close(start, match.start(), frames)
+            start = match.end()
+        del self._buffer[:start]
+        surplus = len(self._buffer) - self._overlap
+        if surplus > 0 and (self._is_skipping or surplus > self.max_length):
+            self._is_skipping = True
+            self._discard(surplus)
+        self._searched = max(0, len(self._buffer) - self._overlap)
+        return frames
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return `frame`, escaped, with its delimiters; raise `ValueError` if it holds one itself."""
+        encoded = self._encode(frame)
+        if self._delimiter.search(encoded) or (self._closing and self._closing in encoded):
+            raise ValueError("it holds what ends a frame")
+        return self._opening + encoded + self._closing
+
+    def reset(self) -> None:
+        """Forget an unfinished frame."""
+        super().reset()
+        self._searched = 0
+        self._is_skipping = False
+
+    def _close(self, start: int, end: int, frames: list[bytes]) -> None:
+        if self._is_skipping or end - start > self.max_length:
+            self._is_skipping = False
+        elif end == start:
+            return
+        else:
+            frame = bytes(self._buffer[start:end])
+            try:
+                frames.append(frame if self._decode is None else self._decode(frame))
+            except ValueError:
+                pass
+            else:
+                return
+        self.discarded_bytes += end - start
+        self.discarded_frames += 1
+
+
+class MarkerFramer(Framer):
+    """Frames between a `start` and a `stop` marker; `after` bytes behind the stop marker belong to the frame.
+
+    With `keep`, the markers are part of the frame. A start marker inside a frame begins it anew: what came
+    before was the remainder of a broken one. Where `is_good` tells frames from others (a checksum, say),
+    markers may stand in a frame by chance: each pair of them is tried.
+    """
+
+    def __init__(
+        self,
+        start: bytes,
+        stop: bytes,
+        max_length: int = MAX_LENGTH,
+        *,
+        after: int = 0,
+        keep: bool = False,
+        is_good: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        super().__init__(max_length)
+        self._start, self._stop, self._after, self._keep = start, stop, after, keep
+        self._is_good = is_good
+        self._searched = 0  # stop markers before this offset have been tried
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Take what has come in; return the frames that are complete."""
+        self._buffer += data
+        frames: list[bytes] = []
+        while (stop := self._buffer.find(self._stop, self._searched)) >= 0:
+            end = stop + len(self._stop) + self._after
+            if end > len(self._buffer):
+                break
+            self._searched = stop + 1
+            found = self._find_frame(stop, end)
+            if found is not None:
+                frames.append(found)
+        self._trim(stop)
+        return frames
+
+    def reset(self) -> None:
+        """Forget an unfinished frame."""
+        super().reset()
+        self._searched = 0
+
+    def _find_frame(self, stop: int, end: int) -> bytes | None:
+        """Return the frame that ends with this stop marker, if one does, and take it out of the buffer."""
+        earliest = max(0, stop - self.max_length - len(self._start))
+        begin = self._buffer.rfind(self._start, earliest, stop)
+        while begin >= 0:
+            inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
+            frame = bytes(self._buffer[begin:end] if self._keep else inner)
+            if self._is_good is None or self._is_good(frame):
+                self._drop(begin)
+                del self._buffer[: end - begin]
+                self._searched = 0
+                return frame
+            begin = self._buffer.rfind(self._start, earliest, begin + len(self._start) - 1)
+        return None
+
+    def _trim(self, stop: int) -> None:
+        """Drop what can no longer become part of a frame."""
+        soonest = stop if stop >= 0 else len(self._buffer) - len(self._stop) + 1
+        self._drop(max(0, soonest - self.max_length - len(self._start)))
+        begin = self._buffer.find(self._start)
+        self._drop(begin if begin >= 0 else max(0, len(self._buffer) - len(self._start) + 1))
+        if stop < 0:
+            self._searched = max(self._searched, len(self._buffer) - len(self._stop) + 1, 0)
+
+    def _drop(self, count: int) -> None:
+        begin = self._buffer.find(self._start)
+        while 0 <= begin < count:
+            self.discarded_frames += 1
+            begin = self._buffer.find(self._start, begin + 1)
+        self._discard(count)
+        self._searched = max(0, self._searched - count)
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return `frame` between its markers; raise `ValueError` if it holds one where none may be.
+
+        With `keep`, the frame brings its markers itself.
+        """
+        cut = len(frame) - self._after
+        if self._keep:
+            inner = frame[len(self._start) : cut - len(self._stop)]
+            if not (frame.startswith(self._start) and frame[:cut].endswith(self._stop)):
+                raise ValueError("it does not begin and end with its markers")
+        else:
+            inner = frame[:cut]
+        if self._is_good is None and (self._stop in inner or self._start in inner):
+            raise ValueError("it holds what begins or ends a frame")
+        if self._keep:
+            return frame
+        return self._start + frame[:cut] + self._stop + frame[cut:]
+
+
+class LengthFramer(Framer):
+    """Frames of a fixed length, or of a length that stands in them; `start` is how each of them begins.
+
+    The whole frame has `length` bytes, or, with `size`, the number in `size` bytes at `offset`, plus
+    `correction`. `is_good` tells whether a frame is one (its checksum, say): where it is not, the search
+    goes on one byte further, so that a lost byte costs one frame and not all that follow.
+    """
+
+    def __init__(
+        self,
+        length: int = 0,
+        max_length: int = MAX_LENGTH,
+        *,
+        start: bytes = b"",
+        offset: int = 0,
+        size: int = 0,
+        big_endian: bool = True,
+        correction: int = 0,
+        is_good: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
+        super().__init__(max_length)
+        self._length, self._start, self._offset, self._size = length, start, offset, size
+        self._order: Literal["big", "little"] = "big" if big_endian else "little"
+        self._correction = correction
+        self._is_good = is_good
+        self._head = max(offset + size, len(start), 1)
+        self._in_sync = True
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Take what has come in; return the frames that are complete, whole."""
+        self._buffer += data
+        frames: list[bytes] = []
+        position, end = 0, len(self._buffer)
+        while True:
+            found = self._buffer.find(self._start, position) if self._start else position
+            if found < 0:
+                found = max(position, end - len(self._start) + 1)
+                self._skip(found - position)
+                position = found
+                break
+            self._skip(found - position)
+            position = found
+            if end - position < self._head:
+                break
+            length = self._length_at(position)
+            if not self._head <= length <= self.max_length:
+                self._skip(1)
+                position += 1
+                continue
+            if end - position < length:
+                break
+            frame = bytes(self._buffer[position : position + length])
+            if self._is_good(frame):
+                frames.append(frame)
+                position += length
+                self._in_sync = True
+            else:
+                self._skip(1)
+                position += 1
+        del self._buffer[:position]
+        return frames
+
+    def give_up(self) -> list[bytes]:
+        """Look for frames behind the beginning of one that will never be finished."""
+        frames: list[bytes] = []
+        while self._buffer:
+            self._skip(1)
+            del self._buffer[:1]
+            frames += self.feed(b"")
+        return frames
+
+    def _length_at(self, position: int) -> int:
+        if not self._size:
+            return self._length
+        field = self._buffer[position + self._offset : position + self._offset + self._size]
+        return int.from_bytes(field, self._order) + self._correction
+
+    def _skip(self, count: int) -> None:
+        self.discarded_bytes += count
+        if count and self._in_sync:
+            self._in_sync = False
+            self.discarded_frames += 1
+
+
+class GapFramer(Framer):
+    """Frames that end when nothing has come for `gap` seconds."""
+
+    def __init__(self, gap: float, max_length: int = MAX_LENGTH) -> None:
+        super().__init__(max_length)
+        self._gap = gap
+        self._last = 0.0
+        self._is_skipping = False
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
+        """Take what has come in at `now`; return the frame that silence has ended, if any."""
+        frames: list[bytes] = []
+        if now - self._last >= self._gap:
+            if self._buffer and not self._is_skipping:
+                frames.append(bytes(self._buffer))
+                self._buffer.clear()
+            self._discard(len(self._buffer))
+            self._is_skipping = False
+        if data:
+            self._buffer += data
+            self._last = now
+            if len(self._buffer) > self.max_length:
+                if not self._is_skipping:
+                    self.discarded_frames += 1
+                    self._is_skipping = True
+                self._discard(len(self._buffer))
+        return frames
+
+    def due(self) -> float | None:
+        """Return when the silence will have been long enough."""
+        return self._last + self._gap if self._buffer or self._is_skipping else None
+
+    def reset(self) -> None:
+        """Forget an unfinished frame."""
+        super().reset()
+        self._is_skipping = False

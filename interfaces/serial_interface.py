@@ -1,48 +1,56 @@
 """The serial interface: a device on a serial port, described in the configuration, without code.
 
-The shell around framer and codec: it owns the port, and turns what pyserial raises into `DeviceError`.
+    port -> Wire (framing, checksum) -> Conversation (is it an answer?) -> Decoder -> messages
+    command -> Encoder -> Wire -> Conversation (when?) -> port
+
+This is the shell: it owns the port and the clock. All the rest is pure and lies in modules of its own.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import termios
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any, ClassVar
 
-import serial
-
-from gateway.errors import DeviceError
-from gateway.interface import DeviceInterface, Problem
+from gateway.errors import DeviceError, Problem
+from gateway.interface import DeviceInterface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 from gateway.throttled_exception import ThrottledException
-from interfaces.codec import CodecError, Decoder, DecodeRule, Encoder, EncodeRule, check_rules
-from interfaces.framer import LineFramer
+from interfaces.codec import CodecError
+from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
+from interfaces.polling import Request, Schedule
+from interfaces.serial_port import SerialPort, hide_password
+from interfaces.serial_rules import SerialRules, check_rules
+from interfaces.wire import WireError
 
 LOG = logging.getLogger(__name__)
 
-_CHUNK = 65536  # bytes read at a time: more than any driver's buffer
-_POLL = 0.05  # s between two looks at a port without a descriptor (rfc2217://, loop://)
-_PARITIES = {
-    "none": serial.PARITY_NONE,
-    "even": serial.PARITY_EVEN,
-    "odd": serial.PARITY_ODD,
-    "mark": serial.PARITY_MARK,
-    "space": serial.PARITY_SPACE,
-}
+_LOOK = 0.05  # s between two looks at a port without a descriptor (rfc2217://, loop://)
 
 
 class FrameRefused(ThrottledException):
-    """A frame that no rule takes, or that does not fit its rule."""
+    """A frame that no rule takes, that does not fit its rule, or whose checksum is wrong."""
+
+    period = 600.0
+
+
+class NoAnswer(ThrottledException):
+    """The device does not answer a poll."""
+
+    period = 600.0
 
 
 class SerialInterface(DeviceInterface):
-    """Bridges one serial device: `decode` rules make messages of its frames, `encode` rules write commands."""
+    """Bridges one serial device: `decode` rules make messages of its frames, `encode` rules write commands.
+
+    `counts` holds what has become of frames: frames, unmatched, bad checksum, unreadable, answers.
+    """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = json.loads(
         (resources.files("interfaces") / "serial_schema.json").read_text(encoding="utf-8")
@@ -55,147 +63,190 @@ class SerialInterface(DeviceInterface):
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
-        framing, address = params["framing"], params["address"]
-        terminators = framing["terminator"]
-        terminators = [terminators] if isinstance(terminators, str) else terminators
-        encoding = params["encoding"]
-        end = framing.get("write_terminator", terminators[0]).encode(encoding)
-        self._framer = LineFramer([t.encode(encoding) for t in terminators], framing["max_length"])
-        self._decoder = Decoder([DecodeRule(rule, address) for rule in params["decode"]], encoding)
-        self._encoder = Encoder([EncodeRule(rule, address) for rule in params["encode"]], end, encoding)
-        self._port: serial.SerialBase | None = None
-        self.frames = self.unmatched = 0
+        self.rules = SerialRules(params)
+        self.wire = self.rules.wire
+        self.counts: Counter[str] = Counter()
+        self._schedule = Schedule(self.rules.opening, self.rules.polls)
+        self._conversation = Conversation(self._pacing())
+        self._port: SerialPort | None = None
+        self._last_heard = self._last_look = 0.0
+        self._settled_at = 0.0
+
+    def _pacing(self) -> Pacing:
+        return Pacing(**self.params["conversation"]["pacing"])
+
+    # --- the port
 
     def open(self) -> None:
-        """Open the port; an exclusive lock keeps a second program from reading half of the frames."""
-        params = self.params
-        port: serial.SerialBase | None = None
-        try:
-            port = serial.serial_for_url(params["port"], do_not_open=True)
-            port.baudrate = params["baudrate"]
-            port.bytesize = params["bytesize"]
-            port.parity = _PARITIES[params["parity"]]
-            port.stopbits = params["stopbits"]
-            for name in ("rtscts", "xonxoff", "dsrdtr"):
-                setattr(port, name, params["flow_control"] == name)
-            port.timeout = 0
-            port.write_timeout = params["write_timeout"]
-            if isinstance(port, serial.Serial):
-                port.exclusive = True
-            port.open()
-        except (OSError, ValueError, termios.error) as err:
-            raise DeviceError(_reason(err)) from err
-        self._port = port
-        self.read_interval = _POLL if self.fileno() is None else None
-        self._framer.reset()
+        """Open the port and begin the conversation."""
+        self._port = SerialPort(self.params)
+        now = time.monotonic()
+        self.wire.framer.reset()
+        self._conversation = Conversation(self._pacing())
+        self._settled_at = now + self.params["settle"]
+        self._schedule.start(self._settled_at)
+        for request in self._schedule.opening:
+            self._ask(request, Urgency.OPENING, now)
 
     def close(self) -> None:
-        """Close the port, whatever state it is in."""
+        """Close the port; what is still to be done gets its outcome: offline."""
         port, self._port = self._port, None
+        for result in self._conversation.abort():
+            for answer in self._answer(result):
+                self.msglist_out.push(answer)
         if port is not None:
-            try:
-                port.close()
-            except termios.error as err:
-                raise DeviceError(_reason(err)) from err
+            port.close()
 
     def fileno(self) -> int | None:
         """Return the descriptor of the port, if it has one."""
-        try:
-            return self._port.fileno() if self._port is not None else None
-        except (AttributeError, OSError):  # io.UnsupportedOperation is one
-            return None
-
-    def read(self) -> Iterable[InternalMsg]:
-        """Return the messages of all frames that are complete."""
-        for frame in self._framer.feed(self._read_port()):
-            self.frames += 1
-            try:
-                messages = self._decoder.decode(frame)
-            except CodecError as err:
-                self._refuse(frame, str(err))
-                continue
-            if messages is None:
-                self._refuse(frame, "no rule matches")
-            else:
-                yield from messages
-
-    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-        """Write a command to the device and return its answer."""
-        if not self.accepts(msg):
-            return ()
-        try:
-            frame = self._encoder.encode(msg)
-        except CodecError as err:
-            return (msg.reply("ERROR", str(err)),)
-        self._write_port(frame)
-        return (msg.reply("OK"),)
-
-    def accepts(self, msg: InternalMsg) -> bool:
-        """Tell whether `msg` is a command for this device."""
-        return self._encoder.accepts(msg)
+        return self._port.fileno() if self._port is not None else None
 
     def describe(self) -> str:
         """Name the port, without a password that its URL may hold."""
-        return str(self.params["port"])
+        return hide_password(self.params["port"])
 
-    def _read_port(self) -> bytes:
-        port = self._opened()
+    def time_to_read(self) -> float | None:
+        """Return in how many seconds something is due that no byte from the device will bring about."""
+        now = time.monotonic()
+        framer = self.wire.framer
+        times = [framer.due(), self._conversation.due(), self._schedule.due()]
+        times = [None if when is None else max(when, self._settled_at) for when in times]
+        timeout = self.params["framing"].get("timeout")
+        if timeout is not None and framer.is_unfinished:
+            times.append(self._last_heard + timeout)
+        if self.fileno() is None:
+            times.append(self._last_look + _LOOK)
+        return min((when - now for when in times if when is not None), default=None)
+
+    # --- from the device
+
+    def read(self) -> Iterable[InternalMsg]:
+        """Return the messages of all frames that are complete, and see to what is due."""
+        now = self._last_look = time.monotonic()
+        data = self._opened_port().read(is_readable=self.is_readable)
+        if data:
+            self._last_heard = now
+        yield from self._frames(self.wire.feed(data, now), now)
+        timeout = self.params["framing"].get("timeout")
+        if timeout is not None and self.wire.framer.is_unfinished and now - self._last_heard >= timeout:
+            yield from self._frames(self.wire.give_up(), now)
+        yield from self._turn(now)
+
+    def _frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
+        for frame, problem in frames:
+            self.counts["frames"] += 1
+            if problem:
+                self._refuse("bad checksum", frame.hex(" "), problem)
+                continue
+            try:
+                result = self._conversation.hear(frame, now)
+                if result is not None:
+                    self.counts["answers"] += 1
+                    yield from self._answer(result, now)
+                    continue
+                messages = self.rules.decoder.decode(frame, now)
+            except CodecError as err:
+                self._refuse("unreadable", _shown(frame), str(err))
+                continue
+            if messages is None:
+                self._refuse("unmatched", _shown(frame), "no rule matches")
+            else:
+                yield from messages
+
+    def _refuse(self, kind: str, shown: str, why: str) -> None:
+        self.counts[kind] += 1
+        name = self.msglist_out.name
+        shown = shown if len(shown) <= 200 else f"{shown[:196]}..."
+        refused = FrameRefused(f"{name}: frame dropped: {why}: {shown}", key=f"{name} {kind}")
+        if refused.trigger:
+            LOG.log(logging.INFO if kind == "unmatched" else logging.WARNING, refused.report)
+
+    # --- to the device
+
+    def accepts(self, msg: InternalMsg) -> bool:
+        """Tell whether `msg` is a command for this device."""
+        return self.rules.encoder.accepts(msg)
+
+    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+        """Put a command into the conversation; its outcome follows as a status."""
+        if not self.accepts(msg):
+            return
+        now = time.monotonic()
         try:
-            fd = self.fileno()
-            if fd is None:
-                return bytes(port.read(max(1, port.in_waiting)))
-            # One system call for all that is there; pyserial's own read() asks select first, twice.
-            data = os.read(fd, _CHUNK)
-        except BlockingIOError:
-            return b""
-        except (OSError, termios.error) as err:
-            raise DeviceError(_reason(err)) from err
-        if not data:  # readable, and nothing there: that is how a port says that the other end is gone
-            raise DeviceError("the device has hung up")
-        return data
+            rule = self.rules.encoder.rule_for(msg)
+            exchange = self._exchange(self.wire.wrap(rule.encode(msg)), rule.answer, Urgency.COMMAND, msg)
+        except (CodecError, WireError) as err:
+            yield msg.reply(Outcome.REFUSED.value, str(err))
+            return
+        if not self._conversation.submit(exchange, now):
+            yield msg.reply(Outcome.REFUSED.value, "too many commands wait for the device already")
+            return
+        yield from self._turn(now)
 
-    def _write_port(self, data: bytes) -> None:
-        try:
-            self._opened().write(data)
-        except serial.SerialTimeoutException as err:
-            raise DeviceError(f"it took no bytes for {self.params['write_timeout']:g} s") from err
-        except (OSError, termios.error) as err:
-            raise DeviceError(_reason(err)) from err
+    def _exchange(self, data: bytes, answer: Any, urgency: Urgency, subject: object) -> Exchange:
+        default = self.params["conversation"]["timeout"]
+        return Exchange(
+            data,
+            urgency,
+            subject,
+            answer.response.read if answer.response is not None else None,
+            answer.refusal.read if answer.refusal is not None else None,
+            default if answer.timeout is None else answer.timeout,
+            answer.retries,
+        )
 
-    def _opened(self) -> Any:
+    def _ask(self, request: Request, urgency: Urgency, now: float) -> None:
+        exchange = self._exchange(self.wire.wrap(request.content), request.answer, urgency, request)
+        if not self._conversation.submit(exchange, now):
+            self._schedule.ended(request)
+
+    def _turn(self, now: float) -> Iterator[InternalMsg]:
+        """Write what may be written now, and say what has become of what was."""
+        if now < self._settled_at:
+            return
+        for request in self._schedule.take(now, self._conversation.last_written):
+            self._ask(request, Urgency.POLL, now)
+        while True:
+            data, results = self._conversation.turn(now)
+            if data:
+                try:
+                    self._opened_port().write(data)
+                except DeviceError as err:
+                    for result in results:
+                        yield from self._answer(Result(result.exchange, Outcome.OFFLINE, f"the device failed: {err}"))
+                    raise
+            for result in results:
+                yield from self._answer(result, now)
+            if not data:
+                return
+
+    def _answer(self, result: Result, now: float = 0.0) -> Iterator[InternalMsg]:
+        """Make messages of the end of an exchange: a command's reply, or what a poll has read."""
+        subject = result.exchange.subject
+        if isinstance(subject, InternalMsg):
+            reply = subject.reply(result.outcome.value, result.reason)
+            yield self.rules.with_answer(reply, result)
+            return
+        request: Request = subject
+        self._schedule.ended(request)
+        if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
+            name = self.msglist_out.name
+            silent = NoAnswer(f"{name}: {request.name!a}: {result.reason}", key=f"{name} {request.name}")
+            if silent.trigger:
+                LOG.warning(silent.report)
+        for values in result.values if result.outcome is Outcome.DONE else ():
+            for template in request.messages:
+                msg = template.make(values)
+                keep = request.change_filter
+                if msg is not None and (keep is None or keep.passes(msg, now)):
+                    yield msg
+
+    def _opened_port(self) -> SerialPort:
         if self._port is None:
             raise DeviceError("it is not open")
         return self._port
 
-    def _refuse(self, frame: bytes, why: str) -> None:
-        self.unmatched += 1
-        name = self.msglist_out.name
-        refused = FrameRefused(f"{name}: frame dropped: {why}: {_shown(frame)}", key=f"{name} {why}", period=600.0)
-        if refused.trigger:
-            LOG.info(refused.report)
-
 
 def _shown(frame: bytes) -> str:
     """Write a frame so that no byte of it can do anything to a terminal or a log."""
-    text = ascii(frame)[1:]
-    return text if len(text) <= 120 else f"{text[:116]}...'"
-
-
-def _reason(err: Exception) -> str:
-    """Say what pyserial means, without its wrapping."""
-    number = getattr(err, "errno", None)
-    if number is None and err.args and isinstance(err.args[0], int):
-        number = err.args[0]  # termios.error
-    known = {
-        2: "there is no such device",
-        5: "it was unplugged or has failed",
-        11: "another program has it open",
-        13: "no permission: add the user to the group dialout",
-        16: "another program has it open",
-    }
-    text = " ".join(str(err).split()) or type(err).__name__
-    if number in known:
-        return known[number]
-    if "exclusively lock" in text:
-        return known[11]
-    return os.strerror(number) if isinstance(number, int) else text
+    return ascii(frame)[1:] if frame.isascii() and frame.decode("ascii").isprintable() else frame.hex(" ")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from gateway.throttled_exception import Throttle, ThrottledException
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 
 settings.register_profile("project", deadline=None, print_blob=True, derandomize=True)
@@ -30,6 +31,15 @@ class ExpectedLogs:
 @pytest.fixture
 def expected_logs() -> ExpectedLogs:
     return ExpectedLogs()
+
+
+@pytest.fixture(autouse=True)
+def fresh_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test has reported must not keep the next one quiet."""
+    classes: list[type[ThrottledException]] = [ThrottledException]
+    for cls in classes:
+        classes += cls.__subclasses__()
+        monkeypatch.setattr(cls, "throttle", Throttle())
 
 
 @pytest.fixture(autouse=True)

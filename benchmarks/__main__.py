@@ -1,0 +1,76 @@
+"""The command `python -m benchmarks [names] [--fast] [--rounds N]`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from benchmarks import latency, resources, throughput
+from benchmarks.lab import Broker, Lab
+from benchmarks.machine import machine_line
+from benchmarks.report import WrongResultError
+
+BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
+    # name: its share of the whole time, and what to run
+    "start": (0.08, resources.start),
+    "memory": (0.06, resources.memory),
+    "idle": (0.14, resources.idle),
+    "latency": (0.36, latency.run),
+    "push": (0.18, throughput.push),
+    "pty": (0.18, throughput.pty),
+}
+_SECONDS, _FAST_SECONDS = 225.0, 55.0  # for all of them
+_TABLES = {"latency": 2, "push": 2, "pty": 2}  # tables that share the time of a benchmark; 1 if not named
+
+
+def main() -> int:
+    """Run what the command line names; return 1 if anything was lost or wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the gateway next to peers.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--fast", action="store_true", help="fewer and shorter rounds: under a minute")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each contender (default 5, fast 2)")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that every `finally` is run
+    print(machine_line(), flush=True)
+    began = time.monotonic()
+    wrong = [name for name in BENCHMARKS if name in (options.names or BENCHMARKS) and not _run(name, options)]
+    verdict = f"WRONG: {', '.join(wrong)}" if wrong else "nothing was lost, doubled or out of order"
+    print(f"\n{time.monotonic() - began:.0f} s; {verdict}")
+    return 1 if wrong else 0
+
+
+def _run(name: str, options: argparse.Namespace) -> bool:
+    share, benchmark = BENCHMARKS[name]
+    rounds = options.rounds or (2 if options.fast else 5)
+    seconds = _FAST_SECONDS if options.fast else _SECONDS
+    if options.rounds:
+        seconds = float("inf")  # whoever asks for rounds gets them
+    print(flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Broker(Path(folder)) as broker:
+        budget = share * seconds / _TABLES.get(name, 1)
+        try:
+            benchmark(Lab(Path(folder), broker, rounds, budget, options.fast))
+        except WrongResultError as err:
+            print(f"  WRONG: {err}")
+            return False
+        finally:
+            sys.stdout.flush()
+    return True
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""How long a line takes from the device to a subscriber."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, TypeAlias
+
+from benchmarks import contenders
+from benchmarks.contenders import BARE, OURS
+from benchmarks.device import Device
+from benchmarks.lab import Lab
+from benchmarks.report import Figures, Metric, percentile
+from benchmarks.rounds import run_rounds
+from benchmarks.subscriber import Received, Subscriber
+from benchmarks.topics import check_arrived, lines, payloads
+
+_INTERVAL = 0.02  # s between two lines: 50 a second
+_WARM_UP = 10  # lines that do not count
+_SILENCE = 5.0  # s after the last line after which what is missing is lost
+_METRICS = (Metric("p50", "ms", 2), Metric("p99", "ms", 2))
+
+Runner: TypeAlias = Callable[[Subscriber, Device], AbstractContextManager[Any]]
+
+
+def run(lab: Lab) -> None:
+    """Measure QoS 0 and QoS 1."""
+    count = _WARM_UP + (50 if lab.fast else 150)
+    for qos in (0, 1):
+        print(
+            f"latency-qos{qos}: {count - _WARM_UP} lines `T 21.5` at 50 lines/s from a pty, published with QoS {qos};"
+        )
+        print("  from the write to the device to the read of a plain-socket subscriber (subscribed with QoS 0).")
+
+        def ours(ear: Subscriber, device: Device, qos: int = qos) -> AbstractContextManager[Any]:
+            return contenders.gateway(lab, ear, contenders.serial_options(device.path), qos)
+
+        def bare(ear: Subscriber, device: Device, qos: int = qos) -> AbstractContextManager[Any]:
+            return contenders.peer(lab, ear, "serial_publisher", device.path, qos)
+
+        runners = {OURS: partial(_round, lab, ours, count), BARE: partial(_round, lab, bare, count)}
+        run_rounds(lab, runners, _METRICS)
+
+
+def _round(lab: Lab, runner: Runner, count: int) -> Figures:
+    with Device() as device, contenders.subscriber(lab) as ear, runner(ear, device):
+        delays = [delay * 1000 for delay in _drive(device, ear, count)[_WARM_UP:]]
+    return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
+
+
+def _drive(device: Device, ear: Subscriber, count: int) -> list[float]:
+    """Write lines on schedule, whether earlier ones have arrived or not; return the delay (s) of each."""
+    sent: list[float] = []
+    delays: list[float] = []
+    received: list[Received] = []
+    waiting = lines(count)
+    start = time.monotonic()
+    end = start + count * _INTERVAL + _SILENCE
+    while len(received) < count and time.monotonic() < end:
+        due = start + len(sent) * _INTERVAL if len(sent) < count else end
+        if time.monotonic() >= due:
+            sent.append(time.monotonic())
+            device.write(waiting[len(sent) - 1])
+            continue
+        for message in ear.receive(due - time.monotonic()):
+            if len(received) < len(sent):  # else it is one too many, and the check will say so
+                delays.append(time.monotonic() - sent[len(received)])
+            received.append(message)
+    check_arrived(((message.topic, message.payload) for message in received), payloads(count))
+    return delays

@@ -1,0 +1,24 @@
+"""Connects with paho, says so, and stays: what a start costs at least. Arguments: the broker's port, a topic."""
+
+from __future__ import annotations
+
+import sys
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+
+def main(port: int, topic: str) -> None:
+    """Run until killed."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+
+    def say(*_: object) -> None:
+        client.publish(topic, b"online", qos=1)
+
+    client.on_connect = say
+    client.connect("127.0.0.1", port)
+    client.loop_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,14 @@
+"""Imports the four libraries that the gateway needs, and stays: what its memory cannot be below."""
+
+from __future__ import annotations
+
+import threading
+
+import jsonschema  # noqa: F401
+import paho.mqtt.client  # noqa: F401
+import serial  # noqa: F401
+import yaml  # noqa: F401
+
+if __name__ == "__main__":
+    print("ready")
+    threading.Event().wait()

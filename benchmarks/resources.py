@@ -1,0 +1,120 @@
+"""What a gateway costs while nothing happens: wake-ups, memory, and the time to start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from benchmarks import contenders
+from benchmarks.contenders import BARE, OURS
+from benchmarks.device import Device
+from benchmarks.lab import Lab, cpu_seconds, ending, resident_kib, spawn, stop_gateway, thread_wakeups
+from benchmarks.report import Figures, Metric, WrongResultError, print_table
+from benchmarks.rounds import run_rounds
+from benchmarks.topics import LINK_TOPIC
+
+_SETTLE = 1.0  # s after the start in which imports and first messages end
+LIBRARIES = "the four libraries"
+
+
+def idle(lab: Lab) -> None:
+    """Wake-ups of a process that has nothing to do."""
+    seconds, windows = (5.0, 1) if lab.fast else (10.0, max(1, min(lab.rounds, 3)))
+    print("idle: voluntary context switches of all threads (/proc), with one silent serial device and the link up;")
+    print(f"  {windows} x {seconds:g} s, the gateway and a pty reader with paho's loop_start side by side.")
+    samples: dict[str, list[Figures]] = {OURS: [], BARE: []}
+    threads: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        pids = {}
+        for name in samples:
+            device, ear = stack.enter_context(Device()), stack.enter_context(contenders.subscriber(lab))
+            options = contenders.serial_options(device.path)
+            ours = contenders.gateway(lab, ear, options, 0)
+            bare = contenders.peer(lab, ear, "serial_publisher", device.path, 0)
+            pids[name] = stack.enter_context(ours if name == OURS else bare).pid
+        time.sleep(_SETTLE)
+        for _ in range(windows):
+            before = {name: (cpu_seconds(pid), thread_wakeups(pid)) for name, pid in pids.items()}
+            time.sleep(seconds)
+            for name, pid in pids.items():
+                cpu, wakeups = before[name]
+                woken = {thread: count - wakeups.get(thread, 0) for thread, count in thread_wakeups(pid).items()}
+                threads[name] = [f"{thread.rsplit(' ', 1)[0]} {count / seconds:.1f}" for thread, count in woken.items()]
+                samples[name].append(
+                    {
+                        "wake-ups": sum(woken.values()) / seconds,
+                        "processor": (cpu_seconds(pid) - cpu) / seconds * 100,
+                    }
+                )
+    print_table((Metric("wake-ups", "1/s", 1, "at most 1"), Metric("processor", "%", 2)), samples)
+    for name, parts in threads.items():
+        print(f"    threads of {name}, last window, 1/s: {', '.join(parts)}")
+
+
+def start(lab: Lab) -> None:
+    """Time from the start of the process to the CONNACK."""
+    print("start: from the start of the process until a subscriber sees what is published on CONNACK (`online`);")
+    print("  the gateway with one serial device, checks included, against Python with paho that only connects.")
+
+    def ours() -> Figures:
+        with Device() as device:
+            command = contenders.gateway_command(lab, contenders.serial_options(device.path), 1)
+            return _start_round(lab, command, stop=True)
+
+    def bare() -> Figures:
+        return _start_round(lab, contenders.peer_command("connect", lab.port, LINK_TOPIC), stop=False)
+
+    run_rounds(lab, {OURS: ours, BARE: bare}, (Metric("start", "ms", 0, "at most 200"),), factor=2.0)
+
+
+def _start_round(lab: Lab, command: Sequence[str], *, stop: bool) -> Figures:
+    log = contenders.fresh_log(lab, "start")
+    with contenders.subscriber(lab) as ear:
+        began = time.monotonic()
+        with ending(spawn(list(command), log)) as process:
+            ear.wait_live(LINK_TOPIC, b"online")
+            milliseconds = (time.monotonic() - began) * 1000
+            if stop:
+                stop_gateway(process, log)
+    return {"start": milliseconds}
+
+
+def memory(lab: Lab) -> None:
+    """Resident memory after the start."""
+    print(f"memory: VmRSS {_SETTLE:g} s after the start, with one serial device and the link up;")
+    print("  against Python that has imported paho, PyYAML, jsonschema and pyserial, and the pty reader with paho.")
+
+    def ours() -> Figures:
+        with (
+            Device() as device,
+            contenders.subscriber(lab) as ear,
+            contenders.gateway(lab, ear, contenders.serial_options(device.path), 1) as process,
+        ):
+            return _memory_of(process.pid)
+
+    def libraries() -> Figures:
+        log = contenders.fresh_log(lab, "libraries")
+        with ending(spawn(contenders.peer_command("libraries"), log)) as process:
+            deadline = time.monotonic() + 10
+            while "ready" not in log.read_text():
+                if time.monotonic() > deadline:
+                    raise WrongResultError(f"the libraries are not imported within 10 s: {log.read_text()[-400:]}")
+                time.sleep(0.01)
+            return _memory_of(process.pid)
+
+    def bare() -> Figures:
+        with (
+            Device() as device,
+            contenders.subscriber(lab) as ear,
+            contenders.peer(lab, ear, "serial_publisher", device.path, 1) as process,
+        ):
+            return _memory_of(process.pid)
+
+    runners = {OURS: ours, LIBRARIES: libraries, BARE: bare}
+    run_rounds(lab, runners, (Metric("VmRSS", "MiB", 1, "at most 32"),), factor=0.6)
+
+
+def _memory_of(pid: int) -> Figures:
+    time.sleep(_SETTLE)
+    return {"VmRSS": resident_kib(pid) / 1024}

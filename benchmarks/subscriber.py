@@ -1,0 +1,154 @@
+"""The subscriber that measures: MQTT 3.1.1 on a plain socket, so that it costs next to nothing beside what it measures.
+
+It subscribes with QoS 0 and has no thread. Packets are read as they come and taken apart when time is not taken.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from benchmarks.report import WrongResultError
+
+_CHUNK = 1 << 20  # bytes read at a time
+_PAUSE = 0.001  # s between two reads of a stream: rare enough to leave the processor to others
+_SILENCE = 10.0  # s without a byte after which what is missing is lost
+_PUBLISH, _RETAINED = 3, 0x01
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class Subscriber:
+    """A connection to the broker on `port` of the loopback, subscribed to `filters`."""
+
+    def __init__(self, port: int, *filters: str) -> None:
+        self._buffer = bytearray()
+        self._socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._send(0x10, _text("MQTT") + bytes([4, 2, 0, 0]) + _text(""))  # level 4, clean session, no keepalive
+        self._expect(0x20)
+        self._send(0x82, bytes([0, 1]) + b"".join(_text(topic_filter) + b"\0" for topic_filter in filters))
+        self._expect(0x90)
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def publish(self, topic: str, members: dict[str, Any]) -> None:
+        """Publish a JSON object, QoS 0."""
+        self._send(0x30, _text(topic) + json.dumps(members).encode())
+
+    def receive(self, timeout: float) -> list[Received]:
+        """Wait up to `timeout` (s) for bytes; return the messages that are complete."""
+        if not select.select([self._socket], [], [], max(0.0, timeout))[0]:
+            return []
+        self._read()
+        end, messages = _messages(self._buffer)
+        del self._buffer[:end]
+        return messages
+
+    def wait_live(self, topic: str, payload: bytes, timeout: float = 10.0) -> None:
+        """Return when `payload` is published on `topic`; what was retained there does not count."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for message in self.receive(deadline - time.monotonic()):
+                if (message.topic, message.payload, message.retained) == (topic, payload, False):
+                    return
+        raise WrongResultError(f"no {payload!r} on {topic} within {timeout:g} s")
+
+    def stream(self, last: bytes, timeout: float = 60.0) -> tuple[float, list[Received]]:
+        """Read until a message has ended with `last`; return the moment (s, monotonic) and all messages.
+
+        Ends as well after a silence or after `timeout` (s): what has come until then is returned.
+        """
+        deadline = time.monotonic() + timeout
+        heard = time.monotonic()
+        while not self._buffer.endswith(last) and time.monotonic() < min(deadline, heard + _SILENCE):
+            if select.select([self._socket], [], [], 0.1)[0]:
+                self._read()
+                heard = time.monotonic()
+                if not self._buffer.endswith(last):
+                    time.sleep(_PAUSE)
+        end, messages = _messages(self._buffer)
+        del self._buffer[:end]
+        return heard, messages
+
+    def _read(self) -> None:
+        chunk = self._socket.recv(_CHUNK)
+        if not chunk:
+            raise WrongResultError("the broker has closed the connection of the subscriber")
+        self._buffer += chunk
+
+    def _send(self, head: int, body: bytes) -> None:
+        length, rest = b"", len(body)
+        while True:
+            rest, seven = divmod(rest, 128)
+            length += bytes([seven | (128 if rest else 0)])
+            if not rest:
+                break
+        self._socket.sendall(bytes([head]) + length + body)
+
+    def _expect(self, head: int) -> None:
+        """Wait for the acknowledgement that begins with `head`; retained messages stay behind it."""
+        while not any(packet[0] == head for packet in _packets(self._buffer)):
+            self._read()
+        start = 0
+        for first, _, end in _packets(bytes(self._buffer)):
+            if first == head:
+                del self._buffer[start:end]
+                return
+            start = end
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def _packets(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+    """Yield first byte, start of the body and end of each complete packet in `data`."""
+    at = 0
+    while at + 1 < len(data):
+        body, length, shift = at + 1, 0, 0
+        while body < len(data):
+            seven = data[body]
+            body += 1
+            length |= (seven & 127) << shift
+            shift += 7
+            if seven < 128:
+                break
+        else:
+            return
+        if body + length > len(data):
+            return
+        yield data[at], body, body + length
+        at = body + length
+
+
+def _messages(buffer: bytearray) -> tuple[int, list[Received]]:
+    """Return where the last complete packet ends, and the messages up to there."""
+    data, done = bytes(buffer), 0
+    messages: list[Received] = []
+    for first, body, end in _packets(data):
+        if first >> 4 == _PUBLISH:
+            cut = body + 2 + int.from_bytes(data[body : body + 2], "big")
+            messages.append(Received(data[body + 2 : cut].decode(), data[cut:end], bool(first & _RETAINED)))
+        done = end
+    return done, messages

@@ -1,0 +1,83 @@
+"""How many messages a second get through, and what processor time each of them costs."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TypeAlias
+
+from benchmarks import contenders
+from benchmarks.contenders import BARE, C_PIPELINE, OURS
+from benchmarks.device import Device
+from benchmarks.lab import Lab, cpu_seconds
+from benchmarks.report import Figures, Metric
+from benchmarks.rounds import run_rounds
+from benchmarks.subscriber import Subscriber
+from benchmarks.topics import COMMAND_TOPIC, check_arrived, lines, payloads
+
+Process: TypeAlias = "AbstractContextManager[subprocess.Popen[bytes]]"
+
+_METRICS = (Metric("messages", "1/s"), Metric("processor", "us/message", 1))
+
+
+def push(lab: Lab) -> None:
+    """Messages from an interface, QoS 0 and QoS 1, without a device."""
+    for qos, count in ((0, 20_000 if lab.fast else 50_000), (1, 8_000 if lab.fast else 20_000)):
+        print(f"push-qos{qos}: at a command, an interface pushes {count:,} messages as fast as it can, QoS {qos};")
+        print("  bare paho (loop_start) publishes the same. From the command to the last message at a subscriber.")
+
+        def ours(ear: Subscriber, qos: int = qos) -> Process:
+            return contenders.gateway(lab, ear, contenders.push_options(), qos)
+
+        def bare(ear: Subscriber, qos: int = qos, count: int = count) -> Process:
+            return contenders.peer(lab, ear, "push_publisher", count, qos)
+
+        runners = {OURS: partial(_push_round, lab, ours, count), BARE: partial(_push_round, lab, bare, count)}
+        run_rounds(lab, runners, _METRICS)
+
+
+def pty(lab: Lab) -> None:
+    """Lines of a device at full speed, QoS 0 and QoS 1."""
+    for qos, count in ((0, 20_000 if lab.fast else 40_000), (1, 8_000 if lab.fast else 20_000)):
+        print(f"pty-qos{qos}: {count:,} lines `T 21.5` written to a pty as fast as they are taken, QoS {qos};")
+        print("  from the first byte written to the last message at a subscriber. The C pipeline translates nothing.")
+
+        def ours(ear: Subscriber, device: Device, qos: int = qos) -> Process:
+            return contenders.gateway(lab, ear, contenders.serial_options(device.path), qos)
+
+        def bare(ear: Subscriber, device: Device, qos: int = qos) -> Process:
+            return contenders.peer(lab, ear, "serial_publisher", device.path, qos)
+
+        runners = {
+            OURS: partial(_pty_round, lab, ours, lines(count), payloads(count)),
+            BARE: partial(_pty_round, lab, bare, lines(count), payloads(count)),
+        }
+        if qos == 0:
+            plain = [line.strip() for line in lines(count)]
+            runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
+        run_rounds(lab, runners, _METRICS)
+
+
+def _push_round(lab: Lab, runner: Callable[[Subscriber], Process], count: int) -> Figures:
+    with contenders.subscriber(lab) as ear, runner(ear) as process:
+        go = partial(ear.publish, COMMAND_TOPIC, {"action": "GO", "count": count})
+        return _measure(ear, process.pid, go, payloads(count))
+
+
+def _pty_round(
+    lab: Lab, runner: Callable[[Subscriber, Device], Process], said: list[bytes], expected: list[bytes]
+) -> Figures:
+    with Device() as device, contenders.subscriber(lab) as ear, runner(ear, device) as process:
+        return _measure(ear, process.pid, partial(device.write_behind, b"".join(said)), expected)
+
+
+def _measure(ear: Subscriber, pid: int, go: Callable[[], None], expected: list[bytes]) -> Figures:
+    cpu, start = cpu_seconds(pid), time.monotonic()
+    go()
+    end, received = ear.stream(last=expected[-1])
+    cpu = cpu_seconds(pid) - cpu
+    check_arrived(((message.topic, message.payload) for message in received), expected)
+    return {"messages": len(expected) / (end - start), "processor": cpu / len(expected) * 1e6}

@@ -1,0 +1,41 @@
+"""What is sent: the lines of the device, the topics and payloads they become, and the check that they have arrived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from benchmarks.report import WrongResultError
+
+LINK_TOPIC = "bench/bench/availability"
+READY_TOPIC = "bench/bench/device/availability"
+COMMAND_TOPIC = "bench/climate//lab/probe/harness/C"
+STATUS_TOPIC = "bench/climate//lab/probe/bench/S"
+FILTERS = ("bench/+/+/+/+/+/S", "bench/+/availability", "bench/+/+/availability")
+
+
+def lines(count: int) -> list[bytes]:
+    """Return what the device says: lines like `T 21.5`, no two the same."""
+    return [f"T {number / 10}\n".encode() for number in range(count)]
+
+
+def payloads(count: int) -> list[bytes]:
+    """Return what is to arrive for `lines(count)`."""
+    return [json.dumps({"action": "TEMPERATURE", "celsius": number / 10}).encode() for number in range(count)]
+
+
+def check_arrived(received: Iterable[tuple[str, bytes]], expected: Sequence[bytes]) -> None:
+    """Raise `WrongResultError` unless `expected` has arrived: all of it, once, in order, on the right topic."""
+    topics, got = set(), []
+    for topic, payload in received:
+        topics.add(topic)
+        got.append(payload)
+    if topics - {STATUS_TOPIC}:
+        raise WrongResultError(f"messages on other topics: {sorted(topics - {STATUS_TOPIC})[:3]}")
+    if got != list(expected):
+        lost = len(set(expected) - set(got))
+        pairs = zip(got, expected, strict=False)
+        first = next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(got), len(expected)))
+        raise WrongResultError(
+            f"{len(got)} messages instead of {len(expected)}, {lost} lost; number {first} is the first that is wrong"
+        )

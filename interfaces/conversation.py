@@ -1,0 +1,183 @@
+"""Who speaks when: one exchange at a time, in order of urgency, with pauses, answers, timeouts and retries.
+
+Pure: it is given frames and the time, and says what to write and what has become of each exchange.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from interfaces.matchers import Values
+
+
+class Urgency(enum.IntEnum):
+    """What is written first: what opens the conversation, then commands, then polls."""
+
+    OPENING = 0
+    COMMAND = 1
+    POLL = 2
+
+
+class Outcome(enum.Enum):
+    """What has become of an exchange; the values are what a reply says as `response`."""
+
+    DONE = "OK"
+    TIMED_OUT = "TIMEOUT"
+    REFUSED = "REFUSED"
+    OFFLINE = "OFFLINE"
+
+
+ReadFrame = Callable[[bytes], "list[Values] | None"]
+
+
+@dataclass(eq=False)
+class Exchange:
+    """Something to write, and the answer that is waited for.
+
+    `response` and `refusal` read a frame, or say None if it is not the answer. `subject` is the caller's.
+    Times in seconds.
+    """
+
+    data: bytes
+    urgency: Urgency
+    subject: Any = None
+    response: ReadFrame | None = None
+    refusal: ReadFrame | None = None
+    timeout: float = 1.0
+    retries: int = 0
+    since: float = 0.0
+    tries: int = field(default=0, init=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of an exchange: the frame that answered it and its values, or why there is none."""
+
+    exchange: Exchange
+    outcome: Outcome
+    reason: str = ""
+    frame: bytes = b""
+    values: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """How fast the device may be written to; 0: as fast as it goes. `pause` (s) follows each frame, either way."""
+
+    pause: float = 0.0
+    bytes_per_second: float = 0.0
+    frames_per_second: float = 0.0
+    max_waiting: int = 100
+    longest_wait: float = 10.0
+
+
+class Conversation:
+    """The queue of exchanges and the one that is under way.
+
+    Call `submit`, `hear` each frame, and `turn` when something may be due; `due` says when that is.
+    """
+
+    def __init__(self, pacing: Pacing) -> None:
+        self._pacing = pacing
+        self._waiting: dict[Urgency, deque[Exchange]] = {urgency: deque() for urgency in Urgency}
+        self._current: Exchange | None = None
+        self._deadline = 0.0  # of the current exchange's answer
+        self._quiet_until = 0.0
+        self.last_written = 0.0
+
+    def submit(self, exchange: Exchange, now: float) -> bool:
+        """Take an exchange; return False if too many of its urgency wait already."""
+        queue = self._waiting[exchange.urgency]
+        if len(queue) >= self._pacing.max_waiting:
+            return False
+        exchange.since = now
+        queue.append(exchange)
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing is under way and nothing waits."""
+        return self._current is None and not any(self._waiting.values())
+
+    def hear(self, frame: bytes, now: float) -> Result | None:
+        """Take a frame; return how it ends the current exchange, or None if it is not its answer.
+
+        Raises `CodecError` if it is the answer and cannot be read: then it is none.
+        """
+        self._quiet_until = max(self._quiet_until, now + self._pacing.pause)
+        current = self._current
+        if current is None:
+            return None
+        if current.refusal is not None and (found := current.refusal(frame)) is not None:
+            self._current = None
+            return Result(current, Outcome.REFUSED, "the device refused it", frame, tuple(found))
+        if current.response is not None and (found := current.response(frame)) is not None:
+            self._current = None
+            return Result(current, Outcome.DONE, "", frame, tuple(found))
+        return None
+
+    def turn(self, now: float) -> tuple[bytes, list[Result]]:
+        """Return what to write now, and the exchanges that have ended."""
+        results = self._give_up_late(now)
+        current = self._current
+        if current is not None and now >= self._deadline:
+            if current.tries <= current.retries:
+                if now < self._quiet_until:
+                    return b"", results
+                return self._write(current, now), results
+            self._current = None
+            times = f" ({current.tries} tries)" if current.tries > 1 else ""
+            reason = f"the device did not answer within {current.timeout:g} s{times}"
+            results.append(Result(current, Outcome.TIMED_OUT, reason))
+        if self._current is not None or now < self._quiet_until:
+            return b"", results
+        following = next((queue for queue in self._waiting.values() if queue), None)
+        if following is None:
+            return b"", results
+        exchange = following.popleft()
+        data = self._write(exchange, now)
+        if exchange.response is None and exchange.refusal is None:
+            self._current = None
+            results.append(Result(exchange, Outcome.DONE))
+        return data, results
+
+    def due(self) -> float | None:
+        """Return the time (s) at which `turn` would do something, or None if only a frame can."""
+        if self._current is not None:
+            return max(self._deadline, self._quiet_until if self._current.tries <= self._current.retries else 0.0)
+        return self._quiet_until if any(self._waiting.values()) else None
+
+    def abort(self) -> list[Result]:
+        """Give everything up, for the device is gone."""
+        given_up = [*([self._current] if self._current else []), *(e for q in self._waiting.values() for e in q)]
+        self._current = None
+        for queue in self._waiting.values():
+            queue.clear()
+        return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
+
+    def _write(self, exchange: Exchange, now: float) -> bytes:
+        pacing, size = self._pacing, len(exchange.data)
+        cost = [pacing.pause]
+        if pacing.bytes_per_second:
+            cost.append(size / pacing.bytes_per_second)
+        if pacing.frames_per_second:
+            cost.append(1.0 / pacing.frames_per_second)
+        self._quiet_until = now + max(cost)
+        self._deadline = now + exchange.timeout
+        self._current = exchange
+        self.last_written = now
+        exchange.tries += 1
+        return exchange.data
+
+    def _give_up_late(self, now: float) -> list[Result]:
+        """End commands that have waited so long that nobody expects them to be done any more."""
+        late: list[Result] = []
+        queue = self._waiting[Urgency.COMMAND]
+        while queue and now - queue[0].since > self._pacing.longest_wait:
+            reason = f"it waited {self._pacing.longest_wait:g} s for the line"
+            late.append(Result(queue.popleft(), Outcome.TIMED_OUT, reason))
+        return late

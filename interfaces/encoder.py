@@ -1,0 +1,198 @@
+"""From commands to frames: the encoding rules of a configuration. Pure.
+
+What is written is made of the rule's own text or bytes and of arguments that have been checked: an argument
+can neither end the frame nor begin another command.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.errors import Problem
+from gateway.message import InternalMsg
+from interfaces.codec import CodecError, ValueReader, check_decode_rule
+from interfaces.converters import ConversionError, pipeline
+from interfaces.layout import Layout, LayoutError
+from interfaces.safe_regex import RegexError, SafeRegex
+from interfaces.template import Template, TemplateError
+
+CONTENT_KINDS = ("write", "hex", "binary")
+
+_PLAIN = r"[A-Za-z0-9 ._+-]*"  # what a text argument may hold unless its `pattern` says otherwise
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MAX_TEXT = 100  # characters of a text argument unless `max_length` says otherwise
+
+
+class Content:
+    """What is written, without checksum and framing: a text, bytes in hexadecimal, or a layout."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        self._encoding = encoding
+        self._layout: Layout | None = None
+        self._template: Template | None = None
+        self._is_hex = "hex" in options
+        if "binary" in options:
+            self._layout = Layout(options["binary"]["fields"], options["binary"]["byte_order"])
+            self.names = frozenset(
+                name for field in self._layout.fields if field.constant is None or field.bits for name in field.names
+            )
+            for field in self._layout.fields:
+                if field.bits:
+                    self.names -= {field.name}
+        else:
+            self._template = Template(options["hex"] if self._is_hex else options["write"])
+            self.names = self._template.names
+            if not self.names:
+                self.make({})  # a constant: say now what is wrong with it
+
+    def make(self, values: Mapping[str, Any]) -> bytes:
+        """Return the bytes for `values`; raise `CodecError` if they cannot be written."""
+        try:
+            if self._template is None:
+                return self._layout.write(values) if self._layout is not None else b""
+            text = self._template.fill(values)
+            return bytes.fromhex(text) if self._is_hex else text.encode(self._encoding)
+        except UnicodeEncodeError as err:
+            raise CodecError(f"{err.object[err.start]!a} cannot be written as {self._encoding}") from err
+        except (TemplateError, LayoutError, ValueError) as err:
+            raise CodecError(str(err)) from err
+
+
+class Argument:
+    """What one argument of a command must be, and how it is written."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self._options = options
+        self.kind: str = options.get("type", "text")
+        self._converter = pipeline(options["convert"]) if "convert" in options else None
+        self._pattern = SafeRegex(options.get("pattern", _PLAIN))
+
+    def read(self, msg: InternalMsg) -> Any:
+        """Return the value to write; raise `CodecError` naming the argument and what is wrong with it."""
+        options = self._options
+        if self.name not in msg.arguments and "default" not in options:
+            raise CodecError(f"argument {self.name!a} is missing")
+        value = msg.argument(self.name, options.get("default"))
+        self._check(value)
+        if self._converter is not None:
+            try:
+                value = self._converter.write(value)
+            except ConversionError as err:
+                raise CodecError(f"argument {self.name!a}: {err}") from err
+        if isinstance(value, str) and _CONTROL.search(value):
+            raise CodecError(f"argument {self.name!a} holds a control character")
+        return value
+
+    def _check(self, value: Any) -> None:
+        options = self._options
+        kinds: Mapping[str, tuple[type, ...]] = {
+            "integer": (int,),
+            "number": (int, float),
+            "boolean": (bool,),
+            "text": (str,),
+        }
+        is_kind = isinstance(value, kinds[self.kind]) and (self.kind == "boolean" or not isinstance(value, bool))
+        if not is_kind:
+            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected {self.kind}")
+        if "choices" in options and value not in options["choices"]:
+            choices = ", ".join(map(str, options["choices"]))
+            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected one of {choices}")
+        if "minimum" in options and value < options["minimum"]:
+            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected at least {options['minimum']}")
+        if "maximum" in options and value > options["maximum"]:
+            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected at most {options['maximum']}")
+        if self.kind != "text" or "choices" in options:
+            return
+        longest = options.get("max_length", _MAX_TEXT)
+        if len(value) > longest:
+            raise CodecError(f"argument {self.name!a} has {len(value)} characters: expected at most {longest}")
+        try:
+            fits = self._pattern.match(value) is not None
+        except RegexError as err:
+            raise CodecError(f"argument {self.name!a}: {err}") from err
+        if not fits:
+            raise CodecError(f"argument {self.name!a} is {_shown(value)}: it may not hold such characters")
+
+
+class EncodeRule:
+    """Which commands a rule takes, what is written for them, and what the device answers."""
+
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        self.match: Mapping[str, str | None] = {**address, **options.get("match", {})}
+        self.arguments = {name: Argument(name, given) for name, given in options.get("arguments", {}).items()}
+        self.content = Content(options, encoding)
+        self.answer = Answer(options, encoding)
+
+    def is_for(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
+        """Tell whether `msg` has all the words that this rule asks for, the field `ignoring` left aside."""
+        return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.match.items())
+
+    def encode(self, msg: InternalMsg) -> bytes:
+        """Return what to write for `msg`, without checksum and framing; raise `CodecError` if it does not fit."""
+        return self.content.make({name: argument.read(msg) for name, argument in self.arguments.items()})
+
+
+class Answer:
+    """What the device answers to what is written, if anything, and how long to wait for it."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        self.response = ValueReader(options["response"], encoding) if "response" in options else None
+        self.refusal = ValueReader(options["refusal"], encoding) if "refusal" in options else None
+        self.timeout: float | None = options.get("timeout")
+        self.retries: int = options.get("retries", 0)
+
+
+class Encoder:
+    """All rules: the first that takes a command says what is written."""
+
+    def __init__(self, rules: Sequence[EncodeRule]) -> None:
+        self._rules = rules
+
+    def accepts(self, msg: InternalMsg) -> bool:
+        """Tell whether `msg` is a command for this device, whatever its action."""
+        return msg.iscmd and any(rule.is_for(msg, ignoring="action") for rule in self._rules)
+
+    def rule_for(self, msg: InternalMsg) -> EncodeRule:
+        """Return the rule for a command; raise `CodecError` if there is none, naming the actions there are."""
+        for rule in self._rules:
+            if rule.is_for(msg):
+                return rule
+        actions = {rule.match.get("action") for rule in self._rules if rule.is_for(msg, ignoring="action")}
+        known = ", ".join(sorted(filter(None, actions)))
+        raise CodecError(f"{_shown(msg.action)} is not an action of this device: use one of {known}")
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:56]}...'"
+
+
+# --- checks of a configuration
+
+
+def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with what a rule or a poll writes; paths begin at the rule."""
+    kinds = [kind for kind in CONTENT_KINDS if kind in options]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) if kinds else "none"
+        yield Problem((), f"give one of {', '.join(CONTENT_KINDS)}; this one has {found}", "say once what is written")
+        return
+    try:
+        content = Content(options, encoding)
+    except (TemplateError, CodecError, LayoutError) as err:
+        yield Problem((kinds[0],), str(err))
+        return
+    for name in sorted(content.names - arguments.keys()):
+        yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
+    for name, given in arguments.items():
+        try:
+            Argument(name, given)
+        except (ConversionError, RegexError) as err:
+            yield Problem(("arguments", name), str(err))
+    for kind in ("response", "refusal"):
+        if kind in options:
+            for problem in check_decode_rule(options[kind], {}, encoding, needs_message=False):
+                yield Problem((kind, *problem.path), problem.what, problem.remedy)

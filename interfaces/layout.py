@@ -1,0 +1,148 @@
+"""Binary layouts: from bytes to named numbers and texts, and back. Pure.
+
+A layout is a list of fields, each with a `type` and, where it is not only filler, a `name`. Fields follow
+one another; `at` puts one somewhere else (from the end, if negative).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.errors import GatewayError
+
+# type -> struct code; 24-bit numbers have none and are done by hand
+_NUMBERS = {"u8": "B", "i8": "b", "u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q",
+            "f32": "f", "f64": "d"}  # fmt: skip
+_SIZES = {**{name: struct.calcsize(code) for name, code in _NUMBERS.items()}, "u24": 3, "i24": 3}
+TYPES = (*_SIZES, "bytes", "text", "skip")
+_ORDERS = {"big": ">", "little": "<"}
+
+
+class LayoutError(GatewayError):
+    """A frame does not have the layout, or a value does not fit into its field."""
+
+
+class Field:
+    """One field of a layout."""
+
+    def __init__(self, options: Mapping[str, Any], default_order: str) -> None:
+        self.name: str = options.get("name", "")
+        self.kind: str = options["type"]
+        self.at: int | None = options.get("at")
+        self.order: str = options.get("byte_order", default_order)
+        self.is_swapped: bool = options.get("word_swap", False)
+        self.size: int = _SIZES.get(self.kind) or options.get("length", 1)
+        self.takes_rest: bool = self.kind in ("bytes", "text") and "length" not in options
+        self.constant: Any = options.get("is")
+        self.bits: Mapping[str, Any] = options.get("bits", {})
+
+    @property
+    def names(self) -> list[str]:
+        """The values that this field gives."""
+        return [*([self.name] if self.name else []), *self.bits]
+
+    def read(self, data: bytes) -> Any:
+        """Return the value of the field's own bytes."""
+        if self.is_swapped:
+            data = b"".join(reversed([data[i : i + 2] for i in range(0, len(data), 2)]))
+        if self.kind in _NUMBERS:
+            return struct.unpack(_ORDERS[self.order] + _NUMBERS[self.kind], data)[0]
+        if self.kind in ("u24", "i24"):
+            order: Any = self.order
+            return int.from_bytes(data, order, signed=self.kind == "i24")
+        return data
+
+    def write(self, value: Any) -> bytes:
+        """Return the bytes for `value`; raise `LayoutError` if it does not fit."""
+        try:
+            if self.kind in ("f32", "f64"):
+                data = struct.pack(_ORDERS[self.order] + _NUMBERS[self.kind], value)
+            elif self.kind in _SIZES:
+                order: Any = self.order
+                data = int(value).to_bytes(self.size, order, signed=self.kind[0] == "i")
+            else:
+                data = value.encode("latin-1") if isinstance(value, str) else bytes(value)
+                if not self.takes_rest:
+                    if len(data) > self.size:
+                        raise ValueError(f"longer than {self.size} bytes")
+                    data = data.ljust(self.size, b"\x00")
+        except (ValueError, TypeError, OverflowError, struct.error) as err:
+            raise LayoutError(f"{self.name or self.kind}: {value!a} does not fit: {err}") from err
+        if self.is_swapped:
+            data = b"".join(reversed([data[i : i + 2] for i in range(0, len(data), 2)]))
+        return data
+
+
+class Layout:
+    """A list of fields; `names` are the values that reading gives."""
+
+    def __init__(self, fields: Sequence[Mapping[str, Any]], byte_order: str = "big", length: int | None = None) -> None:
+        self.fields = [Field(options, byte_order) for options in fields]
+        self.names = frozenset(name for field in self.fields for name in field.names)
+        self._length = length
+
+    @property
+    def prefix(self) -> bytes:
+        """Return the constants that each frame begins with."""
+        prefix = b""
+        for field in self.fields:
+            if field.constant is None or field.at is not None or field.kind in ("bytes", "text", "skip"):
+                break
+            prefix += field.write(field.constant)
+        return prefix
+
+    def read(self, frame: bytes) -> dict[str, Any] | None:
+        """Return the values of `frame`, or None if it has another length or another constant in it."""
+        if self._length is not None and len(frame) != self._length:
+            return None
+        values: dict[str, Any] = {}
+        position = 0
+        for field in self.fields:
+            start = position if field.at is None else field.at + (len(frame) if field.at < 0 else 0)
+            end = len(frame) if field.takes_rest else start + field.size
+            data = frame[start:end]
+            if start < 0 or (not field.takes_rest and len(data) < field.size):
+                return None
+            position = end
+            value = field.read(data)
+            if field.constant is not None and value != field.constant:
+                return None
+            if field.name:
+                values[field.name] = value
+            for name, bits in field.bits.items():
+                values[name] = _bits(value, bits)
+        return values
+
+    def write(self, values: Mapping[str, Any]) -> bytes:
+        """Return the frame for `values`; raise `LayoutError` if one is missing or does not fit."""
+        frame = bytearray()
+        for field in self.fields:
+            if field.kind == "skip":
+                frame += bytes(field.size)
+                continue
+            value = field.constant
+            if field.bits:
+                value = sum(_placed(name, values[name], bits) for name, bits in field.bits.items()) | int(value or 0)
+            elif field.name:
+                if field.name not in values:
+                    raise LayoutError(f"{field.name!a} is missing")
+                value = values[field.name]
+            frame += field.write(value)
+        return bytes(frame)
+
+
+def _bits(value: int, bits: int | Sequence[int]) -> int | bool:
+    """Return one bit as a boolean, or the bits from the first to the last named as a number."""
+    if isinstance(bits, int):
+        return bool(value >> bits & 1)
+    low, high = min(bits), max(bits)
+    return value >> low & ((1 << (high - low + 1)) - 1)
+
+
+def _placed(name: str, value: Any, bits: int | Sequence[int]) -> int:
+    low, high = (bits, bits) if isinstance(bits, int) else (min(bits), max(bits))
+    if not 0 <= int(value) < 1 << (high - low + 1):
+        raise LayoutError(f"{name}: {value!a} does not fit into {high - low + 1} bits")
+    return int(value) << low

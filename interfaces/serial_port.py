@@ -1,0 +1,128 @@
+"""The port of a serial device: pyserial, opened with all its settings, read and written without blocking for ever.
+
+What pyserial, the terminal driver and sockets raise becomes `DeviceError` here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import serial
+
+from gateway.errors import DeviceError
+
+_CHUNK = 65536  # bytes read at a time: more than any driver's buffer
+_PARITIES = {
+    "none": serial.PARITY_NONE,
+    "even": serial.PARITY_EVEN,
+    "odd": serial.PARITY_ODD,
+    "mark": serial.PARITY_MARK,
+    "space": serial.PARITY_SPACE,
+}
+
+
+class SerialPort:
+    """An open port. `params` are the options of the serial interface. Raises `DeviceError` throughout."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._write_timeout: float = params["write_timeout"]
+        with _as_device_error():
+            port: Any = serial.serial_for_url(params["port"], do_not_open=True)
+            port.baudrate = params["baudrate"]
+            port.bytesize = params["bytesize"]
+            port.parity = _PARITIES[params["parity"]]
+            port.stopbits = params["stopbits"]
+            for name in ("rtscts", "xonxoff", "dsrdtr"):
+                setattr(port, name, params["flow_control"] == name)
+            port.timeout = 0
+            port.write_timeout = self._write_timeout
+            for name in ("dtr", "rts"):
+                if name in params:
+                    setattr(port, name, params[name])
+            self._is_plain = type(port) is serial.Serial
+            if isinstance(port, serial.Serial):
+                port.exclusive = params["exclusive"]  # or a second program would read half of the frames
+            port.open()
+        self._port = port
+
+    def fileno(self) -> int | None:
+        """Return the descriptor to wait on; None for ports without one (rfc2217://, loop://)."""
+        try:
+            return int(self._port.fileno())
+        except (AttributeError, OSError, TypeError):  # io.UnsupportedOperation is an OSError
+            return None
+
+    def read(self, *, is_readable: bool) -> bytes:
+        """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
+        with _as_device_error():
+            if not self._is_plain:
+                return bytes(self._port.read(_CHUNK))
+            if not is_readable:
+                return b""
+            try:
+                # One system call for all that is there; pyserial's own read() asks select first, twice.
+                data = os.read(self._port.fileno(), _CHUNK)
+            except BlockingIOError:
+                return b""
+        if not data:  # readable, and nothing there: that is how a port says that the other end is gone
+            raise DeviceError("the device has hung up")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Write `data`; a device that takes none of it within the write timeout has failed."""
+        try:
+            with _as_device_error():
+                self._port.write(data)
+        except DeviceError as err:
+            if isinstance(err.__cause__, serial.SerialTimeoutException):
+                raise DeviceError(f"it took no bytes for {self._write_timeout:g} s") from err
+            raise
+
+    def close(self) -> None:
+        """Close the port, whatever state it is in; what could not be written is dropped."""
+        with suppress(OSError, termios.error, AttributeError, NotImplementedError):
+            self._port.reset_output_buffer()  # or closing waits for a device that stopped reading
+        with _as_device_error():
+            self._port.close()
+
+
+def hide_password(port: str) -> str:
+    """Return the name of a port without a password that its URL may hold."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", port)
+
+
+@contextmanager
+def _as_device_error() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, termios.error) as err:  # SerialException is an OSError
+        raise DeviceError(_reason(err)) from err
+
+
+_REASONS = {
+    2: "there is no such device",
+    5: "it was unplugged or has failed",
+    6: "it was unplugged or has failed",
+    11: "another program has it open",
+    13: "no permission: add the user to the group dialout",
+    16: "another program has it open",
+    111: "nothing listens there",
+}
+
+
+def _reason(err: Exception) -> str:
+    """Say what an error means, without pyserial's wrapping."""
+    number = getattr(err, "errno", None)
+    if number is None and err.args and isinstance(err.args[0], int):
+        number = err.args[0]  # termios.error
+    text = " ".join(str(err).split()) or type(err).__name__
+    if number in _REASONS:
+        return _REASONS[number]
+    if "exclusively lock" in text:
+        return _REASONS[11]
+    return os.strerror(number) if isinstance(number, int) else text

@@ -1,0 +1,65 @@
+"""Everything that a configuration says about one serial device, built and checked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway.errors import Problem
+from gateway.message import InternalMsg
+from gateway.schema_check import near
+from interfaces.codec import Decoder, DecodeRule, check_decode_rule
+from interfaces.conversation import Result
+from interfaces.encoder import Encoder, EncodeRule, check_content
+from interfaces.polling import Request
+from interfaces.wire import Wire, WireError, check_wire
+
+
+class SerialRules:
+    """The framing, the rules and the requests of one device, from the options of the serial interface."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        address, encoding = params["address"], params["encoding"]
+        self.encoding = encoding
+        self.wire = Wire(params["framing"], params.get("checksum"))
+        every = params["decode_every_rule"]
+        self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
+        self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
+        self.opening = [Request(given, address, encoding) for given in params["conversation"]["opening"]]
+        self.polls = [Request(given, address, encoding) for given in params["conversation"]["polls"]]
+
+    def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
+        """Return a command's reply with what the device has answered: its values, or its text as `answer`."""
+        if not result.frame:
+            return reply
+        found = {name: value for values in result.values for name, value in values.items()}
+        if not found:
+            found = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
+        return replace(reply, arguments={**found, **reply.arguments})
+
+
+def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the options of a serial device, beyond their schema."""
+    address, encoding = params["address"], params["encoding"]
+    wire_problems = list(check_wire(params["framing"], params.get("checksum"), near))
+    yield from wire_problems
+    for index, options in enumerate(params["decode"]):
+        for problem in check_decode_rule(options, address, encoding):
+            yield Problem(("decode", index, *problem.path), problem.what, problem.remedy)
+    for index, options in enumerate(params["encode"]):
+        for problem in check_content(options, encoding, options.get("arguments", {})):
+            yield Problem(("encode", index, *problem.path), problem.what, problem.remedy)
+    wire = None if wire_problems else Wire(params["framing"], params.get("checksum"))
+    for kind in ("opening", "polls"):
+        for index, options in enumerate(params["conversation"][kind]):
+            path = ("conversation", kind, index)
+            problems = list(check_content(options, encoding, {}))
+            for problem in problems:
+                yield Problem((*path, *problem.path), problem.what, problem.remedy)
+            if problems or wire is None:
+                continue
+            try:
+                wire.wrap(Request(options, address, encoding).content)
+            except WireError as err:
+                yield Problem(path, f"what is written cannot be framed: {err}", "")

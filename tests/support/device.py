@@ -1,0 +1,100 @@
+"""A device on a serial line that is not there: a pseudo-terminal under a path that stays the same."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import select
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+_DEADLINE = 20.0  # s for anything that the gateway has to take or to write
+
+
+def chunks(data: bytes, seed: int, longest: int = 40) -> Iterator[bytes]:
+    """Cut `data` into pieces of random length, the same ones for the same seed."""
+    chance = random.Random(seed)
+    at = 0
+    while at < len(data):
+        size = chance.randint(1, longest)
+        yield data[at : at + size]
+        at += size
+
+
+class PtyDevice:
+    """The device's end of a serial line; the gateway opens `path`, a link that survives an unplug."""
+
+    def __init__(self, folder: Path, name: str = "tty-device") -> None:
+        self.path = folder / name
+        self.received = b""
+        self._master = self._slave = -1
+        self.plug_in()
+
+    def __enter__(self) -> PtyDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.unplug()
+
+    def plug_in(self) -> None:
+        """Be there (again), under the same path."""
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path.symlink_to(os.ttyname(self._slave))
+
+    def unplug(self) -> None:
+        """Be gone: who has the port open is hung up, and the path is no more."""
+        if self._master >= 0:
+            self.path.unlink()
+            os.close(self._slave)
+            os.close(self._master)
+            self._master = self._slave = -1
+
+    def write(self, data: bytes) -> None:
+        """Send `data` in one burst, as fast as the line takes it."""
+        deadline = time.monotonic() + _DEADLINE
+        while data:
+            assert time.monotonic() < deadline, f"the gateway did not read; {len(data)} bytes left"
+            select.select([], [self._master], [], 0.1)
+            try:
+                data = data[os.write(self._master, data) :]
+            except BlockingIOError:
+                continue
+
+    def write_bytewise(self, data: bytes) -> None:
+        """Send `data` one byte at a time."""
+        for byte in data:
+            self.write(bytes([byte]))
+
+    def write_chunks(self, data: bytes, seed: int) -> None:
+        """Send `data` in random pieces."""
+        for piece in chunks(data, seed):
+            self.write(piece)
+
+    def read_until(self, end: bytes, timeout: float = 10) -> bytes:
+        """Return what was received up to and with `end`; what follows it stays."""
+        deadline = time.monotonic() + timeout
+        while end not in self.received:
+            assert time.monotonic() < deadline, f"waited {timeout} s for {end!r}; got {self.received!r}"
+            self.read_available(0.1)
+        head, _, self.received = self.received.partition(end)
+        return head + end
+
+    def read_available(self, wait: float = 0.0) -> bytes:
+        """Return all that has been received and not yet taken, waiting up to `wait` seconds for more."""
+        while select.select([self._master], [], [], wait)[0]:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError as err:
+                assert err.errno in (errno.EIO, errno.EAGAIN), err
+                break
+            self.received += data
+            wait = 0.0
+        return self.received

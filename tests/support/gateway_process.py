@@ -1,0 +1,106 @@
+"""A gateway as its users run it: the command in a process of its own, its log kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.waiting import wait_until
+
+COMMAND = (sys.executable, "-m", "gateway.command_line")
+
+
+class GatewayProcess:
+    """`mqttgateway ARGUMENTS --conf FILE`; what it writes to standard error is `log`, to standard output `output`."""
+
+    def __init__(self, conf: Path, *arguments: str) -> None:
+        self.conf = conf
+        self._out = conf.with_suffix(f".{'-'.join(('out', *arguments[:1]))}")
+        self._err = conf.with_suffix(f".{'-'.join(('err', *arguments[:1]))}")
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(conf.parent / "none"), "PYTHONUNBUFFERED": "1"}
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments, "--conf", str(conf)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+            )
+
+    def __enter__(self) -> GatewayProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def log(self) -> str:
+        return self._err.read_text(errors="replace")
+
+    @property
+    def output(self) -> str:
+        return self._out.read_text(errors="replace")
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.poll()
+
+    def wait_log(self, text: str, count: int = 1, timeout: float = 15) -> None:
+        """Return once the log holds `text` `count` times; fail if the process ends before."""
+
+        def there() -> bool:
+            ended = self.process.poll() is not None
+            found = self.log.count(text) >= count
+            assert found or not ended, f"ended with {self.returncode}: {self.log}"
+            return found
+
+        wait_until(there, timeout, lambda: f"{text!r} in the log:\n{self.log}")
+
+    def wait_output(self, pattern: str, timeout: float = 15) -> re.Match[str]:
+        """Return the match of `pattern` in the output, once there is one."""
+        wait_until(
+            lambda: re.search(pattern, self.output), timeout, lambda: f"{pattern!r} in:\n{self.output}{self.log}"
+        )
+        found = re.search(pattern, self.output)
+        assert found is not None
+        return found
+
+    def wait(self, timeout: float = 15) -> int:
+        """Return the exit code, once the process has ended."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end within {timeout} s:\n{self.log}") from None
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> float:
+        """Send a signal and wait for the end; return how long that took (s). It must end in order, with 0."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        code = self.wait(timeout)
+        assert code == 0, f"ended with {code}: {self.log}"
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def run_command(conf: Path, *arguments: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself, and return what it said."""
+    return subprocess.run(
+        [*COMMAND, *arguments, "--conf", str(conf)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

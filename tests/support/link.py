@@ -1,0 +1,108 @@
+"""An `MgClient` with what it needs around it, driven by the test, turn by turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from gateway.mailbox import Wakeup
+from gateway.message import Publication
+from gateway.mqtt_client import LinkState, MgClient, MqttOptions
+from gateway.outbox import Outbox
+
+
+class ShiftedClock:
+    """The monotonic clock, moved on by `shift` seconds."""
+
+    def __init__(self) -> None:
+        self.shift = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.shift
+
+
+class Link:
+    """A client for the broker at `port`; other keywords are options of `MgClient` and of `MqttOptions`.
+
+    Delays of the backoff are `delay` seconds, whatever chance would say; `bounds` are what they were drawn
+    below. `turns` counts the turns of the loop.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *filters: str,
+        delay: float = 0.0,
+        availability: str = "",
+        on_msg: Callable[[str, bytes, bool], None] | None = None,
+        outbox: Outbox | None = None,
+        **options: Any,
+    ) -> None:
+        options = {"host": "127.0.0.1", "client_id": "test", "connect_timeout": 5.0, **options}
+        self.delay = delay
+        self.bounds: list[float] = []
+        self.received: list[tuple[str, bytes, bool]] = []
+        self.turns = 0
+        self.clock = ShiftedClock()
+        self.wakeup = Wakeup()
+        self.outbox = outbox or Outbox(on_put=self.wakeup.set)
+        self.client = MgClient(
+            MqttOptions(port=port, **options),
+            self.outbox,
+            self.wakeup,
+            filters=filters,
+            on_msg=on_msg or (lambda *message: self.received.append(message)),
+            availability_topic=availability,
+            clock=self.clock,
+            uniform=self._uniform,
+        )
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.mg_stop(0.0)
+        self.wakeup.close()
+
+    def _uniform(self, low: float, high: float) -> float:
+        assert low == 0
+        self.bounds.append(high)
+        return self.delay
+
+    @property
+    def state(self) -> LinkState:
+        return self.client.link_state
+
+    @property
+    def failure(self) -> str:
+        return str(self.client.last_failure)
+
+    def put(self, topic: str, payload: bytes = b"", qos: int = 1) -> None:
+        assert self.outbox.put(Publication(topic, payload, qos))
+
+    def connect(self) -> None:
+        """Begin to connect and turn until the link is up and its subscriptions are answered."""
+        self.client.mg_connect()
+        self.turn_until(lambda: self.state is LinkState.UP and self.client.is_subscribed, "the link to be up")
+
+    def turn(self, timeout: float) -> None:
+        self.turns += 1
+        self.client.loop_with_reconnect(timeout)
+
+    def turn_until(self, condition: Callable[[], object], what: str = "it", timeout: float = 10) -> None:
+        """Turn the loop until `condition()` is true; fail after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {timeout} s for {what}: {self.client!r}, {self.failure}"
+            self.turn(0.05)
+
+    def turn_for(self, seconds: float) -> int:
+        """Turn the loop for `seconds`, each turn as long as it likes; return how many it took."""
+        before, deadline = self.turns, time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.turn(left)
+        return self.turns - before

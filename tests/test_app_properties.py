@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from gateway.app_properties import (
+    NAME,
+    expanded,
+    find_configuration,
+    find_map,
+    shipped,
+    shipped_configurations,
+    version,
+)
+from gateway.errors import ConfigurationError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder and, below it, the current folder: both empty."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    return tmp_path / "home"
+
+
+def put(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    return path
+
+
+def test_the_version_is_that_of_the_installed_program() -> None:
+    assert version() == metadata.version(NAME)
+
+
+def test_a_program_that_is_not_installed_has_the_version_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: str) -> NoReturn:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert version() == "0"
+
+
+def test_the_shipped_files_are_there() -> None:
+    assert {"default.conf", "dummy2mqtt.conf", "serial2mqtt.conf"} <= set(shipped_configurations())
+    assert (shipped("maps") / "dummy_map.json").is_file()
+
+
+def test_a_configuration_is_looked_for_in_one_place_after_the_other(home: Path, tmp_path: Path) -> None:
+    environment = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    name = "dummy2mqtt.conf"
+    assert find_configuration(name, environment) == shipped("conf") / name
+    xdg = put(tmp_path / "xdg" / NAME / name)
+    assert find_configuration(name, environment) == xdg
+    put(tmp_path / "here" / name)
+    assert find_configuration(name, environment) == Path(name)
+
+
+def test_without_an_xdg_folder_or_with_a_relative_one_it_is_the_one_below_home(home: Path) -> None:
+    path = put(home / ".config" / NAME / "my.conf")
+    put(Path("relative") / NAME / "my.conf")
+    assert find_configuration("my.conf", {}) == path
+    assert find_configuration("my.conf", {"XDG_CONFIG_HOME": "relative"}) == path
+
+
+def test_an_absolute_path_and_a_path_from_home_are_taken_as_they_are(home: Path, tmp_path: Path) -> None:
+    path = put(home / "my.conf")
+    assert find_configuration(str(path), {}) == path
+    assert find_configuration("~/my.conf", {}) == path
+
+
+def test_a_configuration_that_is_nowhere_names_the_places_and_the_examples(home: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        find_configuration("my.conf", {"XDG_CONFIG_HOME": "/xdg"})
+    assert str(caught.value) == (
+        f"my.conf: no such file (looked in ., /xdg/mqttgateway, /etc/mqttgateway, {shipped('conf')}): "
+        f"shipped examples: {', '.join(shipped_configurations())}"
+    )
+
+
+def test_a_folder_is_no_configuration(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file"):
+        find_configuration(str(tmp_path), {})
+
+
+def test_a_map_is_looked_for_beside_its_configuration_first(home: Path, tmp_path: Path) -> None:
+    name, beside = "dummy_map.json", tmp_path / "beside"
+    assert find_map(name, beside, {}) == shipped("maps") / name
+    own = put(home / ".config" / NAME / name)
+    assert find_map(name, beside, {}) == own
+    assert find_map(name, put(beside / name).parent, {}) == beside / name
+    assert find_map(str(own), beside, {}) == own
+    assert find_map(f"~/.config/{NAME}/{name}", beside, {}) == own
+
+
+def test_a_map_that_is_nowhere_names_the_places(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        find_map("my.json", tmp_path, {"XDG_CONFIG_HOME": "/xdg"})
+    assert str(caught.value) == (
+        f"my.json: no such file (looked in {tmp_path}, /xdg/mqttgateway, /etc/mqttgateway, {shipped('maps')}): "
+        f"check the name"
+    )
+
+
+def test_a_user_who_does_not_exist_is_part_of_a_path_that_does_not_either(home: Path, tmp_path: Path) -> None:
+    assert expanded("~no-such-user/x") == Path("~no-such-user/x")
+    for find in (find_configuration, lambda given, environment: find_map(given, tmp_path, environment)):
+        with pytest.raises(ConfigurationError, match="no such file"):
+            find("~no-such-user/x.conf", {})
+
+
+def test_where_nobody_has_a_home_the_shipped_files_are_still_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> NoReturn:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)  # a container that runs under a number without a name
+    assert os.path.expanduser("~") == "~"  # noqa: PTH111
+    assert find_configuration("dummy2mqtt.conf", {}) == shipped("conf") / "dummy2mqtt.conf"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def guarded(path: Path, **options: bool) -> os.stat_result:
+        if str(path).startswith("/etc/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", guarded)
+    assert find_configuration("dummy2mqtt.conf", {}) == shipped("conf") / "dummy2mqtt.conf"
+
+
+@pytest.mark.parametrize("given", ["", "a\0b", "\udcff", "x" * 5000, "."])
+def test_names_that_no_file_can_have_are_not_found_and_nothing_worse(given: str, home: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file"):
+        find_configuration(given, {})

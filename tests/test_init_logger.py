@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger
+from gateway.load_config import load_configuration
+from tests.conftest import ExpectedLogs
+
+LOG = logging.getLogger("test")
+
+MINIMAL = "{root: home, topics: [], interface: {type: dummy}"
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[logging.Logger]:
+    """The root logger, as it was before at the end."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield root
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+        with contextlib.suppress(OSError):  # that disk is full
+            handler.close()
+    root.setLevel(level)
+    logging.getLogger(TRAFFIC).setLevel(logging.NOTSET)
+
+
+def start(options: LogOptions = LogOptions(), secrets: tuple[str, ...] = (), **environment: str) -> None:  # noqa: B008
+    init_logger(options, secrets, environment)
+
+
+# --- where it goes
+
+
+def test_lines_go_to_standard_error_with_time_level_and_name(capsys: pytest.CaptureFixture[str]) -> None:
+    start()
+    LOG.info("connected to %s", "broker")
+    out, err = capsys.readouterr()
+    assert out == ""
+    date, time, *rest = err.split(" ", 2)
+    assert (len(date), len(time), rest) == (10, len("12:00:00.000"), ["INFO    test: connected to broker\n"])
+
+
+def test_under_systemd_a_line_has_a_priority_and_leaves_the_time_to_the_journal(
+    capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("w", "e", "c")
+    start(LogOptions(level="debug"), JOURNAL_STREAM="8:1234")
+    for level, text in ((10, "d"), (20, "i"), (30, "w"), (40, "e"), (50, "c")):
+        LOG.log(level, text)
+    assert capsys.readouterr().err == "<7>test: d\n<6>test: i\n<4>test: w\n<3>test: e\n<2>test: c\n"
+
+
+def test_under_systemd_every_line_of_a_traceback_has_the_priority(
+    capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("failed")
+    start(JOURNAL_STREAM="8:1234")
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        LOG.exception("failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["<3>test: failed", "<3>Traceback (most recent call last):"]
+    assert lines[-1] == "<3>ValueError: bad"
+    assert all(line.startswith("<3>") for line in lines)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_level_is_the_least_important_kind_that_is_written(
+    level: str, capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
+) -> None:
+    wanted = LEVELS[LEVELS.index(level) :]
+    expected_logs.expect(*(f"at {name}" for name in wanted if name in ("warning", "error", "critical")))
+    start(LogOptions(level=level), JOURNAL_STREAM="8:1234")
+    for name in LEVELS:
+        LOG.log(logging.getLevelNamesMapping()[name.upper()], "at %s", name)
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(wanted)
+
+
+def test_traffic_is_written_only_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    start(LogOptions(level="debug"), JOURNAL_STREAM="1")
+    logging.getLogger(TRAFFIC).info("one")
+    start(LogOptions(traffic=True), JOURNAL_STREAM="1")
+    logging.getLogger(TRAFFIC).info("two")
+    assert capsys.readouterr().err == f"<6>{TRAFFIC}: two\n"
+
+
+def test_a_file_gets_the_lines_too_with_the_name_of_the_thread(tmp_path: Path) -> None:
+    file = tmp_path / "gw.log"
+    start(LogOptions(file=str(file)))
+    LOG.info("hello")
+    assert file.read_text().endswith(" INFO    MainThread test: hello\n")
+
+
+def test_a_file_that_is_full_is_set_aside_and_only_so_many_are_kept(tmp_path: Path) -> None:
+    start(LogOptions(file=str(tmp_path / "gw.log"), file_bytes=1000, files=2))
+    for number in range(60):
+        LOG.info("line %d", number)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["gw.log", "gw.log.1", "gw.log.2"]
+    assert all((tmp_path / name).stat().st_size <= 1000 for name in files)
+    assert "line 59" in (tmp_path / "gw.log").read_text()
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_and_leaves_the_log_as_it_was(
+    tmp_path: Path, root_logger: logging.Logger
+) -> None:
+    handlers = list(root_logger.handlers)
+    with pytest.raises(FileNotFoundError):
+        start(LogOptions(file=str(tmp_path / "missing" / "gw.log")))
+    assert root_logger.handlers == handlers
+
+
+def test_a_file_below_the_home_of_nobody_is_a_plain_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root_logger: logging.Logger
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        start(LogOptions(file="~no-such-user/gw.log"))
+
+
+def test_a_disk_that_is_full_is_said_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    start(LogOptions(file="/dev/full", file_bytes=10**9), JOURNAL_STREAM="1")
+    for number in range(3):
+        LOG.info("line %d", number)
+    reason = "the log file /dev/full cannot be written: [Errno 28] No space left on device"
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(lines) == sorted([reason, "<6>test: line 0", "<6>test: line 1", "<6>test: line 2"])
+
+
+def test_a_second_call_replaces_the_first_and_no_other_handler(
+    tmp_path: Path, root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = list(root_logger.handlers)
+    start(LogOptions(file=str(tmp_path / "one.log")))
+    start(LogOptions(file=str(tmp_path / "two.log")), JOURNAL_STREAM="1")
+    LOG.info("hello")
+    assert capsys.readouterr().err == "<6>test: hello\n"
+    assert (tmp_path / "one.log").read_text() == ""
+    assert len(root_logger.handlers) == len(others) + 2
+
+
+# --- what a line may hold
+
+
+def test_a_record_is_one_line_whatever_a_device_or_a_broker_says(capsys: pytest.CaptureFixture[str]) -> None:
+    start(JOURNAL_STREAM="1")
+    LOG.info("got %s", "a\n<0>test: forged\r\x1b[2J\x00\x85\u2028\u202e\udc80 é 日本")
+    assert capsys.readouterr().err == (
+        "<6>test: got a\\n<0>test: forged\\r\\x1b[2J\\x00\\x85\\u2028\\u202e\\udc80 é 日本\n"
+    )
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_no_text_can_break_a_line_or_reach_the_terminal(text: str) -> None:
+    formatter = init_logger(LogOptions(), (), {"JOURNAL_STREAM": "1"})[0].formatter
+    assert formatter is not None
+    line = formatter.format(logging.LogRecord("test", logging.INFO, __file__, 1, "%s", (text,), None))
+    assert line.isprintable()
+    assert line.startswith("<6>test: ")
+
+
+# --- secrets
+
+
+FORMS = ["hunter2'\n", "hunter2'\\n", "68756e74657232270a", "68 75 6e 74 65 72 32 27 0a"]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["as it is", "quoted", "hexadecimal", "spaced hexadecimal"])
+def test_a_secret_is_never_written_in_any_of_its_forms(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gw.log"
+    start(LogOptions(file=str(file)), ("hunter2'\n", ""), JOURNAL_STREAM="1")
+    LOG.info("the password is %s!", form)
+    assert capsys.readouterr().err == "<6>test: the password is ***!\n"
+    assert "password is ***!\n" in file.read_text()
+
+
+def test_a_secret_that_holds_another_is_hidden_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    start(LogOptions(), ("code", "codeword"), JOURNAL_STREAM="1")
+    LOG.info("codeword code")
+    assert capsys.readouterr().err == "<6>test: *** ***\n"
+
+
+def test_a_traceback_shows_no_secret(capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("failed")
+    start(LogOptions(), ("hunter2",))
+    try:
+        raise ValueError("hunter2 is wrong")
+    except ValueError:
+        LOG.exception("failed")
+    written = capsys.readouterr().err
+    assert "ValueError: *** is wrong" in written
+    assert "hunter2" not in written.replace('raise ValueError("hunter2', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        (MINIMAL + ", mqtt: {username: u, password: hunter2}}", {}),
+        (MINIMAL + ", mqtt: {username: u, password: '${SECRET}'}}", {"SECRET": "hunter2"}),
+        (MINIMAL + ", mqtt: {username: u, password: 'x${SECRET}'}}", {"SECRET": "hunter2"}),
+        (MINIMAL + ", mqtt: {username: u, password_file: secret.txt}}", {}),
+        (MINIMAL.replace("dummy", "dummy, location: '${SECRET}'") + "}", {"SECRET": "hunter2"}),
+        ("{root: home, topics: [], interfaces: {a: {type: dummy, location: 'x ${SECRET}'}}}", {"SECRET": "hunter2"}),
+    ],
+    ids=["plain", "environment", "part of it", "file", "interface", "interfaces"],
+)
+def test_no_secret_of_a_configuration_reaches_the_log(
+    text: str, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "secret.txt").write_text("hunter2\n")
+    (tmp_path / "gw.conf").write_text(text)
+    configuration = load_configuration(tmp_path / "gw.conf", environment)
+    assert "hunter2" not in repr(configuration.mqtt)
+    file = tmp_path / "gw.log"
+    start(LogOptions(level="debug", file=str(file)), configuration.secrets)
+    for what in (configuration, configuration.mqtt.password, configuration.interfaces[0].params, b"hunter2"):
+        LOG.debug("%s %r", what, what)
+    written = capsys.readouterr().err + file.read_text()
+    assert written.count("\n") == 8
+    assert "hunter2" not in written
+
+
+# --- how much
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def test_more_lines_than_a_person_can_read_are_held_back_and_counted() -> None:
+    clock, handler = Clock(), Collector()
+    handler.addFilter(RateLimit(handler, limit=3, clock=clock))
+
+    def say(text: str) -> None:
+        handler.handle(logging.LogRecord("x", logging.INFO, "x", 1, text, (), None))
+
+    for number in range(5):
+        say(str(number))
+    clock.now = 59.9
+    say("5")
+    clock.now = 60.0
+    say("6")
+    clock.now = 121.0
+    say("7")
+    held_back = "3 log lines were held back: more than 3 in a minute"
+    assert handler.texts == ["0", "1", "2", held_back, "6", "7"]
+
+
+def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "gw.log"
+    start(LogOptions(file=str(file), file_bytes=10**9))
+    for _ in range(MAX_LINES + 10):
+        LOG.info("again")
+    assert len(file.read_text().splitlines()) == len(capsys.readouterr().err.splitlines()) == MAX_LINES

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.mailbox import MAX_MESSAGES, MsgList, Wakeup
+from gateway.message import InternalMsg
+
+
+@pytest.fixture(params=["eventfd", "pipe"])
+def kind_of_wakeup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to wake: Linux has eventfd, other systems have pipes."""
+    if request.param == "pipe":
+        monkeypatch.delattr(os, "eventfd")
+
+
+@pytest.fixture
+def msglist(kind_of_wakeup: None) -> Iterator[MsgList]:
+    made = MsgList(limit=10)
+    yield made
+    made.close()
+
+
+def is_readable(thing: MsgList | Wakeup) -> bool:
+    return bool(select.select([thing.fileno()], [], [], 0)[0])
+
+
+def message(number: int) -> InternalMsg:
+    return InternalMsg(action=str(number))
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# --- Wakeup
+
+
+@pytest.mark.usefixtures("kind_of_wakeup")
+def test_a_wakeup_is_readable_from_set_to_clear() -> None:
+    wakeup = Wakeup()
+    assert not is_readable(wakeup)
+    wakeup.clear()  # of what is not set
+    for _ in range(3):
+        wakeup.set()
+        wakeup.set()
+        assert is_readable(wakeup)
+        wakeup.clear()
+        assert not is_readable(wakeup)
+    wakeup.close()
+
+
+@pytest.mark.usefixtures("kind_of_wakeup")
+def test_a_wakeup_gives_its_descriptors_back_and_may_be_set_and_closed_later() -> None:
+    before = open_descriptors()
+    wakeup = Wakeup()
+    wakeup.close()
+    wakeup.set()
+    wakeup.clear()
+    wakeup.set()
+    wakeup.close()
+    assert open_descriptors() == before
+
+
+# --- MsgList
+
+
+def test_messages_come_out_in_the_order_they_went_in(msglist: MsgList) -> None:
+    for number in range(3):
+        assert msglist.push(message(number))
+    assert len(msglist) == 3
+    assert [msglist.pull(), msglist.pull(), msglist.pull(), msglist.pull()] == [*map(message, range(3)), None]
+
+
+def test_a_full_list_refuses_and_keeps_what_it_has(msglist: MsgList) -> None:
+    assert all(msglist.push(message(number)) for number in range(10))
+    assert not msglist.push(message(10))
+    assert len(msglist) == msglist.limit == 10
+    assert msglist.pull() == message(0)
+    assert msglist.push(message(11))
+
+
+def test_the_limit_is_bounded_by_default() -> None:
+    msglist = MsgList()
+    assert msglist.limit == MAX_MESSAGES
+    msglist.close()
+
+
+def test_a_pull_that_waits_returns_what_another_thread_pushes(msglist: MsgList) -> None:
+    pulled: list[InternalMsg | None] = []
+    thread = threading.Thread(target=lambda: pulled.append(msglist.pull(block=True, timeout=10)))
+    thread.start()
+    msglist.push(message(1))
+    thread.join(10)
+    assert pulled == [message(1)]
+
+
+def test_a_pull_that_waits_ends_with_its_timeout_or_when_woken(msglist: MsgList) -> None:
+    assert msglist.pull(block=True, timeout=0) is None
+    assert msglist.pull(block=True, timeout=-1) is None
+    pulled: list[InternalMsg | None] = []
+    thread = threading.Thread(target=lambda: pulled.append(msglist.pull(block=True)))
+    thread.start()
+    msglist.wake()
+    thread.join(10)
+    assert pulled == [None]
+    assert not is_readable(msglist), "one wake ends one wait"
+
+
+def test_a_wake_before_the_wait_counts_and_hides_no_message(msglist: MsgList) -> None:
+    msglist.wake()
+    msglist.wait(10)
+    msglist.wake()
+    msglist.push(message(1))
+    assert msglist.pull(block=True, timeout=10) == message(1)
+
+
+def test_a_closed_list_is_empty_and_takes_what_comes_late_without_an_error(msglist: MsgList) -> None:
+    before = open_descriptors()
+    other = MsgList()
+    other.push(message(1))
+    other.close()
+    assert len(other) == 0
+    other.push(message(2))
+    other.wake()
+    other.close()
+    assert open_descriptors() == before
+
+
+steps = st.lists(st.sampled_from(["push", "pull", "wake", "wait"]), max_size=40)
+
+
+@given(steps)
+def test_it_is_a_bounded_queue_and_readable_while_there_are_messages(done: list[str]) -> None:
+    msglist, model, woken = MsgList(limit=5), list[InternalMsg](), False
+    for number, step in enumerate(done):
+        if step == "push":
+            assert msglist.push(message(number)) == (len(model) < 5)
+            model = [*model, message(number)][:5]
+        elif step == "pull":
+            had_messages = bool(model)
+            assert msglist.pull() == (model.pop(0) if model else None)
+            woken = woken and bool(model or not had_messages)  # the last message takes the flag down with it
+        elif step == "wake":
+            msglist.wake()
+            woken = True
+        else:
+            msglist.wait(0)
+            woken = woken and bool(model)
+        assert len(msglist) == len(model)
+        assert is_readable(msglist) == (bool(model) or woken)
+    msglist.close()
+
+
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+@pytest.mark.usefixtures("kind_of_wakeup")
+def test_between_two_threads_nothing_is_lost_and_no_wakeup_is_missed(limit: int) -> None:
+    msglist, count = MsgList(limit), 20_000
+    pulled: list[InternalMsg | None] = []
+    room = threading.Semaphore(limit)
+
+    def pull_all() -> None:
+        while len(pulled) < count:
+            pulled.append(msglist.pull(block=True, timeout=20))
+            room.release()
+
+    thread = threading.Thread(target=pull_all)
+    thread.start()
+    for number in range(count):
+        room.acquire()
+        assert msglist.push(message(number))
+    thread.join(30)
+    msglist.close()
+    assert None not in pulled, "it waited although there were messages"
+    assert pulled == [message(number) for number in range(count)]
+
+
+def test_pushes_of_several_threads_all_arrive_each_in_its_order() -> None:
+    msglist, count = MsgList(), 2000
+    threads = [
+        threading.Thread(
+            target=lambda name=name: [msglist.push(InternalMsg(device=name, action=str(n))) for n in range(count)]
+        )
+        for name in "abc"
+    ]
+    for thread in threads:
+        thread.start()
+    pulled = [msglist.pull(block=True, timeout=10) for _ in range(3 * count)]
+    for thread in threads:
+        thread.join()
+    for name in "abc":
+        assert [msg.action for msg in pulled if msg is not None and msg.device == name] == [
+            str(n) for n in range(count)
+        ]
+    msglist.close()

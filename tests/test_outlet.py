@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.init_logger import TRAFFIC
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.outbox import Outbox
+from gateway.outlet import Outlet
+from tests.conftest import ExpectedLogs
+from tests.support.desk import AVAILABILITY, Desk
+
+
+@pytest.fixture
+def desk() -> Desk:
+    action = FieldMap("action", "strict", {"LAMP_ON": ["on"], "LAMP_OFF": ["off"]})
+    return Desk(MsgMap("home", fields={"action": action}, sender="gw", status_qos=1))
+
+
+def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
+    assert desk.outlet.push(InternalMsg(function="lighting", device="lamp", action="LAMP_ON"))
+    assert desk.outlet.push(InternalMsg(iscmd=True, function="lighting", action="LAMP_OFF", arguments={"dim": 5}))
+    assert desk.outbox.take(10) == [
+        Publication("home/lighting///lamp/gw/S", b"on", qos=1),
+        Publication("home/lighting////gw/C", b'{"action": "off", "dim": 5}', qos=0, is_command=True),
+    ]
+    assert (desk.outlet.pushed, desk.outlet.refused) == (2, 0)
+
+
+def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: new messages are refused", "% full")
+    full = Outbox(max_messages=1, discard="new")
+    outlet = Outlet("dev", desk.map, full.put, AVAILABILITY)
+    assert outlet.push(InternalMsg(action="LAMP_ON"))
+    assert not outlet.push(InternalMsg(action="LAMP_ON"))
+
+
+def test_a_message_that_the_map_cannot_write_is_refused_counted_and_said_once(
+    desk: Desk, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (
+        "dev: not sent: action: 'LAMP_UP' is not in the map: add it there, or make the map loose "
+        "(status -/-/-/lamp/- LAMP_UP)"
+    )
+    expected_logs.expect(text)
+    for _ in range(3):
+        assert not desk.outlet.push(InternalMsg(device="lamp", action="LAMP_UP"))
+    assert [record.getMessage() for record in caplog.records] == [text]
+    assert (desk.outlet.pushed, desk.outlet.refused, len(desk.outbox)) == (0, 3, 0)
+
+
+def test_each_kind_of_refusal_is_said_by_itself(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("'LAMP_UP' is not in the map", "'a/b': '/' may not stand in a topic")
+    assert not desk.outlet.push(InternalMsg(action="LAMP_UP"))
+    assert not desk.outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
+
+
+def test_traffic_is_logged_a_line_a_message_where_it_is_wanted(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.outlet.push(InternalMsg(device="lamp", action="LAMP_ON"))
+    caplog.set_level(logging.CRITICAL, TRAFFIC)
+    desk.outlet.push(InternalMsg(device="lamp", action="LAMP_OFF"))
+    assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
+        (TRAFFIC, "INFO", "dev -> status -/-/-/lamp/- LAMP_ON")
+    ]
+
+
+def test_availability_is_published_retained_and_only_when_it_changes(desk: Desk) -> None:
+    for is_available in (True, True, False, False, True):
+        desk.outlet.set_available(is_available)
+    assert desk.outbox.take(10) == [
+        Publication(AVAILABILITY, payload, qos=1, retain=True) for payload in (b"online", b"offline", b"online")
+    ]
+
+
+def test_an_availability_that_the_outbox_refused_is_said_again(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: new messages are refused", "% full")
+    full = Outbox(max_messages=1, discard="new")
+    outlet = Outlet("dev", desk.map, full.put, AVAILABILITY)
+    outlet.set_available(True)
+    outlet.set_available(False)
+    assert [each.payload for each in full.take(10)] == [b"online"]
+    outlet.set_available(False)
+    assert [each.payload for each in full.take(10)] == [b"offline"]
+
+
+anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st.sampled_from(["on", "a/b", "+", "\n"])
+
+
+@given(
+    st.fixed_dictionaries(dict.fromkeys((*ADDRESS_FIELDS, "action"), anything)),
+    st.booleans(),
+    st.dictionaries(anything, anything, max_size=3),
+)
+def test_whatever_a_device_says_push_counts_it_and_does_not_raise(
+    words: dict[str, str], is_command: bool, arguments: dict[str, Argument]
+) -> None:
+    logging.getLogger("gateway.outlet").setLevel(logging.CRITICAL)  # what it says is tested above
+    try:
+        desk = Desk()
+        accepted = desk.outlet.push(InternalMsg(is_command, **words, arguments=arguments))
+    finally:
+        logging.getLogger("gateway.outlet").setLevel(logging.NOTSET)
+    assert (desk.outlet.pushed, desk.outlet.refused) == ((1, 0) if accepted else (0, 1))
+    assert len(desk.outbox) == desk.outlet.pushed
+
+
+def test_pushes_of_several_threads_all_arrive() -> None:
+    desk, count = Desk(), 500
+
+    def push() -> None:
+        name = threading.current_thread().name
+        for number in range(count):
+            desk.outlet.push(InternalMsg(device=name, action=str(number)))
+
+    threads = [threading.Thread(target=push, name=name) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in "abcd":
+        assert [m.action for m in desk.collect() if m.device == name] == [str(number) for number in range(count)]

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.client import topic_matches_sub
+
+from gateway.topic import (
+    MAX_ROOT_LEVELS,
+    MAX_WORD_BYTES,
+    filter_can_match,
+    filter_levels,
+    filter_problem,
+    root_problem,
+    word_problem,
+)
+from tests.support.strategies import any_words
+
+
+def is_forbidden(sign: str) -> bool:
+    """What MQTT forbids in a topic or lets a broker refuse: section 1.5.3, and the wildcards and separator."""
+    code = ord(sign)
+    not_a_character = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    return sign in "+#/" or unicodedata.category(sign) in ("Cc", "Cs") or not_a_character
+
+
+def test_exactly_the_forbidden_characters_may_not_stand_in_a_word() -> None:
+    wrong = [code for code in range(0x110000) if bool(word_problem(chr(code))) != is_forbidden(chr(code))]
+    assert wrong == []
+
+
+@given(any_words)
+def test_a_word_is_refused_for_any_forbidden_character_or_for_its_size(word: str) -> None:
+    too_long = len(word.encode("utf-8", "surrogatepass")) > MAX_WORD_BYTES
+    assert bool(word_problem(word)) == (too_long or any(map(is_forbidden, word)))
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("", ""),
+        ("kitchen", ""),
+        ("Küche 1", ""),
+        ("a+b", "'+' may not stand in a topic"),
+        ("a/b", "'/' may not stand in a topic"),
+        ("a\x00b", r"'\x00' may not stand in a topic"),
+        ("\ud800", r"'\ud800' may not stand in a topic"),
+        ("x" * 256, ""),
+        ("x" * 257, "257 bytes are too long for a topic level (at most 256)"),
+        ("é" * 128, ""),
+        ("é" * 129, "258 bytes are too long for a topic level (at most 256)"),
+    ],
+)
+def test_the_problem_of_a_word_is_said(word: str, problem: str) -> None:
+    assert word_problem(word) == problem
+
+
+@pytest.mark.parametrize(
+    ("root", "problem"),
+    [
+        ("home", ""),
+        ("site/home", ""),
+        ("/".join("a" * MAX_ROOT_LEVELS), ""),
+        ("/".join("a" * (MAX_ROOT_LEVELS + 1)), "17 levels are too many for a root (at most 16)"),
+        ("$SYS/home", "topics that begin with '$' belong to the broker"),
+        ("", "a level of it is empty"),
+        ("home/", "a level of it is empty"),
+        ("/home", "a level of it is empty"),
+        ("site//home", "a level of it is empty"),
+        ("site/+", "'+' may not stand in a topic"),
+        ("#", "'#' may not stand in a topic"),
+        ("site/" + "x" * 257, "257 bytes are too long for a topic level (at most 256)"),
+    ],
+)
+def test_the_problem_of_a_root_is_said(root: str, problem: str) -> None:
+    assert root_problem(root) == problem
+
+
+@pytest.mark.parametrize("good", ["#", "+", "home/#", "home/+/#", "+/a//b", "/", "$SYS/#", "$share/group/home/+/#"])
+def test_a_filter_that_brokers_take_has_no_problem(good: str) -> None:
+    assert filter_problem(good) == ""
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ("", "it is empty"),
+        ("home/#/a", "'#' may only be the whole last level"),
+        ("home/a#", "'#' may only be the whole last level"),
+        ("##", "'#' may only be the whole last level"),
+        ("home/a+", "'+' may only be a whole level"),
+        ("++/a", "'+' may only be a whole level"),
+        ("home/\x07", r"'\x07' may not stand in a topic"),
+        ("home/\ud800/#", r"'\ud800' may not stand in a topic"),
+    ],
+)
+def test_the_problem_of_a_filter_is_said(bad: str, problem: str) -> None:
+    assert filter_problem(bad) == problem
+
+
+@pytest.mark.parametrize(
+    "bad", ["$share", "$share/", "$share/group", "$share/group/", "$share//home", "$share/+/home", "$share/a#/home"]
+)
+def test_a_shared_subscription_needs_a_group_and_a_filter(bad: str) -> None:
+    assert filter_problem(bad) == "a shared subscription is written $share/GROUP/FILTER"
+
+
+def test_the_levels_of_a_shared_subscription_are_those_of_its_filter() -> None:
+    assert filter_levels("$share/group/home/#") == ["home", "#"]
+    assert filter_levels("home//+") == ["home", "", "+"]
+
+
+LEVELS = ("a", "b", "", "$x")
+accepted_levels = st.none() | st.frozensets(st.sampled_from(LEVELS), min_size=1)
+plain_filters = st.lists(st.sampled_from((*LEVELS, "+")), min_size=1, max_size=5).map("/".join).filter(bool)
+filters = plain_filters | plain_filters.map(lambda text: f"{text}/#") | st.just("#")
+
+
+@given(filters, st.lists(accepted_levels, min_size=2, max_size=4))
+def test_a_filter_can_match_exactly_when_a_client_finds_a_topic_for_it(
+    topic_filter: str, accepted: list[Collection[str] | None]
+) -> None:
+    accepted[0] = {"a"}  # a root, which has no '$' and is not empty
+    topics = itertools.product(*(LEVELS if words is None else words for words in accepted))
+    found = any(topic_matches_sub(topic_filter, "/".join(topic)) for topic in topics)
+    assert filter_can_match(topic_filter, accepted) == found
+    assert filter_can_match(f"$share/group/{topic_filter}", accepted) == found
