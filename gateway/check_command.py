@@ -1,25 +1,81 @@
-"""`mqttgateway check`: says what a configuration amounts to. Reaching this far means that it is right."""
+"""`mqttgateway check`: says what a configuration amounts to, and what it makes of a frame or a command.
+
+Reaching this far means that the configuration is right. Nothing is opened.
+"""
 
 from __future__ import annotations
 
-from gateway.load_config import Configuration
+import argparse
+from collections.abc import Iterator
+
+from gateway.errors import ConfigurationError, Finding, MessageError
+from gateway.interface import Interface
+from gateway.load_config import Configuration, InterfaceOptions
+from gateway.message import InternalMsg
+from gateway.message_options import choose_interface, message_from
 
 
-def check(configuration: Configuration) -> int:
-    """Print what a gateway with this configuration would do; return the exit code."""
-    mqtt = configuration.mqtt
-    lines = [
-        f"{configuration.file}: good",
-        f"  gateway       {configuration.name}, client id {mqtt.client_id}",
-        f"  broker        {mqtt.host}:{mqtt.port}{' with TLS' if mqtt.tls.enabled else ''}",
-        f"  availability  {configuration.availability_topic()}",
-    ]
-    for interface in configuration.interfaces:
-        lines += [
-            f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})",
-            f"    root        {interface.msg_map.root}",
-            f"    sender      {interface.msg_map.sender}",
-        ]
-        lines += [f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics]
-    print("\n".join(lines))  # noqa: T201
+def check(configuration: Configuration, options: argparse.Namespace) -> int:
+    """Print what the command line asks for; return the exit code."""
+    lines = _explain(configuration, options) if _asks(options) else _summary(configuration)
+    for line in lines:
+        print(line)  # noqa: T201
     return 0
+
+
+def _asks(options: argparse.Namespace) -> bool:
+    return options.frame is not None or options.hex is not None or bool(options.action)
+
+
+def _summary(configuration: Configuration) -> Iterator[str]:
+    mqtt = configuration.mqtt
+    yield f"{configuration.file}: good"
+    yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
+    yield f"  broker        {mqtt.host}:{mqtt.port}{' with TLS' if mqtt.tls.enabled else ''}"
+    yield f"  availability  {configuration.availability_topic()}"
+    for interface in configuration.interfaces:
+        yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"
+        yield f"    root        {interface.msg_map.root}"
+        yield f"    sender      {interface.msg_map.sender}"
+        yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
+
+
+def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:
+    interface = choose_interface(configuration, options.interface)
+    cls = interface.cls if issubclass(interface.cls, Interface) else Interface
+    for data in _frames(options):
+        for part in cls.explain_frame(interface.params, data):
+            yield from _message(interface, part) if isinstance(part, InternalMsg) else [part]
+    if options.action:
+        msg = message_from(options, sender=options.sender)
+        yield str(msg)
+        yield from cls.explain_command(interface.params, msg)
+
+
+def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
+    yield f"  {msg}"
+    try:
+        publication = interface.msg_map.internal2mqtt(msg)
+    except MessageError as err:
+        yield f"    not sent: {err}"
+        return
+    yield f"    topic    {publication.topic}"
+    yield f"    payload  {publication.payload.decode('utf-8')}"
+
+
+def _frames(options: argparse.Namespace) -> Iterator[bytes]:
+    if options.frame is not None:
+        try:
+            # \\r, \\n, \\xNN and the like, as people write bytes
+            yield options.frame.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
+        except (UnicodeDecodeError, UnicodeEncodeError) as err:
+            raise _wrong("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN") from err
+    if options.hex is not None:
+        try:
+            yield bytes.fromhex(options.hex)
+        except ValueError as err:
+            raise _wrong("--hex", options.hex, "for example --hex 'AA 55 01'") from err
+
+
+def _wrong(option: str, given: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError([Finding(option, 0, 0, "", f"{given!a} is not bytes", remedy)])

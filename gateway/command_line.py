@@ -85,7 +85,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "check":
         from gateway.check_command import check
 
-        return check(configuration)
+        return check(configuration, options)
     if options.command in ("watch", "send"):  # standard output is theirs; the log says what goes wrong
         init_logger(LogOptions(level=options.log_level or "warning"), configuration.secrets)
     if options.command == "watch":
@@ -125,7 +125,21 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=name)
         return sub
 
-    _add_common(command("check", "check a configuration and its map, without opening anything"), inherit=True)
+    check = command(
+        "check",
+        "check a configuration and its map, without opening anything",
+        "Check a configuration and its map, without opening anything; or show what it makes of a frame from\n"
+        "the device, or of a command for it.\n\n"
+        "  mqttgateway check --conf serial2mqtt.conf\n"
+        "  mqttgateway check --conf serial2mqtt.conf --frame 21\n"
+        "  mqttgateway check --conf tank2mqtt.conf --hex 'AA 55 01 02 8A 14 01 A2 0D 0A'\n"
+        "  mqttgateway check --conf serial2mqtt.conf --function security --location gate_entry \\\n"
+        "      --device gate --action GATE_OPEN",
+    )
+    _add_common(check, inherit=True)
+    check.add_argument("--frame", metavar="TEXT", help="a frame from the device, as text; \\r, \\n and \\xNN are bytes")
+    check.add_argument("--hex", metavar="BYTES", help="a frame from the device, in hexadecimal")
+    _add_message(check)
     watch = command("watch", "show the traffic of a configuration's topics, as internal messages")
     _add_common(watch, inherit=True)
     watch.add_argument("--count", type=_positive, metavar="N", help="stop after N messages")
@@ -133,25 +147,30 @@ def _parser() -> argparse.ArgumentParser:
         "send",
         "send a command, or a status, through the map",
         "Send a command through the map of a configuration, and show the answer.\n\n"
-        "  mqttgateway send --conf dummy2mqtt.conf --function lighting --device lamp --action LAMP_ON",
+        "  mqttgateway send --conf dummy2mqtt.conf --function lighting --location office \\\n"
+        "      --device lamp --action LAMP_ON",
     )
     _add_common(send, inherit=True)
-    for field in ("function", "gateway", "location", "device", "sender", "action"):
-        send.add_argument(f"--{field}", default="", metavar="WORD", help=f"internal word for the {field}")
+    _add_message(send)
+    send.add_argument("--status", action="store_true", help="send a status instead of a command")
     send.add_argument(
+        "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
+    )
+    command("options", "print every option with its default, as a configuration file")
+    return parser
+
+
+def _add_message(parser: argparse.ArgumentParser) -> None:
+    for field in ("function", "gateway", "location", "device", "sender", "action"):
+        parser.add_argument(f"--{field}", default="", metavar="WORD", help=f"internal word for the {field}")
+    parser.add_argument(
         "--arg",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="an argument; JSON where VALUE is JSON (5, true, [1, 2]), text where it is not",
     )
-    send.add_argument("--status", action="store_true", help="send a status instead of a command")
-    send.add_argument("--interface", metavar="NAME", help="whose map to use, where there are several")
-    send.add_argument(
-        "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
-    )
-    command("options", "print every option with its default, as a configuration file")
-    return parser
+    parser.add_argument("--interface", metavar="NAME", help="which interface, where there are several")
 
 
 def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> None:

@@ -55,6 +55,16 @@ class Interface:
         """Yield what is wrong with options that already fit the schema. Touches no hardware."""
         yield from ()
 
+    @classmethod
+    def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:  # noqa: ARG003
+        """Yield, in words and messages, what becomes of bytes from the device; for `mqttgateway check`."""
+        yield "this type of interface does not explain frames"
+
+    @classmethod
+    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:  # noqa: ARG003
+        """Yield, in words, what a command makes of the device; for `mqttgateway check`."""
+        yield "this type of interface does not explain commands"
+
 
 class DeviceInterface(Interface):
     """An interface for one device: write `open`, `read`, `write` and `close`; the rest is done here.

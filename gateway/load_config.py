@@ -294,7 +294,7 @@ class _Loader:
             self.complain(at, "it has no map", "give 'map', or 'root' and 'topics' at the top", at_key=True)
         elif common_map is not None and sender != gateway_name:
             msg_map = common_map.for_sender(sender)
-        problem = word_problem(sender)
+        problem = word_problem(sender) if "sender" in given else ""  # the gateway's own name has been looked at
         if problem:
             self.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "give a plain name")
         name = name or Path(given["type"].partition(":")[0]).stem

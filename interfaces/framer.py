@@ -23,6 +23,7 @@ class Framer(ABC):
         self.max_length = max_length
         self.discarded_bytes = 0
         self.discarded_frames = 0
+        self.rejected: list[bytes] = []  # what looked like a frame and was not good; whoever reads it clears it
         self._buffer = bytearray()
 
     @abstractmethod
@@ -170,7 +171,7 @@ class MarkerFramer(Framer):
 
     def reset(self) -> None:
         """Forget an unfinished frame."""
-        super().reset()
+        self._drop(len(self._buffer))
         self._searched = 0
 
     def _find_frame(self, stop: int, end: int) -> bytes | None:
@@ -197,10 +198,19 @@ class MarkerFramer(Framer):
         if stop < 0:
             self._searched = max(self._searched, len(self._buffer) - len(self._stop) + 1, 0)
 
+    def _reject(self, begin: int) -> None:
+        """Keep what stands between a start marker that is given up and the next stop marker, to be reported."""
+        stop = self._buffer.find(self._stop, begin + len(self._start))
+        end = stop + len(self._stop) + self._after
+        if self._is_good is not None and stop >= 0 and end <= len(self._buffer):
+            inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
+            self.rejected.append(bytes(self._buffer[begin:end] if self._keep else inner))
+
     def _drop(self, count: int) -> None:
         begin = self._buffer.find(self._start)
         while 0 <= begin < count:
             self.discarded_frames += 1
+            self._reject(begin)
             begin = self._buffer.find(self._start, begin + 1)
         self._discard(count)
         self._searched = max(0, self._searched - count)
@@ -281,6 +291,8 @@ class LengthFramer(Framer):
                 position += length
                 self._in_sync = True
             else:
+                if self._in_sync:
+                    self.rejected.append(frame)
                 self._skip(1)
                 position += 1
         del self._buffer[:position]

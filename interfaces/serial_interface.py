@@ -24,6 +24,7 @@ from gateway.outlet import Outlet
 from gateway.throttled_exception import ThrottledException
 from interfaces.codec import CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
+from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
 from interfaces.serial_port import SerialPort, hide_password
 from interfaces.serial_rules import SerialRules, check_rules
@@ -60,6 +61,16 @@ class SerialInterface(DeviceInterface):
     def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with the rules, beyond their schema."""
         yield from check_rules(params)
+
+    @classmethod
+    def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
+        """Yield what becomes of bytes from the device."""
+        yield from explain_frame(params, data)
+
+    @classmethod
+    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
+        """Yield what is written for a command."""
+        yield from explain_command(params, msg)
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)

@@ -33,7 +33,7 @@ class Wire:
 
     def __init__(self, options: Mapping[str, Any], checksum: Mapping[str, Any] | None) -> None:
         self.checksum = _checksum(checksum) if checksum else None
-        self._strips = bool(checksum and checksum.get("strip"))
+        self.strips = bool(checksum and checksum.get("strip"))
         self.framer = make_framer(options, self.checksum)
         self.bad_checksums = 0
 
@@ -49,14 +49,15 @@ class Wire:
         if self.checksum is None:
             yield from ((frame, "") for frame in frames)
             return
-        for frame in frames:
+        rejected, self.framer.rejected = self.framer.rejected, []
+        for frame in [*rejected, *frames]:
             try:
                 self.checksum.verify(frame)
             except ChecksumError as err:
                 self.bad_checksums += 1
                 yield frame, str(err)
             else:
-                yield self.checksum.strip(frame) if self._strips else frame, ""
+                yield self.checksum.strip(frame) if self.strips else frame, ""
 
     def wrap(self, content: bytes) -> bytes:
         """Return the bytes that carry `content` to the device; raise `WireError` if they would be read as another."""

@@ -1,0 +1,44 @@
+"""A message on the command line: the options that say it, for `send` and `check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from gateway.errors import ConfigurationError, Finding
+from gateway.load_config import Configuration, InterfaceOptions
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
+
+
+def message_from(options: argparse.Namespace, *, sender: str) -> InternalMsg:
+    """Return the message that the options say; raise `ConfigurationError` if an argument is not NAME=VALUE."""
+    words = {name: getattr(options, name) for name in (*ADDRESS_FIELDS, "action")}
+    is_command = not getattr(options, "status", False)
+    return InternalMsg(iscmd=is_command, arguments=_arguments(options.arg), **{**words, "sender": sender})
+
+
+def choose_interface(configuration: Configuration, name: str | None) -> InterfaceOptions:
+    """Return the interface called `name`, or the first; raise `ConfigurationError` naming those there are."""
+    if name is None:
+        return configuration.interfaces[0]
+    for interface in configuration.interfaces:
+        if interface.name == name:
+            return interface
+    known = ", ".join(interface.name for interface in configuration.interfaces)
+    finding = Finding("--interface", 0, 0, "", f"no interface is called {name!r}", f"there are: {known}")
+    raise ConfigurationError([finding])
+
+
+def _arguments(given: Sequence[str]) -> dict[str, Argument]:
+    arguments: dict[str, Argument] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            finding = Finding("--arg", 0, 0, "", f"{text!a} is not NAME=VALUE", "for example --arg level=50")
+            raise ConfigurationError([finding])
+        try:
+            arguments[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            arguments[name] = value
+    return arguments

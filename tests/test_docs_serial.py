@@ -1,0 +1,52 @@
+"""docs/serial.md: every configuration in it is good, every command shown gives what is shown, every converter too."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.command_line import main
+from interfaces.converters import CONVERTERS, pipeline
+
+DOC = Path(__file__).parent.parent / "docs" / "serial.md"
+BLOCKS = re.findall(r"```(yaml|text)\n(.*?)```", DOC.read_text(encoding="utf-8"), flags=re.DOTALL)
+ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \|$", DOC.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_every_command_shown_gives_what_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown_commands = 0
+    for kind, text in BLOCKS:
+        if kind == "yaml":
+            whole = text if "root:" in text else f"root: home\ntopics: []\n{text}"
+            (tmp_path / "device.conf").write_text(whole, encoding="utf-8")
+            assert main(["check", "--conf", "device.conf"]) == 0, capsys.readouterr().err + text
+            capsys.readouterr()
+            continue
+        printed = ""
+        for line in text.splitlines():
+            if line.startswith("$ mqttgateway "):
+                assert main(shlex.split(line)[2:]) == 0, line
+                printed += f"{line}\n{capsys.readouterr().out}"
+                shown_commands += 1
+        assert printed == text
+    assert shown_commands >= 12
+
+
+@pytest.mark.parametrize(("steps", "reads", "gives"), ROWS)
+def test_every_converter_shown_gives_what_is_shown(steps: str, reads: str, gives: str) -> None:
+    found = pipeline(yaml.safe_load(steps)).read(json.loads(reads))
+    assert found == json.loads(gives)
+    assert type(found) is type(json.loads(gives))
+
+
+def test_every_converter_is_shown() -> None:
+    shown = {name for steps, _, _ in ROWS for name in re.findall(r"[a-z_]+", steps)}
+    assert set(CONVERTERS) <= shown
