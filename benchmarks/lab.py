@@ -124,13 +124,12 @@ def resident_kib(pid: int) -> int:
     return _status(Path(f"/proc/{pid}/status"), "VmRSS")
 
 
-def thread_wakeups(pid: int) -> dict[str, int]:
-    """Return how often each thread of a process (name and id) has gone to sleep of its own will."""
-    found = {}
+def thread_wakeups(pid: int) -> dict[int, int]:
+    """Return how often each thread of a process, by its id, has gone to sleep of its own will."""
+    found: dict[int, int] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):  # it has just ended
-            name = (task / "comm").read_text().strip()
-            found[f"{name} {task.name}"] = _status(task / "status", "voluntary_ctxt_switches")
+            found[int(task.name)] = _status(task / "status", "voluntary_ctxt_switches")
     return found
 
 

@@ -40,7 +40,7 @@ def idle(lab: Lab) -> None:
             for name, pid in pids.items():
                 cpu, wakeups = before[name]
                 woken = {thread: count - wakeups.get(thread, 0) for thread, count in thread_wakeups(pid).items()}
-                threads[name] = [f"{thread.rsplit(' ', 1)[0]} {count / seconds:.1f}" for thread, count in woken.items()]
+                threads[name] = [f"{'main' if t == pid else t} {n / seconds:.1f}" for t, n in sorted(woken.items())]
                 samples[name].append(
                     {
                         "wake-ups": sum(woken.values()) / seconds,

@@ -152,7 +152,7 @@ class DeviceInterface(Interface):
         if time.monotonic() < self._next_open:
             return False
         self.open()
-        self.is_open = True
+        self.is_open, self._is_said = True, False
         self._open_since = time.monotonic()
         self._next_read = 0.0
         fd = self.fileno()
@@ -170,6 +170,7 @@ class DeviceInterface(Interface):
             LOG.debug("%s: closing: %s", self.msglist_out.name, again)
         if was_open and time.monotonic() - self._open_since >= _HELD:
             self._backoff.reset()
+            self._is_said = False
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
         self.msglist_out.set_available(False)

@@ -7,11 +7,12 @@ here is lost when the process ends. A store on disk will stand behind the same m
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition, Lock
 from typing import Literal
 
 from gateway.message import Publication
@@ -22,6 +23,9 @@ LOG = logging.getLogger(__name__)
 _OVERHEAD = 300  # bytes that a waiting publication costs beyond topic and payload, measured with tracemalloc
 _HIGH_WATER = 0.8  # of the limit: time to say so
 _LOW_WATER = 0.5  # of the limit: well again
+
+_CROWDED = 2000  # messages waiting while the broker takes them: time to hold their makers back
+_STALLED = 0.5  # s without a message taken: the broker is not taking them, and the limits decide
 
 
 class OutboxFull(ThrottledException):
@@ -75,6 +79,8 @@ class Outbox:
         self._on_put = on_put
         self._clock = clock
         self._lock = Lock()
+        self._room = Condition(self._lock)
+        self._last_taken = -math.inf
         self._waiting: deque[tuple[Publication, float]] = deque()
         self._bytes = 0
         self._in_flight = 0
@@ -119,6 +125,10 @@ class Outbox:
                 taken.append(publication)
             self._in_flight += len(taken)
             self._expired += expired
+            if taken:
+                self._last_taken = self._clock()
+            if len(self._waiting) < _CROWDED / 2:
+                self._room.notify_all()
         if expired:
             err = CommandExpired(
                 f"{expired} commands were dropped: no broker took them for {self._command_lifetime:g} s"
@@ -127,6 +137,22 @@ class Outbox:
                 LOG.warning(err.report)
         self._look_at_level()
         return taken
+
+    def wait_for_room(self, longest: float = 1.0) -> None:
+        """Hold the calling producer back, up to `longest` seconds, while more comes than the broker takes.
+
+        A fast device is slowed down rather than its messages dropped. While the broker takes nothing there
+        is no waiting: then the limits of the outbox decide.
+        """
+        if len(self._waiting) < _CROWDED:
+            return
+        with self._room:
+            end = self._clock() + longest
+            while len(self._waiting) >= _CROWDED / 2:
+                now = self._clock()
+                if now >= end or now - self._last_taken > _STALLED:
+                    return
+                self._room.wait(min(end - now, _STALLED))
 
     def settle(self, count: int = 1) -> None:
         """Count `count` publications in flight as delivered: the broker has them."""
@@ -137,7 +163,8 @@ class Outbox:
     def put_back(self, publications: Iterable[Publication]) -> None:
         """Return publications in flight that were never sent to the head, in their order.
 
-        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
+        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted. A
+        command is dropped as expired: how long it has waited is not known any more.
         """
         dropped = 0
         with self._lock:
@@ -145,7 +172,9 @@ class Outbox:
             for publication in reversed(list(publications)):
                 size = _size(publication)
                 self._in_flight -= 1
-                if not dropped and self._fits(size):
+                if publication.is_command and self._command_lifetime:
+                    self._expired += 1
+                elif not dropped and self._fits(size):
                     self._waiting.appendleft((publication, now))
                     self._bytes += size
                 else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import tracemalloc
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.message import Publication
 from gateway.outbox import Outbox
 from tests.conftest import ExpectedLogs
+from tests.support.waiting import wait_until
 
 OVERHEAD = 300  # bytes that the outbox counts for each publication beyond its topic and payload
 
@@ -324,3 +326,35 @@ def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
         assert [int(each.payload) for each in taken if each.topic == name] == list(range(count))
     counts = outbox.counts()
     assert (counts.accepted, counts.delivered, counts.dropped, len(outbox)) == (count * 4, count * 4, 0, 0)
+
+
+def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> None:
+    outbox = Outbox(max_messages=5000)
+    total = 20_000
+
+    def produce() -> None:
+        for number in range(total):
+            assert outbox.put(Publication("home/t", str(number).encode()))
+            outbox.wait_for_room()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    taken: list[int] = []
+
+    def take() -> bool:
+        taken.extend(int(publication.payload) for publication in outbox.take(100))
+        return len(taken) == total
+
+    wait_until(take, timeout=30, what=lambda: f"all messages; {outbox.counts()}", pause=0.0)
+    producer.join()
+    assert taken == list(range(total))
+    assert outbox.counts().dropped == 0
+
+
+def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
+    now = iter(range(10_000_000))
+    outbox = Outbox(max_messages=5000, clock=lambda: float(next(now)))
+    for _ in range(4000):
+        outbox.put(Publication("home/t", b"x"))
+    outbox.wait_for_room(longest=math.inf)  # returns: nothing was ever taken
+    assert outbox.counts().waiting == 4000
