@@ -387,8 +387,10 @@ class MgClient(mqtt.Client):
     def _take_back(self) -> None:
         """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
         self._settle_sent()
-        unsent = [publication for _, publication in self._in_flight if publication.qos == 0]
+        at_most_once = [pair for pair in self._in_flight if pair[1].qos == 0]
+        unsent = [publication for info, publication in at_most_once if not info.is_published()]
         self._in_flight = deque(pair for pair in self._in_flight if pair[1].qos > 0)
+        self.outbox.settle(len(at_most_once) - len(unsent))  # sent behind a QoS 1 that is not acknowledged
         self.outbox.put_back(unsent)
 
     def _enter(self, state: LinkState) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -14,6 +14,8 @@ from gateway.interface_loader import BUILT_IN, find_interface
 from gateway.load_config import config_schema, interface_schema
 
 _WIDTH = 110
+_Schema: TypeAlias = Mapping[str, Any]
+
 _HEAD = """\
 # Every option of mqttgateway with its default. Options that have no default are commented out, with an
 # example. `mqttgateway options` prints this file; it is made from the schemas that check a configuration.
@@ -25,77 +27,95 @@ _HEAD = """\
 
 def default_configuration() -> str:
     """Return the text of a configuration that names every option, with its default where it has one."""
-    parts = [_HEAD]
+    lines: list[str] = []
     for name, option in config_schema()["properties"].items():
         if name == "interface":
-            parts += _interface(option)
+            lines += [*_comment(option, _WIDTH), "interface:", *_interfaces()]
         elif name == "interfaces":
-            parts += [
-                *_comment(option, ""),
-                "# interfaces:\n#   door: {type: serial, ...}\n#   hall: {type: dummy}\n\n",
-            ]
+            lines += [*_comment(option, _WIDTH), "# interfaces:"]
+            lines += ["#   door: {type: serial, ...}", "#   hall: {type: dummy}"]
         elif name in ("root", "topics"):
             value = {"root": "home", "topics": ["home/+/+/+/+/+/C"]}[name]
-            parts += [*_comment(option, ""), f"{name}: {_yaml(value)}\n\n"]
+            lines += [*_comment(option, _WIDTH), f"{name}: {_yaml(value)}"]
         else:
-            parts += [*_option(name, option, ""), "\n"]
-    return "".join(parts)
+            lines += _Writer({}).option(name, option, _WIDTH)
+        lines.append("")
+    return _HEAD + "\n".join(line.rstrip() for line in lines)
 
 
-def _interface(option: Mapping[str, Any]) -> Iterator[str]:
-    yield from _comment(option, "")
-    yield "interface:\n"
+def _interfaces() -> Iterator[str]:
     for type_name in BUILT_IN:
-        active = type_name == "dummy"
-        lines = "".join(_interface_options(type_name))
-        yield lines if active else textwrap.indent(lines, "# ", lambda _: True)
-    yield "\n"
+        schema = interface_schema(find_interface(type_name, Path()))
+        writer = _Writer(schema.get("$defs", {}))
+        mark = "  " if type_name == "dummy" else "#   "
+        yield f"{mark}# --- options of the type {type_name}"
+        for name, option in schema["properties"].items():
+            if name == "type":
+                yield from (mark + line for line in _comment(option, _WIDTH - 4) if type_name == "dummy")
+                yield f"{mark}type: {type_name}"
+            elif type_name == "dummy" or name not in ("map", "sender"):
+                yield from (mark + line for line in writer.option(name, option, _WIDTH - 4))
 
 
-def _interface_options(type_name: str) -> Iterator[str]:
-    schema = interface_schema(find_interface(type_name, Path()))
-    yield f"  # --- options of the type {type_name}\n"
-    for name, option in schema["properties"].items():
-        if name == "type":
-            if type_name == "dummy":
-                yield from _comment(option, "  ")
-            yield f"  type: {type_name}\n"
-        elif type_name == "dummy" or name not in ("map", "sender"):
-            yield from _option(name, option, "  ", schema.get("$defs", {}))
+class _Writer:
+    """Writes options as the lines of a configuration; `shared` are the definitions that a schema refers to.
+
+    What is not there by default is commented out, a mapping or list as a whole: with one mark less it can
+    stand as it is. A definition that several options share is written out where it comes first.
+    """
+
+    def __init__(self, shared: _Schema) -> None:
+        self._shared = shared
+        self._written: set[str] = set()
+
+    def option(self, name: str, option: _Schema, width: int) -> Iterator[str]:
+        """Yield the lines of the option called `name`: description, value, and the options within it."""
+        resolved = self._resolved(option)
+        yield from _comment(resolved, width)
+        inner = list(self._inner(option, width - 4))
+        if "properties" in resolved and "default" in resolved:
+            yield f"{name}:{' {}' if all(line.startswith('#') for line in inner) else ''}"
+            yield from (f"  {line}" for line in inner)
+        elif "default" in resolved:
+            yield f"{name}: {_yaml(resolved['default'])}"
+            yield from (f"#   {line}" for line in inner)
+        else:
+            yield f"# {name}:{self._example(resolved, inner)}"
+            yield from (f"#   {line}" for line in inner)
+
+    def _resolved(self, option: _Schema) -> _Schema:
+        if "$ref" not in option:
+            return option
+        return {**self._resolved(self._shared[option["$ref"].rpartition("/")[2]]), **option}
+
+    def _inner(self, option: _Schema, width: int) -> Iterator[str]:
+        """Yield what may stand within an option: its members, one under any name, or one of a list."""
+        reference = option.get("$ref")
+        if reference in self._written:
+            return
+        self._written |= {reference} if reference else set()
+        option = self._resolved(option)
+        for name, member in option.get("properties", {}).items():
+            yield from self.option(name, member, width)
+        for head, inner in (("NAME:", option.get("additionalProperties")), ("-", option.get("items"))):
+            lines = list(self._inner(inner, width - 2)) if isinstance(inner, dict) else []
+            if lines:
+                yield head
+                yield from (f"  {line}" for line in lines)
+
+    @staticmethod
+    def _example(option: _Schema, inner: Sequence[str]) -> str:
+        if "examples" in option:
+            return f" {_yaml(option['examples'][0])}"
+        return "" if inner else " ..."
 
 
-def _option(
-    name: str, option: Mapping[str, Any], indent: str, shared: Mapping[str, Any] | None = None
-) -> Iterator[str]:
-    shared = shared or {}
-    if "$ref" in option:
-        option = {**shared[option["$ref"].rpartition("/")[2]], **option}
-    yield from _comment(option, indent)
-    if option.get("type") == "object" and "properties" in option:
-        prefix = "" if "default" in option else "# "
-        body = "".join(line for n, o in option["properties"].items() for line in _option(n, o, indent + "  ", shared))
-        has_value = any(not line.lstrip().startswith("#") for line in body.splitlines())
-        yield f"{indent}{prefix}{name}:{'' if has_value or prefix else ' {}'}\n"
-        yield body if not prefix else textwrap.indent(body, "# ")
-    elif option.get("type") == "array" and isinstance(option.get("items"), dict) and option["items"].get("properties"):
-        yield f"{indent}{name}: []\n" if "default" in option else f"{indent}# {name}:\n"
-        item = "".join(
-            line for n, o in option["items"]["properties"].items() for line in _option(n, o, indent + "    ", shared)
-        )
-        yield "".join(f"{indent}#{line[len(indent) :]}\n" for line in item.splitlines())
-    elif "default" in option:
-        yield f"{indent}{name}: {_yaml(option['default'])}\n"
-    else:
-        examples = option.get("examples", [""])
-        yield f"{indent}# {name}: {_yaml(examples[0])}\n"
-
-
-def _comment(option: Mapping[str, Any], indent: str) -> Iterator[str]:
+def _comment(option: _Schema, width: int) -> Iterator[str]:
     text = option.get("description", "")
     if "enum" in option:
         text += f" One of {', '.join(map(str, option['enum']))}."
-    for line in textwrap.wrap(text, _WIDTH - len(indent)):
-        yield f"{indent}# {line}\n"
+    for line in textwrap.wrap(text.strip(), width):
+        yield f"# {line}"
 
 
 def _yaml(value: Any) -> str:

@@ -32,7 +32,6 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
             return
         if is_answer(heard, msg):
             answers.append(heard)
-            print(message_line(heard))  # noqa: T201
 
     filters = [f"{msg_map.root}/+/+/+/+/+/S"] if msg.iscmd else []
     with visit(configuration, "send", filters, take) as client:
@@ -41,6 +40,8 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
         deadline = time.monotonic() + (options.wait if msg.iscmd else 0.0)
         while not answers and time.monotonic() < deadline:
             client.loop_with_reconnect(deadline - time.monotonic())
+    for answer in answers:
+        print(message_line(answer))  # noqa: T201
     if msg.iscmd and not answers:
         print(f"no answer within {options.wait:g} s")  # noqa: T201
     return 1 if any(answer.argument("response") != "OK" for answer in answers) else 0

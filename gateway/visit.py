@@ -24,7 +24,8 @@ def visit(
 ) -> Iterator[MgClient]:
     """Connect to the broker under a client id of one's own, subscribed to `filters`; disconnect at the end.
 
-    `what` becomes part of the client id. Raises `LinkError` if there is no link and subscription in time.
+    `what` becomes part of the client id. Raises `LinkError` if there is no link and subscription in time, and
+    at the end if the broker has not taken all that was put into the client's outbox.
     """
     options = replace(configuration.mqtt, client_id=f"{configuration.mqtt.client_id}-{what}-{os.getpid()}")
     wakeup = Wakeup()
@@ -34,8 +35,10 @@ def visit(
         with _failures_unsaid():
             _connect(client)
         yield client
+        if not client.mg_stop(2.0):
+            raise LinkError(f"{options.host}:{options.port} did not take the message", "is it an MQTT broker?")
     finally:
-        client.mg_stop(2.0)
+        client.mg_stop(0.0)
         wakeup.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from datetime import datetime
 
 from gateway.errors import MessageError
@@ -17,11 +18,10 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
     """Print each message under the roots of the maps, until interrupted or `count` have come."""
     maps = {interface.msg_map.root: interface.msg_map for interface in configuration.interfaces}
     colours = sys.stdout.isatty()
+    lines: deque[str] = deque()
     shown = 0
 
-    def show(topic: str, payload: bytes, retain: bool) -> None:
-        nonlocal shown
-        shown += 1
+    def take(topic: str, payload: bytes, retain: bool) -> None:
         line = availability_line(topic, payload)
         for root, msg_map in maps.items() if line is None else ():
             if topic.startswith(f"{root}/"):
@@ -32,16 +32,20 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
                 break
         mark = " (retained)" if retain else ""
         when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
-        print(f"{when} {line}{mark}", flush=True)  # noqa: T201
+        lines.append(f"{when} {line}{mark}")
 
     filters = [f"{root}/#" for root in maps]
-    with visit(configuration, "watch", filters, show) as client:
+    with visit(configuration, "watch", filters, take) as client:
         try:
-            while count is None or shown < count:
+            while True:
+                while lines:  # not printed in take(): the client would keep the error of a closed pipe to itself
+                    print(lines.popleft(), flush=True)  # noqa: T201
+                    shown += 1
+                    if shown == count:
+                        return 0
                 client.loop_with_reconnect(1.0)
         except KeyboardInterrupt:
-            pass
-    return 0
+            return 0
 
 
 def availability_line(topic: str, payload: bytes) -> str | None:

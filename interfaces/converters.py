@@ -260,10 +260,13 @@ def _said(value: Any) -> str:
 def _bool(words: Mapping[str, Any] | None) -> Converter:
     settings = words or {"true": ["1", "on", "yes", "true"], "false": ["0", "off", "no", "false"]}
     table: dict[str, bool] = {}
+    first: dict[bool, str] = {}
     for name, meaning in (("true", True), ("false", False)):
         listed = settings[name] if isinstance(settings[name], list) else [settings[name]]
+        if not listed:
+            raise ValueError(f"no word for {name}")
         table.update({str(word).lower(): meaning for word in listed})
-    first = {meaning: word for word, meaning in reversed(table.items())}
+        first[meaning] = str(listed[0])
 
     def read(value: Any) -> bool:
         word = str(value).strip().lower()

@@ -78,21 +78,31 @@ class DelimitedFramer(Framer):
         longest_first = sorted(delimiters, key=len, reverse=True)
         self._delimiter = re.compile(b"|".join(map(re.escape, longest_first)))
         self._overlap = len(longest_first[0]) - 1
+        self._beginnings = {d[:length] for d in delimiters for length in range(1, len(d))}
         self._decode = decode
         self._encode = encode
         self._opening = opening
         self._closing = delimiters[0] if write_delimiter is None else write_delimiter
         self._is_skipping = False
         self._searched = 0  # no delimiter begins before this offset of the buffer
+        self._held = b""  # a delimiter that has ended a frame, and may go on as a longer one
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
         """Take what has come in; return the frames that are complete, without their delimiters."""
-        self._buffer += data
+        if not data:
+            return []
+        self._buffer += self._held + data
+        self._held = b""
         frames: list[bytes] = []
         start = 0
         for match in self._delimiter.finditer(self._buffer, self._searched):
             self._close(start, match.start(), frames)
             start = match.end()
+            rest = len(self._buffer) - match.start()
+            if rest <= self._overlap and bytes(self._buffer[-rest:]) in self._beginnings:
+                self._held = bytes(self._buffer[-rest:])
+                start = len(self._buffer)
+                break
         del self._buffer[:start]
         surplus = len(self._buffer) - self._overlap
         if surplus > 0 and (self._is_skipping or surplus > self.max_length):
@@ -112,6 +122,7 @@ class DelimitedFramer(Framer):
         """Forget an unfinished frame."""
         super().reset()
         self._searched = 0
+        self._held = b""
         self._is_skipping = False
 
     def _close(self, start: int, end: int, frames: list[bytes]) -> None:
@@ -177,7 +188,9 @@ class MarkerFramer(Framer):
     def _find_frame(self, stop: int, end: int) -> bytes | None:
         """Return the frame that ends with this stop marker, if one does, and take it out of the buffer."""
         earliest = max(0, stop - self.max_length - len(self._start))
-        begin = self._buffer.rfind(self._start, earliest, stop)
+        # On a line without faults the first start marker is the real one. Without a checksum, the last is taken.
+        find = self._buffer.rfind if self._is_good is None else self._buffer.find
+        begin = find(self._start, earliest, stop)
         while begin >= 0:
             inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
             frame = bytes(self._buffer[begin:end] if self._keep else inner)
@@ -186,7 +199,7 @@ class MarkerFramer(Framer):
                 del self._buffer[: end - begin]
                 self._searched = 0
                 return frame
-            begin = self._buffer.rfind(self._start, earliest, begin + len(self._start) - 1)
+            begin = find(self._start, begin + 1, stop)
         return None
 
     def _trim(self, stop: int) -> None:
@@ -221,17 +234,14 @@ class MarkerFramer(Framer):
         With `keep`, the frame brings its markers itself.
         """
         cut = len(frame) - self._after
-        if self._keep:
-            inner = frame[len(self._start) : cut - len(self._stop)]
-            if not (frame.startswith(self._start) and frame[:cut].endswith(self._stop)):
-                raise ValueError("it does not begin and end with its markers")
-        else:
-            inner = frame[:cut]
-        if self._is_good is None and (self._stop in inner or self._start in inner):
+        whole = frame if self._keep else self._start + frame[:cut] + self._stop + frame[cut:]
+        stop = len(whole) - self._after - len(self._stop)
+        if stop < len(self._start) or not (whole.startswith(self._start) and whole.startswith(self._stop, stop)):
+            raise ValueError("it does not begin and end with its markers")
+        is_plain = whole.find(self._stop, len(self._start)) == stop and whole.rfind(self._start, 0, stop) == 0
+        if self._is_good is None and not is_plain:
             raise ValueError("it holds what begins or ends a frame")
-        if self._keep:
-            return frame
-        return self._start + frame[:cut] + self._stop + frame[cut:]
+        return whole
 
 
 class LengthFramer(Framer):

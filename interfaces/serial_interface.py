@@ -242,7 +242,8 @@ class SerialInterface(DeviceInterface):
         self._schedule.ended(request)
         if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
             name = self.msglist_out.name
-            silent = NoAnswer(f"{name}: {request.name!a}: {result.reason}", key=f"{name} {request.name}")
+            what = f"{result.reason}: {_shown(result.frame)}" if result.frame else result.reason
+            silent = NoAnswer(f"{name}: {request.name!a}: {what}", key=f"{name} {request.name}")
             if silent.trigger:
                 LOG.warning(silent.report)
         for values in result.values if result.outcome is Outcome.DONE else ():

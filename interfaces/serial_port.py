@@ -120,7 +120,10 @@ def _reason(err: Exception) -> str:
     number = getattr(err, "errno", None)
     if number is None and err.args and isinstance(err.args[0], int):
         number = err.args[0]  # termios.error
-    text = " ".join(str(err).split()) or type(err).__name__
+    text = hide_password(" ".join(str(err).split())) or type(err).__name__
+    quoted = re.search(r"\[Errno (\d+)\]", text)  # pyserial's own errors hold the system's as text
+    if number is None and quoted:
+        number = int(quoted[1])
     if number in _REASONS:
         return _REASONS[number]
     if "exclusively lock" in text:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.document import Document, Path, dotted, load_json, load_yaml, resolve_scalar, variables
@@ -49,6 +49,7 @@ def rest_at(text: str, finding: Finding) -> str:
 
 
 @settings(max_examples=200)
+@example('[{}, "a", {"b": []}, [], "c"]')
 @given(json_texts)
 def test_the_places_of_a_json_document_are_those_in_its_text(text: str) -> None:
     document = load_json(text, "f")
@@ -266,7 +267,7 @@ def test_what_is_not_taken_in_yaml_is_said_with_its_place(text: str, finding: st
 
 
 def test_everything_that_is_not_taken_is_said_at_once() -> None:
-    assert complaints("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n") == [
+    assert complaints("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n&k c: 1\n!t d: 1\n") == [
         "f:1:4: a: the anchor '&x' is not taken: remove it",
         "f:2:4: b: the alias '*x' is not taken: write the value out",
         "f:3:1: a key must be plain text: write the key as text",
@@ -274,6 +275,10 @@ def test_everything_that_is_not_taken_is_said_at_once() -> None:
         "f:3:6: ?: the tag '!t' is not taken: remove it",
         "f:4:1: a: given twice, first in line 1: keep one of the two",
         "f:4:4: a: the environment variable 'NOPE' is not set: set it, or write $${ for a literal ${",
+        "f:5:1: a key must be plain text: write the key as text",
+        "f:5:1: ?: the anchor '&k' is not taken: remove it",
+        "f:6:1: a key must be plain text: write the key as text",
+        "f:6:1: ?: the tag '!t' is not taken: remove it",
     ]
 
 
@@ -306,7 +311,8 @@ def test_a_value_is_quoted_as_people_would_and_cut() -> None:
     document = Document("f", None)
     values = ("é", 1, True, None, {"a": 1}, [1])
     assert [document.quote((), value) for value in values] == ['"\\u00e9"', "1", "true", "null", "a mapping", "a list"]
-    assert document.quote((), "x" * 1000) == '"' + "x" * 56 + "..."
+    assert document.quote((), "x" * 58) == '"' + "x" * 58 + '"'
+    assert document.quote((), "x" * 59) == '"' + "x" * 56 + "..."
 
 
 def test_a_path_is_written_with_dots_and_indices() -> None:

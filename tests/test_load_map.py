@@ -17,6 +17,9 @@ from gateway.message import InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import any_words, json_values, map_data, plain_names
 
+ONE_THING = "an MQTT word can mean one thing: remove one of the two"
+LEVELS = "function/gateway/location/device/sender/C or S, in the words of the map"
+
 
 def build(data: Any) -> MsgMap:
     document = load_json(json.dumps(data), "map.json")
@@ -100,21 +103,26 @@ def test_a_map_needs_no_more_than_root_and_topics() -> None:
     assert build({"root": "home", "topics": []}).internal2mqtt(InternalMsg()).topic == "home/////gw/S"
 
 
-def test_a_map_inside_a_configuration_has_its_places_there() -> None:
-    text = (
-        "name: gw\nmap:\n  root: home\n  topics: [a/#]\n  location:\n    maptype: strict\n    map:\n      k: [a, 1]\n"
-    )
-    document = load_yaml(text, "gw.conf", {})
+@pytest.mark.parametrize(
+    ("words", "finding"),
+    [
+        ("[a, 1]", "8:14: map.location.map.k[1]: expected text, found 1: put it in quotes"),
+        (
+            "[a, a]",
+            f"8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: {ONE_THING}",
+        ),
+        (
+            "[a]",
+            f"4:12: map.topics[0]: 'a/#' matches no topic that this map accepts: a topic is home/{LEVELS}",
+        ),
+    ],
+)
+def test_a_map_inside_a_configuration_has_its_places_there(words: str, finding: str) -> None:
+    text = "name: gw\nmap:\n  root: home\n  topics: [a/#]\n  location:\n    maptype: strict\n    map:\n      k: "
+    document = load_yaml(text + words, "gw.conf", {})
     with pytest.raises(ConfigurationError) as info:
         build_map(document, document.data["map"], ("map",), sender="gw")
-    assert str(info.value) == "gw.conf:8:14: map.location.map.k[1]: expected text, found 1: put it in quotes"
-    document = load_yaml(text.replace("1]", "a]"), "gw.conf", {})
-    with pytest.raises(ConfigurationError) as info:
-        build_map(document, document.data["map"], ("map",), sender="gw")
-    assert str(info.value) == (
-        "gw.conf:8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: "
-        "an MQTT word can mean one thing: remove one of the two"
-    )
+    assert str(info.value) == f"gw.conf:{finding}"
 
 
 def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:
@@ -158,16 +166,15 @@ def test_everything_that_no_schema_says_is_said_at_once() -> None:
         "argkey": {"maptype": "loose", "map": {"deed": ["action"], "level": ["l", "l"]}},
         "argvalue": {"maptype": "strict", "map": {"on": ["\\ud800"]}}
     }"""
-    once = "an MQTT word can mean one thing: remove one of the two"
     surrogate = "'\\ud800': an unpaired surrogate cannot be written as UTF-8"
     assert complaints(text) == [
         "map.json:2:17: root: a level of it is empty: for example home or site/home",
         "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
         "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
-        f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {once}",
+        f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {ONE_THING}",
         "map.json:7:31: sender.maptype: a loose map without entries translates nothing: give it a map, or make it none",
         "map.json:8:57: argkey.map.deed[0]: the payload keeps 'action' for the action: use another word",
-        f"map.json:8:83: argkey.map.level[1]: 'l' is an MQTT word of 'level' already: {once}",
+        f"map.json:8:83: argkey.map.level[1]: 'l' is an MQTT word of 'level' already: {ONE_THING}",
         f"map.json:9:58: argvalue.map.on[0]: {surrogate}: use another word",
     ]
 
@@ -186,7 +193,7 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
         "location": {"maptype": "strict", "map": {"kitchen": ["kueche"]}}
     }"""
     dead = "matches no topic that this map accepts"
-    form = "a topic is site/home/function/gateway/location/device/sender/C or S, in the words of the map"
+    form = f"a topic is site/home/{LEVELS}"
     assert complaints(text) == [
         f"map.json:4:13: topics[0]: 'home/#' {dead}: {form}",
         f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: {form}",
@@ -202,9 +209,7 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_an_mqtt_word_with_two_meanings_is_refused_in_every_field(name: str) -> None:
     field = {"maptype": "loose", "map": {"a": ["x"], "b": ["x"]}}
-    assert complaints_of(**{name: field}) == [
-        f"{name}.map.b[0]: 'x' is an MQTT word of 'a' already: an MQTT word can mean one thing: remove one of the two"
-    ]
+    assert complaints_of(**{name: field}) == [f"{name}.map.b[0]: 'x' is an MQTT word of 'a' already: {ONE_THING}"]
 
 
 @pytest.mark.parametrize("name", FIELDS)

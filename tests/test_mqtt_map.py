@@ -324,14 +324,15 @@ def test_an_echo_is_recognised_and_another_sender_is_not_taken_for_one(
 
 
 def test_one_map_serves_several_senders_each_of_which_knows_only_its_own_messages() -> None:
-    first = MsgMap("home", ["#"], {"sender": FieldMap("sender", "strict", {"a": ["A"]})}, sender="a", status_qos=0)
+    first = MsgMap("home", ["#"], {"sender": FieldMap("sender", "strict", {"c": ["C"]})}, sender="a", status_qos=0)
     second = first.for_sender("b")
     assert (second.root, second.topics, second.status_qos, second.sender) == ("home", ("#",), 0, "b")
-    assert first.internal2mqtt(InternalMsg()).topic == "home/////A/S"
+    assert first.internal2mqtt(InternalMsg()).topic == "home/////a/S"
     assert second.internal2mqtt(InternalMsg()).topic == "home/////b/S"
-    assert not second.is_echo(second.mqtt2internal("home/////A/S", b"ON"))
-    with pytest.raises(WordError, match="sender: 'b' is not in the map"):
-        first.mqtt2internal("home/////b/S", b"ON")
+    for msg_map, topic in (first, "home/////b/S"), (second, "home/////a/S"):
+        assert not msg_map.is_echo(msg_map.mqtt2internal("home/////C/S", b"ON"))
+        with pytest.raises(WordError, match="is not in the map"):
+            msg_map.mqtt2internal(topic, b"ON")
 
 
 def test_a_sender_whose_word_is_the_gateways_own_name_is_refused() -> None:

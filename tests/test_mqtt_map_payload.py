@@ -55,6 +55,7 @@ def refusal(payload: bytes) -> str:
         ('{"action": "ON"}', {}, rb'{"action": "{\"action\": \"ON\"}"}'),
         (" \n{x", {}, rb'{"action": " \n{x"}'),
         (" ON ", {}, b" ON "),
+        ("\ufeff{", {}, "\ufeff{".encode()),
         ("", {"": ""}, b'{"": ""}'),
     ],
 )
@@ -169,7 +170,9 @@ def test_a_payload_that_is_not_utf8_is_refused() -> None:
     assert refusal(b"ON \xff") == "the payload is not UTF-8 (byte 3: 0xff)"
 
 
-@pytest.mark.parametrize("payload", [b"{", b'{"a"}', b"{'a': 1}", b'{"a": 1} x', b'{"a": 1,}', b'{"a": "\x00"}'])
+@pytest.mark.parametrize(
+    "payload", [b"{", b'{"a"}', b"{'a': 1}", b'{"a": 1} x', b'{"a": 1}\x0b', b'{"a": 1,}', b'{"a": "\x00"}']
+)
 def test_a_payload_that_begins_as_json_and_is_none_is_refused(payload: bytes) -> None:
     assert refusal(payload).startswith("the payload begins with '{' but is not JSON: ")
 

@@ -133,9 +133,10 @@ def test_of_several_alternatives_the_one_of_the_same_kind_is_explained() -> None
 
 
 def test_of_several_mappings_the_one_that_its_constant_tells_is_explained() -> None:
-    kinds = [options(kind={"const": "line"}, end=TEXT), options(kind={"const": "fixed"}, size=INTEGER)]
-    assert complaints(options(frame={"anyOf": kinds}), "frame: {kind: fixed, size: x}") == [
-        'f:1:28: frame.size: expected a whole number, found "x"'
+    kinds = [options(kind={"const": "line"}, end=TEXT), options(kind={"const": "fixed"}, size=INTEGER, gap=INTEGER)]
+    assert complaints(options(frame={"anyOf": kinds}), "frame: {kind: fixed, size: x, gap: y}") == [
+        'f:1:28: frame.size: expected a whole number, found "x"',
+        'f:1:36: frame.gap: expected a whole number, found "y"',
     ]
 
 

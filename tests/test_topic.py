@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
@@ -116,10 +116,12 @@ def test_the_levels_of_a_shared_subscription_are_those_of_its_filter() -> None:
 
 LEVELS = ("a", "b", "", "$x")
 accepted_levels = st.none() | st.frozensets(st.sampled_from(LEVELS), min_size=1)
-plain_filters = st.lists(st.sampled_from((*LEVELS, "+")), min_size=1, max_size=5).map("/".join).filter(bool)
+plain_filters = st.lists(st.sampled_from((*LEVELS, "+", "+", "+")), min_size=1, max_size=5).map("/".join).filter(bool)
 filters = plain_filters | plain_filters.map(lambda text: f"{text}/#") | st.just("#")
 
 
+@settings(max_examples=500)
+@example("+/+/+/+/#", [None, None, None])
 @given(filters, st.lists(accepted_levels, min_size=2, max_size=4))
 def test_a_filter_can_match_exactly_when_a_client_finds_a_topic_for_it(
     topic_filter: str, accepted: list[Collection[str] | None]

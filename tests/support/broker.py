@@ -39,6 +39,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_NO_LIMIT = "max_queued_messages 0\n"  # or the broker drops what a slow listener has not taken yet
+
+
 class Mosquitto:
     """A broker process; `extra` is appended to its configuration. It can be killed, stopped and started again."""
 
@@ -46,7 +49,7 @@ class Mosquitto:
         self.port = port or free_port()
         self.config = folder / f"mosquitto-{self.port}.conf"
         self.log = folder / f"mosquitto-{self.port}.log"
-        self.config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{extra}")
+        self.config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{_NO_LIMIT}{extra}")
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Mosquitto:
@@ -122,6 +125,8 @@ class Listener:
     ) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        # paho closes its pair of sockets when it is deleted: not by the garbage collector, which does the sockets first
+        self.client.on_connect = self.client.on_subscribe = self.client.on_message = None
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 1, retain: bool = False) -> None:
         self.client.publish(topic, payload, qos, retain).wait_for_publish(10)

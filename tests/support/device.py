@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import select
+import struct
+import termios
 import time
 import tty
 from collections.abc import Iterator
@@ -77,6 +80,11 @@ class PtyDevice:
         """Send `data` in random pieces."""
         for piece in chunks(data, seed):
             self.write(piece)
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes the gateway has written that the device has not read yet."""
+        return int(struct.unpack("i", fcntl.ioctl(self._master, termios.FIONREAD, bytes(4)))[0])
 
     def read_until(self, end: bytes, timeout: float = 10) -> bytes:
         """Return what was received up to and with `end`; what follows it stays."""

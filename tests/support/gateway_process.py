@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -87,6 +88,20 @@ class GatewayProcess:
         code = self.wait(timeout)
         assert code == 0, f"ended with {code}: {self.log}"
         return time.monotonic() - began
+
+    def wake_ups(self, seconds: float) -> int:
+        """Return how often the threads of the process have waited for something within `seconds`."""
+        before, deadline = self._switches(), time.monotonic() + seconds
+        wait_until(lambda: time.monotonic() >= deadline, seconds + 5)
+        return self._switches() - before
+
+    def _switches(self) -> int:
+        found = 0
+        for status in Path(f"/proc/{self.process.pid}/task").glob("*/status"):
+            with contextlib.suppress(OSError):  # a thread that has just ended
+                lines = status.read_text().splitlines()
+                found += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+        return found
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -1,0 +1,58 @@
+"""Configurations for one test, written to its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gateway.document import load_json
+from gateway.load_config import interface_schema
+from gateway.schema_check import check_schema, fill_defaults
+from interfaces.serial_interface import SerialInterface
+
+SHIPPED = Path(__file__).parents[2]
+TRIAL = Path(__file__).parent / "trial_interface.py"
+
+
+def write_conf(
+    folder: Path, port: int, name: str = "gw", *, mqtt: dict[str, Any] | None = None, **options: Any
+) -> Path:
+    """Write a configuration for the broker at `port`; return its path. JSON is YAML, too."""
+    options = {"root": "home", "topics": ["home/+/+/+/+/+/C"], **options}
+    if "map" in options:
+        del options["root"], options["topics"]
+    file = folder / f"{name}.conf"
+    file.write_text(json.dumps({**options, "mqtt": {"port": port, **(mqtt or {})}}, indent=1))
+    return file
+
+
+def trial(kind: str, **options: Any) -> dict[str, Any]:
+    """Return the options of an interface of `trial_interface.py`."""
+    return {"type": f"{TRIAL}:{kind}", **options}
+
+
+def shipped_conf(folder: Path, name: str, port: int, device: Path | None = None) -> Path:
+    """Copy a shipped configuration, with nothing changed but the port of the broker and the path of the device."""
+    text = (SHIPPED / "conf" / name).read_text()
+    if device is not None:
+        text, count = re.subn(r"(?m)^  port: /dev/\S+$", f"  port: {device}", text)
+        assert count == 1, text
+    if re.search(r"(?m)^mqtt:$", text):
+        text = re.sub(r"(?m)^mqtt:$", f"mqtt:\n  port: {port}", text)
+    else:
+        text += f"\nmqtt:\n  port: {port}\n"
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def serial_params(**options: Any) -> dict[str, Any]:
+    """Return the options of a serial device as its interface gets them: those given, and the defaults of the others."""
+    schema = interface_schema(SerialInterface)
+    given = {"type": "serial", "port": "loop://", **options}
+    document = load_json(json.dumps(given), "options")
+    assert not list(check_schema(document, given, schema))
+    params: dict[str, Any] = fill_defaults(given, schema)
+    return params

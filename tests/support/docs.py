@@ -1,0 +1,121 @@
+"""The documentation as a test sees it: pages, their fenced blocks, headings, links and inline commands.
+
+The info string of a block says what it is and so how it is checked: the first word is the language, the others
+are marks (`partial`) or settings (`file=hall.conf`), which nobody sees on the rendered page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it stands, its language, its marks and settings, its text."""
+
+    place: str
+    language: str
+    marks: frozenset[str]
+    settings: dict[str, str]
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """Language, marks and names of settings: what decides how it is checked."""
+        return " ".join((self.language, *sorted(self.marks), *(f"{name}=" for name in sorted(self.settings))))
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield a line and the indented one below it, again and again."""
+        lines = self.text.splitlines()
+        assert len(lines) % 2 == 0, self.place
+        for line, below in zip(lines[::2], lines[1::2], strict=True):
+            assert not line.startswith(" ") and below.startswith("    "), f"{self.place}: {line}"
+            yield line, below.strip()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A Markdown file of the project."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path.relative_to(ROOT))
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    @property
+    def prose(self) -> str:
+        """The text without its blocks."""
+        return _BLOCK.sub("", self.text)
+
+    def blocks(self, *languages: str) -> list[Block]:
+        """Return the blocks of `languages`, or all."""
+        found = []
+        for match in _BLOCK.finditer(self.text):
+            language, *marks = match["info"].split()
+            line = self.text.count("\n", 0, match.start()) + 1
+            settings = dict(mark.split("=", 1) for mark in marks if "=" in mark)
+            plain = frozenset(mark for mark in marks if "=" not in mark)
+            found.append(Block(f"{self.name}:{line}", language, plain, settings, match["text"]))
+        return [block for block in found if not languages or block.language in languages]
+
+    def only(self, kind: str) -> Block:
+        """Return the one block of `kind`."""
+        found = [block for block in self.blocks() if block.kind == kind]
+        assert len(found) == 1, f"{self.name}: {len(found)} blocks of {kind!r}"
+        return found[0]
+
+    def links(self) -> list[str]:
+        """Return the targets of all links."""
+        return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", self.prose)
+
+    def anchors(self) -> set[str]:
+        """Return what its headings are called in a link."""
+        headings = re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    def inline_code(self) -> list[str]:
+        """Return what stands in backticks, tables included."""
+        return re.findall(r"`([^`\n]+)`", self.prose)
+
+    def section(self, heading: str) -> str:
+        """Return the text under `heading`, up to the next one."""
+        _, found, rest = self.text.partition(f"\n{heading}\n")
+        assert found, f"{self.name}: no heading {heading!r}"
+        return re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of the rows of the tables in `text`, without their heads."""
+    table = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    heads = {index - 1 for index, cells in enumerate(table) if set("".join(cells)) <= set("- ")}
+    return [cells for index, cells in enumerate(table) if index not in heads and index - 1 not in heads]
+
+
+def page(name: str) -> Page:
+    return Page(ROOT / name)
+
+
+WRITTEN_ELSEWHERE = ("docs/serial.md",)
+"""Pages whose blocks follow rules of their own and are checked by tests of their own."""
+
+PAGES = [
+    Page(path)
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+    if str(path.relative_to(ROOT)) not in WRITTEN_ELSEWHERE
+]

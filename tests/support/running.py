@@ -1,0 +1,159 @@
+"""A gateway in this process, in a thread of its own, and what goes over a real broker to and from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from gateway.load_config import InterfaceOptions, load_configuration
+from gateway.start_gateway import Gateway
+from tests.support.broker import Listener, Mosquitto
+from tests.support.configuration import shipped_conf
+from tests.support.waiting import wait_until
+
+_STOP = 8.0  # s; an orderly stop takes less
+
+
+def with_polls_every(conf: Path, seconds: float) -> Path:
+    """Rewrite the interval of all polls in a configuration."""
+    text, count = re.subn(r"(?m)^(\s+every:) [0-9.]+$", rf"\1 {seconds}", conf.read_text())
+    assert count, text
+    conf.write_text(text)
+    return conf
+
+
+class RunningGateway:
+    """Runs the configuration in `conf`; `interface` is the one (or the first) as it was built last."""
+
+    def __init__(self, conf: Path) -> None:
+        self._built: list[Any] = []
+        configuration = load_configuration(conf, {})
+        interfaces = tuple(replace(options, cls=self._kept(options)) for options in configuration.interfaces)
+        self.name = configuration.name
+        self.gateway = Gateway(replace(configuration, interfaces=interfaces))
+        self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            wait_until(lambda: self.gateway.client.is_subscribed, what="the subscription")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.gateway.stop()
+        self._thread.join(_STOP)
+        assert not self._thread.is_alive(), "the gateway did not stop"
+
+    @property
+    def interface(self) -> Any:
+        wait_until(lambda: self._built, what="the interface to be built")
+        return self._built[-1]
+
+    def _kept(self, options: InterfaceOptions) -> type[Any]:
+        """Return what builds an interface as ever, and keeps it where a test can look at its counts."""
+
+        def build(*parts: Any) -> Any:
+            interface = options.cls(*parts)
+            self._built.append(interface)
+            return interface
+
+        return cast("type[Any]", build)
+
+
+class Example:
+    """A shipped example at work: its gateway, the broker, and a listener to everything below `root`.
+
+    Nothing is changed in its configuration but the ports, and the interval of the polls if `every` (s) is given.
+    """
+
+    def __init__(
+        self, folder: Path, broker: Mosquitto, name: str, device: Path, root: str = "home", every: float | None = None
+    ) -> None:
+        conf = shipped_conf(folder, f"{name}.conf", broker.port, device)
+        if every is not None:
+            with_polls_every(conf, every)
+        self.running = RunningGateway(conf)
+        self.listener: Listener = broker.client(f"{root}/#")
+        self.availability = f"{root}/{name}/serial/availability"
+        self._name = name
+
+    def __enter__(self) -> Self:
+        try:
+            self.running.__enter__()
+        except BaseException:
+            self.listener.__exit__(None, None, None)
+            raise
+        self.wait_availability("online")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.running.stop()
+        finally:
+            self.listener.__exit__(kind, err, trace)
+
+    @property
+    def interface(self) -> Any:
+        return self.running.interface
+
+    def wait_availability(self, *expected: str) -> None:
+        """Return once exactly `expected` has been said of the device, one after the other."""
+
+        def said() -> list[str]:
+            return [payload.decode() for topic, payload in self.listener.pairs() if topic == self.availability]
+
+        wait_until(lambda: said() == list(expected), what=lambda: f"{expected}; got {said()}")
+
+    def readings(self) -> list[tuple[str, Any]]:
+        """Return all messages but replies and availability: topic, and payload as JSON or as plain text."""
+        return [(topic, payload) for topic, payload in self._messages() if not _is_reply(payload)]
+
+    def wait_readings(self, count: int) -> list[tuple[str, Any]]:
+        """Return the readings, once there are `count` of them."""
+        wait_until(lambda: len(self.readings()) >= count, what=lambda: f"{count} readings; got {self.readings()}")
+        return self.readings()
+
+    def wait_reading(self, topic: str, **payload: Any) -> None:
+        """Return once there is this reading."""
+        wanted = (topic, payload)
+        wait_until(lambda: wanted in self.readings(), what=lambda: f"{wanted}; got {self.readings()}")
+
+    def command(self, address: str, action: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and return the outcome, which is all that is said to it."""
+        before = len(self._replies(address))
+        payload = json.dumps({"action": action, **arguments}) if arguments else action
+        self.listener.publish(f"{address}/tester/C", payload)
+        wait_until(lambda: len(self._replies(address)) > before, what=lambda: f"a reply; got {self.listener.pairs()}")
+        (reply,) = self._replies(address)[before:]
+        return reply
+
+    def _replies(self, address: str) -> list[dict[str, Any]]:
+        topic = f"{address}/{self._name}/S"
+        return [payload for found, payload in self._messages() if found == topic and _is_reply(payload)]
+
+    def _messages(self) -> list[tuple[str, Any]]:
+        own = [pair for pair in self.listener.pairs() if f"/{self._name}/" in pair[0]]
+        return [
+            (topic, json.loads(payload) if payload[:1] == b"{" else payload.decode())
+            for topic, payload in own
+            if not topic.endswith("/availability")
+        ]
+
+
+def _is_reply(payload: Any) -> bool:
+    return isinstance(payload, dict) and "response" in payload

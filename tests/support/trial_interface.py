@@ -1,0 +1,97 @@
+"""Interfaces that a configuration names by this file's path: well behaved ones, and others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from gateway.interface import Interface
+from gateway.mailbox import MsgList
+from gateway.message import InternalMsg
+from gateway.outlet import Outlet
+
+
+def status(action: str, **arguments: Any) -> InternalMsg:
+    return InternalMsg(function="trial", action=action, arguments=arguments)
+
+
+class Ticker(Interface):
+    """Counts, `interval` seconds a number, and says LAST when it is stopped."""
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {"properties": {"interval": {"type": "number", "default": 0.05}}}
+    waits_itself = True
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.number = 0
+
+    def loop(self) -> None:
+        self.msglist_out.push(status("TICK", number=self.number))
+        self.number += 1
+        self.msglist_in.pull(block=True, timeout=self.params["interval"])
+
+    def loop_stop(self) -> None:
+        self.msglist_out.push(status("LAST", number=self.number))
+
+
+class Recorder(Interface):
+    """Says what has reached the device."""
+
+    waits_itself = True
+
+    def loop(self) -> None:
+        msg = self.msglist_in.pull(block=True, timeout=1.0)
+        if msg is not None:
+            self.msglist_out.push(status("GOT", what=str(msg)))
+
+
+class Threaded:
+    """The other form of the contract: threads of its own, started and stopped."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        self.msglist_out = msglist_out
+
+    def loop_start(self) -> None:
+        self.msglist_out.push(status("STARTED"))
+
+    def loop_stop(self) -> None:
+        self.msglist_out.push(status("STOPPED"))
+
+
+class Failing(Interface):
+    """Fails at its first `failures` starts, each time after a TRIED, and then stays."""
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "properties": {
+            "failures": {"type": "integer", "default": 2},
+            "quits": {"type": "boolean", "default": False},
+        }
+    }
+    starts: ClassVar[int] = 0
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        Failing.starts += 1
+
+    def loop(self) -> None:
+        if Failing.starts <= self.params["failures"]:
+            self.msglist_out.push(status("TRIED", start=Failing.starts))
+            raise SystemExit("quits") if self.params["quits"] else ValueError("broken on purpose")
+        self.msglist_out.push(status("RUNS", start=Failing.starts))
+        self.msglist_in.wait()
+
+
+class Deaf(Interface):
+    """Never takes a message, and stops in time."""
+
+    def loop(self) -> None:
+        time.sleep(0.05)
+
+
+class Stuck(Interface):
+    """Never comes back."""
+
+    def loop(self) -> None:
+        threading.Event().wait()

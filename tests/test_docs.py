@@ -1,0 +1,591 @@
+"""The documentation says what is so: every block is loaded, run or compared, every link leads somewhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import command_line
+from gateway.app_properties import shipped
+from gateway.errors import MessageError, PayloadError
+from gateway.interface_loader import ENTRY_POINTS
+from gateway.load_config import config_schema, interface_schema, load_configuration
+from gateway.load_map import load_map
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
+from gateway.mqtt_client import LinkState
+from gateway.mqtt_map import MsgMap
+from gateway.supervisor import Supervisor
+from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_skip
+from tests.support.configuration import shipped_conf, write_conf
+from tests.support.desk import Desk
+from tests.support.docs import PAGES, ROOT, Block, Page, page, rows
+from tests.support.gateway_process import COMMAND, GatewayProcess
+
+README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), page("CHANGELOG.md")
+CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
+INTERFACES, OPERATIONS = page("docs/interfaces.md"), page("docs/operations.md")
+
+CHECKED_BLOCKS = {
+    "yaml": "test_blocks_load_and_run_in_order",
+    "yaml file=": "test_blocks_load_and_run_in_order",
+    "yaml partial": "test_blocks_load_and_run_in_order",
+    "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
+    "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
+    "json file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
+    "console": "test_blocks_load_and_run_in_order",
+    "console exit=": "test_blocks_load_and_run_in_order",
+    "console run=": "test_the_picture_of_a_run_is_true",
+    "sh": "test_shell_lines_name_what_is_there",
+    "toml": "test_the_entry_point_is_of_the_group_that_is_searched",
+    "python from=": "test_quoted_code_is_in_its_file",
+    "python file=": "test_example_*",
+    "text": "test_the_flow_names_classes",
+    "text mqtt": "test_the_picture_of_a_run_is_true",
+    "text read": "test_map_reads_as_shown",
+    "text write": "test_map_writes_as_shown",
+    "text refused": "test_map_refuses_as_shown",
+    "text refused-write": "test_map_refuses_to_write_as_shown",
+    "text run=": "test_an_outage_is_logged_as_shown",
+    "text availability": "test_an_outage_is_logged_as_shown",
+    "text mosquitto": "test_an_outage_is_logged_as_shown",
+}
+
+_NAMES = [entry.name for entry in PAGES]
+
+
+# --- all pages
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    unknown = [f"{block.place}: {block.kind}" for entry in PAGES for block in entry.blocks()
+               if block.kind not in CHECKED_BLOCKS]  # fmt: skip
+    assert not unknown
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
+def test_links_lead_somewhere(entry: Page) -> None:
+    for target in entry.links():
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (entry.path.parent / name).resolve() if name else entry.path
+        assert path.exists(), f"{entry.name} links to {target}"
+        if anchor:
+            assert anchor in Page(path).anchors(), f"{entry.name} links to {target}"
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
+def test_pages_are_plain_text_of_this_project(entry: Page) -> None:
+    for number, line in enumerate(entry.text.splitlines(), 1):
+        where = f"{entry.name}:{number}"
+        assert line == line.rstrip(), f"{where}: space at the end"
+        assert not re.search(r"/work/|/root\b|\.venv/lib", line), f"{where}: a path of one machine"
+    for line in entry.prose.splitlines():
+        assert len(line) <= 120 or line.startswith("|"), f"{entry.name}: too long: {line}"
+
+
+def _commands(entry: Page) -> Iterator[str]:
+    """Yield every command line that begins with mqttgateway: in consoles, shell blocks and between backticks."""
+    lines = [line.removeprefix("$ ") for block in entry.blocks("console", "sh") for line in block.text.splitlines()
+             if block.language == "sh" or line.startswith("$ ")]  # fmt: skip
+    for line in [*lines, *entry.inline_code()]:
+        if re.match(r"(\.venv/bin/)?mqttgateway ", line):
+            yield line.partition(" ")[2]
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
+def test_commands_are_taken_by_the_command_line(entry: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in _commands(entry):
+        if command.startswith(("--version", "--help")):
+            with pytest.raises(SystemExit) as ended:
+                command_line.main(shlex.split(command))
+            assert ended.value.code == 0
+            continue
+        words = [word for word in shlex.split(command, comments=True) if word != "..."]
+        try:
+            command_line._parser().parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{entry.name}: mqttgateway {command}: {capsys.readouterr().err}")
+
+
+def test_there_are_commands_to_check() -> None:
+    assert sum(1 for entry in PAGES for _ in _commands(entry)) >= 20
+
+
+_SHELL_WORDS = {"apt", "python3", "/opt/mqttgateway/bin/pip", "ln", "mkdir", "systemctl", "journalctl"}
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
+def test_shell_lines_name_what_is_there(entry: Page) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = [line for block in entry.blocks("sh") for line in block.text.splitlines()]
+    for line in [*lines, *(code for code in entry.inline_code() if code.startswith("make "))]:
+        first, *others = [word for word in shlex.split(line, comments=True) if word != "sudo"]
+        if first == "make":
+            assert set(others) <= targets, line
+        elif first == "cp":
+            assert all((ROOT / source).is_file() for source in others[:-1]), line
+        elif first == "mosquitto_passwd":
+            assert find_tool(first) or not find_tool("mosquitto"), line
+        else:
+            assert first in _SHELL_WORDS, f"{entry.name}: {line}"
+
+
+# --- blocks that are files, configurations, maps and consoles
+
+_BASE = {"root": "root: home", "topics": "topics: []", "interface": "interface: {type: dummy}"}
+_ENVIRONMENT = {"SITE": "north", "MQTT_PASSWORD": "secret"}
+
+
+def _completed(text: str) -> str:
+    """Return part of a configuration with what it needs to be whole."""
+    given = set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return text + "".join(f"{line}\n" for name, line in _BASE.items() if name not in given)
+
+
+def _load(block: Block, folder: Path) -> None:
+    if "wrong" in block.marks:
+        return
+    file = folder / block.settings.get("file", "block.conf")
+    file.write_text(_completed(block.text) if "partial" in block.marks else block.text)
+    configuration = load_configuration(file, _ENVIRONMENT)
+    assert configuration.interfaces, block.place
+
+
+def _run_console(block: Block, folder: Path) -> None:
+    """Run the commands of a console block in `folder`; they must say and return what it shows."""
+    environment = {"HOME": "/home/me", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        name, *words = shlex.split(command)
+        assert name == "mqttgateway" and words[0] in ("check", "options", "--version", "--help"), block.place
+        ran = subprocess.run(
+            [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
+        )
+        said = (ran.stdout + ran.stderr).replace(
+            str(shipped("conf")), "/opt/mqttgateway/lib/python3.11/site-packages/gateway/conf"
+        )
+        assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {said}"
+        if shown:
+            pattern = re.escape(shown).replace(re.escape("..."), ".*")
+            assert re.fullmatch(pattern, said), f"{block.place}: {command} says\n{said}\nand not\n{shown}"
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
+def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
+    (tmp_path / "gate.password").write_text("secret\n")
+    for block in entry.blocks():
+        if "file" in block.settings:
+            (tmp_path / block.settings["file"]).write_text(block.text)
+        if block.language == "yaml":
+            _load(block, tmp_path)
+        elif block.language == "json" and "map" in block.marks:
+            load_map(tmp_path / block.settings["file"], sender="hall")
+        elif block.language == "console" and "run" not in block.settings:
+            _run_console(block, tmp_path)
+
+
+# --- README
+
+
+def _told(text: str) -> list[str]:
+    """Return the lines of a log or of `watch`, without what differs from run to run."""
+    text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} ", "", text)
+    text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
+    text = re.sub(r"uptime=\d+", "uptime=N", text)
+    text = re.sub(r"next in [\d.]+ s", "next in N s", text)
+    text = re.sub(r"(\w+) \S+ started with \S+", r"\1 VERSION started with FILE", text)
+    return [line for line in text.splitlines() if line and not line.startswith("$ ")]
+
+
+def _shown_run(what: str) -> tuple[list[str], list[str]]:
+    """Return the words of the command that README shows, and its output."""
+    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == what]
+    return shlex.split(block.text.splitlines()[0])[2:], _told(block.text)
+
+
+def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
+    conf = shipped_conf(tmp_path, "dummy2mqtt.conf", free_port())
+    conf.write_text(conf.read_text().replace("interval: 5", "interval: 0.5"))
+    words, answer = _shown_run("send")
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        with GatewayProcess(conf, "watch") as watch:
+            watch.wait_output("dummy is online")
+            sent = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert sent.returncode == 0, sent.stderr
+            assert _told(sent.stdout) == answer
+            watch.wait_output("on=True")
+            watch.stop(signal.SIGINT)
+        gateway.wait_log("on=True")
+        gateway.stop()
+    for name, process in (("gateway", gateway), ("watch", watch)):
+        missing = set(_shown_run(name)[1]) - set(_told(process.log + process.output))
+        assert not missing, f"{name}: not said: {missing}"
+
+
+def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
+    topic, _, payload = README.only("text mqtt").text.strip().partition(" ")
+    msg = load_map(shipped("maps") / "dummy_map.json", sender="dummy2mqtt").mqtt2internal(topic, payload.encode())
+    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == "watch"]
+    kind, _, rest = block.text.splitlines()[-1].partition(" ")[2].partition(" ")
+    assert str(msg) == f"{kind} {rest.strip()}"
+
+
+def test_a_serial_device_takes_ten_lines() -> None:
+    assert len(README.only("yaml file=").text.splitlines()) <= 10
+
+
+def test_extras_that_are_named_are_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {name for entry in PAGES for name in re.findall(r"install '[^']*\[(\w+)\]'", entry.text)}
+    assert "demo" in named
+    assert named <= set(project["optional-dependencies"])
+
+
+# --- ARCHITECTURE
+
+
+def _modules(package: str) -> dict[str, Path]:
+    return {path.stem: path for path in (ROOT / package).glob("*.py")}
+
+
+def _reading_order(package: str) -> list[list[str]]:
+    """Return the names in each row of the table of `package`."""
+    table = ARCHITECTURE.text.partition(f"| `{package}/` | for |")[2].partition("\n\n")[0]
+    return [re.findall(r"`(\w+)`", cells[0]) for cells in rows(f"|||{table}")]
+
+
+def test_architecture_fits_on_a_hundred_lines() -> None:
+    assert len(ARCHITECTURE.text.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("package", ["gateway", "interfaces"])
+def test_architecture_names_every_module_once(package: str) -> None:
+    named = sorted(name for row in _reading_order(package) for name in row)
+    assert named == sorted(_modules(package)), "bring the reading order in ARCHITECTURE.md up to date"
+
+
+@pytest.mark.parametrize("package", ["gateway", "interfaces"])
+def test_each_line_of_the_reading_order_needs_only_those_above_it(package: str) -> None:
+    known: set[str] = set()
+    for row in _reading_order(package):
+        known |= set(row)
+        for name in row:
+            tree = ast.parse(_modules(package)[name].read_text())
+            needed = {
+                node.module.removeprefix(f"{package}.")
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package}.")
+            }
+            assert needed <= known, f"{package}/{name}.py needs {needed - known}, which come later"
+
+
+def test_the_flow_names_classes() -> None:
+    flow = ARCHITECTURE.only("text").text
+    source = "".join(path.read_text() for path in _modules("gateway").values())
+    names = set(re.findall(r"\b[A-Z]\w+", flow))
+    assert {"Outbox", "MgClient", "Router"} <= names
+    assert all(re.search(rf"^class {name}\b", source, re.MULTILINE) for name in names), names
+
+
+def test_architecture_names_the_threads_and_the_states_of_the_link() -> None:
+    assert 'name="mqtt-dial"' in _modules("gateway")["mqtt_client"].read_text()
+    assert "`mqtt-dial`" in ARCHITECTURE.section("## The threads")
+    text = " ".join(ARCHITECTURE.section("## The threads").split())
+    states = (LinkState.IDLE, LinkState.CONNECTING, LinkState.AWAITING_CONNACK, LinkState.UP, LinkState.BACKING_OFF)
+    assert " -> ".join(state.value for state in states) in text
+
+
+# --- CHANGELOG
+
+
+def test_the_changelog_has_its_form() -> None:
+    releases = re.findall(r"^## (.*)$", CHANGELOG.text, re.MULTILINE)
+    assert releases[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", release) for release in releases[1:])
+    parts = re.findall(r"^### (.*)$", CHANGELOG.text, re.MULTILINE)
+    assert set(parts) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert version.partition(".dev")[0] in CHANGELOG.section("## [Unreleased]")
+
+
+# --- configuration
+
+
+def _described(options: Mapping[str, Any]) -> list[list[str]]:
+    """Return the rows of a table of options as their schema describes them: name, default, meaning."""
+    table = []
+    for name, option in options.items():
+        meaning = option["description"]
+        if "enum" in option:
+            meaning += f" One of {', '.join(map(str, option['enum']))}."
+        default = option.get("default")
+        has_none = default is None or option.get("type") == "object"
+        shown = "" if has_none else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+        table.append([f"`{name}`", shown, meaning])
+    return table
+
+
+def _option_tables() -> dict[str, Mapping[str, Any]]:
+    options = config_schema()["properties"]
+    groups = {
+        "### `mqtt`": options["mqtt"]["properties"],
+        "### `mqtt.tls`": options["mqtt"]["properties"]["tls"]["properties"],
+        "### `outbox`": options["outbox"]["properties"],
+        "### `interface`, `interfaces`": interface_schema(type("Any", (), {"SCHEMA": {}}))["properties"],
+        "### `log`": options["log"]["properties"],
+    }
+    named = {name for heading in groups for name in re.findall(r"`(\w+)", heading)}
+    return {"### The gateway": {name: o for name, o in options.items() if name not in named}, **groups}
+
+
+@pytest.mark.parametrize("heading", _option_tables())
+def test_options_are_described_as_in_their_schema(heading: str) -> None:
+    assert rows(CONFIGURATION.section(heading)) == _described(_option_tables()[heading])
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    table = CONFIGURATION.section("## Commands and exit codes").partition("| code | meaning |")[2]
+    codes = (command_line.EXIT_OK, command_line.EXIT_FAILED, command_line.EXIT_USAGE, command_line.EXIT_CONFIGURATION)
+    assert [cells[0] for cells in rows(f"|||{table}")] == [str(code) for code in codes]
+
+
+# --- maps
+
+
+@pytest.fixture
+def lamp_map(tmp_path: Path) -> MsgMap:
+    """The map of docs/maps.md."""
+    file = tmp_path / "lamp_map.json"
+    file.write_text(MAPS.only("json map file=").text)
+    return load_map(file, sender="hall")
+
+
+def _pairs(mark: str) -> list[tuple[str, str]]:
+    found = [pair for block in MAPS.blocks("text") if mark in block.marks for pair in block.pairs()]
+    assert found
+    return found
+
+
+def _message(line: str) -> InternalMsg:
+    """Return the message that a line as of `watch` stands for."""
+    kind, address, action, *arguments = line.split(" ")
+    words = ("" if word == "-" else word for word in address.split("/"))
+    values: dict[str, Argument] = {
+        name: ast.literal_eval(value) for name, _, value in (text.partition("=") for text in arguments)
+    }
+    msg = InternalMsg(kind == "command", **dict(zip(ADDRESS_FIELDS, words, strict=True)), action=action,
+                      arguments=values)  # fmt: skip
+    assert str(msg) == line
+    return msg
+
+
+def test_map_reads_as_shown(lamp_map: MsgMap) -> None:
+    for received, message in _pairs("read"):
+        topic, _, payload = received.partition(" ")
+        assert str(lamp_map.mqtt2internal(topic, payload.encode())) == message
+
+
+def test_map_writes_as_shown(lamp_map: MsgMap) -> None:
+    for message, written in _pairs("write"):
+        publication = lamp_map.internal2mqtt(_message(message))
+        assert f"{publication.topic} {publication.payload.decode()}" == written
+
+
+def test_map_refuses_as_shown(lamp_map: MsgMap) -> None:
+    for received, reason in _pairs("refused"):
+        topic, _, payload = received.partition(" ")
+        with pytest.raises(MessageError) as refused:
+            lamp_map.mqtt2internal(topic, payload.encode())
+        assert str(refused.value) == reason
+
+
+def test_map_refuses_to_write_as_shown(lamp_map: MsgMap) -> None:
+    for message, reason in _pairs("refused-write"):
+        with pytest.raises(MessageError) as refused:
+            lamp_map.internal2mqtt(_message(message))
+        assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"x" * (256 * 1024 + 1), b'{"a": ' + b"[" * 21 + b"]" * 21 + b"}"])
+def test_what_the_page_on_maps_says_is_refused_is_refused(lamp_map: MsgMap, payload: bytes) -> None:
+    lamp_map.mqtt2internal("home/lighting//office/lamp/switch/C", b'{"a": ' + b"[" * 20 + b"]" * 20 + b"}")
+    with pytest.raises(PayloadError):
+        lamp_map.mqtt2internal("home/lighting//office/lamp/switch/C", payload)
+
+
+# --- interfaces
+
+
+def test_quoted_code_is_in_its_file() -> None:
+    quotes = [block for block in INTERFACES.blocks("python") if "from" in block.settings]
+    assert len(quotes) >= 3
+    for block in quotes:
+        assert block.text in (ROOT / block.settings["from"]).read_text(), f"{block.place} is not in its file"
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """The files of docs/interfaces.md, in a folder."""
+    for block in INTERFACES.blocks():
+        if "file" in block.settings:
+            (tmp_path / block.settings["file"]).write_text(block.text)
+    return tmp_path
+
+
+@contextmanager
+def _running(conf: Path, **params: object) -> Iterator[Desk]:
+    """Run the interface of a configuration, with some of its options changed, as the gateway does."""
+    (options,) = load_configuration(conf, {}).interfaces
+    desk = Desk(options.msg_map)
+    given = {**options.params, **params}
+    supervisor = Supervisor(
+        options.name, lambda: options.cls(given, desk.inbox, desk.outlet), desk.inbox, desk.outlet
+    )  # fmt: skip
+    supervisor.start()
+    try:
+        yield desk
+        assert supervisor.failures == 0
+    finally:
+        supervisor.request_stop()
+        assert supervisor.join(1.5), f"{options.name} does not stop in time"
+
+
+def test_example_thermometer(examples: Path) -> None:
+    (examples / "temp").write_text("48123\n")
+    with _running(examples / "thermometer.conf", file=str(examples / "temp")) as desk:
+        (msg,) = desk.wait_messages(1)
+        assert str(msg) == "status climate/-/cellar/cpu/thermometer TEMPERATURE celsius=48.123"
+        desk.wait_availability("online")
+
+
+def test_example_thermometer_without_its_file(examples: Path, expected_logs: Any) -> None:
+    expected_logs.expect("cannot be opened: [Errno 2]")
+    with _running(examples / "thermometer.conf", file=str(examples / "none")) as desk:
+        desk.wait_availability("offline")
+
+
+def test_example_doorbell_opens(examples: Path) -> None:
+    with _running(examples / "doorbell.conf", port=0) as desk:
+        desk.wait_availability("online")
+
+
+def test_example_test_of_the_doorbell(examples: Path) -> None:
+    tests = [test for name, test in runpy.run_path(str(examples / "test_doorbell.py")).items()
+             if name.startswith("test_")]  # fmt: skip
+    assert len(tests) == 1
+    tests[0]()
+
+
+def test_example_parrot(examples: Path) -> None:
+    with _running(examples / "parrot.conf") as desk:
+        desk.inbox.push(InternalMsg(iscmd=True, device="cage", action="HELLO"))
+        (msg,) = desk.wait_messages(1)
+        assert str(msg) == "status -/-/-/cage/parrot HELLO response='OK' reason=''"
+
+
+def test_example_clock(examples: Path) -> None:
+    with _running(examples / "clock.conf", interval=0.01) as desk:
+        assert {msg.action for msg in desk.wait_messages(3)} == {"TIME"}
+
+
+def test_example_code_is_clean(examples: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,B,UP", "."],
+        cwd=examples, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_the_entry_point_is_of_the_group_that_is_searched() -> None:
+    (group,) = tomllib.loads(INTERFACES.only("toml").text)["project"]["entry-points"].items()
+    assert group[0] == ENTRY_POINTS
+    assert all(re.fullmatch(r"[\w.]+:\w+", value) for value in group[1].values())
+
+
+# --- operations
+
+
+def _templates() -> list[re.Pattern[str]]:
+    """Return a pattern for every text in the source that says something and has places for values."""
+    patterns = []
+    for path in (*_modules("gateway").values(), *_modules("interfaces").values()):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                text = "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = re.sub(r"%[\d.]*[a-z]", "\0", node.value).replace("%%", "%")
+            else:
+                continue
+            if len(re.findall(r"[a-z]", text)) >= 6:
+                patterns.append(re.compile(re.escape(text).replace("\0", ".+")))
+    return patterns
+
+
+def _messages() -> list[str]:
+    headings = ("### The broker", "### Messages", "### Devices and interfaces", "### The end")
+    return [cells[0].strip("`") for heading in headings for cells in rows(OPERATIONS.section(heading))]
+
+
+def test_messages_of_the_log_are_those_of_the_program() -> None:
+    patterns = _templates()
+    assert not any(pattern.fullmatch("the gateway has gone shopping") for pattern in patterns)
+    assert len(_messages()) >= 25
+    unknown = [text for text in _messages() if not any(pattern.fullmatch(text) for pattern in patterns)]
+    assert not unknown, "no such text in the source any more"
+
+
+def _password_file(folder: Path) -> Path:
+    tool = find_tool("mosquitto_passwd")
+    assert tool is not None
+    subprocess.run([tool, "-b", "-c", str(folder / "passwd"), "gateway", "secret"], check=True, capture_output=True)
+    (folder / "gate.password").write_text("secret\n")
+    return folder / "passwd"
+
+
+def test_an_outage_is_logged_as_shown(tmp_path: Path) -> None:
+    """With the settings for Mosquitto that the page gives, too."""
+    mosquitto_or_skip()
+    listener, *settings = OPERATIONS.only("text mosquitto").text.splitlines()
+    assert listener == "listener 1883"
+    extra = "\n".join(settings).replace("/etc/mosquitto/passwd", str(_password_file(tmp_path)))
+    mqtt = {"username": "gateway", "password_file": "gate.password", "reconnect_max": 1}
+    with Mosquitto(tmp_path, f"{extra}\n") as broker:
+        conf = write_conf(tmp_path, broker.port, "hall", mqtt=mqtt, interface={"type": "dummy"})
+        with GatewayProcess(conf) as gateway:
+            with broker.client("home/#", username="gateway", password="secret") as client:
+                for line in OPERATIONS.only("text availability").text.splitlines():
+                    topic, payload = line.split()
+                    client.wait_topic(topic, payload.encode())
+            broker.kill()
+            gateway.wait_log("nothing listens")
+            broker.start()
+            gateway.wait_log("connected to", count=2)
+            gateway.stop()
+    shown = _told(OPERATIONS.only("text run=").text)
+    missing = set(shown) - set(_told(gateway.log))
+    assert not missing, f"not said: {missing}; but:\n{gateway.log}"
+
+
+def test_a_stop_lasts_no_longer_than_the_page_says() -> None:
+    source = _modules("gateway")["start_gateway"].read_text()
+    said = re.findall(r"([\d.]+) s", OPERATIONS.section("## Stopping"))
+    limits = re.findall(r"^_STOP_\w+ = ([\d.]+)", source, re.MULTILINE)
+    assert limits
+    assert {float(limit) for limit in limits} <= {float(text) for text in said}

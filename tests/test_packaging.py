@@ -1,0 +1,188 @@
+"""What a user gets: the wheel and the sdist are built, and the wheel works in a fresh environment; the systemd unit."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from gateway import command_line, start_gateway
+from gateway.option_docs import default_configuration
+from tests.support.docs import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _shipped_files() -> set[str]:
+    """Return the files that a wheel must hold, under the names that they have in it."""
+    names = set()
+    for folder, inside in (("gateway", "gateway"), ("interfaces", "interfaces"), ("maps", "gateway/maps"),
+                           ("conf", "gateway/conf")):  # fmt: skip
+        for pattern in ("*.py", "*.json", "*.conf", "py.typed"):
+            names |= {f"{inside}/{path.name}" for path in (ROOT / folder).glob(pattern)}
+    return names
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it.
+
+    Built from a copy, so that nothing that was built here before can slip in; without isolation, and so without
+    the network, where the setuptools that is installed is recent enough.
+    """
+    folder = tmp_path_factory.mktemp("build")
+    source = folder / "source"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "benchmarks")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    is_recent = int(metadata.version("setuptools").partition(".")[0]) >= 77
+    built = subprocess.run(
+        [sys.executable, "-m", "build", *(["--no-isolation"] if is_recent else []), "--outdir", folder, source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "gateway/config_schema.json",
+        "gateway/map_schema.json",
+        "gateway/py.typed",
+        "interfaces/py.typed",
+        "gateway/conf/dummy2mqtt.conf",
+        "gateway/maps/dummy_map.json",
+    } <= _shipped_files()
+    info = f"mqttgateway-{PROJECT['version']}.dist-info"
+    assert {name for name in names if not name.startswith(info)} == _shipped_files()
+    assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt", f"{info}/METADATA"} <= names
+
+
+def test_wheel_is_for_any_machine(wheel: Path) -> None:
+    assert wheel.name == f"mqttgateway-{PROJECT['version']}-py3-none-any.whl"
+
+
+def test_sdist_holds_what_a_wheel_is_built_from(dist: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    shipped = {re.sub(r"^gateway/(conf|maps)/", r"\1/", name) for name in _shipped_files()}
+    assert {"pyproject.toml", "README.md", "LICENSE", *shipped} <= names
+
+
+# --- installed
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the wheel, installed with pip into a fresh environment.
+
+    The packages that it needs are those of the environment of the tests: a line in a .pth file brings them in,
+    but not the project itself, whose own .pth file is not looked at there.
+    """
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    (needed,) = Path(sys.prefix).glob("lib/python3*/site-packages")
+    (packages / "needed.pth").write_text(f"{needed}\n")
+    return folder / "bin" / "mqttgateway"
+
+
+def _run(command: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    return subprocess.run(
+        [command, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_installed_command_says_its_version(command: Path, tmp_path: Path) -> None:
+    ran = _run(command, "--version", folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {PROJECT['version']}\n"), ran.stderr
+
+
+@pytest.mark.parametrize("conf", sorted(path.name for path in (ROOT / "conf").glob("*.conf")))
+def test_installed_command_checks_its_examples_from_any_folder(command: Path, tmp_path: Path, conf: str) -> None:
+    ran = _run(command, "check", "--conf", conf, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    (own,) = command.parents[1].glob("lib/python3*/site-packages/gateway/conf")
+    assert ran.stdout.startswith(f"{own / conf}: good\n"), "its own files are used, not those of the checkout"
+
+
+def test_installed_command_prints_its_options(command: Path, tmp_path: Path) -> None:
+    ran = _run(command, "options", folder=tmp_path)
+    assert ran.stdout == default_configuration()
+
+
+def _imported() -> Iterator[tuple[str, str]]:
+    """Yield file and top-level package of every import of something that is neither Python's nor ours."""
+    ours = {*sys.stdlib_module_names, "gateway", "interfaces"}
+    for path in [*(ROOT / "gateway").glob("*.py"), *(ROOT / "interfaces").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            yield from ((path.name, name.partition(".")[0]) for name in names if name.partition(".")[0] not in ours)
+
+
+def test_everything_that_is_imported_is_declared() -> None:
+    extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in [*PROJECT["dependencies"], *extras]}
+    owners = metadata.packages_distributions()
+    found = {(file, owner.lower()) for file, package in _imported() for owner in owners[package]}
+    assert ("mqtt_client.py", "paho-mqtt") in found
+    assert not [f"{file} needs {owner}" for file, owner in sorted(found) if owner not in declared]
+
+
+# --- systemd
+
+UNIT = ROOT / "systemd" / "mqttgateway@.service"
+
+
+def test_unit_fits_the_program() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(UNIT)
+    service = unit["Service"]
+    program, *words = service["ExecStart"].split()
+    assert Path(program).name == "mqttgateway"
+    assert command_line._parser().parse_args(words).conf == "%i.conf"
+    assert int(service["RestartPreventExitStatus"]) == command_line.EXIT_CONFIGURATION
+    assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK
+    assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"
+
+
+def test_unit_is_taken_by_systemd(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is missing")
+    program = Path(sys.executable).parent / "mqttgateway"
+    assert os.access(program, os.X_OK)
+    text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={program}", UNIT.read_text())
+    (tmp_path / UNIT.name).write_text(text)
+    ran = subprocess.run([verify, "verify", tmp_path / UNIT.name], capture_output=True, text=True, check=False)
+    ours = [line for line in ran.stderr.splitlines() if UNIT.name in line]
+    assert (ran.returncode, ours) == (0, [])

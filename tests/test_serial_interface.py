@@ -1,0 +1,292 @@
+"""The serial interface with real ports: pseudo-terminals, a socket, a loop; plugged in, pulled out, stuck, taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+
+from tests.support.broker import Listener, Mosquitto, free_port
+from tests.support.configuration import write_conf
+from tests.support.device import PtyDevice
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import wait_until
+
+AVAILABILITY = "home/gw/serial/availability"
+COMMAND = "home/trial////me/C"
+
+
+def serial_conf(folder: Path, broker: Mosquitto, port: object, **options: Any) -> Path:
+    """A device that says lines, and is told lines."""
+    decode = {"regex": "(?P<text>.*)", "message": {"action": "LINE", "arguments": {"text": "{text}"}}}
+    text = {"text": {"pattern": ".*", "max_length": 4096}}
+    encode = {"match": {"action": "SAY"}, "arguments": text, "write": "{text}"}
+    interface = {
+        "type": "serial",
+        "port": str(port),
+        "address": {"function": "trial"},
+        "framing": {"write_terminator": "\n"},
+        "decode": [decode],
+        "encode": [encode],
+        **options,
+    }
+    return write_conf(folder, broker.port, interface=interface)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[PtyDevice]:
+    with PtyDevice(tmp_path) as pty:
+        yield pty
+
+
+@pytest.fixture
+def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
+    with mosquitto.client("home/#") as client:
+        yield client
+
+
+def said(listener: Listener, action: str = "LINE", name: str = "text") -> list[Any]:
+    """Return what the device has said, or what became of commands."""
+    found = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/gw/S")]
+    return [status.get(name) for status in found if status["action"] == action]
+
+
+def availability(listener: Listener) -> list[bytes]:
+    return [payload for topic, payload in listener.pairs() if topic == AVAILABILITY]
+
+
+def tell(listener: Listener, text: str) -> None:
+    listener.publish(COMMAND, json.dumps({"action": "SAY", "text": text}))
+
+
+def wait_said(listener: Listener, *texts: str) -> None:
+    wait_until(lambda: len(said(listener)) >= len(texts), what=lambda: f"{texts}; got {said(listener)}")
+    assert said(listener) == list(texts)
+
+
+def wait_availability(listener: Listener, *payloads: bytes) -> None:
+    wait_until(lambda: len(availability(listener)) >= len(payloads), what=lambda: f"{availability(listener)}")
+    assert availability(listener) == list(payloads)
+
+
+# --- a device that works
+
+
+def test_lines_go_both_ways(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
+        wait_availability(listener, b"online")
+        device.write(b"one\r\ntwo\n\nthree\r")
+        wait_said(listener, "one", "two", "three")
+        tell(listener, "hello")
+        assert device.read_until(b"\n") == b"hello\n"
+        wait_until(lambda: said(listener, "SAY", "response") == ["OK"], what=lambda: gateway.log)
+        assert gateway.stop() < 2
+        wait_availability(listener, b"online", b"offline")
+        assert device.read_available() == b""
+
+
+def test_a_fast_device_loses_nothing(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    lines = [f"line number {number}" for number in range(5000)]
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
+        wait_availability(listener, b"online")
+        device.write_chunks("".join(f"{line}\r\n" for line in lines).encode(), seed=1)
+        wait_until(lambda: len(listener.messages) >= len(lines) + 2, 30, lambda: gateway.log)
+        assert said(listener) == lines
+        gateway.stop()
+
+
+def test_noise_and_endless_lines_harm_nobody(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, encoding="ascii")) as gateway:
+        wait_availability(listener, b"online")
+        device.write(bytes(range(128, 256)) + b"\n" + b"\x1b[2J\x07\xff\n")
+        device.write(b"x" * 100_000 + b"\n")
+        device.write(b"still there\n")
+        wait_until(lambda: said(listener)[-1:] == ["still there"], what=lambda: gateway.log)
+        assert said(listener) == ["still there"]
+        gateway.stop()
+        assert "frame dropped" in gateway.log
+        assert "Traceback" not in gateway.log
+        assert gateway.log.replace("\n", "").isprintable()
+        assert max(map(len, gateway.log.splitlines())) < 500
+
+
+def test_an_idle_device_lets_the_gateway_sleep(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
+        wait_availability(listener, b"online")
+        gateway.wake_ups(0.3)
+        assert gateway.wake_ups(1.0) <= 6
+
+
+# --- a device that comes and goes
+
+
+def test_a_device_that_is_pulled_out_and_put_back(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
+        wait_availability(listener, b"online")
+        device.write(b"one\nhalf of a li")
+        wait_said(listener, "one")
+        device.unplug()
+        wait_availability(listener, b"online", b"offline")
+        tell(listener, "are you there?")
+        wait_until(lambda: said(listener, "SAY", "response"), what="an answer for the device")
+        assert said(listener, "SAY", "response") == ["OFFLINE"]
+        assert str(device.path) in said(listener, "SAY", "reason")[0]
+        device.plug_in()
+        wait_availability(listener, b"online", b"offline", b"online")
+        device.write(b"two\n")
+        wait_said(listener, "one", "two")
+        tell(listener, "welcome back")
+        assert device.read_until(b"\n") == b"welcome back\n"
+        gateway.stop()
+        assert "Traceback" not in gateway.log
+        assert gateway.log.count("is tried again by itself") == 1
+
+
+def test_a_device_that_comes_later(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+    device.unplug()
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
+        wait_availability(listener, b"offline")
+        gateway.wait_log(f"{device.path} cannot be opened: there is no such device: it is tried again by itself")
+        device.plug_in()
+        wait_availability(listener, b"offline", b"online")
+        device.write(b"here I am\n")
+        wait_said(listener, "here I am")
+
+
+def test_a_device_that_another_program_has_open(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    conf = serial_conf(tmp_path, mosquitto, device.path)
+    with serial.Serial(str(device.path), exclusive=True), GatewayProcess(conf) as gateway:
+        gateway.wait_log("cannot be opened: another program has it open")
+        other = gateway
+        wait_availability(listener, b"offline")
+        other.stop()
+    with GatewayProcess(conf) as gateway:
+        listener.wait_topic(AVAILABILITY, b"online")
+        with pytest.raises(serial.SerialException):
+            serial.Serial(str(device.path), exclusive=True)
+
+
+# --- a device that stops reading
+
+
+def test_a_device_that_stops_reading_is_given_up_and_opened_again(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, write_timeout=0.3)) as gateway:
+        wait_availability(listener, b"online")
+        for _ in range(40):
+            tell(listener, "x" * 4000)
+        gateway.wait_log("it took no bytes for 0.3 s")
+        listener.wait_topic(AVAILABILITY, b"offline")
+        device.read_available(0.5)
+        wait_until(lambda: availability(listener)[-1] == b"online", what=lambda: gateway.log)
+        tell(listener, "are you well?")
+        device.read_until(b"are you well?\n")
+        assert gateway.stop() < 3
+        assert "Traceback" not in gateway.log
+
+
+def test_a_gateway_stops_although_its_device_does_not_read(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, write_timeout=60)) as gateway:
+        wait_availability(listener, b"online")
+        for _ in range(40):
+            tell(listener, "x" * 4000)
+        wait_until(lambda: device.waiting > 1000 and gateway.wake_ups(0.2) <= 2, what="the line to be full")
+        assert gateway.stop() < 4
+        listener.wait_topic("home/gw/availability", b"offline")
+
+
+# --- other ports
+
+
+def test_a_device_behind_a_socket(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        conf = serial_conf(tmp_path, mosquitto, f"socket://127.0.0.1:{server.getsockname()[1]}")
+        with GatewayProcess(conf) as gateway:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(20)
+                wait_availability(listener, b"online")
+                connection.sendall(b"one\r\nha")
+                connection.sendall(b"lf\r\n")
+                wait_said(listener, "one", "half")
+                tell(listener, "hello")
+                assert connection.recv(100) == b"hello\n"
+            wait_availability(listener, b"online", b"offline")
+            connection, _ = server.accept()
+            with connection:
+                wait_availability(listener, b"online", b"offline", b"online")
+                connection.sendall(b"again\n")
+                wait_said(listener, "one", "half", "again")
+                assert gateway.stop() < 2
+            assert "Traceback" not in gateway.log
+
+
+def test_a_port_that_hears_itself(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, "loop://")) as gateway:
+        wait_availability(listener, b"online")
+        tell(listener, "echo")
+        wait_said(listener, "echo")
+        assert gateway.stop() < 2
+
+
+@pytest.mark.parametrize(
+    ("port", "why"),
+    [
+        ("{folder}", "Is a directory"),
+        ("{folder}/file", "Inappropriate ioctl"),
+        ("{folder}/none", "there is no such device"),
+        ("socket://127.0.0.1:{unused}", "nothing listens there"),
+        ("rfc2217://127.0.0.1:{unused}", "nothing listens there"),
+        ("bogus://x", "bogus"),
+    ],
+)
+def test_a_port_that_cannot_be_opened_is_said_in_words(
+    port: str, why: str, tmp_path: Path, mosquitto: Mosquitto, listener: Listener
+) -> None:
+    (tmp_path / "file").touch()
+    given = port.format(folder=tmp_path, unused=free_port())
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, given)) as gateway:
+        wait_availability(listener, b"offline")
+        gateway.wait_log(f"serial: {given} cannot be opened: ")
+        assert gateway.stop() < 2
+        assert why in gateway.log
+        assert "Traceback" not in gateway.log
+
+
+def test_a_password_in_a_port_is_not_logged(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    port = f"rfc2217://user:secret@127.0.0.1:{free_port()}"
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, port)) as gateway:
+        gateway.wait_log("cannot be opened")
+        gateway.stop()
+        assert "secret" not in gateway.log
+
+
+def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, baudrate=19200)):
+        wait_availability(listener, b"online")
+        fd = os.open(device.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            assert termios.tcgetattr(fd)[5] == termios.B19200
+        finally:
+            os.close(fd)

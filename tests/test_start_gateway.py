@@ -1,0 +1,276 @@
+"""The whole gateway: its start, its orderly stop, what it does when broker or interfaces fail; and the gate."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.load_config import load_configuration
+from gateway.start_gateway import Gateway
+from tests.support.broker import Listener, Mosquitto, free_port
+from tests.support.cable import Cable
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.peer import DISCONNECT, PUBLISH, Peer, serve
+from tests.support.waiting import wait_until
+
+EVERYTHING = "home/#"
+GATEWAY = "home/gw/availability"
+
+
+def actions(listener: Listener, action: str) -> list[dict[str, object]]:
+    """Return the arguments of the statuses with that action, in the order in which they came."""
+    found = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/S") and payload[:1] == b"{"]
+    return [status for status in found if status["action"] == action]
+
+
+def wait_for_more(listener: Listener, action: str, count: int) -> None:
+    """Return once there are `count` more statuses with that action."""
+    enough = len(actions(listener, action)) + count
+    wait_until(lambda: len(actions(listener, action)) >= enough, what=f"{count} more {action}")
+
+
+# --- start and stop
+
+
+def test_each_interface_has_a_thread_of_its_name(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interfaces = {"hall": trial("Ticker"), "door": trial("Recorder")}
+    gateway = Gateway(load_configuration(write_conf(tmp_path, mosquitto.port, interfaces=interfaces), {}))
+    runner = threading.Thread(target=gateway.run, name="main of the gateway")
+    with mosquitto.client(EVERYTHING) as listener:
+        runner.start()
+        try:
+            listener.wait_topic("home/gw/hall/availability", b"online")
+            listener.wait_topic("home/gw/door/availability", b"online")
+            assert {"hall", "door"} <= {thread.name for thread in threading.enumerate()}
+        finally:
+            gateway.stop()
+            runner.join(10)
+        listener.wait_topic(GATEWAY, b"offline")
+    assert gateway.outbox.counts().delivered == gateway.outbox.counts().accepted
+
+
+def test_the_order_of_an_orderly_stop(tmp_path: Path) -> None:
+    interfaces = {"hall": trial("Ticker"), "own": trial("Threaded")}
+    with Peer(serve()) as peer:
+        conf = write_conf(tmp_path, peer.port, interfaces=interfaces)
+        with GatewayProcess(conf) as gateway:
+            wait_until(lambda: len(peer.packets(PUBLISH)) >= 6, what=lambda: gateway.log)
+            gateway.stop()
+        (conversation,) = peer.conversations
+        sent = [found for found in conversation.packets if found.kind in (PUBLISH, DISCONNECT)]
+    assert sent[-1].kind == DISCONNECT
+    assert (sent[-2].topic, sent[-2].payload) == (GATEWAY, b"offline")
+    said = [(found.topic, found.payload) for found in sent[:-2]]
+    for name, last in (("hall", b"LAST"), ("own", b"STOPPED")):
+        at_last = next(index for index, (_, payload) in enumerate(said) if last in payload)
+        assert said.index((f"home/gw/{name}/availability", b"offline")) > at_last
+    assert all(b"TICK" not in payload for _, payload in said[at_last:] if b"LAST" in payload)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_quick_and_clean(number: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker", interval=0.001))
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        wait_until(lambda: len(actions(listener, "TICK")) > 100, what=lambda: gateway.log)
+        assert gateway.stop(number) < 2
+        wait_until(lambda: actions(listener, "LAST"), what="the last status")
+        (last,) = actions(listener, "LAST")
+        numbers = [status["number"] for status in actions(listener, "TICK")]
+        assert numbers == list(range(int(str(last["number"]))))
+        assert "Traceback" not in gateway.log
+
+
+def test_a_stop_before_the_broker_was_ever_there(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, free_port(), interface=trial("Ticker"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("nothing listens at")
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.wait(12) == 1
+        assert time.monotonic() - began < 10
+        assert "messages did not reach the broker and are lost" in gateway.log
+        assert "Traceback" not in gateway.log
+
+
+def test_a_stop_while_the_broker_hangs(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        mosquitto.signal(signal.SIGSTOP)
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.wait(12) == 1
+        assert time.monotonic() - began < 10
+        assert "messages did not reach the broker and are lost" in gateway.log
+
+
+def test_a_second_signal_leaves_at_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        mosquitto.signal(signal.SIGSTOP)
+        gateway.process.send_signal(signal.SIGINT)
+        gateway.wait_log("stopping")
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.wait(5) == 1
+        assert time.monotonic() - began < 1
+        assert gateway.log.endswith("stopped at once by a second signal\n")
+
+
+def test_an_interface_that_never_comes_back_is_left_behind(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interfaces = {"stuck": trial("Stuck"), "hall": trial("Ticker")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/stuck/availability", b"online")
+        assert gateway.stop() < 3
+        assert "stuck: the interface does not stop; it is left behind" in gateway.log
+        listener.wait_topic("home/gw/hall/availability", b"offline")
+        listener.wait_topic(GATEWAY, b"offline")
+
+
+# --- interfaces that fail
+
+
+@pytest.mark.parametrize("quits", [False, True], ids=["ValueError", "SystemExit"])
+def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
+    quits: bool, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    interfaces = {"bad": trial("Failing", quits=quits), "good": trial("Ticker", interval=0.01)}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        wait_until(lambda: actions(listener, "RUNS"), what=lambda: gateway.log)
+        assert [status["start"] for status in actions(listener, "TRIED")] == [1, 2]
+        gateway.stop()
+        wait_until(lambda: actions(listener, "LAST"), what="the last status")
+        numbers = [status["number"] for status in actions(listener, "TICK")]
+        available = [payload for topic, payload in listener.pairs() if topic == "home/gw/bad/availability"]
+    assert numbers == list(range(len(numbers)))
+    assert available == [b"online", b"offline"] * 3
+    assert gateway.log.count("Traceback") == 1
+    assert gateway.log.count("bad: the interface failed and is started again: ") == 1
+
+
+def test_commands_for_an_interface_that_is_down_are_forgotten(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Failing", failures=1000))
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        gateway.wait_log("the interface failed")
+        for _ in range(50):
+            listener.publish("home/f/g/l/d/other/C", "OPEN")
+        gateway.wait_log("messages dropped that came while the interface was down")
+
+
+# --- an outage
+
+
+def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with Cable(mosquitto.port) as cable, mosquitto.client(EVERYTHING) as listener:
+        conf = write_conf(tmp_path, cable.port, interface=trial("Ticker", interval=0.005), mqtt={"reconnect_max": 1})
+        with GatewayProcess(conf) as gateway:
+            for _ in range(2):
+                wait_for_more(listener, "TICK", 50)
+                cable.cut()
+                listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
+                gateway.wait_log("nothing listens at")
+                cable.mend()
+                gateway.wait_log("connected to", count=2)
+            assert gateway.stop() < 2
+        wait_until(lambda: actions(listener, "LAST"), what="the last status")
+        numbers = [int(str(status["number"])) for status in actions(listener, "TICK")]
+        made = int(str(actions(listener, "LAST")[0]["number"]))
+    assert list(dict.fromkeys(numbers)) == list(range(made))
+
+
+# --- no busy loop
+
+
+def test_an_idle_gateway_sleeps(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        gateway.wake_ups(0.3)
+        assert gateway.wake_ups(1.5) <= 10
+
+
+def test_a_gateway_without_a_broker_sleeps(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("nothing listens at")
+        assert gateway.wake_ups(1.5) <= 60  # a few tries, each with a thread of its own
+
+
+# --- the gate must not open by itself
+
+
+def heard(listener: Listener) -> list[str]:
+    """Return what has reached the device."""
+    return [str(status["what"]) for status in actions(listener, "GOT")]
+
+
+def test_a_retained_command_never_reaches_the_device(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with Cable(mosquitto.port) as cable, mosquitto.client(EVERYTHING) as listener:
+        listener.publish("home/f/g/l/gate/other/C", "OPEN", retain=True)
+        conf = write_conf(tmp_path, cable.port, interface=trial("Recorder"), mqtt={"reconnect_max": 1})
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("dropped: a retained command is never acted on (on 'home/f/g/l/gate/other/C')")
+            cable.cut()
+            listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
+            listener.publish("home/f/g/l/gate/other/C", "OPEN AGAIN")
+            listener.publish("home/f/g/l/gate/other/C", "OPEN LATER", retain=True)
+            cable.mend()
+            gateway.wait_log("connected to", count=2)
+            listener.publish("home/f/g/l/lamp/other/C", "ON")
+            wait_until(lambda: heard(listener), what=lambda: gateway.log)
+            gateway.stop()
+        assert heard(listener) == ["command f/g/l/lamp/other ON"]
+        assert "retained command': 2" in gateway.log
+
+
+def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    topics = ["home/+/+/+/+/+/+"]
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), topics=topics)
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        listener.publish("home/f/g/l/d/gw/C", "MINE")
+        listener.publish("home/f/g/l/d/other/C", "1")
+        listener.publish("home/f/g/l/d/other/S", "2")
+        wait_until(lambda: len(heard(listener)) == 2, what=lambda: gateway.log)
+        gateway.stop()
+        assert heard(listener) == ["command f/g/l/d/other 1", "status f/g/l/d/other 2"]
+        assert "'echo': 3" in gateway.log  # MINE, and the two statuses of the recorder
+
+
+def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interfaces = {"deaf": trial("Deaf", sender="deaf"), "hall": trial("Recorder", sender="hall")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, log={"level": "warning"})
+    with mosquitto.client("home/+/+/+/+/hall/S") as listener, GatewayProcess(conf) as gateway:
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        for number in range(10_500):
+            listener.client.publish("home/f/g/l/d/other/C", b"%d" % number)
+        gateway.wait_log("deaf: dropped: 10000 messages wait for it already", timeout=20)
+        wait_until(lambda: heard(listener)[-1:] == ["command f/g/l/d/other 10499"], 20, lambda: gateway.log)
+        assert heard(listener) == [f"command f/g/l/d/other {number}" for number in range(10_500)]
+        assert gateway.log.count("messages wait for it already") == 1
+        assert gateway.stop() < 2
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff\xfe", b"{", b'{"a": NaN}', b"[" * 10_000, b'{"a": ' + b"[" * 10_000, b'{"a": 1, "a": 2}',
+                b'{"a": ' + b"9" * 10_000 + b"}", b"[1]", b'{"action": 5}', bytes(300_000)]
+)  # fmt: skip
+def test_a_broken_message_harms_nobody(payload: bytes, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        listener.publish("home/f/g/l/d/other/C", payload)
+        listener.publish("home/f/g/l/d/other/C", "ON")
+        wait_until(lambda: "command f/g/l/d/other ON" in heard(listener), what=lambda: gateway.log)
+        gateway.stop()
+        assert "Traceback" not in gateway.log

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gateway.backoff import Backoff
+from gateway.errors import DeviceError
+from gateway.message import InternalMsg
+from gateway.supervisor import Supervisor
+from tests.conftest import ExpectedLogs
+from tests.support.desk import Desk
+from tests.support.waiting import wait_until
+
+
+class Bench:
+    """A desk and the supervisors that work at it, which are stopped at the end of a test."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.supervisors: list[Supervisor] = []
+
+    def start(self, build: Callable[[], Any], desk: Desk | None = None, *, delay: float = 0.0) -> Supervisor:
+        """Start an interface that, after a failure, is built anew within `delay` seconds."""
+        desk = desk or self.desk
+        backoff = Backoff(1.0, 1.0, uniform=lambda _low, _high: delay)
+        supervisor = Supervisor("dev", build, desk.inbox, desk.outlet, backoff)
+        self.supervisors.append(supervisor)
+        supervisor.start()
+        return supervisor
+
+    def stop(self) -> None:
+        for supervisor in self.supervisors:
+            supervisor.request_stop()
+            assert supervisor.join(10), "the interface did not stop"
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.stop()
+
+
+class Looping:
+    """Counts its turns; fails, at each turn given, with the error given."""
+
+    def __init__(self, desk: Desk, errors: dict[int, BaseException] | None = None) -> None:
+        self.desk, self.errors = desk, errors or {}
+        self.turns = self.stops = 0
+        self.thread = ""
+
+    def loop(self) -> None:
+        self.thread = threading.current_thread().name
+        self.turns += 1
+        if self.turns in self.errors:
+            raise self.errors[self.turns]
+        msg = self.desk.inbox.pull()
+        if msg is not None:
+            self.desk.outlet.push(msg.reply("OK"))
+
+    def loop_stop(self) -> None:
+        self.stops += 1
+
+
+# --- an interface that works
+
+
+def test_loop_is_called_again_and_again_in_a_thread_named_after_the_interface(bench: Bench) -> None:
+    interface = Looping(bench.desk)
+    supervisor = bench.start(lambda: interface)
+    wait_until(lambda: interface.turns >= 3)
+    assert interface.thread == "dev"
+    bench.stop()
+    assert (interface.stops, supervisor.failures) == (1, 0)
+
+
+def test_it_is_available_while_it_runs(bench: Bench) -> None:
+    bench.start(lambda: Looping(bench.desk))
+    bench.desk.wait_availability("online")
+    bench.stop()
+    bench.desk.wait_availability("online", "offline")
+
+
+def test_a_message_ends_the_pause_between_two_turns(bench: Bench) -> None:
+    bench.start(lambda: Looping(bench.desk))
+    for number in range(50):
+        bench.desk.inbox.push(InternalMsg(iscmd=True, action=str(number)))
+    answers = bench.desk.wait_messages(50)
+    assert [answer.action for answer in answers] == [str(number) for number in range(50)]
+
+
+def test_one_that_says_itself_whether_its_device_is_there_is_not_spoken_for(bench: Bench) -> None:
+    class Honest(Looping):
+        reports_availability = True
+
+    interface = Honest(bench.desk)
+    bench.start(lambda: interface)
+    wait_until(lambda: interface.turns >= 2)
+    bench.stop()
+    bench.desk.wait_availability("offline")
+
+
+def test_loop_start_is_called_once_and_loop_stop_at_the_end(bench: Bench) -> None:
+    calls: list[str] = []
+
+    class Threaded:
+        def loop_start(self) -> None:
+            calls.append("start")
+
+        def loop_stop(self) -> None:
+            calls.append("stop")
+
+    bench.start(Threaded)
+    bench.desk.wait_availability("online")
+    wait_until(lambda: calls == ["start"])
+    bench.stop()
+    assert calls == ["start", "stop"]
+
+
+def test_an_interface_needs_no_loop_stop(bench: Bench) -> None:
+    class Bare:
+        def loop(self) -> None: ...
+
+    bench.start(Bare)
+    bench.desk.wait_availability("online")
+
+
+def test_one_that_leaves_its_messages_alone_does_not_run_in_circles(bench: Bench) -> None:
+    class Deaf(Looping):
+        def loop(self) -> None:
+            self.turns += 1
+
+    deaf, other_desk = Deaf(bench.desk), Desk()
+    bench.desk.inbox.push(InternalMsg(iscmd=True, action="A"))
+    bench.start(lambda: deaf)
+    normal = Deaf(other_desk)
+    bench.start(lambda: normal, other_desk)
+    wait_until(lambda: normal.turns >= 5)
+    assert deaf.turns < 50
+
+
+# --- stopping
+
+
+def test_one_that_waits_for_messages_stops_when_woken(bench: Bench) -> None:
+    class Waiting:
+        waits_itself = True
+
+        def loop(self) -> None:
+            bench.desk.inbox.pull(block=True)
+
+    supervisor = bench.start(Waiting)
+    bench.desk.wait_availability("online")
+    supervisor.request_stop()
+    assert supervisor.join(10)
+
+
+def test_one_that_waits_to_be_started_again_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the interface failed and is started again")
+    interface = Looping(bench.desk, {1: ValueError("bad")})
+    supervisor = bench.start(lambda: interface, delay=3600.0)
+    wait_until(lambda: supervisor.failures == 1)
+    supervisor.request_stop()
+    assert supervisor.join(10)
+
+
+def test_one_that_does_not_come_back_is_reported_and_not_waited_for(bench: Bench) -> None:
+    release = threading.Event()
+
+    class Stuck:
+        def loop(self) -> None:
+            release.wait()
+
+    supervisor = bench.start(Stuck)
+    bench.desk.wait_availability("online")
+    supervisor.request_stop()
+    assert not supervisor.join(0.0)
+    release.set()
+    assert supervisor.join(10)
+
+
+def test_a_loop_stop_that_fails_is_said_and_stops_all_the_same(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: its loop_stop() failed: ValueError('stuck')")
+
+    class Clumsy(Looping):
+        def loop_stop(self) -> None:
+            raise ValueError("stuck")
+
+    bench.start(lambda: Clumsy(bench.desk))
+    bench.desk.wait_availability("online")
+    bench.stop()
+    bench.desk.wait_availability("online", "offline")
+
+
+# --- failures
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit("bad"), MemoryError("bad")])
+def test_what_fails_is_stopped_said_and_built_anew(
+    error: BaseException, bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(f"dev: the interface failed and is started again: {type(error).__name__}: bad")
+    built: list[Looping] = []
+
+    def build() -> Looping:
+        built.append(Looping(bench.desk, {} if built else {2: error}))
+        return built[-1]
+
+    supervisor = bench.start(build)
+    wait_until(lambda: len(built) == 2 and built[1].turns >= 2)
+    assert (built[0].turns, built[0].stops, supervisor.failures) == (2, 1, 1)
+    bench.stop()
+    bench.desk.wait_availability("online", "offline", "online", "offline")
+
+
+def test_the_traceback_of_a_bug_is_logged_once(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("dev: the interface failed and is started again: ValueError: bad")
+
+    def build() -> Looping:
+        return Looping(bench.desk, {1: ValueError("bad")})
+
+    supervisor = bench.start(build)
+    wait_until(lambda: supervisor.failures >= 5)
+    bench.stop()
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1, "the other ones are counted, not said"
+    assert errors[0].exc_info is not None
+
+
+def test_a_device_that_is_missing_is_no_bug_and_has_no_traceback(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("dev: the interface failed and is started again: DeviceError: no such port")
+    supervisor = bench.start(lambda: Looping(bench.desk, {1: DeviceError("no such port")}))
+    wait_until(lambda: supervisor.failures >= 2)
+    bench.stop()
+    assert [record.exc_info for record in caplog.records if record.levelno == logging.ERROR] == [None]
+
+
+def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: the interface failed and is started again: KeyError: 'port'")
+    tries: list[int] = []
+
+    def build() -> Looping:
+        tries.append(1)
+        if len(tries) < 3:
+            raise KeyError("port")
+        return Looping(bench.desk)
+
+    bench.start(build)
+    bench.desk.wait_availability("offline", "online")
+    assert len(tries) == 3
+
+
+def test_messages_that_came_while_it_was_down_are_dropped_and_said(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: 2 messages dropped that came while the interface was down", "ValueError: bad")
+    built: list[Looping] = []
+
+    def build() -> Looping:
+        built.append(Looping(bench.desk))
+        if len(built) == 1:
+            for action in ("OPEN", "CLOSE"):
+                bench.desk.inbox.push(InternalMsg(iscmd=True, action=action))
+            raise ValueError("bad")
+        return built[-1]
+
+    bench.start(build)
+    bench.desk.wait_availability("offline", "online")
+    bench.desk.inbox.push(InternalMsg(iscmd=True, action="LATER"))
+    assert [answer.action for answer in bench.desk.wait_messages(1)] == ["LATER"]
+
+
+def test_the_others_never_notice(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the interface failed and is started again")
+    other_desk = Desk()
+    good = Looping(other_desk)
+    bench.start(lambda: good, other_desk)
+    bad = bench.start(lambda: Looping(bench.desk, {1: ValueError("bad")}))
+    wait_until(lambda: bad.failures >= 3)
+    other_desk.inbox.push(InternalMsg(iscmd=True, action="A"))
+    other_desk.wait_messages(1)
+    assert other_desk.availability == ["online"]
+    assert good.stops == 0
+
+
+def test_delays_grow_by_themselves() -> None:
+    """Without a backoff of the test's own: it has one, from 0 to 1 s at first."""
+    desk = Desk()
+    supervisor = Supervisor("dev", lambda: Looping(desk), desk.inbox, desk.outlet)
+    supervisor.start()
+    desk.wait_availability("online")
+    supervisor.request_stop()
+    assert supervisor.join(10)

@@ -1,0 +1,199 @@
+"""The commands that visit a broker, `watch` and `send`: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
+from tests.support.configuration import shipped_conf, write_conf
+from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
+from tests.support.peer import Peer, serve, stay_silent
+
+LAMP = ("--function", "lighting", "--location", "office", "--device", "lamp", "--action")
+TIME = r"\d\d:\d\d:\d\d\.\d\d\d"
+
+
+@pytest.fixture
+def conf(tmp_path: Path, mosquitto: Mosquitto) -> Path:
+    return shipped_conf(tmp_path, "dummy2mqtt.conf", mosquitto.port)
+
+
+@pytest.fixture
+def gateway(conf: Path) -> Iterator[GatewayProcess]:
+    with GatewayProcess(conf) as process:
+        process.wait_log("connected to")
+        yield process
+
+
+@pytest.fixture
+def watching(conf: Path, gateway: GatewayProcess) -> Iterator[GatewayProcess]:
+    with GatewayProcess(conf, "watch") as process:
+        process.wait_output("home/dummy2mqtt is online")
+        yield process
+
+
+# --- send
+
+
+def test_a_command_is_shown_with_its_answer(conf: Path, gateway: GatewayProcess) -> None:
+    done = run_command(conf, "send", *LAMP, "LAMP_ON")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "command lighting/-/office/lamp/dummy2mqtt-send LAMP_ON",
+        "status  lighting/-/office/lamp/dummy2mqtt LAMP_ON response='OK' reason=''",
+    ]
+
+
+def test_an_answer_that_is_an_error_fails(conf: Path, gateway: GatewayProcess) -> None:
+    done = run_command(conf, "send", *LAMP, "LAMP_STATE")
+    assert done.returncode == 1
+    assert "response='ERROR'" in done.stdout
+    assert "use LAMP_ON or LAMP_OFF" in done.stdout
+
+
+def test_a_command_that_nobody_answers_is_said(conf: Path, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("home/#") as listener:
+        done = run_command(conf, "send", *LAMP, "LAMP_ON", "--wait", "0.2")
+        listener.wait_topic("home/lighting//office/lamp/dummy2mqtt-send/C", b"on")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1] == "no answer within 0.2 s"
+
+
+def test_a_status_with_arguments(conf: Path, mosquitto: Mosquitto) -> None:
+    given = ("--arg", "level=50", "--arg", "lit=true", "--arg", "note=a b", "--sender", "me")
+    with mosquitto.client("home/#") as listener:
+        done = run_command(conf, "send", *LAMP, "LAMP_STATE", "--status", *given)
+        message = listener.wait_topic("home/lighting//office/lamp/me/S")
+    assert message.payload == b'{"action": "state", "level": 50, "lit": true, "note": "a b"}'
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "status  lighting/-/office/lamp/me LAMP_STATE level=50 lit=True note='a b'\n"
+
+
+def test_a_word_that_the_map_does_not_know_is_not_sent(conf: Path, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("home/#") as listener:
+        done = run_command(conf, "send", "--function", "heating", "--action", "LAMP_ON")
+        assert done.returncode == 1
+        assert done.stderr.startswith("mqttgateway: not sent: function: 'heating' is not in the map")
+        assert not listener.messages
+
+
+def test_an_argument_without_a_value_is_refused(conf: Path) -> None:
+    done = run_command(conf, "send", *LAMP, "LAMP_ON", "--arg", "level")
+    assert done.returncode != 0
+    assert done.stderr == "--arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
+
+
+def test_an_interface_that_is_not_there_is_refused(conf: Path) -> None:
+    done = run_command(conf, "send", *LAMP, "LAMP_ON", "--interface", "lamp")
+    assert done.returncode != 0
+    assert done.stderr == "--interface: no interface is called 'lamp': there are: dummy\n"
+
+
+def test_a_status_that_the_broker_does_not_take_fails(tmp_path: Path) -> None:
+    with Peer(serve(pubacks=0)) as peer:
+        conf = write_conf(tmp_path, peer.port, interface={"type": "dummy"})
+        done = run_command(conf, "send", *LAMP, "LAMP_STATE", "--status")
+    assert done.returncode == 1
+    assert done.stderr == f"mqttgateway: 127.0.0.1:{peer.port} did not take the message: is it an MQTT broker?\n"
+
+
+# --- no broker, or one that does not let us in
+
+
+@pytest.mark.parametrize("command", [("watch",), ("send", *LAMP, "LAMP_ON")], ids=["watch", "send"])
+def test_without_a_broker_there_is_one_line_that_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
+    conf = shipped_conf(tmp_path, "dummy2mqtt.conf", port := free_port())
+    done = run_command(conf, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"mqttgateway: nothing listens at 127.0.0.1:{port}: is the broker running, and mqtt.port right?\n"
+    )
+
+
+def test_a_broker_that_refuses_is_said(tmp_path: Path) -> None:
+    mosquitto_or_skip()
+    with Mosquitto(tmp_path, "allow_anonymous false\n") as broker:
+        done = run_command(shipped_conf(tmp_path, "dummy2mqtt.conf", broker.port), "watch")
+    assert done.returncode == 1
+    assert "refused the connection: Not authorized: check mqtt.username" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_broker_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    with Peer(stay_silent) as peer:
+        mqtt = {"connect_timeout": 0.3}
+        done = run_command(write_conf(tmp_path, peer.port, interface={"type": "dummy"}, mqtt=mqtt), "watch")
+    assert done.returncode == 1
+    assert "sent no CONNACK within 0.3 s" in done.stderr
+
+
+# --- watch
+
+
+def test_traffic_is_shown_as_internal_messages(watching: GatewayProcess, conf: Path, mosquitto: Mosquitto) -> None:
+    run_command(conf, "send", *LAMP, "LAMP_ON")
+    with mosquitto.client() as other:
+        other.publish("home/lights//study/lamp/me/C", "ON")
+    watching.wait_output(f"(?m)^{TIME} home/dummy2mqtt is online \\(retained\\)$")
+    watching.wait_output(f"(?m)^{TIME} home/dummy2mqtt/dummy is online \\(retained\\)$")
+    watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/dummy2mqtt-send LAMP_ON$")
+    watching.wait_output(f"(?m)^{TIME} status  lighting/-/office/lamp/dummy2mqtt LAMP_ON response='OK' reason=''$")
+    watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/me LAMP_ON$")
+    assert watching.log == ""
+
+
+def test_what_the_map_does_not_read_is_shown_harmlessly(watching: GatewayProcess, mosquitto: Mosquitto) -> None:
+    with mosquitto.client() as other:
+        other.publish("home/lighting/g/l/d/me/C", b"{")
+        other.publish("home/lighting/g/l/d/me/C", b"on\x1b[31m\r\n\x07")
+        other.publish("home/lighting/g/l/d/me/C", b"\xff")
+        other.publish("home/elsewhere", b"1")
+        other.publish("home/x/availability", b"\x1b]0;title\x07")
+        other.publish("home/lighting/g/l/d/me/C", b"on")
+    watching.wait_output("(?m) command lighting/g/l/d/me LAMP_ON$")
+    assert len(re.findall(r"(?m)^.* not read: .* \('home/", watching.output)) == 4
+    assert "home/x is \\x1b]0;title\\x07" in watching.output
+    assert watching.output.replace("\n", "").isprintable()
+    assert watching.returncode is None
+
+
+def test_watching_ends_after_so_many_messages(conf: Path, gateway: GatewayProcess) -> None:
+    done = run_command(conf, "watch", "--count", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_watching_ends_with_ctrl_c(watching: GatewayProcess) -> None:
+    assert watching.stop(signal.SIGINT) < 3
+    assert watching.log == ""
+
+
+def test_watching_ends_quietly_when_nobody_reads_any_more(conf: Path, gateway: GatewayProcess) -> None:
+    command = [*COMMAND, "watch", "--conf", str(conf)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            process.stdout.readline()
+            process.stdout.close()
+            run_command(conf, "send", *LAMP, "LAMP_ON")
+            assert process.wait(10) == os.EX_OK
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+
+
+def test_watching_goes_on_after_an_outage(watching: GatewayProcess, mosquitto: Mosquitto) -> None:
+    mosquitto.kill()
+    watching.wait_log("lost the broker")
+    mosquitto.start()
+    with mosquitto.client() as other:
+        other.publish("home/lighting/g/l/d/me/C", b"on", retain=True)  # seen whether it is subscribed already or not
+        watching.wait_output("command lighting/g/l/d/me LAMP_ON")
