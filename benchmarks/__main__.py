@@ -11,17 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import latency, resources, throughput
+from benchmarks import decoding, latency, resources, throughput
 from benchmarks.lab import Broker, Lab
 from benchmarks.machine import machine_line
 from benchmarks.report import WrongResultError
 
 BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     # name: its share of the whole time, and what to run
+    "decode": (0.02, decoding.kinds),
+    "rules": (0.02, decoding.rules),
+    "reading": (0.02, decoding.reading),
     "start": (0.06, resources.start),
     "memory": (0.05, resources.memory),
     "idle": (0.14, resources.idle),
-    "latency": (0.34, latency.run),
+    "latency": (0.28, latency.run),
     "push": (0.2, throughput.push),
     "pty": (0.21, throughput.pty),
 }

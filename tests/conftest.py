@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from gateway.init_logger import TRAFFIC
 from gateway.throttled_exception import Throttle, ThrottledException
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 
@@ -52,6 +54,20 @@ def no_unexpected_warning(caplog: pytest.LogCaptureFixture, expected_logs: Expec
     assert not unexpected, f"unexpected warnings in the log: {unexpected}"
     missing = [part for part in expected_logs.parts if not any(part in text for text in texts)]
     assert not missing, f"expected in the log, and not there: {missing}, but: {texts}"
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    """The root logger, as it was before at the end."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield root
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+        with contextlib.suppress(OSError):  # that disk is full
+            handler.close()
+    root.setLevel(level)
+    logging.getLogger(TRAFFIC).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +16,7 @@ LOG = logging.getLogger("test")
 MINIMAL = "{root: home, topics: [], interface: {type: dummy}"
 
 
-@pytest.fixture(autouse=True)
-def root_logger() -> Iterator[logging.Logger]:
-    """The root logger, as it was before at the end."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield root
-    for handler in set(root.handlers) - set(handlers):
-        root.removeHandler(handler)
-        with contextlib.suppress(OSError):  # that disk is full
-            handler.close()
-    root.setLevel(level)
-    logging.getLogger(TRAFFIC).setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("root_logger")
 
 
 def start(options: LogOptions = LogOptions(), secrets: tuple[str, ...] = (), **environment: str) -> None:  # noqa: B008

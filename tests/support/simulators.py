@@ -74,6 +74,7 @@ class ModbusMeter(Simulator):
         self.is_stuck = False
         self.is_noisy = False  # its answers reach nobody whole
         self.requests: list[bytes] = []
+        self.overheard = 0  # requests for others
         self._heard = b""
 
     def set_float(self, register: int, value: float) -> None:
@@ -90,6 +91,8 @@ class ModbusMeter(Simulator):
             elif request[0] == self.address:
                 self.requests.append(request[:6])
                 self.say(bytes([self.address]) + self._do(request))
+            else:
+                self.overheard += 1
 
     def say(self, frame: bytes) -> None:
         """Answer with `frame` and its CRC."""

@@ -1,0 +1,164 @@
+"""What decoding costs, without broker and gateway: by kind of frame, by number of rules, and against `readline()`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import serial
+
+from benchmarks.lab import Lab
+from benchmarks.report import Figures, Metric, WrongResultError
+from benchmarks.rounds import run_rounds
+from gateway.schema_check import fill_defaults
+from interfaces.serial_interface import SerialInterface
+from interfaces.serial_rules import SerialRules
+
+_MESSAGE = {"device": "probe", "action": "READING", "arguments": "*"}
+_METRICS = (Metric("frames", "1/s"), Metric("cost", "us/frame", 2))
+
+_KINDS: dict[str, tuple[dict[str, Any], Callable[[int], bytes]]] = {
+    "line, regex": (
+        {"decode": [{"regex": "T (?P<value>[0-9.]+)", "values": {"value": "float"}, "message": _MESSAGE}]},
+        lambda number: b"T %d.5\r\n" % number,
+    ),
+    "line, key=value": (
+        {"decode": [{"pairs": {"separator": ";"}, "values": {"*": "auto"}, "message": _MESSAGE}]},
+        lambda number: b"T=%d.5;H=40;S=ok\r\n" % number,
+    ),
+    "length, binary, CRC": (
+        {
+            "framing": {"type": "length", "start": "\x7e", "offset": 1, "size": 1, "correction": 4},
+            "checksum": {"type": "modbus", "byte_order": "little", "strip": True},
+            "decode": [
+                {
+                    "binary": {"fields": [{"type": "u16"}, {"type": "u32", "name": "value"}]},
+                    "message": _MESSAGE,
+                }
+            ],
+        },
+        lambda number: _with_crc(b"\x7e\x04" + struct.pack(">I", number)),
+    ),
+}
+
+
+def _with_crc(body: bytes) -> bytes:
+    """CRC-16/MODBUS, by hand: the benchmark checks the decoder with it."""
+    crc = 0xFFFF
+    for byte in body:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return body + struct.pack("<H", crc)
+
+
+def _rules(options: dict[str, Any]) -> SerialRules:
+    return SerialRules(fill_defaults({"port": "loop://", **options}, SerialInterface.SCHEMA))
+
+
+def kinds(lab: Lab) -> None:
+    """Frames of each kind."""
+    count = 5_000 if lab.fast else 20_000
+    print(f"decode: {count:,} frames of each kind from bytes to messages, in chunks of 4 KiB, in this process")
+    runners = {name: _runner(_rules(options), make, count) for name, (options, make) in _KINDS.items()}
+    run_rounds(lab, runners, _METRICS)
+
+
+def rules(lab: Lab) -> None:
+    """One rule and a hundred that a literal prefix tells apart."""
+    count = 5_000 if lab.fast else 20_000
+    print(f"rules: {count:,} lines decoded by the last of 100 rules with prefixes of their own, and by one rule")
+
+    def decode(number: int) -> dict[str, Any]:
+        return {"regex": f"K{number:02} (?P<value>[0-9.]+)", "values": {"value": "float"}, "message": _MESSAGE}
+
+    def line(number: int) -> bytes:
+        return b"K99 %d.5\r\n" % number
+
+    hundred, one = _rules({"decode": [decode(n) for n in range(100)]}), _rules({"decode": [decode(99)]})
+    runners = {"100 rules": _runner(hundred, line, count), "1 rule": _runner(one, line, count)}
+    run_rounds(lab, runners, (_METRICS[0], Metric("cost", "us/frame", 2, goal="about flat: ratio <= 1.5")))
+
+
+def _runner(found: SerialRules, make: Callable[[int], bytes], count: int) -> Callable[[], Figures]:
+    data = b"".join(map(make, range(count)))
+
+    def run() -> Figures:
+        start = time.process_time()
+        made = 0
+        for offset in range(0, len(data), 4096):
+            for frame, problem in found.wire.feed(data[offset : offset + 4096]):
+                if problem:
+                    raise WrongResultError(problem)
+                made += len(found.decoder.decode(frame) or ())
+        seconds = time.process_time() - start
+        if made != count:
+            raise WrongResultError(f"{made} messages of {count} frames")
+        return {"frames": count / seconds, "cost": seconds / count * 1e6}
+
+    return run
+
+
+def reading(lab: Lab) -> None:
+    """Lines from a pty: one read of what is there and the framer, against pyserial's `readline()`."""
+    count = 2_000 if lab.fast else 10_000
+    print(f"reading: {count:,} lines from a pty, processor time of the reading thread; pyserial's readline() beside it")
+    lines = [b"T %d.5" % number for number in range(count)]
+
+    def ours(port: serial.Serial) -> list[bytes]:
+        framer = _rules({}).wire.framer
+        found: list[bytes] = []
+        while len(found) < count:
+            found += framer.feed(os.read(port.fileno(), 65536))
+        return found
+
+    def readline(port: serial.Serial) -> list[bytes]:
+        return [port.readline().rstrip() for _ in range(count)]
+
+    runners = {"one read, framer": _reader(ours, lines), "pyserial readline()": _reader(readline, lines)}
+    run_rounds(lab, runners, (Metric("cost", "us/line", 2),))
+
+
+def _reader(read: Callable[[serial.Serial], list[bytes]], lines: list[bytes]) -> Callable[[], Figures]:
+    def run() -> Figures:
+        with _fed_port(b"".join(line + b"\n" for line in lines)) as port:
+            start = time.thread_time()
+            found = read(port)
+            seconds = time.thread_time() - start
+        if found != lines:
+            raise WrongResultError("the lines read are not those written")
+        return {"cost": seconds / len(lines) * 1e6}
+
+    return run
+
+
+@contextlib.contextmanager
+def _fed_port(data: bytes) -> Iterator[serial.Serial]:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    port = serial.Serial(os.ttyname(slave))
+    os.set_blocking(port.fileno(), True)
+    settings = termios.tcgetattr(port.fileno())
+    settings[6][termios.VMIN] = 1  # a read waits for a byte
+    termios.tcsetattr(port.fileno(), termios.TCSANOW, settings)
+    writer = threading.Thread(target=_write_all, args=(master, data), daemon=True)
+    writer.start()
+    try:
+        yield port
+    finally:
+        writer.join(10)
+        port.close()
+        os.close(master)
+        os.close(slave)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.app_properties import shipped, shipped_configurations, version
+from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
+from tests.support.broker import free_port
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("root_logger")
+
+GOOD = "root: home\ntopics: [home/#]\ninterface: {type: dummy}\n"
+
+
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A good configuration in the current folder, for a broker that is not there; no other is to be found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    path = tmp_path / "gw.conf"
+    path.write_text(f"{GOOD}mqtt: {{port: {free_port()}, connect_timeout: 2}}\n")
+    return path
+
+
+class Said:
+    """What a command has said, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        assert "Traceback" not in out + err
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Said:
+    """Run the command in this process."""
+    try:
+        code = main(arguments)
+    except SystemExit as err:  # as argparse ends for --help and for a wrong command line
+        code = int(err.code or 0)
+    out, err_text = capsys.readouterr()
+    return Said(code, out, err_text)
+
+
+def run_process(*arguments: str, out: int = subprocess.PIPE) -> Said:
+    """Run the command as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "gateway.command_line", *arguments]
+    done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=30)
+    return Said(done.returncode, done.stdout or "", done.stderr)
+
+
+# --- done: 0
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "--version")
+    assert (said.code, said.out) == (EXIT_OK, f"mqttgateway {version()}\n")
+
+
+def test_the_help_is_worth_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "--help")
+    assert said.code == EXIT_OK
+    for text in ("run a gateway", "exit codes: 0 done", "$XDG_CONFIG_HOME/mqttgateway", *shipped_configurations()):
+        assert text in said.out
+
+
+@pytest.mark.parametrize("command", ["check", "watch", "send", "options"])
+def test_every_command_has_a_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, command, "--help")
+    assert said.code == EXIT_OK
+    assert said.out.startswith(f"usage: mqttgateway {command}")
+
+
+def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "options")
+    assert (said.code, said.out) == (EXIT_OK, (shipped("conf") / "default.conf").read_text())
+
+
+def test_check_says_what_a_gateway_would_do(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text("name: entry\nroot: home\ntopics: [home/+/#]\ninterfaces: {a: {type: dummy, sender: me}}\n")
+    said = run(capsys, "check", "--conf", "gw.conf")
+    assert (said.code, said.err) == (EXIT_OK, "")
+    assert said.out == (
+        "gw.conf: good\n"
+        "  gateway       entry, client id entry\n"
+        "  broker        127.0.0.1:1883\n"
+        "  availability  home/entry/availability\n"
+        "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
+        "    root        home\n"
+        "    sender      me\n"
+        "    subscribes  home/+/#\n"
+    )
+
+
+@pytest.mark.parametrize("name", shipped_configurations())
+def test_check_takes_every_shipped_configuration_from_any_folder(
+    name: str, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, "check", "--conf", name).code == EXIT_OK
+
+
+def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--conf", "gw.conf", "check"], ["check", "--conf", "gw.conf"]):
+        assert run(capsys, *arguments).out.startswith("gw.conf: good")
+
+
+# --- wrong command line: 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
+        (["check"], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
+        (["--conf"], "mqttgateway: argument --conf: expected one argument"),
+        (["--nope"], "mqttgateway: unrecognized arguments: --nope"),
+        (
+            ["watch", "--conf", "gw.conf", "--count", "0"],
+            "mqttgateway watch: argument --count: expected a whole number of at least 1, found '0'",
+        ),
+        (
+            ["watch", "--conf", "gw.conf", "--count", "1.5"],
+            "mqttgateway watch: argument --count: expected a whole number of at least 1, found '1.5'",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "--wait", "long"],
+            "mqttgateway send: argument --wait: invalid float value: 'long'",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_where_to_look(
+    arguments: list[str], said: str, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = run(capsys, *arguments)
+    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry 'mqttgateway --help'.\n")
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--log-level", "loud", "check"]])
+def test_a_wrong_choice_names_those_there_are(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, *arguments)
+    assert said.code == EXIT_USAGE
+    assert "invalid choice" in said.err
+    assert ("check" if arguments == ["nope"] else "debug") in said.err
+
+
+# --- wrong configuration: 78
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["watch"], ["send"]])
+def test_a_wrong_configuration_is_said_with_every_place(
+    command: list[str], conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text("root: home\ntopics: [home/#]\ninterface: {type: dumy}\nmqtt:\n  prt: 1\n")
+    said = run(capsys, *command, "--conf", "gw.conf")
+    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
+    assert said.err == (
+        "gw.conf:3:19: interface.type: no interface is called 'dumy': did you mean 'dummy'?\n"
+        "gw.conf:5:3: mqtt.prt: unknown option: did you mean 'port'?\n"
+    )
+
+
+def test_a_configuration_that_is_not_there_names_the_places(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "--conf", "nope.conf")
+    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
+    assert said.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
+
+
+@pytest.mark.parametrize("given", ["", ".", "a\0b", "~no-such-user/x.conf", "x" * 5000, "\udcff.conf"])
+def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", given)
+    assert said.code == EXIT_CONFIGURATION
+    assert "no such file" in said.err
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"\0", b"a: [", b"a: b: c", b"[" * 5000, b"{" * 5000, b"\t", b"a" * 100]
+)
+def test_what_is_no_configuration_at_all_is_said(
+    content: bytes, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_bytes(content)
+    said = run(capsys, "check", "--conf", "gw.conf")
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err.startswith("gw.conf:")
+
+
+def test_a_message_on_the_command_line_that_is_none_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "send", "--conf", "gw.conf", "--action", "A", "--arg", "level")
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err == "--arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
+    said = run(capsys, "send", "--conf", "gw.conf", "--interface", "x")
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err == "--interface: no interface is called 'x': there are: dummy\n"
+
+
+@pytest.mark.parametrize("option", ["--frame=\\x", "--hex=xyz", "--frame=\\u1234", "--frame=é"])
+def test_a_frame_on_the_command_line_that_is_none_is_said(
+    option: str, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = run(capsys, "check", "--conf", "gw.conf", option)
+    if option == "--frame=é":
+        assert said.code == EXIT_OK
+    else:
+        assert said.code == EXIT_CONFIGURATION
+        assert "is not bytes" in said.err
+
+
+# --- failed: 1
+
+
+@pytest.mark.parametrize("command", [["watch"], ["send", "--action", "A"]])
+def test_without_a_broker_a_visit_fails_with_the_reason(
+    command: list[str], conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = run(capsys, *command, "--conf", "gw.conf")
+    assert said.code == EXIT_FAILED
+    assert said.err.startswith("mqttgateway: nothing listens at 127.0.0.1:")
+    assert said.err.endswith(": is the broker running, and mqtt.port right?\n")
+
+
+def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "send", "--conf", "gw.conf", "--location", "a/b", "--action", "A")
+    assert said.code == EXIT_FAILED
+    assert said.err == "mqttgateway: not sent: location: 'a/b': '/' may not stand in a topic\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("missing/gw.log", "No such file or directory"),
+        (".", "Is a directory"),
+        ("~no-such-user/gw.log", "No such file or directory"),
+        ("a\\0b", "embedded null byte"),
+    ],
+)
+def test_a_log_file_that_cannot_be_opened_fails(
+    file: str, reason: str, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text(f'{GOOD}log: {{file: "{file}"}}\n')
+    said = run(capsys, "--conf", "gw.conf")
+    assert said.code == EXIT_FAILED
+    name = ascii(file.replace("\\0", "\0"))
+    assert said.err == f"mqttgateway: the log file {name} cannot be opened: {reason}\n"
+
+
+# --- as a process
+
+
+def test_exit_codes_of_the_process(conf: Path) -> None:
+    bad = conf.with_name("bad.conf")
+    bad.write_text("interface: {type: dummy}\n")
+    assert run_process("check", "--conf", str(conf)).code == 0
+    assert run_process("send", "--conf", str(conf), "--action", "A").code == 1
+    assert run_process("--nope").code == 2
+    assert run_process("--conf", str(bad)).code == 78
+
+
+@pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])
+def test_a_reader_that_has_enough_is_no_error(arguments: list[str], conf: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        said = run_process(*arguments, out=writing)
+    finally:
+        os.close(writing)
+    assert (said.code, said.err) == (EXIT_OK, "")
+
+
+@pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])
+def test_a_disk_that_is_full_is_said(arguments: list[str], conf: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        said = run_process(*arguments, out=full)
+    finally:
+        os.close(full)
+    assert (said.code, said.err) == (EXIT_FAILED, "mqttgateway: standard output: No space left on device\n")
+
+
+def test_a_terminal_that_knows_only_ascii_gets_the_rest_escaped(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf.write_text("name: Küche\n" + GOOD)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    said = run_process("check", "--conf", "gw.conf")
+    assert said.code == EXIT_OK
+    assert "K\\xfcche, client id K\\xfcche" in said.out
+
+
+def test_a_gateway_runs_until_it_is_told_to_stop_and_says_so(conf: Path) -> None:
+    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf", "--log-level", "info"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        wait_until(lambda: any("no connection to the broker" in line for line in lines) or lines.append(read(process)))
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    text = "".join(lines) + err
+    assert "started with gw.conf" in text
+    assert "messages did not reach the broker and are lost" in text
+    assert "Traceback" not in text
+    assert (process.returncode, out) == (EXIT_FAILED, "")
+
+
+def read(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def test_no_secret_is_said_by_a_run_at_its_most_talkative(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2-a")
+    monkeypatch.setenv("CODE", "hunter2-b")
+    conf.write_text(
+        f"{GOOD.replace('dummy', 'dummy, location: ${CODE}, interval: 0.1')}"
+        f"mqtt: {{port: {free_port()}, username: u, password: '${{PASSWORD}}', connect_timeout: 2}}\n"
+        "log: {level: debug, traffic: true, file: gw.log}\n"
+    )
+    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf"]
+    log = conf.with_name("gw.log")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: log.exists() and log.read_text().count("LAMP_STATE") >= 2, timeout=20)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    written = err + log.read_text()
+    assert "status lighting/-/***/lamp/- LAMP_STATE" in written
+    assert "hunter2" not in written
+    assert "Traceback" not in written
