@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -66,6 +66,17 @@ class Document:
         return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+class FaultyDocumentError(ConfigurationError):
+    """A text has the form of its language, but not of a `Document`; `document` is what could be read.
+
+    Whoever wants to say everything that is wrong with a file checks that too, before giving up.
+    """
+
+    def __init__(self, findings: Iterable[Finding], document: Document) -> None:
+        super().__init__(findings)
+        self.document = document
+
+
 def dotted(path: Path) -> str:
     """Write a path as people do: `interface.decode[0].match`."""
     text = ""
@@ -94,13 +105,14 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
         place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         what = " ".join(filter(None, (err.context, err.problem)))
         reader.findings.append(Finding(file, *place, "", f"not YAML: {what}", "check indentation, colons and quotes"))
-        data = None
+        raise ConfigurationError(reader.findings) from err
     except yaml.YAMLError as err:
         reader.findings.append(Finding(file, 0, 0, "", f"not YAML: {' '.join(str(err).split())}", "remove it"))
-        data = None
+        raise ConfigurationError(reader.findings) from err
+    document = Document(file, data, reader.keys, reader.values, reader.raw)
     if reader.findings:
-        raise ConfigurationError(reader.findings)
-    return Document(file, data, reader.keys, reader.values, reader.raw)
+        raise FaultyDocumentError(reader.findings, document)
+    return document
 
 
 def _refusal(file: str, text: str, offset: int, what: str, remedy: str) -> ConfigurationError:
@@ -270,7 +282,7 @@ def load_json(text: str, file: str) -> Document:
         raise _refusal(file, text, _deep_offset(text), f"nested over {_MAX_DEPTH} deep", "flatten it")
     document = _JsonDocument(file, data, text=text)
     if twice:
-        raise ConfigurationError(document.duplicates())
+        raise FaultyDocumentError(document.duplicates(), document)
     return document
 
 

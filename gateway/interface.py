@@ -76,6 +76,9 @@ class DeviceInterface(Interface):
     reports_availability = True
     waits_itself = True
 
+    answers_at_close: ClassVar[bool] = False
+    """True if `close()` itself answers the messages that `write` was at when the device failed."""
+
     read_interval: float | None = None
     """Call `read` at least this often (s); None: only when `fileno()` says that there is something."""
 
@@ -197,7 +200,7 @@ class DeviceInterface(Interface):
                 for answer in self.write(msg):  # a generator does its work here
                     self.msglist_out.push(answer)
             except (OSError, DeviceError) as err:
-                if self.accepts(msg):
+                if self.accepts(msg) and not self.answers_at_close:
                     self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
                 raise
 

@@ -7,7 +7,7 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from gateway.app_properties import expanded, find_map
 from gateway.dial import LinkError, TlsOptions, tls_context
-from gateway.document import Document, load_json, load_yaml, variables
+from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
 from gateway.interface_loader import InterfaceNotFoundError, find_interface
-from gateway.load_map import build_map, read_text
+from gateway.load_map import build_map, load_map, read_text
 from gateway.mqtt_client import MqttOptions
 from gateway.mqtt_map import MsgMap
 from gateway.schema_check import check_schema, convert_substituted, fill_defaults
@@ -102,18 +102,26 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
     Raises `ConfigurationError` with everything that is wrong with it, with its map, and with the other
     files it names.
     """
-    document = load_yaml(read_text(path), str(path), environment)
+    try:
+        document = load_yaml(read_text(path), str(path), environment)
+    except FaultyDocumentError as err:
+        loader = _Loader(path, err.document, environment, err.findings)
+        loader.load()  # raises, with what else is wrong
+        raise
     return _Loader(path, document, environment).load()
 
 
 class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
-    def __init__(self, path: Path, document: Document, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, document: Document, environment: Mapping[str, str], faults: Iterable[Finding] = ()
+    ) -> None:
         self.path = path
         self.document = document
         self.environment = environment
-        self.error = ConfigurationError([])
+        self.error = ConfigurationError(faults)
+        self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
         self.secrets: list[str] = []
 
     def load(self) -> Configuration:
@@ -138,8 +146,10 @@ class _Loader:
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
         self.add([self.document.finding(path, what, remedy, at_key=at_key)])
 
-    def add(self, findings: Any) -> None:
-        self.error = ConfigurationError([*self.error.findings, *findings])
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Take findings, but not those that only follow from what is wrong with the text itself."""
+        fresh = [new for new in findings if (new.file, new.line, new.column) not in self.faults]
+        self.error = ConfigurationError([*self.error.findings, *fresh])
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name", self.path.stem)
@@ -200,7 +210,7 @@ class _Loader:
         """What the environment puts into a password is secret; what it puts into an interface may be: a gate's code."""
         for path, raw in self.document.raw.items():
             if path[:1] in (("interface",), ("interfaces",)) or path == ("mqtt", "password"):
-                self.secrets += (self.environment[name] for name in variables(raw))
+                self.secrets += (self.environment[name] for name in variables(raw) if name in self.environment)
 
     # --- maps
 
@@ -228,14 +238,14 @@ class _Loader:
             return None  # the schema has said it
         try:
             path = find_map(given, self.path.parent, self.environment)
-            document = load_json(read_text(path), str(path))
-        except ConfigurationError as err:
-            if err.findings[0].file == given:  # not found: say where it is asked for
-                self.complain(at, f"{given}: {err.findings[0].what}", err.findings[0].remedy)
-            else:
-                self.add(err.findings)
+        except ConfigurationError as err:  # say where it is asked for
+            self.complain(at, f"{given}: {err.findings[0].what}", err.findings[0].remedy)
             return None
-        return self.try_map(document, document.data, (), sender, qos)
+        try:
+            return load_map(path, sender=sender, status_qos=qos)
+        except ConfigurationError as err:
+            self.add(err.findings)
+            return None
 
     def try_map(self, document: Document, data: Any, at: DataPath, sender: str, qos: int) -> MsgMap | None:
         try:

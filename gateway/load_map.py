@@ -7,13 +7,13 @@ a map with findings, and no hardware is touched before a map is known to be good
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.document import MAX_BYTES, Document, Path, load_json
+from gateway.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.errors import ConfigurationError, Finding
 from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import ACTION_KEY, FIELDS, FieldMap, MsgMap
@@ -47,7 +47,10 @@ def load_map(path: FilePath, *, sender: str, status_qos: int = 1) -> MsgMap:
 
     Raises `ConfigurationError` with every finding, each with file, line and column.
     """
-    document = load_json(read_text(path), str(path))
+    try:
+        document = load_json(read_text(path), str(path))
+    except FaultyDocumentError as err:
+        raise ConfigurationError([*err.findings, *check_map(err.document, err.document.data, sender=sender)]) from err
     return build_map(document, document.data, sender=sender, status_qos=status_qos)
 
 
@@ -56,29 +59,47 @@ def build_map(document: Document, data: Any, at: Path = (), *, sender: str, stat
 
     Raises `ConfigurationError` with every finding.
     """
+    findings = check_map(document, data, at, sender=sender)
+    if findings:
+        raise ConfigurationError(findings)
+    return _build(data, sender, status_qos)
+
+
+def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> list[Finding]:
+    """Return everything that is wrong with the map in `data`: its form, and, where that is right, its words."""
     findings = check_schema(document, data, map_schema(), at)
-    if not findings:
-        findings = [document.finding((*at, *path), what, remedy, at_key=key)
-                    for path, what, remedy, key in _problems(data)]  # fmt: skip
-    if findings:
-        raise ConfigurationError(findings)
+    if not isinstance(data, dict):
+        return findings
+    options = map_schema()["properties"]
+    sound = {name: value for name, value in data.items()
+             if name in options and not check_schema(document, value, _with_defs(options[name]))}  # fmt: skip
+    problems = list(_problems(sound))
+    findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
+    if "root" in sound and not any(path[0] == "root" for path, *_ in problems):
+        wrong = {path[1] for path, *_ in problems if path[0] == "topics" and len(path) > 1}
+        usable = {name: value for name, value in sound.items() if not any(path[0] == name for path, *_ in problems)}
+        built = _build({**usable, "topics": []}, sender, 0)
+        findings += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
+    return findings
+
+
+def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**schema, "$defs": map_schema()["$defs"]}
+
+
+def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
     fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
-    topics = dict.fromkeys(data["topics"])
-    result = MsgMap(data["root"], topics, fields, sender=sender, status_qos=status_qos)
-    findings = list(_dead_filters(document, at, data["topics"], result))
-    if findings:
-        raise ConfigurationError(findings)
-    return result
+    return MsgMap(data["root"], dict.fromkeys(data["topics"]), fields, sender=sender, status_qos=status_qos)
 
 
 _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
 
 
 def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
-    problem = root_problem(data["root"])
+    problem = root_problem(data["root"]) if "root" in data else ""
     if problem:
         yield ("root",), problem, "for example home or site/home", False
-    for index, topic_filter in enumerate(data["topics"]):
+    for index, topic_filter in enumerate(data.get("topics", ())):
         problem = filter_problem(topic_filter)
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
@@ -118,10 +139,12 @@ def _text_problem(word: str) -> str:
     return ""
 
 
-def _dead_filters(document: Document, at: Path, topics: Sequence[str], built: MsgMap) -> Iterator[Finding]:
+def _dead_filters(
+    document: Document, at: Path, topics: Sequence[str], wrong: Collection[object], built: MsgMap
+) -> Iterator[Finding]:
     accepted = built.accepted_levels()
     for index, topic_filter in enumerate(topics):
-        if not filter_can_match(topic_filter, accepted):
+        if index not in wrong and not filter_can_match(topic_filter, accepted):
             yield document.finding(
                 (*at, "topics", index),
                 f"{topic_filter!a} matches no topic that this map accepts",

@@ -14,19 +14,28 @@ MAX_MESSAGES = 10_000
 
 
 class Wakeup:
-    """A flag with a file descriptor: readable while the flag is set. Any thread may set it, one waits."""
+    """A flag with a file descriptor: readable while the flag is set. Any thread may set it, one waits.
 
-    def __init__(self) -> None:
-        if hasattr(os, "eventfd"):
+    With `for_signals`, `signal_fileno` is a descriptor for `signal.set_wakeup_fd`: a signal then ends the wait
+    even if it comes just before it, or to another thread.
+    """
+
+    def __init__(self, *, for_signals: bool = False) -> None:
+        if hasattr(os, "eventfd") and not for_signals:  # an eventfd takes eight bytes; a signal writes one
             self._read_fd = self._write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
             self._read_fd, self._write_fd = os.pipe()
             os.set_blocking(self._read_fd, False)
+            os.set_blocking(self._write_fd, False)
         self._is_set = False
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading."""
         return self._read_fd
+
+    def signal_fileno(self) -> int:
+        """Return the descriptor for `signal.set_wakeup_fd`."""
+        return self._write_fd
 
     def set(self) -> None:
         """Wake whoever waits. Costs a system call only when the flag was not set yet."""

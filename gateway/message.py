@@ -81,3 +81,7 @@ class Publication:
     qos: int = 0
     retain: bool = False
     is_command: bool = False
+
+
+ONLINE, OFFLINE = b"online", b"offline"
+"""The payloads of an availability topic."""

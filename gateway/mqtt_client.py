@@ -25,9 +25,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.backoff import Backoff
 from gateway.dial import LinkError, TlsOptions, dial, tls_context
 from gateway.mailbox import Wakeup
-from gateway.message import Publication
+from gateway.message import OFFLINE, ONLINE, Publication
 from gateway.outbox import Outbox
-from gateway.outlet import OFFLINE, ONLINE
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem
 
@@ -141,6 +140,8 @@ class MgClient(mqtt.Client):
         self._reason: LinkError | None = None
         self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Publication]] = deque()
         self._subscribing: dict[int, str] = {}
+        self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
+        self._unsaid: deque[str] = deque()  # topics of states that have changed
         self._stopping = False
         self._set_up_paho()
 
@@ -292,6 +293,20 @@ class MgClient(mqtt.Client):
     def _flush(self) -> None:
         self.loop_write()
 
+    def set_state(self, topic: str, payload: bytes) -> None:
+        """Publish `payload` on `topic`, retained, now or when the link is up, and again at each connect.
+
+        For what is a state and not a message: only its latest value counts. Any thread may call this.
+        """
+        self._states[topic] = payload
+        self._unsaid.append(topic)
+        self._wakeup.set()
+
+    def _say_states(self) -> None:
+        while self.link_state is LinkState.UP and self._unsaid:
+            topic = self._unsaid.popleft()
+            self.publish(topic, self._states[topic], qos=1, retain=True)
+
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
         while self.link_state is LinkState.UP and self.outbox.has_waiting and len(self._in_flight) < WINDOW:
@@ -299,6 +314,7 @@ class MgClient(mqtt.Client):
                 self._publish(publication)
             self._flush()
             self._settle_sent()
+        self._say_states()
         if self.want_write():
             self._flush()
 
@@ -412,6 +428,7 @@ class MgClient(mqtt.Client):
         self._subscribe_all()
         if self._availability_topic:
             self.publish(self._availability_topic, ONLINE, qos=1, retain=True)
+        self._unsaid = deque(self._states)
 
     def _subscribe_all(self) -> None:
         self._subscribing.clear()
@@ -480,6 +497,7 @@ class MgClient(mqtt.Client):
         return len(self.outbox) == 0
 
     def _say_goodbye(self, deadline: float) -> None:
+        self._say_states()
         if self._availability_topic:
             info = self.publish(self._availability_topic, OFFLINE, qos=1, retain=True)
             while self.link_state is LinkState.UP and not info.is_published() and self._clock() < deadline:

@@ -140,7 +140,10 @@ class MsgMap:
         an argument is not JSON or the payload is too large.
         """
         key = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender)
-        topic = self._written_topics.get(key)
+        try:
+            topic = self._written_topics.get(key)
+        except TypeError:  # a list, say, which no dict takes as key: it is named below
+            topic = None
         if topic is None:
             topic = self._write_topic(msg)
             _remember(self._written_topics, key, topic)

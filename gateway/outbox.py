@@ -48,6 +48,16 @@ class OutboxCounts:
     waiting: int = 0
     in_flight: int = 0
 
+    def __str__(self) -> str:
+        words = [f"{self.delivered} delivered"]
+        words += [f"{number} {what}" for what, number in (
+            ("dropped as the oldest", self.dropped_old),
+            ("refused as the newest", self.refused_new),
+            ("commands expired", self.expired),
+            ("not delivered", self.waiting + self.in_flight),
+        ) if number]  # fmt: skip
+        return ", ".join(words)
+
     @property
     def dropped(self) -> int:
         """All that was not delivered and never will be."""

@@ -14,8 +14,6 @@ from gateway.throttled_exception import ThrottledException
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
-ONLINE, OFFLINE = b"online", b"offline"
-
 
 class PushRefused(ThrottledException):
     """A message of an interface cannot be written to MQTT."""
@@ -24,17 +22,21 @@ class PushRefused(ThrottledException):
 class Outlet:
     """The `msglist_out` of one interface.
 
-    `accept` takes the publications: the outbox's `put`. `availability_topic` is where the interface's
-    availability is published, retained.
+    `accept` takes the publications: the outbox's `put`. `say_available` is told whether the device is there,
+    when that has changed.
     """
 
     def __init__(
-        self, name: str, msg_map: MsgMap, accept: Callable[[Publication], bool], availability_topic: str
+        self,
+        name: str,
+        msg_map: MsgMap,
+        accept: Callable[[Publication], bool],
+        say_available: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._map = msg_map
         self._accept = accept
-        self._availability_topic = availability_topic
+        self._say_available = say_available
         self._is_available: bool | None = None
         self.pushed = 0
         self.refused = 0
@@ -61,6 +63,5 @@ class Outlet:
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""
         if is_available != self._is_available:
-            payload = ONLINE if is_available else OFFLINE
-            if self._accept(Publication(self._availability_topic, payload, qos=1, retain=True)):
-                self._is_available = is_available  # or else it is said again at the next call
+            self._is_available = is_available
+            self._say_available(is_available)

@@ -22,7 +22,7 @@ from gateway.app_properties import version
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions
 from gateway.mailbox import MsgList, Wakeup
-from gateway.message import Publication
+from gateway.message import OFFLINE, ONLINE, Publication
 from gateway.mqtt_client import MgClient
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
@@ -32,6 +32,7 @@ from gateway.supervisor import Supervisor
 LOG = logging.getLogger(__name__)
 
 _STOP_INTERFACES = 1.5  # s for all interfaces to end their turn
+_SAME_SIGNAL = 0.2  # s; timeout(1) and some supervisors send one signal twice, to the process and to its group
 _STOP_LINK = 6.0  # s for what still waits to reach the broker; with the above, below 10
 
 
@@ -40,7 +41,7 @@ class Gateway:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
-        self._wakeup = Wakeup()
+        self._wakeup = Wakeup(for_signals=True)
         options = configuration.outbox
         self.outbox = Outbox(
             options.max_messages,
@@ -67,7 +68,11 @@ class Gateway:
         route = routes.setdefault(id(options.msg_map), Route(options.msg_map, {}))
         route.inboxes[options.name] = inbox
         topic = self.configuration.availability_topic(options.name)
-        outlet = Outlet(options.name, options.msg_map, self._accept, topic)
+
+        def say_available(is_available: bool) -> None:
+            self.client.set_state(topic, ONLINE if is_available else OFFLINE)
+
+        outlet = Outlet(options.name, options.msg_map, self._accept, say_available)
 
         def build() -> Interface:
             return options.cls(options.params, inbox, outlet)  # type: ignore[no-any-return]
@@ -96,6 +101,14 @@ class Gateway:
         self._stop = True
         self._wakeup.set()
 
+    def signal_fileno(self) -> int:
+        """Return the descriptor for `signal.set_wakeup_fd`: `run` then looks at once whether to stop."""
+        return self._wakeup.signal_fileno()
+
+    def close(self) -> None:
+        """Give back what `run` has used, once nothing can call `stop` any more."""
+        self._wakeup.close()
+
     def _shut_down(self) -> bool:
         """Interfaces first, so that their last statuses still go out; then `offline`; then DISCONNECT."""
         LOG.info("stopping")
@@ -109,8 +122,8 @@ class Gateway:
         counts = self.outbox.counts()
         if not complete:
             LOG.error("%d messages did not reach the broker and are lost", counts.waiting + counts.in_flight)
-        LOG.info("stopped; out: %s; in: %s", counts, dict(self.router.counts))
-        self._wakeup.close()
+        received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
+        LOG.info("stopped; sent: %s; received: %s", counts, received or "nothing")
         return complete
 
 
@@ -120,26 +133,34 @@ def start_gateway(configuration: Configuration) -> bool:
     Returns whether everything that was accepted has reached the broker.
     """
     gateway = Gateway(configuration)
-    with _signals_stop(gateway), _threads_logged():
-        return gateway.run()
+    try:
+        with _signals_stop(gateway), _threads_logged():
+            return gateway.run()
+    finally:
+        gateway.close()
 
 
 @contextlib.contextmanager
 def _signals_stop(gateway: Gateway) -> Iterator[None]:
-    asked = False
+    first: tuple[int, float] | None = None  # signal and time
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if first is None:
+            first = (number, now)
+            gateway.stop()
+        elif number != first[0] or now - first[1] > _SAME_SIGNAL:
             os.write(2, b"stopped at once by a second signal\n")
             os._exit(1)
-        asked = True
-        gateway.stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Python runs the handler in the main thread, once that runs Python code: it must not begin to wait before.
+    woken_before = signal.set_wakeup_fd(gateway.signal_fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken_before)
         for number, handler in before.items():
             signal.signal(number, handler)
 

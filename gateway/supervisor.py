@@ -49,9 +49,12 @@ class Supervisor:
         self._inbox.wake()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether it has come."""
+        """Wait up to `timeout` seconds for the end; return whether it has come. If not, its device is given up."""
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            self._outlet.set_available(False)
+            return False
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -36,7 +36,7 @@ class ChangeFilter:
             if not is_due and not (is_late and (not self._on_change or self._differs(last[1], msg.arguments))):
                 self.suppressed += 1
                 return False
-        if len(self._last) >= _MAX_REMEMBERED:
+        if last is None and len(self._last) >= _MAX_REMEMBERED:
             self._last.clear()
         self._last[key] = (now, msg.arguments)
         return True

@@ -82,9 +82,10 @@ def custom_crc(parameters: Mapping[str, Any]) -> Sum:
 class Checksum:
     """Where a checksum stands in a frame, and what it is taken over.
 
-    `start` and `end` are the slice it is taken over, as in Python (end None: up to the checksum); `at` is
-    where it begins, from the end of the frame if negative. `form` is binary, hex (either case is read,
-    upper case is written) or decimal.
+    `start` and `end` are the slice it is taken over, as in Python (end None: up to the checksum, or up to the
+    end of the frame if the slice begins behind the checksum); the checksum itself counts as zeros. `at` is where
+    it begins, from the end of the frame if negative. `form` is binary, hex (either case is read, upper case is
+    written) or decimal.
     """
 
     def __init__(
@@ -124,8 +125,10 @@ class Checksum:
         return True
 
     def append(self, content: bytes) -> bytes:
-        """Return the frame that `content`, which has no checksum yet, becomes."""
+        """Return the frame that `content` becomes; raise `ChecksumError` if it is too short for a checksum there."""
         at = self._place(len(content) + self.size)
+        if not 0 <= at <= len(content):
+            raise ChecksumError(f"too short for a checksum: {len(content)} bytes")
         frame = content[:at] + bytes(self.size) + content[at:]
         return content[:at] + self._calculated(frame, at) + content[at:]
 
@@ -138,7 +141,10 @@ class Checksum:
         return self._at if self._at >= 0 else length + self._at
 
     def _calculated(self, frame: bytes, at: int) -> bytes:
-        number = self._calculate(frame[self._start : at if self._end is None else self._end])
+        blank = frame[:at] + bytes(self.size) + frame[at + self.size :]
+        start = slice(self._start, None).indices(len(frame))[0]
+        end = self._end if self._end is not None else at if start <= at else len(frame)
+        number = self._calculate(blank[start:end])
         if self._form == "decimal":
             return b"%0*d" % (self.size, number)
         binary = number.to_bytes(self._bytes, self._order)

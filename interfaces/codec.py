@@ -9,6 +9,7 @@ from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from interfaces.change_filter import ChangeFilter
 from interfaces.converters import ConversionError, Converter, pipeline
+from interfaces.layout import LayoutError
 from interfaces.matchers import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
 from interfaces.safe_regex import RegexError
 from interfaces.template import Template, TemplateError
@@ -171,7 +172,7 @@ def check_decode_rule(
     names: frozenset[str] | None
     try:
         names = make_matcher(options, encoding).names
-    except RegexError as err:
+    except (RegexError, LayoutError) as err:
         yield Problem((kinds[0],), str(err), "correct it")
         return
     yield from _check_values(options.get("values", {}), names)

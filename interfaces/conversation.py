@@ -38,8 +38,8 @@ ReadFrame = Callable[[bytes], "list[Values] | None"]
 class Exchange:
     """Something to write, and the answer that is waited for.
 
-    `response` and `refusal` read a frame, or say None if it is not the answer. `subject` is the caller's.
-    Times in seconds.
+    `response` and `refusal` read a frame, or say None if it is not the answer. Where there is only a `refusal`,
+    silence means that it is done. `subject` is the caller's. Times in seconds.
     """
 
     data: bytes
@@ -125,14 +125,12 @@ class Conversation:
         results = self._give_up_late(now)
         current = self._current
         if current is not None and now >= self._deadline:
-            if current.tries <= current.retries:
+            if self._may_try_again(current):
                 if now < self._quiet_until:
                     return b"", results
                 return self._write(current, now), results
             self._current = None
-            times = f" ({current.tries} tries)" if current.tries > 1 else ""
-            reason = f"the device did not answer within {current.timeout:g} s{times}"
-            results.append(Result(current, Outcome.TIMED_OUT, reason))
+            results.append(_unanswered(current))
         if self._current is not None or now < self._quiet_until:
             return b"", results
         following = next((queue for queue in self._waiting.values() if queue), None)
@@ -147,9 +145,12 @@ class Conversation:
 
     def due(self) -> float | None:
         """Return the time (s) at which `turn` would do something, or None if only a frame can."""
+        times = [queue[0].since + self._pacing.longest_wait for queue in [self._waiting[Urgency.COMMAND]] if queue]
         if self._current is not None:
-            return max(self._deadline, self._quiet_until if self._current.tries <= self._current.retries else 0.0)
-        return self._quiet_until if any(self._waiting.values()) else None
+            times.append(max(self._deadline, self._quiet_until if self._may_try_again(self._current) else 0.0))
+        elif any(self._waiting.values()):
+            times.append(self._quiet_until)
+        return min(times, default=None)
 
     def abort(self) -> list[Result]:
         """Give everything up, for the device is gone."""
@@ -158,6 +159,9 @@ class Conversation:
         for queue in self._waiting.values():
             queue.clear()
         return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
+
+    def _may_try_again(self, exchange: Exchange) -> bool:
+        return exchange.response is not None and exchange.tries <= exchange.retries
 
     def _write(self, exchange: Exchange, now: float) -> bytes:
         pacing, size = self._pacing, len(exchange.data)
@@ -177,7 +181,15 @@ class Conversation:
         """End commands that have waited so long that nobody expects them to be done any more."""
         late: list[Result] = []
         queue = self._waiting[Urgency.COMMAND]
-        while queue and now - queue[0].since > self._pacing.longest_wait:
+        while queue and now >= queue[0].since + self._pacing.longest_wait:
             reason = f"it waited {self._pacing.longest_wait:g} s for the line"
             late.append(Result(queue.popleft(), Outcome.TIMED_OUT, reason))
         return late
+
+
+def _unanswered(exchange: Exchange) -> Result:
+    """Return what it means that no answer has come."""
+    if exchange.response is None:
+        return Result(exchange, Outcome.DONE)
+    times = f" ({exchange.tries} tries)" if exchange.tries > 1 else ""
+    return Result(exchange, Outcome.TIMED_OUT, f"the device did not answer within {exchange.timeout:g} s{times}")

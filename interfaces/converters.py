@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import GatewayError
+
+_MAX_DIGITS = 300  # of a number in a text
 
 Step: TypeAlias = "str | Mapping[str, Any]"
 
@@ -49,14 +52,22 @@ def pipeline(steps: Step | Sequence[Step]) -> Converter:
 
 
 def _converter(step: Step) -> Converter:
-    name, setting = (step, None) if isinstance(step, str) else next(iter(step.items()))
+    given = {step: None} if isinstance(step, str) else step
+    name, setting = next(iter(given.items()), ("", None))
     make = CONVERTERS.get(name)
-    if make is None or (isinstance(step, Mapping) and len(step) != 1):
+    if make is None or len(given) != 1:
         raise ConversionError(f"{step!a} is not a converter: use one of {', '.join(CONVERTERS)}")
     try:
         return make(setting)
-    except (TypeError, ValueError, AttributeError, KeyError) as err:
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError, re.error, ConversionError) as err:
         raise ConversionError(f"{name}: {setting!a} is not a setting for it: {err}") from err
+
+
+def _plain(setting: None, converter: Converter) -> Converter:
+    """Return a converter that takes no setting."""
+    if setting is not None:
+        raise ValueError("it has none")
+    return converter
 
 
 # --- numbers
@@ -68,13 +79,42 @@ def _number(value: Any) -> int | float:
         raise ConversionError(f"{value!a} is not a number")
     if isinstance(value, str):
         try:
-            value = int(value) if re.fullmatch(r"\s*[-+]?[0-9]{1,300}\s*", value) else float(value)
+            value = int(value) if re.fullmatch(r"\s*[-+]?[0-9]{1,300}\s*", value) else float(_plain_text(value))
         except ValueError:
             raise ConversionError(f"{value!a} is not a number") from None
-    number: int | float = value
-    if not math.isfinite(number):
-        raise ConversionError(f"{value!a} is not a number")
-    return number
+    return _finite(value)
+
+
+def _plain_text(text: str) -> str:
+    """Refuse what Python takes for part of a number and no device means so: underscores, digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return text
+
+
+def _finite(number: float) -> int | float:
+    """Take a number that is one, and not larger than a float can be."""
+    try:
+        if math.isfinite(number):
+            return number
+    except OverflowError:
+        raise ConversionError("the number is too large") from None
+    raise ConversionError(f"{number!a} is not a number")
+
+
+def _whole_number(value: Any) -> int:
+    """Take a whole number, or text that is one."""
+    number = _number(value)
+    if number != int(number):
+        raise ConversionError(f"{value!a} is not a whole number")
+    return int(number)
+
+
+def _setting(value: Any, low: float = -math.inf, high: float = math.inf) -> int | float:
+    """Take the number that a converter is made with."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError("not a number" if math.isinf(low) else f"not a number from {low} to {high}")
+    return _finite(value)
 
 
 def _int(base: int | None) -> Converter:
@@ -83,18 +123,15 @@ def _int(base: int | None) -> Converter:
         raise ValueError("a base is 2 to 36")
 
     def read(value: Any) -> int:
-        if isinstance(value, str):
-            try:
-                return int(value[:300], base)
-            except ValueError:
-                raise ConversionError(f"{value!a} is not a whole number of base {base}") from None
-        number = _number(value)
-        if number != int(number):
-            raise ConversionError(f"{value!a} is not a whole number")
-        return int(number)
+        if not isinstance(value, str):
+            return _whole_number(value)
+        try:
+            return int(_finite(int(_plain_text(value) if len(value) <= _MAX_DIGITS else "", base)))
+        except ValueError:
+            raise ConversionError(f"{value!a} is not a whole number of base {base}") from None
 
     def write(value: Any) -> int | str:
-        number = read(value) if base == 10 or not isinstance(value, str) else int(value)
+        number = _whole_number(value)
         return number if base == 10 else _in_base(number, base)
 
     return Converter(read, write)
@@ -109,11 +146,11 @@ def _in_base(number: int, base: int) -> str:
     return digits if number >= 0 else f"-{digits}"
 
 
-def _float(_: None) -> Converter:
-    return Converter(lambda value: float(_number(value)), lambda value: float(_number(value)))
+def _float(setting: None) -> Converter:
+    return _plain(setting, Converter(lambda value: float(_number(value)), lambda value: float(_number(value))))
 
 
-def _auto(_: None) -> Converter:
+def _auto(setting: None) -> Converter:
     """A number where it is one, text where it is not."""
 
     def read(value: Any) -> Any:
@@ -122,64 +159,90 @@ def _auto(_: None) -> Converter:
         except ConversionError:
             return value
 
-    return Converter(read, lambda value: value)
+    return _plain(setting, Converter(read, lambda value: value))
 
 
-def _decimal_comma(_: None) -> Converter:
+def _decimal_comma(setting: None) -> Converter:
     def read(value: Any) -> float:
         return float(_number(value.replace(",", ".") if isinstance(value, str) else value))
 
-    return Converter(read, lambda value: str(_number(value)).replace(".", ","))
+    return _plain(setting, Converter(read, lambda value: f"{_exact(_number(value)):f}".replace(".", ",")))
 
 
-def _tidy(number: float) -> float:
-    """Drop the noise that a multiplication by 0.1 leaves in the 16th digit."""
-    return float(f"{number:.12g}")
+def _exact(number: float) -> Decimal:
+    """Return a number as it is written: 0.1 is a tenth here, so that no noise comes up in its 16th digit."""
+    return Decimal(str(number))
 
 
-def _scale(factor: float) -> Converter:
-    if not factor:
+def _scale(factor: Any) -> Converter:
+    factor = _setting(factor)
+    exact = _exact(factor)
+    if not exact:
         raise ValueError("a scale is not 0")
-    return Converter(lambda value: _kept(_number(value) * factor), lambda value: _whole(_number(value) / factor))
+
+    def read(value: Any) -> float | int:
+        number = _number(value)
+        if isinstance(number, int) and isinstance(factor, int):
+            return _finite(number * factor)  # it may have more digits than a float holds
+        return _finite(float(_exact(number) * exact))
+
+    def write(value: Any) -> float | int:
+        number = _number(value)
+        if isinstance(number, int) and isinstance(factor, int) and number % factor == 0:
+            return number // factor
+        return _whole_if_possible(_exact(number) / exact)
+
+    return Converter(read, write)
 
 
-def _offset(amount: float) -> Converter:
-    return Converter(lambda value: _kept(_number(value) + amount), lambda value: _whole(_number(value) - amount))
+def _offset(amount: Any) -> Converter:
+    amount = _setting(amount)
+
+    def add(value: Any, sign: int) -> float | int:
+        number = _number(value)
+        if isinstance(number, int) and isinstance(amount, int):
+            return _finite(number + sign * amount)
+        return _finite(float(_exact(number) + sign * _exact(amount)))
+
+    return Converter(lambda value: add(value, 1), lambda value: _whole_if_possible(_exact(add(value, -1))))
 
 
-def _kept(number: float) -> float | int:
-    """Keep a whole number whole: it may have more digits than a float holds."""
-    return number if type(number) is int else _tidy(number)
-
-
-def _whole(number: float) -> float | int:
+def _whole_if_possible(number: Decimal) -> float | int:
     """Give a number that is whole, but for noise, as one: a layout or `{:d}` wants that."""
-    tidy = _tidy(number)
-    return int(tidy) if tidy == int(tidy) else tidy
+    whole = number.to_integral_value()
+    if abs(number - whole) <= abs(number) * _NOISE:
+        return int(_finite(int(whole)))
+    return _finite(float(number))
+
+
+_NOISE = Decimal("1e-14")  # of a number: what some calculations with floats leave
 
 
 def _round(digits: int | None) -> Converter:
-    places = 0 if digits is None else int(digits)
+    places = 0 if digits is None else int(_setting(digits, -300, 300))
 
     def apply(value: Any) -> float | int:
-        number = round(_number(value), places)
+        try:
+            number = round(_number(value), places)
+        except OverflowError:
+            raise ConversionError(f"{value!a} cannot be rounded to {places} digits") from None
         return int(number) if places <= 0 else number
 
     return Converter(apply, apply)
 
 
 def _twos_complement(bits: int) -> Converter:
-    bits = int(bits)
+    bits = int(_setting(bits, 1, 256))
     top, modulus = 1 << (bits - 1), 1 << bits
 
     def read(value: Any) -> int:
-        number = int(_number(value))
+        number = _whole_number(value)
         if not 0 <= number < modulus:
             raise ConversionError(f"{value!a} has more than {bits} bits")
         return number - modulus if number & top else number
 
     def write(value: Any) -> int:
-        number = int(_number(value))
+        number = _whole_number(value)
         if not -top <= number < top:
             raise ConversionError(f"{value!a} does not fit into {bits} bits")
         return number % modulus
@@ -188,17 +251,17 @@ def _twos_complement(bits: int) -> Converter:
 
 
 def _signed_magnitude(bits: int) -> Converter:
-    bits = int(bits)
+    bits = int(_setting(bits, 1, 256))
     sign = 1 << (bits - 1)
 
     def read(value: Any) -> int:
-        number = int(_number(value))
+        number = _whole_number(value)
         if not 0 <= number < 2 * sign:
             raise ConversionError(f"{value!a} has more than {bits} bits")
         return -(number & (sign - 1)) if number & sign else number
 
     def write(value: Any) -> int:
-        number = int(_number(value))
+        number = _whole_number(value)
         if abs(number) >= sign:
             raise ConversionError(f"{value!a} does not fit into {bits} bits")
         return sign | -number if number < 0 else number
@@ -207,19 +270,19 @@ def _signed_magnitude(bits: int) -> Converter:
 
 
 def _bcd(digits: int | None) -> Converter:
-    width = 0 if digits is None else int(digits)
+    width = 0 if digits is None else int(_setting(digits, 1, 100))
 
     def read(value: Any) -> int:
-        text = value.hex() if isinstance(value, bytes) else f"{int(_number(value)):x}"
+        text = value.hex() if isinstance(value, bytes) else f"{_whole_number(value):x}"
         if not text.isdecimal():
             raise ConversionError(f"{text!a} is not BCD: a digit is over 9")
         return int(text)
 
     def write(value: Any) -> int:
-        number = int(_number(value))
+        number = _whole_number(value)
         text = str(number)
-        if number < 0 or (width and len(text) > width):
-            raise ConversionError(f"{value!a} does not fit into {width} BCD digits")
+        if number < 0 or len(text) > (width or 100):
+            raise ConversionError(f"{value!a} does not fit into {width or 100} BCD digits")
         return int(text, 16)
 
     return Converter(read, write)
@@ -235,22 +298,31 @@ def _text(encoding: str | None) -> Converter:
     def read(value: Any) -> str:
         try:
             return value.decode(name) if isinstance(value, bytes) else str(value)
-        except UnicodeDecodeError as err:
-            raise ConversionError(f"{value!a} is not {name}: {err.reason}") from None
+        except UnicodeError as err:
+            raise ConversionError(f"{value!a} is not {name}: {err}") from None
 
     return Converter(read, str)
 
 
 def _strip(characters: str | None) -> Converter:
+    "".strip(characters)
     return Converter(lambda value: _said(value).strip(characters), lambda value: value)
 
 
-def _upper(_: None) -> Converter:
-    return Converter(lambda value: _said(value).upper(), lambda value: value)
+def _remove(characters: str) -> Converter:
+    """Take characters out wherever they stand: in a scale's `+  1.234`, or between thousands."""
+    gone = {ord(character): None for character in characters}
+    if not gone:
+        raise ValueError("say which characters")
+    return Converter(lambda value: _said(value).translate(gone), lambda value: value)
 
 
-def _lower(_: None) -> Converter:
-    return Converter(lambda value: _said(value).lower(), lambda value: value)
+def _upper(setting: None) -> Converter:
+    return _plain(setting, Converter(lambda value: _said(value).upper(), lambda value: value))
+
+
+def _lower(setting: None) -> Converter:
+    return _plain(setting, Converter(lambda value: _said(value).lower(), lambda value: value))
 
 
 def _said(value: Any) -> str:
@@ -265,7 +337,9 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
         listed = settings[name] if isinstance(settings[name], list) else [settings[name]]
         if not listed:
             raise ValueError(f"no word for {name}")
-        table.update({str(word).lower(): meaning for word in listed})
+        for word in listed:
+            if table.setdefault(str(word).lower(), meaning) is not meaning:
+                raise ValueError(f"{word!a} is both")
         first[meaning] = str(listed[0])
 
     def read(value: Any) -> bool:
@@ -284,10 +358,10 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
 
 def _enum(table: Mapping[str, Any]) -> Converter:
     by_key = {str(key): meaning for key, meaning in table.items()}
-    back = {str(meaning): key for key, meaning in reversed(by_key.items())}
+    back = {str(meaning): key for key, meaning in reversed(by_key.items()) if key != "*"}
 
     def read(value: Any) -> Any:
-        key = str(value).strip()
+        key = str(int(value) if isinstance(value, bool) else value).strip()  # a single bit is a bool
         if key not in by_key:
             if "*" in by_key:
                 return by_key["*"]
@@ -298,30 +372,32 @@ def _enum(table: Mapping[str, Any]) -> Converter:
         if str(value) not in back:
             raise ConversionError(f"{value!a} is not one of {', '.join(back)}")
         key = back[str(value)]
-        return int(key) if re.fullmatch(r"-?[0-9]{1,20}", key) else key
+        return int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key  # 01 would lose its zero
 
     return Converter(read, write)
 
 
 def _timestamp(form: str) -> Converter:
     """Between a time as the device writes it (strftime, or `unix`) and ISO 8601 in UTC."""
+    has_date = True
     if form != "unix":
-        datetime.now(UTC).strftime(form)
+        datetime.strptime(_SAMPLES[0].strftime(form), form)
+        has_date = _SAMPLES[0].strftime(form) != _SAMPLES[1].strftime(form)
 
     def read(value: Any) -> str:
         try:
             if form == "unix":
                 return _iso(datetime.fromtimestamp(_number(value), UTC))
             when = datetime.strptime(str(value).strip(), form)
+            if not has_date:
+                return when.time().isoformat()
+            return _iso(when) if when.tzinfo else when.isoformat()
         except (ValueError, OverflowError, OSError):
             raise ConversionError(f"{value!a} is not a time like {form}") from None
-        if when.year == 1900:  # a time without a date
-            return when.time().isoformat()
-        return _iso(when) if when.tzinfo else when.isoformat()
 
     def write(value: Any) -> Any:
         try:
-            when = datetime.fromisoformat(str(value))
+            when = _moment(str(value), has_date)
         except ValueError:
             raise ConversionError(f"{value!a} is not an ISO 8601 time") from None
         if form == "unix":
@@ -329,6 +405,18 @@ def _timestamp(form: str) -> Converter:
         return when.strftime(form)
 
     return Converter(read, write)
+
+
+_SAMPLES = (datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2012, 11, 10, 4, 5, 6, tzinfo=UTC))  # differ in date
+
+
+def _moment(text: str, has_date: bool) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        if has_date:
+            raise
+        return datetime.combine(date(1900, 1, 1), time.fromisoformat(text))
 
 
 def _iso(when: datetime) -> str:
@@ -369,6 +457,7 @@ CONVERTERS: Mapping[str, Callable[[Any], Converter]] = {
     "bcd": _bcd,
     "text": _text,
     "strip": _strip,
+    "remove": _remove,
     "upper": _upper,
     "lower": _lower,
     "bool": _bool,

@@ -6,6 +6,7 @@ can neither end the frame nor begin another command.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,18 +35,15 @@ class Content:
         self._template: Template | None = None
         self._is_hex = "hex" in options
         if "binary" in options:
-            self._layout = Layout(options["binary"]["fields"], options["binary"]["byte_order"])
-            self.names = frozenset(
-                name for field in self._layout.fields if field.constant is None or field.bits for name in field.names
-            )
-            for field in self._layout.fields:
-                if field.bits:
-                    self.names -= {field.name}
+            binary = options["binary"]
+            self._layout = Layout(binary["fields"], binary["byte_order"], binary.get("length"))
+            self._layout.check_writable()
+            self.names = frozenset(name for field in self._layout.fields for name in field.needs)
         else:
             self._template = Template(options["hex"] if self._is_hex else options["write"])
             self.names = self._template.names
-            if not self.names:
-                self.make({})  # a constant: say now what is wrong with it
+        if not self.names:
+            self.make({})  # a constant: say now what is wrong with it
 
     def make(self, values: Mapping[str, Any]) -> bytes:
         """Return the bytes for `values`; raise `CodecError` if they cannot be written."""
@@ -55,7 +53,9 @@ class Content:
             text = self._template.fill(values)
             return bytes.fromhex(text) if self._is_hex else text.encode(self._encoding)
         except UnicodeEncodeError as err:
-            raise CodecError(f"{err.object[err.start]!a} cannot be written as {self._encoding}") from err
+            sign = err.object[err.start]
+            of = next((f"argument {n!a}: " for n, v in values.items() if isinstance(v, str) and sign in v), "")
+            raise CodecError(f"{of}{sign!a} cannot be written as {self._encoding}") from err
         except (TemplateError, LayoutError, ValueError) as err:
             raise CodecError(str(err)) from err
 
@@ -95,7 +95,7 @@ class Argument:
             "text": (str,),
         }
         is_kind = isinstance(value, kinds[self.kind]) and (self.kind == "boolean" or not isinstance(value, bool))
-        if not is_kind:
+        if not is_kind or (isinstance(value, float) and not math.isfinite(value)):
             raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected {self.kind}")
         if "choices" in options and value not in options["choices"]:
             choices = ", ".join(map(str, options["choices"]))
@@ -166,7 +166,10 @@ class Encoder:
 
 
 def _shown(value: Any) -> str:
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # a number of some thousand digits
+        return "too large"
     return text if len(text) <= 60 else f"{text[:56]}...'"
 
 
@@ -188,11 +191,21 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
     for name in sorted(content.names - arguments.keys()):
         yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
     for name, given in arguments.items():
-        try:
-            Argument(name, given)
-        except (ConversionError, RegexError) as err:
-            yield Problem(("arguments", name), str(err))
+        yield from _check_argument(name, given)
     for kind in ("response", "refusal"):
         if kind in options:
             for problem in check_decode_rule(options[kind], {}, encoding, needs_message=False):
                 yield Problem((kind, *problem.path), problem.what, problem.remedy)
+
+
+def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
+    for limit in ("minimum", "maximum"):
+        if limit in options and options.get("type", "text") not in ("integer", "number"):
+            yield Problem(("arguments", name, limit), f"only a number has a {limit}", "say type: integer or number")
+            return
+    try:
+        argument = Argument(name, options)
+        if "default" in options:
+            argument.read(InternalMsg(iscmd=True))
+    except (ConversionError, RegexError, CodecError) as err:
+        yield Problem(("arguments", name), str(err))

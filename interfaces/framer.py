@@ -25,6 +25,7 @@ class Framer(ABC):
         self.discarded_frames = 0
         self.rejected: list[bytes] = []  # what looked like a frame and was not good; whoever reads it clears it
         self._buffer = bytearray()
+        self._is_skipping = False  # the frame is too long: what is left of it is thrown away as it comes
 
     @abstractmethod
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
@@ -40,6 +41,8 @@ class Framer(ABC):
 
     def reset(self) -> None:
         """Forget an unfinished frame: the connection is a new one."""
+        self.discarded_frames += self.is_unfinished
+        self._is_skipping = False
         self._discard(len(self._buffer))
 
     def give_up(self) -> list[bytes]:
@@ -50,7 +53,7 @@ class Framer(ABC):
     @property
     def is_unfinished(self) -> bool:
         """Tell whether part of a frame has come in."""
-        return bool(self._buffer)
+        return self._is_skipping or bool(self._buffer)
 
     def _discard(self, count: int) -> None:
         self.discarded_bytes += count
@@ -61,7 +64,8 @@ class DelimitedFramer(Framer):
     """Frames that end with one of several `delimiters`. Empty frames are passed over.
 
     `decode` takes the escaping off a frame and raises `ValueError` if it is broken; `encode` puts it on.
-    A frame of over `max_length` bytes is thrown away up to its delimiter.
+    A frame of over `max_length` bytes is thrown away up to its delimiter. What stands before the last `start`
+    in a frame is the remainder of another, whose delimiter was lost: it is thrown away.
     """
 
     def __init__(
@@ -73,17 +77,19 @@ class DelimitedFramer(Framer):
         encode: Callable[[bytes], bytes] = lambda frame: frame,
         write_delimiter: bytes | None = None,
         opening: bytes = b"",
+        start: bytes = b"",
     ) -> None:
         super().__init__(max_length)
-        longest_first = sorted(delimiters, key=len, reverse=True)
+        longest_first = sorted(filter(_can_come_first(delimiters), delimiters), key=len, reverse=True)
         self._delimiter = re.compile(b"|".join(map(re.escape, longest_first)))
         self._overlap = len(longest_first[0]) - 1
         self._beginnings = {d[:length] for d in delimiters for length in range(1, len(d))}
         self._decode = decode
         self._encode = encode
         self._opening = opening
+        self._start = start
         self._closing = delimiters[0] if write_delimiter is None else write_delimiter
-        self._is_skipping = False
+        self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._held = b""  # a delimiter that has ended a frame, and may go on as a longer one
 
@@ -112,18 +118,21 @@ class DelimitedFramer(Framer):
         return frames
 
     def wrap(self, frame: bytes) -> bytes:
-        """Return `frame`, escaped, with its delimiters; raise `ValueError` if it holds one itself."""
+        """Return `frame`, escaped, with its delimiters; raise `ValueError` if it would be read as another."""
         encoded = self._encode(frame)
-        if self._delimiter.search(encoded) or (self._closing and self._closing in encoded):
+        whole = encoded + self._closing
+        ending = self._ending.search(whole)
+        if ending and ending.start() < len(encoded):
             raise ValueError("it holds what ends a frame")
-        return self._opening + encoded + self._closing
+        if self._start and encoded.rfind(self._start) > 0:
+            raise ValueError("it holds what begins a frame")
+        return self._opening + whole
 
     def reset(self) -> None:
         """Forget an unfinished frame."""
         super().reset()
         self._searched = 0
         self._held = b""
-        self._is_skipping = False
 
     def _close(self, start: int, end: int, frames: list[bytes]) -> None:
         if self._is_skipping or end - start > self.max_length:
@@ -131,6 +140,11 @@ class DelimitedFramer(Framer):
         elif end == start:
             return
         else:
+            begin = self._buffer.rfind(self._start, start, end) if self._start else start
+            if begin > start:
+                self.discarded_bytes += begin - start
+                self.discarded_frames += 1
+                start = begin
             frame = bytes(self._buffer[start:end])
             try:
                 frames.append(frame if self._decode is None else self._decode(frame))
@@ -140,6 +154,20 @@ class DelimitedFramer(Framer):
                 return
         self.discarded_bytes += end - start
         self.discarded_frames += 1
+
+
+def _can_come_first(delimiters: Sequence[bytes]) -> Callable[[bytes], bool]:
+    """Return a test for a delimiter: whether, byte by byte, no other of the `delimiters` always ends before it.
+
+    One that begins with another is different: it ends a frame where the other does, and takes what follows with it.
+    """
+
+    def test(one: bytes) -> bool:
+        return any(one != other and one.startswith(other) for other in delimiters) or not any(
+            other in one[1:-1] for other in delimiters
+        )
+
+    return test
 
 
 class MarkerFramer(Framer):
@@ -215,7 +243,8 @@ class MarkerFramer(Framer):
         """Keep what stands between a start marker that is given up and the next stop marker, to be reported."""
         stop = self._buffer.find(self._stop, begin + len(self._start))
         end = stop + len(self._stop) + self._after
-        if self._is_good is not None and stop >= 0 and end <= len(self._buffer):
+        is_short = stop - begin - len(self._start) <= self.max_length
+        if self._is_good is not None and stop >= 0 and is_short and end <= len(self._buffer):
             inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
             self.rejected.append(bytes(self._buffer[begin:end] if self._keep else inner))
 
@@ -238,8 +267,9 @@ class MarkerFramer(Framer):
         stop = len(whole) - self._after - len(self._stop)
         if stop < len(self._start) or not (whole.startswith(self._start) and whole.startswith(self._stop, stop)):
             raise ValueError("it does not begin and end with its markers")
-        is_plain = whole.find(self._stop, len(self._start)) == stop and whole.rfind(self._start, 0, stop) == 0
-        if self._is_good is None and not is_plain:
+        reader = MarkerFramer(self._start, self._stop, len(whole), after=self._after, keep=self._keep,
+                              is_good=self._is_good)  # fmt: skip
+        if reader.feed(whole) != [frame] or reader.discarded_bytes:
             raise ValueError("it holds what begins or ends a frame")
         return whole
 
@@ -308,6 +338,12 @@ class LengthFramer(Framer):
         del self._buffer[:position]
         return frames
 
+    def reset(self) -> None:
+        """Forget an unfinished frame."""
+        self._skip(len(self._buffer))
+        self._buffer.clear()
+        self._in_sync = True
+
     def give_up(self) -> list[bytes]:
         """Look for frames behind the beginning of one that will never be finished."""
         frames: list[bytes] = []
@@ -337,32 +373,24 @@ class GapFramer(Framer):
         super().__init__(max_length)
         self._gap = gap
         self._last = 0.0
-        self._is_skipping = False
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
         """Take what has come in at `now`; return the frame that silence has ended, if any."""
         frames: list[bytes] = []
         if now - self._last >= self._gap:
-            if self._buffer and not self._is_skipping:
+            if self._buffer:
                 frames.append(bytes(self._buffer))
                 self._buffer.clear()
-            self._discard(len(self._buffer))
+            self.discarded_frames += self._is_skipping
             self._is_skipping = False
         if data:
             self._buffer += data
             self._last = now
-            if len(self._buffer) > self.max_length:
-                if not self._is_skipping:
-                    self.discarded_frames += 1
-                    self._is_skipping = True
+            if self._is_skipping or len(self._buffer) > self.max_length:
+                self._is_skipping = True
                 self._discard(len(self._buffer))
         return frames
 
     def due(self) -> float | None:
         """Return when the silence will have been long enough."""
-        return self._last + self._gap if self._buffer or self._is_skipping else None
-
-    def reset(self) -> None:
-        """Forget an unfinished frame."""
-        super().reset()
-        self._is_skipping = False
+        return self._last + self._gap if self.is_unfinished else None

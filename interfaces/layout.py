@@ -1,7 +1,8 @@
 """Binary layouts: from bytes to named numbers and texts, and back. Pure.
 
 A layout is a list of fields, each with a `type` and, where it is not only filler, a `name`. Fields follow
-one another; `at` puts one somewhere else (from the end, if negative).
+one another; `at` puts one somewhere else (from the end, if negative). A `Layout` raises `LayoutError` if its
+fields contradict themselves.
 """
 
 from __future__ import annotations
@@ -35,13 +36,32 @@ class Field:
         self.is_swapped: bool = options.get("word_swap", False)
         self.size: int = _SIZES.get(self.kind) or options.get("length", 1)
         self.takes_rest: bool = self.kind in ("bytes", "text") and "length" not in options
-        self.constant: Any = options.get("is")
         self.bits: Mapping[str, Any] = options.get("bits", {})
+        self._check()
+        self.constant = self.write(options["is"]) if "is" in options else None
+        """The bytes that the field must hold, if it is a constant."""
+
+    def _check(self) -> None:
+        """Refuse what cannot be read, or could not be written back."""
+        if self.bits and not (self.kind in _SIZES and self.kind[0] == "u"):
+            raise LayoutError(f"{self.kind}: only unsigned numbers have bits")
+        highest = max((max([bits] if isinstance(bits, int) else bits) for bits in self.bits.values()), default=0)
+        if highest >= 8 * self.size:
+            raise LayoutError(f"{self.kind}: it has no bit {highest}: the highest is {8 * self.size - 1}")
+        if self.is_swapped and (self.takes_rest or self.size % 2):
+            raise LayoutError(f"{self.kind}: only an even number of bytes has words to swap")
 
     @property
     def names(self) -> list[str]:
         """The values that this field gives."""
         return [*([self.name] if self.name else []), *self.bits]
+
+    @property
+    def needs(self) -> list[str]:
+        """The values that it needs to be written; filler and constants need none."""
+        if self.bits or self.constant is not None or self.kind == "skip":
+            return list(self.bits)
+        return self.names
 
     def read(self, data: bytes) -> Any:
         """Return the value of the field's own bytes."""
@@ -57,22 +77,30 @@ class Field:
     def write(self, value: Any) -> bytes:
         """Return the bytes for `value`; raise `LayoutError` if it does not fit."""
         try:
-            if self.kind in ("f32", "f64"):
-                data = struct.pack(_ORDERS[self.order] + _NUMBERS[self.kind], value)
-            elif self.kind in _SIZES:
-                order: Any = self.order
-                data = int(value).to_bytes(self.size, order, signed=self.kind[0] == "i")
-            else:
-                data = value.encode("latin-1") if isinstance(value, str) else bytes(value)
-                if not self.takes_rest:
-                    if len(data) > self.size:
-                        raise ValueError(f"longer than {self.size} bytes")
-                    data = data.ljust(self.size, b"\x00")
+            data = self._packed(value)
         except (ValueError, TypeError, OverflowError, struct.error) as err:
             raise LayoutError(f"{self.name or self.kind}: {value!a} does not fit: {err}") from err
         if self.is_swapped:
             data = b"".join(reversed([data[i : i + 2] for i in range(0, len(data), 2)]))
         return data
+
+    def _packed(self, value: Any) -> bytes:
+        order: Any = self.order
+        if self.kind in ("f32", "f64"):
+            return struct.pack(_ORDERS[order] + _NUMBERS[self.kind], value)
+        if self.kind in _SIZES:
+            number = int(value)
+            if isinstance(value, float) and number != value:
+                raise ValueError("not a whole number")
+            return number.to_bytes(self.size, order, signed=self.kind[0] == "i")
+        if isinstance(value, int) and not self.takes_rest:
+            return value.to_bytes(self.size, order)  # BCD digits, for one
+        data = value.encode("latin-1") if isinstance(value, str) else memoryview(value).tobytes()
+        if self.takes_rest:
+            return data
+        if len(data) > self.size:
+            raise ValueError(f"longer than {self.size} bytes")
+        return data.ljust(self.size, b"\x00")
 
 
 class Layout:
@@ -88,9 +116,9 @@ class Layout:
         """Return the constants that each frame begins with."""
         prefix = b""
         for field in self.fields:
-            if field.constant is None or field.at is not None or field.kind in ("bytes", "text", "skip"):
+            if field.constant is None or field.at is not None:
                 break
-            prefix += field.write(field.constant)
+            prefix += field.constant
         return prefix
 
     def read(self, frame: bytes) -> dict[str, Any] | None:
@@ -106,31 +134,45 @@ class Layout:
             if start < 0 or (not field.takes_rest and len(data) < field.size):
                 return None
             position = end
-            value = field.read(data)
-            if field.constant is not None and value != field.constant:
+            if field.constant not in (None, data):
                 return None
+            value = field.read(data)
             if field.name:
                 values[field.name] = value
             for name, bits in field.bits.items():
                 values[name] = _bits(value, bits)
         return values
 
-    def write(self, values: Mapping[str, Any]) -> bytes:
-        """Return the frame for `values`; raise `LayoutError` if one is missing or does not fit."""
-        frame = bytearray()
+    def check_writable(self) -> None:
+        """Raise `LayoutError` if a frame cannot be written because where its end is stands nowhere."""
         for field in self.fields:
-            if field.kind == "skip":
-                frame += bytes(field.size)
-                continue
-            value = field.constant
-            if field.bits:
-                value = sum(_placed(name, values[name], bits) for name, bits in field.bits.items()) | int(value or 0)
-            elif field.name:
-                if field.name not in values:
-                    raise LayoutError(f"{field.name!a} is missing")
-                value = values[field.name]
-            frame += field.write(value)
+            if self._length is None and field.at is not None and field.at < 0:
+                raise LayoutError(f"{field.name or field.kind}: counted from the end, it needs the length of the frame")
+
+    def write(self, values: Mapping[str, Any]) -> bytes:
+        """Return the frame for `values`, filler as zeros; raise `LayoutError` if one is missing or does not fit."""
+        frame = bytearray(self._length or 0)
+        position = 0
+        for field in self.fields:
+            start = position if field.at is None else field.at + (self._length or 0 if field.at < 0 else 0)
+            data = self._field_data(field, values)
+            if not 0 <= start <= (self._length or start + len(data)) - len(data):
+                raise LayoutError(f"{field.name or field.kind}: it does not fit into the frame")
+            frame += bytes(max(0, start - len(frame)))
+            frame[start : start + len(data)] = data
+            position = start + len(data)
         return bytes(frame)
+
+    def _field_data(self, field: Field, values: Mapping[str, Any]) -> bytes:
+        missing = [name for name in field.needs if name not in values]
+        if missing:
+            raise LayoutError(f"{', '.join(map(repr, missing))} is missing")
+        if field.bits:
+            fixed = 0 if field.constant is None else field.read(field.constant)
+            return field.write(sum(_placed(name, values[name], bits) for name, bits in field.bits.items()) | fixed)
+        if field.constant is not None:
+            return field.constant
+        return field.write(values[field.name]) if field.needs else bytes(0 if field.takes_rest else field.size)
 
 
 def _bits(value: int, bits: int | Sequence[int]) -> int | bool:
@@ -143,6 +185,10 @@ def _bits(value: int, bits: int | Sequence[int]) -> int | bool:
 
 def _placed(name: str, value: Any, bits: int | Sequence[int]) -> int:
     low, high = (bits, bits) if isinstance(bits, int) else (min(bits), max(bits))
-    if not 0 <= int(value) < 1 << (high - low + 1):
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError) as err:
+        raise LayoutError(f"{name}: {value!a} does not fit: {err}") from err
+    if not 0 <= number < 1 << (high - low + 1):
         raise LayoutError(f"{name}: {value!a} does not fit into {high - low + 1} bits")
-    return int(value) << low
+    return number << low

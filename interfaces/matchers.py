@@ -168,7 +168,7 @@ class BinaryMatcher(Matcher):
 
 
 def make_matcher(options: Mapping[str, Any], encoding: str) -> Matcher:
-    """Return the matcher of a rule; raise `RegexError` if one of its expressions is wrong."""
+    """Return the matcher of a rule; raise `RegexError` or `LayoutError` if its expressions or its layout are wrong."""
     if "regex" in options:
         return RegexMatcher(options["regex"], encoding)
     if "fields" in options:

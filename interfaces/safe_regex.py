@@ -5,16 +5,20 @@ expression is shown to be fast here if each repetition in it is of single charac
 something that these characters cannot be: then there is only one way to try. One repetition may be an
 exception, which costs the square of a line's length at worst. Everything else runs under a time limit in
 the library `regex`, if that is installed.
+
+To know what can follow what, each part of an expression is reduced to the set of the characters that it takes,
+out of those that make a difference for this expression.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import re._constants as constants  # type: ignore[import-not-found,unused-ignore]
 import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import GatewayError
 
@@ -37,12 +41,12 @@ class SafeRegex:
         try:
             self._compiled: Any = re.compile(text)
             parsed = parser.parse(text)
+            doubts = _doubts_of(parsed, self._compiled.flags)
         except (re.error, OverflowError, RecursionError) as err:
             raise RegexError(f"not a regular expression: {err}") from err
         self.text = text
         self.names: tuple[str, ...] = tuple(self._compiled.groupindex)
         self.prefix = _literal_prefix(parsed) if not self._compiled.flags & re.IGNORECASE else ""
-        doubts = _doubts(parsed)
         self.is_fast = doubts <= 1
         self._longest = _LONGEST_SQUARE if doubts else MAX_TEXT
         self._options: dict[str, float] = {}
@@ -84,119 +88,99 @@ def _literal_prefix(parsed: Any) -> str:
     return prefix
 
 
-_Items: TypeAlias = list[tuple[Any, Any]]  # of an expression: what, and its arguments
-
-_REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
-_SINGLE = (constants.LITERAL, constants.NOT_LITERAL, constants.IN, constants.ANY)
+# --- how many ways there are to try
 
 
-def _doubts(parsed: Any) -> int:
-    """Count the places where there is more than one way to try; 2 or more may mean any number."""
-    items = _flattened(parsed)
-    return 2 if items is None else _count(items, [])
+class _One(NamedTuple):
+    """One character out of some."""
+
+    chars: frozenset[str]
 
 
-def _count(items: _Items, after: _Items) -> int:
+class _Branch(NamedTuple):
+    """Alternatives."""
+
+    ways: tuple[_Items, ...]
+
+
+class _Repeat(NamedTuple):
+    """Something several times, or perhaps not at all."""
+
+    low: int
+    high: int
+    body: _Items
+
+
+_Items: TypeAlias = "tuple[_One | _Branch | _Repeat, ...]"
+
+
+class _NotShown(Exception):  # noqa: N818
+    """There is something in the expression that nothing is known about here."""
+
+
+def _doubts_of(parsed: Any, flags: int) -> int:
+    """Count the places where the next character does not decide how to go on; 2 or more may mean any number."""
+    try:
+        return _doubts(_Reader(parsed, flags).items(parsed), ())
+    except _NotShown:
+        return 2
+
+
+def _doubts(items: _Items, after: _Items) -> int:
     """Count the doubts in `items`, which `after` follows."""
     doubts = 0
-    for index, (code, argument) in enumerate(items):
-        rest = [*items[index + 1 :], *after]
-        if code is constants.BRANCH:
-            doubts += not _are_distinct(argument)
-            doubts += sum(_count(branch, rest) for branch in argument)
-        elif code in _REPEATS:
-            low, high, body = argument
-            if not body:
-                return 2
+    for index, item in enumerate(items):
+        if isinstance(item, _One):
+            continue
+        rest = (*items[index + 1 :], *after)
+        if isinstance(item, _Branch):
+            doubts += 0 if _are_distinct(item, rest) else 1
+            doubts += sum(_doubts(way, rest) for way in item.ways)
+            continue
+        first, may_be_empty = _begin(item.body)
+        if item.high > 1:
             # What follows the body: the body again, or what follows the whole.
-            again = high is constants.MAXREPEAT or high > 1
-            inner = _count(body, [(constants.BRANCH, [body, *([rest] if rest else [])])] if again else rest)
-            doubts += 2 if again and inner else inner
-            if low != high:
-                doubts += not all(_ends_clearly(first, rest) for first in _firsts(body))
+            inner = _doubts(item.body, (_Branch((item.body, rest)),))
+            doubts += 2 if inner or may_be_empty else 0
+        else:
+            doubts += _doubts(item.body, rest)
+        if item.low != item.high:
+            doubts += may_be_empty or not first.isdisjoint(_begin(rest)[0])
     return doubts
 
 
-def _firsts(items: _Items) -> list[tuple[Any, Any]]:
-    """Return what a match of `items` can begin with."""
-    found: list[tuple[Any, Any]] = []
-    for code, argument in items:
-        if code is constants.BRANCH:
-            return found + [first for branch in argument for first in _firsts(branch)]
-        if code not in _REPEATS:
-            return [*found, (code, argument)]
-        found += _firsts(argument[2])
-        if argument[0]:
-            return found
-    return found
-
-
-def _are_distinct(branches: Sequence[_Items]) -> bool:
+def _are_distinct(branch: _Branch, rest: _Items) -> bool:
     """Tell whether the first character decides which alternative it is."""
-    firsts = [_firsts(branch) for branch in branches]
-    return all(firsts) and not any(
-        _overlap(one, other)
-        for index, ones in enumerate(firsts)
-        for others in firsts[index + 1 :]
-        for one in ones
-        for other in others
-    )
+    seen: set[str] = set()
+    has_empty_way = False
+    for way in branch.ways:
+        first, may_be_empty = _begin(way)
+        if may_be_empty:
+            first |= _begin(rest)[0]
+        if not seen.isdisjoint(first) or (may_be_empty and has_empty_way):
+            return False
+        seen |= first
+        has_empty_way |= may_be_empty
+    return True
 
 
-def _flattened(parsed: Any) -> _Items | None:
-    """Return the items of an expression in a row, its plain groups opened; None if something else is in it."""
-    items: _Items = []
-    for code, argument in parsed:
-        if code is constants.SUBPATTERN:
-            inner = _flattened(argument[3])
-            if inner is None or argument[1] or argument[2]:
-                return None
-            items += inner
-        elif code in _REPEATS:
-            body = _flattened(argument[2])
-            if body is None:
-                return None
-            items.append((code, (argument[0], argument[1], body)))
-        elif code is constants.BRANCH:
-            branches = [_flattened(branch) for branch in argument[1]]
-            if any(branch is None for branch in branches):
-                return None
-            items.append((code, branches))
-        elif code in _SINGLE or code is constants.AT:
-            items.append((code, argument))
-        else:
-            return None
-    return items
+def _begin(items: _Items) -> tuple[frozenset[str], bool]:
+    """Return what a match of `items` can begin with, and whether it can be empty."""
+    found: frozenset[str] = frozenset()
+    for item in items:
+        if isinstance(item, _One):
+            return found | item.chars, False
+        begins = [_begin(way) for way in (item.ways if isinstance(item, _Branch) else (item.body,))]
+        found = found.union(*(first for first, _ in begins))
+        if not any(may_be_empty for _, may_be_empty in begins) and not (isinstance(item, _Repeat) and item.low == 0):
+            return found, False
+    return found, True
 
 
-def _ends_clearly(single: tuple[Any, Any], rest: _Items) -> bool:
-    """Tell whether what follows a repetition of `single` cannot begin with one more of it."""
-    following = [item for item in rest if item[0] is not constants.AT]
-    return not any(_overlap(single, first) for first in _firsts(following))
+# --- from Python's parsed expressions to sets of characters
 
-
-def _overlap(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    if other[0] not in _SINGLE:
-        return True
-    return any(_takes(one, char) and _takes(other, char) for char in _ALPHABET)
-
-
-_ALPHABET = [chr(number) for number in range(256)] + ["\u20ac"]  # Latin-1, and one for all that is beyond
-
-
-def _takes(single: tuple[Any, Any], char: str) -> bool:
-    code, argument = single
-    if code is constants.LITERAL:
-        return bool(ord(char) == argument)
-    if code is constants.NOT_LITERAL:
-        return bool(ord(char) != argument)
-    if code is constants.ANY:
-        return char != "\n"
-    negated = argument[0][0] is constants.NEGATE
-    found = any(_in_set(item, char) for item in argument if item[0] is not constants.NEGATE)
-    return found is not negated
-
-
+_REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
+_SINGLE = (constants.LITERAL, constants.NOT_LITERAL, constants.IN, constants.ANY)
 _CATEGORIES = {
     constants.CATEGORY_DIGIT: r"\d",
     constants.CATEGORY_NOT_DIGIT: r"\D",
@@ -205,12 +189,76 @@ _CATEGORIES = {
     constants.CATEGORY_WORD: r"\w",
     constants.CATEGORY_NOT_WORD: r"\W",
 }
+_LETTERS = frozenset(map(chr, range(256))) | frozenset("\u03a9\u0663\u2028\u20ac")
+"""Latin-1, and of what is beyond one letter, one digit, one space and one sign."""
 
 
-def _in_set(item: tuple[Any, Any], char: str) -> bool:
-    code, argument = item
-    if code is constants.LITERAL:
-        return bool(ord(char) == argument)
-    if code is constants.RANGE:
-        return bool(argument[0] <= ord(char) <= argument[1])
-    return re.fullmatch(_CATEGORIES[argument], char) is not None
+class _Reader:
+    """Reduces what `re` has parsed; raises `_NotShown` for what is more than characters, alternatives, repetitions."""
+
+    def __init__(self, parsed: Any, flags: int) -> None:
+        self._flags = flags
+        self._is_blind = bool(flags & re.IGNORECASE)
+        near = {chr(code + step) for code in _codes(parsed) for step in (-1, 0, 1) if 0 <= code + step < 0x110000}
+        self._letters = _LETTERS | near
+        if self._is_blind:
+            self._letters = frozenset(case for char in self._letters for case in _cases(char))
+
+    def items(self, parsed: Any) -> _Items:
+        items: list[_One | _Branch | _Repeat] = []
+        for code, argument in parsed:
+            if code in _SINGLE:
+                items.append(_One(self._chars(code, argument)))
+            elif code in _REPEATS:
+                items.append(_Repeat(int(argument[0]), int(argument[1]), self.items(argument[2])))
+            elif code is constants.BRANCH:
+                items.append(_Branch(tuple(self.items(way) for way in argument[1])))
+            elif code is constants.SUBPATTERN and not argument[1] and not argument[2]:
+                items += self.items(argument[3])
+            elif code is not constants.AT:  # an anchor takes no character: it can only rule ways out
+                raise _NotShown
+        return tuple(items)
+
+    def _chars(self, code: Any, argument: Any) -> frozenset[str]:
+        if code is constants.LITERAL and not self._is_blind:
+            return frozenset(chr(argument))
+        takes = self._taker(code, argument)
+        if self._is_blind:
+            return frozenset(char for char in self._letters if any(map(takes, _cases(char))))
+        return frozenset(filter(takes, self._letters))
+
+    def _taker(self, code: Any, argument: Any) -> Callable[[str], bool]:
+        if code is constants.ANY:
+            return lambda char: char != "\n" or bool(self._flags & re.DOTALL)
+        if code is not constants.IN:
+            return lambda char: (ord(char) == argument) is (code is constants.LITERAL)
+        is_negated = argument[0][0] is constants.NEGATE
+        members = argument[1:] if is_negated else argument
+        return lambda char: any(self._is_in(char, *member) for member in members) is not is_negated
+
+    def _is_in(self, char: str, code: Any, argument: Any) -> bool:
+        if code is constants.LITERAL:
+            return bool(ord(char) == argument)
+        if code is constants.RANGE:
+            return bool(argument[0] <= ord(char) <= argument[1])
+        return _is_of(_CATEGORIES[argument], char, self._flags & re.ASCII)
+
+
+def _codes(part: Any) -> Iterator[int]:
+    """Yield all numbers in a parsed expression: its characters are among them."""
+    if type(part) is int:
+        yield part
+    elif isinstance(part, list | tuple | parser.SubPattern):
+        for inner in part:
+            yield from _codes(inner)
+
+
+def _cases(char: str) -> set[str]:
+    """Return `char` and what it equals where case does not matter."""
+    found = {char, char.lower(), char.upper(), char.lower().upper(), char.upper().lower()}
+    return {case for case in found if len(case) == 1}
+
+
+@functools.cache
+def _is_of(category: str, char: str, flags: int) -> bool:
+    return re.fullmatch(category, char, flags) is not None

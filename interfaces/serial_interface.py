@@ -41,6 +41,12 @@ class FrameRefused(ThrottledException):
     period = 600.0
 
 
+class Garbage(ThrottledException):
+    """Bytes in which there is no frame, and more of them than a frame may have."""
+
+    period = 600.0
+
+
 class NoAnswer(ThrottledException):
     """The device does not answer a poll."""
 
@@ -52,6 +58,8 @@ class SerialInterface(DeviceInterface):
 
     `counts` holds what has become of frames: frames, unmatched, bad checksum, unreadable, answers.
     """
+
+    answers_at_close = True
 
     SCHEMA: ClassVar[Mapping[str, Any]] = json.loads(
         (resources.files("interfaces") / "serial_schema.json").read_text(encoding="utf-8")
@@ -82,6 +90,7 @@ class SerialInterface(DeviceInterface):
         self._port: SerialPort | None = None
         self._last_heard = self._last_look = 0.0
         self._settled_at = 0.0
+        self._thrown = self._frames_before = 0  # bytes thrown away up to the last frame, and the frames until then
 
     def _pacing(self) -> Pacing:
         return Pacing(**self.params["conversation"]["pacing"])
@@ -141,6 +150,7 @@ class SerialInterface(DeviceInterface):
         timeout = self.params["framing"].get("timeout")
         if timeout is not None and self.wire.framer.is_unfinished and now - self._last_heard >= timeout:
             yield from self._frames(self.wire.give_up(), now)
+        self._watch_garbage()
         yield from self._turn(now)
 
     def _frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
@@ -163,6 +173,19 @@ class SerialInterface(DeviceInterface):
                 self._refuse("unmatched", _shown(frame), "no rule matches")
             else:
                 yield from messages
+
+    def _watch_garbage(self) -> None:
+        thrown, longest = self.wire.framer.discarded_bytes, self.wire.framer.max_length
+        if self.counts["frames"] > self._frames_before:
+            self._frames_before, self._thrown = self.counts["frames"], thrown
+        elif thrown - self._thrown > longest:
+            name, count = self.msglist_out.name, thrown - self._thrown
+            garbage = Garbage(
+                f"{name}: {count} bytes thrown away, and no frame in them: check baudrate, parity and framing", key=name
+            )
+            if garbage.trigger:
+                LOG.warning(garbage.report)
+            self._thrown = thrown
 
     def _refuse(self, kind: str, shown: str, why: str) -> None:
         self.counts[kind] += 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -40,7 +41,8 @@ class SerialPort:
             for name in ("rtscts", "xonxoff", "dsrdtr"):
                 setattr(port, name, params["flow_control"] == name)
             port.timeout = 0
-            port.write_timeout = self._write_timeout
+            if not params["port"].startswith("rfc2217:"):  # there, pyserial has none of its own, but 5 s for its socket
+                port.write_timeout = self._write_timeout
             for name in ("dtr", "rts"):
                 if name in params:
                     setattr(port, name, params[name])
@@ -61,7 +63,7 @@ class SerialPort:
         """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
         with _as_device_error():
             if not self._is_plain:
-                return bytes(self._port.read(_CHUNK))
+                return self._read_all()
             if not is_readable:
                 return b""
             try:
@@ -72,6 +74,16 @@ class SerialPort:
         if not data:  # readable, and nothing there: that is how a port says that the other end is gone
             raise DeviceError("the device has hung up")
         return data
+
+    def _read_all(self) -> bytes:
+        data = bytearray()
+        try:
+            while len(data) < _CHUNK and (more := self._port.read(_CHUNK - len(data))):  # rfc2217:// gives bytes singly
+                data += more
+        except OSError:
+            if not data:  # or the next read meets the end again
+                raise
+        return bytes(data)
 
     def write(self, data: bytes) -> None:
         """Write `data`; a device that takes none of it within the write timeout has failed."""
@@ -85,10 +97,14 @@ class SerialPort:
 
     def close(self) -> None:
         """Close the port, whatever state it is in; what could not be written is dropped."""
-        with suppress(OSError, termios.error, AttributeError, NotImplementedError):
-            self._port.reset_output_buffer()  # or closing waits for a device that stopped reading
+        if isinstance(self._port, serial.Serial):
+            with suppress(OSError, termios.error):
+                self._port.reset_output_buffer()  # or closing waits for a device that stopped reading
         with _as_device_error():
             self._port.close()
+        notes = getattr(getattr(self._port, "formatter", None), "output", None)  # spy:// leaves its file open
+        if notes is not None and notes is not sys.stderr:
+            notes.close()
 
 
 def hide_password(port: str) -> str:

@@ -11,7 +11,7 @@ from gateway.message import InternalMsg
 from gateway.schema_check import near
 from interfaces.codec import Decoder, DecodeRule, check_decode_rule
 from interfaces.conversation import Result
-from interfaces.encoder import Encoder, EncodeRule, check_content
+from interfaces.encoder import Content, Encoder, EncodeRule, check_content
 from interfaces.polling import Request
 from interfaces.wire import Wire, WireError, check_wire
 
@@ -47,19 +47,24 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield Problem(("decode", index, *problem.path), problem.what, problem.remedy)
-    for index, options in enumerate(params["encode"]):
-        for problem in check_content(options, encoding, options.get("arguments", {})):
-            yield Problem(("encode", index, *problem.path), problem.what, problem.remedy)
     wire = None if wire_problems else Wire(params["framing"], params.get("checksum"))
-    for kind in ("opening", "polls"):
-        for index, options in enumerate(params["conversation"][kind]):
-            path = ("conversation", kind, index)
-            problems = list(check_content(options, encoding, {}))
-            for problem in problems:
-                yield Problem((*path, *problem.path), problem.what, problem.remedy)
-            if problems or wire is None:
-                continue
-            try:
-                wire.wrap(Request(options, address, encoding).content)
-            except WireError as err:
-                yield Problem(path, f"what is written cannot be framed: {err}", "")
+    written: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
+    written += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
+    for path, rules in written:
+        for index, options in enumerate(rules):
+            for problem in _check_writing(options, encoding, wire):
+                yield Problem((*path, index, *problem.path), problem.what, problem.remedy)
+
+
+def _check_writing(options: Mapping[str, Any], encoding: str, wire: Wire | None) -> Iterator[Problem]:
+    """Yield what is wrong with what a rule or a request writes; paths begin at it."""
+    problems = list(check_content(options, encoding, options.get("arguments", {})))
+    yield from problems
+    if problems or wire is None:
+        return
+    content = Content(options, encoding)
+    try:
+        if not content.names:
+            wire.wrap(content.make({}))
+    except WireError as err:
+        yield Problem((), f"what is written cannot be framed: {err}")

@@ -40,7 +40,7 @@ class Template:
             if name is not None:
                 try:
                     text += format(values[name], spec)
-                except (ValueError, TypeError) as err:
+                except (ValueError, TypeError, OverflowError) as err:
                     raise TemplateError(f"{values[name]!a} cannot be written as {{{name}:{spec}}}: {err}") from err
         return text
 

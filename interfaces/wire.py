@@ -61,10 +61,9 @@ class Wire:
 
     def wrap(self, content: bytes) -> bytes:
         """Return the bytes that carry `content` to the device; raise `WireError` if they would be read as another."""
-        frame = content if self.checksum is None else self.checksum.append(content)
         try:
-            return self.framer.wrap(frame)
-        except ValueError as err:
+            return self.framer.wrap(content if self.checksum is None else self.checksum.append(content))
+        except (ValueError, ChecksumError) as err:
             raise WireError(str(err)) from err
 
 
@@ -80,7 +79,12 @@ def make_framer(options: Mapping[str, Any], checksum: Checksum | None) -> Framer
         given = options["terminator"]
         terminators = [raw(text) for text in ([given] if isinstance(given, str) else given)]
         written = options.get("write_terminator")
-        return DelimitedFramer(terminators, longest, write_delimiter=None if written is None else raw(written))
+        return DelimitedFramer(
+            terminators,
+            longest,
+            write_delimiter=None if written is None else raw(written),
+            start=raw(options.get("start", "")),
+        )
     if kind == "markers":
         start, stop = raw(options["start"]), raw(options["stop"])
         is_good = checksum.is_good if checksum is not None else None
@@ -133,6 +137,10 @@ def check_wire(
     for name in _NEEDS.get(kind, ()):
         if name not in framing:
             yield Problem(("framing",), f"framing of the type {kind} needs {name!r}", f"add {name}: ...")
+    shortest, longest = max(1, len(framing.get("start", ""))), framing["max_length"]
+    if kind == "fixed" and not shortest <= framing.get("length", shortest) <= longest:
+        what = f"no frame has {framing['length']} bytes: {shortest} (start) to {longest} (max_length) are possible"
+        yield Problem(("framing", "length"), what, "correct one of them")
     for name in ("start", "stop", "terminator", "write_terminator"):
         given = framing.get(name, "")
         for text in [given] if isinstance(given, str) else given:

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.app_properties import shipped, shipped_configurations, version
 from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
-from tests.support.broker import free_port
+from tests.support.broker import Mosquitto, free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("root_logger")
@@ -170,7 +171,7 @@ def test_a_configuration_that_is_not_there_names_the_places(conf: Path, capsys: 
     assert said.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
 
 
-@pytest.mark.parametrize("given", ["", ".", "a\0b", "~no-such-user/x.conf", "x" * 5000, "\udcff.conf"])
+@pytest.mark.parametrize("given", ["", ".", "a\0b", "~no-such-user/x.conf", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "check", "--conf", given)
     assert said.code == EXIT_CONFIGURATION
@@ -260,6 +261,20 @@ def test_exit_codes_of_the_process(conf: Path) -> None:
     assert run_process("--conf", str(bad)).code == 78
 
 
+def test_a_name_that_is_no_text_is_said_all_the_same(conf: Path) -> None:
+    said = run_process("check", "--conf", "\udcff.conf")
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err.startswith("\\udcff.conf: no such file")
+    conf.rename("\udcff.conf")
+    said = run_process("check", "--conf", "\udcff.conf")
+    assert said.code == EXIT_CONFIGURATION
+    assert "cannot be the sender of messages" in said.err
+    Path("\udcff.conf").write_text(f"name: gw\n{GOOD}")
+    said = run_process("check", "--conf", "\udcff.conf")
+    assert (said.code, said.err) == (EXIT_OK, "")
+    assert said.out.startswith("\\udcff.conf: good\n")
+
+
 @pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])
 def test_a_reader_that_has_enough_is_no_error(arguments: list[str], conf: Path) -> None:
     reading, writing = os.pipe()
@@ -289,41 +304,46 @@ def test_a_terminal_that_knows_only_ascii_gets_the_rest_escaped(conf: Path, monk
     assert "K\\xfcche, client id K\\xfcche" in said.out
 
 
-def test_a_gateway_runs_until_it_is_told_to_stop_and_says_so(conf: Path) -> None:
-    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf", "--log-level", "info"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        lines: list[str] = []
-        wait_until(lambda: any("no connection to the broker" in line for line in lines) or lines.append(read(process)))
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
-    text = "".join(lines) + err
-    assert "started with gw.conf" in text
-    assert "messages did not reach the broker and are lost" in text
-    assert "Traceback" not in text
-    assert (process.returncode, out) == (EXIT_FAILED, "")
-
-
-def read(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    return process.stderr.readline()
-
-
-def test_no_secret_is_said_by_a_run_at_its_most_talkative(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def running(conf: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A gateway at its most talkative, with secrets of every kind, that has published some statuses."""
     monkeypatch.setenv("PASSWORD", "hunter2-a")
     monkeypatch.setenv("CODE", "hunter2-b")
+    good = GOOD.replace("dummy", 'dummy, location: "${CODE}", interval: 0.1')
     conf.write_text(
-        f"{GOOD.replace('dummy', 'dummy, location: ${CODE}, interval: 0.1')}"
-        f"mqtt: {{port: {free_port()}, username: u, password: '${{PASSWORD}}', connect_timeout: 2}}\n"
+        f"{good}"
+        f'mqtt: {{port: {mosquitto.port}, username: u, password: "${{PASSWORD}}"}}\n'
         "log: {level: debug, traffic: true, file: gw.log}\n"
     )
-    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf"]
     log = conf.with_name("gw.log")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: log.exists() and log.read_text().count("LAMP_STATE") >= 2, timeout=20)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-    written = err + log.read_text()
+    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+
+            def is_under_way() -> bool:
+                assert process.poll() is None, process.communicate()
+                text = log.read_text() if log.exists() else ""
+                return "connected to" in text and text.count("LAMP_STATE") >= 2
+
+            wait_until(is_under_way)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_runs_until_it_is_told_to_stop(number: signal.Signals, running: subprocess.Popen[str]) -> None:
+    running.send_signal(number)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (EXIT_OK, "")
+    assert "started with gw.conf" in err
+    assert "stopped; " in err
+    assert "Traceback" not in err
+
+
+def test_no_secret_is_said_by_a_run(running: subprocess.Popen[str], conf: Path) -> None:
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=20)
+    written = err + conf.with_name("gw.log").read_text()
     assert "status lighting/-/***/lamp/- LAMP_STATE" in written
     assert "hunter2" not in written
-    assert "Traceback" not in written

@@ -52,9 +52,11 @@ def test_nmea_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> 
         boat.say("GPGLL,5251.0093,N,00518.8170,E,094736,A,A")
         boat.say("GPGLL,5251.0093,N,00518.8170,E,094737,A,A")  # the same place
         boat.say("GPGLL,5252.0000,N,00518.8170,E,094738,V,N")  # not valid
+        boat.say("GPRMC,094737,A,5251.0093,N,00518.8170,W,5.6,,200818,1.4,E,A")  # no course while at rest
+        boat.say("GPRMC,094738,V,,,,,,,200818,,,N")  # not valid
         boat.say("GPGSV,3,1,12,07,10,333,39")  # of no interest here
         boat.say("HEHDG,0.0,,,,")
-        assert example.wait_readings(8) == [
+        assert example.wait_readings(9) == [
             (f"{NAVIGATION}///depth/nmea2mqtt/S", {"action": "depth", "metres": 5.3, "offset": 0.4}),
             (f"{NAVIGATION}///depth/nmea2mqtt/S", {"action": "depth", "offset": 0.4}),
             (f"{NAVIGATION}///water/nmea2mqtt/S", {"action": "temperature", "celsius": -1.5}),
@@ -71,9 +73,13 @@ def test_nmea_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> 
                 f"{NAVIGATION}///position/nmea2mqtt/S",
                 {"action": "position", "latitude": 52.850155, "longitude": 5.313617},
             ),
+            (
+                f"{NAVIGATION}///position/nmea2mqtt/S",
+                {"action": "track", "latitude": 52.850155, "longitude": -5.313617, "knots": 5.6},
+            ),
             (f"{NAVIGATION}///heading/nmea2mqtt/S", {"action": "heading", "degrees": 0.0}),
         ]
-        assert example.interface.counts == {"frames": 13, "unmatched": 3}
+        assert example.interface.counts == {"frames": 15, "unmatched": 4}
 
 
 def test_nmea_sentences_with_a_wrong_checksum_are_dropped(

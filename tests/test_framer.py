@@ -104,7 +104,7 @@ def outcome(framer: Framer, pieces: Sequence[bytes]) -> tuple[list[bytes], int, 
 
 
 @each_kind
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(data=st.data())
 def test_any_chunking_gives_the_same_frames(kind: str, data: st.DataObject) -> None:
     make, pieces = draw_stream(data, kind)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import random
+import select
 import socket
 import threading
 import tty
@@ -249,6 +250,14 @@ def test_a_device_that_says_nothing_is_not_read(bench: Bench) -> None:
     bench.command("ping")
     bench.answers(1)
     assert reads == []
+
+
+def test_being_woken_without_a_message_ends_one_wait_only(bench: Bench) -> None:
+    interface = Lines({"device": bench.device}, bench.desk.inbox, bench.desk.outlet)
+    bench.desk.inbox.wake()
+    interface.loop()
+    assert not select.select([bench.desk.inbox.fileno()], [], [], 0)[0]
+    interface.loop_stop()
 
 
 def test_the_four_methods_have_a_default_each(bench: Bench) -> None:

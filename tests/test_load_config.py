@@ -224,7 +224,7 @@ def test_yaml_that_is_none_says_where(folder: Path) -> None:
 
 
 def test_duplicate_keys_aliases_and_tags_are_refused(folder: Path) -> None:
-    assert findings(folder, "root: home\nroot: &a b\ntopics: *a\nname: !!str x\n") == [
+    assert findings(folder, "root: home\nroot: &a b\ntopics: *a\nname: !!str x\ninterface: {type: dummy}\n") == [
         "gw.conf:2:1: root: given twice, first in line 1: keep one of the two",
         "gw.conf:2:7: root: the anchor '&a' is not taken: remove it",
         "gw.conf:3:9: topics: the alias '*a' is not taken: write the value out",
@@ -371,6 +371,7 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
     text = "nam: x\nroot: a//b\ntopics: [5]\nmqtt: {port: 0}\ninterface: {type: dummy, interval: x}\nlog: {files: 0}\n"
     assert [said.partition(": for example")[0] for said in findings(folder, text)] == [
         "gw.conf:1:1: nam: unknown option: did you mean 'name'?",
+        "gw.conf:2:7: root: a level of it is empty",
         "gw.conf:3:10: topics[0]: expected text, found 5: put it in quotes",
         "gw.conf:4:14: mqtt.port: expected at least 1, found 0",
         'gw.conf:5:36: interface.interval: expected a number, found "x"',
@@ -567,7 +568,7 @@ configurations = st.builds(
 )
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(configurations)
 def test_whatever_options_are_given_the_answer_is_a_configuration_or_its_findings(folder: Path, data: Any) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)

@@ -111,18 +111,24 @@ def test_a_map_needs_no_more_than_root_and_topics() -> None:
             "[a, a]",
             f"8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: {ONE_THING}",
         ),
-        (
-            "[a]",
-            f"4:12: map.topics[0]: 'a/#' matches no topic that this map accepts: a topic is home/{LEVELS}",
-        ),
     ],
 )
 def test_a_map_inside_a_configuration_has_its_places_there(words: str, finding: str) -> None:
-    text = "name: gw\nmap:\n  root: home\n  topics: [a/#]\n  location:\n    maptype: strict\n    map:\n      k: "
+    text = "name: gw\nmap:\n  root: home\n  topics: [home/#]\n  location:\n    maptype: strict\n    map:\n      k: "
     document = load_yaml(text + words, "gw.conf", {})
     with pytest.raises(ConfigurationError) as info:
         build_map(document, document.data["map"], ("map",), sender="gw")
     assert str(info.value) == f"gw.conf:{finding}"
+
+
+def test_form_words_and_filters_of_a_map_are_said_at_once() -> None:
+    text = '{"root": "home", "topics": ["x/#", "home/#/x"], "device": {"maptype": "x"}, "action": {"maptype": "loose"}}'
+    document = load_json(text, "map.json")
+    with pytest.raises(ConfigurationError) as info:
+        build_map(document, document.data, sender="gw")
+    assert [finding.where for finding in info.value.findings] == [
+        "topics[0]", "topics[1]", "device.maptype", "action.maptype"
+    ]  # fmt: skip
 
 
 def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:

@@ -122,6 +122,26 @@ def test_a_wake_before_the_wait_counts_and_hides_no_message(msglist: MsgList) ->
     assert msglist.pull(block=True, timeout=10) == message(1)
 
 
+def test_a_push_while_the_flag_comes_down_is_not_missed(msglist: MsgList, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = os.read
+
+    def read_and_lose_the_race(fd: int, count: int) -> bytes:
+        monkeypatch.setattr(os, "read", read)
+        data = read(fd, count)
+        msglist.push(message(2))  # another thread's, between the two halves of Wakeup.clear
+        return data
+
+    msglist.push(message(1))
+    monkeypatch.setattr(os, "read", read_and_lose_the_race)
+    assert msglist.pull() == message(1)
+    assert is_readable(msglist)
+    assert msglist.pull() == message(2)
+    msglist.wake()
+    monkeypatch.setattr(os, "read", read_and_lose_the_race)
+    msglist.wait(0)
+    assert is_readable(msglist)
+
+
 def test_a_closed_list_is_empty_and_takes_what_comes_late_without_an_error(msglist: MsgList) -> None:
     before = open_descriptors()
     other = MsgList()

@@ -306,6 +306,18 @@ def test_stopping_waits_for_a_connack_that_is_pending() -> None:
         assert [found.payload for found in peer.packets(PUBLISH)] == [b"last words"]
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_stopping_waits_no_longer_than_sending_takes(qos: int, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port, availability=AVAILABILITY) as link:
+        link.connect()
+        for number in range(500):
+            link.put("a", b"%d" % number, qos)
+        began = time.monotonic()
+        assert link.client.mg_stop(5.0)
+        assert time.monotonic() - began < 1
+        wait_until(lambda: len(other.messages) == 500, 5, "all to arrive")
+
+
 def test_stopping_does_not_wait_out_a_delay(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Link(mosquitto.port, delay=100) as link:

@@ -13,7 +13,7 @@ from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
 from tests.conftest import ExpectedLogs
-from tests.support.desk import AVAILABILITY, Desk
+from tests.support.desk import Desk
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
 def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: new messages are refused", "% full")
     full = Outbox(max_messages=1, discard="new")
-    outlet = Outlet("dev", desk.map, full.put, AVAILABILITY)
+    outlet = Outlet("dev", desk.map, full.put)
     assert outlet.push(InternalMsg(action="LAMP_ON"))
     assert not outlet.push(InternalMsg(action="LAMP_ON"))
 
@@ -69,23 +69,11 @@ def test_traffic_is_logged_a_line_a_message_where_it_is_wanted(desk: Desk, caplo
     ]
 
 
-def test_availability_is_published_retained_and_only_when_it_changes(desk: Desk) -> None:
+def test_availability_is_said_only_when_it_changes(desk: Desk) -> None:
     for is_available in (True, True, False, False, True):
         desk.outlet.set_available(is_available)
-    assert desk.outbox.take(10) == [
-        Publication(AVAILABILITY, payload, qos=1, retain=True) for payload in (b"online", b"offline", b"online")
-    ]
-
-
-def test_an_availability_that_the_outbox_refused_is_said_again(desk: Desk, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("outbox full: new messages are refused", "% full")
-    full = Outbox(max_messages=1, discard="new")
-    outlet = Outlet("dev", desk.map, full.put, AVAILABILITY)
-    outlet.set_available(True)
-    outlet.set_available(False)
-    assert [each.payload for each in full.take(10)] == [b"online"]
-    outlet.set_available(False)
-    assert [each.payload for each in full.take(10)] == [b"offline"]
+    assert desk.availability == ["online", "offline", "online"]
+    assert len(desk.outbox) == 0
 
 
 anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st.sampled_from(["on", "a/b", "+", "\n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -51,6 +52,7 @@ def test_each_interface_has_a_thread_of_its_name(tmp_path: Path, mosquitto: Mosq
         finally:
             gateway.stop()
             runner.join(10)
+            gateway.close()
         listener.wait_topic(GATEWAY, b"offline")
     assert gateway.outbox.counts().delivered == gateway.outbox.counts().accepted
 
@@ -110,6 +112,20 @@ def test_a_stop_while_the_broker_hangs(tmp_path: Path, mosquitto: Mosquitto) -> 
         assert "messages did not reach the broker and are lost" in gateway.log
 
 
+def test_a_signal_that_reaches_another_thread_is_as_good(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Python runs a handler in the main thread only, and that one may be just about to wait."""
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        gateway.wake_ups(0.2)
+        pid = gateway.process.pid
+        threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+        began = time.monotonic()
+        os.kill(next(thread for thread in threads if thread != pid), signal.SIGTERM)
+        assert gateway.wait() == 0
+        assert time.monotonic() - began < 2
+
+
 def test_a_second_signal_leaves_at_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
     with GatewayProcess(conf) as gateway:
@@ -117,11 +133,21 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path, mosquitto: Mosquitto) ->
         mosquitto.signal(signal.SIGSTOP)
         gateway.process.send_signal(signal.SIGINT)
         gateway.wait_log("stopping")
+        gateway.wake_ups(0.4)  # it is not the same signal, sent twice
         began = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.wait(5) == 1
         assert time.monotonic() - began < 1
         assert gateway.log.endswith("stopped at once by a second signal\n")
+
+
+def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.stop(signal.SIGTERM)
+        listener.wait_topic(GATEWAY, b"offline")
 
 
 def test_an_interface_that_never_comes_back_is_left_behind(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -152,7 +178,8 @@ def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
         numbers = [status["number"] for status in actions(listener, "TICK")]
         available = [payload for topic, payload in listener.pairs() if topic == "home/gw/bad/availability"]
     assert numbers == list(range(len(numbers)))
-    assert available == [b"online", b"offline"] * 3
+    assert available[-2:] == [b"online", b"offline"]
+    assert b"offline" in available[:-2]
     assert gateway.log.count("Traceback") == 1
     assert gateway.log.count("bad: the interface failed and is started again: ") == 1
 
@@ -229,7 +256,7 @@ def test_a_retained_command_never_reaches_the_device(tmp_path: Path, mosquitto: 
             wait_until(lambda: heard(listener), what=lambda: gateway.log)
             gateway.stop()
         assert heard(listener) == ["command f/g/l/lamp/other ON"]
-        assert "retained command': 2" in gateway.log
+        assert "2 retained command" in gateway.log
 
 
 def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -244,7 +271,7 @@ def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosqu
         wait_until(lambda: len(heard(listener)) == 2, what=lambda: gateway.log)
         gateway.stop()
         assert heard(listener) == ["command f/g/l/d/other 1", "status f/g/l/d/other 2"]
-        assert "'echo': 3" in gateway.log  # MINE, and the two statuses of the recorder
+        assert "3 echo" in gateway.log  # MINE, and the two statuses of the recorder
 
 
 def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -261,16 +288,19 @@ def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mo
         assert gateway.stop() < 2
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"\xff\xfe", b"{", b'{"a": NaN}', b"[" * 10_000, b'{"a": ' + b"[" * 10_000, b'{"a": 1, "a": 2}',
-                b'{"a": ' + b"9" * 10_000 + b"}", b"[1]", b'{"action": 5}', bytes(300_000)]
-)  # fmt: skip
-def test_a_broken_message_harms_nobody(payload: bytes, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_broken_messages_harm_nobody(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    deep, digits = b"[" * 10_000, b"9" * 10_000
+    broken = [b"", b"\xff\xfe", b"{", b'{"a": NaN}', b'{"a": ' + deep, b'{"a": ' + digits + b"}", b'{"a": 1, "a": 2}',
+              b'{"action": 5}', b'{"a": "\\ud800"}', bytes(300_000)]  # fmt: skip
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
-        listener.publish("home/f/g/l/d/other/C", payload)
+        for payload in broken:
+            listener.publish("home/f/g/l/d/other/C", payload)
+        listener.publish("home/f/g/C", "ON")
         listener.publish("home/f/g/l/d/other/C", "ON")
-        wait_until(lambda: "command f/g/l/d/other ON" in heard(listener), what=lambda: gateway.log)
+        wait_until(lambda: heard(listener), what=lambda: gateway.log)
         gateway.stop()
+        assert heard(listener) == ["command f/g/l/d/other ON"]
+        assert f"{len(broken)} refused" in gateway.log
         assert "Traceback" not in gateway.log

@@ -9,8 +9,6 @@ from gateway.outbox import Outbox
 from gateway.outlet import Outlet
 from tests.support.waiting import wait_until
 
-AVAILABILITY = "home/gw/dev/availability"
-
 
 class Desk:
     """The desk of the interface `dev` of a gateway `gw`, whose map passes every word."""
@@ -19,9 +17,9 @@ class Desk:
         self.map = msg_map or MsgMap("home", sender="gw")
         self.inbox = MsgList()
         self.outbox = Outbox()
-        self.outlet = Outlet("dev", self.map, self.outbox.put, AVAILABILITY)
         self.messages: list[InternalMsg] = []
         self.availability: list[str] = []
+        self.outlet = Outlet("dev", self.map, self.outbox.put, self._say_available)
 
     def collect(self) -> list[InternalMsg]:
         """Take what has been published so far; return all messages since the beginning."""
@@ -31,11 +29,10 @@ class Desk:
         return self.messages
 
     def _sort(self, publication: Publication) -> None:
-        if publication.topic == AVAILABILITY:
-            assert publication.retain
-            self.availability.append(publication.payload.decode())
-        else:
-            self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
+        self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
+
+    def _say_available(self, is_available: bool) -> None:
+        self.availability.append("online" if is_available else "offline")
 
     def wait_messages(self, count: int) -> list[InternalMsg]:
         """Return the messages, once there are `count` of them."""

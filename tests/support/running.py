@@ -11,9 +11,12 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from gateway.load_config import InterfaceOptions, load_configuration
+from gateway.message import InternalMsg
 from gateway.start_gateway import Gateway
+from gateway.supervisor import Supervisor
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import shipped_conf
+from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
 _STOP = 8.0  # s; an orderly stop takes less
@@ -56,6 +59,7 @@ class RunningGateway:
         self.gateway.stop()
         self._thread.join(_STOP)
         assert not self._thread.is_alive(), "the gateway did not stop"
+        self.gateway.close()
 
     @property
     def interface(self) -> Any:
@@ -157,3 +161,67 @@ class Example:
 
 def _is_reply(payload: Any) -> bool:
     return isinstance(payload, dict) and "response" in payload
+
+
+class RunningInterface(Desk):
+    """A serial interface in its thread, without broker: its desk, and its counts.
+
+    Its options are those of the YAML in `text`, and the others.
+    """
+
+    def __init__(self, folder: Path, text: str = "", **options: Any) -> None:
+        super().__init__()
+        lines = ["type: serial", *(f"{name}: {json.dumps(value)}" for name, value in options.items())]
+        lines += text.splitlines()
+        conf = folder / "gw.conf"
+        conf.write_text("root: home\ntopics: []\ninterface:\n" + "".join(f"  {line}\n" for line in lines))
+        (given,) = load_configuration(conf, {}).interfaces
+        self.built: list[Any] = []
+        self._supervisor = Supervisor("dev", lambda: self._build(given), self.inbox, self.outlet)
+
+    def _build(self, given: InterfaceOptions) -> Any:
+        self.built.append(given.cls(given.params, self.inbox, self.outlet))
+        return self.built[-1]
+
+    def __enter__(self) -> Self:
+        self._supervisor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._supervisor.request_stop()
+        assert self._supervisor.join(_STOP), "the interface did not stop"
+        assert self._supervisor.failures == 0
+
+    @property
+    def tries_to_open(self) -> int:
+        """How often the port was tried in a row without having held."""
+        return int(self.interface._backoff.tries)
+
+    def wait_tries(self, count: int) -> None:
+        wait_until(lambda: self.tries_to_open >= count, what=f"{count} tries to open")
+
+    @property
+    def interface(self) -> Any:
+        wait_until(lambda: self.built, what="the interface to be built")
+        return self.built[-1]
+
+    def command(self, action: str, **arguments: Any) -> None:
+        """Put a command into the inbox."""
+        self.command_for("", action, **arguments)
+
+    def command_for(self, device: str, action: str, **arguments: Any) -> None:
+        msg = InternalMsg(iscmd=True, device=device, sender="tester", action=action, arguments=arguments)
+        assert self.inbox.push(msg)
+
+    def replies(self) -> list[InternalMsg]:
+        return [msg for msg in self.collect() if "response" in msg.arguments]
+
+    def wait_replies(self, count: int) -> list[Any]:
+        """Return the responses to all commands, once there are `count` of them."""
+        wait_until(lambda: len(self.replies()) >= count, what=lambda: f"{count} replies; got {self.replies()}")
+        return [msg.arguments["response"] for msg in self.replies()]

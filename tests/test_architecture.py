@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.mailbox import Wakeup
+from gateway.mqtt_client import MgClient, MqttOptions
+from gateway.outbox import Outbox
+
+PROJECT = Path(__file__).parents[1]
+PACKAGES = ("gateway", "interfaces")
+MODULES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+PURE = (
+    "gateway.errors",
+    "gateway.message",
+    "gateway.topic",
+    "gateway.mqtt_map",
+    "interfaces.framer",
+    "interfaces.codec",
+    "interfaces.template",
+)
+"""They translate and do nothing else: each can be read, tested and fuzzed alone."""
+
+SAID_TO_BE_PURE = sorted(
+    name
+    for path in MODULES
+    if (name := name_of(path)).startswith("interfaces.")
+    and "Pure" in (ast.get_docstring(ast.parse(path.read_text())) or "")
+)
+
+IMPURE = {
+    "asyncio",
+    "multiprocessing",
+    "paho",
+    "select",
+    "selectors",
+    "serial",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+}
+IMPURE |= {"threading", "time"}
+
+
+def path_of(name: str) -> Path | None:
+    path = PROJECT.joinpath(*name.split("."))
+    return next((found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()), None)
+
+
+def imports(path: Path, *, at_top_only: bool = False) -> Iterator[str]:
+    """Yield the dotted names that a module imports; `from a import b` yields a.b, too, where that is a module."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module or ""
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if path_of(full) is not None:
+                    yield full
+
+
+def all_imports(name: str) -> dict[str, str]:
+    """Return everything that a module imports, also by way of other modules of the project, and by way of which."""
+    found: dict[str, str] = {}
+    waiting = [(name, name)]
+    seen = {name}
+    while waiting:
+        module, way = waiting.pop()
+        path = path_of(module)
+        assert path is not None
+        for imported in imports(path):
+            found.setdefault(imported, way)
+            if path_of(imported) is not None and imported not in seen:
+                seen.add(imported)
+                waiting.append((imported, f"{way} -> {imported}"))
+    return found
+
+
+# --- imports
+
+
+def test_the_search_for_imports_finds_them() -> None:
+    found = all_imports("gateway.start_gateway")
+    assert {"gateway.mqtt_client", "paho.mqtt.client", "socket", "gateway.errors"} <= set(found)
+    assert found["socket"].startswith("gateway.start_gateway -> gateway.")
+    assert "interfaces.serial_interface" not in found
+
+
+@pytest.mark.parametrize("name", sorted({*PURE, *SAID_TO_BE_PURE}))
+def test_a_pure_module_imports_no_io_no_clock_and_no_thread(name: str) -> None:
+    found = {
+        f"{way} -> {imported}" for imported, way in all_imports(name).items() if imported.partition(".")[0] in IMPURE
+    }
+    assert not found
+
+
+def test_delays_know_no_clock_and_no_thread() -> None:
+    assert {"socket", "threading", "time", "select"}.isdisjoint(all_imports("gateway.backoff"))
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("gateway")], ids=name_of)
+def test_the_gateway_knows_no_interface(path: Path) -> None:
+    assert not [imported for imported in imports(path) if imported.partition(".")[0] == "interfaces"]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("interfaces")], ids=name_of)
+def test_an_interface_knows_the_gateway_only_by_its_contract(path: Path) -> None:
+    from_gateway = {imported for imported in imports(path) if imported.partition(".")[0] == "gateway"}
+    forbidden = {f"gateway.{name}" for name in ("mqtt_client", "outbox", "router", "start_gateway", "load_config")}
+    assert not from_gateway & forbidden
+
+
+def test_the_core_is_not_started_by_importing_it() -> None:
+    """What a run needs only sometimes is imported only then: the command line must start fast."""
+    heavy = {"gateway.start_gateway", "gateway.option_docs", "gateway.watch_command", "gateway.send_command"}
+    path = path_of("gateway.command_line")
+    assert path is not None
+    assert heavy.isdisjoint(imports(path, at_top_only=True))
+
+
+# --- MgClient and its base class
+
+SHADOWED = {"__init__", "__repr__", "_create_socket"}
+"""What MgClient changes of its base class, on purpose."""
+
+SET_THROUGH_PROPERTIES = {"connect_timeout", "on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"}
+SET_THROUGH_PROPERTIES |= {
+    "on_socket_open",
+    "on_socket_register_write",
+    "on_socket_close",
+    "on_socket_unregister_write",
+}
+
+
+def names_set_on_self() -> set[str]:
+    """Return the names of all attributes that the code of MgClient assigns to."""
+    tree = ast.parse(inspect.getsource(MgClient))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def test_no_method_of_the_client_shadows_one_of_its_base_class_unawares() -> None:
+    theirs = {name for cls in mqtt.Client.__mro__ for name in vars(cls)}
+    of_every_class = set(vars(type("Empty", (), {})))
+    assert (set(vars(MgClient)) & theirs) - of_every_class == SHADOWED
+
+
+def test_no_attribute_of_the_client_shadows_one_of_its_base_class() -> None:
+    base = mqtt.Client(CallbackAPIVersion.VERSION2)
+    theirs = set(vars(base)) | set(dir(mqtt.Client))
+    ours = names_set_on_self()
+    assert {"link_state", "outbox", "options"} <= ours, "the search finds them"
+    assert ours & theirs <= SET_THROUGH_PROPERTIES
+    properties = {name for name, member in inspect.getmembers(mqtt.Client) if isinstance(member, property)}
+    assert not SET_THROUGH_PROPERTIES - properties
+
+
+def test_the_clients_repr_shows_where_and_in_what_state() -> None:
+    wakeup = Wakeup()
+    client = MgClient(MqttOptions(host="broker", port=1884), Outbox(), wakeup)
+    assert repr(client) == "<MgClient broker:1884 idle>"
+    wakeup.close()
+
+
+# --- size and shape
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    undocumented = [name_of(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert undocumented == []
+
+
+def test_modules_stay_small_enough_to_read_in_one_sitting() -> None:
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > 600} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_is_annotated_lazily_and_imports_absolutely(path: Path) -> None:
+    text = path.read_text()
+    assert "\nfrom __future__ import annotations\n" in text or not list(imports(path))

@@ -1,0 +1,305 @@
+"""Converters: each by a table of what it takes and refuses; there and back again where there is a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interfaces.converters import CONVERTERS, ConversionError, check_pipeline, pipeline
+
+ON_OFF = {"bool": {"true": ["ON", "Y"], "false": "OFF"}}
+MODES = {"enum": {"0": "off", "1": "heat", "02": "cool", "A": True, "*": "other"}}
+
+READ: Mapping[str, list[tuple[Any, Any, Any]]] = {
+    "int": [
+        ("int", "42", 42), ("int", " -7 ", -7), ("int", "007", 7), ("int", 5.0, 5), ("int", 9, 9),
+        ({"int": 16}, "ff", 255), ({"int": 16}, "0xFF", 255), ({"int": 2}, "-101", -5), ({"int": 36}, "Zz", 1295),
+        ("int", str(2**64), 2**64),
+    ],
+    "float": [("float", "21.50", 21.5), ("float", "-.5", -0.5), ("float", "1e-3", 0.001), ("float", 7, 7.0)],
+    "decimal_comma": [("decimal_comma", "21,5", 21.5), ("decimal_comma", "21.5", 21.5), ("decimal_comma", 2, 2.0)],
+    "auto": [
+        ("auto", "21.5", 21.5), ("auto", "20", 20), ("auto", "open", "open"), ("auto", "", ""), ("auto", True, True),
+        ("auto", "nan", "nan"), ("auto", "1_0", "1_0"), ("auto", "infinity", "infinity"), ("auto", "\u0663", "\u0663"),
+    ],
+    "scale": [
+        ({"scale": 0.1}, 215, 21.5), ({"scale": 0.1}, 3, 0.3), ({"scale": 10}, "12", 120), ({"scale": -1}, 2.5, -2.5),
+        ({"scale": 0.001}, 1_700_000_000_123, 1_700_000_000.123), ({"scale": 1000}, 2**63, 2**63 * 1000),
+    ],
+    "offset": [
+        ({"offset": -40}, 62, 22), ({"offset": -273.15}, "300.15", 27.0), ({"offset": 0.1}, 0.2, 0.3),
+        ({"offset": 1}, 2**63, 2**63 + 1),
+    ],
+    "round": [
+        ("round", 21.5, 22), ("round", "0.4", 0), ({"round": 1}, 21.4821, 21.5), ({"round": -1}, 1234, 1230),
+        ({"round": 2}, 7, 7),
+    ],
+    "twos_complement": [
+        ({"twos_complement": 16}, 65535, -1), ({"twos_complement": 16}, 32767, 32767),
+        ({"twos_complement": 16}, 32768, -32768), ({"twos_complement": 12}, "4095", -1),
+    ],
+    "signed_magnitude": [
+        ({"signed_magnitude": 8}, 129, -1), ({"signed_magnitude": 8}, 127, 127), ({"signed_magnitude": 8}, 128, 0),
+    ],
+    "bcd": [("bcd", 0x42, 42), ("bcd", "0", 0), ("bcd", b"\x12\x34", 1234), ({"bcd": 4}, 0x0042, 42)],
+    "text": [
+        ("text", b"Z\xfcrich", "Z\u00fcrich"), ({"text": "utf-8"}, b"Z\xc3\xbcrich", "Z\u00fcrich"), ("text", 5, "5"),
+    ],
+    "strip": [
+        ("strip", "  open\t", "open"), ({"strip": "0"}, "00420", "42"), ("strip", b" x ", "x"),
+        ({"strip": "\x00"}, b"ab\x00\x00", "ab"),
+    ],
+    "remove": [
+        ({"remove": " +"}, "+  1.234", "1.234"), ({"remove": "."}, "1.234.567", "1234567"),
+        ({"remove": "x"}, b"x1", "1"),
+    ],
+    "upper": [("upper", "open", "OPEN"), ("upper", b"a", "A")],
+    "lower": [("lower", "OPEN", "open")],
+    "bool": [
+        ("bool", "1", True), ("bool", "OFF", False), ("bool", " yes ", True), ("bool", 0, False), ("bool", True, True),
+        (ON_OFF, "on", True), (ON_OFF, "y", True), (ON_OFF, "OFF", False),
+    ],
+    "enum": [
+        (MODES, "0", "off"), (MODES, 1, "heat"), (MODES, " 02 ", "cool"), (MODES, "A", True), (MODES, "9", "other"),
+        ({"enum": {"0": "shut", "1": "open"}}, True, "open"),
+    ],
+    "timestamp": [
+        ({"timestamp": "unix"}, 1606737033, "2020-11-30T11:50:33Z"),
+        ({"timestamp": "unix"}, "0", "1970-01-01T00:00:00Z"),
+        ({"timestamp": "%d%m%y %H%M%S"}, "301120 115033", "2020-11-30T11:50:33"),
+        ({"timestamp": "%H%M%S"}, "115033", "11:50:33"),
+        ({"timestamp": "%H:%M %d.%m."}, "11:50 30.11.", "1900-11-30T11:50:00"),
+        ({"timestamp": "%Y-%m-%d %H:%M %z"}, "2020-11-30 11:50 +0100", "2020-11-30T10:50:00Z"),
+    ],
+    "nmea_position": [
+        ("nmea_position", "5251.0094,N", 52.850157), ("nmea_position", "00518.8172,W", -5.31362),
+        ("nmea_position", "9000,S", -90.0), ({"nmea_position": 2}, "5251.0094 N", 52.85),
+    ],
+}  # fmt: skip
+WRONG: Mapping[str, list[tuple[Any, Any]]] = {
+    "int": [("int", "4.5"), ("int", ""), ("int", 4.5), ("int", True), ("int", None), ("int", b"5"), ("int", "1_0"),
+            ({"int": 16}, "fg"), ({"int": 16}, "F" * 301), ({"int": 36}, "Z" * 300), ({"int": 8}, "8"),
+            ("int", "\u0663")],
+    "float": [("float", "x"), ("float", "nan"), ("float", "inf"), ("float", "1e999"), ("float", False), ("float", [1]),
+              ("float", 10**400), ("float", "1_0"), ("float", "9" * 400)],
+    "decimal_comma": [("decimal_comma", "1.234,5"), ("decimal_comma", "")],
+    "auto": [],
+    "scale": [({"scale": 2}, "x"), ({"scale": 1e300}, 1e300), ({"scale": 10**200}, 10**200), ({"scale": 2}, 10**400)],
+    "offset": [({"offset": 2}, "x"), ({"offset": 1e308}, 1.7e308), ({"offset": 2}, None)],
+    "round": [("round", "x"), ({"round": -308}, 1.7e308)],
+    "twos_complement": [({"twos_complement": 8}, 256), ({"twos_complement": 8}, -1), ({"twos_complement": 8}, 1.5)],
+    "signed_magnitude": [({"signed_magnitude": 8}, 256), ({"signed_magnitude": 8}, -1)],
+    "bcd": [("bcd", 0x1A), ("bcd", b"\x1a"), ("bcd", b""), ("bcd", -1), ("bcd", "x")],
+    "text": [({"text": "utf-8"}, b"\xff"), ({"text": "ascii"}, b"\x80"), ({"text": "punycode"}, b"\xff")],
+    "strip": [],
+    "remove": [], "upper": [], "lower": [],
+    "bool": [("bool", "maybe"), ("bool", ""), ("bool", 2), (ON_OFF, "1"), ("bool", b"1")],
+    "enum": [({"enum": {"0": "off"}}, "1"), ({"enum": {"0": "off"}}, ""), ({"enum": {"a": 1}}, "A")],
+    "timestamp": [({"timestamp": "%H%M"}, "2460"), ({"timestamp": "unix"}, "x"), ({"timestamp": "unix"}, 1e20),
+                  ({"timestamp": "%Y %z"}, "0001 +2359"), ({"timestamp": "%H"}, b"11")],
+    "nmea_position": [("nmea_position", "5260.0,N"), ("nmea_position", "9000.1,N"), ("nmea_position", "5251.0"),
+                      ("nmea_position", ""), ("nmea_position", "18000.1,E"), ("nmea_position", 5251.0)],
+}  # fmt: skip
+
+
+def rows(table: Mapping[str, list[Any]]) -> list[Any]:
+    return [row for listed in table.values() for row in listed]
+
+
+def test_the_tables_hold_each_converter() -> None:
+    assert READ.keys() == WRONG.keys() == CONVERTERS.keys()
+
+
+@pytest.mark.parametrize(("steps", "read", "value"), rows(READ))
+def test_what_is_read(steps: Any, read: Any, value: Any) -> None:
+    found = pipeline(steps).read(read)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(("steps", "read"), rows(WRONG))
+def test_what_does_not_fit_is_refused_in_words(steps: Any, read: Any) -> None:
+    with pytest.raises(ConversionError) as caught:
+        pipeline(steps).read(read)
+    assert str(caught.value).isprintable()
+
+
+WRITTEN = [
+    ("int", "42", 42), ({"int": 16}, 255, "FF"), ({"int": 2}, -5, "-101"), ({"int": 16}, "12", "C"),
+    ({"int": 16}, 0, "0"),
+    ("float", 5, 5.0), ("decimal_comma", 21.5, "21,5"), ("decimal_comma", 1e-07, "0,0000001"), ("auto", "x", "x"),
+    ({"scale": 0.1}, 21.5, 215), ({"scale": 0.1}, 0.1 + 0.2, 3), ({"scale": 0.1}, 21.55, 215.5), ({"scale": 3}, 9, 3),
+    ({"offset": -273.15}, 27, 300.15), ({"offset": -40}, 22, 62), ({"round": 1}, 21.4821, 21.5),
+    ({"twos_complement": 16}, -1, 65535), ({"signed_magnitude": 8}, -1, 129), ("bcd", 42, 0x42),
+    ("bool", True, "1"), ("bool", False, "0"), (ON_OFF, True, "ON"), (ON_OFF, False, "OFF"),
+    (MODES, "heat", 1), (MODES, "cool", "02"), (MODES, True, "A"),
+    ({"timestamp": "unix"}, "2020-11-30T11:50:33Z", 1606737033), ({"timestamp": "unix"}, "2020-11-30", 1606694400),
+    ({"timestamp": "%d.%m.%Y"}, "2020-11-30T11:50:33", "30.11.2020"), ({"timestamp": "%H%M"}, "11:50:33", "1150"),
+    ({"timestamp": "%H%M"}, "2020-11-30T11:50", "1150"), ("text", "x", "x"), ("strip", "x", "x"), ("upper", "x", "x"),
+]  # fmt: skip
+NOT_WRITTEN = [
+    ("int", "x"), ({"int": 16}, "ff"), ({"int": 16}, 1.5), ("float", "x"), ("decimal_comma", None),
+    ({"scale": 0.1}, "x"),
+    ({"scale": 1e-300}, 1e300), ({"scale": 1e-300}, 10**300), ({"offset": -1e308}, 1.7e308), ("round", None),
+    ({"twos_complement": 8}, 128), ({"twos_complement": 8}, -129), ({"signed_magnitude": 8}, 128), ("bcd", -1),
+    ({"bcd": 2}, 100), ("bcd", 1.5), ("bool", "yes"), ("bool", 1), (MODES, "off?"), (MODES, "other"), (MODES, None),
+    ({"timestamp": "unix"}, "11:50"), ({"timestamp": "%H%M"}, "noon"), ({"timestamp": "%Y"}, 2020.5),
+    ("nmea_position", 52.85),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "value", "written"), WRITTEN)
+def test_what_is_written(steps: Any, value: Any, written: Any) -> None:
+    found = pipeline(steps).write(value)
+    assert (found, type(found)) == (written, type(written))
+
+
+@pytest.mark.parametrize(("steps", "value"), NOT_WRITTEN)
+def test_what_cannot_be_written_is_refused_in_words(steps: Any, value: Any) -> None:
+    with pytest.raises(ConversionError) as caught:
+        pipeline(steps).write(value)
+    assert str(caught.value).isprintable()
+
+
+# --- there and back
+
+_decimals = st.decimals(-(10**9), 10**9, places=3, allow_nan=False).map(float)
+_factors = st.sampled_from([0.1, 0.01, 0.001, 0.5, 2, 10, 1000, -1, -0.25])
+
+
+@given(st.integers(-(2**64), 2**64), st.integers(2, 36))
+def test_numbers_of_any_base(number: int, base: int) -> None:
+    written = pipeline({"int": base}).write(number)
+    assert pipeline({"int": base}).read(written) == number
+    assert int(str(written), base) == number
+
+
+@given(_decimals)
+def test_a_decimal_comma(number: float) -> None:
+    written = pipeline("decimal_comma").write(number)
+    assert "." not in written
+    assert pipeline("decimal_comma").read(written) == number
+
+
+@given(st.integers(-(10**15), 10**15), _factors, st.integers(-1000, 1000) | st.sampled_from([0.1, -273.15]))
+def test_scale_and_offset(raw: int, factor: float, amount: float) -> None:
+    """What a device counts in tenths is a number of tenths, without noise, and comes back as the same count."""
+    steps = pipeline([{"scale": factor}, {"offset": amount}])
+    exact = Decimal(raw) * Decimal(str(factor)) + Decimal(str(amount))
+    assert steps.read(raw) == float(exact)
+    written = steps.write(steps.read(raw))
+    assert written == pytest.approx(raw, rel=1e-13, abs=1e-9)
+    if abs(raw) < 10**9:
+        assert (written, type(written)) == (raw, int)
+
+
+@given(st.sampled_from(["twos_complement", "signed_magnitude"]), st.integers(1, 64), st.data())
+def test_negative_numbers(name: str, bits: int, data: st.DataObject) -> None:
+    number = data.draw(st.integers(-(1 << bits - 1) + 1, (1 << bits - 1) - 1))
+    steps = pipeline({name: bits})
+    assert 0 <= steps.write(number) < 1 << bits
+    assert steps.read(steps.write(number)) == number
+
+
+@given(st.integers(0, 10**20))
+def test_bcd(number: int) -> None:
+    assert pipeline("bcd").read(pipeline("bcd").write(number)) == number
+    assert f"{pipeline('bcd').write(number):x}" == str(number)
+
+
+@given(st.booleans(), st.sampled_from(["bool", ON_OFF]))
+def test_words_for_yes_and_no(value: bool, steps: Any) -> None:
+    assert pipeline(steps).read(pipeline(steps).write(value)) is value
+
+
+@given(st.dictionaries(st.text("0123a", min_size=1, max_size=3), st.text("xyz", min_size=1), min_size=1), st.data())
+def test_tables(table: dict[str, str], data: st.DataObject) -> None:
+    meaning = data.draw(st.sampled_from(sorted(table.values())))
+    assert pipeline({"enum": table}).read(pipeline({"enum": table}).write(meaning)) == meaning
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(2038, 1, 1), timezones=st.just(UTC)),
+    st.sampled_from(["unix", "%Y-%m-%dT%H:%M:%S%z", "%y%m%d %H%M%S %z"]),
+    st.integers(-12, 12),
+)
+def test_times(when: datetime, form: str, hours: int) -> None:
+    when = when.replace(microsecond=0)
+    local = when.astimezone(timezone(timedelta(hours=hours))).isoformat()
+    steps = pipeline({"timestamp": form})
+    assert steps.read(steps.write(local)) == when.isoformat().replace("+00:00", "Z")
+
+
+@given(
+    st.lists(st.sampled_from(["float", {"scale": 0.5}, {"offset": 2}, {"scale": -4}, "auto"]), max_size=6), _decimals
+)
+def test_a_pipeline_is_gone_through_in_order_and_back_in_reverse(steps: list[Any], number: float) -> None:
+    there = number
+    for step in steps:
+        there = pipeline(step).read(there)
+    assert pipeline(steps).read(number) == there
+    back = there
+    for step in reversed(steps):
+        back = pipeline(step).write(back)
+    assert pipeline(steps).write(there) == back == pytest.approx(number, rel=1e-9, abs=1e-9)
+
+
+# --- whatever comes
+
+_settings = st.sampled_from([None, 0, 1, 2, 8, 16, 0.1, -1, -273.15, 1e300, 10**400, "x", "utf-8", "%H%M", "unix", "%",
+                             "%y%y", "0", True, [], {}, ["a"], {"true": "1", "false": "0"}, {"0": "off"}, float("inf"),
+                             float("nan"), {"true": [], "false": []}, {"true": "1", "false": 1}])  # fmt: skip
+_values = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.binary(max_size=6)
+    | st.sampled_from([10**400, -(10**308), 1.7e308, "9" * 400, "F" * 300, "1_0", "[1]", "5251.0,N", "12:30", "\ud800"])
+    | st.lists(st.integers(), max_size=2)
+)  # fmt: skip
+
+
+@settings(max_examples=1000)
+@given(st.sampled_from(sorted(CONVERTERS)), _settings, _values)
+def test_nothing_but_a_conversion_error_comes_of_any_setting_and_any_value(name: str, setting: Any, value: Any) -> None:
+    """A setting that cannot work is found out when the pipeline is made, not when the first frame comes."""
+    try:
+        steps = pipeline({name: setting})
+    except ConversionError as err:
+        assert name in str(err)
+        return
+    for convert in (steps.read, steps.write):
+        try:
+            found = convert(value)
+        except ConversionError:
+            continue
+        assert (
+            not isinstance(found, float)
+            or found == found
+            or name in ("auto", "strip", "remove", "upper", "lower", "text")
+        )
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("hex", "'hex' is not a converter: use one of int, float"),
+        ({"hex": 1}, "is not a converter"),
+        ({}, "is not a converter"),
+        ({"int": 16, "float": 1}, "is not a converter"),
+        (["float", {"scale": 0}], "scale: 0 is not a setting for it: a scale is not 0"),
+        ({"scale": "x"}, "scale: 'x' is not a setting for it: not a number"),
+        ({"int": 1}, "a base is 2 to 36"),
+        ({"text": "klingon"}, "unknown encoding: klingon"),
+        ({"bool": {"true": []}}, "no word for true"),
+        ({"bool": {"true": "1", "false": 1}}, "1 is both"),
+        ({"twos_complement": 0}, "not a number from 1 to 256"),
+        ({"float": 2}, "it has none"),
+        ({"remove": ""}, "say which characters"),
+    ],
+)
+def test_a_pipeline_that_is_wrong_is_explained(steps: Any, said: str) -> None:
+    (problem,) = check_pipeline(steps)
+    assert said in problem

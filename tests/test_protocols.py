@@ -1,0 +1,380 @@
+"""Protocols that no example is made for, each configured from its manual, with a device of that manual at the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ExpectedLogs
+from tests.support.device import PtyDevice
+from tests.support.running import RunningInterface
+from tests.support.simulator import LineSimulator, Simulator
+from tests.support.waiting import wait_until
+
+
+def running(folder: Path, text: str, line: PtyDevice) -> RunningInterface:
+    """Return an interface with the options in `text` (YAML)."""
+    return RunningInterface(folder, text, port=str(line.path))
+
+
+def told(messages: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return device, action and arguments of each message."""
+    return [(msg.device, msg.action, dict(msg.arguments)) for msg in messages]
+
+
+def crc_lsb_first(data: bytes, poly: int, start: int) -> int:
+    """Return a 16-bit CRC with all bits reflected."""
+    crc = start
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (poly if crc & 1 else 0)
+    return crc
+
+
+# --- an electricity meter's telegram of many lines (Dutch Smart Meter Requirements, P1 5.0.2)
+
+P1 = r"""
+baudrate: 115200
+framing: {type: markers, start: "/", stop: "!", after: 4, keep: true}
+checksum: {type: arc, form: hex}
+decode:
+  - lines:
+      patterns:
+        - '1-0:1\.8\.1\((?P<low>[0-9.]+)\*kWh\)'
+        - '1-0:1\.8\.2\((?P<high>[0-9.]+)\*kWh\)'
+        - '1-0:1\.7\.0\((?P<kilowatts>[0-9.]+)\*kW\)'
+        - '0-0:96\.14\.0\((?P<tariff>[0-9]+)\)'
+        - '0-1:24\.2\.1\((?P<read>[0-9]+)[SW]\)\((?P<gas>[0-9.]+)\*m3\)'
+    values:
+      low: float
+      high: float
+      kilowatts: [{scale: 1000}, {round: 0}]
+      tariff: {enum: {"0001": low, "0002": high}}
+      gas: float
+      read: {timestamp: "%y%m%d%H%M%S"}
+    messages:
+      - device: meter
+        action: ENERGY
+        arguments: {low: "{low}", high: "{high}", watts: "{kilowatts}", tariff: "{tariff}"}
+      - {device: gas, action: VOLUME, arguments: {cubic_metres: "{gas}", read: "{read}"}}
+"""
+
+
+def telegram(watts: int, gas: bool = True, wrong: int = 0) -> bytes:
+    lines = ["/ISk5\\2MT382-1000", "", "1-3:0.2.8(50)", "0-0:1.0.0(101209113020W)", "1-0:1.8.1(123456.789*kWh)",
+             "1-0:1.8.2(000001.500*kWh)", "0-0:96.14.0(0002)", f"1-0:1.7.0({watts / 1000:06.3f}*kW)",
+             "1-0:99.97.0(2)(0-0:96.7.19)(101208152415W)(0000000240*s)(101208151004W)(0000000301*s)",
+             "0-0:96.13.0()"]  # fmt: skip
+    if gas:
+        lines += ["0-1:24.1.0(003)", "0-1:24.2.1(101209112500W)(12785.123*m3)"]
+    text = "".join(f"{line}\r\n" for line in lines).encode("ascii") + b"!"
+    return text + b"%04X\r\n" % (crc_lsb_first(text, 0xA001, 0) ^ wrong)
+
+
+def test_a_telegram_of_many_lines(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: wrong checksum: expected ")
+    with PtyDevice(tmp_path) as line, running(tmp_path, P1, line) as meter:
+        meter.wait_availability("online")
+        line.write(telegram(999)[100:])  # it was in the middle of one
+        line.write_chunks(telegram(1193) + telegram(50, gas=False) + telegram(60, wrong=1) + telegram(0), seed=3)
+        energy = {"low": 123456.789, "high": 1.5, "tariff": "high"}
+        volume = ("gas", "VOLUME", {"cubic_metres": 12785.123, "read": "2010-12-09T11:25:00"})
+        assert told(meter.wait_messages(5)) == [
+            ("meter", "ENERGY", {**energy, "watts": 1193}),
+            volume,
+            ("meter", "ENERGY", {**energy, "watts": 50}),
+            ("meter", "ENERGY", {**energy, "watts": 0}),
+            volume,
+        ]
+        assert meter.interface.counts["bad checksum"] == 1
+
+
+# --- a carbon dioxide sensor that is asked in binary (Winsen MH-Z19B, user's manual 1.6)
+
+MHZ19 = r"""
+framing: {type: fixed, length: 9, start: "\xFF", timeout: 0.5}
+checksum: {type: lrc, from: 1, strip: true}
+address: {device: air}
+conversation:
+  timeout: 0.3
+  polls:
+    - name: carbon dioxide
+      every: 0.1
+      hex: "FF 01 86 00 00 00 00 00"
+      response:
+        binary:
+          length: 8
+          fields: [{type: u8, is: 0xFF}, {type: u8, is: 0x86}, {type: u16, name: ppm}, {type: u8, name: celsius}]
+        values: {celsius: {offset: -40}}
+        message: {action: CARBON_DIOXIDE, arguments: "*"}
+        publish: {deadband: {ppm: 10, celsius: 1}}
+encode:
+  - match: {action: SELF_CALIBRATION}
+    arguments: {on: {type: boolean, convert: {bool: {"true": A0, "false": "00"}}}}
+    hex: "FF 01 79 {on} 00 00 00 00"
+"""
+
+
+class CarbonDioxideSensor(Simulator):
+    """Answers 86 (read), obeys 79 (self-calibration) and says nothing to it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.ppm = 0
+        self.self_calibration: list[int] = []
+        self._heard = b""
+
+    def hear(self, data: bytes) -> None:
+        self._heard += data
+        while len(self._heard) >= 9:
+            request, self._heard = self._heard[:9], self._heard[9:]
+            if request[:2] != b"\xff\x01" or sum(request[1:]) % 256:
+                self.complaints.append(request.hex(" "))
+            elif request[2] == 0x86:
+                content = bytes([0x86, self.ppm >> 8, self.ppm & 0xFF, 62, 0, 0, 0])
+                self.answer(b"\xff" + content + bytes([-sum(content) % 256]))
+            elif request[2] == 0x79:
+                self.self_calibration.append(request[3])
+
+
+def test_a_sensor_that_is_asked_in_binary(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    with CarbonDioxideSensor(tmp_path) as sensor:
+        sensor.ppm = 544  # FF 86 02 20 ...: all that the manual's example has, and a start byte in the next
+        with running(tmp_path, MHZ19, sensor.line) as air:
+            air.wait_messages(1)
+            sensor.ppm = 0x01FF
+            air.wait_messages(2)
+            air.command_for("air", "SELF_CALIBRATION", on=False)
+            air.command_for("air", "SELF_CALIBRATION", on=True)
+            assert air.wait_replies(2) == ["OK", "OK"]
+            wait_until(lambda: sensor.self_calibration == [0x00, 0xA0], what="both commands")
+            readings = [found for found in told(air.messages) if found[1] == "CARBON_DIOXIDE"]
+            assert readings == [("air", "CARBON_DIOXIDE", {"ppm": ppm, "celsius": 22}) for ppm in (544, 511)]
+            expected_logs.expect("'carbon dioxide': the device did not answer within 0.3 s")
+            sensor.is_silent = True
+            wait_until(lambda: "did not answer" in caplog.text, what="the warning")
+            sensor.is_silent, sensor.ppm = False, 2000
+            wait_until(lambda: ("air", "CARBON_DIOXIDE", {"ppm": 2000, "celsius": 22}) in told(air.collect()))
+        assert sensor.complaints == []
+
+
+# --- a radio gateway that lists key=value (RFLink protocol reference, 2022)
+
+RFLINK = r"""
+baudrate: 57600
+framing: {terminator: "\r\n"}
+decode:
+  - regex: '20;00;(?P<version>[^;]*);'
+    message: {device: rflink, action: READY, arguments: {version: "{version}"}}
+  - pairs: {start: "20;", separator: ";"}
+    values:
+      TEMP: [{int: 16}, {signed_magnitude: 16}, {scale: 0.1}]
+      HUM: int
+      BAT: {bool: {"true": OK, "false": LOW}}
+    messages:
+      - device: "radio_{ID}"
+        action: READING
+        arguments: {celsius: "{TEMP}", humidity: "{HUM}", battery: "{BAT}"}
+      - {device: "radio_{ID}", action: SWITCHED, arguments: {switch: "{SWITCH}", command: "{CMD}"}}
+encode:
+  - match: {device: rflink, action: SWITCH}
+    arguments:
+      protocol: {pattern: "[A-Za-z0-9]+"}
+      id: {pattern: "[0-9a-f]+"}
+      switch: {type: integer, minimum: 0, maximum: 15, convert: {int: 16}}
+      command: {choices: ["ON", "OFF"]}
+    write: "10;{protocol};{id};{switch};{command};"
+    response: {regex: '20;[0-9A-F]{2};OK;'}
+    refusal: {regex: '20;[0-9A-F]{2};CMD UNKNOWN;'}
+    timeout: 0.5
+"""
+
+
+class RadioGateway(LineSimulator):
+    """Numbers its packets from 00 to FF, knows one kind of switch."""
+
+    terminator = b"\r\n"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._number = 0
+
+    def say(self, text: str) -> None:
+        self.answer(f"20;{self._number:02X};{text}\r\n".encode())
+        self._number = (self._number + 1) % 256
+
+    def hear_line(self, line: str) -> None:
+        self.say("OK;" if line.startswith("10;NewKaku;") else "CMD UNKNOWN;")
+
+
+def test_a_list_of_keys_and_values(tmp_path: Path) -> None:
+    with RadioGateway(tmp_path) as radio, running(tmp_path, RFLINK, radio.line) as rflink:
+        rflink.wait_availability("online")
+        radio.say("Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46;")
+        radio.say("Cresta;ID=3001;TEMP=00b4;HUM=50;BAT=OK;")
+        radio.say("Oregon TempHygro;ID=2A1D;TEMP=80d2;BAT=LOW;")
+        radio.say("NewKaku;ID=008440e6;SWITCH=a;CMD=OFF;")
+        assert told(rflink.wait_messages(4)) == [
+            ("rflink", "READY", {"version": "Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46"}),
+            ("radio_3001", "READING", {"celsius": 18.0, "humidity": 50, "battery": True}),
+            ("radio_2A1D", "READING", {"celsius": -21.0, "battery": False}),
+            ("radio_008440e6", "SWITCHED", {"switch": "a", "command": "OFF"}),
+        ]
+        for protocol, switch, command in (("NewKaku", 12, "ON"), ("Blyss", 1, "OFF"), ("NewKaku", 16, "ON"),
+                                          ("NewKaku", 1, "ON;10;NewKaku;0cac142;1;OFF")):  # fmt: skip
+            rflink.command_for("rflink", "SWITCH", protocol=protocol, id="0cac142", switch=switch, command=command)
+        assert sorted(rflink.wait_replies(4)) == ["OK", "REFUSED", "REFUSED", "REFUSED"]
+        reasons = {msg.arguments["reason"] for msg in rflink.replies() if msg.arguments["response"] == "REFUSED"}
+        assert reasons == {
+            "the device refused it",
+            "argument 'switch' is 16: expected at most 15",
+            "argument 'command' is 'ON;10;NewKaku;0cac142;1;OFF': expected one of ON, OFF",
+        }
+        assert radio.lines == ["10;NewKaku;0cac142;C;ON;", "10;Blyss;0cac142;1;OFF;"]
+
+
+# --- a meter that pushes DLMS in HDLC frames of type 3 (IEC 62056-46): no stuffing, the length in 11 of 16 bits
+
+DLMS = r"""
+baudrate: 2400
+framing: {type: length, start: "\x7E", offset: 1, size: 2, correction: -40958, max_length: 512, timeout: 1}
+checksum: {type: x-25, from: 1, at: -3, byte_order: little}
+address: {device: meter}
+decode:
+  - binary:
+      length: 41
+      fields:
+        - {type: u16, at: 19, name: year}
+        - {type: u8, name: month}
+        - {type: u8, name: day}
+        - {type: skip}
+        - {type: u8, name: hour}
+        - {type: u8, name: minute}
+        - {type: u8, name: second}
+        - {type: u32, at: -7, name: watts}
+    message:
+      action: POWER
+      arguments:
+        watts: "{watts}"
+        at: "{year}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+"""
+
+
+def pushed(watts: int, second: int, wrong: int = 0) -> bytes:
+    """Return a frame with the one reading of a list 1; the first two bytes say type 3 (A) and its length, 27."""
+    content = bytes.fromhex("A027 01 0201 10 5A87 E6E700 0F 40000000 090C 07E1 09 0C 02 17 12")
+    content += bytes([second]) + bytes.fromhex("FF 8000 00 0201 06") + watts.to_bytes(4, "big")
+    fcs = crc_lsb_first(content, 0x8408, 0xFFFF) ^ 0xFFFF ^ wrong
+    return b"\x7e" + content + fcs.to_bytes(2, "little") + b"\x7e"
+
+
+def test_a_frame_whose_length_shares_its_bytes_with_a_type(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: wrong checksum: expected ")
+    assert pushed(1320, 42)[-3:] == bytes.fromhex("B80C7E")  # what a real one has there
+    with PtyDevice(tmp_path) as line, running(tmp_path, DLMS, line) as meter:
+        meter.wait_availability("online")
+        line.write_chunks(
+            pushed(1320, 42) + pushed(0x7E7EA027, 44) + pushed(7, 46, wrong=1) + b"\x7e\x7e" + pushed(8, 48), seed=2
+        )
+        assert told(meter.wait_messages(3)) == [
+            ("meter", "POWER", {"watts": watts, "at": f"2017-09-12T23:18:{second}"})
+            for watts, second in ((1320, 42), (0x7E7EA027, 44), (8, 48))
+        ]
+        assert meter.interface.counts["bad checksum"] == 1
+
+
+# --- a scale between STX and ETX, with a BCC behind them (XOR of all behind STX, ETX included)
+
+SCALE = r"""
+framing: {type: markers, start: "\x02", stop: "\x03", after: 1, keep: true, max_length: 32}
+checksum: {type: xor, from: 1, strip: true}
+address: {device: scale}
+decode:
+  - regex: '\x02(?P<state>[SUO])(?P<kilograms>[-+ ][0-9. ]+)kg\x03'
+    values:
+      state: {enum: {S: stable, U: moving, O: overload}}
+      kilograms: [{remove: " "}, float]
+    message: {action: WEIGHT, arguments: {kilograms: "{kilograms}", state: "{state}"}}
+encode:
+  - match: {action: TARE}
+    arguments: {kilograms: {type: number, minimum: 0, maximum: 30}}
+    write: "\x02T{kilograms:07.3f}\x03"
+    response: {regex: '\x02T(?P<code>OK)\x03'}
+    refusal: {regex: '\x02T(?P<code>E[0-9])\x03'}
+    timeout: 0.5
+"""
+
+
+class Scale(Simulator):
+    """Takes a tare while it does not move."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.is_moving = False
+        self.tare = ""
+
+    @staticmethod
+    def frame(content: bytes) -> bytes:
+        bcc = 0
+        for byte in content + b"\x03":
+            bcc ^= byte
+        return b"\x02" + content + b"\x03" + bytes([bcc])
+
+    def hear(self, data: bytes) -> None:
+        if data != self.frame(data[1:-2]):
+            self.complaints.append(data.hex(" "))
+        elif self.is_moving:
+            self.answer(self.frame(b"TE3"))
+        else:
+            self.tare = data[2:-2].decode()
+            self.answer(self.frame(b"TOK"))
+
+
+def test_markers_with_a_check_character_behind_them(tmp_path: Path) -> None:
+    with Scale(tmp_path) as scale, running(tmp_path, SCALE, scale.line) as weighed:
+        weighed.wait_availability("online")
+        scale.send(b"\x41\x03" + scale.frame(b"S+  1.234kg") + scale.frame(b"U-  0.020kg"))  # the first BCC is 41
+        assert told(weighed.wait_messages(2)) == [
+            ("scale", "WEIGHT", {"kilograms": 1.234, "state": "stable"}),
+            ("scale", "WEIGHT", {"kilograms": -0.02, "state": "moving"}),
+        ]
+        weighed.command_for("scale", "TARE", kilograms=0.5)
+        assert weighed.wait_replies(1) == ["OK"]
+        assert scale.tare == "000.500"
+        scale.is_moving = True
+        weighed.command_for("scale", "TARE", kilograms=1)
+        assert weighed.wait_replies(2) == ["OK", "REFUSED"]
+        assert weighed.replies()[1].arguments["code"] == "E3"
+        assert scale.complaints == []
+
+
+# --- a weather station in fixed columns of hexadecimal (Peet Bros. Ultimeter, data logging mode)
+
+ULTIMETER = r"""
+baudrate: 2400
+framing: {terminator: "\r\n", start: "!!"}
+address: {device: weather}
+decode:
+  - regex: '!!(?:----|(?P<wind>[0-9A-F]{4}))(?:----|(?P<direction>[0-9A-F]{4}))(?:----|(?P<celsius>[0-9A-F]{4})).*'
+    values:
+      wind: [{int: 16}, {scale: 0.1}]
+      direction: [{int: 16}, {scale: 1.40625}, {round: 0}]
+      celsius: [{int: 16}, {twos_complement: 16}, {scale: 0.1}, {offset: -32}, {scale: 0.5555555555555556}, {round: 1}]
+    message: {action: WEATHER, arguments: "*"}
+"""
+
+
+def test_fixed_columns_some_of_them_without_a_value(tmp_path: Path) -> None:
+    with PtyDevice(tmp_path) as line, running(tmp_path, ULTIMETER, line) as station:
+        station.wait_availability("online")
+        line.write(b"!!0064004002D0----2743\r\n!!0000----FFF60000\r\nnoise!!----00FF----\r\n")
+        assert told(station.wait_messages(3)) == [
+            ("weather", "WEATHER", {"wind": 10.0, "direction": 90, "celsius": 22.2}),
+            ("weather", "WEATHER", {"wind": 0.0, "celsius": -18.3}),
+            ("weather", "WEATHER", {"direction": 359}),
+        ]
