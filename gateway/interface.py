@@ -167,6 +167,7 @@ class DeviceInterface(Interface):
     def _fail(self, err: Exception) -> None:
         was_open, self.is_open = self.is_open, False
         self._watch(-1)
+        self.msglist_out.set_available(False)  # first: closing a port behind a network takes its time
         try:
             self.close()
         except (OSError, DeviceError) as again:
@@ -176,7 +177,6 @@ class DeviceInterface(Interface):
             self._is_said = False
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
-        self.msglist_out.set_available(False)
         if not self._is_said:
             self._is_said = True
             state = "has failed" if was_open else "cannot be opened"

@@ -76,6 +76,7 @@ class CallbackFailed(ThrottledException):
 
 
 _PROTOCOL_ERROR = 130  # reason code of MQTT 5 that paho gives where what it read was no MQTT
+_UNSPECIFIED_ERROR = 128  # all that paho says of a connection that has ended
 
 # Reason codes of CONNACK (MQTT 5, section 3.2.2.2; paho translates the return codes of 3.1.1 to them)
 _CONNACK_REMEDIES = {
@@ -142,6 +143,8 @@ class MgClient(mqtt.Client):
         self._subscribing: dict[int, str] = {}
         self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
         self._unsaid: deque[str] = deque()  # topics of states that have changed
+        if availability_topic:
+            self._states[availability_topic] = ONLINE
         self._stopping = False
         self._set_up_paho()
 
@@ -253,6 +256,8 @@ class MgClient(mqtt.Client):
         if writable:
             self._guard(self._flush)
         self._settle_sent()
+        if self._unsaid:
+            self._guard(self._send)
         self._keep_alive()
 
     def _time_left(self) -> float:
@@ -329,6 +334,10 @@ class MgClient(mqtt.Client):
             return
         if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
             info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
+            LOG.debug("paho took no publication: %s", info.rc)
+            self.outbox.put_back([publication])
+            return
         self._in_flight.append((info, publication))
 
     def _settle_sent(self) -> None:
@@ -426,8 +435,7 @@ class MgClient(mqtt.Client):
         self._reason = self.last_failure = None
         LOG.info("connected to %s as %s", self._where, self.options.client_id)
         self._subscribe_all()
-        if self._availability_topic:
-            self.publish(self._availability_topic, ONLINE, qos=1, retain=True)
+        # Said in the next turn, behind what paho is about to send again: that may hold an older state.
         self._unsaid = deque(self._states)
 
     def _subscribe_all(self) -> None:
@@ -463,7 +471,8 @@ class MgClient(mqtt.Client):
             )
         what = "closed the connection without a CONNACK" if pending else "closed the connection"
         remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
-        return LinkError(f"{self._where} {what} ({code})", remedy)
+        detail = "" if code.value == _UNSPECIFIED_ERROR else f" ({code})"
+        return LinkError(f"{self._where} {what}{detail}", remedy)
 
     def _mg_on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import Problem
@@ -16,6 +16,7 @@ from gateway.message import InternalMsg
 from interfaces.codec import CodecError, ValueReader, check_decode_rule
 from interfaces.converters import ConversionError, pipeline
 from interfaces.layout import Layout, LayoutError
+from interfaces.matchers import Values
 from interfaces.safe_regex import RegexError, SafeRegex
 from interfaces.template import Template, TemplateError
 
@@ -69,6 +70,11 @@ class Argument:
         self.kind: str = options.get("type", "text")
         self._converter = pipeline(options["convert"]) if "convert" in options else None
         self._pattern = SafeRegex(options.get("pattern", _PLAIN))
+
+    @property
+    def default(self) -> Any:
+        """Return what a command says that does not say it; None if it must."""
+        return self._options.get("default")
 
     def read(self, msg: InternalMsg) -> Any:
         """Return the value to write; raise `CodecError` naming the argument and what is wrong with it."""
@@ -130,17 +136,41 @@ class EncodeRule:
         """Tell whether `msg` has all the words that this rule asks for, the field `ignoring` left aside."""
         return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.match.items())
 
+    def arguments_of(self, msg: InternalMsg) -> Mapping[str, Any]:
+        """Return the arguments of `msg` that this rule has, and the defaults of those that are missing."""
+        return {name: msg.argument(name, argument.default) for name, argument in self.arguments.items()}
+
     def encode(self, msg: InternalMsg) -> bytes:
         """Return what to write for `msg`, without checksum and framing; raise `CodecError` if it does not fit."""
         return self.content.make({name: argument.read(msg) for name, argument in self.arguments.items()})
+
+
+class AnswerReader(ValueReader):
+    """Reads an answer. Values named by `same` must be those of the command: or it answers another, earlier one."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        super().__init__(options, encoding)
+        self._same: Sequence[str] = options.get("same", ())
+
+    def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
+        """Return what reads the answer to a command with these arguments."""
+        if not self._same:
+            return self.read
+
+        def read(frame: bytes) -> list[Values] | None:
+            found = self.read(frame) or ()
+            fits = [values for values in found if all(values.get(n) == arguments.get(n) for n in self._same)]
+            return fits or None
+
+        return read
 
 
 class Answer:
     """What the device answers to what is written, if anything, and how long to wait for it."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self.response = ValueReader(options["response"], encoding) if "response" in options else None
-        self.refusal = ValueReader(options["refusal"], encoding) if "refusal" in options else None
+        self.response = AnswerReader(options["response"], encoding) if "response" in options else None
+        self.refusal = AnswerReader(options["refusal"], encoding) if "refusal" in options else None
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
 
@@ -196,6 +226,21 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
         if kind in options:
             for problem in check_decode_rule(options[kind], {}, encoding, needs_message=False):
                 yield Problem((kind, *problem.path), problem.what, problem.remedy)
+            yield from _check_same(kind, options[kind], encoding, arguments)
+
+
+def _check_same(
+    kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
+) -> Iterator[Problem]:
+    for index, name in enumerate(options.get("same", ())):
+        if name not in arguments:
+            yield Problem((kind, "same", index), f"{name!a} is not an argument", "name those of the command")
+        try:
+            names = AnswerReader(options, encoding).matcher.names
+        except (RegexError, LayoutError, ConversionError):
+            return  # said already
+        if names is not None and name not in names:
+            yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read it there")
 
 
 def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:

@@ -88,7 +88,8 @@ class DelimitedFramer(Framer):
         self._encode = encode
         self._opening = opening
         self._start = start
-        self._closing = delimiters[0] if write_delimiter is None else write_delimiter
+        first = next(delimiter for delimiter in delimiters if delimiter in longest_first)
+        self._closing = first if write_delimiter is None else write_delimiter
         self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._held = b""  # a delimiter that has ended a frame, and may go on as a longer one

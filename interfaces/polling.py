@@ -60,7 +60,8 @@ class Schedule:
                 del self._next[index]
             else:
                 # Keep the beat, but do not catch up on what was missed.
-                self._next[index] = when + poll.every * (1 + (now - when) // poll.every)
+                following = when + poll.every * (1 + (now - when) // poll.every)
+                self._next[index] = following if following > now else following + poll.every  # floats are rounded
             self._pending.add(index)
             due.append(poll)
         return due

@@ -24,6 +24,7 @@ from gateway.outlet import Outlet
 from gateway.throttled_exception import ThrottledException
 from interfaces.codec import CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
+from interfaces.encoder import Answer
 from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
 from interfaces.serial_port import SerialPort, hide_password
@@ -208,7 +209,8 @@ class SerialInterface(DeviceInterface):
         now = time.monotonic()
         try:
             rule = self.rules.encoder.rule_for(msg)
-            exchange = self._exchange(self.wire.wrap(rule.encode(msg)), rule.answer, Urgency.COMMAND, msg)
+            data, arguments = self.wire.wrap(rule.encode(msg)), rule.arguments_of(msg)
+            exchange = self._exchange(data, rule.answer, Urgency.COMMAND, msg, arguments)
         except (CodecError, WireError) as err:
             yield msg.reply(Outcome.REFUSED.value, str(err))
             return
@@ -217,20 +219,22 @@ class SerialInterface(DeviceInterface):
             return
         yield from self._turn(now)
 
-    def _exchange(self, data: bytes, answer: Any, urgency: Urgency, subject: object) -> Exchange:
+    def _exchange(
+        self, data: bytes, answer: Answer, urgency: Urgency, subject: object, arguments: Mapping[str, Any]
+    ) -> Exchange:
         default = self.params["conversation"]["timeout"]
         return Exchange(
             data,
             urgency,
             subject,
-            answer.response.read if answer.response is not None else None,
-            answer.refusal.read if answer.refusal is not None else None,
+            answer.response.read_for(arguments) if answer.response is not None else None,
+            answer.refusal.read_for(arguments) if answer.refusal is not None else None,
             default if answer.timeout is None else answer.timeout,
             answer.retries,
         )
 
     def _ask(self, request: Request, urgency: Urgency, now: float) -> None:
-        exchange = self._exchange(self.wire.wrap(request.content), request.answer, urgency, request)
+        exchange = self._exchange(self.wire.wrap(request.content), request.answer, urgency, request, {})
         if not self._conversation.submit(exchange, now):
             self._schedule.ended(request)
 

@@ -146,7 +146,29 @@ def test_mysensors_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquit
         assert late["reason"] == "the device did not answer within 2 s"
         assert network.lines[2:] == ["13;6;1;1;2;0"]
         assert network.actuators == {(12, 6): "1"}
+        network.say(13, 6, network.SET, 2, "0", ack=1)  # it was asleep
+        example.wait_reading("home/sensors///node13/mysensors2mqtt/S", action="value", child=6, type="switch", value=0)
         assert network.complaints == []
+
+
+def test_mysensors_takes_no_echo_for_that_of_another_node(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        MySensorsGateway(tmp_path) as network,
+        Example(tmp_path, mosquitto, "mysensors2mqtt", network.path) as example,
+    ):
+        network.is_silent = True
+        command = '{"action": "switch", "node": 12, "child": 6, "on": true}'
+        example.listener.publish(f"{ACTUATOR}/tester/C", command)
+        wait_until(lambda: network.lines, what="the command")
+        network.say(13, 6, network.SET, 2, "1", ack=1)
+        network.say(12, 7, network.SET, 2, "1", ack=1)
+        network.say(12, 6, network.SET, 2, "0", ack=1)
+        reply = example.wait_reply(ACTUATOR)
+        assert reply == {"action": "switch", "node": 12, "child": 6, "value": "0", "on": True, **OK}
+        assert [topic for topic, _ in example.wait_readings(2)] == [
+            "home/sensors///node13/mysensors2mqtt/S",
+            "home/sensors///node12/mysensors2mqtt/S",
+        ]
 
 
 # --- Modbus RTU

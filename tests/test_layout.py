@@ -52,7 +52,7 @@ def test_what_is_written_is_read_back(drawn: tuple[list[dict[str, Any]], dict[st
     fields, values = drawn
     layout = Layout(fields, order)
     frame = layout.write(values)
-    assert layout.read(frame) == {"": None, **values} or layout.read(frame) == values
+    assert layout.read(frame) == values
     assert layout.read(frame[:-1]) is None
     assert layout.names == values.keys()
     assert Layout(fields, order, length=len(frame)).write(values) == frame
@@ -208,7 +208,7 @@ def test_a_value_that_does_not_fit_is_named(options: dict[str, Any], value: Any,
 
 @pytest.mark.parametrize("value", [8, -1, "x", None, float("inf")])
 def test_bits_that_do_not_fit_are_named(value: Any) -> None:
-    with pytest.raises(LayoutError, match="mode: .* does not fit"):
+    with pytest.raises(LayoutError, match=r"mode: .* does not fit"):
         Layout(FLAGS).write({"on": True, "mode": value, "high": 0})
 
 

@@ -203,7 +203,7 @@ def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: Expec
         link.client.mg_connect()
         link.turn_until(is_backing_off(link), "the failure")
         assert re.fullmatch(
-            r"127.0.0.1:\d+ closed the connection without a CONNACK \(.*\): does it speak MQTT 3.1.1, without TLS\?"
+            r"127.0.0.1:\d+ closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS\?"
             r"|the connection to 127.0.0.1:\d+ failed \(.*\)",
             link.failure,
         )

@@ -83,7 +83,7 @@ def test_availability_is_retained_and_ends_with_offline_before_disconnect(mosqui
     with mosquitto.client(AVAILABILITY) as other:
         with Link(mosquitto.port, availability=AVAILABILITY) as link:
             link.connect()
-            other.wait_topic(AVAILABILITY, b"online")
+            link.turn_until(lambda: other.messages, "online")
             with mosquitto.client(AVAILABILITY) as late:
                 assert late.wait_topic(AVAILABILITY, b"online").retain
             assert link.client.mg_stop(5.0)
@@ -101,7 +101,7 @@ def test_a_link_that_is_cut_leaves_its_will(mosquitto: Mosquitto, expected_logs:
         Link(mosquitto.port, availability=AVAILABILITY) as link,
     ):
         link.connect()
-        other.wait_topic(AVAILABILITY, b"online")
+        link.turn_until(lambda: other.messages, "online")
         sock = link.client.socket()
         assert sock is not None
         sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]

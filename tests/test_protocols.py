@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import ConfigurationError
 from tests.conftest import ExpectedLogs
 from tests.support.device import PtyDevice
 from tests.support.running import RunningInterface
@@ -378,3 +379,14 @@ def test_fixed_columns_some_of_them_without_a_value(tmp_path: Path) -> None:
             ("weather", "WEATHER", {"wind": 0.0, "celsius": -18.3}),
             ("weather", "WEATHER", {"direction": 359}),
         ]
+
+
+def test_an_answer_can_only_be_told_by_what_there_is(tmp_path: Path) -> None:
+    wrong = RFLINK.replace("response: {regex: '20;", "response: {same: [id, colour], regex: '20;(?P<number>)")
+    with PtyDevice(tmp_path) as line, pytest.raises(ConfigurationError) as error:
+        running(tmp_path, wrong, line)
+    assert sorted(finding.what.rpartition(": ")[2] for finding in error.value.findings) == [
+        "'colour' is not a value of the answer",
+        "'colour' is not an argument",
+        "'id' is not a value of the answer",
+    ]

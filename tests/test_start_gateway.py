@@ -214,6 +214,21 @@ def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Pat
     assert list(dict.fromkeys(numbers)) == list(range(made))
 
 
+def test_a_broker_that_has_forgotten_everything_is_told_again(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), name="gw")
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        mosquitto.kill()
+        gateway.wait_log("lost the broker")
+        mosquitto.start()
+        with mosquitto.client(EVERYTHING) as listener:
+            listener.wait_topic(GATEWAY, b"online")
+            listener.wait_topic("home/gw/trial_interface/availability", b"online")
+            listener.publish("home/f/g/l/d/other/C", "ON")
+            wait_until(lambda: heard(listener), what=lambda: gateway.log)
+            gateway.stop()
+
+
 # --- no busy loop
 
 

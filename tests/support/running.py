@@ -142,6 +142,10 @@ class Example:
         before = len(self._replies(address))
         payload = json.dumps({"action": action, **arguments}) if arguments else action
         self.listener.publish(f"{address}/tester/C", payload)
+        return self.wait_reply(address, before)
+
+    def wait_reply(self, address: str, before: int = 0) -> dict[str, Any]:
+        """Return the one reply from there that comes after the first `before`."""
         wait_until(lambda: len(self._replies(address)) > before, what=lambda: f"a reply; got {self.listener.pairs()}")
         (reply,) = self._replies(address)[before:]
         return reply

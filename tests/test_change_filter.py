@@ -1,0 +1,116 @@
+"""Which readings go out: only what is new, not too often, and all the same from time to time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.message import InternalMsg
+from interfaces.change_filter import ChangeFilter
+
+
+def reading(value: Any = 0, device: str = "thermometer", **more: Any) -> InternalMsg:
+    return InternalMsg(device=device, action="TEMPERATURE", arguments={"value": value, **more})
+
+
+def passed(options: dict[str, Any], *readings: tuple[float, Any]) -> list[tuple[float, Any]]:
+    """Return which of some values at some times (s) pass."""
+    keep = ChangeFilter(options)
+    return [(when, value) for when, value in readings if keep.passes(reading(value), when)]
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "published"),
+    [
+        ({}, [1, 1, 1], [1, 1, 1]),
+        ({"on_change": True}, [1, 1, 2, 2, 1], [1, 2, 1]),
+        ({"on_change": True}, ["a", "a", None, None, "", True, 1, 1], ["a", None, "", True, 1]),
+        ({"on_change": True}, [[1], [1], [2], {"a": 1}, {"a": 1}], [[1], [2], {"a": 1}]),
+        ({"deadband": 0.5}, [20, 20.4, 20.5, 20.6, 20.2, 20.0], [20, 20.6, 20.0]),
+        ({"deadband": 0.5}, [20, "off", "off", 20], [20, "off", 20]),
+        ({"deadband": {"value": 2}}, [10, 12, 12.5, 9], [10, 12.5, 9]),
+        ({"deadband": {"other": 2}}, [10, 10, 10.1], [10, 10.1]),
+        ({"deadband": 0}, [1, 1, 1.5], [1, 1.5]),
+        ({"deadband": 5}, [True, False, False], [True, False]),
+    ],
+)
+def test_what_is_new(options: dict[str, Any], values: list[Any], published: list[Any]) -> None:
+    assert [value for _, value in passed(options, *enumerate(values))] == published
+
+
+def test_a_slow_drift_is_not_missed() -> None:
+    """The last value that went out counts, not the last that was read."""
+    drift = [(float(step), step / 10) for step in range(31)]
+    assert [value for _, value in passed({"deadband": 0.95}, *drift)] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_never_sooner_than_the_interval() -> None:
+    times = [0.0, 0.5, 1.0, 1.9, 2.0, 10.0, 10.9]
+    assert [when for when, _ in passed({"interval": 1}, *((when, 1) for when in times))] == [0.0, 1.0, 2.0, 10.0]
+
+
+def test_a_change_within_the_interval_goes_out_when_it_is_over() -> None:
+    options = {"on_change": True, "interval": 5}
+    assert passed(options, (0, 1), (1, 2), (4, 2), (5, 2), (6, 2), (12, 2)) == [(0, 1), (5, 2)]
+
+
+def test_in_any_case_after_the_refresh() -> None:
+    options = {"on_change": True, "refresh": 60}
+    assert passed(options, (0, 1), (59, 1), (60, 1), (100, 1), (120, 1)) == [(0, 1), (60, 1), (120, 1)]
+    assert passed({"interval": 100, "refresh": 10}, (0, 1), (9, 1), (10, 1)) == [(0, 1), (10, 1)]
+
+
+def test_each_address_and_action_is_remembered_on_its_own() -> None:
+    keep = ChangeFilter({"on_change": True})
+    assert keep.passes(reading(1, "a"), 0)
+    assert keep.passes(reading(1, "b"), 0)
+    assert not keep.passes(reading(1, "a"), 1)
+    assert keep.passes(InternalMsg(device="a", action="HUMIDITY", arguments={"value": 1}), 1)
+    assert keep.passes(InternalMsg(iscmd=True, device="a", action="TEMPERATURE", arguments={"value": 1}), 1)
+    assert keep.suppressed == 1
+
+
+def test_an_argument_more_or_less_is_a_change() -> None:
+    keep = ChangeFilter({"deadband": 10})
+    assert keep.passes(reading(1), 0)
+    assert keep.passes(reading(1, unit="C"), 0)
+    assert not keep.passes(reading(1, unit="C"), 0)
+    assert keep.passes(reading(1), 0)
+
+
+def test_it_does_not_remember_without_end_and_forgets_nothing_before_that() -> None:
+    keep = ChangeFilter({"on_change": True})
+    for number in range(10_000):
+        keep.passes(reading(1, str(number)), 0)
+    assert keep.suppressed == 0
+    keep.passes(reading(2, "0"), 0)
+    assert not keep.passes(reading(1, "1"), 0), "a change of one it knows already makes it forget the others"
+    keep.passes(reading(1, "one more"), 0)
+    assert keep.passes(reading(1, "1"), 0)
+
+
+_steps = st.lists(st.tuples(st.floats(0, 10), st.integers(-20, 20)), min_size=1, max_size=40)
+
+
+@given(_steps, st.integers(1, 10), st.integers(0, 10), st.none() | st.integers(1, 30))
+def test_what_is_known_outside_is_never_far_off_nor_old(
+    steps: list[tuple[float, int]], deadband: int, interval: int, refresh: int | None
+) -> None:
+    """Whatever is read: what went out last is near enough, or was sent too short a time ago; and is not too old."""
+    keep = ChangeFilter({"deadband": deadband, "interval": interval, **({"refresh": refresh} if refresh else {})})
+    now, sent = 0.0, None
+    for pause, value in steps:
+        now += pause
+        if keep.passes(reading(value), now):
+            if sent is not None:
+                since = now - sent[0]
+                assert since >= interval or (refresh and since >= refresh)
+                assert abs(value - sent[1]) > deadband or (refresh and since >= refresh)
+            sent = now, value
+        else:
+            assert sent is not None, "the first always goes out"
+            assert abs(value - sent[1]) <= deadband or now - sent[0] < interval
+            assert not refresh or now - sent[0] < refresh

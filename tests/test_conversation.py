@@ -1,0 +1,328 @@
+"""Who speaks when: one exchange at a time, the urgent ones first, and each ends once, whatever the device does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from interfaces.codec import CodecError
+from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, ReadFrame, Result, Urgency
+
+OPENING, COMMAND, POLL = Urgency
+
+
+def reader(expected: bytes) -> ReadFrame:
+    """Return what reads the frame `expected`, and chokes on the same with a question mark."""
+
+    def read(frame: bytes) -> list[dict[str, Any]] | None:
+        if frame == expected + b"?":
+            raise CodecError("unreadable")
+        return [{"frame": frame}] if frame == expected else None
+
+    return read
+
+
+def exchange(
+    name: str, urgency: Urgency = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
+) -> Exchange:
+    """Return an exchange that writes `name`; the device says NAME to answer it, and not NAME to refuse it."""
+    data = name.encode()
+    answers = reader(data.upper()) if response else None
+    return Exchange(data, urgency, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
+
+
+def talk(*exchanges: Exchange, **pacing: Any) -> Conversation:
+    conversation = Conversation(Pacing(**pacing))
+    assert all(conversation.submit(each, 0.0) for each in exchanges)
+    return conversation
+
+
+def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tuple[float, Any]]:
+    """Turn whenever something is due; return what was written and what has ended, with the times."""
+    log: list[tuple[float, Any]] = []
+    while now <= until:
+        data, results = conversation.turn(now)
+        log += [(now, (result.exchange.subject, result.outcome)) for result in results]
+        log += [(now, data)] if data else []
+        if not data and not results:
+            due = conversation.due()
+            if due is None:
+                break
+            assert due > now, "it is due, and does nothing"
+            now = due
+    return log
+
+
+# --- order
+
+
+def test_what_is_urgent_comes_first_and_the_rest_in_its_order() -> None:
+    kinds = {"p1": POLL, "c1": COMMAND, "o1": OPENING, "p2": POLL, "c2": COMMAND, "o2": OPENING}
+    conversation = talk(*(exchange(name, urgency, response=False) for name, urgency in kinds.items()))
+    written = [what for _, what in run(conversation, 0.0) if isinstance(what, bytes)]
+    assert written == [b"o1", b"o2", b"c1", b"c2", b"p1", b"p2"]
+    assert conversation.is_idle
+
+
+def test_the_next_is_written_only_when_the_answer_is_there() -> None:
+    conversation = talk(exchange("a"), exchange("b"))
+    assert conversation.turn(0.0) == (b"a", [])
+    assert conversation.turn(0.5) == (b"", [])
+    assert conversation.hear(b"something else", 0.6) is None
+    result = conversation.hear(b"A", 0.7)
+    assert result is not None
+    assert (result.exchange.subject, result.outcome, result.reason) == ("a", Outcome.DONE, "")
+    assert (result.frame, result.values) == (b"A", ({"frame": b"A"},))
+    assert conversation.turn(0.7) == (b"b", [])
+
+
+def test_what_expects_no_answer_is_done_when_it_is_written() -> None:
+    assert run(talk(exchange("a", response=False)), 1.0) == [(0.0, ("a", Outcome.DONE)), (0.0, b"a")]
+
+
+def test_a_frame_that_nobody_has_asked_for_is_nobodys_answer() -> None:
+    conversation = talk()
+    assert conversation.hear(b"A", 0.0) is None
+    assert conversation.submit(exchange("a"), 1.0)
+    assert conversation.hear(b"A", 1.0) is None, "it was not written yet"
+    assert conversation.turn(1.0) == (b"a", [])
+
+
+# --- answers
+
+
+def test_the_device_refuses() -> None:
+    conversation = talk(exchange("a", refusal=True, retries=3))
+    conversation.turn(0.0)
+    result = conversation.hear(b"not A", 0.1)
+    assert result is not None
+    assert (result.outcome, result.reason) == (Outcome.REFUSED, "the device refused it")
+    assert (result.frame, result.values) == (b"not A", ({"frame": b"not A"},))
+    assert conversation.is_idle
+
+
+def test_no_answer_in_time() -> None:
+    conversation = talk(exchange("a", timeout=0.5), exchange("b", timeout=2.0))
+    assert run(conversation, 9.0) == [
+        (0.0, b"a"), (0.5, ("a", Outcome.TIMED_OUT)), (0.5, b"b"), (2.5, ("b", Outcome.TIMED_OUT)),
+    ]  # fmt: skip
+
+
+def test_it_is_written_again_as_often_as_asked_for() -> None:
+    conversation = talk(exchange("a", timeout=0.5, retries=2))
+    assert run(conversation, 1.2) == [(0.0, b"a"), (0.5, b"a"), (1.0, b"a")]
+    _, (result,) = conversation.turn(1.5)
+    assert result.reason == "the device did not answer within 0.5 s (3 tries)"
+
+
+def test_an_answer_to_the_second_try_is_an_answer() -> None:
+    conversation = talk(exchange("a", timeout=0.5, retries=1))
+    assert run(conversation, 0.7) == [(0.0, b"a"), (0.5, b"a")]
+    result = conversation.hear(b"A", 0.8)
+    assert result is not None
+    assert result.outcome is Outcome.DONE
+    assert conversation.turn(9.0) == (b"", [])
+
+
+def test_an_answer_that_cannot_be_read_is_none() -> None:
+    conversation = talk(exchange("a", timeout=0.5))
+    conversation.turn(0.0)
+    with pytest.raises(CodecError):
+        conversation.hear(b"A?", 0.1)
+    assert not conversation.is_idle
+    assert conversation.hear(b"A", 0.2) is not None
+
+
+def test_where_only_a_refusal_is_declared_silence_means_that_it_is_done() -> None:
+    conversation = talk(exchange("a", response=False, refusal=True, timeout=0.5, retries=3))
+    assert run(conversation, 9.0) == [(0.0, b"a"), (0.5, ("a", Outcome.DONE))]
+    conversation = talk(exchange("a", response=False, refusal=True, timeout=0.5))
+    conversation.turn(0.0)
+    result = conversation.hear(b"not A", 0.1)
+    assert result is not None
+    assert result.outcome is Outcome.REFUSED
+
+
+# --- pace
+
+
+def test_silence_after_each_frame_of_either_side() -> None:
+    conversation = talk(exchange("a"), exchange("b", response=False), exchange("c", response=False), pause=0.25)
+    assert run(conversation, 0.0) == [(0.0, b"a")]
+    assert conversation.hear(b"A", 0.5) is not None
+    assert conversation.hear(b"unasked", 0.625) is None
+    assert run(conversation, 9.0, now=0.625) == [
+        (0.875, ("b", Outcome.DONE)), (0.875, b"b"), (1.125, ("c", Outcome.DONE)), (1.125, b"c"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pacing", "times"),
+    [
+        ({"bytes_per_second": 8}, [0.0, 0.25, 0.75]),
+        ({"frames_per_second": 4}, [0.0, 0.25, 0.5]),
+        ({"bytes_per_second": 8, "pause": 0.375}, [0.0, 0.375, 0.875]),
+        ({}, [0.0, 0.0, 0.0]),
+    ],
+)
+def test_no_faster_than_the_device_takes_it(pacing: dict[str, float], times: list[float]) -> None:
+    conversation = talk(*(exchange(name, response=False) for name in ("aa", "bbbb", "c")), **pacing)
+    log = run(conversation, 9.0)
+    assert [when for when, what in log if isinstance(what, bytes)] == times
+    assert conversation.last_written == times[-1]
+
+
+def test_what_is_written_again_keeps_the_pause_too() -> None:
+    conversation = talk(exchange("a", timeout=0.5, retries=1), pause=0.25)
+    conversation.turn(0.0)
+    conversation.hear(b"unasked", 0.375)
+    assert run(conversation, 9.0, now=0.375) == [(0.625, b"a"), (1.125, ("a", Outcome.TIMED_OUT))]
+
+
+# --- limits
+
+
+def test_more_than_may_wait_are_refused_for_each_urgency_by_itself() -> None:
+    conversation = talk(exchange("under way"), max_waiting=2)
+    conversation.turn(0.0)
+    assert [conversation.submit(exchange(name), 0.0) for name in "abc"] == [True, True, False]
+    assert conversation.submit(exchange("p", POLL), 0.0)
+
+
+def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
+    conversation = talk(exchange("slow", POLL, timeout=60), longest_wait=10)
+    conversation.turn(0.0)
+    conversation.submit(exchange("open the gate"), 1.0)
+    conversation.submit(exchange("poll", POLL, response=False), 1.0)
+    assert conversation.due() == 11.0, "whoever sent it is not left waiting until the line is free"
+    assert conversation.turn(10.9) == (b"", [])
+    data, (result,) = conversation.turn(11.0)
+    assert (data, result.exchange.subject, result.outcome) == (b"", "open the gate", Outcome.TIMED_OUT)
+    assert result.reason == "it waited 10 s for the line"
+    assert run(conversation, 99.0, now=11.0)[-1] == (60.0, b"poll"), "a poll may be late"
+
+
+def test_when_the_device_is_gone_all_is_given_up() -> None:
+    conversation = talk(exchange("a"), exchange("b"), exchange("o", OPENING), exchange("p", POLL))
+    conversation.turn(0.0)
+    results = conversation.abort()
+    assert {result.exchange.subject for result in results} == {"a", "b", "o", "p"}
+    assert {(result.outcome, result.reason) for result in results} == {(Outcome.OFFLINE, "the device went offline")}
+    assert conversation.is_idle
+    assert (conversation.abort(), conversation.due(), conversation.turn(9.0)) == ([], None, (b"", []))
+
+
+# --- whatever happens
+
+
+class AnyConversation(RuleBasedStateMachine):
+    """Exchanges of all kinds, and a device that answers, refuses, babbles, is silent or goes away at any time."""
+
+    @initialize(
+        pause=st.sampled_from([0.0, 0.25]), rate=st.sampled_from([0.0, 64.0]), max_waiting=st.integers(1, 4),
+        longest_wait=st.sampled_from([2.0, 10.0]),
+    )  # fmt: skip
+    def begin(self, pause: float, rate: float, max_waiting: int, longest_wait: float) -> None:
+        self.pacing = Pacing(pause, rate, 0.0, max_waiting, longest_wait)
+        self.conversation = Conversation(self.pacing)
+        self.now = 0.0
+        self.taken: list[Exchange] = []
+        self.results: list[Result] = []
+        self.under_way: Exchange | None = None
+        self.last_activity = -1.0
+
+    def ended(self, results: list[Result]) -> None:
+        self.results += results
+        if self.under_way in [result.exchange for result in results]:
+            self.under_way = None
+
+    def waiting(self) -> list[Exchange]:
+        over = [result.exchange for result in self.results]
+        return [each for each in self.taken if each.tries == 0 and each not in over]
+
+    @rule(
+        urgency=st.sampled_from(Urgency), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
+        timeout=st.sampled_from([0.125, 1.0, 5.0]),
+    )  # fmt: skip
+    def submit(self, urgency: Urgency, response: bool, refusal: bool, retries: int, timeout: float) -> None:
+        name = f"x{len(self.taken)}"
+        new = exchange(name, urgency, response=response, refusal=refusal, retries=retries, timeout=timeout)
+        has_room = sum(each.urgency is urgency for each in self.waiting()) < self.pacing.max_waiting
+        assert self.conversation.submit(new, self.now) is has_room
+        self.taken += [new] if has_room else []
+
+    @rule(step=st.sampled_from([0.0, 0.125, 0.25, 1.0, 3.0]))
+    def turn(self, step: float) -> None:
+        self.now += step
+        while self.turn_once():
+            pass
+
+    @rule()
+    def turn_when_something_is_due(self) -> None:
+        due = self.conversation.due()
+        if due is not None:
+            self.now = max(self.now, due)
+            assert self.turn_once(), "it is due, and does nothing"
+
+    def turn_once(self) -> bool:
+        due, waiting = self.conversation.due(), self.waiting()
+        data, results = self.conversation.turn(self.now)
+        self.ended(results)
+        if data:
+            written = next(each for each in self.taken if each.data == data)
+            assert self.under_way in (None, written)
+            assert self.now >= self.last_activity + self.pacing.pause
+            assert written.tries <= 1 + written.retries
+            too_late = [result.exchange for result in results if result.outcome is Outcome.TIMED_OUT]
+            others = [each for each in waiting if each not in too_late]
+            assert written.tries > 1 or written is min(others, key=lambda each: each.urgency)
+            self.under_way = None if written in [result.exchange for result in results] else written
+            self.last_activity = self.now
+        assert not (data or results) or (due is not None and self.now >= due), "it did something before it was due"
+        return bool(data or results)
+
+    @precondition(lambda self: self.under_way is not None)
+    @rule(form=st.sampled_from([b"%s", b"not %s", b"%s?", b"something else"]))
+    def hear(self, form: bytes) -> None:
+        assert self.under_way is not None
+        current = self.under_way
+        self.last_activity = self.now
+        frame = form.replace(b"%s", current.data.upper())
+        try:
+            result = self.conversation.hear(frame, self.now)
+        except CodecError:
+            assert form == b"%s?"
+            return
+        expected = {b"%s": current.response and Outcome.DONE, b"not %s": current.refusal and Outcome.REFUSED}.get(form)
+        assert (result and result.outcome) == expected
+        self.ended([result] if result else [])
+
+    @rule()
+    def hear_unasked(self) -> None:
+        assert self.conversation.hear(b"unasked", self.now) is None
+        self.last_activity = self.now
+
+    @rule()
+    def go_away(self) -> None:
+        self.ended(self.conversation.abort())
+        assert self.conversation.is_idle
+
+    @invariant()
+    def each_ends_once_at_most(self) -> None:
+        over = [id(result.exchange) for result in self.results]
+        assert len(over) == len(set(over))
+        assert self.conversation.is_idle is (len(over) == len(self.taken))
+
+    def teardown(self) -> None:
+        while (due := self.conversation.due()) is not None:
+            self.now = max(self.now, due)
+            assert self.turn_once()
+        assert {id(result.exchange) for result in self.results} == {id(each) for each in self.taken}
+
+
+TestAnyConversation = AnyConversation.TestCase
+TestAnyConversation.settings = settings(max_examples=250, stateful_step_count=30)

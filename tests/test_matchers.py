@@ -1,0 +1,177 @@
+"""Taking values out of frames: five ways, and a dispatch that passes over rules without changing their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interfaces.layout import LayoutError
+from interfaces.matchers import Dispatch, Matcher, MatchError, make_matcher
+from interfaces.safe_regex import RegexError
+
+PAIRS = {"separator": " ", "equals": "=", "start": "", "each": False}
+METER = {"patterns": [r"1\.8\.(?P<tariff>[12])\((?P<used>[0-9.]+)\*kWh\)", r"0\.0\((?P<id>.*)\)"]}
+
+
+def fields(**options: Any) -> dict[str, Any]:
+    return {"fields": {"separator": ",", "is": {}, **options}}
+
+
+def pairs(**options: Any) -> dict[str, Any]:
+    return {"pairs": {**PAIRS, **options}}
+
+
+def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return {"binary": {"byte_order": "big", "fields": list(listed), **options}}
+
+
+@pytest.mark.parametrize(
+    ("options", "frame", "values"),
+    [
+        ({"regex": "T(?P<id>[0-9]) (?P<t>.*)"}, b"T1 20", [{"id": "1", "t": "20"}]),
+        ({"regex": "T(?P<id>[0-9])( (?P<t>.*))?"}, b"T1", [{"id": "1", "t": None}]),
+        ({"regex": "T"}, b"T", [{}]),
+        ({"regex": "T"}, b"xT", None),
+        ({"regex": "T"}, b"Tx", None),
+        ({"regex": "T"}, b"T\n", None),
+        ({"regex": ".*"}, b"\xff", None),
+        (fields(at={"a": 1, "z": -1}), b"x,y,z", [{"a": "y", "z": "z"}]),
+        (fields(at={"a": 5}), b"x,y", [{}]),
+        (fields(at={"a": [0, 1]}), b"5251.0,N,", [{"a": "5251.0,N"}]),
+        (fields(at={"a": [1, 2]}), b"x,,N", [{"a": ""}]),
+        (fields(at={"a": 1}, **{"is": {"0": "x"}}), b"x,y", [{"a": "y"}]),
+        (fields(at={"a": 1}, **{"is": {"0": "x"}}), b"xx,y", None),
+        (fields(at={"a": 1}, **{"is": {"0": ["v", "x"], "-1": "y"}}), b"x,y", [{"a": "y"}]),
+        (fields(at={"a": 1}, **{"is": {"7": "x"}}), b"x,y", None),
+        (fields(at={"a": 0}, minimum=2, maximum=3), b"a,b,c", [{"a": "a"}]),
+        (fields(at={"a": 0}, minimum=2, maximum=3), b"a", None),
+        (fields(at={"a": 0}, minimum=2, maximum=3), b"a,b,c,d", None),
+        (fields(at={"a": 0}, separator="::"), b"a:b::c", [{"a": "a:b"}]),
+        (fields(at={"a": 0}), b"\xff", None),
+        (pairs(), b"a=1 b= c d=x=y =e", [{"a": "1", "b": "", "d": "x=y"}]),
+        (pairs(), b"a=1 a=2", [{"a": "2"}]),
+        (pairs(), b"nothing here", None),
+        (pairs(), b"a=\xff", None),
+        (pairs(start="WS ", separator=";", equals=":"), b"WS a: 1 ;b:2;", [{"a": "1", "b": "2"}]),
+        (pairs(start="WS "), b"WT a=1", None),
+        (pairs(keys=["b", "c"]), b"a=1 b=2", [{"b": "2"}]),
+        (pairs(keys=["b"]), b"a=1", None),
+        (pairs(each=True), b"a=1 b=2", [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]),
+        ({"lines": METER}, b"/X\r\n0.0(77)\r\n1.8.1(5.0*kWh)\r\n1.8.2(x)\r\n",
+         [{"id": "77", "tariff": "1", "used": "5.0"}]),
+        ({"lines": METER}, b"/X\r\n", None),
+        ({"lines": METER}, b"0.0(\xff)", None),
+        (binary({"type": "u8", "is": 1}, {"type": "u8", "name": "n"}), b"\x01\x07", [{"n": 7}]),
+        (binary({"type": "u8", "is": 1}, {"type": "u8", "name": "n"}), b"\x02\x07", None),
+        (binary({"type": "u8", "name": "n"}, length=2), b"\x07", None),
+    ],
+)  # fmt: skip
+def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, values: Any) -> None:
+    matcher = make_matcher(options, "utf-8")
+    assert matcher.match(frame) == values
+    if matcher.names is not None:
+        assert all(found.keys() <= matcher.names for found in values or [])
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"regex": "(?P<a>.)(?P<b>.)?"}, {"a", "b"}),
+        (fields(at={"a": 1, "b": 2}), {"a", "b"}),
+        (pairs(), None),
+        (pairs(keys=["a"]), {"a"}),
+        (pairs(each=True), {"key", "value"}),
+        ({"lines": METER}, {"tariff", "used", "id"}),
+        (binary({"type": "u8", "name": "n", "bits": {"a": 0}}, {"type": "u8", "is": 3}), {"n", "a"}),
+    ],
+)
+def test_the_names_of_the_values_are_known_beforehand(options: dict[str, Any], names: set[str] | None) -> None:
+    assert make_matcher(options, "utf-8").names == names
+
+
+def test_text_is_read_in_the_encoding_of_the_device() -> None:
+    options = {"regex": "(?P<t>\u00fc+)"}
+    assert make_matcher(options, "utf-8").match("\u00fc".encode()) == [{"t": "\u00fc"}]
+    assert make_matcher(options, "latin-1").match(b"\xfc\xfc") == [{"t": "\u00fc\u00fc"}]
+    assert make_matcher(options, "ascii").match(b"\xfc") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"regex": "("}, RegexError),
+        ({"lines": {"patterns": ["a", "["]}}, RegexError),
+        (binary({"type": "u8", "is": 300}), LayoutError),
+    ],
+)
+def test_what_cannot_be_read_is_refused_when_the_rule_is_made(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        make_matcher(options, "utf-8")
+
+
+@pytest.mark.parametrize("options", [{"regex": "(?:a|b|ab)+x.*y.*"}, {"lines": {"patterns": ["(.*x.*y.*z)*"]}}])
+def test_a_frame_that_is_too_long_for_its_expression_is_said_to_be(options: dict[str, Any]) -> None:
+    with pytest.raises(MatchError):
+        make_matcher(options, "utf-8").match(b"ab" * 1_000_000)
+
+
+# --- prefixes and dispatch
+
+_texts = st.text("ab,=\u00fc", max_size=4)
+_regexes = st.lists(
+    st.sampled_from(["a", "b", "ab", "\u00fc", "a*", "a?", "[ab]", "(a|b)", "(.*)", "^", ","]), max_size=4
+)
+
+
+@st.composite
+def matchers(draw: st.DrawFn) -> Matcher:
+    options = draw(
+        st.one_of(
+            _regexes.map(lambda parts: {"regex": "".join(parts)}),
+            _regexes.map(lambda parts: {"regex": "(?i)" + "".join(parts)}),
+            _texts.map(lambda text: fields(at={"x": 0}, **{"is": {"0": text}})),
+            st.lists(_texts, max_size=2).map(lambda texts: fields(at={"x": 0}, **{"is": {"0": texts}})),
+            _texts.map(lambda text: pairs(start=text)),
+            st.lists(st.integers(96, 98).map(lambda n: {"type": "u8", "is": n}), min_size=1, max_size=2).map(
+                lambda listed: binary(*listed)
+            ),
+        )
+    )
+    return make_matcher(options, draw(st.sampled_from(["ascii", "utf-8", "latin-1"])))
+
+
+_frames = st.text("abAB,=\u00fc", max_size=5).map(str.encode) | st.text("ab,\u00fc", max_size=4).map(
+    lambda text: text.encode("latin-1")
+)
+
+
+def matches(matcher: Matcher, frame: bytes) -> bool:
+    try:
+        return matcher.match(frame) is not None
+    except MatchError:
+        return True
+
+
+@settings(max_examples=300)
+@given(st.lists(matchers(), max_size=6), st.lists(_frames, max_size=8))
+def test_a_dispatch_passes_over_no_rule_that_would_match(rules: list[Matcher], frames: list[bytes]) -> None:
+    dispatch = Dispatch([rule.prefix for rule in rules])
+    for frame in frames:
+        takers = [index for index, rule in enumerate(rules) if matches(rule, frame)]
+        assert [index for index in dispatch.candidates(frame) if matches(rules[index], frame)] == takers
+
+
+@given(st.lists(st.text("ab", max_size=3).map(str.encode), max_size=12), st.text("ab", max_size=5).map(str.encode))
+def test_a_dispatch_gives_the_rules_with_the_right_prefix_in_their_order(prefixes: list[bytes], frame: bytes) -> None:
+    expected = [index for index, prefix in enumerate(prefixes) if frame.startswith(prefix)]
+    assert list(Dispatch(prefixes).candidates(frame)) == expected
+
+
+def test_most_rules_are_passed_over() -> None:
+    rules = [make_matcher({"regex": f"K{number:03d}=(?P<v>.*)"}, "utf-8") for number in range(100)]
+    dispatch = Dispatch([rule.prefix for rule in rules])
+    assert list(dispatch.candidates(b"K042=7")) == [42]
+    assert list(dispatch.candidates(b"K1")) == []

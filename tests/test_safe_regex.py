@@ -1,0 +1,207 @@
+"""Regular expressions: those judged to be fast are; the others are bounded or refused."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import re._constants as constants  # type: ignore[import-not-found,unused-ignore]
+import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from interfaces.safe_regex import MAX_TEXT, RegexError, SafeRegex
+
+DANGEROUS = [
+    "(a+)+b", "(a*)*b", "(a|a)*b", "(a|aa)+b", "(a|ab)*(b|c)*d", "([a-zA-Z]+)*1", "(.*a){12}", "(.*)(.*)(.*)x",
+    "(a?){27}a{27}", "(?:a?a?)*b", "(x+x+)+y", r"(\w+\s?)*!", r"^(([a-z])+.)+[A-Z]([a-z])+$", r"(\d+)*\.", "(a||b)*c",
+    "((a*)b?)*c", "(?:(?:b?|c)c?d)*x", "a*(?:b?|c)a*(?:b?|c)a*x", "(?i)(?:ab|Ab)*c", "(?i)(?:a*A)*b", "(?s)(?:.|\n)*x",
+    "(?:\u03a9*)*x", "(?:\u03a9|\u03a9)*x", "(?:[^\u0000-\u00ff]|\\w)*!", "(a+){2,}b", "(?:(?:a?)?(?:b?)?(?:c?)?)x",
+    "(a{0,9}){0,9}b", r"(?:a(?=b)|.)*c", r"(a)\1*\1*b", "(?:a*?b?)*?c", "(?>a*)*b", "(?:a++|a)*b", "(?:$|^)*a*a*a*b",
+]  # fmt: skip
+HARMLESS = [
+    "", "abc", "T (?P<t>-?[0-9.]+)", "[^,]*,[^,]*,[^,]*", r"(?P<k>\w+)=(?P<v>\S*) (?P<u>[A-Z]+)", ".*", "a*b*c*d*",
+    "(?:ab|cd)*ef", "(?:[0-9]{1,3}\\.){3}[0-9]{1,3}", "(?P<a>ON|OFF)", r"\s*(?P<n>\d+)\s*", "(?:a|b)*",
+    "(?:k=[0-9]+;)*",
+    r"(?P<text>.*)\*[0-9A-F]{2}", ".*T=(?P<t>[0-9]+) .*", "^a*$", "(?:a(?:b(?:c)?)?)?", "(?i)on|off", "x{5}", "a??b",
+    "(?s)(?P<all>.*)", "(?:\u03a9\u03a8)*", "(?:^a)*b", r"(?:\ba)*b", "(?:a$)?",
+    "[+-]?0,.*",
+]  # fmt: skip
+
+
+@pytest.fixture
+def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Python believe that the library `regex` is not installed."""
+    monkeypatch.setitem(sys.modules, "regex", None)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_harmless_is_judged_fast(text: str, without_library: None) -> None:
+    assert SafeRegex(text).is_fast
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_what_is_dangerous_is_refused_where_nothing_can_stop_it(text: str, without_library: None) -> None:
+    with pytest.raises(RegexError, match="could try for ever"):
+        SafeRegex(text)
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_what_is_dangerous_runs_under_a_limit(text: str) -> None:
+    """That this test ends is what it tests: each of them could take years on some of these lines."""
+    expression = SafeRegex(text)
+    assert not expression.is_fast
+    for line in ("a" * 60, "ab" * 30, "cd" * 30, "\u03a9" * 60, "x" * 60, "1" * 60, "a b " * 15):
+        try:
+            found = expression.match(line)
+        except RegexError as err:
+            assert "was stopped after 0.05 s" in str(err)
+        else:
+            assert found is None or isinstance(found, dict)
+
+
+def test_what_takes_too_long_is_stopped() -> None:
+    with pytest.raises(RegexError, match=r"was stopped after 0\.05 s"):
+        SafeRegex("(a|aa)+b").match("a" * 60)
+
+
+@pytest.mark.parametrize("text", [*HARMLESS, *DANGEROUS])
+def test_it_matches_as_python_does(text: str) -> None:
+    expression = SafeRegex(text)
+    for line in ("", "a", "ab", "abc", "b", "aab", "T -1.5", "x1=y z", "on", "\u03a9", "xxxxx", "1.2.3.4"):
+        found = re.fullmatch(text, line)
+        assert expression.match(line) == (found and found.groupdict())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("(", "not a regular expression"), ("a**", "not a regular expression"), ("(?P<a>.)(?P<a>.)", "redefinition"),
+     ("a{99999999999}", "not a regular expression"), ("a" * 10_001, "over 10000 characters long"),
+     ("(" * 3000 + ")" * 3000, "not a regular expression")],
+)  # fmt: skip
+def test_what_is_no_expression_is_refused(text: str, said: str) -> None:
+    with pytest.raises(RegexError, match=said):
+        SafeRegex(text)
+
+
+def test_a_text_may_only_be_as_long_as_the_expression_can_bear() -> None:
+    assert SafeRegex("a*b").match("a" * MAX_TEXT) is None
+    with pytest.raises(RegexError, match="at most 1048576"):
+        SafeRegex("a*b").match("a" * (MAX_TEXT + 1))
+    with pytest.raises(RegexError, match="at most 8192"):
+        SafeRegex(".*a.*").match("b" * 8193)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "names"),
+    [("abc", "abc", ()), ("ab*", "a", ()), ("ab|ac", "a", ()), ("a|b", "", ()), ("(?i)abc", "", ()), ("^abc", "", ()),
+     (r"\$GP(?P<kind>[A-Z]+),(?P<rest>.*)", "$GP", ("kind", "rest"))],
+)  # fmt: skip
+def test_how_each_match_begins_and_what_it_names(text: str, prefix: str, names: tuple[str, ...]) -> None:
+    expression = SafeRegex(text)
+    assert (expression.prefix, expression.names) == (prefix, names)
+
+
+# --- the judgement, held against a matcher that counts its steps
+
+
+class TooManyStepsError(Exception):
+    pass
+
+
+class CountingMatcher:
+    """Matches by trying one way after the other, as `re` does, and counts the characters it looks at."""
+
+    def __init__(self, text: str, limit: int) -> None:
+        self._items = list(parser.parse(text))
+        self._limit = limit
+        self.steps = 0
+
+    def matches(self, line: str) -> bool:
+        self.steps = 0
+        return any(end == len(line) for end in self._ends(self._items, 0, line))
+
+    def _ends(self, items: list[Any], at: int, line: str) -> Iterator[int]:
+        """Yield where a match of `items` that begins at `at` may end, in the order in which `re` tries."""
+        if not items:
+            yield at
+            return
+        (code, argument), rest = items[0], items[1:]
+        for end in self._item_ends(code, argument, at, line):
+            yield from self._ends(rest, end, line)
+
+    def _item_ends(self, code: Any, argument: Any, at: int, line: str) -> Iterator[int]:
+        self.steps += 1
+        if self.steps > self._limit:
+            raise TooManyStepsError
+        if code is constants.SUBPATTERN:
+            yield from self._ends(list(argument[3]), at, line)
+        elif code is constants.BRANCH:
+            for way in argument[1]:
+                yield from self._ends(list(way), at, line)
+        elif code is constants.MAX_REPEAT:
+            yield from self._repeats(argument[0], argument[1], list(argument[2]), at, line)
+        elif at < len(line) and self._takes(code, argument, line[at]):
+            yield at + 1
+
+    def _repeats(self, low: int, high: int, body: list[Any], at: int, line: str) -> Iterator[int]:
+        if high > 0:
+            for end in self._ends(body, at, line):
+                if end > at or low > 0:  # an empty one more gets nowhere
+                    yield from self._repeats(max(0, low - 1), high - 1, body, end, line)
+        if low == 0:
+            yield at
+
+    @staticmethod
+    def _takes(code: Any, argument: Any, char: str) -> bool:
+        if code is constants.IN:
+            return any(ord(char) == each for _, each in argument)
+        return code is constants.ANY or bool(ord(char) == argument)
+
+
+_expressions = st.recursive(
+    st.sampled_from(["a", "b", ".", "ab", "c"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda pair: f"({pair[0]}|{pair[1]})"),
+        inner.map(lambda one: f"({one}|)"),
+        st.tuples(inner, st.sampled_from("*+?")).map(lambda pair: f"({pair[0]}){pair[1]}"),
+    ),
+    max_leaves=7,
+)
+_LINES = [
+    (("".join(word) * 27)[:27] + end)
+    for length in (1, 2, 3)
+    for word in itertools.product("abc", repeat=length)
+    for end in ("", "!")
+]
+
+
+@settings(max_examples=400)
+@given(_expressions, st.sampled_from(_LINES))
+def test_the_counting_matcher_finds_what_python_finds(text: str, line: str) -> None:
+    """A test of the test."""
+    matcher = CountingMatcher(text, 100_000)
+    try:
+        assert matcher.matches(line[:9]) is (re.fullmatch(text, line[:9]) is not None)
+    except TooManyStepsError:
+        assert not SafeRegex(text).is_fast
+
+
+@settings(max_examples=500)
+@given(_expressions)
+@example("((b(ab)?|bbb))+")
+@example("(((a)?)?b)+.c")
+@example("((a((b)*)?)*)?")
+@example("((((b|)|c)(c|)a)*)*c")
+def test_what_is_judged_fast_takes_few_steps_on_any_line(text: str) -> None:
+    """At worst the square of a line's length, for each sign of the expression."""
+    if not SafeRegex(text).is_fast:
+        return
+    matcher = CountingMatcher(text, len(text) * 28**2)
+    for line in _LINES:
+        matcher.matches(line)
