@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from gateway.errors import ConfigurationError, Finding, MessageError
+from gateway.errors import MessageError, UsageError
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions
 from gateway.message import InternalMsg
@@ -77,5 +77,5 @@ def _frames(options: argparse.Namespace) -> Iterator[bytes]:
             raise _wrong("--hex", options.hex, "for example --hex 'AA 55 01'") from err
 
 
-def _wrong(option: str, given: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError([Finding(option, 0, 0, "", f"{given!a} is not bytes", remedy)])
+def _wrong(option: str, given: str, remedy: str) -> UsageError:
+    return UsageError(f"{option}: {given!a} is not bytes: {remedy}")

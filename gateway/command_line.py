@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
-from gateway.errors import ConfigurationError, GatewayError
+from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 from gateway.load_config import load_configuration
 
@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as err:
         print(err, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIGURATION
+    except UsageError as err:
+        print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
     except GatewayError as err:
         print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED

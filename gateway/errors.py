@@ -1,7 +1,8 @@
 """Every exception this project raises, and the finding that says what is wrong in a file.
 
     GatewayError
-    +-- ConfigurationError    a configuration, map or command line cannot be used; carries all findings
+    +-- ConfigurationError    a configuration or map cannot be used; carries all findings
+    +-- UsageError            the command line cannot be used
     +-- MessageError          one message cannot be translated; it is dropped and counted, the rest goes on
     |   +-- TopicError        ... because of its topic
     |   +-- PayloadError      ... because of its payload
@@ -20,6 +21,10 @@ from typing import NamedTuple
 
 class GatewayError(Exception):
     """The root of this project's exceptions."""
+
+
+class UsageError(GatewayError):
+    """The command line says something that cannot be."""
 
 
 class MessageError(GatewayError):

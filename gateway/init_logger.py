@@ -17,6 +17,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = "gateway.traffic"
 """The logger of the messages that pass, one line each."""
 
+_LONGEST_LINE = 1000  # characters of a line; more is cut
 MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
 _SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
@@ -84,6 +85,8 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._without_secrets(super().format(record))
+        if len(text) > _LONGEST_LINE and not record.exc_info:  # after masking, or half a secret could be left
+            text = f"{text[:_LONGEST_LINE]}... ({len(text)} characters)"
         if not text.isprintable():
             text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
         if self._with_priority:

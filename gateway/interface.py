@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, Problem
-from gateway.mailbox import MsgList
+from gateway.mailbox import LONGEST_WAIT, MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 
@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 _FIRST_RETRY = 0.5  # s; a plug that was pulled and put back is found within about a second
 _LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
 _HELD = 5.0  # s that a device must have worked for its next failure to count as the first
+_BUSY = 0.005  # s between two waits; what a device says in a longer one is heard late
 _BATCH = 100  # messages written before the device is read again, and the other way round
 
 
@@ -91,6 +92,8 @@ class DeviceInterface(Interface):
         self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
+        self.listening_since = self._listened_until = 0.0  # since when the device could be heard at once
+        msglist_in.on_stale = self._answer_stale
         self._device_fd = -1
 
     # --- what a device does; override these
@@ -185,7 +188,11 @@ class DeviceInterface(Interface):
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""
+        now = time.monotonic()
+        if now - self._listened_until > _BUSY:
+            self.listening_since = now
         ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        self._listened_until = time.monotonic()
         fds = [fd for fd, _ in ready]
         if len(self.msglist_in) == 0 and self.msglist_in.fileno() in fds:
             self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
@@ -203,6 +210,10 @@ class DeviceInterface(Interface):
                 if self.accepts(msg) and not self.answers_at_close:
                     self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
                 raise
+
+    def _answer_stale(self, msg: InternalMsg) -> None:
+        if self.accepts(msg):
+            self.msglist_out.push(msg.reply("TIMEOUT", f"it waited over {LONGEST_WAIT:g} s for {self.describe()}"))
 
     def _answer_offline(self) -> None:
         for _ in range(_BATCH):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -138,7 +138,7 @@ class _Loader:
         interfaces = tuple(self.interfaces(data, name, mqtt.qos, common_map))
         self.collect_secrets()
         if self.error.findings:
-            raise self.error
+            raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
         root = common_map.root if common_map else interfaces[0].msg_map.root
         outbox, log = OutboxOptions(**options["outbox"]), LogOptions(**options["log"])
         return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets))
@@ -150,6 +150,13 @@ class _Loader:
         """Take findings, but not those that only follow from what is wrong with the text itself."""
         fresh = [new for new in findings if (new.file, new.line, new.column) not in self.faults]
         self.error = ConfigurationError([*self.error.findings, *fresh])
+
+    def masked(self, finding: Finding) -> Finding:
+        """Return `finding` without the secrets that it may quote."""
+        what, remedy = finding.what, finding.remedy
+        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
+            what, remedy = what.replace(secret, "***"), remedy.replace(secret, "***")
+        return replace(finding, what=what, remedy=remedy)
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name", self.path.stem)

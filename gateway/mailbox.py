@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
+import time
 from collections import deque
+from collections.abc import Callable
 
 from gateway.message import InternalMsg
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
 
 MAX_MESSAGES = 10_000
 """Messages that may wait for one interface: some seconds of what a broker can send, some MiB of memory."""
+
+
+LONGEST_WAIT = 10.0
+"""Seconds after which a command that no interface has taken is not done any more."""
+
+
+class StaleCommand(ThrottledException):
+    """A command was dropped because its interface did not take it in time."""
+
+
+def _say_stale(msg: InternalMsg) -> None:
+    stale = StaleCommand(f"dropped: a command waited over {LONGEST_WAIT:g} s for its interface ({msg})", key=msg.device)
+    if stale.trigger:
+        LOG.warning(stale.report)
 
 
 class Wakeup:
@@ -63,23 +83,27 @@ class MsgList:
     """A bounded list of messages for one interface: the gateway pushes, the interface's thread pulls.
 
     An interface with a device of its own polls `fileno()` together with the device's; one that only
-    waits for messages calls `pull(block=True)`.
+    waits for messages calls `pull(block=True)`. A command that was not pulled within `LONGEST_WAIT` is not
+    given any more: nobody expects it to be done by then. `on_stale` gets it instead.
     """
 
-    def __init__(self, limit: int = MAX_MESSAGES) -> None:
+    def __init__(self, limit: int = MAX_MESSAGES, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.pulled = 0
-        self._messages: deque[InternalMsg] = deque()
+        self.on_stale: Callable[[InternalMsg], None] = _say_stale
+        self._clock = clock
+        self._messages: deque[tuple[InternalMsg, float]] = deque()
         self._wakeup = Wakeup()
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def push(self, msg: InternalMsg) -> bool:
-        """Append `msg`; return False, without it, if the list is full."""
-        if len(self._messages) >= self.limit:
+        """Append `msg`; return False, without it, if the list is full or closed."""
+        if self._is_closed or len(self._messages) >= self.limit:
             return False
-        self._messages.append(msg)
+        self._messages.append((msg, self._clock()))
         self._wakeup.set()
         return True
 
@@ -91,15 +115,17 @@ class MsgList:
         """
         if block and not self._messages:
             self.wait(timeout)
-        if not self._messages:
-            return None
-        msg = self._messages.popleft()
-        self.pulled += 1
-        if not self._messages:
-            self._wakeup.clear()
-            if self._messages:  # pushed while the flag came down
-                self._wakeup.set()
-        return msg
+        while self._messages:
+            msg, since = self._messages.popleft()
+            self.pulled += 1
+            if not self._messages:
+                self._wakeup.clear()
+                if self._messages:  # pushed while the flag came down
+                    self._wakeup.set()
+            if not (msg.iscmd and self._clock() - since > LONGEST_WAIT):
+                return msg
+            self.on_stale(msg)
+        return None
 
     def wait(self, timeout: float | None = None) -> None:
         """Return when there is a message, `wake` was called, or `timeout` seconds have passed."""
@@ -121,6 +147,7 @@ class MsgList:
         return self._wakeup.fileno()
 
     def close(self) -> None:
-        """Drop what waits and give the descriptor back."""
+        """Drop what waits and give the descriptor back; nothing can be pushed any more."""
+        self._is_closed = True
         self._messages.clear()
         self._wakeup.close()

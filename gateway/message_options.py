@@ -6,28 +6,27 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from gateway.errors import ConfigurationError, Finding
+from gateway.errors import UsageError
 from gateway.load_config import Configuration, InterfaceOptions
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 
 
 def message_from(options: argparse.Namespace, *, sender: str) -> InternalMsg:
-    """Return the message that the options say; raise `ConfigurationError` if an argument is not NAME=VALUE."""
+    """Return the message that the options say; raise `UsageError` if an argument is not NAME=VALUE."""
     words = {name: getattr(options, name) for name in (*ADDRESS_FIELDS, "action")}
     is_command = not getattr(options, "status", False)
     return InternalMsg(iscmd=is_command, arguments=_arguments(options.arg), **{**words, "sender": sender})
 
 
 def choose_interface(configuration: Configuration, name: str | None) -> InterfaceOptions:
-    """Return the interface called `name`, or the first; raise `ConfigurationError` naming those there are."""
+    """Return the interface called `name`, or the first; raise `UsageError` naming those there are."""
     if name is None:
         return configuration.interfaces[0]
     for interface in configuration.interfaces:
         if interface.name == name:
             return interface
     known = ", ".join(interface.name for interface in configuration.interfaces)
-    finding = Finding("--interface", 0, 0, "", f"no interface is called {name!r}", f"there are: {known}")
-    raise ConfigurationError([finding])
+    raise UsageError(f"--interface: no interface is called {name!r}: there are: {known}")
 
 
 def _arguments(given: Sequence[str]) -> dict[str, Argument]:
@@ -35,8 +34,7 @@ def _arguments(given: Sequence[str]) -> dict[str, Argument]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            finding = Finding("--arg", 0, 0, "", f"{text!a} is not NAME=VALUE", "for example --arg level=50")
-            raise ConfigurationError([finding])
+            raise UsageError(f"--arg: {text!a} is not NAME=VALUE: for example --arg level=50")
         try:
             arguments[name] = json.loads(value)
         except (ValueError, RecursionError):

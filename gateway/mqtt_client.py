@@ -11,6 +11,7 @@ import logging
 import random
 import select
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Publication
 from gateway.outbox import Outbox
 from gateway.throttled_exception import ThrottledException
-from gateway.topic import filter_problem
+from gateway.topic import filter_problem, without_covered
 
 LOG = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class MgClient(mqtt.Client):
             reconnect_on_failure=False,  # paho would connect again by itself, inside a callback
         )
         self.options = options
-        self.filters = tuple(filters)
+        self.filters = without_covered(filters)
         self.link_state = LinkState.IDLE
         self.connects = 0
         self.is_subscribed = False
@@ -140,9 +141,11 @@ class MgClient(mqtt.Client):
         self._dial_lock = threading.Lock()
         self._reason: LinkError | None = None
         self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Publication]] = deque()
+        self._last_settled = clock()  # or when the first of what is in flight was handed over
         self._subscribing: dict[int, str] = {}
         self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
         self._unsaid: deque[str] = deque()  # topics of states that have changed
+        self._said: dict[str, tuple[bytes, mqtt.MQTTMessageInfo]] = {}  # what paho was given last
         if availability_topic:
             self._states[availability_topic] = ONLINE
         self._stopping = False
@@ -154,6 +157,11 @@ class MgClient(mqtt.Client):
     @property
     def _where(self) -> str:
         return f"{self.options.host}:{self.options.port}"
+
+    @property
+    def _longest_unsettled(self) -> float:
+        """How long (s) the broker may leave the oldest publication in flight unacknowledged."""
+        return max(1.5 * self.options.keepalive, 10.0)
 
     def _set_up_paho(self) -> None:
         self.max_inflight_messages_set(0)  # the window is ours; paho's own scans all of it at each PUBACK
@@ -229,7 +237,7 @@ class MgClient(mqtt.Client):
             self.reconnect()
         except LinkError as err:
             self._lost(err)
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, struct.error) as err:  # struct.error: a user name over 65,535 bytes
             self._lost(LinkError(f"the connection to {self._where} failed ({err})"))
 
     def _create_socket(self) -> Any:
@@ -310,7 +318,10 @@ class MgClient(mqtt.Client):
     def _say_states(self) -> None:
         while self.link_state is LinkState.UP and self._unsaid:
             topic = self._unsaid.popleft()
-            self.publish(topic, self._states[topic], qos=1, retain=True)
+            payload = self._states[topic]
+            said, info = self._said.get(topic, (b"", None))
+            if info is None or said != payload or info.is_published():  # or else paho still has it, and sends it
+                self._said[topic] = payload, self.publish(topic, payload, qos=1, retain=True)
 
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
@@ -338,6 +349,8 @@ class MgClient(mqtt.Client):
             LOG.debug("paho took no publication: %s", info.rc)
             self.outbox.put_back([publication])
             return
+        if not self._in_flight:
+            self._last_settled = self._clock()
         self._in_flight.append((info, publication))
 
     def _settle_sent(self) -> None:
@@ -351,6 +364,7 @@ class MgClient(mqtt.Client):
             self._in_flight.popleft()
             done += 1
         if done:
+            self._last_settled = self._clock()
             self.outbox.settle(done)
 
     def _guard(self, step: Callable[[], None]) -> None:
@@ -368,6 +382,8 @@ class MgClient(mqtt.Client):
             self._guard(self._misc)
             if self._clock() - self._last_heard > 1.5 * self.options.keepalive:
                 self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
+            elif self._in_flight and self._clock() - max(self._last_settled, self._up_since) > self._longest_unsettled:
+                self._drop(LinkError(f"{self._where} acknowledges nothing any more", "check the broker"))
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
             seconds = self.options.connect_timeout
             self._drop(LinkError(f"{self._where} sent no CONNACK within {seconds:g} s", "is it an MQTT broker?"))

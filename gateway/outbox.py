@@ -24,7 +24,7 @@ _OVERHEAD = 300  # bytes that a waiting publication costs beyond topic and paylo
 _HIGH_WATER = 0.8  # of the limit: time to say so
 _LOW_WATER = 0.5  # of the limit: well again
 
-_CROWDED = 2000  # messages waiting while the broker takes them: time to hold their makers back
+_CROWDED = 0.5  # of the limit, while the broker takes messages: time to slow their makers down
 _STALLED = 0.5  # s without a message taken: the broker is not taking them, and the limits decide
 
 
@@ -137,7 +137,7 @@ class Outbox:
             self._expired += expired
             if taken:
                 self._last_taken = self._clock()
-            if len(self._waiting) < _CROWDED / 2:
+            if self._level() < _CROWDED:
                 self._room.notify_all()
         if expired:
             err = CommandExpired(
@@ -148,17 +148,17 @@ class Outbox:
         self._look_at_level()
         return taken
 
-    def wait_for_room(self, longest: float = 1.0) -> None:
+    def wait_for_room(self, longest: float = 0.2) -> None:
         """Hold the calling producer back, up to `longest` seconds, while more comes than the broker takes.
 
         A fast device is slowed down rather than its messages dropped. While the broker takes nothing there
         is no waiting: then the limits of the outbox decide.
         """
-        if len(self._waiting) < _CROWDED:
+        if self._level() < _CROWDED:
             return
         with self._room:
             end = self._clock() + longest
-            while len(self._waiting) >= _CROWDED / 2:
+            while self._level() >= _CROWDED:
                 now = self._clock()
                 if now >= end or now - self._last_taken > _STALLED:
                     return
@@ -216,6 +216,10 @@ class Outbox:
                 self._in_flight,
             )
 
+    def _level(self) -> float:
+        """Return how full it is: 0 to 1."""
+        return max(len(self._waiting) / self._max_messages, self._bytes / self._max_bytes)
+
     def _fits(self, size: int) -> bool:
         return len(self._waiting) < self._max_messages and self._bytes + size <= self._max_bytes
 
@@ -228,7 +232,7 @@ class Outbox:
 
     def _look_at_level(self) -> None:
         """Say when the outbox is filling up, and when it is well again."""
-        level = max(len(self._waiting) / self._max_messages, self._bytes / self._max_bytes)
+        level = self._level()
         if not self._is_high and level >= _HIGH_WATER:
             self._is_high = True
             LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, len(self._waiting))

@@ -12,6 +12,7 @@ from gateway.mqtt_map import MsgMap
 from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
+_BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
@@ -23,7 +24,7 @@ class Outlet:
     """The `msglist_out` of one interface.
 
     `accept` takes the publications: the outbox's `put`. `say_available` is told whether the device is there,
-    when that has changed.
+    when that has changed. `hold_back` is called now and then, and may wait a little while the broker catches up.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Outlet:
         msg_map: MsgMap,
         accept: Callable[[Publication], bool],
         say_available: Callable[[bool], None] = lambda _: None,
+        hold_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._map = msg_map
         self._accept = accept
         self._say_available = say_available
+        self._hold_back = hold_back
         self._is_available: bool | None = None
         self.pushed = 0
         self.refused = 0
@@ -58,7 +61,10 @@ class Outlet:
         self.pushed += 1
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
-        return self._accept(publication)
+        is_accepted = self._accept(publication)
+        if self.pushed % _BREATHER == 0:
+            self._hold_back()
+        return is_accepted
 
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""

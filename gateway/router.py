@@ -60,6 +60,8 @@ class Router:
 
     def deliver(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""
+        if topic.endswith("/availability"):  # a gateway's, perhaps our own: no message
+            return
         self.counts["received"] += 1
         matches: Iterable[list[Route]] = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
         routes = {id(route): route for targets in matches for route in targets}

@@ -22,7 +22,7 @@ from gateway.app_properties import version
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions
 from gateway.mailbox import MsgList, Wakeup
-from gateway.message import OFFLINE, ONLINE, Publication
+from gateway.message import OFFLINE, ONLINE
 from gateway.mqtt_client import MgClient
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
@@ -72,18 +72,14 @@ class Gateway:
         def say_available(is_available: bool) -> None:
             self.client.set_state(topic, ONLINE if is_available else OFFLINE)
 
-        outlet = Outlet(options.name, options.msg_map, self._accept, say_available)
+        outlet = Outlet(
+            options.name, options.msg_map, self.outbox.put, say_available, hold_back=self.outbox.wait_for_room
+        )
 
         def build() -> Interface:
             return options.cls(options.params, inbox, outlet)  # type: ignore[no-any-return]
 
         return Supervisor(options.name, build, inbox, outlet)
-
-    def _accept(self, publication: Publication) -> bool:
-        """Put `publication` into the outbox; slow its interface down while more comes than the broker takes."""
-        is_accepted = self.outbox.put(publication)
-        self.outbox.wait_for_room()
-        return is_accepted
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""

@@ -6,7 +6,7 @@ Pure functions over text. Source: MQTT 3.1.1, sections 1.5.3 (UTF-8) and 4.7 (to
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 MAX_WORD_BYTES = 256
 """One level of a topic, as UTF-8. MQTT allows 65,535 bytes for a whole topic; no word needs near that."""
@@ -84,3 +84,33 @@ def filter_can_match(topic_filter: str, accepted: Sequence[Collection[str] | Non
     elif len(levels) != len(accepted):
         return False
     return all(level == "+" or words is None or level in words for level, words in zip(levels, accepted, strict=False))
+
+
+def without_covered(filters: Iterable[str]) -> tuple[str, ...]:
+    """Return `filters` without those that another of them covers: a broker may send what both match twice.
+
+    Source: MQTT 3.1.1, section 3.3.5. Shared subscriptions are left as they are.
+    """
+    distinct = list(dict.fromkeys(filters))
+    sound = [one for one in distinct if not filter_problem(one)]  # the others neither cover nor go unsaid
+    return tuple(
+        one for one in distinct if one not in sound or not any(_covers(other, one) for other in sound if other != one)
+    )
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Tell whether `wide` matches every topic that `narrow` matches."""
+    if wide.startswith("$share/") or narrow.startswith("$share/"):
+        return False
+    wide_levels, narrow_levels = wide.split("/"), narrow.split("/")
+    if wide_levels[-1] == "#":
+        head = wide_levels[:-1]
+        if len(narrow_levels) < len(head) or (len(narrow_levels) == len(head) and narrow_levels[-1:] == ["#"]):
+            return False
+        narrow_levels = narrow_levels[: len(head)]
+        wide_levels = head
+    elif len(wide_levels) != len(narrow_levels):
+        return False
+    return all(
+        one == other or (one == "+" and other != "#") for one, other in zip(wide_levels, narrow_levels, strict=True)
+    )

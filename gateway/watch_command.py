@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.errors import MessageError
 from gateway.load_config import Configuration
 from gateway.message import InternalMsg
+from gateway.mqtt_map import MsgMap
 from gateway.visit import visit
 
 _GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"
@@ -16,25 +18,18 @@ _GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31
 
 def watch(configuration: Configuration, count: int | None = None) -> int:
     """Print each message under the roots of the maps, until interrupted or `count` have come."""
-    maps = {interface.msg_map.root: interface.msg_map for interface in configuration.interfaces}
+    maps = list(dict.fromkeys(interface.msg_map for interface in configuration.interfaces))
     colours = sys.stdout.isatty()
     lines: deque[str] = deque()
     shown = 0
 
     def take(topic: str, payload: bytes, retain: bool) -> None:
-        line = availability_line(topic, payload)
-        for root, msg_map in maps.items() if line is None else ():
-            if topic.startswith(f"{root}/"):
-                try:
-                    line = message_line(msg_map.mqtt2internal(topic, payload), colours)
-                except MessageError as err:
-                    line = _paint(f"not read: {err} ({topic!a})", _RED, colours)
-                break
+        line = availability_line(topic, payload) or _read(maps, topic, payload, colours)
         mark = " (retained)" if retain else ""
         when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
         lines.append(f"{when} {line}{mark}")
 
-    filters = [f"{root}/#" for root in maps]
+    filters = list(dict.fromkeys(f"{msg_map.root}/#" for msg_map in maps))
     with visit(configuration, "watch", filters, take) as client:
         try:
             while True:
@@ -48,12 +43,24 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
             return 0
 
 
+def _read(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str:
+    """Return the line of a message, by the first map that reads it, or why none does."""
+    problem = "no map has its root"
+    for msg_map in maps:
+        if topic.startswith(f"{msg_map.root}/"):
+            try:
+                return message_line(msg_map.mqtt2internal(topic, payload), colours)
+            except MessageError as err:
+                problem = str(err)
+    return _paint(f"not read: {problem} ({topic!a})", _RED, colours)
+
+
 def availability_line(topic: str, payload: bytes) -> str | None:
     """Return the line of an availability, or None for any other topic."""
     levels = topic.split("/")
     if levels[-1] != "availability":
         return None
-    return f"{'/'.join(levels[:-1])} is {ascii(payload)[2:-1]}"
+    return f"{ascii('/'.join(levels[:-1]))[1:-1]} is {ascii(payload)[2:-1]}"
 
 
 def message_line(msg: InternalMsg, colours: bool = False) -> str:

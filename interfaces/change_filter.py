@@ -14,7 +14,8 @@ class ChangeFilter:
     """Lets a message pass if it says something new, or if it is time to say it again.
 
     `on_change`: only if an argument has changed; a number, by more than `deadband`. `interval` (s): never
-    sooner than that after the last. `refresh` (s): in any case that long after the last.
+    sooner than that after the last. `refresh` (s): in any case that long after the last. Readings are told
+    apart by address and action, and by the arguments that `by` names.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -22,12 +23,14 @@ class ChangeFilter:
         self._on_change = options.get("on_change", False) or "deadband" in options
         self._interval = options.get("interval", 0.0)
         self._refresh = options.get("refresh")
-        self._last: dict[tuple[object, ...], tuple[float, Mapping[str, Any]]] = {}
         self.suppressed = 0
+        self._by: tuple[str, ...] = tuple(options.get("by", ()))
+        self._last: dict[tuple[object, ...], tuple[float, Mapping[str, Any]]] = {}
 
     def passes(self, msg: InternalMsg, now: float) -> bool:
         """Tell whether to publish `msg` at the time `now` (s)."""
-        key = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action)
+        address = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender)
+        key: tuple[object, ...] = (*address, msg.action, *(repr(msg.argument(name)) for name in self._by))
         last = self._last.get(key)
         if last is not None:
             since = now - last[0]

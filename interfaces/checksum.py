@@ -143,7 +143,7 @@ class Checksum:
     def _calculated(self, frame: bytes, at: int) -> bytes:
         blank = frame[:at] + bytes(self.size) + frame[at + self.size :]
         start = slice(self._start, None).indices(len(frame))[0]
-        end = self._end if self._end is not None else at if start <= at else len(frame)
+        end = self._end if self._end is not None else at if start < at else len(frame)
         number = self._calculate(blank[start:end])
         if self._form == "decimal":
             return b"%0*d" % (self.size, number)

@@ -137,12 +137,21 @@ class Decoder:
     def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
         """Return the messages of `frame`, or None if no rule takes it. Raises `CodecError`."""
         result: list[InternalMsg] | None = None
+        problem: CodecError | None = None
         for index in self._dispatch.candidates(frame):
-            messages = self.rules[index].decode(frame, now)
+            try:
+                messages = self.rules[index].decode(frame, now)
+            except CodecError as err:
+                if not self._every:
+                    raise
+                problem = err  # the other rules are good all the same
+                continue
             if messages is not None:
                 if not self._every:
                     return messages
                 result = [*(result or ()), *messages]
+        if result is None and problem is not None:
+            raise problem
         return result
 
     def rule_of(self, frame: bytes) -> DecodeRule | None:

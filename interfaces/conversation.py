@@ -87,12 +87,14 @@ class Conversation:
         self._current: Exchange | None = None
         self._deadline = 0.0  # of the current exchange's answer
         self._quiet_until = 0.0
+        self._late: Exchange | None = None  # whose answer may still come, and would be taken for the next one's
+        self._late_until = 0.0
         self.last_written = 0.0
 
     def submit(self, exchange: Exchange, now: float) -> bool:
-        """Take an exchange; return False if too many of its urgency wait already."""
+        """Take an exchange; return False if too many commands wait already."""
         queue = self._waiting[exchange.urgency]
-        if len(queue) >= self._pacing.max_waiting:
+        if exchange.urgency is Urgency.COMMAND and len(queue) >= self._pacing.max_waiting:
             return False
         exchange.since = now
         queue.append(exchange)
@@ -111,6 +113,7 @@ class Conversation:
         self._quiet_until = max(self._quiet_until, now + self._pacing.pause)
         current = self._current
         if current is None:
+            self._forget_late(frame)
             return None
         if current.refusal is not None and (found := current.refusal(frame)) is not None:
             self._current = None
@@ -131,8 +134,13 @@ class Conversation:
                 return self._write(current, now), results
             self._current = None
             results.append(_unanswered(current))
+            if current.response is not None:
+                self._late, self._late_until = current, now + current.timeout
         if self._current is not None or now < self._quiet_until:
             return b"", results
+        if self._late is not None and now < self._late_until:
+            return b"", results
+        self._late = None
         following = next((queue for queue in self._waiting.values() if queue), None)
         if following is None:
             return b"", results
@@ -149,16 +157,24 @@ class Conversation:
         if self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_try_again(self._current) else 0.0))
         elif any(self._waiting.values()):
-            times.append(self._quiet_until)
+            times.append(max(self._quiet_until, self._late_until if self._late is not None else 0.0))
         return min(times, default=None)
 
     def abort(self) -> list[Result]:
         """Give everything up, for the device is gone."""
         given_up = [*([self._current] if self._current else []), *(e for q in self._waiting.values() for e in q)]
-        self._current = None
+        self._current = self._late = None
         for queue in self._waiting.values():
             queue.clear()
         return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
+
+    def _forget_late(self, frame: bytes) -> None:
+        """End the wait for an answer that is overdue, if this is it."""
+        if self._late is None:
+            return
+        readers = (self._late.response, self._late.refusal)
+        if any(read is not None and read(frame) is not None for read in readers):
+            self._late = None
 
     def _may_try_again(self, exchange: Exchange) -> bool:
         return exchange.response is not None and exchange.tries <= exchange.retries

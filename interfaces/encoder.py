@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ class Content:
         try:
             if self._template is None:
                 return self._layout.write(values) if self._layout is not None else b""
-            text = self._template.fill(values)
+            text = self._template.fill(values, _check_digits if self._is_hex else _check_plain)
             return bytes.fromhex(text) if self._is_hex else text.encode(self._encoding)
         except UnicodeEncodeError as err:
             sign = err.object[err.start]
@@ -59,6 +60,26 @@ class Content:
             raise CodecError(f"{of}{sign!a} cannot be written as {self._encoding}") from err
         except (TemplateError, LayoutError, ValueError) as err:
             raise CodecError(str(err)) from err
+
+
+_HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
+
+
+def _check_plain(name: str, _spec: str, text: str) -> None:
+    """Raise `CodecError` if a value becomes a control character: `{code:c}` makes one of a number."""
+    if _CONTROL.search(text):
+        raise CodecError(f"argument {name!a} holds a control character")
+
+
+def _check_digits(name: str, spec: str, text: str) -> None:
+    """Raise `CodecError` unless a value fills just the hexadecimal digits that its template keeps for it.
+
+    That is as many as its format says, two where it has none: more would become bytes of their own.
+    """
+    width = _HEX_WIDTH.fullmatch(spec)
+    digits = int(width[1]) if width else 2
+    if len(text) != digits or not all(sign in string.hexdigits for sign in text):
+        raise CodecError(f"argument {name!a} becomes {text!a}: {digits} hexadecimal digits are kept for it")
 
 
 class Argument:
@@ -224,9 +245,10 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
         yield from _check_argument(name, given)
     for kind in ("response", "refusal"):
         if kind in options:
-            for problem in check_decode_rule(options[kind], {}, encoding, needs_message=False):
-                yield Problem((kind, *problem.path), problem.what, problem.remedy)
-            yield from _check_same(kind, options[kind], encoding, arguments)
+            problems = list(check_decode_rule(options[kind], {}, encoding, needs_message=False))
+            yield from (Problem((kind, *problem.path), problem.what, problem.remedy) for problem in problems)
+            if not problems:
+                yield from _check_same(kind, options[kind], encoding, arguments)
 
 
 def _check_same(
@@ -235,10 +257,7 @@ def _check_same(
     for index, name in enumerate(options.get("same", ())):
         if name not in arguments:
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "name those of the command")
-        try:
-            names = AnswerReader(options, encoding).matcher.names
-        except (RegexError, LayoutError, ConversionError):
-            return  # said already
+        names = AnswerReader(options, encoding).matcher.names
         if names is not None and name not in names:
             yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read it there")
 

@@ -12,6 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+_CHECKS_PER_BYTE = 64  # bytes of checksums for each byte that has come in: half a processor at 115,200 baud
+_CHECKS_AT_ONCE = 65536  # bytes of checksums on top
+
 MAX_LENGTH = 4096
 """Default for the longest frame, in bytes; what is longer is thrown away and counted."""
 
@@ -25,6 +28,8 @@ class Framer(ABC):
         self.discarded_frames = 0
         self.rejected: list[bytes] = []  # what looked like a frame and was not good; whoever reads it clears it
         self._buffer = bytearray()
+        self._gone = 0  # bytes that have left the buffer, so that offsets in the stream are known
+        self._checked = 0  # bytes that checksums were taken over to find frames
         self._is_skipping = False  # the frame is too long: what is left of it is thrown away as it comes
 
     @abstractmethod
@@ -38,6 +43,9 @@ class Framer(ABC):
     def due(self) -> float | None:
         """Return the time (s) at which `feed(b"", now)` would end a frame, or None."""
         return None
+
+    def listened_since(self, when: float) -> None:  # noqa: B027  (only silence counts for one of them)
+        """Take note that nobody has listened between the last bytes and the time `when` (s)."""
 
     def reset(self) -> None:
         """Forget an unfinished frame: the connection is a new one."""
@@ -57,7 +65,22 @@ class Framer(ABC):
 
     def _discard(self, count: int) -> None:
         self.discarded_bytes += count
+        self._remove(count)
+
+    def _remove(self, count: int) -> None:
+        self._gone += count
         del self._buffer[:count]
+
+    def _may_check(self, size: int, offset: int) -> bool:
+        """Tell whether a checksum over `size` bytes may be taken for what ends at `offset` of the buffer.
+
+        Bytes that look like many frames in one another must not cost more than their number allows. What is
+        spent depends on the bytes alone, not on the pieces they come in.
+        """
+        if self._checked + size > _CHECKS_AT_ONCE + _CHECKS_PER_BYTE * (self._gone + offset):
+            return False
+        self._checked += size
+        return True
 
 
 class DelimitedFramer(Framer):
@@ -223,9 +246,9 @@ class MarkerFramer(Framer):
         while begin >= 0:
             inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
             frame = bytes(self._buffer[begin:end] if self._keep else inner)
-            if self._is_good is None or self._is_good(frame):
+            if self._is_good is None or (self._may_check(len(frame), end) and self._is_good(frame)):
                 self._drop(begin)
-                del self._buffer[: end - begin]
+                self._remove(end - begin)
                 self._searched = 0
                 return frame
             begin = find(self._start, begin + 1, stop)
@@ -327,7 +350,7 @@ class LengthFramer(Framer):
             if end - position < length:
                 break
             frame = bytes(self._buffer[position : position + length])
-            if self._is_good(frame):
+            if self._may_check(length, position + length) and self._is_good(frame):
                 frames.append(frame)
                 position += length
                 self._in_sync = True
@@ -336,7 +359,7 @@ class LengthFramer(Framer):
                     self.rejected.append(frame)
                 self._skip(1)
                 position += 1
-        del self._buffer[:position]
+        self._remove(position)
         return frames
 
     def reset(self) -> None:
@@ -350,7 +373,7 @@ class LengthFramer(Framer):
         frames: list[bytes] = []
         while self._buffer:
             self._skip(1)
-            del self._buffer[:1]
+            self._remove(1)
             frames += self.feed(b"")
         return frames
 
@@ -391,6 +414,10 @@ class GapFramer(Framer):
                 self._is_skipping = True
                 self._discard(len(self._buffer))
         return frames
+
+    def listened_since(self, when: float) -> None:
+        """Count silence only while somebody listens: what came meanwhile may belong to the same frame."""
+        self._last = max(self._last, when)
 
     def due(self) -> float | None:
         """Return when the silence will have been long enough."""

@@ -24,7 +24,7 @@ from gateway.errors import GatewayError
 
 TIME_LIMIT = 0.05  # s for one frame; a good expression needs some microseconds
 MAX_TEXT = 1_048_576  # characters of a frame
-_LONGEST_SQUARE = 8192  # characters, where the time grows with their square: some tenths of a second
+_LONGEST_SQUARE = 2048  # characters, where the time grows with their square: some hundredths of a second
 _MAX_LENGTH = 10_000  # characters of an expression
 
 

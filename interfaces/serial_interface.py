@@ -144,6 +144,7 @@ class SerialInterface(DeviceInterface):
     def read(self) -> Iterable[InternalMsg]:
         """Return the messages of all frames that are complete, and see to what is due."""
         now = self._last_look = time.monotonic()
+        self.wire.framer.listened_since(self.listening_since)
         data = self._opened_port().read(is_readable=self.is_readable)
         if data:
             self._last_heard = now
@@ -158,7 +159,7 @@ class SerialInterface(DeviceInterface):
         for frame, problem in frames:
             self.counts["frames"] += 1
             if problem:
-                self._refuse("bad checksum", frame.hex(" "), problem)
+                self._refuse("bad checksum", frame, problem)
                 continue
             try:
                 result = self._conversation.hear(frame, now)
@@ -168,10 +169,10 @@ class SerialInterface(DeviceInterface):
                     continue
                 messages = self.rules.decoder.decode(frame, now)
             except CodecError as err:
-                self._refuse("unreadable", _shown(frame), str(err))
+                self._refuse("unreadable", frame, str(err))
                 continue
             if messages is None:
-                self._refuse("unmatched", _shown(frame), "no rule matches")
+                self._refuse("unmatched", frame, "no rule matches")
             else:
                 yield from messages
 
@@ -188,13 +189,13 @@ class SerialInterface(DeviceInterface):
                 LOG.warning(garbage.report)
             self._thrown = thrown
 
-    def _refuse(self, kind: str, shown: str, why: str) -> None:
+    def _refuse(self, kind: str, frame: bytes, why: str) -> None:
         self.counts[kind] += 1
         name = self.msglist_out.name
-        shown = shown if len(shown) <= 200 else f"{shown[:196]}..."
-        refused = FrameRefused(f"{name}: frame dropped: {why}: {shown}", key=f"{name} {kind}")
+        refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind}")
         if refused.trigger:
-            LOG.log(logging.INFO if kind == "unmatched" else logging.WARNING, refused.report)
+            shown = frame.hex(" ") if kind == "bad checksum" else _shown(frame)
+            LOG.log(logging.INFO if kind == "unmatched" else logging.WARNING, "%s: %s", refused.report, shown)
 
     # --- to the device
 

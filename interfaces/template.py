@@ -7,7 +7,7 @@ and conversions are not, so that a template can reach nothing but the values it 
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -32,16 +32,22 @@ class Template:
             raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
 
-    def fill(self, values: Mapping[str, Any]) -> str:
-        """Return the text; raise `TemplateError` if a value does not take its format."""
+    def fill(self, values: Mapping[str, Any], check: Callable[[str, str, str], None] | None = None) -> str:
+        """Return the text; raise `TemplateError` if a value does not take its format.
+
+        `check(name, format, text)` may raise for what a value has become.
+        """
         text = ""
         for literal, name, spec in self._parts:
             text += literal
             if name is not None:
                 try:
-                    text += format(values[name], spec)
+                    filled = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
                     raise TemplateError(f"{values[name]!a} cannot be written as {{{name}:{spec}}}: {err}") from err
+                if check is not None:
+                    check(name, spec, filled)
+                text += filled
         return text
 
     def value(self, values: Mapping[str, Any]) -> Any:

@@ -70,7 +70,16 @@ def test_each_address_and_action_is_remembered_on_its_own() -> None:
     assert not keep.passes(reading(1, "a"), 1)
     assert keep.passes(InternalMsg(device="a", action="HUMIDITY", arguments={"value": 1}), 1)
     assert keep.passes(InternalMsg(iscmd=True, device="a", action="TEMPERATURE", arguments={"value": 1}), 1)
-    assert keep.suppressed == 1
+    assert not keep.passes(reading(1, "b"), 1)
+
+
+def test_arguments_may_tell_readings_apart() -> None:
+    keep = ChangeFilter({"on_change": True, "by": ["child"]})
+    assert keep.passes(reading(1, child=1), 0)
+    assert keep.passes(reading(1, child=2), 0)
+    assert keep.passes(reading(1), 0)
+    assert not keep.passes(reading(1, child=1), 0)
+    assert keep.passes(reading(2, child=1), 0)
 
 
 def test_an_argument_more_or_less_is_a_change() -> None:
@@ -85,7 +94,6 @@ def test_it_does_not_remember_without_end_and_forgets_nothing_before_that() -> N
     keep = ChangeFilter({"on_change": True})
     for number in range(10_000):
         keep.passes(reading(1, str(number)), 0)
-    assert keep.suppressed == 0
     keep.passes(reading(2, "0"), 0)
     assert not keep.passes(reading(1, "1"), 0), "a change of one it knows already makes it forget the others"
     keep.passes(reading(1, "one more"), 0)

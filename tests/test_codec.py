@@ -1,18 +1,17 @@
-"""The rules of a serial device: frames to messages, commands to bytes, and nothing that a command could smuggle in."""
+"""Decoding: frames become messages by rules, and what does not fit is named."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Problem
 from gateway.message import InternalMsg
-from interfaces.codec import CodecError
-from interfaces.framer import DelimitedFramer
+from interfaces.codec import CodecError, MessageTemplate, check_decode_rule
 from interfaces.serial_rules import SerialRules, check_rules
-from interfaces.wire import WireError
 from tests.support.configuration import serial_params
 
 TEMPERATURE = {
@@ -30,18 +29,6 @@ def rules(**options: Any) -> SerialRules:
     params = serial_params(address={"function": "home", "location": "cellar"}, **options)
     assert not list(check_rules(params))
     return SerialRules(params)
-
-
-def written(built: SerialRules, msg: InternalMsg) -> bytes:
-    """Return what goes to the device for a command."""
-    return built.wire.wrap(built.encoder.rule_for(msg).encode(msg))
-
-
-def command(action: str = "SET", **arguments: Any) -> InternalMsg:
-    return InternalMsg(True, "home", "", "cellar", "", "someone", action, arguments)
-
-
-# --- frames to messages
 
 
 def test_a_frame_becomes_a_message() -> None:
@@ -110,152 +97,139 @@ def test_any_frame_is_decoded_or_refused_in_words(encoding: str, frame: bytes) -
         assert decoded is None or all(isinstance(message, InternalMsg) for message in decoded)
 
 
-# --- commands to frames
-
-LEVEL = {"type": "integer", "minimum": 0, "maximum": 100}
-DIM = {"match": {"action": "SET"}, "arguments": {"level": LEVEL}, "write": "DIM {level:03d}"}
-
-
-def test_a_command_becomes_bytes() -> None:
-    assert written(rules(encode=[DIM]), command(level=7)) == b"DIM 007\r\n"
+# --- messages
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("options", "values", "message"),
     [
-        ({}, "argument 'level' is missing"),
-        ({"level": "7"}, "argument 'level' is '7': expected integer"),
-        ({"level": 7.0}, "argument 'level' is 7.0: expected integer"),
-        ({"level": True}, "argument 'level' is True: expected integer"),
-        ({"level": None}, "argument 'level' is None: expected integer"),
-        ({"level": [7]}, "argument 'level' is [7]: expected integer"),
-        ({"level": -1}, "argument 'level' is -1: expected at least 0"),
-        ({"level": 101}, "argument 'level' is 101: expected at most 100"),
+        ({"action": "A"}, {}, InternalMsg(device="d", action="A")),
+        ({"action": "{a}_{b}", "device": "x{b}"}, {"a": "P", "b": 1}, InternalMsg(device="x1", action="P_1")),
+        ({"action": "A", "device": ""}, {}, InternalMsg(action="A")),
+        ({"type": "command", "action": "A"}, {}, InternalMsg(True, device="d", action="A")),
+        ({"action": "A", "arguments": {"x": "{a}"}}, {"a": 1.5},
+         InternalMsg(device="d", action="A", arguments={"x": 1.5})),
+        ({"action": "A", "arguments": {"x": "{a:.1f} C"}}, {"a": 1.55, "b": 2},
+         InternalMsg(device="d", action="A", arguments={"x": "1.6 C"})),
+        ({"action": "A", "arguments": {"x": 1, "y": True, "z": None}}, {},
+         InternalMsg(device="d", action="A", arguments={"x": 1, "y": True, "z": None})),
+        ({"action": "A", "arguments": {"x": "{a}", "y": "{b}"}}, {"b": 2},
+         InternalMsg(device="d", action="A", arguments={"y": 2})),
+        ({"action": "A", "arguments": "*"}, {"a": 1, "b": "x"},
+         InternalMsg(device="d", action="A", arguments={"a": 1, "b": "x"})),
+        ({"action": "A", "arguments": "*"}, {}, None),
+        ({"action": "A", "arguments": {"x": "{a}"}}, {}, None),
+        ({"action": "{a}"}, {}, None),
     ],
-)
-def test_an_argument_that_does_not_fit_is_named(arguments: dict[str, Any], why: str) -> None:
-    with pytest.raises(CodecError) as caught:
-        written(rules(encode=[DIM]), command(**arguments))
-    assert str(caught.value) == why
-
-
-def test_an_argument_may_have_a_default_and_choices() -> None:
-    mode = {"choices": ["AUTO", "OFF"], "default": "AUTO"}
-    built = rules(encode=[{"match": {"action": "SET"}, "arguments": {"mode": mode}, "write": "MODE={mode}"}])
-    assert written(built, command()) == b"MODE=AUTO\r\n"
-    assert written(built, command(mode="OFF")) == b"MODE=OFF\r\n"
-    with pytest.raises(CodecError, match="expected one of AUTO, OFF"):
-        written(built, command(mode="OFF "))
-
-
-def test_an_unknown_action_is_answered_with_those_there_are() -> None:
-    built = rules(encode=[DIM, {"match": {"action": "OFF"}, "write": "OFF"}])
-    assert built.encoder.accepts(command("EXPLODE"))
-    with pytest.raises(CodecError, match="'EXPLODE' is not an action of this device: use one of OFF, SET"):
-        written(built, command("EXPLODE"))
-
-
-@pytest.mark.parametrize(
-    "msg",
-    [
-        InternalMsg(False, "home", "", "cellar", action="SET", arguments={"level": 1}),
-        InternalMsg(True, "home", "", "attic", action="SET", arguments={"level": 1}),
-        InternalMsg(True, "heating", "", "cellar", action="SET", arguments={"level": 1}),
-    ],
-)
-def test_what_is_for_another_device_is_not_accepted(msg: InternalMsg) -> None:
-    assert not rules(encode=[DIM]).encoder.accepts(msg)
-
-
-# --- nothing can be smuggled in
-
-ENDS = [["\r\n", "\n", "\r"], [";"], ["END"], ["\u00fe"], ["a"]]
-SIGNS = "aE;ND\u00fe\u00e9\r\n\0\x1b\x7f\x85\u009b\u2028{}%\\x \ud800"
-
-
-@settings(max_examples=500)
-@given(
-    text=st.text(st.sampled_from(SIGNS) | st.characters(), max_size=12),
-    pattern=st.sampled_from([None, "(?s:.*)"]),
-    terminator=st.sampled_from(ENDS),
-    encoding=st.sampled_from(["ascii", "utf-8", "latin-1"]),
-    write_terminator=st.sampled_from([None, "", "\n"]),
-)
-def test_no_text_ends_the_frame_or_begins_another(
-    text: str, pattern: str | None, terminator: list[str], encoding: str, write_terminator: str | None
+)  # fmt: skip
+def test_what_message_is_made_of_values(
+    options: dict[str, Any], values: dict[str, Any], message: InternalMsg | None
 ) -> None:
-    framing: dict[str, Any] = {"terminator": terminator}
-    if write_terminator is not None:
-        framing["write_terminator"] = write_terminator
-    argument = {} if pattern is None else {"pattern": pattern}
-    built = rules(
-        encoding=encoding,
-        framing=framing,
-        encode=[{"match": {"action": "SET"}, "arguments": {"name": argument}, "write": "<{name}>"}],
-    )
-    try:
-        data = written(built, command(name=text))
-    except (CodecError, WireError) as err:
-        assert str(err).isprintable()
-        return
-    content = f"<{text}>"
-    assert data.startswith(content.encode(encoding))
-    end = data.removeprefix(content.encode(encoding))
-    assert end.decode("latin-1") == (terminator[0] if write_terminator is None else write_terminator)
-    device = DelimitedFramer([each.encode("latin-1") for each in terminator])
-    assert device.feed(data + terminator[0].encode("latin-1")) in ([content.encode(encoding)],
-                                                                   [content.encode(encoding) + end])  # fmt: skip
-    assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text)
+    assert MessageTemplate(options, {"device": "d"}).make(values) == message
 
 
-@pytest.mark.parametrize("text", ["1\nOPEN", "1\rOPEN", "1\r\n", "\x00", "\x1b[2J", "\x7f", "\x85", "\x9b"])
-def test_control_characters_are_refused_even_where_the_pattern_takes_anything(text: str) -> None:
-    built = rules(
-        encoding="latin-1",
-        encode=[{"match": {"action": "SET"}, "arguments": {"name": {"pattern": "(?s:.*)"}}, "write": "N {name}"}],
-    )
-    with pytest.raises(CodecError, match="argument 'name' "):
-        written(built, command(name=text))
+@pytest.mark.parametrize("options", [{"action": "{a:d}"}, {"action": "A", "arguments": {"x": "{a:d}"}}])
+def test_a_value_that_does_not_take_its_format_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(CodecError, match=r"'x' cannot be written as \{a:d\}"):
+        MessageTemplate(options, {}).make({"a": "x"})
 
 
-def test_a_long_text_is_refused() -> None:
-    built = rules(
-        encode=[{"match": {"action": "SET"}, "arguments": {"name": {"max_length": 5}}, "write": "N {name}"}],
-    )
-    assert written(built, command(name="12345")) == b"N 12345\r\n"
-    with pytest.raises(CodecError, match="argument 'name' has 6 characters: expected at most 5"):
-        written(built, command(name="123456"))
+# --- all ways of reading, and values
 
-
-# --- rules that are wrong, each with the way to its place
+READING = {"action": "READING", "arguments": "*"}
 
 
 @pytest.mark.parametrize(
-    ("options", "path", "what"),
+    ("rule", "frame", "arguments"),
     [
-        ({"decode": [{"regex": "(", "message": {"action": "A"}}]}, ("decode", 0, "regex"), "not a regular expression"),
-        (
-            {"decode": [{"regex": "(?P<a>.)", "values": {"b": "int"}, "message": {"action": "A"}}]},
-            ("decode", 0, "values", "b"),
-            "'b' is not a value of this rule",
-        ),
-        (
-            {"decode": [{"regex": "(?P<a>.)", "message": {"action": "{b}"}}]},
-            ("decode", 0, "message"),
-            "{b} is not a value of this rule",
-        ),
-        ({"decode": [{"regex": "a", "message": {"action": "{"}}]}, ("decode", 0, "message"), "brace"),
-        (
-            {"encode": [DIM, {"match": {"action": "A"}, "write": "{x}"}]},
-            ("encode", 1, "write"),
-            "{x} is not an argument",
-        ),
-        ({"encode": [{"match": {"action": "A"}, "write": "{x"}]}, ("encode", 0, "write"), "'}'"),
+        ({"regex": "(?P<t>.*) C", "values": {"t": "float"}}, b"21.5 C", [{"t": 21.5}]),
+        ({"fields": {"at": {"a": 1, "b": 2}}, "values": {"*": "auto"}}, b"x,1,ok", [{"a": 1, "b": "ok"}]),
+        ({"fields": {"at": {"a": 1, "b": 2}}, "values": {"*": "int", "b": "float"}}, b"x,1,2", [{"a": 1, "b": 2.0}]),
+        ({"pairs": {"separator": ";"}, "values": {"a": "int"}}, b"a=1;b=2;c=", [{"a": 1, "b": "2"}]),
+        ({"pairs": {"each": True}, "values": {"value": "int"}}, b"a=1 b=2",
+         [{"key": "a", "value": 1}, {"key": "b", "value": 2}]),
+        ({"lines": {"patterns": ["A (?P<a>.*)", "B (?P<b>.*)"]}}, b"A 1\nX\nB 2", [{"a": "1", "b": "2"}]),
+        ({"binary": {"fields": [{"type": "u8", "name": "n"}, {"type": "text", "name": "t"}]}}, b"\x07ab\xe9",
+         [{"n": 7, "t": "ab\u00e9"}]),
+        ({"binary": {"fields": [{"type": "bytes", "name": "n"}]}, "values": {"n": "bcd"}}, b"\x12\x34", [{"n": 1234}]),
     ],
-)
+)  # fmt: skip
+def test_each_way_of_reading_a_frame(rule: dict[str, Any], frame: bytes, arguments: list[dict[str, Any]]) -> None:
+    made = rules(decode=[{**rule, "message": READING}]).decoder.decode(frame)
+    assert [message.arguments for message in made or []] == arguments
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_every_rule_that_matches_counts_where_that_is_asked_for(every: bool) -> None:
+    decode = [{"regex": text, "message": {"action": text}} for text in ("[0-9]+", "x", "1.", "12")]
+    made = rules(decode=decode, decode_every_rule=every).decoder
+    assert [message.action for message in made.decode(b"12") or []] == (["[0-9]+", "1.", "12"] if every else ["[0-9]+"])
+    assert made.decode(b"y") is None
+    found = made.rule_of(b"12")
+    assert found is not None
+    assert found.name == "[0-9]+"
+    assert made.rule_of(b"y") is None
+
+
+def test_where_every_rule_counts_one_that_cannot_read_a_value_does_not_hide_the_others() -> None:
+    broken = {"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING}
+    built = rules(decode=[broken, {"regex": "x", "message": {"action": "X"}}], decode_every_rule=True)
+    assert [message.action for message in built.decoder.decode(b"x") or []] == ["X"]
+    with pytest.raises(CodecError, match="'y' is not a number"):
+        built.decoder.decode(b"y")
+
+
+def test_what_says_nothing_new_is_taken_and_not_published() -> None:
+    decode = [{"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING, "publish": {"deadband": 1}}]
+    decoder = rules(decode=decode).decoder
+    made = [decoder.decode(frame, now) for now, frame in enumerate((b"20", b"20.5", b"22"))]
+    assert [[message.arguments["t"] for message in messages or []] for messages in made] == [[20.0], [], [22.0]]
+
+
+def test_an_expression_that_takes_too_long_is_named() -> None:
+    decoder = rules(decode=[{"name": "slow", "regex": "(a|aa)+b", "message": {"action": "A"}}]).decoder
+    with pytest.raises(CodecError, match=r"rule 'slow': the expression was stopped after 0\.05 s"):
+        decoder.decode(b"a" * 60)
+
+
+# --- rules that are wrong; paths begin at the rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "what"),
+    [
+        ({"message": READING}, (), "this one has none"),
+        ({"regex": "a", "pairs": {}, "message": READING}, (), "this one has regex and pairs"),
+        ({"regex": "a"}, (), "a rule makes a message"),
+        ({"regex": "a", "message": READING, "messages": [READING]}, (), "a rule makes a message"),
+        ({"regex": "(", "message": READING}, ("regex",), "not a regular expression"),
+        ({"lines": {"patterns": ["["]}, "message": READING}, ("lines",), "not a regular expression"),
+        ({"binary": {"byte_order": "big", "fields": [{"type": "u8", "is": 256}]}, "message": READING}, ("binary",),
+         "u8: 256 does not fit"),
+        ({"regex": "(?P<a>.)", "values": {"b": "int"}, "message": READING}, ("values", "b"), "'b' is not a value"),
+        ({"regex": "(?P<a>.)", "values": {"a": "x"}, "message": READING}, ("values", "a"), "'x' is not a converter"),
+        ({"regex": "(?P<a>.)", "values": {"*": {"scale": 0}}, "message": READING}, ("values", "*"), "a scale is not 0"),
+        ({"regex": "(?P<a>.)", "message": {"action": "{b}"}}, ("message",), "{b} is not a value of this rule"),
+        ({"regex": "(?P<a>.)", "messages": [READING, {"arguments": {"x": "{b}"}}]}, ("messages", 1),
+         "{b} is not a value"),
+        ({"regex": "a", "message": {"action": "{"}}, ("message",), "braces"),
+    ],
+)  # fmt: skip
 def test_what_is_wrong_with_a_rule_is_said_with_its_place(
-    options: dict[str, Any], path: tuple[str | int, ...], what: str
+    rule: dict[str, Any], path: tuple[str | int, ...], what: str
 ) -> None:
-    problems = list(check_rules(serial_params(**options)))
-    assert [problem.path for problem in problems] == [path]
-    assert what in problems[0].what
+    (problem,) = check_decode_rule(rule, {}, "utf-8")
+    assert problem.path == path
+    assert what in problem.what
+
+
+def test_values_of_any_name_are_taken_where_the_names_are_not_known() -> None:
+    rule = {"pairs": {"separator": " ", "equals": "=", "start": "", "each": False}, "values": {"x": "int"}}
+    assert not list(check_decode_rule({**rule, "message": {"action": "{y}"}}, {}, "utf-8"))
+
+
+def test_all_that_is_wrong_is_said_at_once_and_what_there_is_is_named() -> None:
+    rule = {"regex": "(?P<a>.)(?P<b>.)", "values": {"c": "int", "a": "x"}, "message": {"action": "{d}"}}
+    problems = list(check_decode_rule(rule, {}, "utf-8"))
+    assert [problem.path for problem in problems] == [("values", "c"), ("values", "a"), ("message",)]
+    assert problems[0] == Problem(("values", "c"), "'c' is not a value of this rule", "its values: a, b")

@@ -207,7 +207,7 @@ def test_a_frame_on_the_command_line_that_is_none_is_said(
     if option == "--frame=é":
         assert said.code == EXIT_OK
     else:
-        assert said.code == EXIT_CONFIGURATION
+        assert said.code == EXIT_USAGE
         assert "is not bytes" in said.err
 
 

@@ -65,7 +65,7 @@ def test_what_is_urgent_comes_first_and_the_rest_in_its_order() -> None:
     conversation = talk(*(exchange(name, urgency, response=False) for name, urgency in kinds.items()))
     written = [what for _, what in run(conversation, 0.0) if isinstance(what, bytes)]
     assert written == [b"o1", b"o2", b"c1", b"c2", b"p1", b"p2"]
-    assert conversation.is_idle
+    assert conversation.due() is None
 
 
 def test_the_next_is_written_only_when_the_answer_is_there() -> None:
@@ -102,14 +102,24 @@ def test_the_device_refuses() -> None:
     assert result is not None
     assert (result.outcome, result.reason) == (Outcome.REFUSED, "the device refused it")
     assert (result.frame, result.values) == (b"not A", ({"frame": b"not A"},))
-    assert conversation.is_idle
+    assert conversation.due() is None
 
 
 def test_no_answer_in_time() -> None:
     conversation = talk(exchange("a", timeout=0.5), exchange("b", timeout=2.0))
-    assert run(conversation, 9.0) == [
-        (0.0, b"a"), (0.5, ("a", Outcome.TIMED_OUT)), (0.5, b"b"), (2.5, ("b", Outcome.TIMED_OUT)),
-    ]  # fmt: skip
+    assert run(conversation, 0.5) == [(0.0, b"a"), (0.5, ("a", Outcome.TIMED_OUT))]
+    assert run(conversation, 9.0, now=0.5) == [(1.0, b"b"), (3.0, ("b", Outcome.TIMED_OUT))]
+
+
+@pytest.mark.parametrize("frame", [b"A", b"not A"])
+def test_a_late_answer_is_waited_for_lest_the_next_takes_it_for_its_own(frame: bytes) -> None:
+    conversation = talk(exchange("a", timeout=0.5, refusal=True), exchange("b"))
+    run(conversation, 0.5)
+    assert conversation.turn(0.75) == (b"", [])
+    assert conversation.hear(b"something else", 0.75) is None
+    assert conversation.due() == 1.0
+    assert conversation.hear(frame, 0.875) is None, "it is too late"
+    assert conversation.turn(0.875) == (b"b", [])
 
 
 def test_it_is_written_again_as_often_as_asked_for() -> None:
@@ -133,7 +143,6 @@ def test_an_answer_that_cannot_be_read_is_none() -> None:
     conversation.turn(0.0)
     with pytest.raises(CodecError):
         conversation.hear(b"A?", 0.1)
-    assert not conversation.is_idle
     assert conversation.hear(b"A", 0.2) is not None
 
 
@@ -186,11 +195,11 @@ def test_what_is_written_again_keeps_the_pause_too() -> None:
 # --- limits
 
 
-def test_more_than_may_wait_are_refused_for_each_urgency_by_itself() -> None:
+def test_more_commands_than_may_wait_are_refused() -> None:
     conversation = talk(exchange("under way"), max_waiting=2)
     conversation.turn(0.0)
     assert [conversation.submit(exchange(name), 0.0) for name in "abc"] == [True, True, False]
-    assert conversation.submit(exchange("p", POLL), 0.0)
+    assert all(conversation.submit(exchange(name, POLL), 0.0) for name in "abc"), "the configuration says how many"
 
 
 def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
@@ -203,7 +212,7 @@ def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
     data, (result,) = conversation.turn(11.0)
     assert (data, result.exchange.subject, result.outcome) == (b"", "open the gate", Outcome.TIMED_OUT)
     assert result.reason == "it waited 10 s for the line"
-    assert run(conversation, 99.0, now=11.0)[-1] == (60.0, b"poll"), "a poll may be late"
+    assert run(conversation, 999.0, now=11.0)[-1] == (120.0, b"poll"), "a poll may be late"
 
 
 def test_when_the_device_is_gone_all_is_given_up() -> None:
@@ -212,7 +221,6 @@ def test_when_the_device_is_gone_all_is_given_up() -> None:
     results = conversation.abort()
     assert {result.exchange.subject for result in results} == {"a", "b", "o", "p"}
     assert {(result.outcome, result.reason) for result in results} == {(Outcome.OFFLINE, "the device went offline")}
-    assert conversation.is_idle
     assert (conversation.abort(), conversation.due(), conversation.turn(9.0)) == ([], None, (b"", []))
 
 
@@ -234,9 +242,14 @@ class AnyConversation(RuleBasedStateMachine):
         self.results: list[Result] = []
         self.under_way: Exchange | None = None
         self.last_activity = -1.0
+        self.late: Exchange | None = None
+        self.late_until = 0.0
 
     def ended(self, results: list[Result]) -> None:
         self.results += results
+        for result in results:
+            if result.outcome is Outcome.TIMED_OUT and result.exchange.tries > 0:
+                self.late, self.late_until = result.exchange, self.now + result.exchange.timeout
         if self.under_way in [result.exchange for result in results]:
             self.under_way = None
 
@@ -251,8 +264,9 @@ class AnyConversation(RuleBasedStateMachine):
     def submit(self, urgency: Urgency, response: bool, refusal: bool, retries: int, timeout: float) -> None:
         name = f"x{len(self.taken)}"
         new = exchange(name, urgency, response=response, refusal=refusal, retries=retries, timeout=timeout)
-        has_room = sum(each.urgency is urgency for each in self.waiting()) < self.pacing.max_waiting
-        assert self.conversation.submit(new, self.now) is has_room
+        has_room = sum(each.urgency is COMMAND for each in self.waiting()) < self.pacing.max_waiting
+        assert self.conversation.submit(new, self.now) is (has_room or urgency is not COMMAND)
+        has_room |= urgency is not COMMAND
         self.taken += [new] if has_room else []
 
     @rule(step=st.sampled_from([0.0, 0.125, 0.25, 1.0, 3.0]))
@@ -276,6 +290,8 @@ class AnyConversation(RuleBasedStateMachine):
             written = next(each for each in self.taken if each.data == data)
             assert self.under_way in (None, written)
             assert self.now >= self.last_activity + self.pacing.pause
+            assert self.late in (None, written) or self.now >= self.late_until
+            self.late = None
             assert written.tries <= 1 + written.retries
             too_late = [result.exchange for result in results if result.outcome is Outcome.TIMED_OUT]
             others = [each for each in waiting if each not in too_late]
@@ -301,6 +317,15 @@ class AnyConversation(RuleBasedStateMachine):
         assert (result and result.outcome) == expected
         self.ended([result] if result else [])
 
+    @precondition(lambda self: self.under_way is None and self.late is not None)
+    @rule(form=st.sampled_from([b"%s", b"not %s"]))
+    def hear_too_late(self, form: bytes) -> None:
+        assert self.late is not None
+        assert self.conversation.hear(form.replace(b"%s", self.late.data.upper()), self.now) is None
+        if (self.late.response if form == b"%s" else self.late.refusal) is not None:
+            self.late = None
+        self.last_activity = self.now
+
     @rule()
     def hear_unasked(self) -> None:
         assert self.conversation.hear(b"unasked", self.now) is None
@@ -309,13 +334,14 @@ class AnyConversation(RuleBasedStateMachine):
     @rule()
     def go_away(self) -> None:
         self.ended(self.conversation.abort())
-        assert self.conversation.is_idle
+        self.late = None
+        assert self.conversation.due() is None
 
     @invariant()
     def each_ends_once_at_most(self) -> None:
         over = [id(result.exchange) for result in self.results]
         assert len(over) == len(set(over))
-        assert self.conversation.is_idle is (len(over) == len(self.taken))
+        assert (self.conversation.due() is None) is (len(over) == len(self.taken))
 
     def teardown(self) -> None:
         while (due := self.conversation.due()) is not None:

@@ -118,9 +118,7 @@ def test_the_end_of_a_line_that_is_too_long_may_never_come() -> None:
     """Once it is given up, what comes next is a line again."""
     framer = DelimitedFramer([b"\n"], max_length=4)
     framer.feed(b"too long")
-    assert framer.is_unfinished
-    assert framer.give_up() == []
-    assert not framer.is_unfinished
+    assert [framer.is_unfinished, framer.give_up(), framer.is_unfinished] == [True, [], False]
     assert framer.feed(b"next\n") == [b"next"]
     assert (framer.discarded_bytes, framer.discarded_frames) == (8, 1)
 
@@ -203,3 +201,27 @@ def test_a_length_that_cannot_be_is_no_beginning() -> None:
     framer = LengthFramer(size=1, max_length=4)
     assert framer.feed(b"\x00\x05\xff\x02a\x03bc") == [b"\x02a", b"\x03bc"]
     assert (framer.discarded_bytes, framer.discarded_frames) == (3, 1)
+
+
+def test_silence_counts_only_while_somebody_listens() -> None:
+    framer = GapFramer(0.5)
+    framer.feed(b"one ", 1.0)
+    framer.listened_since(3.0)
+    assert framer.feed(b"frame", 3.25) == []
+    assert framer.feed(b"", 3.75) == [b"one frame"]
+
+
+def test_what_looks_like_many_frames_in_one_another_costs_little_and_hides_nothing_for_long() -> None:
+    checked = 0
+
+    def is_good(frame: bytes) -> bool:
+        nonlocal checked
+        checked += len(frame)
+        return xor().is_good(frame)
+
+    framer = MarkerFramer(b"<", b">", is_good=is_good)
+    for _ in range(100):
+        framer.feed(b"<>" * 500 + b"x")
+    assert checked < 100 * 100_000
+    frame = xor().append(b"intact")
+    assert frame in framer.feed(b"." * 10_000 + b"<" + frame + b">")

@@ -162,7 +162,7 @@ def test_places_from_both_ends_and_the_rest_between() -> None:
 
 
 def test_what_no_field_stands_on_is_written_as_zeros() -> None:
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"type": "u8", "name": "a", "at": 2},
         {"type": "u8"},
         {"type": "skip", "length": 2},

@@ -86,14 +86,14 @@ def test_a_word_that_the_map_does_not_know_is_not_sent(conf: Path, mosquitto: Mo
 
 def test_an_argument_without_a_value_is_refused(conf: Path) -> None:
     done = run_command(conf, "send", *LAMP, "LAMP_ON", "--arg", "level")
-    assert done.returncode != 0
-    assert done.stderr == "--arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
+    assert done.returncode == 2
+    assert done.stderr == "mqttgateway: --arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
 
 
 def test_an_interface_that_is_not_there_is_refused(conf: Path) -> None:
     done = run_command(conf, "send", *LAMP, "LAMP_ON", "--interface", "lamp")
-    assert done.returncode != 0
-    assert done.stderr == "--interface: no interface is called 'lamp': there are: dummy\n"
+    assert done.returncode == 2
+    assert done.stderr == "mqttgateway: --interface: no interface is called 'lamp': there are: dummy\n"
 
 
 def test_a_status_that_the_broker_does_not_take_fails(tmp_path: Path) -> None:

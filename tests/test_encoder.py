@@ -1,0 +1,287 @@
+"""Encoding: commands become bytes, arguments are checked, and nothing can be smuggled in with them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.message import InternalMsg
+from interfaces.codec import CodecError
+from interfaces.encoder import AnswerReader
+from interfaces.serial_rules import SerialRules, check_rules
+from interfaces.wire import WireError
+from tests.support.configuration import serial_params
+
+LEVEL = {"type": "integer", "minimum": 0, "maximum": 100}
+DIM = {"match": {"action": "SET"}, "arguments": {"level": LEVEL}, "write": "DIM {level:03d}"}
+
+
+def rules(**options: Any) -> SerialRules:
+    params = serial_params(address={"function": "home", "location": "cellar"}, **options)
+    assert not list(check_rules(params))
+    return SerialRules(params)
+
+
+def writing(arguments: dict[str, Any], **options: Any) -> SerialRules:
+    """Return rules whose only command has these arguments."""
+    general = {name: options.pop(name) for name in ("encoding", "framing", "checksum") if name in options}
+    return rules(encode=[{"match": {"action": "SET"}, "arguments": arguments, **options}], **general)
+
+
+def command(action: str = "SET", **arguments: Any) -> InternalMsg:
+    return InternalMsg(True, "home", "", "cellar", "", "someone", action, arguments)
+
+
+def content(built: SerialRules, msg: InternalMsg) -> bytes:
+    return built.encoder.rule_for(msg).encode(msg)
+
+
+def written(built: SerialRules, msg: InternalMsg) -> bytes:
+    """Return what goes to the device for a command."""
+    return built.wire.wrap(content(built, msg))
+
+
+# --- what is written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "given_arguments", "data"),
+    [
+        ({"level": LEVEL}, {"write": "DIM {level:03d}"}, {"level": 7}, b"DIM 007\r\n"),
+        ({}, {"write": "OFF"}, {"unknown": 1}, b"OFF\r\n"),
+        ({"on": {"type": "boolean", "convert": "bool"}}, {"write": "LED {on}"}, {"on": True}, b"LED 1\r\n"),
+        ({"v": {"type": "number"}}, {"write": "V {v:.2f}"}, {"v": 3}, b"V 3.00\r\n"),
+        ({"v": {"type": "number", "convert": {"scale": 0.1}}}, {"write": "V {v:d}"}, {"v": 21.5}, b"V 215\r\n"),
+        ({"v": {"type": "number", "convert": "decimal_comma"}}, {"write": "V {v}"}, {"v": 21.5}, b"V 21,5\r\n"),
+        ({"m": {"choices": ["AUTO", "OFF"], "default": "AUTO"}}, {"write": "M={m}"}, {}, b"M=AUTO\r\n"),
+        ({"m": {"convert": {"enum": {"07": "auto"}}}}, {"write": "M={m}"}, {"m": "auto"}, b"M=07\r\n"),
+        ({"t": {}}, {"write": "T {t}", "encoding": "latin-1"}, {"t": "a b"}, b"T a b\r\n"),
+        ({"n": LEVEL}, {"hex": "01 06 {n:04x}"}, {"n": 14}, b"\x01\x06\x00\x0e\r\n"),
+        ({"n": LEVEL, "on": {"type": "boolean"}},
+         {"binary": {"fields": [{"type": "u8", "is": 2}, {"type": "u8", "name": "n"},
+                                {"type": "u8", "bits": {"on": 7}}]}},
+         {"n": 5, "on": True}, b"\x02\x05\x80\r\n"),
+        ({"n": LEVEL}, {"write": "{n}", "checksum": {"type": "xor", "form": "hex"}}, {"n": 12}, b"1203\r\n"),
+    ],
+)  # fmt: skip
+def test_a_command_becomes_bytes(
+    arguments: dict[str, Any], options: dict[str, Any], given_arguments: dict[str, Any], data: bytes
+) -> None:
+    assert written(writing(arguments, **options), command(**given_arguments)) == data
+
+
+def test_an_unknown_action_is_answered_with_those_there_are() -> None:
+    built = rules(encode=[DIM, {"match": {"action": "OFF"}, "write": "OFF"}])
+    assert built.encoder.accepts(command("EXPLODE"))
+    with pytest.raises(CodecError, match="'EXPLODE' is not an action of this device: use one of OFF, SET"):
+        written(built, command("EXPLODE"))
+
+
+@pytest.mark.parametrize(
+    "msg",
+    [
+        InternalMsg(False, "home", "", "cellar", action="SET", arguments={"level": 1}),
+        InternalMsg(True, "home", "", "attic", action="SET", arguments={"level": 1}),
+        InternalMsg(True, "heating", "", "cellar", action="SET", arguments={"level": 1}),
+    ],
+)
+def test_what_is_for_another_device_is_not_accepted(msg: InternalMsg) -> None:
+    assert not rules(encode=[DIM]).encoder.accepts(msg)
+
+
+def test_a_rule_may_take_any_word_and_the_first_that_takes_a_command_counts() -> None:
+    match = {"function": None, "location": "attic", "action": "SET"}
+    built = rules(encode=[{"match": match, "write": "ATTIC"}, {**DIM, "write": "{level}"}])
+    assert written(built, InternalMsg(True, "any", location="attic", action="SET")) == b"ATTIC\r\n"
+    assert written(built, command(level=1)) == b"1\r\n"
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "value", "why"),
+    [
+        (LEVEL, "7", " is '7': expected integer"),
+        (LEVEL, 7.0, " is 7.0: expected integer"),
+        (LEVEL, True, " is True: expected integer"),
+        (LEVEL, None, " is None: expected integer"),
+        (LEVEL, [7], " is [7]: expected integer"),
+        (LEVEL, -1, " is -1: expected at least 0"),
+        (LEVEL, 101, " is 101: expected at most 100"),
+        ({"type": "number"}, float("nan"), " is nan: expected number"),
+        ({"type": "number"}, float("-inf"), " is -inf: expected number"),
+        ({"type": "number", "maximum": 1}, 1.5, " is 1.5: expected at most 1"),
+        ({"type": "boolean"}, 1, " is 1: expected boolean"),
+        ({}, 5, " is 5: expected text"),
+        ({"choices": ["AUTO", "OFF"]}, "off", " is 'off': expected one of AUTO, OFF"),
+        ({"max_length": 5}, "123456", " has 6 characters: expected at most 5"),
+        ({}, "x" * 101, " has 101 characters: expected at most 100"),
+        ({}, "a;b", " is 'a;b': it may not hold such characters"),
+        ({"pattern": "[A-Z]*"}, "a", " is 'a': it may not hold such characters"),
+        ({"pattern": "(a|aa)+b"}, "a" * 60, ": the expression was stopped after 0.05 s"),
+        ({"pattern": "(?s:.*)"}, "a\nb", " holds a control character"),
+        ({"pattern": ".*"}, "\u20ac", ": '\\u20ac' cannot be written as latin-1"),
+        ({"type": "number", "convert": {"twos_complement": 8}}, 200, ": 200 does not fit into 8 bits"),
+        ({"convert": {"enum": {"0": "off"}}}, "on", ": 'on' is not one of off"),
+        ({"type": "number", "convert": {"scale": 1e-300}}, 1e300, ": the number is too large"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_named(options: dict[str, Any], value: Any, why: str) -> None:
+    built = writing({"it": options}, write="{it}", encoding="latin-1")
+    with pytest.raises(CodecError) as caught:
+        written(built, command(it=value))
+    assert str(caught.value) == f"argument 'it'{why}"
+
+
+def test_an_argument_that_is_missing_is_named() -> None:
+    with pytest.raises(CodecError, match="argument 'level' is missing"):
+        written(rules(encode=[DIM]), command())
+
+
+@pytest.mark.parametrize(
+    ("write", "value"),
+    [
+        ({"write": "{n:.1f}"}, 10**400),
+        ({"write": "{n:d}"}, 1.5),
+        ({"binary": {"fields": [{"type": "u8", "name": "n"}]}}, 1.5),
+        ({"binary": {"fields": [{"type": "text", "name": "n"}]}}, 10**9),
+    ],
+)
+def test_a_number_that_cannot_be_written_is_refused(write: dict[str, Any], value: float) -> None:
+    with pytest.raises(CodecError):
+        written(writing({"n": {"type": "number"}}, **write), command(n=value))
+
+
+def test_a_number_of_some_thousand_digits_is_refused() -> None:
+    for options in (LEVEL, {"type": "number"}):
+        with pytest.raises(CodecError):
+            written(writing({"n": options}, write="{n}"), command(n=10**5000))
+
+
+_json = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2)
+_kinds = st.sampled_from(["text", "integer", "number", "boolean"])
+_converts = st.sampled_from(["int", {"int": 16}, "float", {"scale": 0.1}, {"bcd": 2}, "bool", "decimal_comma",
+                             {"timestamp": "unix"}, {"enum": {"1": "a"}}, "text", "strip"])  # fmt: skip
+_writes = st.sampled_from([{"write": "{x}"}, {"write": "{x:03d}"}, {"write": "{x:.2f}"}, {"hex": "{x}"},
+                           {"hex": "{x:02x}"},
+                           {"binary": {"fields": [{"type": "u16", "name": "x"}]}},
+                           {"binary": {"fields": [{"type": "f32", "name": "x"}]}},
+                           {"binary": {"fields": [{"type": "text", "name": "x"}]}},
+                           {"binary": {"fields": [{"type": "u8", "bits": {"x": [1, 3]}}]}}])  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(_kinds, st.none() | _converts, _writes, _json)
+def test_any_argument_is_written_or_refused_in_words(
+    kind: str, convert: Any, write: dict[str, Any], value: Any
+) -> None:
+    built = writing({"x": {"type": kind, **({"convert": convert} if convert else {})}}, **write)
+    try:
+        written(built, command(x=value))
+    except (CodecError, WireError) as err:
+        assert str(err).isprintable()
+
+
+# --- nothing can be smuggled in
+
+FRAMINGS: dict[str, dict[str, Any]] = {
+    "line": {"framing": {"type": "line"}},
+    "line ;": {"framing": {"type": "line", "terminator": ";"}},
+    "line END": {"framing": {"type": "line", "terminator": ["END", "\u00fe"], "start": "<"}},
+    "line of its own": {"framing": {"type": "line", "write_terminator": "a"}},
+    "markers": {"framing": {"type": "markers", "start": "<<", "stop": ">>"}},
+    "markers, checked": {
+        "framing": {"type": "markers", "start": "$", "stop": "*", "after": 2},
+        "checksum": {"type": "xor", "form": "hex", "strip": True},
+    },
+    "slip": {"framing": {"type": "slip"}, "checksum": {"type": "xor", "strip": True}},
+    "hdlc": {"framing": {"type": "hdlc"}},
+    "cobs": {"framing": {"type": "cobs"}},
+}
+_smuggled = st.lists(
+    st.sampled_from(["a", ";", "END", "<", ">>", "$", "*", "00", "41", "\r\n", "\n", "\0", "\x1b", "\x7f", "\x85",
+                     "\u009b", "\u00fe", "\u00c0", "~", "}", "\u2028", "{", "%s", "\\x", " ", "\ud800", "\U0001f600"])
+    | st.characters(),
+    max_size=8,
+).map("".join)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+@settings(max_examples=150)
+@given(
+    text=_smuggled,
+    pattern=st.sampled_from([None, "(?s:.*)"]),
+    encoding=st.sampled_from(["ascii", "utf-8", "latin-1"]),
+    write=st.sampled_from([{"write": "[{text}]"}, {"hex": "5B {text}5D"},
+                           {"binary": {"fields": [{"type": "u8", "is": 91}, {"type": "text", "name": "text"}]}}]),
+)  # fmt: skip
+def test_no_text_ends_the_frame_or_begins_another(
+    name: str, text: str, pattern: str | None, encoding: str, write: dict[str, Any]
+) -> None:
+    argument = {} if pattern is None else {"pattern": pattern}
+    built = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write)
+    try:
+        plain, data = content(built, command(text=text)), written(built, command(text=text))
+    except (CodecError, WireError) as err:
+        assert str(err).isprintable()
+        return
+    assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text)
+    if "write" in write:
+        assert plain.decode(encoding) == f"[{text}]"
+    if name == "line of its own":
+        assert data.count(b"a") == 1
+        return
+    reader = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write).wire
+    assert list(reader.feed(data)) == [(plain, "")]
+    assert not reader.framer.is_unfinished
+    assert reader.framer.discarded_bytes == 0
+
+
+@settings(max_examples=300)
+@given(_smuggled | st.text("abc;: \t?*#!,/|&`$'\"\\", max_size=5))
+def test_a_text_holds_no_second_command_unless_its_pattern_allows_that(text: str) -> None:
+    """As in SCPI, where ; begins another command of the same line."""
+    built = writing({"text": {}}, write="DISP {text};:SYST:ERR?")
+    if re.fullmatch("[A-Za-z0-9 ._+-]*", text):
+        assert content(built, command(text=text)) == b"DISP %s;:SYST:ERR?" % text.encode()
+    else:
+        with pytest.raises(CodecError, match="argument 'text'"):
+            content(built, command(text=text))
+
+
+@pytest.mark.parametrize("text", ["1\nOPEN", "1\rOPEN", "1\r\n", "\x00", "\x1b[2J", "\x7f", "\x85", "\x9b"])
+def test_control_characters_are_refused_even_where_the_pattern_takes_anything(text: str) -> None:
+    built = writing({"name": {"pattern": "(?s:.*)"}}, write="N {name}", encoding="latin-1")
+    with pytest.raises(CodecError, match="argument 'name' "):
+        written(built, command(name=text))
+
+
+# --- answers
+
+
+def test_an_answer_with_other_values_than_the_commands_is_none() -> None:
+    reader = AnswerReader(
+        {"regex": "N(?P<node>[0-9]+) (?P<v>.*)", "values": {"node": "int"}, "same": ["node"]}, "utf-8"
+    )
+    read = reader.read_for({"node": 5, "v": "x"})
+    assert read(b"N5 on") == [{"node": 5, "v": "on"}]
+    assert read(b"N6 on") is None
+    assert read(b"something else") is None
+
+
+def test_the_answer_of_a_command_is_read_with_its_own_arguments_and_defaults() -> None:
+    options = {
+        "match": {"action": "SET"}, "arguments": {"node": {"type": "integer", "default": 1}}, "write": "N{node}",
+        "response": {"regex": "N(?P<node>.*)", "values": {"node": "int"}, "same": ["node"]}, "timeout": 2, "retries": 1,
+    }  # fmt: skip
+    rule = rules(encode=[options]).encoder.rule_for(command())
+    assert rule.arguments_of(command(other=1)) == {"node": 1}
+    assert rule.answer.response is not None
+    assert rule.answer.response.read_for(rule.arguments_of(command()))(b"N1") == [{"node": 1}]
+    assert rule.answer.response.read_for(rule.arguments_of(command(node=2)))(b"N1") is None
+    assert (rule.answer.refusal, rule.answer.timeout, rule.answer.retries) == (None, 2, 1)

@@ -1,0 +1,141 @@
+"""The whole configuration of a serial device: what is wrong in it is said with its place, all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import Problem
+from gateway.message import InternalMsg
+from interfaces.conversation import Exchange, Outcome, Result, Urgency
+from interfaces.serial_rules import SerialRules, check_rules
+from tests.support.configuration import serial_params
+
+READING = {"action": "READING", "arguments": "*"}
+DIM = {"match": {"action": "DIM"}, "arguments": {"level": {"type": "integer"}}, "write": "DIM {level}"}
+
+
+def problems(**options: Any) -> list[Problem]:
+    return list(check_rules(serial_params(**options)))
+
+
+def encode(arguments: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    return {"encode": [DIM, {"match": {"action": "A"}, "arguments": arguments or {}, **options}]}
+
+
+def poll(kind: str = "polls", **options: Any) -> dict[str, Any]:
+    return {"conversation": {kind: [{"write": "U?"}, options]}}
+
+
+BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "what"),
+    [
+        ({"framing": {"type": "gap"}}, ("framing",), "needs 'gap'"),
+        ({"framing": {"start": "\u20ac"}}, ("framing", "start"), "is not bytes"),
+        ({"checksum": {"type": "x"}}, ("checksum", "type"), "no checksum is called 'x'"),
+        ({"decode": [{"regex": "a", "message": READING}, {"message": READING}]}, ("decode", 1), "this one has none"),
+        ({"decode": [{"regex": "(", "message": READING}]}, ("decode", 0, "regex"), "not a regular expression"),
+        ({"decode": [{"regex": "a", "values": {"b": "int"}, "message": READING}]}, ("decode", 0, "values", "b"),
+         "'b' is not a value of this rule"),
+        ({"decode": [{"regex": "a", "messages": [READING, {"action": "{b}"}]}]}, ("decode", 0, "messages", 1),
+         "{b} is not a value of this rule"),
+        ({"address": {"device": "{x}"}, "decode": [{"regex": "a", "message": READING}]}, ("decode", 0, "message"),
+         "{x} is not a value of this rule"),
+        (encode(), ("encode", 1), "this one has none"),
+        (encode(write="a", hex="00"), ("encode", 1), "this one has write and hex"),
+        (encode(write="{"), ("encode", 1, "write"), "braces"),
+        (encode(write="{a.b}"), ("encode", 1, "write"), "use {name}"),
+        (encode(write="a\nb"), ("encode", 1), "cannot be framed: it holds what ends a frame"),
+        (encode(hex="0z"), ("encode", 1, "hex"), "non-hexadecimal"),
+        (encode(hex="0a"), ("encode", 1), "cannot be framed"),
+        (encode(binary={"fields": [{"type": "u8", "is": 256}]}), ("encode", 1, "binary"), "does not fit"),
+        (encode(binary={"fields": [{"type": "u8", "is": 10}]}), ("encode", 1), "cannot be framed"),
+        (encode({"a": {}}, binary=BINARY), ("encode", 1, "binary"), "needs the length"),
+        (encode(write="{a}"), ("encode", 1, "write"), "{a} is not an argument"),
+        (encode({"a": {"pattern": "("}}, write="a"), ("encode", 1, "arguments", "a"), "not a regular expression"),
+        (encode({"a": {"convert": "x"}}, write="a"), ("encode", 1, "arguments", "a"), "is not a converter"),
+        (encode({"a": {"minimum": 0}}, write="a"), ("encode", 1, "arguments", "a", "minimum"),
+         "only a number has a minimum"),
+        (encode({"a": {"type": "boolean", "maximum": 0}}, write="a"), ("encode", 1, "arguments", "a", "maximum"),
+         "only a number has a maximum"),
+        (encode({"a": {"type": "integer", "default": "x"}}, write="a"), ("encode", 1, "arguments", "a"),
+         "argument 'a' is 'x': expected integer"),
+        (encode(write="a", response={"regex": "("}), ("encode", 1, "response", "regex"), "not a regular expression"),
+        (encode(write="a", refusal={"same": ["a"]}), ("encode", 1, "refusal"), "this one has none"),
+        (encode(write="a", response={"regex": "(?P<a>.)", "same": ["a"]}), ("encode", 1, "response", "same", 0),
+         "'a' is not an argument"),
+        (encode({"a": {}}, write="a", response={"regex": ".", "same": ["a"]}), ("encode", 1, "response", "same", 0),
+         "'a' is not a value of the answer"),
+        (poll(), ("conversation", "polls", 1), "this one has none"),
+        (poll(write="{a}"), ("conversation", "polls", 1, "write"), "{a} is not an argument"),
+        (poll("opening", write="\r"), ("conversation", "opening", 1), "cannot be framed"),
+        (poll("opening", hex="0z"), ("conversation", "opening", 1, "hex"), "non-hexadecimal"),
+        (poll(write="a", response={"regex": "a", "message": {"action": "{b}"}}),
+         ("conversation", "polls", 1, "response", "message"), "{b} is not a value"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(options: dict[str, Any], path: tuple[str | int, ...], what: str) -> None:
+    (problem,) = problems(**options)
+    assert problem.path == path
+    assert what in problem.what
+
+
+def test_everything_is_said_at_once() -> None:
+    decode = [{"regex": "(", "message": READING}, {"regex": "a", "values": {"b": "int", "c": "x"}}]
+    found = problems(framing={"type": "gap"}, checksum={"type": "x"}, decode=decode, **encode(), **poll())
+    assert [problem.path for problem in found] == [
+        ("framing",), ("checksum", "type"), ("decode", 0, "regex"), ("decode", 1), ("decode", 1, "values", "b"),
+        ("decode", 1, "values", "c"), ("decode", 1, "values", "c"), ("encode", 1), ("conversation", "polls", 1),
+    ]  # fmt: skip
+
+
+def test_a_framing_that_is_wrong_does_not_hide_what_else_is() -> None:
+    found = problems(framing={"type": "gap"}, **encode(write="{"))
+    assert [problem.path for problem in found] == [("framing",), ("encode", 1, "write")]
+
+
+def test_what_is_right_has_no_problems_and_is_built() -> None:
+    params = serial_params(
+        decode=[{"regex": "T (?P<t>.*)", "values": {"t": "float"}, "message": READING}],
+        **encode(write="OFF", response={"regex": "OK"}),
+        conversation={"opening": [{"write": "HI"}], "polls": [{"hex": "55 3F"}]},
+    )
+    assert not list(check_rules(params))
+    built = SerialRules(params)
+    assert [request.content for request in (*built.opening, *built.polls)] == [b"HI", b"U?"]
+    assert [message.arguments for message in built.decoder.decode(b"T 1.5") or []] == [{"t": 1.5}]
+    assert built.encoder.accepts(InternalMsg(iscmd=True, action="A"))
+
+
+def test_a_checksum_may_be_given_by_its_parameters() -> None:
+    assert not problems(checksum={"type": {"width": 16, "poly": 0x8005, "init": 0xFFFF, "refin": True, "refout": True}})
+
+
+# --- what a command's reply says of the answer
+
+
+def result(frame: bytes, *values: dict[str, Any]) -> Result:
+    return Result(Exchange(b"DIM 7", Urgency.COMMAND), Outcome.DONE, "", frame, values)
+
+
+@pytest.mark.parametrize(
+    ("answer", "arguments"),
+    [
+        (result(b""), {"level": 7}),
+        (result(b"OK"), {"level": 7, "answer": "OK"}),
+        (result(b"OK", {}), {"level": 7, "answer": "OK"}),
+        (result(b"\xffOK"), {"level": 7, "answer": "\\xffOK"}),
+        (result(b"OK 8", {"now": 8}), {"level": 7, "now": 8}),
+        (result(b"OK 8 9", {"now": 8}, {"then": 9}), {"level": 7, "now": 8, "then": 9}),
+        (result(b"OK 8", {"level": 8, "response": "?"}), {"level": 7}),
+    ],
+)
+def test_a_reply_says_what_the_device_has_answered(answer: Result, arguments: dict[str, Any]) -> None:
+    """The command's own arguments and its outcome stand above what the device says under the same names."""
+    reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
+    built = SerialRules(serial_params())
+    assert built.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
