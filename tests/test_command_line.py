@@ -192,11 +192,11 @@ def test_what_is_no_configuration_at_all_is_said(
 
 def test_a_message_on_the_command_line_that_is_none_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "send", "--conf", "gw.conf", "--action", "A", "--arg", "level")
-    assert said.code == EXIT_CONFIGURATION
-    assert said.err == "--arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
+    assert said.code == EXIT_USAGE
+    assert said.err == "mqttgateway: --arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
     said = run(capsys, "send", "--conf", "gw.conf", "--interface", "x")
-    assert said.code == EXIT_CONFIGURATION
-    assert said.err == "--interface: no interface is called 'x': there are: dummy\n"
+    assert said.code == EXIT_USAGE
+    assert said.err == "mqttgateway: --interface: no interface is called 'x': there are: dummy\n"
 
 
 @pytest.mark.parametrize("option", ["--frame=\\x", "--hex=xyz", "--frame=\\u1234", "--frame=é"])

@@ -252,7 +252,7 @@ def test_a_pipeline_is_gone_through_in_order_and_back_in_reverse(steps: list[Any
 # --- whatever comes
 
 _settings: st.SearchStrategy[Any] = st.sampled_from(
-    [None, 0, 1, 2, 8, 16, 0.1, -1, -273.15, 1e300, 10**400, "x", "utf-8", "%H%M", "unix", "%", "%y%y", "0", True, [], {},
+    [None, 0, 1, 2, 8, 16, 0.1, -1, -273.15, 1e300, 10**400, "x", "utf-8", "%H%M", "unix", "%", "%y%y", "0", True, [],
      ["a"], {"true": "1", "false": "0"}, {"0": "off"}, float("inf"), float("nan"), {"true": [], "false": []},
      {"true": "1", "false": 1}]
 )  # fmt: skip

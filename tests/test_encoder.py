@@ -285,3 +285,27 @@ def test_the_answer_of_a_command_is_read_with_its_own_arguments_and_defaults() -
     assert rule.answer.response.read_for(rule.arguments_of(command()))(b"N1") == [{"node": 1}]
     assert rule.answer.response.read_for(rule.arguments_of(command(node=2)))(b"N1") is None
     assert (rule.answer.refusal, rule.answer.timeout, rule.answer.retries) == (None, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments", "value"),
+    [
+        ("01 {v:02x} 00", {"type": "integer"}, 4096),
+        ("01 {v} 00", {}, "05 06 07"),
+        ("01 {v} 00", {}, "xy"),
+        ("01 {v:04x}", {"type": "integer"}, -1),
+    ],
+)
+def test_a_value_fills_just_the_digits_that_a_hex_template_keeps_for_it(
+    template: str, arguments: dict[str, Any], value: Any
+) -> None:
+    options = {"match": {"action": "SET"}, "arguments": {"v": arguments}, "hex": template}
+    with pytest.raises(CodecError, match=r"argument 'v' becomes .* hexadecimal digits are kept for it"):
+        content(rules(encode=[options]), command(v=value))
+
+
+def test_a_number_cannot_become_a_control_character() -> None:
+    options = {"match": {"action": "SET"}, "arguments": {"v": {"type": "integer"}}, "write": "A{v:c}"}
+    assert content(rules(encode=[options]), command(v=66)) == b"AB"
+    with pytest.raises(CodecError, match="control character"):
+        content(rules(encode=[options]), command(v=10))

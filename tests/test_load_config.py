@@ -602,3 +602,14 @@ def test_a_file_that_cannot_be_read_is_a_finding(folder: Path) -> None:
         with pytest.raises(ConfigurationError) as caught:
             load_configuration(path, {})
         assert str(caught.value) == f"{path}: {said}"
+
+
+def test_a_finding_shows_no_secret_that_came_from_the_environment(folder: Path) -> None:
+    text = (
+        "root: home\ntopics: []\ninterface:\n  type: serial\n  port: loop://\n  encode:\n"
+        "    - match: {action: OPEN}\n      arguments: {pin: {type: integer, default: '${PIN}'}}\n"
+        "      write: '{pin}'\n"
+    )
+    said = "\n".join(findings(folder, text, PIN="s3cr3t-4711"))
+    assert said
+    assert "s3cr3t" not in said

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mailbox import MAX_MESSAGES, MsgList, Wakeup
+from gateway.mailbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Wakeup
 from gateway.message import InternalMsg
 
 
@@ -220,3 +220,20 @@ def test_pushes_of_several_threads_all_arrive_each_in_its_order() -> None:
             str(n) for n in range(count)
         ]
     msglist.close()
+
+
+def test_a_command_that_waited_too_long_is_not_given_any_more() -> None:
+    now = [0.0]
+    inbox = MsgList(clock=lambda: now[0])
+    stale: list[InternalMsg] = []
+    inbox.on_stale = stale.append
+    late, status, fresh = (InternalMsg(iscmd=is_command, action=name) for name, is_command in
+                           (("OPEN", True), ("STATE", False), ("CLOSE", True)))  # fmt: skip
+    inbox.push(late)
+    inbox.push(status)
+    now[0] = LONGEST_WAIT + 0.1
+    inbox.push(fresh)
+    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [status, fresh, None]
+    assert stale == [late]
+    inbox.close()
+    assert not inbox.push(fresh)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from gateway.message import Publication
 from gateway.mqtt_client import WINDOW, LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
@@ -357,3 +358,29 @@ def test_a_broker_that_hangs_and_wakes_up_again_costs_nothing(mosquitto: Mosquit
         link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
         wait_until(lambda: len(other.messages) >= 500, 10, "all to arrive")
     assert numbers(other.pairs()) == list(range(500))
+
+
+def test_a_broker_that_acknowledges_nothing_is_given_up(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("acknowledges nothing any more")
+    with Peer(serve(pubacks=0)) as peer, Link(peer.port, keepalive=60) as link:
+        link.connect()
+        link.outbox.put(Publication("home/t", b"1", qos=1))
+        link.turn_for(0.05)
+        link.clock.shift = 85.0
+        link.client._last_heard = link.clock()  # it answers our pings
+        link.turn_for(0.05)
+        assert link.state is LinkState.UP
+        link.clock.shift = 95.0
+        link.client._last_heard = link.clock()
+        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+
+
+def test_a_state_is_said_again_at_each_connect_and_given_to_paho_once(mosquitto: Mosquitto) -> None:
+    topic = "home/gw/device/availability"
+    with mosquitto.client(topic) as other, Link(mosquitto.port) as link:
+        link.client.set_state(topic, b"online")
+        link.connect()
+        link.turn_until(lambda: len(other.messages) == 1, "the state")
+        link.client.set_state(topic, b"offline")
+        link.turn_until(lambda: len(other.messages) == 2, "the change")
+        assert [payload for _, payload in other.pairs()] == [b"online", b"offline"]

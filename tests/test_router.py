@@ -172,3 +172,9 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     assert to_home + len(house.boat) + not_delivered == expected["home"] + expected["boat"]
     assert all(msg.sender != "gw" for msg in pulled(house.heater))
     house.close()
+
+
+def test_an_availability_is_no_message(house: House) -> None:
+    house.router.deliver("home/gw/availability", b"online", True)
+    house.router.deliver("home/gw/dummy/availability", b"online", True)
+    assert not house.router.counts

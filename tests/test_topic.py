@@ -16,6 +16,7 @@ from gateway.topic import (
     filter_levels,
     filter_problem,
     root_problem,
+    without_covered,
     word_problem,
 )
 from tests.support.strategies import any_words
@@ -131,3 +132,26 @@ def test_a_filter_can_match_exactly_when_a_client_finds_a_topic_for_it(
     found = any(topic_matches_sub(topic_filter, "/".join(topic)) for topic in topics)
     assert filter_can_match(topic_filter, accepted) == found
     assert filter_can_match(f"$share/group/{topic_filter}", accepted) == found
+
+
+@pytest.mark.parametrize(
+    ("given_filters", "left"),
+    [
+        (["h/#", "h/+/x", "h"], ["h/#"]),
+        (["h/+/x", "h/a/x"], ["h/+/x"]),
+        (["h/+/x", "h/a/+"], ["h/+/x", "h/a/+"]),
+        (["$share/g/h/#", "h/a", "h/a"], ["$share/g/h/#", "h/a"]),
+        (["#", "a/#/b"], ["#", "a/#/b"]),  # a bad one is left, to be named
+    ],
+)
+def test_filters_that_another_covers_are_left_out(given_filters: list[str], left: list[str]) -> None:
+    assert without_covered(given_filters) == tuple(left)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "+", "#"]), min_size=1, max_size=3).map("/".join), max_size=5))
+def test_what_is_left_matches_all_that_was_asked_for(filters: list[str]) -> None:
+    sound = [one for one in filters if not filter_problem(one)]
+    left = without_covered(sound)
+    topics = ["/".join(levels) for size in (1, 2, 3) for levels in itertools.product("ab", repeat=size)]
+    for topic in topics:
+        assert any(topic_matches_sub(f, topic) for f in sound) == any(topic_matches_sub(f, topic) for f in left)
