@@ -6,6 +6,7 @@ Reaching this far means that the configuration is right. Nothing is opened.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 
 from gateway.errors import MessageError, UsageError
@@ -43,7 +44,7 @@ def _summary(configuration: Configuration) -> Iterator[str]:
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:
     interface = choose_interface(configuration, options.interface)
     cls = interface.cls if issubclass(interface.cls, Interface) else Interface
-    for data in _frames(options):
+    for data in _frames(options, interface.params.get("encoding", "utf-8")):
         for part in cls.explain_frame(interface.params, data):
             yield from _message(interface, part) if isinstance(part, InternalMsg) else [part]
     if options.action:
@@ -63,13 +64,25 @@ def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
     yield f"    payload  {publication.payload.decode('utf-8')}"
 
 
-def _frames(options: argparse.Namespace) -> Iterator[bytes]:
+_ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}
+
+
+def _frames(options: argparse.Namespace, encoding: str) -> Iterator[bytes]:
     if options.frame is not None:
-        try:
-            # \\r, \\n, \\xNN and the like, as people write bytes
-            yield options.frame.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
-        except (UnicodeDecodeError, UnicodeEncodeError) as err:
-            raise _wrong("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN") from err
+        frame = b""
+        for part in re.findall(r"\\x[0-9a-fA-F]{2}|\\.|\\$|[^\\]+", options.frame, re.DOTALL):
+            if part[0] != "\\":
+                try:
+                    frame += part.encode(encoding)
+                except UnicodeEncodeError as err:
+                    raise _wrong("--frame", options.frame, f"it cannot be written as {encoding}") from err
+            elif part in _ESCAPES:
+                frame += _ESCAPES[part]
+            elif part.startswith("\\x") and len(part) == 4:
+                frame += bytes.fromhex(part[2:])
+            else:
+                raise _wrong("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN")
+        yield frame
     if options.hex is not None:
         try:
             yield bytes.fromhex(options.hex)

@@ -14,7 +14,6 @@ from typing import NoReturn
 from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
-from gateway.load_config import load_configuration
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
@@ -41,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # words of a message that this terminal cannot show
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command != "options" and options.conf is None:
-        parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
     try:
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        if options.command != "options" and options.conf is None:
+            parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
         code = _dispatch(options)
         sys.stdout.flush()
         return code
@@ -82,6 +81,8 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         print(default_configuration(), end="")  # noqa: T201
         return EXIT_OK
+    from gateway.load_config import load_configuration  # not above: Ctrl-C in the middle of it is no traceback
+
     configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
     if options.log_level:
         configuration = replace(configuration, log=replace(configuration.log, level=options.log_level))

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, Problem
-from gateway.mailbox import LONGEST_WAIT, MsgList
+from gateway.mailbox import LONGEST_WAIT, MsgList, poll_milliseconds
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 
@@ -54,6 +54,14 @@ class Interface:
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003
         """Yield what is wrong with options that already fit the schema. Touches no hardware."""
+        yield from ()
+
+    @classmethod
+    def words(cls, params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:  # noqa: ARG003
+        """Yield the words that its messages will have whatever the device says: path of the option, field, word.
+
+        They are checked against the map before anything starts.
+        """
         yield from ()
 
     @classmethod
@@ -191,7 +199,7 @@ class DeviceInterface(Interface):
         now = time.monotonic()
         if now - self._listened_until > _BUSY:
             self.listening_since = now
-        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        ready = self._poll.poll(poll_milliseconds(timeout))
         self._listened_until = time.monotonic()
         fds = [fd for fd, _ in ready]
         if len(self.msglist_in) == 0 and self.msglist_in.fileno() in fds:

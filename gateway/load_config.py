@@ -6,7 +6,9 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,6 +22,7 @@ from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
 from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
+from gateway.interface import Interface
 from gateway.interface_loader import InterfaceNotFoundError, find_interface
 from gateway.load_map import build_map, load_map, read_text
 from gateway.mqtt_client import MqttOptions
@@ -111,6 +114,15 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
     return _Loader(path, document, environment).load()
 
 
+def _is_host(text: str) -> bool:
+    """Tell whether `text` has the form of a host name or an address (IPv6 without brackets)."""
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return re.search(r"[/:@\[\]\s\x00-\x1f]", text) is None
+    return True
+
+
 class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
@@ -193,6 +205,9 @@ class _Loader:
         elif any(key in tls for key in ("ca_file", "certificate_file", "key_file")):
             self.complain(("mqtt", "tls"), "files are given, but TLS is not enabled", "add enabled: true")
         options.setdefault("client_id", name)
+        if not _is_host(options["host"]):
+            what = f"{options['host']!a} is not a host name or address"
+            self.complain(("mqtt", "host"), what, "give it without scheme and port; the port is mqtt.port")
         if options["demo_broker"] and options["host"] not in ("127.0.0.1", "localhost", "::1"):
             what = "the embedded broker serves this machine only"
             self.complain(("mqtt", "demo_broker"), what, "set mqtt.host to 127.0.0.1")
@@ -201,6 +216,9 @@ class _Loader:
     def read_secret(self, at: DataPath, file: str) -> str:
         path = self.path.parent / expanded(file)
         try:
+            if path.exists() and not path.is_file():
+                self.complain(at, f"{path} is not a file", "write the secret into one")
+                return ""
             if path.stat().st_size > _MAX_SECRET_BYTES:
                 self.complain(at, f"{path} is too large for a secret", "is it the right file?")
                 return ""
@@ -295,6 +313,7 @@ class _Loader:
         except InterfaceNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
+        before = len(self.error.findings)
         try:
             given, params = self.interface_params(at, cls, given)
         except Exception as err:  # noqa: BLE001  (an interface is anybody's code)
@@ -319,6 +338,11 @@ class _Loader:
         if problem:
             what = f"the name {name!a} cannot be used: {problem}"
             self.complain((*at, "type"), what, "use 'interfaces', with a name of your own")
+        if msg_map is not None and len(self.error.findings) == before and issubclass(cls, Interface):
+            for path, field_name, word in cls.words(params):
+                problem = msg_map.problem_of(field_name, word)
+                if problem:
+                    self.complain((*at, *path), problem)
         if msg_map is not None:
             yield InterfaceOptions(name, cls, params, msg_map)
 
@@ -330,8 +354,10 @@ class _Loader:
         given = convert_substituted(self.document, given, schema, at)
         findings = check_schema(self.document, given, schema, at)
         self.add(findings)
-        params = {k: v for k, v in fill_defaults(given, schema).items() if k not in _common_schema()["properties"]}
-        if not findings and hasattr(cls, "check"):
-            for problem in cls.check(params):
+        # An option too much does not keep the others from being looked at.
+        known = {k: v for k, v in given.items() if k in schema["properties"] or schema["additionalProperties"]}
+        own = {k: v for k, v in fill_defaults(known, schema).items() if k not in _common_schema()["properties"]}
+        if (not findings or not check_schema(self.document, known, schema, at)) and hasattr(cls, "check"):
+            for problem in cls.check(own):
                 self.complain((*at, *problem.path), problem.what, problem.remedy)
-        return given, params
+        return given, own

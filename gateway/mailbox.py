@@ -23,6 +23,11 @@ LONGEST_WAIT = 10.0
 """Seconds after which a command that no interface has taken is not done any more."""
 
 
+def poll_milliseconds(timeout: float | None) -> float | None:
+    """Return a timeout (s) as `poll` takes it: in ms, never negative, and at most an hour, for it knows no more."""
+    return None if timeout is None else min(max(0.0, timeout), 3600.0) * 1000
+
+
 class StaleCommand(ThrottledException):
     """A command was dropped because its interface did not take it in time."""
 
@@ -133,7 +138,7 @@ class MsgList:
             return
         poll = select.poll()
         poll.register(self._wakeup.fileno(), select.POLLIN)
-        if poll.poll(None if timeout is None else max(0.0, timeout) * 1000) and not self._messages:
+        if poll.poll(poll_milliseconds(timeout)) and not self._messages:
             self._wakeup.clear()
             if self._messages:
                 self._wakeup.set()

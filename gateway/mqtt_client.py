@@ -36,6 +36,7 @@ LOG = logging.getLogger(__name__)
 WINDOW = 100  # publications handed to paho and not yet with the broker; the rest waits in the outbox
 _READS_PER_TURN = 200  # packets read before the outbox has its turn again
 _HELD = 30.0  # s that a link must have held for the next failure to count as the first
+_STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
 _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
 
 
@@ -136,10 +137,12 @@ class MgClient(mqtt.Client):
         self._backoff = Backoff(1.0, options.reconnect_max, uniform)
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = self._up_since = clock()
+        self._last_turn = time.monotonic()  # of the process, whatever clock is given
         self._dialled: socket.socket | Exception | None = None
         self._dialler: threading.Thread | None = None
         self._dial_lock = threading.Lock()
         self._reason: LinkError | None = None
+        self._short_links = 0  # in a row that have not held
         self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Publication]] = deque()
         self._last_settled = clock()  # or when the first of what is in flight was handed over
         self._subscribing: dict[int, str] = {}
@@ -257,7 +260,10 @@ class MgClient(mqtt.Client):
             self._take_over()
         self._guard(self._send)
         limit = self._time_left()
-        readable, writable = self._wait(limit if timeout is None else min(limit, timeout))
+        limit = limit if timeout is None else min(limit, timeout)
+        readable, writable = self._wait(limit)
+        if self._stood_still(limit):
+            return
         if readable:
             self._last_heard = self._clock()
             self._guard(self._receive)
@@ -267,6 +273,22 @@ class MgClient(mqtt.Client):
         if self._unsaid:
             self._guard(self._send)
         self._keep_alive()
+
+    def _stood_still(self, limit: float) -> bool:
+        """Give a link up on which nobody has listened for a while, because the process was stopped.
+
+        What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
+        that nobody expects to be done any more.
+        """
+        last, self._last_turn = self._last_turn, time.monotonic()
+        seconds = self._last_turn - last - limit
+        if self.link_state is not LinkState.UP or seconds < _STOOD_STILL:
+            return False
+        self._sock_close()
+        self._lost(
+            LinkError(f"the gateway stood still for {seconds:.0f} s", "what was sent to it meanwhile is dropped")
+        )
+        return True
 
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
@@ -410,8 +432,11 @@ class MgClient(mqtt.Client):
     def _lost(self, reason: LinkError) -> None:
         """Take note that there is no link, and when to try again."""
         was_up = self.link_state is LinkState.UP
-        if was_up and self._clock() - self._up_since >= _HELD:
-            self._backoff.reset()
+        if was_up:
+            has_held = self._clock() - self._up_since >= _HELD
+            self._short_links = 0 if has_held else self._short_links + 1
+            if has_held:
+                self._backoff.reset()
         delay = 0.0 if self._stopping else self._backoff.next_delay()
         self._deadline = self._clock() + delay
         self._enter(LinkState.BACKING_OFF)
@@ -422,8 +447,8 @@ class MgClient(mqtt.Client):
         failed = LinkFailed(
             f"{'lost the broker' if was_up else 'no connection to the broker'}: {reason}", key=f"{self._where} {reason}"
         )
-        if failed.trigger:
-            LOG.warning("%s (tried again by itself, next in %.1f s)", failed.report, delay)
+        if failed.trigger or was_up:
+            LOG.warning("%s (tried again by itself, next in %.1f s)", failed.report or failed, delay)
 
     def _take_back(self) -> None:
         """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
@@ -487,6 +512,8 @@ class MgClient(mqtt.Client):
             )
         what = "closed the connection without a CONNACK" if pending else "closed the connection"
         remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
+        if not pending and self._short_links:
+            remedy = f"does another client have the client id {self.options.client_id!a}?"
         detail = "" if code.value == _UNSPECIFIED_ERROR else f" ({code})"
         return LinkError(f"{self._where} {what}{detail}", remedy)
 

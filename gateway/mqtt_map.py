@@ -133,6 +133,15 @@ class MsgMap:
         """Return the same map for another sender."""
         return MsgMap(self.root, self.topics, self._given_fields, sender=sender, status_qos=self.status_qos)
 
+    def problem_of(self, field: str, word: str) -> str:
+        """Say why a message with `word` in `field` could not be written; `""` if it could."""
+        try:
+            mqtt = self.fields[field].write(word)
+        except WordError as err:
+            return str(err)
+        problem = word_problem(mqtt) if field in ADDRESS_FIELDS else ""
+        return f"{field}: {_short(mqtt)}: {problem}" if problem else ""
+
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
         """Return `msg` as a publication.
 

@@ -40,6 +40,11 @@ class MessageTemplate:
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
 
+    @property
+    def constant_words(self) -> Mapping[str, str]:
+        """Return the words that do not depend on a frame, by field."""
+        return self._constant_words
+
     def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
         """Return the message for `values`; arguments whose value is missing are left out.
 

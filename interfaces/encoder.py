@@ -163,6 +163,10 @@ class EncodeRule:
 
     def encode(self, msg: InternalMsg) -> bytes:
         """Return what to write for `msg`, without checksum and framing; raise `CodecError` if it does not fit."""
+        for name in msg.arguments:
+            if name not in self.arguments:
+                known = f"use {', '.join(self.arguments)}" if self.arguments else "this command has none"
+                raise CodecError(f"argument {name!a} is not known: {known}")
         return self.content.make({name: argument.read(msg) for name, argument in self.arguments.items()})
 
 
@@ -200,18 +204,18 @@ class Encoder:
     """All rules: the first that takes a command says what is written."""
 
     def __init__(self, rules: Sequence[EncodeRule]) -> None:
-        self._rules = rules
+        self.rules = rules
 
     def accepts(self, msg: InternalMsg) -> bool:
         """Tell whether `msg` is a command for this device, whatever its action."""
-        return msg.iscmd and any(rule.is_for(msg, ignoring="action") for rule in self._rules)
+        return msg.iscmd and any(rule.is_for(msg, ignoring="action") for rule in self.rules)
 
     def rule_for(self, msg: InternalMsg) -> EncodeRule:
         """Return the rule for a command; raise `CodecError` if there is none, naming the actions there are."""
-        for rule in self._rules:
+        for rule in self.rules:
             if rule.is_for(msg):
                 return rule
-        actions = {rule.match.get("action") for rule in self._rules if rule.is_for(msg, ignoring="action")}
+        actions = {rule.match.get("action") for rule in self.rules if rule.is_for(msg, ignoring="action")}
         known = ", ".join(sorted(filter(None, actions)))
         raise CodecError(f"{_shown(msg.action)} is not an action of this device: use one of {known}")
 

@@ -59,6 +59,11 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
                 yield f"it answers {request.name!a}"
                 made = [template.make(values) for values in found for template in request.messages]
                 yield from (msg for msg in made if msg is not None)
+        for command in rules.encoder.rules:
+            for answer, means in ((command.answer.response, "answers"), (command.answer.refusal, "refuses")):
+                if answer is not None and answer.read(frame) is not None:
+                    taken = True
+                    yield f"it {means} the command {command.match.get('action')!a}"
     except CodecError as err:
         yield f"dropped: {err}"
         return

@@ -28,7 +28,7 @@ from interfaces.encoder import Answer
 from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
 from interfaces.serial_port import SerialPort, hide_password
-from interfaces.serial_rules import SerialRules, check_rules
+from interfaces.serial_rules import SerialRules, check_rules, rule_words
 from interfaces.wire import WireError
 
 LOG = logging.getLogger(__name__)
@@ -70,6 +70,11 @@ class SerialInterface(DeviceInterface):
     def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with the rules, beyond their schema."""
         yield from check_rules(params)
+
+    @classmethod
+    def words(cls, params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+        """Yield the words that the rules themselves put into messages."""
+        yield from rule_words(params)
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:

@@ -9,10 +9,11 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from gateway.schema_check import near
-from interfaces.codec import Decoder, DecodeRule, check_decode_rule
+from interfaces.codec import Decoder, DecodeRule, MessageTemplate, check_decode_rule
 from interfaces.conversation import Result
 from interfaces.encoder import Content, Encoder, EncodeRule, check_content
 from interfaces.polling import Request
+from interfaces.template import TemplateError
 from interfaces.wire import Wire, WireError, check_wire
 
 
@@ -68,3 +69,41 @@ def _check_writing(options: Mapping[str, Any], encoding: str, wire: Wire | None)
             wire.wrap(content.make({}))
     except WireError as err:
         yield Problem((), f"what is written cannot be framed: {err}")
+
+
+def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Yield path, field and word of each word that a rule's message has whatever the device says.
+
+    The words of `address` come once, with their own path, if any rule makes use of them.
+    """
+    address = params["address"]
+    seen: set[str] = set()
+    for path, message in _messages(params):
+        try:
+            words = MessageTemplate(message, address).constant_words
+        except TemplateError:
+            continue  # said by check_rules
+        for field, word in words.items():
+            if field in message:
+                yield (*path, field), field, word
+            elif field not in seen:
+                seen.add(field)
+                yield ("address", field), field, word
+
+
+def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    conversation = params["conversation"]
+    rules: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
+        (("decode", index), rule) for index, rule in enumerate(params["decode"])
+    ]
+    for kind in ("opening", "polls"):
+        rules += [
+            (("conversation", kind, index, "response"), request["response"])
+            for index, request in enumerate(conversation[kind])
+            if "response" in request
+        ]
+    for path, rule in rules:
+        if "message" in rule:
+            yield (*path, "message"), rule["message"]
+        for index, message in enumerate(rule.get("messages", ())):
+            yield (*path, "messages", index), message

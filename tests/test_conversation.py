@@ -107,7 +107,10 @@ def test_the_device_refuses() -> None:
 
 def test_no_answer_in_time() -> None:
     conversation = talk(exchange("a", timeout=0.5), exchange("b", timeout=2.0))
-    assert run(conversation, 0.5) == [(0.0, b"a"), (0.5, ("a", Outcome.TIMED_OUT))]
+    assert conversation.turn(0.0) == (b"a", [])
+    data, (result,) = conversation.turn(0.5)
+    assert (data, result.outcome) == (b"", Outcome.TIMED_OUT)
+    assert result.reason == "the device did not answer within 0.5 s"
     assert run(conversation, 9.0, now=0.5) == [(1.0, b"b"), (3.0, ("b", Outcome.TIMED_OUT))]
 
 

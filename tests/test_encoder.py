@@ -52,7 +52,7 @@ def written(built: SerialRules, msg: InternalMsg) -> bytes:
     ("arguments", "options", "given_arguments", "data"),
     [
         ({"level": LEVEL}, {"write": "DIM {level:03d}"}, {"level": 7}, b"DIM 007\r\n"),
-        ({}, {"write": "OFF"}, {"unknown": 1}, b"OFF\r\n"),
+        ({}, {"write": "OFF"}, {}, b"OFF\r\n"),
         ({"on": {"type": "boolean", "convert": "bool"}}, {"write": "LED {on}"}, {"on": True}, b"LED 1\r\n"),
         ({"v": {"type": "number"}}, {"write": "V {v:.2f}"}, {"v": 3}, b"V 3.00\r\n"),
         ({"v": {"type": "number", "convert": {"scale": 0.1}}}, {"write": "V {v:d}"}, {"v": 21.5}, b"V 215\r\n"),
@@ -136,6 +136,28 @@ def test_an_argument_that_does_not_fit_is_named(options: dict[str, Any], value: 
     with pytest.raises(CodecError) as caught:
         written(built, command(it=value))
     assert str(caught.value) == f"argument 'it'{why}"
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [(LEVEL, 0), (LEVEL, 100), ({"max_length": 5}, "12345"), ({}, "x" * 100), ({"choices": ["a;b"]}, "a;b"),
+     ({"type": "number", "minimum": 0.5, "maximum": 1}, 0.5), ({}, ""), ({"type": "boolean"}, False)],
+)  # fmt: skip
+def test_an_argument_at_its_limits_is_written(options: dict[str, Any], value: Any) -> None:
+    assert content(writing({"it": options}, write="<{it}>"), command(it=value)) == f"<{value}>".encode()
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (DIM, "argument 'lvel' is not known: use level"),
+        ({"write": "OFF"}, "argument 'lvel' is not known: this command"),
+    ],
+)
+def test_an_argument_that_the_rule_does_not_have_is_refused(rule: dict[str, Any], said: str) -> None:
+    """A slip in a name must not have the default written."""
+    with pytest.raises(CodecError, match=said):
+        written(rules(encode=[{"match": {"action": "SET"}, **rule}]), command(lvel=7))
 
 
 def test_an_argument_that_is_missing_is_named() -> None:
@@ -309,3 +331,8 @@ def test_a_number_cannot_become_a_control_character() -> None:
     assert content(rules(encode=[options]), command(v=66)) == b"AB"
     with pytest.raises(CodecError, match="control character"):
         content(rules(encode=[options]), command(v=10))
+
+
+def test_an_argument_that_the_rule_does_not_name_is_refused() -> None:
+    with pytest.raises(CodecError, match="argument 'mod' is not known: use v"):
+        content(writing({"v": {"type": "integer"}}, write="V {v}"), command(v=1, mod="manual"))

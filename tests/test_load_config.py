@@ -613,3 +613,34 @@ def test_a_finding_shows_no_secret_that_came_from_the_environment(folder: Path) 
     said = "\n".join(findings(folder, text, PIN="s3cr3t-4711"))
     assert said
     assert "s3cr3t" not in said
+
+
+@pytest.mark.parametrize("host", ["mqtt://127.0.0.1", "127.0.0.1:1884", "[::1]", "a b"])
+def test_a_host_is_a_name_or_an_address_and_nothing_more(host: str, folder: Path) -> None:
+    (said,) = findings(folder, f"root: home\ntopics: []\nmqtt: {{host: '{host}'}}\ninterface: {{type: dummy}}\n")
+    assert said.startswith(f"gw.conf:3:14: mqtt.host: '{host}' is not a host name or address: ")
+
+
+def test_words_of_rules_that_the_map_refuses_are_found(folder: Path) -> None:
+    text = (
+        "map: {root: home, topics: [], action: {maptype: strict, map: {RING: [ring]}}}\n"
+        "interface:\n  type: serial\n  port: loop://\n  address: {location: 'a/b'}\n  decode:\n"
+        "    - {regex: '1', message: {device: bell, action: RING}}\n"
+        "    - {regex: '2', message: {device: '{x}', action: RIN}}\n"
+    )
+    said = findings(folder, text.replace("{x}", "bell"))
+    assert [line.partition(": add")[0] for line in said] == [
+        "gw.conf:5:23: interface.address.location: location: 'a/b': '/' may not stand in a topic",
+        "gw.conf:8:54: interface.decode[1].message.action: action: 'RIN' is not in the map",
+    ]
+
+
+def test_an_unknown_option_does_not_hide_what_else_is_wrong(folder: Path) -> None:
+    text = (
+        "root: home\ntopics: []\ninterface:\n  type: serial\n  port: loop://\n  baud: 9600\n  decode:\n"
+        "    - {regex: '(', message: {action: A}}\n"
+    )
+    assert [said.partition(": not")[0] for said in findings(folder, text)] == [
+        "gw.conf:6:3: interface.baud: unknown option: did you mean 'baudrate'?",
+        "gw.conf:8:15: interface.decode[0].regex",
+    ]

@@ -384,3 +384,18 @@ def test_a_state_is_said_again_at_each_connect_and_given_to_paho_once(mosquitto:
         link.client.set_state(topic, b"offline")
         link.turn_until(lambda: len(other.messages) == 2, "the change")
         assert [payload for _, payload in other.pairs()] == [b"online", b"offline"]
+
+
+def test_what_was_sent_while_the_process_stood_still_is_not_read(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the gateway stood still for")
+    with Link(mosquitto.port, "gate/#") as link, mosquitto.client() as other:
+        link.connect()
+        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
+        other.publish("gate/C", b"open")
+        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
+        other.publish("gate/C", b"close")
+        link.turn_until(lambda: bool(link.received), "the next message")
+    assert link.received == [("gate/C", b"close", False)]
