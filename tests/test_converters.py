@@ -135,7 +135,7 @@ WRITTEN = [
     ("float", 5, 5.0), ("decimal_comma", 21.5, "21,5"), ("decimal_comma", 1e-07, "0,0000001"), ("auto", "x", "x"),
     ({"scale": 0.1}, 21.5, 215), ({"scale": 0.1}, 0.1 + 0.2, 3), ({"scale": 0.1}, 21.55, 215.5), ({"scale": 3}, 9, 3),
     ({"offset": -273.15}, 27, 300.15), ({"offset": -40}, 22, 62), ({"round": 1}, 21.4821, 21.5),
-    ({"twos_complement": 16}, -1, 65535), ({"signed_magnitude": 8}, -1, 129), ("bcd", 42, 0x42),
+    ({"twos_complement": 16}, -1, 65535), ({"signed_magnitude": 8}, -1, 129), ("bcd", 42, 0x42), ({"bcd": 2}, 42, 0x42),
     ("bool", True, "1"), ("bool", False, "0"), (ON_OFF, True, "ON"), (ON_OFF, False, "OFF"),
     (MODES, "heat", 1), (MODES, "cool", "02"), (MODES, True, "A"),
     ({"timestamp": "unix"}, "2020-11-30T11:50:33Z", 1606737033), ({"timestamp": "unix"}, "2020-11-30", 1606694400),

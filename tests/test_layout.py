@@ -243,6 +243,7 @@ def test_places_that_a_frame_does_not_have_are_refused() -> None:
     with pytest.raises(LayoutError, match="needs the length"):
         Layout([{"type": "u8", "name": "x", "at": -1}]).check_writable()
     Layout([{"type": "u8", "name": "x", "at": -1}], length=2).check_writable()
+    Layout([{"type": "u8", "name": "x", "at": 0}]).check_writable()
     for at in (2, -3):
         with pytest.raises(LayoutError, match="does not fit into the frame"):
             Layout([{"type": "u8", "name": "x", "at": at}], length=2).write({"x": 1})

@@ -46,6 +46,9 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
         (fields(at={"a": 1}, **{"is": {"0": "x"}}), b"xx,y", None),
         (fields(at={"a": 1}, **{"is": {"0": ["v", "x"], "-1": "y"}}), b"x,y", [{"a": "y"}]),
         (fields(at={"a": 1}, **{"is": {"7": "x"}}), b"x,y", None),
+        (fields(at={"a": -2}, **{"is": {"-2": "x"}}), b"x,y", [{"a": "x"}]),
+        (fields(at={"a": -3}, **{"is": {"1": "y"}}), b"x,y", [{}]),
+        (fields(at={"a": 1}, **{"is": {"2": "y"}}), b"x,y", None),
         (fields(at={"a": 0}, minimum=2, maximum=3), b"a,b,c", [{"a": "a"}]),
         (fields(at={"a": 0}, minimum=2, maximum=3), b"a", None),
         (fields(at={"a": 0}, minimum=2, maximum=3), b"a,b,c,d", None),
@@ -168,6 +171,22 @@ def test_a_dispatch_passes_over_no_rule_that_would_match(rules: list[Matcher], f
 def test_a_dispatch_gives_the_rules_with_the_right_prefix_in_their_order(prefixes: list[bytes], frame: bytes) -> None:
     expected = [index for index, prefix in enumerate(prefixes) if frame.startswith(prefix)]
     assert list(Dispatch(prefixes).candidates(frame)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "prefix"),
+    [
+        ({"regex": "T=(?P<t>.*)"}, b"T="),
+        (fields(at={"a": 1}, **{"is": {"0": "$GPGGA", "1": "x"}}), b"$GPGGA"),
+        (fields(at={"a": 1}, **{"is": {"0": ["a", "b"]}}), b""),
+        (fields(at={"a": 1}), b""),
+        (pairs(start="WS "), b"WS "),
+        ({"lines": METER}, b""),
+        (binary({"type": "u8", "is": 1}, {"type": "u16", "is": 2}, {"type": "u8"}), b"\x01\x00\x02"),
+    ],
+)
+def test_how_each_frame_of_a_rule_begins(options: dict[str, Any], prefix: bytes) -> None:
+    assert make_matcher(options, "utf-8").prefix == prefix
 
 
 def test_most_rules_are_passed_over() -> None:

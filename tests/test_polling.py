@@ -148,6 +148,7 @@ def test_a_sign_of_life_only_where_nothing_else_is_written() -> None:
 def test_the_end_of_what_is_no_poll_changes_nothing() -> None:
     opening = poll("hello")
     schedule = Schedule([opening], [poll(every=1)])
+    assert schedule.opening == [opening]
     schedule.start(0.0)
     schedule.take(0.0, 0.0)
     schedule.ended(opening)
