@@ -183,6 +183,12 @@ def test_with_a_checksum_markers_may_stand_in_a_frame() -> None:
     assert framer.discarded_frames == 1
 
 
+def test_what_is_rejected_has_the_bytes_behind_its_stop_marker() -> None:
+    framer = MarkerFramer(b"<", b">", after=2, is_good=lambda frame: frame == b"good12")
+    assert framer.feed(b"<bad>34<good>12") == [b"good12"]
+    assert framer.rejected == [b"bad34"]
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_bytes_behind_the_stop_marker_belong_to_the_frame(keep: bool) -> None:
     framer = MarkerFramer(b"<", b">", after=2, keep=keep)

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.conversation import Exchange, Outcome, Result, Urgency
-from interfaces.serial_rules import SerialRules, check_rules
+from interfaces.serial_rules import SerialRules, check_rules, rule_words
 from tests.support.configuration import serial_params
 
 READING = {"action": "READING", "arguments": "*"}
@@ -113,6 +113,33 @@ def test_what_is_right_has_no_problems_and_is_built() -> None:
 
 def test_a_checksum_may_be_given_by_its_parameters() -> None:
     assert not problems(checksum={"type": {"width": 16, "poly": 0x8005, "init": 0xFFFF, "refin": True, "refout": True}})
+
+
+def test_the_words_that_messages_have_whatever_the_device_says() -> None:
+    message = {"action": "A", "location": "hall", "device": "sensor{id}"}
+    params = serial_params(
+        address={"function": "climate", "location": "house"},
+        decode=[
+            {"regex": "(?P<id>.)", "message": message},
+            {"regex": "x", "messages": [{"action": "B"}, {"action": "{"}]},
+        ],
+        conversation={
+            "opening": [{"write": "HI"}, {"write": "ID", "response": {"regex": "x", "message": {"action": "C"}}}],
+            "polls": [{"write": "U?", "response": {"regex": "x", "messages": [{"action": "D", "function": "power"}]}}],
+        },
+    )
+    decode, conversation = ("decode", 1, "messages", 0), ("conversation", "polls", 0, "response", "messages", 0)
+    assert set(rule_words(params)) == {
+        (("address", "function"), "function", "climate"),
+        (("address", "location"), "location", "house"),
+        (("decode", 0, "message", "location"), "location", "hall"),
+        (("decode", 0, "message", "action"), "action", "A"),
+        ((*decode, "action"), "action", "B"),
+        (("conversation", "opening", 1, "response", "message", "action"), "action", "C"),
+        ((*conversation, "action"), "action", "D"),
+        ((*conversation, "function"), "function", "power"),
+    }
+    assert len(list(rule_words(params))) == 8, "the words of the address come once"
 
 
 # --- what a command's reply says of the answer

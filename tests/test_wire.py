@@ -109,6 +109,28 @@ def test_a_wrong_checksum_is_said_and_counted(framing: str) -> None:
     assert reader.bad_checksums == 1
 
 
+@pytest.mark.parametrize(
+    ("framing", "data", "frames"),
+    [
+        ({"type": "line"}, b"one\r\ntwo\n", [b"one", b"two"]),
+        ({"terminator": "\xff"}, b"one\xfftwo\xff", [b"one", b"two"]),
+        ({"type": "line", "start": "$"}, b"x$one\r\n", [b"$one"]),
+        ({"type": "markers", "start": "<", "stop": ">", "after": 1}, b"x<one>1<two>2", [b"one1", b"two2"]),
+        ({"type": "markers", "start": "<", "stop": ">", "keep": True}, b"x<one>", [b"<one>"]),
+        ({"type": "fixed", "length": 3}, b"onetwo", [b"one", b"two"]),
+        ({"type": "fixed", "length": 3, "start": "t", "max_length": 3}, b"onetwo", [b"two"]),
+        ({"type": "length", "size": 1, "correction": 1}, b"\x03one\x03two", [b"\x03one", b"\x03two"]),
+        ({"type": "length", "size": 2, "offset": 1, "byte_order": "little"}, b"#\x05\x00ab", [b"#\x05\x00ab"]),
+        ({"type": "gap", "gap": 0.5}, b"one", [b"one"]),
+        ({"type": "slip"}, b"\xc0a\xdb\xdc\xc0", [b"a\xc0"]),
+        ({"type": "cobs"}, b"\x02a\x02b\x00", [b"a\x00b"]),
+        ({"type": "hdlc"}, b"\x7ea\x7d\x5e\x7e", [b"a\x7e"]),
+    ],
+)
+def test_each_framing_is_what_its_options_say(framing: dict[str, Any], data: bytes, frames: list[bytes]) -> None:
+    assert [frame for frame, _ in read(wire(framing), data)] == frames
+
+
 def test_a_checksum_stays_in_the_frame_unless_it_is_stripped() -> None:
     reader = wire({"type": "line"}, {"type": "xor", "form": "hex"})
     assert read(reader, b"AB03\n") == [(b"AB03", "")]
