@@ -100,11 +100,6 @@ class Conversation:
         queue.append(exchange)
         return True
 
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether nothing is under way and nothing waits."""
-        return self._current is None and not any(self._waiting.values())
-
     def hear(self, frame: bytes, now: float) -> Result | None:
         """Take a frame; return how it ends the current exchange, or None if it is not its answer.
 

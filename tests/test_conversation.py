@@ -125,11 +125,12 @@ def test_a_late_answer_is_waited_for_lest_the_next_takes_it_for_its_own(frame: b
     assert conversation.turn(0.875) == (b"b", [])
 
 
-def test_it_is_written_again_as_often_as_asked_for() -> None:
-    conversation = talk(exchange("a", timeout=0.5, retries=2))
-    assert run(conversation, 1.2) == [(0.0, b"a"), (0.5, b"a"), (1.0, b"a")]
-    _, (result,) = conversation.turn(1.5)
-    assert result.reason == "the device did not answer within 0.5 s (3 tries)"
+@pytest.mark.parametrize("retries", [1, 2])
+def test_it_is_written_again_as_often_as_asked_for(retries: int) -> None:
+    conversation = talk(exchange("a", timeout=0.5, retries=retries))
+    assert run(conversation, 0.5 * retries) == [(0.5 * number, b"a") for number in range(retries + 1)]
+    _, (result,) = conversation.turn(0.5 * (retries + 1))
+    assert result.reason == f"the device did not answer within 0.5 s ({retries + 1} tries)"
 
 
 def test_an_answer_to_the_second_try_is_an_answer() -> None:
