@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Argument] | None"
 """What an argument may hold: anything that JSON can say."""
@@ -19,13 +19,23 @@ ADDRESS_FIELDS = ("function", "gateway", "location", "device", "sender")
 _NO_ARGUMENTS: Mapping[str, Argument] = MappingProxyType({})
 
 
+class ReplyTo(NamedTuple):
+    """Where the sender of a command wants its answer as well, and the data that tells the answer apart.
+
+    Source: MQTT 5.0, section 4.10.
+    """
+
+    topic: str
+    correlation: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class InternalMsg:
     """A command or status in the words of the gateway, without anything of MQTT.
 
     A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
     name when the message is written. Messages are immutable: `dataclasses.replace` or `reply` make a
-    new one.
+    new one. `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
     """
 
     iscmd: bool = False
@@ -36,6 +46,7 @@ class InternalMsg:
     sender: str = ""
     action: str = ""
     arguments: Mapping[str, Argument] = field(default_factory=lambda: _NO_ARGUMENTS)
+    reply_to: ReplyTo | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in (*ADDRESS_FIELDS, "action"):
@@ -57,7 +68,15 @@ class InternalMsg:
         gateway fills in its own: a reply in the asker's name would be dropped by the asker as an echo.
         """
         arguments = {**self.arguments, "response": response, "reason": reason}
-        return replace(self, iscmd=False, sender="", arguments=arguments)
+        return replace(self, iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
+
+    def answered_at(self, reply_to: ReplyTo | None) -> InternalMsg:
+        """Return this message with where it is to be answered, or, for an answer, where it is to go as well."""
+        if reply_to is self.reply_to:
+            return self
+        same = replace(self)
+        object.__setattr__(same, "reply_to", reply_to)
+        return same
 
     def __str__(self) -> str:
         """Return the message as one line for people: kind, address, action, arguments."""
@@ -74,13 +93,37 @@ def _shown(word: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message ready for the broker: topic, payload (bytes), QoS (0 or 1), retain flag, and whether it commands."""
+    """A message ready for the broker.
+
+    Topic, payload (bytes), QoS (0 or 1), retain flag, whether it commands, and, for an answer to a command of
+    MQTT 5, the correlation data (bytes) that came with the command.
+    """
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
     is_command: bool = False
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as the broker has delivered it: topic, payload, QoS and flags.
+
+    `resumed` tells that it may have waited in the session: it came within the quiet time after a session was
+    resumed. The rest is of MQTT 5 (section 3.3.2.3): the seconds that were left until it expires (None: it does not),
+    and where its answer is to go.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    qos: int = 0
+    duplicate: bool = False
+    resumed: bool = False
+    expiry: int | None = None
+    reply_to: ReplyTo | None = None
 
 
 ONLINE, OFFLINE = b"online", b"offline"

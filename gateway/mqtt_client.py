@@ -26,8 +26,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.backoff import Backoff
 from gateway.dial import LinkError, TlsOptions, dial, tls_context
 from gateway.mailbox import Wakeup
-from gateway.message import OFFLINE, ONLINE, Publication
-from gateway.outbox import Outbox
+from gateway.message import OFFLINE, ONLINE, Arrival
+from gateway.outbox import Entry, Outbox
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
 
@@ -96,7 +96,7 @@ _CONNACK_REMEDIES = {
 class MgClient(mqtt.Client):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
-    `filters` are subscribed to at each connect, `on_msg(topic, payload, retain)` gets what they bring, and
+    `filters` are subscribed to at each connect, `on_msg` gets what they bring, and
     `outbox` is emptied while the link is up. `availability_topic` is the will's, and says `online` while
     the link is up. `wakeup` ends the wait of `loop_with_reconnect`: the outbox sets it.
 
@@ -110,7 +110,7 @@ class MgClient(mqtt.Client):
         wakeup: Wakeup,
         *,
         filters: Iterable[str] = (),
-        on_msg: Callable[[str, bytes, bool], None] = lambda *_: None,
+        on_msg: Callable[[Arrival], None] = lambda _: None,
         availability_topic: str = "",
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -143,7 +143,7 @@ class MgClient(mqtt.Client):
         self._dial_lock = threading.Lock()
         self._reason: LinkError | None = None
         self._short_links = 0  # in a row that have not held
-        self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Publication]] = deque()
+        self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Entry]] = deque()
         self._last_settled = clock()  # or when the first of what is in flight was handed over
         self._subscribing: dict[int, str] = {}
         self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
@@ -348,32 +348,30 @@ class MgClient(mqtt.Client):
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
         while self.link_state is LinkState.UP and self.outbox.has_waiting and len(self._in_flight) < WINDOW:
-            for publication in self.outbox.take(WINDOW - len(self._in_flight)):
-                self._publish(publication)
+            for entry in self.outbox.take(WINDOW - len(self._in_flight)):
+                self._publish(entry)
             self._flush()
             self._settle_sent()
         self._say_states()
         if self.want_write():
             self._flush()
 
-    def _publish(self, publication: Publication) -> None:
+    def _publish(self, entry: Entry) -> None:
+        publication = entry.publication
         try:
             info = self.publish(publication.topic, publication.payload, publication.qos, publication.retain)
         except ValueError as err:
-            LOG.error(
-                "set aside: %d bytes to %a cannot be published: %s", len(publication.payload), publication.topic, err
-            )
-            self.outbox.settle()
+            self.outbox.set_aside(entry, f"it cannot be published: {err}")
             return
         if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
             info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
             LOG.debug("paho took no publication: %s", info.rc)
-            self.outbox.put_back([publication])
+            self.outbox.put_back([entry])
             return
         if not self._in_flight:
             self._last_settled = self._clock()
-        self._in_flight.append((info, publication))
+        self._in_flight.append((info, entry))
 
     def _settle_sent(self) -> None:
         """Tell the outbox what the broker has taken.
@@ -381,10 +379,9 @@ class MgClient(mqtt.Client):
         Asked for here, not told by `on_publish`: paho makes a reason code and properties for each call of
         that, which costs more than the rest of a publication.
         """
-        done = 0
+        done = []
         while self._in_flight and self._in_flight[0][0].is_published():
-            self._in_flight.popleft()
-            done += 1
+            done.append(self._in_flight.popleft()[1])
         if done:
             self._last_settled = self._clock()
             self.outbox.settle(done)
@@ -453,10 +450,11 @@ class MgClient(mqtt.Client):
     def _take_back(self) -> None:
         """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
         self._settle_sent()
-        at_most_once = [pair for pair in self._in_flight if pair[1].qos == 0]
-        unsent = [publication for info, publication in at_most_once if not info.is_published()]
-        self._in_flight = deque(pair for pair in self._in_flight if pair[1].qos > 0)
-        self.outbox.settle(len(at_most_once) - len(unsent))  # sent behind a QoS 1 that is not acknowledged
+        at_most_once = [pair for pair in self._in_flight if pair[1].publication.qos == 0]
+        unsent = [entry for info, entry in at_most_once if not info.is_published()]
+        self._in_flight = deque(pair for pair in self._in_flight if pair[1].publication.qos > 0)
+        # Sent behind a QoS 1 that is not acknowledged:
+        self.outbox.settle(entry for info, entry in at_most_once if info.is_published())
         self.outbox.put_back(unsent)
 
     def _enter(self, state: LinkState) -> None:
@@ -519,7 +517,7 @@ class MgClient(mqtt.Client):
 
     def _mg_on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
         try:
-            self._on_msg(message.topic, bytes(message.payload), message.retain)
+            self._on_msg(Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup))
         except Exception as err:
             failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
             if failed.trigger:

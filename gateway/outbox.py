@@ -32,8 +32,20 @@ class OutboxFull(ThrottledException):
     """A publication was dropped because the outbox is at its limit."""
 
 
+class SetAside(ThrottledException):
+    """A publication was given up because no broker will take it."""
+
+
 class CommandExpired(ThrottledException):
     """A command waited longer than it is worth anything and was dropped."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One publication in the outbox, and since when it waits (s, of the outbox's clock)."""
+
+    publication: Publication
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class OutboxCounts:
     dropped_old: int = 0
     refused_new: int = 0
     expired: int = 0
+    set_aside: int = 0
     waiting: int = 0
     in_flight: int = 0
 
@@ -54,6 +67,7 @@ class OutboxCounts:
             ("dropped as the oldest", self.dropped_old),
             ("refused as the newest", self.refused_new),
             ("commands expired", self.expired),
+            ("set aside", self.set_aside),
             ("not delivered", self.waiting + self.in_flight),
         ) if number]  # fmt: skip
         return ", ".join(words)
@@ -61,7 +75,7 @@ class OutboxCounts:
     @property
     def dropped(self) -> int:
         """All that was not delivered and never will be."""
-        return self.dropped_old + self.refused_new + self.expired
+        return self.dropped_old + self.refused_new + self.expired + self.set_aside
 
 
 class Outbox:
@@ -91,10 +105,10 @@ class Outbox:
         self._lock = Lock()
         self._room = Condition(self._lock)
         self._last_taken = -math.inf
-        self._waiting: deque[tuple[Publication, float]] = deque()
+        self._waiting: deque[Entry] = deque()
         self._bytes = 0
         self._in_flight = 0
-        self._accepted = self._delivered = self._dropped_old = self._refused_new = self._expired = 0
+        self._accepted = self._delivered = self._dropped_old = self._refused_new = self._expired = self._set_aside = 0
         self._is_high = False
 
     def put(self, publication: Publication) -> bool:
@@ -104,11 +118,11 @@ class Outbox:
         with self._lock:
             too_large = size > self._max_bytes  # dropping others would not make it fit
             while self._waiting and not self._fits(size) and self._discard == "old" and not too_large:
-                self._bytes -= _size(self._waiting.popleft()[0])
+                self._bytes -= _size(self._waiting.popleft().publication)
                 dropped += 1
             accepted = self._fits(size)
             if accepted:
-                self._waiting.append((publication, self._clock()))
+                self._waiting.append(Entry(publication, self._clock()))
                 self._bytes += size
                 self._accepted += 1
             else:
@@ -120,19 +134,19 @@ class Outbox:
         self._on_put()
         return accepted
 
-    def take(self, count: int) -> list[Publication]:
+    def take(self, count: int) -> list[Entry]:
         """Take up to `count` publications, oldest first; they are in flight until settled or put back."""
-        taken: list[Publication] = []
+        taken: list[Entry] = []
         expired = 0
         with self._lock:
             oldest = self._clock() - self._command_lifetime
             while self._waiting and len(taken) < count:
-                publication, since = self._waiting.popleft()
-                self._bytes -= _size(publication)
-                if publication.is_command and self._command_lifetime and since < oldest:
+                entry = self._waiting.popleft()
+                self._bytes -= _size(entry.publication)
+                if entry.publication.is_command and self._command_lifetime and entry.since < oldest:
                     expired += 1
                     continue
-                taken.append(publication)
+                taken.append(entry)
             self._in_flight += len(taken)
             self._expired += expired
             if taken:
@@ -164,28 +178,37 @@ class Outbox:
                     return
                 self._room.wait(min(end - now, _STALLED))
 
-    def settle(self, count: int = 1) -> None:
-        """Count `count` publications in flight as delivered: the broker has them."""
+    def settle(self, entries: Iterable[Entry]) -> None:
+        """Count entries in flight as delivered: the broker has them."""
         with self._lock:
+            count = len(list(entries))
             self._in_flight -= count
             self._delivered += count
 
-    def put_back(self, publications: Iterable[Publication]) -> None:
-        """Return publications in flight that were never sent to the head, in their order.
+    def set_aside(self, entry: Entry, reason: str) -> None:
+        """Give up an entry in flight that no broker will take, and say why."""
+        publication = entry.publication
+        with self._lock:
+            self._in_flight -= 1
+            self._set_aside += 1
+        err = SetAside(
+            f"set aside: {len(publication.payload)} bytes to {publication.topic!a}: {reason}", key=publication.topic
+        )
+        if err.trigger:
+            LOG.error(err.report)
 
-        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted. A
-        command is dropped as expired: how long it has waited is not known any more.
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """Return entries in flight that were never sent to the head, in their order.
+
+        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
         """
         dropped = 0
         with self._lock:
-            now = self._clock()
-            for publication in reversed(list(publications)):
-                size = _size(publication)
+            for entry in reversed(list(entries)):
+                size = _size(entry.publication)
                 self._in_flight -= 1
-                if publication.is_command and self._command_lifetime:
-                    self._expired += 1
-                elif not dropped and self._fits(size):
-                    self._waiting.appendleft((publication, now))
+                if not dropped and self._fits(size):
+                    self._waiting.appendleft(entry)
                     self._bytes += size
                 else:
                     dropped += 1
@@ -212,6 +235,7 @@ class Outbox:
                 self._dropped_old,
                 self._refused_new,
                 self._expired,
+                self._set_aside,
                 len(self._waiting),
                 self._in_flight,
             )

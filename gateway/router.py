@@ -17,6 +17,7 @@ from paho.mqtt.matcher import MQTTMatcher
 from gateway.errors import MessageError, WordError
 from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
+from gateway.message import Arrival
 from gateway.mqtt_map import MsgMap
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels
@@ -58,19 +59,20 @@ class Router:
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
         self.counts: Counter[str] = Counter()
 
-    def deliver(self, topic: str, payload: bytes, retain: bool = False) -> None:
+    def deliver(self, arrival: Arrival) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""
-        if topic.endswith("/availability"):  # a gateway's, perhaps our own: no message
+        if arrival.topic.endswith("/availability"):  # a gateway's, perhaps our own: no message
             return
         self.counts["received"] += 1
-        matches: Iterable[list[Route]] = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
+        matches: Iterable[list[Route]] = self._matcher.iter_match(arrival.topic)  # type: ignore[no-untyped-call]
         routes = {id(route): route for targets in matches for route in targets}
         for route in routes.values():
-            self._deliver(route, topic, payload, retain)
+            self._deliver(route, arrival)
 
-    def _deliver(self, route: Route, topic: str, payload: bytes, retain: bool) -> None:
+    def _deliver(self, route: Route, arrival: Arrival) -> None:
+        topic = arrival.topic
         try:
-            msg = route.msg_map.mqtt2internal(topic, payload)
+            msg = route.msg_map.mqtt2internal(topic, arrival.payload)
         except MessageError as err:
             self.counts["refused"] += 1
             refusal = MessageRefused(f"dropped: {err} (on {topic!a})", key=str(err))
@@ -81,7 +83,7 @@ class Router:
         if route.msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        if msg.iscmd and retain:
+        if msg.iscmd and arrival.retain:
             self.counts["retained command"] += 1
             refusal = MessageRefused(f"dropped: a retained command is never acted on (on {topic!a})", key=topic)
             if refusal.trigger:

@@ -7,7 +7,7 @@ import time
 
 from gateway.errors import GatewayError, MessageError
 from gateway.load_config import Configuration
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, Arrival, InternalMsg
 from gateway.message_options import choose_interface, message_from
 from gateway.visit import visit
 from gateway.watch_command import message_line
@@ -25,9 +25,9 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
         raise GatewayError(f"not sent: {err}") from err
     answers: list[InternalMsg] = []
 
-    def take(topic: str, payload: bytes, _retain: bool) -> None:
+    def take(arrival: Arrival) -> None:
         try:
-            heard = msg_map.mqtt2internal(topic, payload)
+            heard = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError:
             return
         if is_answer(heard, msg):

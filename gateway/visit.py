@@ -12,6 +12,7 @@ from dataclasses import replace
 from gateway.dial import LinkError
 from gateway.load_config import Configuration
 from gateway.mailbox import Wakeup
+from gateway.message import Arrival
 from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
 
@@ -20,7 +21,7 @@ _LINK_LOG = logging.getLogger(MgClient.__module__)
 
 @contextlib.contextmanager
 def visit(
-    configuration: Configuration, what: str, filters: Iterable[str], on_msg: Callable[[str, bytes, bool], None]
+    configuration: Configuration, what: str, filters: Iterable[str], on_msg: Callable[[Arrival], None]
 ) -> Iterator[MgClient]:
     """Connect to the broker under a client id of one's own, subscribed to `filters`; disconnect at the end.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gateway.errors import MessageError
 from gateway.load_config import Configuration
-from gateway.message import InternalMsg
+from gateway.message import Arrival, InternalMsg
 from gateway.mqtt_map import MsgMap
 from gateway.visit import visit
 
@@ -23,9 +23,10 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
     lines: deque[str] = deque()
     shown = 0
 
-    def take(topic: str, payload: bytes, retain: bool) -> None:
+    def take(arrival: Arrival) -> None:
+        topic, payload = arrival.topic, arrival.payload
         line = availability_line(topic, payload) or _read(maps, topic, payload, colours)
-        mark = " (retained)" if retain else ""
+        mark = " (retained)" if arrival.retain else ""
         when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
         lines.append(f"{when} {line}{mark}")
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gateway.message import Publication
+from gateway.message import Arrival, Publication
 from gateway.mqtt_client import WINDOW, LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
@@ -225,9 +225,9 @@ def test_a_message_whose_handling_fails_does_no_harm(mosquitto: Mosquitto, expec
     expected_logs.expect("a message on 'a/1' failed: ZeroDivisionError('division by zero')")
     received: list[bytes] = []
 
-    def take(_topic: str, payload: bytes, _retain: bool) -> None:
-        received.append(payload)
-        assert 1 / int(payload)
+    def take(arrival: Arrival) -> None:
+        received.append(arrival.payload)
+        assert 1 / int(arrival.payload)
 
     with mosquitto.client() as other, Link(mosquitto.port, "a/#", on_msg=take) as link:
         link.connect()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Publication
-from gateway.outbox import Outbox
+from gateway.outbox import Entry, Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
@@ -34,16 +34,16 @@ def publication(number: int, size: int = 10, *, is_command: bool = False) -> Pub
     return Publication(f"t/{number:06}", b"x" * size, is_command=is_command)
 
 
-def number_of(sent: Publication) -> int:
-    return int(sent.topic.removeprefix("t/"))
+def number_of(entry: Entry) -> int:
+    return int(entry.publication.topic.removeprefix("t/"))
 
 
-def numbers(publications: list[Publication]) -> list[int]:
-    return [number_of(each) for each in publications]
+def numbers(entries: list[Entry]) -> list[int]:
+    return [number_of(each) for each in entries]
 
 
-def size_of(sent: Publication) -> int:
-    return len(sent.topic) + len(sent.payload) + OVERHEAD
+def size_of(entry: Entry) -> int:
+    return len(entry.publication.topic) + len(entry.publication.payload) + OVERHEAD
 
 
 # --- the ordinary way
@@ -54,10 +54,11 @@ def test_publications_come_out_in_their_order_and_are_delivered_once_settled() -
     assert not outbox.has_waiting
     for number in range(5):
         assert outbox.put(publication(number))
-    assert numbers(outbox.take(3)) == [0, 1, 2]
+    taken = outbox.take(3)
+    assert numbers(taken) == [0, 1, 2]
     assert (len(outbox), outbox.has_waiting) == (5, True)
-    outbox.settle()
-    outbox.settle(2)
+    outbox.settle(taken[:1])
+    outbox.settle(taken[1:])
     assert numbers(outbox.take(10)) == [3, 4]
     assert outbox.take(10) == []
     assert (len(outbox), outbox.has_waiting) == (2, False)
@@ -70,7 +71,7 @@ def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
     for number in range(6):
         outbox.put(publication(number))
     taken = outbox.take(4)
-    outbox.settle()
+    outbox.settle(taken[:1])
     outbox.put_back(each for each in taken if number_of(each) in (1, 3))
     assert outbox.counts().in_flight == 1
     assert numbers(outbox.take(10)) == [1, 3, 4, 5]
@@ -225,7 +226,7 @@ class Bench:
         self.clock = Clock()
         self.outbox = Outbox(max_messages, max_bytes, discard, command_lifetime=30.0, clock=self.clock)
         self.puts = self.accepted = self.settled = self.taken = self.put_back = 0
-        self.in_flight: list[Publication] = []
+        self.in_flight: list[Entry] = []
 
     def do(self, step: str, amount: int) -> None:
         if step in ("put", "put command"):
@@ -238,7 +239,7 @@ class Bench:
             self.in_flight += taken
         elif step == "settle":
             count = min(amount, len(self.in_flight))
-            self.outbox.settle(count)
+            self.outbox.settle(self.in_flight[:count])
             self.settled += count
             del self.in_flight[:count]
         elif step == "put back":
@@ -253,7 +254,7 @@ class Bench:
         counts = self.outbox.counts()
         assert counts.accepted == self.accepted
         assert counts.accepted + counts.refused_new == self.puts
-        assert counts.dropped == counts.dropped_old + counts.refused_new + counts.expired
+        assert counts.dropped == counts.dropped_old + counts.refused_new + counts.expired + counts.set_aside
         assert self.puts == counts.delivered + counts.dropped + counts.waiting + counts.in_flight
         assert counts.delivered == self.settled
         assert counts.in_flight == len(self.in_flight)
@@ -312,18 +313,18 @@ def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
     ]
     for thread in threads:
         thread.start()
-    taken: list[Publication] = []
+    taken: list[Entry] = []
     while len(taken) < count * len(names):
         batch = outbox.take(7)
         if len(batch) > 3:
             outbox.put_back(batch[3:])
             batch = batch[:3]
-        outbox.settle(len(batch))
+        outbox.settle(batch)
         taken += batch
     for thread in threads:
         thread.join()
     for name in names:
-        assert [int(each.payload) for each in taken if each.topic == name] == list(range(count))
+        assert [int(each.publication.payload) for each in taken if each.publication.topic == name] == list(range(count))
     counts = outbox.counts()
     assert (counts.accepted, counts.delivered, counts.dropped, len(outbox)) == (count * 4, count * 4, 0, 0)
 
@@ -342,7 +343,7 @@ def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> N
     taken: list[int] = []
 
     def take() -> bool:
-        taken.extend(int(publication.payload) for publication in outbox.take(100))
+        taken.extend(int(entry.publication.payload) for entry in outbox.take(100))
         return len(taken) == total
 
     wait_until(take, timeout=30, what=lambda: f"all messages; {outbox.counts()}", pause=0.0)

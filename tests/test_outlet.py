@@ -25,7 +25,7 @@ def desk() -> Desk:
 def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
     assert desk.outlet.push(InternalMsg(function="lighting", device="lamp", action="LAMP_ON"))
     assert desk.outlet.push(InternalMsg(iscmd=True, function="lighting", action="LAMP_OFF", arguments={"dim": 5}))
-    assert desk.outbox.take(10) == [
+    assert [entry.publication for entry in desk.outbox.take(10)] == [
         Publication("home/lighting///lamp/gw/S", b"on", qos=1),
         Publication("home/lighting////gw/C", b'{"action": "off", "dim": 5}', qos=0, is_command=True),
     ]

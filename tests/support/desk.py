@@ -23,9 +23,10 @@ class Desk:
 
     def collect(self) -> list[InternalMsg]:
         """Take what has been published so far; return all messages since the beginning."""
-        for publication in self.outbox.take(1_000_000):
-            self.outbox.settle()
-            self._sort(publication)
+        entries = self.outbox.take(1_000_000)
+        self.outbox.settle(entries)
+        for entry in entries:
+            self._sort(entry.publication)
         return self.messages
 
     def _sort(self, publication: Publication) -> None:

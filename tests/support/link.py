@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from gateway.mailbox import Wakeup
-from gateway.message import Publication
+from gateway.message import Arrival, Publication
 from gateway.mqtt_client import LinkState, MgClient, MqttOptions
 from gateway.outbox import Outbox
 
@@ -36,7 +36,7 @@ class Link:
         *filters: str,
         delay: float = 0.0,
         availability: str = "",
-        on_msg: Callable[[str, bytes, bool], None] | None = None,
+        on_msg: Callable[[Arrival], None] | None = None,
         outbox: Outbox | None = None,
         **options: Any,
     ) -> None:
@@ -53,7 +53,7 @@ class Link:
             self.outbox,
             self.wakeup,
             filters=filters,
-            on_msg=on_msg or (lambda *message: self.received.append(message)),
+            on_msg=on_msg or (lambda got: self.received.append((got.topic, got.payload, got.retain))),
             availability_topic=availability,
             clock=self.clock,
             uniform=self._uniform,
