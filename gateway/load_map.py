@@ -13,9 +13,10 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
+from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.errors import ConfigurationError, Finding
-from gateway.message import ADDRESS_FIELDS
+from gateway.message import ADDRESS_FIELDS, Lane
 from gateway.mqtt_map import ACTION_KEY, FIELDS, FieldMap, MsgMap
 from gateway.schema_check import check_schema
 from gateway.topic import filter_can_match, filter_problem, root_problem, word_problem
@@ -80,6 +81,7 @@ def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> l
         usable = {name: value for name, value in sound.items() if not any(path[0] == name for path, *_ in problems)}
         built = _build({**usable, "topics": []}, sender, 0)
         findings += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
+        findings += _unknown_words(document, at, sound.get("delivery", ()), built)
     return findings
 
 
@@ -89,7 +91,24 @@ def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
     fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
-    return MsgMap(data["root"], dict.fromkeys(data["topics"]), fields, sender=sender, status_qos=status_qos)
+    return MsgMap(
+        data["root"],
+        dict.fromkeys(data["topics"]),
+        fields,
+        sender=sender,
+        status_qos=status_qos,
+        delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
+    )
+
+
+def _rule(given: Mapping[str, Any]) -> DeliveryRule:
+    words = {name: frozenset(_words(found)) for name, found in given["match"].items()}
+    lane = Lane[given["lane"].upper()] if "lane" in given else None
+    return DeliveryRule(words, lane, given.get("retain", False), given.get("replay", False), given.get("lifetime"))
+
+
+def _words(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
 
 
 _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
@@ -137,6 +156,19 @@ def _text_problem(word: str) -> str:
     except UnicodeEncodeError:
         return "an unpaired surrogate cannot be written as UTF-8"
     return ""
+
+
+def _unknown_words(
+    document: Document, at: Path, rules: Sequence[Mapping[str, Any]], built: MsgMap
+) -> Iterator[Finding]:
+    """Find the words in delivery rules that no message of this map can have."""
+    for index, rule in enumerate(rules):
+        for name, words in rule["match"].items():
+            for number, word in enumerate(_words(words)):
+                problem = built.problem_of(name, word)
+                if problem:
+                    path = (*at, "delivery", index, "match", name)
+                    yield document.finding(path if isinstance(words, str) else (*path, number), problem)
 
 
 def _dead_filters(

@@ -5,6 +5,7 @@ Pure data. Nothing here may do I/O or know a map.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -91,12 +92,26 @@ def _shown(word: object) -> str:
     return ascii(word)
 
 
+class Lane(enum.IntEnum):
+    """Where a publication waits for the broker. A lower number goes first; a higher one is dropped first."""
+
+    REPLY = 0
+    """Answers to commands."""
+    EVENT = 1
+    """What happened: each one counts."""
+    LATEST = 2
+    """States: only the newest of each topic waits."""
+    BULK = 3
+    """Measurements in great number, that nobody waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """A message ready for the broker.
 
-    Topic, payload (bytes), QoS (0 or 1), retain flag, whether it commands, and, for an answer to a command of
-    MQTT 5, the correlation data (bytes) that came with the command.
+    Topic, payload (bytes), QoS (0 or 1), retain flag, and whether it commands; where it waits, and for how long it
+    is worth sending (s; None: as configured); and, for an answer to a command of MQTT 5, the correlation data that
+    came with the command.
     """
 
     topic: str
@@ -104,6 +119,8 @@ class Publication:
     qos: int = 0
     retain: bool = False
     is_command: bool = False
+    lane: Lane = Lane.EVENT
+    lifetime: float | None = None
     correlation: bytes = b""
 
 

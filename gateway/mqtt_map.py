@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRules, is_reply
 from gateway.errors import PayloadError, TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
 from gateway.topic import word_problem
@@ -105,7 +106,8 @@ class MsgMap:
     `sender` is this gateway's name: it is written where a message has no sender, whatever the sender
     map says, and marks the gateway's own messages when the broker sends them back. `topics` are the
     filters to subscribe to. Statuses are written with `status_qos`; commands always with QoS 0, since
-    a command that may arrive twice is worse than one that may not arrive.
+    a command that may arrive twice is worse than one that may not arrive. `delivery` says what is retained,
+    what goes first, and which commands may be replayed.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class MsgMap:
         *,
         sender: str,
         status_qos: int = 1,
+        delivery: DeliveryRules | None = None,
     ) -> None:
         self.root = root
         self.topics = tuple(topics)
@@ -128,10 +131,19 @@ class MsgMap:
         # Devices say the same few things again and again; their topics are made once.
         self._written_topics: dict[tuple[object, ...], str] = {}
         self._read_topics: dict[str, _Address] = {}
+        self._rules = delivery or DeliveryRules()
+        self._deliveries: dict[tuple[object, ...], Delivery] = {}
 
     def for_sender(self, sender: str) -> MsgMap:
         """Return the same map for another sender."""
-        return MsgMap(self.root, self.topics, self._given_fields, sender=sender, status_qos=self.status_qos)
+        return MsgMap(
+            self.root,
+            self.topics,
+            self._given_fields,
+            sender=sender,
+            status_qos=self.status_qos,
+            delivery=self._rules,
+        )
 
     def problem_of(self, field: str, word: str) -> str:
         """Say why a message with `word` in `field` could not be written; `""` if it could."""
@@ -156,8 +168,22 @@ class MsgMap:
         if topic is None:
             topic = self._write_topic(msg)
             _remember(self._written_topics, key, topic)
-        qos = 0 if msg.iscmd else self.status_qos
-        return Publication(topic, self._write_payload(msg), qos, is_command=msg.iscmd)
+        payload = self._write_payload(msg)
+        if msg.iscmd:
+            return Publication(topic, payload, 0, is_command=True, lifetime=self.delivery_of(msg).lifetime)
+        how = self.delivery_of(msg)
+        return Publication(topic, payload, self.status_qos, how.retain, False, how.lane, how.lifetime)
+
+    def delivery_of(self, msg: InternalMsg) -> Delivery:
+        """Return how `msg` is delivered, by the rules of this map."""
+        if not self._rules:
+            return PLAIN_REPLY if is_reply(msg) else PLAIN
+        key = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, is_reply(msg))
+        known = self._deliveries.get(key)
+        if known is None:
+            known = self._rules.delivery_of(msg)
+            _remember(self._deliveries, key, known)
+        return known
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
         """Return the message that `payload`, received on `topic`, stands for.

@@ -1,0 +1,68 @@
+"""How a message is delivered: its lane, whether it is retained or may be replayed, and how long it is worth anything.
+
+Pure. A map's `delivery` rules say it for the messages they fit, in internal words; the first that fits counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.message import InternalMsg, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a message is delivered.
+
+    `retain` is for statuses, `replay` for commands: one that somebody said before the gateway listened reaches
+    the device all the same. `lifetime` is in seconds; None leaves it to the configuration.
+    """
+
+    lane: Lane = Lane.EVENT
+    retain: bool = False
+    replay: bool = False
+    lifetime: float | None = None
+
+
+PLAIN = Delivery()
+PLAIN_REPLY = Delivery(Lane.REPLY)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRule:
+    """A delivery, and the words, by field, of the messages that it is for."""
+
+    words: Mapping[str, Collection[str]]
+    lane: Lane | None = None
+    retain: bool = False
+    replay: bool = False
+    lifetime: float | None = None
+
+    def fits(self, msg: InternalMsg) -> bool:
+        """Tell whether each field that the rule names has one of its words."""
+        return all(getattr(msg, name) in words for name, words in self.words.items())
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """The delivery rules of a map, in their order."""
+
+    rules: Sequence[DeliveryRule] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    def delivery_of(self, msg: InternalMsg) -> Delivery:
+        """Return how `msg` is delivered, by the first rule that fits it."""
+        plain = PLAIN_REPLY if is_reply(msg) else PLAIN
+        rule = next((rule for rule in self.rules if rule.fits(msg)), None)
+        if rule is None:
+            return plain
+        lane = plain.lane if rule.lane is None else rule.lane
+        return Delivery(lane, rule.retain and not msg.iscmd, rule.replay and msg.iscmd, rule.lifetime)
+
+
+def is_reply(msg: InternalMsg) -> bool:
+    """Tell whether `msg` answers a command (see `InternalMsg.reply`)."""
+    return not msg.iscmd and "response" in msg.arguments
