@@ -60,6 +60,22 @@ def find_map(given: str, beside: Path, environment: Mapping[str, str]) -> Path:
     return _first(given, [folder / expanded(given) for folder in folders], "check the name")
 
 
+def state_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder for what outlives a run, or None where there is none.
+
+    That of systemd (`StateDirectory=`), or else `mqttgateway` in the state folder of the user, if there is one (XDG
+    Base Directory Specification, 0.8).
+    """
+    of_systemd = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if of_systemd:
+        return Path(of_systemd)
+    own = environment.get("XDG_STATE_HOME", "")
+    if own.startswith("/"):
+        return Path(own) / NAME
+    home = expanded("~/.local/state")
+    return home / NAME if home.is_dir() else None
+
+
 def shipped_configurations() -> list[str]:
     """Return the names of the shipped configurations."""
     return sorted(path.name for path in shipped("conf").glob("*.conf"))

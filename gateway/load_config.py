@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gateway.app_properties import expanded, find_map
+from gateway.app_properties import expanded, find_map, state_folder
 from gateway.dial import LinkError, TlsOptions, tls_context
 from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
@@ -31,16 +31,21 @@ from gateway.schema_check import check_schema, convert_substituted, fill_default
 from gateway.topic import word_problem
 
 _MAX_SECRET_BYTES = 64 * 1024
+_MEMORY_BYTES, _DISK_BYTES = 32 * 1024**2, 256 * 1024**2  # for the outbox, where nothing else is said
 
 
 @dataclass(frozen=True)
 class OutboxOptions:
     """The `outbox` part of a configuration."""
 
-    max_messages: int = 100_000
-    max_bytes: int = 32 * 1024**2
+    store: Literal["disk", "memory"] = "memory"
+    file: Path | None = None
+    commit_interval: float = 0.0
+    max_messages: int = 1_000_000
+    max_bytes: int = _MEMORY_BYTES
     discard: Literal["old", "new"] = "old"
     command_lifetime: float = 30.0
+    status_lifetime: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,13 +151,14 @@ class _Loader:
         name = self.name(data)
         options = fill_defaults(data, config_schema()) if fit else data
         mqtt = self.mqtt(options["mqtt"], name) if fit else MqttOptions()
+        outbox = self.outbox(options["outbox"], name, mqtt.qos) if fit else OutboxOptions()
         common_map = self.common_map(data, name, mqtt.qos)
         interfaces = tuple(self.interfaces(data, name, mqtt.qos, common_map))
         self.collect_secrets()
         if self.error.findings:
             raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
         root = common_map.root if common_map else interfaces[0].msg_map.root
-        outbox, log = OutboxOptions(**options["outbox"]), LogOptions(**options["log"])
+        log = LogOptions(**options["log"])
         return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets))
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
@@ -236,6 +242,27 @@ class _Loader:
         for path, raw in self.document.raw.items():
             if path[:1] in (("interface",), ("interfaces",)) or path == ("mqtt", "password"):
                 self.secrets += (self.environment[name] for name in variables(raw) if name in self.environment)
+
+    def outbox(self, given: Mapping[str, Any], name: str, qos: int) -> OutboxOptions:
+        """Choose where the outbox is kept: as told, or on disk where there is a folder for it."""
+        options = dict(given)
+        folder = state_folder(self.environment)
+        store = options.setdefault("store", "disk" if qos and ("file" in options or folder) else "memory")
+        if store == "memory":
+            if "file" in options:
+                self.complain(("outbox", "file"), "an outbox in memory has no file", "remove one of the two")
+            options.pop("file", None)
+        elif not qos:
+            self.complain(("outbox", "store"), "what goes with QoS 0 is not kept on disk", "set mqtt.qos to 1")
+        elif "file" in options:
+            options["file"] = self.path.parent / expanded(options["file"])
+        elif folder is not None:
+            options["file"] = folder / f"{name}.outbox"
+        else:
+            what = "there is no folder for the state of programs here"
+            self.complain(("outbox", "store"), what, "name a file as outbox.file", at_key=True)
+        options.setdefault("max_bytes", _DISK_BYTES if store == "disk" else _MEMORY_BYTES)
+        return OutboxOptions(**options)
 
     # --- maps
 

@@ -25,9 +25,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.backoff import Backoff
 from gateway.dial import LinkError, TlsOptions, dial, tls_context
+from gateway.lanes import Entry
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival
-from gateway.outbox import Entry, Outbox
+from gateway.outbox import Outbox
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
 

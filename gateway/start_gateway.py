@@ -14,17 +14,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from gateway import demo_broker
 from gateway.app_properties import version
 from gateway.interface import Interface
-from gateway.load_config import Configuration, InterfaceOptions
+from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.mailbox import MsgList, Wakeup
 from gateway.message import OFFLINE, ONLINE
-from gateway.mqtt_client import MgClient
+from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
+from gateway.outbox_store import open_store
+from gateway.outbox_writer import OutboxWriter
 from gateway.outlet import Outlet
 from gateway.router import Route, Router
 from gateway.supervisor import Supervisor
@@ -42,14 +44,7 @@ class Gateway:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self._wakeup = Wakeup(for_signals=True)
-        options = configuration.outbox
-        self.outbox = Outbox(
-            options.max_messages,
-            options.max_bytes,
-            options.discard,
-            options.command_lifetime,
-            on_put=self._wakeup.set,
-        )
+        self.outbox, self._writer = _open_outbox(configuration.outbox, self._wakeup.set)
         routes: dict[int, Route] = {}
         self.supervisors = [self._supervise(interface, routes) for interface in configuration.interfaces]
         self.router = Router(list(routes.values()))
@@ -84,6 +79,8 @@ class Gateway:
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""
         LOG.info("%s %s started with %s", self.configuration.name, version(), self.configuration.file)
+        if self._writer is not None:
+            self._writer.start()
         with demo_broker.running_if_wanted(self.configuration.mqtt, lambda: self._stop):
             self.client.mg_connect()
             for supervisor in self.supervisors:
@@ -114,13 +111,37 @@ class Gateway:
         for supervisor in self.supervisors:
             if not supervisor.join(max(0.0, deadline - time.monotonic())):
                 LOG.error("%s: the interface does not stop; it is left behind", supervisor.name)
-        complete = self.client.mg_stop(_STOP_LINK)
+        # What is on disk need not wait for a broker that is not there.
+        is_up = self.client.link_state is LinkState.UP
+        complete = self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
         counts = self.outbox.counts()
+        left = counts.waiting + counts.in_flight
+        if self._writer is not None and self._writer.close():
+            complete = True
+            if left:
+                LOG.info("%d messages wait on disk for the next start", left)
         if not complete:
-            LOG.error("%d messages did not reach the broker and are lost", counts.waiting + counts.in_flight)
+            LOG.error("%d messages did not reach the broker and are lost", left)
         received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
         LOG.info("stopped; sent: %s; received: %s", counts, received or "nothing")
         return complete
+
+
+def _open_outbox(options: OutboxOptions, on_put: Callable[[], None]) -> tuple[Outbox, OutboxWriter | None]:
+    """Return the outbox, and what keeps it on disk, if that is wanted. Raises `StoreError`."""
+    outbox = Outbox(
+        options.max_messages,
+        options.max_bytes,
+        options.discard,
+        options.command_lifetime,
+        options.status_lifetime,
+        on_put,
+        durable=options.file is not None,
+        commit_interval=options.commit_interval,
+    )
+    if options.file is None:
+        return outbox, None
+    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 
 
 def start_gateway(configuration: Configuration) -> bool:

@@ -70,13 +70,14 @@ root: site/home
 topics: []
 mqtt: {host: broker.example, port: 1884, keepalive: 10, client_id: me, username: u, password: p, qos: 0,
        connect_timeout: 2.5, reconnect_max: 30}
-outbox: {max_messages: 5, max_bytes: 20000, discard: new, command_lifetime: 0}
+outbox: {store: memory, commit_interval: 0.5, max_messages: 5, max_bytes: 20000, discard: new, command_lifetime: 0,
+         status_lifetime: 60}
 interface: {type: dummy, interval: 0.5, location: hall}
 log: {level: debug, file: gw.log, file_bytes: 5000, files: 2, traffic: true}
 """,
     )
     assert configuration.mqtt == MqttOptions("broker.example", 1884, 10, "me", "u", "p", 0, 2.5, 30, TlsOptions())
-    assert configuration.outbox == OutboxOptions(5, 20000, "new", 0)
+    assert configuration.outbox == OutboxOptions("memory", None, 0.5, 5, 20000, "new", 0, 60)
     assert configuration.log == LogOptions("debug", "gw.log", 5000, 2, traffic=True)
     assert configuration.interfaces[0].params == {"interval": 0.5, "location": "hall"}
     assert configuration.interfaces[0].msg_map.status_qos == 0

@@ -89,7 +89,7 @@ def test_a_stop_is_quick_and_clean(number: int, tmp_path: Path, mosquitto: Mosqu
 
 
 def test_a_stop_before_the_broker_was_ever_there(tmp_path: Path) -> None:
-    conf = write_conf(tmp_path, free_port(), interface=trial("Ticker"))
+    conf = write_conf(tmp_path, free_port(), interface=trial("Ticker"), outbox={"store": "memory"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("nothing listens at")
         began = time.monotonic()
@@ -100,8 +100,23 @@ def test_a_stop_before_the_broker_was_ever_there(tmp_path: Path) -> None:
         assert "Traceback" not in gateway.log
 
 
+def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
+    port = free_port()
+    conf = write_conf(tmp_path, port, interface=trial("Ticker"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("nothing listens at")
+        assert gateway.stop() < 3, "with a disk there is nothing to wait for"
+        assert "messages wait on disk for the next start" in gateway.log
+    with Mosquitto(tmp_path, port=port) as broker, broker.client(EVERYTHING) as listener, GatewayProcess(conf) as again:
+        wait_until(lambda: actions(listener, "LAST"), what=lambda: again.log)
+        (last,) = actions(listener, "LAST")
+        numbers = [status["number"] for status in actions(listener, "TICK")][: int(str(last["number"]))]
+        assert numbers == list(range(int(str(last["number"]))))
+        assert "messages of an earlier run wait in" in again.log
+
+
 def test_a_stop_while_the_broker_hangs(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"), outbox={"store": "memory"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         mosquitto.signal(signal.SIGSTOP)
@@ -200,13 +215,13 @@ def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Pat
     with Cable(mosquitto.port) as cable, mosquitto.client(EVERYTHING) as listener:
         conf = write_conf(tmp_path, cable.port, interface=trial("Ticker", interval=0.005), mqtt={"reconnect_max": 1})
         with GatewayProcess(conf) as gateway:
-            for _ in range(2):
+            for connects in (2, 3):
                 wait_for_more(listener, "TICK", 50)
                 cable.cut()
                 listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
-                gateway.wait_log("nothing listens at")
+                gateway.wait_log("lost the broker", count=connects - 1)
                 cable.mend()
-                gateway.wait_log("connected to", count=2)
+                gateway.wait_log("connected to", count=connects)
             assert gateway.stop() < 2
         wait_until(lambda: actions(listener, "LAST"), what="the last status")
         numbers = [int(str(status["number"])) for status in actions(listener, "TICK")]

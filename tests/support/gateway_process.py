@@ -24,7 +24,12 @@ class GatewayProcess:
         self.conf = conf
         self._out = conf.with_suffix(f".{'-'.join(('out', *arguments[:1]))}")
         self._err = conf.with_suffix(f".{'-'.join(('err', *arguments[:1]))}")
-        environment = {**os.environ, "XDG_CONFIG_HOME": str(conf.parent / "none"), "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "XDG_CONFIG_HOME": str(conf.parent / "none"),
+            "XDG_STATE_HOME": str(conf.parent / "state"),
+            "PYTHONUNBUFFERED": "1",
+        }
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*COMMAND, *arguments, "--conf", str(conf)],

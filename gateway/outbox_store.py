@@ -1,0 +1,320 @@
+"""The file behind the outbox: an SQLite database in WAL mode. One thread uses it, one process at a time.
+
+Accepted means committed: `synchronous=FULL` has the operating system write each commit to the disk before it returns
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway.errors import GatewayError
+from gateway.message import Lane, Publication
+
+APPLICATION_ID = 0x6D716777
+"""In the header of the file (`PRAGMA application_id`): "mqgw"."""
+
+VERSION = 1
+"""Of the tables (`PRAGMA user_version`). A file of a later one is refused, never changed."""
+
+_MAX_SET_ASIDE = 1000
+_VARIABLES = 30_000  # of 32,766 that SQLite takes in a statement since 3.32
+_TABLES = """
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY, lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+    since REAL NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_lane ON outbox (lane, number);
+CREATE TABLE set_aside (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation"
+
+
+class StoreError(GatewayError):
+    """The file of the outbox cannot be used: which, why, and the remedy."""
+
+
+class LaterVersionError(StoreError):
+    """The file was written by a later version of this program."""
+
+
+class LockedStoreError(StoreError):
+    """Another process uses the file."""
+
+
+class ForeignFileError(StoreError):
+    """The file is whole, but of another program."""
+
+
+class CorruptFileError(StoreError):
+    """The file is damaged."""
+
+
+class Row(NamedTuple):
+    """One publication that waits: its number, where, since when (s, Unix time), and what it is."""
+
+    number: int
+    lane: int
+    since: float
+    topic: str
+    payload: bytes
+    qos: int
+    retain: int
+    lifetime: float | None
+    correlation: bytes
+
+    @staticmethod
+    def of(number: int, lane: Lane, since: float, publication: Publication) -> Row:
+        """Return the row of a publication."""
+        p = publication
+        return Row(number, lane, since, p.topic, p.payload, p.qos, p.retain, p.lifetime, p.correlation)
+
+    def publication(self) -> Publication:
+        """Return the publication of this row."""
+        return Publication(
+            self.topic,
+            self.payload,
+            self.qos,
+            bool(self.retain),
+            lane=Lane(self.lane),
+            lifetime=self.lifetime,
+            correlation=self.correlation,
+        )
+
+
+class SetAsideRow(NamedTuple):
+    """One publication that no broker took: since when it waited (s, Unix time), what it is, and why."""
+
+    since: float
+    topic: str
+    payload: bytes
+    qos: int
+    retain: int
+    reason: str
+
+
+class OutboxStore:
+    """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is."""
+
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        self.path = path
+        try:
+            if not must_exist:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            elif not path.is_file():
+                raise FileNotFoundError(2, "no such file")
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                raise StoreError(f"{path} is not a file: name another as outbox.file")
+            path.touch(mode=0o600)
+        except (OSError, ValueError) as err:  # ValueError: a NUL in the path
+            reason = getattr(err, "strerror", None) or err
+            raise StoreError(
+                f"the outbox {path} cannot be opened: {reason}: check outbox.file and permissions"
+            ) from err
+        self._db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        try:
+            self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            application = self._pragma("application_id")
+            version = self._pragma("user_version")
+            is_new = not application and not version and not self._one("SELECT count(*) FROM sqlite_schema")
+            if not is_new and application != APPLICATION_ID:
+                raise ForeignFileError(f"{self.path} is a database of another program")
+            if version > VERSION:
+                raise LaterVersionError(
+                    f"{self.path} was written by a later version of this program (format {version}, this one knows "
+                    f"{VERSION}): use that version, or move the file away"
+                )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small disk is enough
+            self._db.execute("BEGIN EXCLUSIVE")  # takes the lock for good
+            if is_new:
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute("COMMIT")
+            self._db.execute(f"SELECT {_COLUMNS} FROM outbox LIMIT 1")  # noqa: S608
+            fault = self._one("PRAGMA quick_check(1)")
+        except sqlite3.DatabaseError as err:
+            raise self._problem(err) from err
+        if fault != "ok":
+            raise CorruptFileError(f"{self.path} is damaged ({fault})")
+
+    def _problem(self, err: sqlite3.DatabaseError) -> StoreError:
+        code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            return ForeignFileError(f"{self.path} is no outbox")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return LockedStoreError(f"{self.path} is in use: does another gateway run with it?")
+        if code == sqlite3.SQLITE_CORRUPT or not code or code == sqlite3.SQLITE_ERROR:  # ERROR: other tables than ours
+            return CorruptFileError(f"{self.path} is damaged ({err})")
+        return StoreError(f"the outbox {self.path} cannot be used: {err}: check the disk and outbox.file")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._one(f"PRAGMA {name}"))
+
+    def _one(self, statement: str) -> Any:
+        return self._db.execute(statement).fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file; what is committed stays."""
+        self._db.close()
+
+    # --- what the writer does
+
+    def commit(
+        self,
+        inserts: Sequence[Row],
+        removals: Sequence[int],
+        set_aside: Sequence[SetAsideRow] = (),
+        retained: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(inserts)
+            for first, last in _runs(sorted(removals)):
+                self._db.execute("DELETE FROM outbox WHERE number BETWEEN ? AND ?", (first, last))
+            self._set_aside(set_aside)
+            for topic, payload in retained:
+                if payload:
+                    self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (topic, payload))
+                else:
+                    self._db.execute("DELETE FROM retained WHERE topic = ?", (topic,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        """Insert many rows with one statement: each gives the interpreter away once, and may wait to get it back.
+
+        In powers of two, so that few statements are ever compiled.
+        """
+        width = len(Row._fields)
+        begin = 0
+        while begin < len(rows):
+            count = min(1 << (len(rows) - begin).bit_length() - 1, _VARIABLES // width)
+            one = f"({', '.join('?' * width)})"
+            statement = f"INSERT OR REPLACE INTO outbox ({_COLUMNS}) VALUES {', '.join([one] * count)}"  # noqa: S608
+            self._db.execute(statement, [value for row in rows[begin : begin + count] for value in row])
+            begin += count
+
+    def _set_aside(self, rows: Sequence[SetAsideRow]) -> None:
+        for row in rows:
+            self._db.execute(
+                "INSERT INTO set_aside (since, topic, payload, qos, retain, reason) VALUES (?, ?, ?, ?, ?, ?)", row
+            )
+        if rows:
+            self._db.execute(
+                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?", (_MAX_SET_ASIDE,)
+            )
+
+    # --- what is there
+
+    def rows(self, lane: Lane | None = None, after: int = 0, count: int = -1) -> list[Row]:
+        """Return up to `count` rows behind the number `after`, of one lane or of all, in their order."""
+        where = "" if lane is None else f"lane = {int(lane)} AND "
+        statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where}number > ? ORDER BY number LIMIT ?"  # noqa: S608
+        return list(map(Row._make, self._db.execute(statement, (after, count))))
+
+    def iterate(self) -> Iterator[Row]:
+        """Yield all that waits, in the order in which it came."""
+        yield from map(Row._make, self._db.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY number"))  # noqa: S608
+
+    def last_number(self) -> int:
+        """Return the highest number of what waits; 0 if nothing does."""
+        return int(self._one("SELECT coalesce(max(number), 0) FROM outbox"))
+
+    def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
+        """Return, for each lane, how many wait, and their bytes, `overhead` for each included."""
+        found = self._db.execute(
+            "SELECT lane, count(*), sum(length(topic) + length(payload) + ?) FROM outbox GROUP BY lane", (overhead,)
+        )
+        return [(Lane(lane), count, size) for lane, count, size in found]
+
+    def topics(self) -> list[tuple[str, Lane, int]]:
+        """Return, for each topic, the last lane that something of it waits in, and how many wait."""
+        found = self._db.execute("SELECT topic, max(lane), count(*) FROM outbox GROUP BY topic")
+        return [(topic, Lane(lane), count) for topic, lane, count in found]
+
+    def retained(self) -> dict[str, bytes]:
+        """Return, by topic, what the broker was last given to retain."""
+        return dict(self._db.execute("SELECT topic, payload FROM retained"))
+
+    def set_aside_rows(self) -> list[SetAsideRow]:
+        """Return what no broker took."""
+        columns = ", ".join(SetAsideRow._fields)
+        return list(map(SetAsideRow._make, self._db.execute(f"SELECT {columns} FROM set_aside ORDER BY number")))  # noqa: S608
+
+    def purge(self, removals: Sequence[int], *, set_aside: bool) -> None:
+        """Remove rows by number, and, with `set_aside`, all that is set aside."""
+        self.commit([], removals)
+        if set_aside:
+            self._db.execute("DELETE FROM set_aside")
+
+
+def open_store(path: Path, say: Any) -> OutboxStore:
+    """Open the file at `path`; one that is damaged, or not ours, is set aside under a name that tells, and said.
+
+    `say` is given the sentence. Raises `StoreError` where another process uses it, a later version wrote it, or
+    there is no access to it.
+    """
+    try:
+        return OutboxStore(path)
+    except (CorruptFileError, ForeignFileError) as err:
+        kind = "corrupt" if isinstance(err, CorruptFileError) else "foreign"
+        aside = set_file_aside(path, kind)
+        say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")
+        return OutboxStore(path)
+
+
+def set_file_aside(path: Path, kind: str) -> Path:
+    """Rename the file at `path`, and what SQLite keeps beside it, so that the name tells `kind` and time."""
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    aside = path.with_name(f"{path.name}.{kind}-{stamp}")
+    count = 1
+    while aside.exists():
+        count += 1
+        aside = path.with_name(f"{path.name}.{kind}-{stamp}-{count}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm", "-journal"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each run of consecutive numbers."""
+    first = last = None
+    for number in numbers:
+        if first is None or last is None:
+            first = last = number
+        elif number == last + 1 or number == last:
+            last = number
+        else:
+            yield first, last
+            first = last = number
+    if first is not None and last is not None:
+        yield first, last
