@@ -33,6 +33,8 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     yield f"{configuration.file}: good"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {mqtt.host}:{mqtt.port}{' with TLS' if mqtt.tls.enabled else ''}"
+    kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed"
+    yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
     for interface in configuration.interfaces:
         yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"

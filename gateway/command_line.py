@@ -25,6 +25,7 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway check --conf FILE           check a configuration and its map, without opening anything
   mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
+  mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
   mqttgateway options                     print every option with its default, as a configuration file
 """
 
@@ -100,6 +101,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.send_command import send
 
         return send(configuration, options)
+    if options.command == "outbox":
+        from gateway.outbox_command import outbox
+
+        return outbox(configuration, options)
     from gateway.start_gateway import start_gateway
 
     try:
@@ -160,6 +165,22 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument(
         "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
     )
+    outbox = command(
+        "outbox",
+        "show, export or remove what waits on disk for the broker",
+        "Show, export or remove what waits on disk for the broker, while the gateway does not run.\n\n"
+        "  mqttgateway outbox list --conf serial2mqtt.conf\n"
+        "  mqttgateway outbox export --conf serial2mqtt.conf > waiting.jsonl\n"
+        "  mqttgateway outbox purge --conf serial2mqtt.conf --topic 'home/climate/#' --yes",
+    )
+    _add_common(outbox, inherit=True)
+    outbox.add_argument("outbox_command", choices=("list", "export", "purge"), metavar="list|export|purge")
+    outbox.add_argument("--topic", metavar="FILTER", help="only what this topic filter matches")
+    outbox.add_argument("--set-aside", action="store_true", help="only what no broker took")
+    outbox.add_argument(
+        "--count", type=_positive, default=20, metavar="N", help="how many messages a list shows (default 20)"
+    )
+    outbox.add_argument("--yes", action="store_true", help="purge: really")
     command("options", "print every option with its default, as a configuration file")
     return parser
 

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
 from typing import Literal
@@ -178,11 +178,23 @@ class Outbox:
         self._on_put()
         return accepted
 
-    def say_retained_again(self) -> None:
-        """Put what was retained into the outbox again, since the broker may have lost it; newer values go first."""
+    def remember(self, topic: str, payload: bytes) -> None:
+        """Remember that the broker retains `payload` on `topic`, said by somebody else than the outbox."""
+        with self._lock:
+            if self.retained.get(topic) != payload:
+                self.retained[topic] = payload
+                if self._durable:
+                    self._retained_changes[topic] = payload
+                    self._there_is_to_remove()
+
+    def say_retained_again(self, besides: Collection[str] = ()) -> None:
+        """Put what is retained into the outbox again, since the broker may have lost it.
+
+        Not those topics of which a newer value waits, and not `besides`, which somebody else says again.
+        """
         with self._lock:
             for topic, payload in self.retained.items():
-                if payload and not self._lanes.waits(topic):
+                if topic not in besides and not self._lanes.waits(topic):
                     again = Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST)
                     self._add(Entry(again, self._clock(), 0, self._size(again), again.lane, None), persistent=False)
                     self._counts.accepted += 1

@@ -93,8 +93,12 @@ class Row(NamedTuple):
 
 
 class SetAsideRow(NamedTuple):
-    """One publication that no broker took: since when it waited (s, Unix time), what it is, and why."""
+    """One publication that no broker took: its number, since when it waited (s, Unix time), what it is, and why.
 
+    Without a number (None) it is to be given one.
+    """
+
+    number: int | None
     since: float
     topic: str
     payload: bytes
@@ -222,9 +226,7 @@ class OutboxStore:
 
     def _set_aside(self, rows: Sequence[SetAsideRow]) -> None:
         for row in rows:
-            self._db.execute(
-                "INSERT INTO set_aside (since, topic, payload, qos, retain, reason) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
+            self._db.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         if rows:
             self._db.execute(
                 "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?", (_MAX_SET_ASIDE,)
@@ -267,11 +269,10 @@ class OutboxStore:
         columns = ", ".join(SetAsideRow._fields)
         return list(map(SetAsideRow._make, self._db.execute(f"SELECT {columns} FROM set_aside ORDER BY number")))  # noqa: S608
 
-    def purge(self, removals: Sequence[int], *, set_aside: bool) -> None:
-        """Remove rows by number, and, with `set_aside`, all that is set aside."""
-        self.commit([], removals)
-        if set_aside:
-            self._db.execute("DELETE FROM set_aside")
+    def purge(self, waiting: Sequence[int], set_aside: Sequence[int | None]) -> None:
+        """Remove what waits, and what is set aside, by their numbers."""
+        self.commit([], waiting)
+        self._db.executemany("DELETE FROM set_aside WHERE number = ?", [(number,) for number in set_aside])
 
 
 def open_store(path: Path, say: Any) -> OutboxStore:

@@ -108,7 +108,7 @@ class OutboxWriter:
 
     def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
         p = entry.publication
-        return SetAsideRow(self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
+        return SetAsideRow(None, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
 
     def _wall(self, since: float) -> float:
         return self._wall_start + since - self._start

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from gateway.errors import MessageError
 from gateway.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Publication
+from gateway.message import InternalMsg
 from gateway.mqtt_map import MsgMap
+from gateway.outbox import Outbox
+from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
@@ -23,33 +25,50 @@ class PushRefused(ThrottledException):
 class Outlet:
     """The `msglist_out` of one interface.
 
-    `accept` takes the publications: the outbox's `put`. `say_available` is told whether the device is there,
-    when that has changed. `hold_back` is called now and then, and may wait a little while the broker catches up.
+    `outbox` takes the publications. `say_available` is told whether the device is there,
+    when that has changed.
     """
 
     def __init__(
         self,
         name: str,
         msg_map: MsgMap,
-        accept: Callable[[Publication], bool],
+        outbox: Outbox,
         say_available: Callable[[bool], None] = lambda _: None,
-        hold_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._map = msg_map
-        self._accept = accept
+        self._outbox = outbox
         self._say_available = say_available
-        self._hold_back = hold_back
         self._is_available: bool | None = None
         self.pushed = 0
         self.refused = 0
 
     def push(self, msg: InternalMsg) -> bool:
-        """Send `msg`; return whether the outbox has accepted it.
+        """Send `msg`; return whether the outbox has taken it.
 
         A message that the map cannot write is refused, counted and said, and nothing is raised: one bad
-        reading must not stop a device.
+        reading must not stop a device. A producer that is much faster than broker and disk is held back a little.
         """
+        return not self._send(msg, None)
+
+    def publish(self, msg: InternalMsg) -> Receipt:
+        """Send `msg` as `push` does; return a receipt, to wait until it is on disk, or with the broker."""
+        receipt = Receipt()
+        refusal = self._send(msg, receipt)
+        if refusal:
+            receipt.say_dropped(refusal)
+        return receipt
+
+    def flush(self, timeout: float) -> None:
+        """Return once all that the outbox has taken, from anybody, is acknowledged.
+
+        Raises `DeliveryError` if that takes over `timeout` s, or something was dropped meanwhile.
+        """
+        self._outbox.flush(timeout)
+
+    def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
+        """Send `msg`; return why it was refused, or `""`."""
         try:
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
@@ -57,14 +76,14 @@ class Outlet:
             refusal = PushRefused(f"{self.name}: not sent: {err} ({msg})", key=f"{self.name}: {err}")
             if refusal.trigger:
                 LOG.warning(refusal.report)
-            return False
+            return str(err)
         self.pushed += 1
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
-        is_accepted = self._accept(publication)
+        is_taken = self._outbox.put(publication, receipt)
         if self.pushed % _BREATHER == 0:
-            self._hold_back()
-        return is_accepted
+            self._outbox.wait_for_room()
+        return "" if is_taken else "the outbox is full"
 
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""

@@ -22,12 +22,13 @@ from gateway.app_properties import version
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.mailbox import MsgList, Wakeup
-from gateway.message import OFFLINE, ONLINE
+from gateway.message import OFFLINE, ONLINE, Lane, Publication
 from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
 from gateway.outbox_store import open_store
 from gateway.outbox_writer import OutboxWriter
 from gateway.outlet import Outlet
+from gateway.retained import orphans
 from gateway.router import Route, Router
 from gateway.supervisor import Supervisor
 
@@ -56,6 +57,7 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
         )
+        self._remove_orphans()
         self._stop = False
 
     def _supervise(self, options: InterfaceOptions, routes: dict[int, Route]) -> Supervisor:
@@ -67,14 +69,26 @@ class Gateway:
         def say_available(is_available: bool) -> None:
             self.client.set_state(topic, ONLINE if is_available else OFFLINE)
 
-        outlet = Outlet(
-            options.name, options.msg_map, self.outbox.put, say_available, hold_back=self.outbox.wait_for_room
-        )
+        outlet = Outlet(options.name, options.msg_map, self.outbox, say_available)
 
         def build() -> Interface:
             return options.cls(options.params, inbox, outlet)  # type: ignore[no-any-return]
 
         return Supervisor(options.name, build, inbox, outlet)
+
+    def _remove_orphans(self) -> None:
+        """Have the broker forget what an earlier run, with another map, had retained."""
+        configuration = self.configuration
+        states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
+        maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
+        for topic in (found := list(orphans(self.outbox.retained, maps, states))):
+            self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
+        if found:
+            LOG.info(
+                "removed from the broker: %d retained topics of another map (%s)", len(found), ", ".join(found[:5])
+            )
+        for topic in states:
+            self.outbox.remember(topic, OFFLINE)  # the last of it, said by the client itself
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""

@@ -82,7 +82,10 @@ def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert (said.code, said.out) == (EXIT_OK, (shipped("conf") / "default.conf").read_text())
 
 
-def test_check_says_what_a_gateway_would_do(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_a_gateway_would_do(
+    conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/mqttgateway")
     conf.write_text("name: entry\nroot: home\ntopics: [home/+/#]\ninterfaces: {a: {type: dummy, sender: me}}\n")
     said = run(capsys, "check", "--conf", "gw.conf")
     assert (said.code, said.err) == (EXIT_OK, "")
@@ -90,6 +93,7 @@ def test_check_says_what_a_gateway_would_do(conf: Path, capsys: pytest.CaptureFi
         "gw.conf: good\n"
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
+        "  outbox        /var/lib/mqttgateway/entry.outbox\n"
         "  availability  home/entry/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
         "    root        home\n"

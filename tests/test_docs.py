@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,9 @@ from gateway.load_map import load_map
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.mqtt_client import LinkState
 from gateway.mqtt_map import MsgMap
+from gateway.receipt import DeliveryError
 from gateway.supervisor import Supervisor
+from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_skip
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.desk import Desk
@@ -104,7 +107,7 @@ def _commands(entry: Page) -> Iterator[str]:
              if block.language == "sh" or line.startswith("$ ")]  # fmt: skip
     for line in [*lines, *entry.inline_code()]:
         if re.match(r"(\.venv/bin/)?mqttgateway ", line):
-            yield line.partition(" ")[2]
+            yield line.partition(" ")[2].partition(" > ")[0]
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
@@ -126,7 +129,7 @@ def test_there_are_commands_to_check() -> None:
     assert sum(1 for entry in PAGES for _ in _commands(entry)) >= 20
 
 
-_SHELL_WORDS = {"apt", "python3", "/opt/mqttgateway/bin/pip", "ln", "mkdir", "systemctl", "journalctl"}
+_SHELL_WORDS = {"apt", "python3", "/opt/mqttgateway/bin/pip", "ln", "mkdir", "systemctl", "journalctl", "mqttgateway"}
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
@@ -464,6 +467,20 @@ def _running(conf: Path, **params: object) -> Iterator[Desk]:
     finally:
         supervisor.request_stop()
         assert supervisor.join(1.5), f"{options.name} does not stop in time"
+
+
+def test_example_of_a_receipt_deletes_only_what_is_safe(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("not sent")
+    (block,) = [block for block in INTERFACES.blocks("python") if block.settings.get("file") == "empty.py"]
+    scope: dict[str, Any] = {}
+    exec(block.text, scope)
+    deleted: list[object] = []
+    good, bad = SimpleNamespace(values={"celsius": 5}), SimpleNamespace(values={"celsius": float("nan")})
+    desk = Desk()
+    with pytest.raises(DeliveryError):
+        scope["empty"](SimpleNamespace(records=lambda: [good, bad], delete=deleted.append), desk.outlet)
+    assert deleted == [good]
+    assert [msg.arguments["celsius"] for msg in desk.collect()] == [5]
 
 
 def test_example_thermometer(examples: Path) -> None:

@@ -12,6 +12,7 @@ from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
 from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
+from gateway.receipt import DeliveryError
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 
@@ -35,9 +36,34 @@ def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
 def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: new messages are refused", "% full")
     full = Outbox(max_messages=1, discard="new")
-    outlet = Outlet("dev", desk.map, full.put)
+    outlet = Outlet("dev", desk.map, full)
     assert outlet.push(InternalMsg(action="LAMP_ON"))
     assert not outlet.push(InternalMsg(action="LAMP_ON"))
+
+
+def test_a_receipt_tells_what_becomes_of_a_message(desk: Desk) -> None:
+    receipt = desk.outlet.publish(InternalMsg(action="LAMP_ON"))
+    receipt.wait_accepted(0)  # in memory that is at once
+    with pytest.raises(DeliveryError, match="not delivered within 0 s"):
+        receipt.wait_delivered(0)
+    with pytest.raises(DeliveryError, match="1 messages were not acknowledged within 0 s"):
+        desk.outlet.flush(0)
+    desk.outbox.settle(desk.outbox.take(1))
+    receipt.wait_delivered(0)
+    desk.outlet.flush(0)
+
+
+def test_a_receipt_tells_why_a_message_was_refused(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: not sent: action: 'LAMP_UP'", "outbox full: new messages are refused", "% full")
+    receipt = desk.outlet.publish(InternalMsg(action="LAMP_UP"))
+    with pytest.raises(DeliveryError, match="the message was dropped: action: 'LAMP_UP' is not in the map"):
+        receipt.wait_accepted(0)
+    outlet = Outlet("dev", desk.map, Outbox(max_messages=1, discard="new"))
+    assert outlet.publish(InternalMsg(action="LAMP_ON")).is_accepted
+    receipt = outlet.publish(InternalMsg(action="LAMP_ON"))
+    assert not receipt.is_accepted
+    with pytest.raises(DeliveryError, match="the message was dropped: the outbox is full"):
+        receipt.wait_delivered(0)
 
 
 def test_a_message_that_the_map_cannot_write_is_refused_counted_and_said_once(

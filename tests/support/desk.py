@@ -19,7 +19,7 @@ class Desk:
         self.outbox = Outbox()
         self.messages: list[InternalMsg] = []
         self.availability: list[str] = []
-        self.outlet = Outlet("dev", self.map, self.outbox.put, self._say_available)
+        self.outlet = Outlet("dev", self.map, self.outbox, self._say_available)
 
     def collect(self) -> list[InternalMsg]:
         """Take what has been published so far; return all messages since the beginning."""

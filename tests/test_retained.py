@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.delivery import DeliveryRule, DeliveryRules
+from gateway.message import OFFLINE
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.retained import orphans
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import wait_until
+
+CLIMATE = DeliveryRules([DeliveryRule({"function": frozenset({"climate"})}, retain=True)])
+TOPIC = "home/climate//hall/sensor/gw/S"
+
+
+def climate_map(root: str = "home", function: FieldMap | None = None, rules: DeliveryRules = CLIMATE) -> MsgMap:
+    fields = {"function": function} if function else {}
+    return MsgMap(root, fields=fields, sender="gw", delivery=rules)
+
+
+def orphans_of(*maps: MsgMap, topic: str = TOPIC, kept: tuple[str, ...] = ()) -> list[str]:
+    return list(orphans({topic: b"warm"}, maps, kept))
+
+
+def test_what_a_map_still_retains_is_no_orphan() -> None:
+    assert orphans_of(climate_map("boat"), climate_map()) == []
+
+
+def test_what_no_map_would_retain_is_one() -> None:
+    strict = FieldMap("function", "strict", {"light": ["lighting"]})
+    assert orphans_of(climate_map("house")) == [TOPIC], "another root"
+    assert orphans_of(climate_map(function=strict)) == [TOPIC], "a word that is gone"
+    assert orphans_of(climate_map(rules=DeliveryRules())) == [TOPIC], "a rule that is gone"
+    assert orphans_of() == [TOPIC]
+
+
+def test_what_is_kept_is_none_whatever_the_maps_say() -> None:
+    assert orphans_of(topic="home/gw/availability", kept=("home/gw/availability",)) == []
+    assert orphans_of(topic="home/gw/old/availability") == ["home/gw/old/availability"]
+
+
+def conf_with(folder: Path, broker: Mosquitto, root: str) -> Path:
+    msg_map = {"root": root, "topics": [], "delivery": [{"match": {}, "retain": True}]}
+    return write_conf(folder, broker.port, map=msg_map, interfaces={"hall": trial("Ticker", interval=60)})
+
+
+def test_the_broker_forgets_what_another_map_had_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(conf_with(tmp_path, mosquitto, "home")) as gateway:
+        with mosquitto.client("home/#") as listener:
+            wait_until(lambda: any(m.topic.endswith("/S") for m in listener.messages), what=lambda: gateway.log)
+        gateway.stop()
+    with mosquitto.client("home/#") as listener:
+        wait_until(lambda: len(listener.messages) == 3, what=lambda: str(listener.pairs()))
+        assert all(message.retain for message in listener.messages)
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf_with(tmp_path, mosquitto, "house")) as gateway:
+        gateway.wait_log("removed from the broker: 3 retained topics of another map")
+        wait_until(lambda: len([m for m in listener.messages if not m.payload]) == 3, what=lambda: gateway.log)
+        gateway.stop()
+    with mosquitto.client("#") as listener:
+        listener.wait_topic("house/gw/availability", OFFLINE)
+        wait_until(lambda: len(listener.messages) >= 3, what=lambda: str(listener.pairs()))
+        assert all(message.topic.startswith("house/") for message in listener.messages)
