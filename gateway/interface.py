@@ -74,6 +74,13 @@ class Interface:
         """Yield, in words, what a command makes of the device; for `mqttgateway check`."""
         yield "this type of interface does not explain commands"
 
+    def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Take over other options while it runs; return False to be ended and built anew with them.
+
+        Called in the thread of `loop`, between two turns, when the configuration has been reloaded.
+        """
+        return False
+
 
 class DeviceInterface(Interface):
     """An interface for one device: write `open`, `read`, `write` and `close`; the rest is done here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.backoff import Backoff
@@ -25,7 +25,10 @@ class InterfaceFailed(ThrottledException):
 
 
 class Supervisor:
-    """The thread of one interface. `build` makes the interface; it is called in that thread, at every start."""
+    """The thread of one interface. `build` makes the interface; it is called in that thread, at every start.
+
+    Whatever is asked of it from outside sets `_attention`, and wakes the inbox.
+    """
 
     def __init__(
         self, name: str, build: Callable[[], Any], inbox: MsgList, outlet: Outlet, backoff: Backoff | None = None
@@ -36,6 +39,8 @@ class Supervisor:
         self._outlet = outlet
         self._backoff = backoff or Backoff(1.0, 60.0)
         self._stopping = threading.Event()
+        self._attention = threading.Event()
+        self._change: tuple[Mapping[str, Any], Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
 
@@ -46,6 +51,17 @@ class Supervisor:
     def request_stop(self) -> None:
         """Ask the interface to end its turn and stop; returns at once."""
         self._stopping.set()
+        self._attention.set()
+        self._inbox.wake()
+
+    def change(self, params: Mapping[str, Any], build: Callable[[], Any]) -> None:
+        """Give the interface other options; returns at once.
+
+        It takes them over as it runs, if it can (see `Interface.reconfigure`), or else is ended and built by `build`.
+        Messages for it wait meanwhile.
+        """
+        self._change = params, build
+        self._attention.set()
         self._inbox.wake()
 
     def join(self, timeout: float) -> bool:
@@ -60,6 +76,8 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             interface = None
+            self._look_for_change(None)
+            has_failed = False
             try:
                 interface = self._build()
                 self._serve(interface)
@@ -67,9 +85,10 @@ class Supervisor:
                 if time.monotonic() - started > _HELD:
                     self._backoff.reset()
                 self._report(err)
+                has_failed = True
             self._end(interface)
-            if not self._stopping.is_set():
-                self._stopping.wait(self._backoff.next_delay())
+            if has_failed and not self._stopping.is_set():
+                self._attention.wait(self._backoff.next_delay())
                 self._forget_messages()
         self._inbox.close()
 
@@ -78,17 +97,32 @@ class Supervisor:
             self._outlet.set_available(True)
         if callable(getattr(interface, "loop", None)):
             pause = 0.0 if getattr(interface, "waits_itself", False) else _PAUSE
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self._look_for_change(interface):
                 began, pulled = time.monotonic(), self._inbox.pulled
                 interface.loop()
                 if pause and time.monotonic() - began < pause:
                     if len(self._inbox) and self._inbox.pulled == pulled:  # it leaves its messages alone
-                        self._stopping.wait(pause)
+                        self._attention.wait(pause)
                     else:
                         self._inbox.wait(pause)
         else:
             interface.loop_start()
-            self._stopping.wait()
+            while not self._stopping.is_set() and self._look_for_change(interface):
+                self._attention.wait()
+
+    def _look_for_change(self, interface: Any) -> bool:
+        """Take other options over, if there are any; tell whether `interface` goes on with them."""
+        if not self._attention.is_set():
+            return True
+        self._attention.clear()
+        if self._stopping.is_set():
+            self._attention.set()  # or nobody would look again
+        change, self._change = self._change, None
+        if change is None:
+            return True
+        params, self._build = change
+        reconfigure = getattr(interface, "reconfigure", None)
+        return callable(reconfigure) and bool(reconfigure(params))
 
     def _end(self, interface: Any) -> None:
         stop = getattr(interface, "loop_stop", None)

@@ -98,6 +98,17 @@ class SerialInterface(DeviceInterface):
         self._settled_at = 0.0
         self._thrown = self._frames_before = 0  # bytes thrown away up to the last frame, and the frames until then
 
+    def reconfigure(self, params: Mapping[str, Any]) -> bool:
+        """Take over other rules while the port stays open; with any other option it must be opened anew."""
+        is_asked = bool(self._schedule.opening or self.rules.polls)  # those requests have the address in them
+        soft = {"decode", "decode_every_rule", "encode", *(() if is_asked else ("address",))}
+        if any(params.get(name) != self.params.get(name) for name in {*params, *self.params} - soft):
+            return False
+        rules = SerialRules(params)
+        rules.wire = self.wire  # which may have half a frame
+        self.rules, self.params = rules, params
+        return True
+
     def _pacing(self) -> Pacing:
         return Pacing(**self.params["conversation"]["pacing"])
 

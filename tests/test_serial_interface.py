@@ -6,15 +6,17 @@ import json
 import os
 import socket
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serial
 
+from interfaces.serial_interface import SerialInterface
 from tests.support.broker import Listener, Mosquitto, free_port
-from tests.support.configuration import write_conf
+from tests.support.configuration import serial_params, write_conf
+from tests.support.desk import Desk
 from tests.support.device import PtyDevice
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
@@ -289,3 +291,47 @@ def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: 
             assert termios.tcgetattr(fd)[5] == termios.B19200
         finally:
             os.close(fd)
+
+
+# --- other options while the port is open
+
+
+def turn_until(interface: SerialInterface, condition: Callable[[], bool]) -> None:
+    def turned() -> bool:
+        interface.loop()
+        return condition()
+
+    wait_until(turned)
+
+
+def test_other_rules_are_taken_over_while_the_port_stays_open() -> None:
+    params = serial_params(decode=[{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}])
+    other = serial_params(
+        decode=[{"regex": "T (?P<t>[0-9]+)", "message": {"action": "NEW", "arguments": {"t": "{t}"}}}]
+    )
+    desk = Desk()
+    interface = SerialInterface(params, desk.inbox, desk.outlet)
+    try:
+        desk.inbox.wake()
+        interface.loop()
+        port = interface._port
+        assert port is not None
+        port.write(b"T 1\nT ")
+        turn_until(interface, lambda: len(desk.collect()) == 1)
+        assert interface.reconfigure(other)
+        port.write(b"2\n")
+        turn_until(interface, lambda: len(desk.collect()) == 2)
+        assert interface._port is port
+    finally:
+        interface.loop_stop()
+        desk.inbox.close()
+    assert [(msg.action, msg.arguments["t"]) for msg in desk.messages] == [("T", "1"), ("NEW", "2")]
+
+
+@pytest.mark.parametrize("changed", [{"baudrate": 4800}, {"framing": {"terminator": ";"}}, {"settle": 0.5}])
+def test_with_any_other_option_it_must_be_opened_anew(changed: dict[str, Any]) -> None:
+    desk = Desk()
+    interface = SerialInterface(serial_params(), desk.inbox, desk.outlet)
+    assert not interface.reconfigure(serial_params(**changed))
+    assert interface.params == serial_params()
+    desk.inbox.close()

@@ -297,3 +297,93 @@ def test_delays_grow_by_themselves() -> None:
     desk.wait_availability("online")
     supervisor.request_stop()
     assert supervisor.join(10)
+
+
+# --- other options while it runs
+
+
+class Changing(Looping):
+    """Takes over options with `soft` in them; its name is that of its options."""
+
+    waits_itself = True
+
+    def __init__(self, desk: Desk, params: dict[str, Any]) -> None:
+        super().__init__(desk)
+        self.params = params
+        self.pulled: list[str] = []
+
+    def reconfigure(self, params: dict[str, Any]) -> bool:
+        if "broken" in params:
+            raise ValueError("broken")
+        if "soft" not in params:
+            return False
+        self.params = params
+        return True
+
+    def loop(self) -> None:
+        self.turns += 1
+        msg = self.desk.inbox.pull(block=True, timeout=5)
+        if msg is not None:
+            self.desk.outlet.push(InternalMsg(action=msg.action, device=self.params["name"]))
+
+
+def change(bench: Bench, supervisor: Supervisor, made: list[Changing], params: dict[str, Any]) -> None:
+    def build() -> Changing:
+        made.append(Changing(bench.desk, params))
+        return made[-1]
+
+    supervisor.change(params, build)
+
+
+def test_an_interface_that_can_takes_other_options_over_as_it_runs(bench: Bench) -> None:
+    made = [Changing(bench.desk, {"name": "one"})]
+    supervisor = bench.start(lambda: made[0])
+    wait_until(lambda: made[0].turns)
+    change(bench, supervisor, made, {"name": "two", "soft": True})
+    wait_until(lambda: made[0].params["name"] == "two")
+    bench.desk.inbox.push(InternalMsg(iscmd=True, action="GO"))
+    (msg,) = bench.desk.wait_messages(1)
+    assert (msg.device, len(made), made[0].stops) == ("two", 1, 0)
+
+
+def test_one_that_cannot_is_ended_and_built_anew_and_no_message_is_lost(bench: Bench) -> None:
+    made = [Changing(bench.desk, {"name": "one"})]
+    supervisor = bench.start(lambda: made[0])
+    wait_until(lambda: made[0].turns)
+    change(bench, supervisor, made, {"name": "two"})
+    for number in range(20):
+        bench.desk.inbox.push(InternalMsg(iscmd=True, action=str(number)))
+    messages = bench.desk.wait_messages(20)
+    assert [msg.action for msg in messages] == [str(number) for number in range(20)]
+    assert (messages[-1].device, made[0].stops, supervisor.failures) == ("two", 1, 0)
+    assert bench.desk.availability == ["online", "offline", "online"]
+
+
+def test_one_that_fails_at_it_is_built_anew_as_after_any_failure(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: the interface failed and is started again: ValueError: broken")
+    made = [Changing(bench.desk, {"name": "one"})]
+    supervisor = bench.start(lambda: made[0])
+    wait_until(lambda: made[0].turns)
+    change(bench, supervisor, made, {"name": "two", "broken": True})
+    wait_until(lambda: len(made) == 2 and made[1].turns)
+    assert made[1].params["name"] == "two"
+
+
+def test_one_with_threads_of_its_own_is_ended_and_built_anew(bench: Bench) -> None:
+    made: list[str] = []
+
+    class Threaded:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def loop_start(self) -> None:
+            made.append(f"{self.name} started")
+
+        def loop_stop(self) -> None:
+            made.append(f"{self.name} stopped")
+
+    supervisor = bench.start(lambda: Threaded("one"))
+    wait_until(lambda: made)
+    supervisor.change({}, lambda: Threaded("two"))
+    wait_until(lambda: "two started" in made)
+    assert made == ["one started", "one stopped", "two started"]
