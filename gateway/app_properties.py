@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata, resources
 from pathlib import Path
@@ -74,6 +75,15 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
         return Path(own) / NAME
     home = expanded("~/.local/state")
     return home / NAME if home.is_dir() else None
+
+
+def find_as_before(given: str, beside: Path) -> Path | None:
+    """Return the file called `given` in a configuration of the original, in the folder `beside`; None if there is none.
+
+    Looked for in that folder, in the working directory, and beside the program.
+    """
+    folders = (beside, Path(), Path(sys.argv[0]).parent)
+    return next((path.absolute() for path in (folder / expanded(given) for folder in folders) if is_file(path)), None)
 
 
 def shipped_configurations() -> list[str]:

@@ -38,9 +38,10 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     yield f"  availability  {configuration.availability_topic()}"
     for interface in configuration.interfaces:
         yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"
-        yield f"    root        {interface.msg_map.root}"
+        yield f"    root        {interface.msg_map.root or '-'}"
         yield f"    sender      {interface.msg_map.sender}"
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
+    yield from (f"note: {note}" for note in configuration.notes)
 
 
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
@@ -27,6 +28,7 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
   mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
   mqttgateway options                     print every option with its default, as a configuration file
+  mqttgateway migrate OLD.conf            write the YAML that a configuration of version 0, 1 or 2 amounts to
 """
 
 _EPILOG = """\
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         options = parser.parse_args(arguments)
-        if options.command != "options" and options.conf is None:
+        if options.command not in ("options", "migrate") and options.conf is None:
             parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
         code = _dispatch(options)
         sys.stdout.flush()
@@ -82,6 +84,10 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         print(default_configuration(), end="")  # noqa: T201
         return EXIT_OK
+    if options.command == "migrate":
+        from gateway.migrate_command import migrate
+
+        return migrate(find_configuration(options.old, os.environ), options.output, os.environ)
     from gateway.load_config import load_configuration  # not above: Ctrl-C in the middle of it is no traceback
 
     configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
@@ -182,6 +188,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     outbox.add_argument("--yes", action="store_true", help="purge: really")
     command("options", "print every option with its default, as a configuration file")
+    migrate = command(
+        "migrate",
+        "write the YAML that an old configuration (INI) amounts to",
+        "Write the YAML that a configuration of version 0, 1 or 2 (INI) amounts to, comments and all. Nothing is\n"
+        "overwritten. The password goes into a file of its own, which only its owner can read.\n\n"
+        "  mqttgateway migrate dummy2mqtt.conf",
+    )
+    migrate.add_argument("old", metavar="OLD.conf", help="the old configuration")
+    migrate.add_argument(
+        "-o", "--output", type=Path, metavar="NEW.conf", help="what to write (default: the old name, with .yaml)"
+    )
     return parser
 
 

@@ -56,6 +56,13 @@ class Document:
                 return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy)
             at = at[:-1]
 
+    def resolve(self, path: Path, text: str, wanted: object) -> str | int | float | bool | None:  # noqa: ARG002
+        """Return what `text` at `path` stands for, where the schema wants the type `wanted` and not text.
+
+        Only what came from an environment variable is still to be told; what stands in the file has its type.
+        """
+        return resolve_scalar(text) if path in self.raw else text
+
     def quote(self, path: Path, value: object) -> str:
         """Return `value` as an error may show it: as text or number, cut to 60 characters, secrets unread."""
         if path in self.raw:

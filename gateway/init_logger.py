@@ -31,6 +31,7 @@ class LogOptions:
     file_bytes: int = 1_000_000
     files: int = 5
     traffic: bool = False
+    file_level: str | None = None
 
 
 class LogFileFailed(ThrottledException):
@@ -44,7 +45,6 @@ def init_logger(
 
     Each of `secrets` is replaced by `***` in every line. Raises `OSError` if the log file cannot be opened.
     """
-    level = options.level.upper()
     under_systemd = "JOURNAL_STREAM" in environment
     line = "%(name)s: %(message)s" if under_systemd else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -61,10 +61,11 @@ def init_logger(
         if isinstance(handler.formatter, _Formatter):  # of an earlier call
             root.removeHandler(handler)
             handler.close()
-    for handler in handlers:
+    for handler, level in zip(handlers, (options.level, options.file_level or options.level), strict=False):
+        handler.setLevel(level.upper())
         handler.addFilter(RateLimit(handler))
         root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(min(handler.level for handler in handlers))
     logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
     return handlers
 

@@ -1,4 +1,4 @@
-"""Builds the configuration from its YAML file, or says everything that is wrong with it.
+"""Builds the configuration from its file (YAML, or the INI of the original), or says everything that is wrong with it.
 
 Everything is checked before anything starts: the options against their schemas, the maps, the interface
 classes, the files that hold secrets. Nothing here opens a device or a connection.
@@ -16,18 +16,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gateway.app_properties import expanded, find_map, state_folder
+from gateway.app_properties import expanded, find_as_before, find_map, state_folder
 from gateway.dial import LinkError, TlsOptions, tls_context
 from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
 from gateway.errors import ConfigurationError, Finding
+from gateway.ini_config import OldDocument, load_ini
+from gateway.ini_document import is_ini
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.interface_loader import InterfaceNotFoundError, find_interface
 from gateway.load_map import build_map, load_map, read_text
 from gateway.mqtt_client import MqttOptions
 from gateway.mqtt_map import MsgMap
-from gateway.schema_check import check_schema, convert_substituted, fill_defaults
+from gateway.schema_check import check_schema, convert_substituted, fill_defaults, near
 from gateway.topic import word_problem
 
 _MAX_SECRET_BYTES = 64 * 1024
@@ -60,7 +62,10 @@ class InterfaceOptions:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A whole configuration, checked. `secrets` are the texts that no log may show."""
+    """A whole configuration, checked.
+
+    `secrets` are the texts that no log may show; `notes` say what of an old configuration has no meaning any more.
+    """
 
     file: Path
     name: str
@@ -70,6 +75,7 @@ class Configuration:
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    notes: tuple[Finding, ...] = field(default=(), compare=False)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""
@@ -111,12 +117,20 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
     files it names.
     """
     try:
-        document = load_yaml(read_text(path), str(path), environment)
+        document = read_document(path, environment)
     except FaultyDocumentError as err:
         loader = _Loader(path, err.document, environment, err.findings)
         loader.load()  # raises, with what else is wrong
         raise
     return _Loader(path, document, environment).load()
+
+
+def read_document(path: Path, environment: Mapping[str, str]) -> Document:
+    """Return the data of the configuration at `path`. Raises `ConfigurationError` if it is neither YAML nor INI."""
+    text = read_text(path)
+    if is_ini(text):
+        return load_ini(text, path, lambda given: find_as_before(given, path.parent), read_text)
+    return load_yaml(text, str(path), environment)
 
 
 def _is_host(text: str) -> bool:
@@ -140,6 +154,7 @@ class _Loader:
         self.error = ConfigurationError(faults)
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
         self.secrets: list[str] = []
+        self.notes = list(document.notes) if isinstance(document, OldDocument) else []
 
     def load(self) -> Configuration:
         data = convert_substituted(self.document, self.document.data, config_schema())
@@ -159,7 +174,8 @@ class _Loader:
             raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
-        return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets))
+        return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets),
+                             tuple(sorted(self.notes)))  # fmt: skip
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
         self.add([self.document.finding(path, what, remedy, at_key=at_key)])
@@ -378,6 +394,8 @@ class _Loader:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Check the options of an interface; return them as given, and filled up as its class gets them."""
         schema = interface_schema(cls)
+        if isinstance(self.document, OldDocument):
+            given = self.without_unknown(at, given, schema)
         given = convert_substituted(self.document, given, schema, at)
         findings = check_schema(self.document, given, schema, at)
         self.add(findings)
@@ -388,3 +406,12 @@ class _Loader:
             for problem in cls.check(own):
                 self.complain((*at, *problem.path), problem.what, problem.remedy)
         return given, own
+
+    def without_unknown(self, at: DataPath, given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that the interface knows: those of the original read what they knew, and no more."""
+        known = schema["properties"]
+        for name in given if not schema["additionalProperties"] else ():
+            if name not in known:
+                what = f"an option that the interface {given['type']} does not know, and which is not read"
+                self.notes.append(self.document.finding((*at, name), what, near(name, known), at_key=True))
+        return {k: v for k, v in given.items() if k in known or schema["additionalProperties"]}

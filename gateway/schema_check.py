@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 import jsonschema
 
-from gateway.document import Document, Path, resolve_scalar
+from gateway.document import Document, Path
 from gateway.errors import Finding
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -69,7 +69,7 @@ def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
 def convert_substituted(
     document: Document, data: Any, schema: Schema, at: Path = (), root: Schema | None = None
 ) -> Any:
-    """Give the values that came from environment variables, which are text, the type their option wants."""
+    """Give the values that came as text, from environment variables for instance, the type their option wants."""
     root = root or schema
     schema = _resolved(schema, root)
     if isinstance(data, dict):
@@ -80,8 +80,8 @@ def convert_substituted(
     wants_text = schema.get("type") not in ("integer", "number", "boolean") and all(
         isinstance(choice, str) for choice in schema.get("enum", ())
     )
-    if at in document.raw and isinstance(data, str) and not wants_text:
-        return resolve_scalar(data)
+    if isinstance(data, str) and not wants_text:
+        return document.resolve(at, data, schema.get("type"))
     return data
 
 

@@ -35,13 +35,13 @@ def word_problem(word: str) -> str:
 
 
 def root_problem(root: str) -> str:
-    """Say why `root` may not be the first level or levels of a topic; `""` if it may."""
+    """Say why `root` may not be the first level or levels of a topic; `""` if it may. One empty level may."""
     levels = root.split("/")
     if len(levels) > MAX_ROOT_LEVELS:
         return f"{len(levels)} levels are too many for a root (at most {MAX_ROOT_LEVELS})"
     if root.startswith("$"):
         return "topics that begin with '$' belong to the broker"
-    if not all(levels):
+    if root and not all(levels):
         return "a level of it is empty"
     return next(filter(None, map(word_problem, levels)), "")
 

@@ -1,0 +1,303 @@
+"""Translates a configuration of the original (INI) into the data of one of today, each value with its old place.
+
+Three layouts are read: that of 0.x (`[LOG] debug`, no `mapping`), of 1.x, and of 2.0 (`[MAP]`). What has no meaning
+any more becomes a note. The original's names and defaults: PyPI mqttgateway 1.1.4, `default.conf`, and version 2.0.0
+of github.com/ppt000/mqttgateway, `defaults.cfg`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+from pathlib import PurePosixPath
+from typing import Any
+
+from gateway.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
+from gateway.errors import ConfigurationError, Finding
+from gateway.ini_document import Entry, IniText, read_ini
+from gateway.schema_check import near
+
+KB = 1000
+"""Bytes of a KB in `filesize`. The original's texts call its 50,000 bytes 50 kB."""
+
+Find = Callable[[str], FilePath | None]
+"""Finds a file by a relative path where the original looked for it, or not."""
+
+_BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
+_LEVELS = {"CRITICAL": "critical", "ERROR": "error", "WARN": "warning", "WARNING": "warning", "INFO": "info",
+           "DEBUG": "debug", "NOTSET": "debug"}  # fmt: skip
+_NO_LEVEL = ("NONE", "")
+
+_NO_MAIL = "no mails are sent any more; let the service manager do it (OnFailure= of systemd)"
+_OBSOLETE = {
+    ("MQTT", "timeout"): "the network is waited for without polling",
+    ("MQTT", "reconnect_delay"): "delays between tries to connect grow by themselves",
+    ("MQTT", "max_reconnect_attempts"): "it is tried until it works",
+    **{("LOG", f"{prefix}{name}"): _NO_MAIL for prefix in ("", "email") for name in ("host", "port", "address")},
+}
+_SECTIONS = ("CONFIG", "DEFAULT", "INTERFACE", "MQTT", "MAP", "LOG")
+
+_NAMES: dict[Path, tuple[str, str]] = {
+    ("mqtt", "host"): ("MQTT", "host"),
+    ("mqtt", "port"): ("MQTT", "port"),
+    ("mqtt", "keepalive"): ("MQTT", "keepalive"),
+    ("mqtt", "username"): ("MQTT", "username"),
+    ("mqtt", "password"): ("MQTT", "password"),
+    ("mqtt", "client_id"): ("MAP", "clientid"),
+    ("map",): ("MAP", "mapfilename"),
+    ("root",): ("MAP", "root"),
+    ("topics",): ("MAP", "topics"),
+    ("log", "level"): ("LOG", "consolelevel"),
+    ("log", "file"): ("LOG", "logfilename"),
+    ("log", "file_level"): ("LOG", "filelevel"),
+    ("log", "files"): ("LOG", "filenum"),
+    ("log", "file_bytes"): ("LOG", "filesize"),
+}
+
+
+@dataclass(frozen=True)
+class OldDocument(Document):
+    """The data of an INI file. `entries` tells which option a value comes from; `notes`, what else is to be said."""
+
+    entries: Mapping[Path, Entry] = field(default_factory=dict, repr=False)
+    notes: tuple[Finding, ...] = ()
+
+    def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
+        """Return a finding that names the option as the file does, and the file it really stands in."""
+        found = super().finding(path, what, remedy, at_key=at_key)
+        if path == ("interface", "type") and path not in self.entries:
+            name = FilePath(self.file).name
+            remedy = f"say which it is: 'type: dummy' under [INTERFACE]; {name!a} does not tell, dummy2mqtt.conf would"
+            return replace(found, where="[INTERFACE] type", remedy=remedy)
+        entry = next((self.entries[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.entries), None)
+        if entry:
+            return replace(found, file=entry.file, where=entry.name)
+        section, option = _NAMES.get(path, (str(path[0]).upper() if path else "", ""))
+        return replace(found, where=f"[{section}] {option}".strip())
+
+    def resolve(self, path: Path, text: str, wanted: object) -> str | int | float | bool | None:  # noqa: ARG002
+        """Return what `text` stands for: everything in an INI file is text."""
+        if wanted == "boolean":
+            return _BOOLEANS.get(text.lower(), text)
+        return resolve_scalar(text)
+
+
+def load_ini(text: str, file: FilePath, find: Find, read: Callable[[FilePath], str]) -> OldDocument:
+    """Read a configuration of the original. `read` returns the text of another file that it names.
+
+    Raises `ConfigurationError` where the text is no INI, `FaultyDocumentError` where it names what is not there.
+    """
+    translator = _Translator(read_ini(text, str(file)), file.stem, find)
+    translator.include_common(read)
+    translator.translate()
+    return translator.document()
+
+
+class _Translator:
+    """Takes the options of an INI text one after the other and puts them where they belong today."""
+
+    def __init__(self, ini: IniText, name: str, find: Find) -> None:
+        self.ini = ini
+        self.texts = [ini]  # the first that has an option counts
+        self.name = name
+        self.find = find
+        self.data: dict[str, Any] = {"mqtt": {}, "interface": {}, "log": {}}
+        self.keys: dict[Path, Place] = {}
+        self.values: dict[Path, Place] = {}
+        self.entries: dict[Path, Entry] = {}
+        self.used: set[tuple[str, str]] = set()
+        self.notes: list[Finding] = []
+        self.findings: list[Finding] = []
+
+    def include_common(self, read: Callable[[FilePath], str]) -> None:
+        """Take in the file that `[MQTT] filename` names (2.0); what it says goes before this one."""
+        entry = self.take("MQTT", "filename")
+        if entry is None or not entry.text:
+            return
+        path = self.find(entry.text)
+        if path is None:
+            self.findings.append(_at(entry, f"no such file: {entry.text}", "check the path"))
+            return
+        try:
+            self.texts.insert(0, read_ini(read(path), str(path)))
+        except ConfigurationError as err:
+            self.findings += err.findings
+
+    def translate(self) -> None:
+        for name, section in self.ini.sections().items():
+            self.keys[(name.lower(),)] = self.values[(name.lower(),)] = section.place
+        self.mqtt()
+        self.map()
+        self.log()
+        self.interface()
+        self.rest()
+
+    def document(self) -> OldDocument:
+        notes = tuple(sorted(set(self.notes)))
+        document = OldDocument(self.ini.file, self.data, self.keys, self.values, entries=self.entries, notes=notes)
+        if self.findings:
+            raise FaultyDocumentError(self.findings, document)
+        return document
+
+    # --- what all of them need
+
+    def take(self, section: str, option: str) -> Entry | None:
+        """Return an option, which is known then."""
+        self.used.add((section, option))
+        return next((ini.entries(section)[option] for ini in self.texts if option in ini.entries(section)), None)
+
+    def take_filled(self, section: str, option: str) -> Entry | None:
+        entry = self.take(section, option)
+        return entry if entry and entry.text else None
+
+    def put(self, path: Path, value: Any, entry: Entry | None = None) -> None:
+        """Put `value`, of `entry` where it does not go without saying, to where it stands in a configuration."""
+        target = self.data
+        for step in path[:-1]:
+            target = target[str(step)]
+        target[str(path[-1])] = value
+        if entry:
+            self.keys[path], self.values[path], self.entries[path] = entry.key_place, entry.parts[0][0], entry
+
+    def note(self, entry: Entry, what: str, remedy: str = "") -> None:
+        self.notes.append(_at(entry, what, remedy))
+
+    def number(self, path: Path, entry: Entry | None, *, at_zero: str, factor: int = 1) -> None:
+        """Put a whole number; what is none is left to the schema. `at_zero` is said where 0 is not taken."""
+        if entry is None:
+            return
+        if not re.fullmatch(r"[-+]?[0-9]{1,300}", entry.text):
+            self.put(path, entry.text, entry)
+        elif int(entry.text) == 0 and at_zero:
+            self.note(entry, at_zero)
+        else:
+            self.put(path, int(entry.text) * factor, entry)
+
+    def flag(self, entry: Entry | None) -> bool | None:
+        """Return whether an option is on, None where it is not given."""
+        if entry is None:
+            return None
+        if entry.text.lower() not in _BOOLEANS:
+            self.findings.append(_at(entry, f"expected on or off, found {entry.text!a}", ""))
+        return _BOOLEANS.get(entry.text.lower())
+
+    def path(self, text: str, ending: str) -> str:
+        """Return a path with the name filled in that goes without saying: that of the gateway."""
+        if text in (".", ".."):
+            text += "/"
+        if text.endswith("/"):
+            text += self.name + ending
+        return str(PurePosixPath(text))
+
+    # --- the sections
+
+    def mqtt(self) -> None:
+        host = self.take("MQTT", "host")
+        if host:
+            self.put(("mqtt", "host"), host.text, host)
+        self.number(("mqtt", "port"), self.take("MQTT", "port"), at_zero="")
+        never = "0 switched the sign of life off; a dead link is always noticed now, after 60 s as by default"
+        self.number(("mqtt", "keepalive"), self.take("MQTT", "keepalive"), at_zero=never)
+        username, password = self.take_filled("MQTT", "username"), self.take_filled("MQTT", "password")
+        wanted = self.take("MQTT", "usecredentials")
+        if self.flag(wanted) is False:
+            return
+        if wanted and not username:
+            self.findings.append(_at(wanted, "it is on, but there is no username", "add username: and password:"))
+        if username:
+            self.put(("mqtt", "username"), username.text, username)
+        if password:
+            self.put(("mqtt", "password"), password.text, password)
+
+    def map(self) -> None:
+        client_id, mapping, file, root, topics = (
+            self.take("MAP", option) or self.take("MQTT", option)
+            for option in ("clientid", "mapping", "mapfilename", "root", "topics")
+        )
+        self.used |= {("MQTT", option) for option in ("clientid", "mapping", "mapfilename", "root", "topics")}
+        if client_id and client_id.text:
+            self.put(("mqtt", "client_id"), client_id.text, client_id)
+        # Before there was the option 'mapping', in version 0.15, there was always a map, and neither root nor topics.
+        is_on = bool(file and not root and not topics) if mapping is None else self.flag(mapping)
+        if is_on and (file is None or file.text):
+            self.put(("map",), self.path(file.text if file else ".", ".map"), file or mapping)
+            return
+        self.put(("root",), root.text if root else "", root)
+        self.put(("topics",), [], topics)
+        for place, topic in _topics(topics) if topics else ():
+            self.values["topics", len(self.data["topics"])] = place
+            self.data["topics"].append(topic)
+
+    def log(self) -> None:
+        console = self.take("LOG", "consolelevel")
+        # Warnings and errors always went to standard error, whatever the level of the console.
+        level = self.level(console, "warnings and errors are written") if console else None
+        self.put(("log", "level"), level if level in ("debug", "info") else "warning", console)
+        file = self.take("LOG", "logfilename") or self.take("LOG", "filename")
+        self.used.add(("LOG", "filename"))
+        debug, file_level = self.flag(self.take("LOG", "debug")), self.take("LOG", "filelevel")
+        number, size = self.take("LOG", "filenum"), self.take("LOG", "filesize")
+        level = self.level(file_level, "no log file is written") if file_level else "debug" if debug else "info"
+        has_file = file.text if file else "MAP" in self.ini.sections() and file_level  # 2.0 needed no name
+        if level is None or not has_file:
+            return
+        path = self.path(file.text if file else ".", ".log")
+        self.put(("log", "file"), str(self.find(path) or FilePath(self.ini.file).parent / path), file)
+        self.put(("log", "file_level"), level, file_level)
+        self.put(("log", "files"), 3)
+        self.put(("log", "file_bytes"), 50_000 * KB)
+        endless = "0 let the file grow without end; 3 files of 50 MB are kept instead"
+        self.number(("log", "files"), number, at_zero=endless)
+        self.number(("log", "file_bytes"), size, at_zero=endless, factor=KB)
+
+    def level(self, entry: Entry, otherwise: str) -> str | None:
+        """Return a level of the log, or None where there is none; `otherwise` says what that means."""
+        text = entry.text.upper()
+        if text not in _LEVELS and text not in _NO_LEVEL:
+            self.note(entry, f"{entry.text!a} is not a level: {otherwise}", f"levels are {', '.join(_LEVELS)}, NONE")
+        return _LEVELS.get(text)
+
+    def interface(self) -> None:
+        """Put the options of the interface, and its type, which the original had in its start script."""
+        options = {name: entry for ini in reversed(self.texts) for name, entry in ini.entries("INTERFACE").items()}
+        short = self.name.removesuffix("2mqtt")
+        script = self.find(f"{short}_interface.py") if short else None
+        self.put(("interface", "type"), str(script or short or self.name))
+        for name, entry in options.items():
+            self.take("INTERFACE", name)
+            self.put(("interface", name), entry.text, entry)
+
+    def rest(self) -> None:
+        """Say what has no meaning: obsolete options, and those that the original ignored too."""
+        known = {option for section, option in self.used if section in ("MQTT", "MAP", "LOG")}
+        for ini in self.texts:
+            for first, again in ini.repeated():
+                self.note(again, f"given twice, first in line {first.key_place[0]}; the last counts", "keep one")
+            for section in ini.sections().values():
+                if section.name not in _SECTIONS:
+                    what = "an unknown section, which is not read"
+                    self.notes.append(Finding(ini.file, *section.place, f"[{section.name}]", what,
+                                              near(section.name.upper(), _SECTIONS)))  # fmt: skip
+            for entry in (ini.entries(name) for name in ("MQTT", "MAP", "LOG") if name in ini.sections()):
+                for option in entry.values():
+                    self.say_unused(option, known)
+
+    def say_unused(self, entry: Entry, known: set[str]) -> None:
+        reason = _OBSOLETE.get((entry.section, entry.option))
+        if reason and entry.text:
+            self.note(entry, f"has no meaning any more: {reason}")
+        elif not reason and entry.section != "DEFAULT" and (entry.section, entry.option) not in self.used:
+            self.note(entry, "an unknown option, which is not read", near(entry.option, known))
+
+
+def _at(entry: Entry, what: str, remedy: str) -> Finding:
+    return Finding(entry.file, *entry.key_place, entry.name, what, remedy)
+
+
+def _topics(entry: Entry) -> Iterator[tuple[Place, str]]:
+    """Yield the topics of a list with commas, or on several lines, with their places."""
+    for (line, column), part in entry.parts:
+        for match in re.finditer(r"[^,\s][^,]*", part):
+            yield (line, column + match.start()), match[0].rstrip()
