@@ -109,6 +109,7 @@ class _Translator:
         self.entries: dict[Path, Entry] = {}
         self.used: set[tuple[str, str]] = set()
         self.notes: list[Finding] = []
+        self.said: set[str] = set()  # the three options of a mail have one reason
         self.findings: list[Finding] = []
 
     def include_common(self, read: Callable[[FilePath], str]) -> None:
@@ -222,7 +223,8 @@ class _Translator:
         # Before there was the option 'mapping', in version 0.15, there was always a map, and neither root nor topics.
         is_on = bool(file and not root and not topics) if mapping is None else self.flag(mapping)
         if is_on and (file is None or file.text):
-            self.put(("map",), self.path(file.text if file else ".", ".map"), file or mapping)
+            path = self.path(file.text if file else ".", ".map")
+            self.put(("map",), str(self.find(path) or path), file or mapping)
             return
         self.put(("root",), root.text if root else "", root)
         self.put(("topics",), [], topics)
@@ -240,11 +242,13 @@ class _Translator:
         debug, file_level = self.flag(self.take("LOG", "debug")), self.take("LOG", "filelevel")
         number, size = self.take("LOG", "filenum"), self.take("LOG", "filesize")
         level = self.level(file_level, "no log file is written") if file_level else "debug" if debug else "info"
-        has_file = file.text if file else "MAP" in self.ini.sections() and file_level  # 2.0 needed no name
-        if level is None or not has_file:
+        given = file.text if file else ""
+        if not given and file_level and "MAP" in self.ini.sections():  # 2.0 needed no name, only a level
+            given = "."
+        if level is None or not given:
             return
-        path = self.path(file.text if file else ".", ".log")
-        self.put(("log", "file"), str(self.find(path) or FilePath(self.ini.file).parent / path), file)
+        path = self.path(given, ".log")
+        self.put(("log", "file"), str(self.find(path) or FilePath(self.ini.file).parent.absolute() / path), file)
         self.put(("log", "file_level"), level, file_level)
         self.put(("log", "files"), 3)
         self.put(("log", "file_bytes"), 50_000 * KB)
@@ -286,7 +290,8 @@ class _Translator:
 
     def say_unused(self, entry: Entry, known: set[str]) -> None:
         reason = _OBSOLETE.get((entry.section, entry.option))
-        if reason and entry.text:
+        if reason and entry.text and reason not in self.said:
+            self.said.add(reason)
             self.note(entry, f"has no meaning any more: {reason}")
         elif not reason and entry.section != "DEFAULT" and (entry.section, entry.option) not in self.used:
             self.note(entry, "an unknown option, which is not read", near(entry.option, known))

@@ -12,6 +12,7 @@ import pytest
 from gateway.app_properties import (
     NAME,
     expanded,
+    find_as_before,
     find_configuration,
     find_map,
     shipped,
@@ -143,3 +144,22 @@ def test_a_folder_that_may_not_be_looked_into_is_passed_over(home: Path, monkeyp
 def test_names_that_no_file_can_have_are_not_found_and_nothing_worse(given: str, home: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         find_configuration(given, {})
+
+
+def test_what_the_original_named_is_found_beside_it_then_here_then_beside_the_program(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "mqttgateway")])
+    beside = tmp_path / "conf"
+    assert find_as_before("maps/x.map", beside) is None
+    for folder in (tmp_path / "bin", tmp_path / "here", beside):
+        path = put(folder / "maps" / "x.map")
+        assert find_as_before("maps/x.map", beside) == path
+    absolute = put(tmp_path / "absolute.map")
+    assert find_as_before(str(absolute), beside) == absolute
+    assert find_as_before(str(tmp_path), beside) is None  # a folder is no file
+
+
+def test_what_the_original_named_is_absolute_once_found(home: Path, tmp_path: Path) -> None:
+    path = put(tmp_path / "here" / "sub" / "x.map")
+    assert find_as_before("x.map", Path("sub")) == path

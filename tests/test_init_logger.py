@@ -72,6 +72,22 @@ def test_the_level_is_the_least_important_kind_that_is_written(
     assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(wanted)
 
 
+def test_the_file_may_have_a_level_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
+) -> None:
+    file = tmp_path / "gw.log"
+    expected_logs.expect("at warning")
+    for level, file_level in (("warning", "info"), ("info", "warning"), ("info", None)):
+        start(LogOptions(level=level, file=str(file), file_level=file_level), JOURNAL_STREAM="1")
+        LOG.info("at info")
+        LOG.warning("at warning")
+        said = [[line.rpartition(" ")[2] for line in text.splitlines()]
+                for text in (capsys.readouterr().err, file.read_text())]  # fmt: skip
+        both, one = ["info", "warning"], ["warning"]
+        assert said == [one if level == "warning" else both, one if file_level == "warning" else both]
+        file.write_text("")
+
+
 def test_traffic_is_written_only_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
     start(LogOptions(level="debug"), JOURNAL_STREAM="1")
     logging.getLogger(TRAFFIC).info("one")

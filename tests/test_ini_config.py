@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.init_logger import LogOptions
+from gateway.load_config import Configuration, load_configuration
+from gateway.mqtt_client import MqttOptions
+from interfaces.dummy_interface import DummyInterface
+from tests.support.broker import Mosquitto
+from tests.support.gateway_process import GatewayProcess, run_command
+
+LAYOUTS = Path(__file__).parent / "fixtures" / "ini"
+
+MINIMAL = "[INTERFACE]\n[MQTT]\nroot: home\ntopics: home/#\n"
+NO_MEANING = "has no meaning any more"
+
+
+def load(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> Configuration:
+    (folder / name).write_text(text)
+    return load_configuration(folder / name, {"NAME": "value"})
+
+
+def notes(folder: Path, text: str) -> list[str]:
+    """Return what is said of a configuration that runs, without the folder."""
+    return [str(note).replace(f"{folder}/", "") for note in load(folder, text).notes]
+
+
+def findings(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> list[str]:
+    """Return what is said of a configuration that cannot be used, without the folder."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, text, name)
+    return [str(finding).replace(f"{folder}/", "") for finding in caught.value.findings]
+
+
+# --- every layout, as it is
+
+
+def test_the_layout_of_0_1() -> None:
+    configuration = load_configuration(LAYOUTS / "v0.1" / "dummy2mqtt.conf", {})
+    assert configuration.mqtt == MqttOptions("broker.example", 1883, 30, "dummy2mqtt")
+    assert configuration.log == LogOptions(
+        "warning", str(LAYOUTS / "v0.1/data/dummy2mqtt.log"), 50_000_000, 3, file_level="debug"
+    )
+    assert (configuration.name, configuration.root) == ("dummy2mqtt", "old")
+    said = [(note.line, note.where) for note in configuration.notes]
+    assert said == [
+        (7, "[MQTT] timeout"),
+        (8, "[MQTT] reconnect_delay"),
+        (9, "[MQTT] max_reconnect_attempts"),
+        (15, "[LOG] host"),
+    ]
+
+
+def test_the_layout_of_0_15() -> None:
+    configuration = load_configuration(LAYOUTS / "v0.15" / "dummy2mqtt.conf", {})
+    assert configuration.log == LogOptions("warning")
+    (interface,) = configuration.interfaces
+    assert interface.params == {"interval": 2.5, "location": "hall"}
+    assert interface.msg_map.topics == ("home/lighting/#", "home/+/dummy/#")
+    assert configuration.notes == ()
+
+
+def test_the_layout_of_1() -> None:
+    configuration = load_configuration(LAYOUTS / "v1" / "dummy2mqtt.conf", {})
+    assert configuration.mqtt == MqttOptions("test.example.org", 1884, 45, "dummy2mqtt")
+    assert configuration.log == LogOptions("debug", str(LAYOUTS / "v1/dummy2mqtt.log"), 20_000, 4, file_level="info")
+    (interface,) = configuration.interfaces
+    assert (interface.name, interface.cls, interface.params["location"]) == ("dummy", DummyInterface, "attic")
+    assert interface.msg_map.topics == ("attic/lighting/+/+/+/+/C",)
+    assert [note.where for note in configuration.notes] == ["[INTERFACE] port", "[MQTT] timeout", "[LOG] emailhost"]
+
+
+def test_a_file_with_next_to_nothing_in_it_has_the_defaults() -> None:
+    configuration = load_configuration(LAYOUTS / "v1-no-map" / "dummy2mqtt.conf", {})
+    assert configuration.mqtt == MqttOptions(client_id="dummy2mqtt")
+    assert configuration.log == LogOptions("warning")
+    assert configuration.interfaces[0].msg_map.topics == ("home/lighting/+/hall/+/+/C", "home//dummy/+/+/+/C")
+
+
+def test_credentials_are_taken_letter_by_letter() -> None:
+    configuration = load_configuration(LAYOUTS / "v1-credentials" / "dummy2mqtt.conf", {"HOME": "/home/me"})
+    password = '100% s3cret: "${HOME}"'
+    assert configuration.mqtt == MqttOptions(client_id="gate-client", username="gate%keeper", password=password)
+    assert configuration.secrets == (password,)
+
+
+def test_the_layout_of_2_with_the_broker_in_a_common_file() -> None:
+    configuration = load_configuration(LAYOUTS / "v2" / "dummy2mqtt.cfg", {})
+    assert configuration.mqtt == MqttOptions("house.example", 1885, 90, "cellar-client")
+    assert configuration.log == LogOptions(
+        "info", str(LAYOUTS / "v2/dummy2mqtt.log"), 50_000_000, 3, file_level="error"
+    )
+    assert configuration.interfaces[0].params["location"] == "cellar"
+    assert configuration.root == "cellar"
+
+
+# --- the interface
+
+
+def test_the_type_is_that_of_the_file_name_or_the_one_that_is_given(folder: Path) -> None:
+    assert load(folder, MINIMAL, "dummy.cfg").interfaces[0].cls is DummyInterface
+    text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
+    assert load(folder, text, "old.conf").interfaces[0].cls is DummyInterface
+
+
+def test_a_python_file_of_the_original_name_beside_it_goes_first(folder: Path) -> None:
+    (folder / "dummy_interface.py").write_text(
+        "class dummyInterface:\n    def __init__(self, params, i, o): pass\n    def loop(self): pass\n"
+    )
+    (interface,) = load(folder, MINIMAL + "[INTERFACE]\nPort: /dev/tty\nSpeed: 010\n").interfaces
+    assert interface.cls.__name__ == "dummyInterface"
+    assert interface.params == {"port": "/dev/tty", "speed": "010"}  # as ever: names in lower case, values as text
+
+
+def test_a_file_name_that_tells_no_type_is_said(folder: Path) -> None:
+    remedy = "say which it is: 'type: dummy' under [INTERFACE]; 'old.conf' does not tell, dummy2mqtt.conf would"
+    assert findings(folder, MINIMAL, "old.conf") == [
+        f"old.conf:1:1: [INTERFACE] type: no interface is called 'old': {remedy}"
+    ]
+
+
+def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
+    assert load(folder, MINIMAL + "[INTERFACE]\ninterval: 3\n").interfaces[0].params["interval"] == 3
+    (folder / "typed.py").write_text(
+        "class Typed:\n    SCHEMA = {'properties': {'on': {'type': 'boolean'}, 'name': {'type': 'string'}}}\n"
+        "    def loop(self): pass\n"
+    )
+    text = MINIMAL + "[INTERFACE]\ntype: typed.py\non: Yes\nname: 5\n"
+    assert load(folder, text).interfaces[0].params == {"on": True, "name": "5"}
+    assert findings(folder, text.replace("Yes", "often")) == [
+        'dummy2mqtt.conf:7:5: [INTERFACE] on: expected true or false, found "often"'
+    ]
+
+
+def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) -> None:
+    assert notes(folder, MINIMAL + "[INTERFACE]\nlocatoin: x\n") == [
+        (
+            "dummy2mqtt.conf:6:1: [INTERFACE] locatoin: an option that the interface dummy does not know, and which is "
+            "not read: did you mean 'location'?"
+        )
+    ]
+
+
+# --- the map
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ("mapping: on", "dummy2mqtt.map"),
+        ("mapping: on\nmapfilename: .", "dummy2mqtt.map"),
+        ("mapping: YES\nmapfilename: maps/", "maps/dummy2mqtt.map"),
+        ("mapping: 1\nmapfilename: ./maps/../my.json", "my.json"),
+        ("mapfilename: my.json", "my.json"),  # of before there was 'mapping'
+    ],
+)
+def test_a_map_is_found_by_the_rules_of_the_original(folder: Path, given: str, file: str) -> None:
+    (folder / "maps").mkdir()
+    (folder / file).write_text('{"root": "mapped", "topics": []}')
+    assert load(folder, f"[MQTT]\n{given}\n").root == "mapped"
+
+
+@pytest.mark.parametrize("given", ["mapping: off\nmapfilename: my.json", "mapping: on\nmapfilename:"])
+def test_without_mapping_or_file_there_is_no_map(folder: Path, given: str) -> None:
+    configuration = load(folder, f"{MINIMAL}{given}\n")
+    assert (configuration.root, configuration.interfaces[0].msg_map.topics) == ("home", ("home/#",))
+
+
+def test_a_map_in_the_working_directory_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here").mkdir()
+    (folder / "here" / "my.json").write_text('{"root": "here", "topics": []}')
+    monkeypatch.chdir(folder / "here")
+    assert load(folder, "[MQTT]\nmapping: on\nmapfilename: my.json\n").root == "here"
+    monkeypatch.chdir(folder)
+    (said,) = findings(folder, "[MQTT]\nmapping: on\nmapfilename: my.json\n")
+    assert said.startswith("dummy2mqtt.conf:3:14: [MQTT] mapfilename: my.json: no such file (looked in ")
+
+
+def test_without_root_topics_begin_with_a_slash_as_ever(folder: Path) -> None:
+    configuration = load(folder, "[MQTT]\nroot:\ntopics: , /lighting/# ,,\n")
+    (interface,) = configuration.interfaces
+    assert (configuration.root, interface.msg_map.topics) == ("", ("/lighting/#",))
+    msg = interface.msg_map.mqtt2internal("/lighting///lamp/me/C", b"on")
+    assert msg.device == "lamp"
+    assert interface.msg_map.internal2mqtt(msg).topic == "/lighting///lamp/me/C"
+    assert configuration.availability_topic() == "dummy2mqtt/availability"
+
+
+def test_topics_have_their_places(folder: Path) -> None:
+    assert findings(folder, "[MQTT]\nroot: home\ntopics: home/#, a+\n  home/lighting/C , b#\n") == [
+        "dummy2mqtt.conf:3:17: [MQTT] topics: 'a+': '+' may only be a whole level: correct the filter",
+        (
+            "dummy2mqtt.conf:4:3: [MQTT] topics: 'home/lighting/C' matches no topic that this map accepts: a topic is "
+            "home/function/gateway/location/device/sender/C or S, in the words of the map"
+        ),
+        "dummy2mqtt.conf:4:21: [MQTT] topics: 'b#': '#' may only be the whole last level: correct the filter",
+    ]
+
+
+# --- the log
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "file_level"),
+    [
+        ("", "warning", "info"),
+        ("consolelevel: debug", "debug", "info"),
+        ("consolelevel: Info\nfilelevel: Warn", "info", "warning"),
+        ("consolelevel: CRITICAL", "warning", "info"),  # standard error got every warning, whatever it said
+        ("consolelevel: none\ndebug: on", "warning", "debug"),
+        ("debug: off", "warning", "info"),
+        ("debug: on\nfilelevel: ERROR", "warning", "error"),
+    ],
+)
+def test_levels_are_those_of_the_original(folder: Path, given: str, level: str, file_level: str) -> None:
+    log = load(folder, f"{MINIMAL}[LOG]\nlogfilename: x.log\n{given}\n").log
+    assert log == LogOptions(level, str(folder / "x.log"), 50_000_000, 3, file_level=file_level)
+
+
+@pytest.mark.parametrize("given", ["logfilename:", "logfilename: .\nfilelevel: NONE", "filelevel: DEBUG"])
+def test_without_name_or_level_there_is_no_log_file(folder: Path, given: str) -> None:
+    assert load(folder, f"{MINIMAL}[LOG]\n{given}\n").log == LogOptions("warning")
+
+
+def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here").mkdir()
+    (folder / "here" / "dummy2mqtt.log").write_text("before")
+    monkeypatch.chdir(folder / "here")
+    assert load(folder, f"{MINIMAL}[LOG]\nlogfilename: .\n").log.file == str(folder / "here" / "dummy2mqtt.log")
+
+
+# --- what is said
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the network is waited for without polling"),
+        ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched the sign of life off; a dead link is always noticed"),
+        ("[MQTT]\nhots: x", "[MQTT] hots: an unknown option, which is not read: did you mean 'host'?"),
+        ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: no mails are sent any more"),
+        ("[LOG]\nconsolelevel: loud", "[LOG] consolelevel: 'loud' is not a level: warnings and errors are written"),
+        ("[LOG]\nlogfilename: .\nfilelevel: loud", "[LOG] filelevel: 'loud' is not a level: no log file is written"),
+        ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without end; 3 files of 50 MB"),
+        ("[MQTT]\nhost: a\nhost: b", "[MQTT] host: given twice, first in line 6; the last counts: keep one"),
+        ("[Mqtt]\nhost: a", "[Mqtt]: an unknown section, which is not read: did you mean 'MQTT'?"),
+    ],
+)
+def test_what_has_no_meaning_is_said_once(folder: Path, given: str, said: str) -> None:
+    (note,) = notes(folder, f"{MINIMAL}{given}\n")
+    assert said in note
+    assert note.startswith("dummy2mqtt.conf:")
+
+
+@pytest.mark.parametrize(
+    "given", ["[CONFIG]\nlocation: x\nerror: y", "[LOG]\nemailhost:\nemailport:", "[DEFAULT]\nwhatever: x"]
+)
+def test_what_never_had_one_is_not(folder: Path, given: str) -> None:
+    assert [note for note in notes(folder, f"{MINIMAL}{given}\n") if "whatever" not in note] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("port: many", '6:7: [MQTT] port: expected a whole number, found "many": for example 1883'),
+        ("port: 0", "6:7: [MQTT] port: expected at least 1, found 0: for example 1883"),
+        ("host:", "6:6: [MQTT] host: it is empty: for example 127.0.0.1"),
+        ("mapping: perhaps", "6:1: [MQTT] mapping: expected on or off, found 'perhaps'"),
+        ("useCredentials: on", ("6:1: [MQTT] usecredentials: it is on, but there is no username: add username: and "
+                               "password:")),
+        ("password: secret", "6:11: [MQTT] password: it needs 'username' too: add 'username'"),
+        ("filename: nope.cfg", "6:1: [MQTT] filename: no such file: nope.cfg: check the path"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place_and_old_name(folder: Path, given: str, said: str) -> None:
+    assert findings(folder, f"{MINIMAL}[MQTT]\n{given}\n") == [f"dummy2mqtt.conf:{said}"]
+
+
+def test_what_is_wrong_in_a_common_file_is_said_with_its_place(folder: Path) -> None:
+    common = folder / "mqtt.cfg"
+    common.write_text("[MQTT]\nport: many\n")
+    text = f"{MINIMAL}[MQTT]\nfilename: mqtt.cfg\nport: 1\n"
+    assert findings(folder, text) == [
+        'mqtt.cfg:2:7: [MQTT] port: expected a whole number, found "many": for example 1883'
+    ]
+    common.write_text("nonsense\n")
+    assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it under one, for example [MQTT]"]
+
+
+def test_credentials_that_are_switched_off_are_not_used(folder: Path) -> None:
+    configuration = load(folder, f"{MINIMAL}useCredentials: false\nusername: username\npassword: password\n")
+    assert (configuration.mqtt.username, configuration.secrets) == (None, ())
+
+
+def test_a_dollar_is_a_dollar(folder: Path) -> None:
+    assert load(folder, f"{MINIMAL}[INTERFACE]\nlocation: ${{NAME}}\n").interfaces[0].params["location"] == "${NAME}"
+
+
+# --- run
+
+
+def test_an_old_configuration_runs_against_a_broker_and_says_what_it_does_not_read(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    conf = tmp_path / "dummy2mqtt.conf"
+    text = (LAYOUTS / "v1" / "dummy2mqtt.conf").read_text()
+    conf.write_text(text.replace("test.example.org", "127.0.0.1").replace("1884", str(mosquitto.port)))
+    (tmp_path / "attic_map.json").write_text((LAYOUTS / "v1" / "attic_map.json").read_text())
+    with mosquitto.client("attic/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("attic/dummy2mqtt/dummy/availability", b"online")
+        gateway.wait_log("connected to")
+        sent = run_command(
+            conf, "send", "--function", "lighting", "--location", "attic", "--device", "lamp", "--action", "LAMP_ON"
+        )
+        assert (sent.returncode, sent.stderr) == (0, "")
+        assert "LAMP_ON response='OK'" in sent.stdout
+        listener.wait_topic("attic/lighting//attic/lamp/dummy2mqtt/S")
+        gateway.stop()
+    assert gateway.log.count(NO_MEANING) == 2  # timeout, mail
+    assert gateway.log.count("[INTERFACE] port") == 1
+    log = (tmp_path / "dummy2mqtt.log").read_text()
+    assert "connected to" in log
+    assert "DEBUG" not in log
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
