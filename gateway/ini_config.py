@@ -31,15 +31,17 @@ _LEVELS = {"CRITICAL": "critical", "ERROR": "error", "WARN": "warning", "WARNING
 _NO_LEVEL = ("NONE", "")
 
 _NO_MAIL = "no mails are sent any more; let the service manager do it (OnFailure= of systemd)"
-_OBSOLETE = {
+OBSOLETE = {
     ("MQTT", "timeout"): "the network is waited for without polling",
     ("MQTT", "reconnect_delay"): "delays between tries to connect grow by themselves",
     ("MQTT", "max_reconnect_attempts"): "it is tried until it works",
     **{("LOG", f"{prefix}{name}"): _NO_MAIL for prefix in ("", "email") for name in ("host", "port", "address")},
 }
+"""Options that have no meaning any more, and why."""
+
 _SECTIONS = ("CONFIG", "DEFAULT", "INTERFACE", "MQTT", "MAP", "LOG")
 
-_NAMES: dict[Path, tuple[str, str]] = {
+NEW_PLACES: Mapping[Path, tuple[str, str]] = {
     ("mqtt", "host"): ("MQTT", "host"),
     ("mqtt", "port"): ("MQTT", "port"),
     ("mqtt", "keepalive"): ("MQTT", "keepalive"),
@@ -55,6 +57,7 @@ _NAMES: dict[Path, tuple[str, str]] = {
     ("log", "files"): ("LOG", "filenum"),
     ("log", "file_bytes"): ("LOG", "filesize"),
 }
+"""Where the options stand today, and what they were called; those of `[MAP]` stood in `[MQTT]` before 2.0."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,14 @@ class OldDocument(Document):
         """Return a finding that names the option as the file does, and the file it really stands in."""
         found = super().finding(path, what, remedy, at_key=at_key)
         if path == ("interface", "type") and path not in self.entries:
-            name = FilePath(self.file).name
-            remedy = f"say which it is: 'type: dummy' under [INTERFACE]; {name!a} does not tell, dummy2mqtt.conf would"
-            return replace(found, where="[INTERFACE] type", remedy=remedy)
+            remedy = "say which it is: 'type: dummy' under [INTERFACE], or call this file dummy2mqtt.conf"
+            was_found = self.data["interface"]["type"].endswith(".py")
+            return replace(found, where="[INTERFACE] type", remedy=found.remedy if was_found else remedy)
         entry = next((self.entries[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.entries), None)
         if entry:
             return replace(found, file=entry.file, where=entry.name)
-        section, option = _NAMES.get(path, (str(path[0]).upper() if path else "", ""))
-        return replace(found, where=f"[{section}] {option}".strip())
+        section, option = NEW_PLACES.get(path, ("", ""))
+        return replace(found, where=f"[{section}] {option}" if section else "")
 
     def resolve(self, path: Path, text: str, wanted: object) -> str | int | float | bool | None:  # noqa: ARG002
         """Return what `text` stands for: everything in an INI file is text."""
@@ -289,7 +292,7 @@ class _Translator:
                     self.say_unused(option, known)
 
     def say_unused(self, entry: Entry, known: set[str]) -> None:
-        reason = _OBSOLETE.get((entry.section, entry.option))
+        reason = OBSOLETE.get((entry.section, entry.option))
         if reason and entry.text and reason not in self.said:
             self.said.add(reason)
             self.note(entry, f"has no meaning any more: {reason}")

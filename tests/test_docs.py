@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from gateway import command_line
+from gateway import command_line, ini_config
 from gateway.app_properties import shipped
+from gateway.document import dotted
 from gateway.errors import MessageError, PayloadError
 from gateway.interface_loader import ENTRY_POINTS
 from gateway.load_config import config_schema, interface_schema, load_configuration
@@ -41,11 +42,14 @@ from tests.support.gateway_process import COMMAND, GatewayProcess
 README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), page("CHANGELOG.md")
 CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
 INTERFACES, OPERATIONS = page("docs/interfaces.md"), page("docs/operations.md")
+MIGRATION = page("docs/migration.md")
 
 CHECKED_BLOCKS = {
     "yaml": "test_blocks_load_and_run_in_order",
     "yaml file=": "test_blocks_load_and_run_in_order",
     "yaml partial": "test_blocks_load_and_run_in_order",
+    "yaml written=": "test_blocks_load_and_run_in_order",
+    "ini file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
     "json file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
@@ -175,7 +179,7 @@ def _run_console(block: Block, folder: Path) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         name, *words = shlex.split(command)
-        assert name == "mqttgateway" and words[0] in ("check", "options", "--version", "--help"), block.place
+        assert name == "mqttgateway" and words[0] in ("check", "migrate", "options", "--version", "--help"), block.place
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
@@ -194,7 +198,9 @@ def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
     for block in entry.blocks():
         if "file" in block.settings:
             (tmp_path / block.settings["file"]).write_text(block.text)
-        if block.language == "yaml":
+        if "written" in block.settings:
+            assert (tmp_path / block.settings["written"]).read_text() == block.text, block.place
+        elif block.language == "yaml":
             _load(block, tmp_path)
         elif block.language == "json" and "map" in block.marks:
             load_map(tmp_path / block.settings["file"], sender="hall")
@@ -312,6 +318,25 @@ def test_architecture_names_the_threads_and_the_states_of_the_link() -> None:
     text = " ".join(ARCHITECTURE.section("## The threads").split())
     states = (LinkState.IDLE, LinkState.CONNECTING, LinkState.AWAITING_CONNACK, LinkState.UP, LinkState.BACKING_OFF)
     assert " -> ".join(state.value for state in states) in text
+
+
+# --- migration
+
+
+def test_every_old_option_has_its_row() -> None:
+    """The rows name what the translation knows, and where each option has gone."""
+    table = rows(MIGRATION.section("## Every option"))
+    old = [re.findall(r"`\[(\w+)\] (\w+)`", cells[0])[0] for cells in table]
+    targets = {(section, option.lower()): set(re.findall(r"`([a-z_.]+)`", cells[1]))
+               for (section, option), cells in zip(old, table, strict=True)}  # fmt: skip
+    for at, option in ini_config.NEW_PLACES.items():
+        assert dotted(at) in targets[option], option
+    without = {("MQTT", "usecredentials"), ("MQTT", "filename"), ("MAP", "mapping"), ("LOG", "debug")}
+    mail = {("LOG", f"{prefix}{name}") for prefix in ("", "email") for name in ("port", "address", "host")}
+    assert set(targets) == {*ini_config.NEW_PLACES.values(), *without, *ini_config.OBSOLETE} - mail | {
+        ("LOG", "emailhost"), ("LOG", "host")}  # fmt: skip
+    assert all("no meaning" in cells[2] or "the same" in cells[2]
+               for option, cells in zip(targets, table, strict=True) if option in ini_config.OBSOLETE)  # fmt: skip
 
 
 # --- CHANGELOG

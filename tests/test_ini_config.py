@@ -18,6 +18,11 @@ MINIMAL = "[INTERFACE]\n[MQTT]\nroot: home\ntopics: home/#\n"
 NO_MEANING = "has no meaning any more"
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
 def load(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> Configuration:
     (folder / name).write_text(text)
     return load_configuration(folder / name, {"NAME": "value"})
@@ -116,10 +121,29 @@ def test_a_python_file_of_the_original_name_beside_it_goes_first(folder: Path) -
 
 
 def test_a_file_name_that_tells_no_type_is_said(folder: Path) -> None:
-    remedy = "say which it is: 'type: dummy' under [INTERFACE]; 'old.conf' does not tell, dummy2mqtt.conf would"
     assert findings(folder, MINIMAL, "old.conf") == [
-        f"old.conf:1:1: [INTERFACE] type: no interface is called 'old': {remedy}"
+        (
+            "old.conf:1:1: [INTERFACE] type: no interface is called 'old': say which it is: 'type: dummy' under "
+            "[INTERFACE], or call this file dummy2mqtt.conf"
+        )
     ]
+    said = findings(folder, MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dumy"))
+    assert said == ["dummy2mqtt.conf:2:7: [INTERFACE] type: no interface is called 'dumy': did you mean 'dummy'?"]
+
+
+def test_a_python_file_that_cannot_be_imported_is_said(folder: Path) -> None:
+    (folder / "dummy_interface.py").write_text("import nothing_of_that_name\n")
+    (said,) = findings(folder, "# no section INTERFACE\n[MQTT]\nroot: home\n")
+    assert said.startswith(
+        "dummy2mqtt.conf: [INTERFACE] type: dummy_interface.py cannot be imported: ModuleNotFoundErr"
+    )
+    assert said.endswith(": mend the file")
+
+
+def test_a_file_name_that_cannot_be_a_sender_is_said(folder: Path) -> None:
+    text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
+    (said,) = findings(folder, text, "a+b.conf")
+    assert said == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: give a plain name"
 
 
 def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
@@ -324,8 +348,3 @@ def test_an_old_configuration_runs_against_a_broker_and_says_what_it_does_not_re
     log = (tmp_path / "dummy2mqtt.log").read_text()
     assert "connected to" in log
     assert "DEBUG" not in log
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path

@@ -100,10 +100,14 @@ log:
     )
 
 
-WORDS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1,
-    max_size=20
-).map(str.strip).filter(lambda text: text and text[0] not in "#;")  # fmt: skip
+WORDS = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=20)
+    .map(str.strip)
+    .filter(lambda text: text and text[0] not in "#;"),
+    st.sampled_from(
+        ["${HOME}", "$${X}", "true", "null", "1e5", "0x1f", "-", "a: b", "a #b", "[x]", "@x", "'"]
+    ),
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
