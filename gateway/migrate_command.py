@@ -74,8 +74,6 @@ def new_files(
     if path.endswith(".py"):
         file = (old.parent / path).absolute()
         values["interface", "type"] = (file.name if _same(file.parent, new.parent) else str(file)) + colon + class_name
-    if ("log", "file") in values:
-        values["log", "file"] = str(Path(values["log", "file"]).absolute())
     if ("mqtt", "password") in values:
         secret = new.with_suffix(".password")
         what = "the password; only its owner can read it, who must be the user that the gateway runs as"

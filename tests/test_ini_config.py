@@ -178,19 +178,24 @@ def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) ->
         ("mapping: on\nmapfilename: .", "dummy2mqtt.map"),
         ("mapping: YES\nmapfilename: maps/", "maps/dummy2mqtt.map"),
         ("mapping: 1\nmapfilename: ./maps/../my.json", "my.json"),
+        ("mapping: on\nmapfilename: ..", "../dummy2mqtt.map"),
         ("mapfilename: my.json", "my.json"),  # of before there was 'mapping'
     ],
 )
 def test_a_map_is_found_by_the_rules_of_the_original(folder: Path, given: str, file: str) -> None:
-    (folder / "maps").mkdir()
+    folder = folder / "conf"
+    (folder / "maps").mkdir(parents=True)
     (folder / file).write_text('{"root": "mapped", "topics": []}')
     assert load(folder, f"[MQTT]\n{given}\n").root == "mapped"
 
 
-@pytest.mark.parametrize("given", ["mapping: off\nmapfilename: my.json", "mapping: on\nmapfilename:"])
+@pytest.mark.parametrize(
+    "given", ["mapping: off\nmapfilename: my.json", "mapping: on\nmapfilename:", "mapfilename: my.json"]
+)
 def test_without_mapping_or_file_there_is_no_map(folder: Path, given: str) -> None:
     configuration = load(folder, f"{MINIMAL}{given}\n")
     assert (configuration.root, configuration.interfaces[0].msg_map.topics) == ("home", ("home/#",))
+    assert load(folder, "[MQTT]\nmapfilename: my.json\ntopics: /lighting/#").root == ""
 
 
 def test_a_map_in_the_working_directory_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,11 +284,15 @@ def test_what_has_no_meaning_is_said_once(folder: Path, given: str, said: str) -
     assert note.startswith("dummy2mqtt.conf:")
 
 
-@pytest.mark.parametrize(
-    "given", ["[CONFIG]\nlocation: x\nerror: y", "[LOG]\nemailhost:\nemailport:", "[DEFAULT]\nwhatever: x"]
-)
+@pytest.mark.parametrize("given", ["[CONFIG]\nlocation: x\nerror: y", "[LOG]\nemailhost:\nemailport:"])
 def test_what_never_had_one_is_not(folder: Path, given: str) -> None:
-    assert [note for note in notes(folder, f"{MINIMAL}{given}\n") if "whatever" not in note] == []
+    assert notes(folder, f"{MINIMAL}{given}\n") == []
+
+
+def test_what_counts_in_every_section_is_said_only_where_all_is_read(folder: Path) -> None:
+    (note,) = notes(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}")
+    assert "[DEFAULT] host: an option that the interface dummy does not know" in note
+    assert load(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}").mqtt.host == "b"
 
 
 @pytest.mark.parametrize(

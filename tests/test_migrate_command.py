@@ -104,9 +104,7 @@ WORDS = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=20)
     .map(str.strip)
     .filter(lambda text: text and text[0] not in "#;"),
-    st.sampled_from(
-        ["${HOME}", "$${X}", "true", "null", "1e5", "0x1f", "-", "a: b", "a #b", "[x]", "@x", "'"]
-    ),
+    st.sampled_from(["${HOME}", "$${X}", "true", "null", "1e5", "0x1f", "-", "a: b", "a #b", "[x]", "@x", "'"]),
 )
 
 
