@@ -131,7 +131,7 @@ class _Translator:
 
     def translate(self) -> None:
         for name, section in self.ini.sections().items():
-            self.keys[(name.lower(),)] = self.values[(name.lower(),)] = section.place
+            self.values[(name.lower(),)] = section.place
         self.mqtt()
         self.map()
         self.log()
@@ -240,8 +240,8 @@ class _Translator:
         # Warnings and errors always went to standard error, whatever the level of the console.
         level = self.level(console, "warnings and errors are written") if console else None
         self.put(("log", "level"), level if level in ("debug", "info") else "warning", console)
-        file = self.take("LOG", "logfilename") or self.take("LOG", "filename")
-        self.used.add(("LOG", "filename"))
+        file_of_1, file_of_2 = self.take("LOG", "logfilename"), self.take("LOG", "filename")
+        file = file_of_1 or file_of_2
         debug, file_level = self.flag(self.take("LOG", "debug")), self.take("LOG", "filelevel")
         number, size = self.take("LOG", "filenum"), self.take("LOG", "filesize")
         level = self.level(file_level, "no log file is written") if file_level else "debug" if debug else "info"

@@ -196,6 +196,7 @@ def test_without_mapping_or_file_there_is_no_map(folder: Path, given: str) -> No
     configuration = load(folder, f"{MINIMAL}{given}\n")
     assert (configuration.root, configuration.interfaces[0].msg_map.topics) == ("home", ("home/#",))
     assert load(folder, "[MQTT]\nmapfilename: my.json\ntopics: /lighting/#").root == ""
+    assert load(folder, "[MQTT]\nmapfilename: my.json\nroot: home").root == "home"
 
 
 def test_a_map_in_the_working_directory_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +272,7 @@ def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pyt
         ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched the sign of life off; a dead link is always noticed"),
         ("[MQTT]\nhots: x", "[MQTT] hots: an unknown option, which is not read: did you mean 'host'?"),
         ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: no mails are sent any more"),
+        ("[LOG]\nlogfilename: .\nfilename: x\nfile: y", "[LOG] file: an unknown option, which is not read: did you"),
         ("[LOG]\nconsolelevel: loud", "[LOG] consolelevel: 'loud' is not a level: warnings and errors are written"),
         ("[LOG]\nlogfilename: .\nfilelevel: loud", "[LOG] filelevel: 'loud' is not a level: no log file is written"),
         ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without end; 3 files of 50 MB"),
