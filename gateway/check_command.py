@@ -41,7 +41,7 @@ def _summary(configuration: Configuration) -> Iterator[str]:
         yield f"    root        {interface.msg_map.root or '-'}"
         yield f"    sender      {interface.msg_map.sender}"
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
-    yield from (f"note: {note}" for note in configuration.notes)
+    yield from (f"  note          {note}" for note in configuration.notes)
 
 
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:

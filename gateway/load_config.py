@@ -62,10 +62,7 @@ class InterfaceOptions:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A whole configuration, checked.
-
-    `secrets` are the texts that no log may show; `notes` say what of an old configuration has no meaning any more.
-    """
+    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
 
     file: Path
     name: str
@@ -75,7 +72,7 @@ class Configuration:
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    notes: tuple[Finding, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = ()
 
     def availability_topic(self, interface: str = "") -> str:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""
@@ -154,7 +151,7 @@ class _Loader:
         self.error = ConfigurationError(faults)
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
         self.secrets: list[str] = []
-        self.notes = list(document.notes) if isinstance(document, OldDocument) else []
+        self.notes: list[str] = list(map(str, document.notes)) if isinstance(document, OldDocument) else []
 
     def load(self) -> Configuration:
         data = convert_substituted(self.document, self.document.data, config_schema())
@@ -175,7 +172,7 @@ class _Loader:
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
         return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets),
-                             tuple(sorted(self.notes)))  # fmt: skip
+                             tuple(dict.fromkeys(self.notes)))  # fmt: skip
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
         self.add([self.document.finding(path, what, remedy, at_key=at_key)])
@@ -413,5 +410,5 @@ class _Loader:
         for name in given if not schema["additionalProperties"] else ():
             if name not in known:
                 what = f"an option that the interface {given['type']} does not know, and which is not read"
-                self.notes.append(self.document.finding((*at, name), what, near(name, known), at_key=True))
+                self.notes.append(str(self.document.finding((*at, name), what, near(name, known), at_key=True)))
         return {k: v for k, v in given.items() if k in known or schema["additionalProperties"]}

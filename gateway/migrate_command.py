@@ -115,7 +115,6 @@ def as_yaml(
 ) -> str:
     """Return `values` as YAML, in the order of the INI texts and with their comments."""
     places = {(entry.file, entry.key_place): at for at, entry in document.entries.items() if at in values}
-    notes = {(note.file, (note.line, note.column)): note.what for note in configuration.notes}
     groups: dict[str, list[str]] = {group: [] for group in _GROUPS}
     heads: dict[str, list[str]] = {group: [] for group in _GROUPS}
     for at, value in values.items():
@@ -133,7 +132,7 @@ def as_yaml(
         if target:
             lines.append(_line(target, values[target]))
         elif item.text:
-            lines += _dropped(item, notes.get((item.file, item.key_place), ""))
+            lines += _dropped(item, configuration.notes)
     yaml = [*top, *heads[""], *groups[""]]
     for group in _GROUPS[1:]:
         is_empty = not any(line and not line.startswith("#") for line in groups[group])
@@ -174,10 +173,13 @@ def _comments(lines: tuple[str, ...]) -> Iterator[str]:
         yield f"#{text[1:]}".rstrip() if text else ""
 
 
-def _dropped(entry: Entry, note: str) -> Iterator[str]:
+def _dropped(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
     """Yield a comment for an option that has no place any more, without the value of one that is secret."""
+    line, column = entry.key_place
+    start = f"{entry.file}:{line}:{column}: {entry.name}: "
+    why = next((f" ({note.removeprefix(start)})" for note in notes if note.startswith(start)), "")
     value = "" if "password" in entry.option else f": {' '.join(entry.text.split())}"
-    yield from _comments((f"# was {entry.name}{value}{f' ({note})' if note else ''}",))
+    yield from _comments((f"# was {entry.name}{value}{why}",))
 
 
 def _write(files: list[NewFile]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,12 @@ def load(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> Configuratio
 
 def notes(folder: Path, text: str) -> list[str]:
     """Return what is said of a configuration that runs, without the folder."""
-    return [str(note).replace(f"{folder}/", "") for note in load(folder, text).notes]
+    return [note.replace(f"{folder}/", "") for note in load(folder, text).notes]
+
+
+def options_of(said: Iterable[str]) -> list[str]:
+    """Return what is spoken of: line, column and option."""
+    return [": ".join(note.partition(".conf:")[2].split(": ")[:2]) for note in said]
 
 
 def findings(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> list[str]:
@@ -50,12 +56,11 @@ def test_the_layout_of_0_1() -> None:
         "warning", str(LAYOUTS / "v0.1/data/dummy2mqtt.log"), 50_000_000, 3, file_level="debug"
     )
     assert (configuration.name, configuration.root) == ("dummy2mqtt", "old")
-    said = [(note.line, note.where) for note in configuration.notes]
-    assert said == [
-        (7, "[MQTT] timeout"),
-        (8, "[MQTT] reconnect_delay"),
-        (9, "[MQTT] max_reconnect_attempts"),
-        (15, "[LOG] host"),
+    assert options_of(configuration.notes) == [
+        "7:1: [MQTT] timeout",
+        "8:1: [MQTT] reconnect_delay",
+        "9:1: [MQTT] max_reconnect_attempts",
+        "15:1: [LOG] host",
     ]
 
 
@@ -75,7 +80,8 @@ def test_the_layout_of_1() -> None:
     (interface,) = configuration.interfaces
     assert (interface.name, interface.cls, interface.params["location"]) == ("dummy", DummyInterface, "attic")
     assert interface.msg_map.topics == ("attic/lighting/+/+/+/+/C",)
-    assert [note.where for note in configuration.notes] == ["[INTERFACE] port", "[MQTT] timeout", "[LOG] emailhost"]
+    said = ["22:1: [MQTT] timeout", "38:1: [LOG] emailhost", "9:1: [INTERFACE] port"]
+    assert options_of(configuration.notes) == said
 
 
 def test_a_file_with_next_to_nothing_in_it_has_the_defaults() -> None:
@@ -359,3 +365,13 @@ def test_an_old_configuration_runs_against_a_broker_and_says_what_it_does_not_re
     log = (tmp_path / "dummy2mqtt.log").read_text()
     assert "connected to" in log
     assert "DEBUG" not in log
+
+
+def test_what_is_not_read_is_said_even_where_only_warnings_are_written(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = tmp_path / "dummy2mqtt.conf"
+    conf.write_text(f"{MINIMAL}port: {mosquitto.port}\ntimeout: 0.01\n[LOG]\nconsolelevel: NONE\n")
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/dummy2mqtt/dummy/availability", b"online")
+        gateway.stop()
+    (said,) = gateway.log.splitlines()
+    assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in said
