@@ -93,10 +93,10 @@ class Gateway:
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""
         LOG.info("%s %s started with %s", self.configuration.name, version(), self.configuration.file)
-        if self._writer is not None:
-            self._writer.start()
         for note in self.configuration.notes:  # an old file mostly has the level of warnings, and would not get them
             LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
+        if self._writer is not None:
+            self._writer.start()
         with demo_broker.running_if_wanted(self.configuration.mqtt, lambda: self._stop):
             self.client.mg_connect()
             for supervisor in self.supervisors:
