@@ -17,7 +17,9 @@ from typing import Any
 from gateway.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
 from gateway.errors import ConfigurationError, Finding
 from gateway.ini_document import Entry, IniText, read_ini
+from gateway.mqtt_map import MsgMap
 from gateway.schema_check import near
+from gateway.topic import filter_can_match, filter_problem, root_problem
 
 KB = 1000
 """Bytes of a KB in `filesize`. The original's texts call its 50,000 bytes 50 kB."""
@@ -231,7 +233,17 @@ class _Translator:
             return
         self.put(("root",), root.text if root else "", root)
         self.put(("topics",), [], topics)
-        for place, topic in _topics(topics) if topics else ():
+        if topics:
+            self.topics(topics, self.data["root"])
+
+    def topics(self, entry: Entry, root: str) -> None:
+        """Put the topics that can bring a message of `root`; the original did not look at the first level."""
+        accepted = None if root_problem(root) else MsgMap(root, sender=self.name).accepted_levels()
+        for place, topic in _topics(entry):
+            if accepted and not filter_problem(topic) and not filter_can_match(topic, accepted):
+                what = f"{topic!a} matches no topic under the root {root!a}, and is not subscribed to"
+                self.note(entry, what, "a topic has seven levels, the last of them C or S")
+                continue
             self.values["topics", len(self.data["topics"])] = place
             self.data["topics"].append(topic)
 

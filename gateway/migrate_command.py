@@ -130,7 +130,7 @@ def as_yaml(
         lines = groups[_group(target) if target else _GROUP_OF_SECTION.get(item.section, "")]
         lines += _comments(item.comments)
         if target:
-            lines.append(_line(target, values[target]))
+            lines += [*(f"# {why}" for why in _said(item, configuration.notes)), _line(target, values[target])]
         elif item.text:
             lines += _dropped(item, configuration.notes)
     yaml = [*top, *heads[""], *groups[""]]
@@ -175,11 +175,16 @@ def _comments(lines: tuple[str, ...]) -> Iterator[str]:
 
 def _dropped(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
     """Yield a comment for an option that has no place any more, without the value of one that is secret."""
+    value = "" if "password" in entry.option else f": {' '.join(entry.text.split())}"
+    why = "; ".join(_said(entry, notes))
+    yield from _comments((f"# was {entry.name}{value}{f' ({why})' if why else ''}",))
+
+
+def _said(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
+    """Yield what the notes say of an option."""
     line, column = entry.key_place
     start = f"{entry.file}:{line}:{column}: {entry.name}: "
-    why = next((f" ({note.removeprefix(start)})" for note in notes if note.startswith(start)), "")
-    value = "" if "password" in entry.option else f": {' '.join(entry.text.split())}"
-    yield from _comments((f"# was {entry.name}{value}{why}",))
+    yield from (note.removeprefix(start) for note in notes if note.startswith(start))
 
 
 def _write(files: list[NewFile]) -> None:

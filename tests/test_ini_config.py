@@ -226,14 +226,23 @@ def test_without_root_topics_begin_with_a_slash_as_ever(folder: Path) -> None:
 
 
 def test_topics_have_their_places(folder: Path) -> None:
-    assert findings(folder, "[MQTT]\nroot: home\ntopics: home/#, a+\n  home/lighting/C , b#\n") == [
+    assert findings(folder, "[MQTT]\nroot: home\ntopics: home/#, a+\n  home/# , b#\n") == [
         "dummy2mqtt.conf:3:17: [MQTT] topics: 'a+': '+' may only be a whole level: correct the filter",
-        (
-            "dummy2mqtt.conf:4:3: [MQTT] topics: 'home/lighting/C' matches no topic that this map accepts: a topic is "
-            "home/function/gateway/location/device/sender/C or S, in the words of the map"
-        ),
-        "dummy2mqtt.conf:4:21: [MQTT] topics: 'b#': '#' may only be the whole last level: correct the filter",
+        "dummy2mqtt.conf:4:12: [MQTT] topics: 'b#': '#' may only be the whole last level: correct the filter",
     ]
+
+
+def test_topics_that_can_bring_nothing_are_said_and_left_out(folder: Path) -> None:
+    text = "[MQTT]\nroot: home\ntopics: home/#, house/#,\n home/lighting/C, +/lighting/#\n"
+    (interface,) = load(folder, text).interfaces
+    assert interface.msg_map.topics == ("home/#", "+/lighting/#")
+    remedy = "a topic has seven levels, the last of them C or S"
+    assert notes(folder, text) == [
+        f"dummy2mqtt.conf:3:1: [MQTT] topics: {topic!r} matches no topic under the root 'home', and is not subscribed "
+        f"to: {remedy}"
+        for topic in ("home/lighting/C", "house/#")
+    ]
+    assert findings(folder, text.replace("home\n", "ho+me\n", 1))[0].startswith("dummy2mqtt.conf:2:7: [MQTT] root: '+'")
 
 
 # --- the log

@@ -100,6 +100,21 @@ log:
     )
 
 
+def test_what_is_said_of_an_option_that_stays_is_a_comment_too(tmp_path: Path) -> None:
+    old = write(
+        tmp_path, "[MQTT]\nroot: home\ntopics: home/#, x/#\n[LOG]\nconsolelevel: loud\nlogfilename: l\nfilenum: 0"
+    )
+    migrate(old, None, {})
+    lines = (tmp_path / "dummy2mqtt.yaml").read_text().splitlines()
+    for start, below in (
+        ("# 'x/#' matches no topic", 'topics: ["home/#"]'),
+        ("  # 'loud' is not a level: warnings and errors are written", "  level: warning"),
+    ):
+        (index,) = [index for index, line in enumerate(lines) if line.startswith(start)]
+        assert lines[index + 1] == below
+    assert any(line.startswith("  # was [LOG] filenum: 0 (0 let the file grow") for line in lines)
+
+
 WORDS = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=20)
     .map(str.strip)
@@ -118,6 +133,7 @@ WORDS = st.one_of(
                 optional={
                     "host": st.sampled_from(["localhost", "::1", "10.0.0.1", "1883"]),
                     "port": st.integers(1, 65535).map(str),
+                    "topics": st.sampled_from(["home/#", "a/b/#, home/+/lamp/#", "#", "x/y", ","]),
                     "keepalive": st.integers(0, 65535).map(str),
                     "clientid": WORDS,
                     "username": WORDS,
