@@ -17,6 +17,7 @@ from typing import Any
 from gateway.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
 from gateway.errors import ConfigurationError, Finding
 from gateway.ini_document import Entry, IniText, read_ini
+from gateway.interface_loader import is_name
 from gateway.mqtt_map import MsgMap
 from gateway.schema_check import near
 from gateway.topic import filter_can_match, filter_problem, root_problem
@@ -73,9 +74,7 @@ class OldDocument(Document):
         """Return a finding that names the option as the file does, and the file it really stands in."""
         found = super().finding(path, what, remedy, at_key=at_key)
         if path == ("interface", "type") and path not in self.entries:
-            remedy = "say which it is: 'type: dummy' under [INTERFACE], or call this file dummy2mqtt.conf"
-            was_found = self.data["interface"]["type"].endswith(".py")
-            return replace(found, where="[INTERFACE] type", remedy=found.remedy if was_found else remedy)
+            return replace(found, where="[INTERFACE] type")
         entry = next((self.entries[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.entries), None)
         if entry:
             return replace(found, file=entry.file, where=entry.name)
@@ -283,7 +282,13 @@ class _Translator:
         options = {name: entry for ini in reversed(self.texts) for name, entry in ini.entries("INTERFACE").items()}
         short = self.name.removesuffix("2mqtt")
         script = self.find(f"{short}_interface.py") if short else None
-        self.put(("interface", "type"), str(script or short or self.name))
+        self.put(("interface", "type"), str(script or (short if is_name(short) else "dummy")))
+        if not script and not is_name(short) and "type" not in options:
+            what = (
+                f"nothing tells which interface it is: there is no {short or self.name}_interface.py: the dummy is run"
+            )
+            remedy = "add a type under [INTERFACE], the path of a Python file for example"
+            self.notes.append(Finding(self.ini.file, 0, 0, "[INTERFACE]", what, remedy))
         for name, entry in options.items():
             self.take("INTERFACE", name)
             self.put(("interface", name), entry.text, entry)

@@ -34,6 +34,11 @@ class InterfaceNotFoundError(GatewayError):
         self.remedy = remedy
 
 
+def is_name(type_name: str) -> bool:
+    """Tell whether an interface is called `type_name`: a built-in one, or one that a package has registered."""
+    return type_name in BUILT_IN or any(point.name == type_name for point in metadata.entry_points(group=ENTRY_POINTS))
+
+
 def find_interface(type_name: str, folder: Path) -> type[Any]:
     """Return the interface class called `type_name`; a relative file path begins in `folder`.
 

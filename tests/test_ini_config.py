@@ -126,13 +126,17 @@ def test_a_python_file_of_the_original_name_beside_it_goes_first(folder: Path) -
     assert interface.params == {"port": "/dev/tty", "speed": "010"}  # as ever: names in lower case, values as text
 
 
-def test_a_file_name_that_tells_no_type_is_said(folder: Path) -> None:
-    assert findings(folder, MINIMAL, "old.conf") == [
-        (
-            "old.conf:1:1: [INTERFACE] type: no interface is called 'old': say which it is: 'type: dummy' under "
-            "[INTERFACE], or call this file dummy2mqtt.conf"
-        )
-    ]
+def test_where_nothing_tells_the_type_the_dummy_is_run_and_that_is_said(folder: Path) -> None:
+    configuration = load(folder, MINIMAL, "old.conf")
+    assert configuration.interfaces[0].cls is DummyInterface
+    (note,) = configuration.notes
+    assert note.endswith(
+        "old.conf: [INTERFACE]: nothing tells which interface it is: there is no old_interface.py: the dummy is run: "
+        "add a type under [INTERFACE], the path of a Python file for example"
+    )
+
+
+def test_a_type_that_does_not_exist_is_said(folder: Path) -> None:
     said = findings(folder, MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dumy"))
     assert said == ["dummy2mqtt.conf:2:7: [INTERFACE] type: no interface is called 'dumy': did you mean 'dummy'?"]
 
