@@ -307,7 +307,7 @@ class _Loader:
             self.complain(at, f"{given}: {err.findings[0].what}", err.findings[0].remedy)
             return None
         try:
-            return load_map(path, sender=sender, status_qos=qos)
+            return load_map(path, sender=sender, status_qos=qos, say=self.notes.append)
         except ConfigurationError as err:
             self.add(err.findings)
             return None

@@ -7,7 +7,8 @@ a map with findings, and no hardware is touched before a map is known to be good
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path as FilePath
@@ -18,8 +19,11 @@ from gateway.document import MAX_BYTES, Document, FaultyDocumentError, Path, loa
 from gateway.errors import ConfigurationError, Finding
 from gateway.message import ADDRESS_FIELDS, Lane
 from gateway.mqtt_map import ACTION_KEY, FIELDS, FieldMap, MsgMap
+from gateway.old_maps import read_old_map
 from gateway.schema_check import check_schema
 from gateway.topic import filter_can_match, filter_problem, root_problem, word_problem
+
+LOG = logging.getLogger(__name__)
 
 
 @cache
@@ -43,16 +47,24 @@ def read_text(path: FilePath) -> str:
     raise ConfigurationError([Finding(str(path), 0, 0, "", what, remedy)])
 
 
-def load_map(path: FilePath, *, sender: str, status_qos: int = 1) -> MsgMap:
+def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[[str], None] = LOG.info) -> MsgMap:
     """Return the map in the file at `path`, for a gateway called `sender`.
 
-    Raises `ConfigurationError` with every finding, each with file, line and column.
+    A map of the original is read as what it means today, and that is said. Raises `ConfigurationError` with
+    every finding, each with file, line and column.
     """
+    faults: Sequence[Finding] = ()
     try:
         document = load_json(read_text(path), str(path))
     except FaultyDocumentError as err:
-        raise ConfigurationError([*err.findings, *check_map(err.document, err.document.data, sender=sender)]) from err
-    return build_map(document, document.data, sender=sender, status_qos=status_qos)
+        document, faults = err.document, err.findings
+    document, is_old, notes = read_old_map(document)
+    findings, dead = _check(document, document.data, (), sender)
+    if faults or findings or (dead and not is_old):
+        raise ConfigurationError([*faults, *findings, *dead])
+    for note in (*(f"{path}: {note}" for note in notes), *map(str, dead)):
+        say(note)
+    return _build(document.data, sender, status_qos)
 
 
 def build_map(document: Document, data: Any, at: Path = (), *, sender: str, status_qos: int = 1) -> MsgMap:
@@ -68,9 +80,16 @@ def build_map(document: Document, data: Any, at: Path = (), *, sender: str, stat
 
 def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> list[Finding]:
     """Return everything that is wrong with the map in `data`: its form, and, where that is right, its words."""
+    findings, dead = _check(document, data, at, sender)
+    return [*findings, *dead]
+
+
+def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[Finding], list[Finding]]:
+    """Return what is wrong with a map, and apart from it the filters that match nothing, which do no harm."""
     findings = check_schema(document, data, map_schema(), at)
+    dead: list[Finding] = []
     if not isinstance(data, dict):
-        return findings
+        return findings, dead
     options = map_schema()["properties"]
     sound = {name: value for name, value in data.items()
              if name in options and not check_schema(document, value, _with_defs(options[name]))}  # fmt: skip
@@ -80,9 +99,9 @@ def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> l
         wrong = {path[1] for path, *_ in problems if path[0] == "topics" and len(path) > 1}
         usable = {name: value for name, value in sound.items() if not any(path[0] == name for path, *_ in problems)}
         built = _build({**usable, "topics": []}, sender, 0)
-        findings += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
+        dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
         findings += _unknown_words(document, at, sound.get("delivery", ()), built)
-    return findings
+    return findings, dead
 
 
 def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:

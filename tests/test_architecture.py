@@ -28,6 +28,7 @@ PURE = (
     "gateway.message",
     "gateway.topic",
     "gateway.mqtt_map",
+    "gateway.old_maps",
     "interfaces.framer",
     "interfaces.codec",
     "interfaces.template",
