@@ -1,4 +1,4 @@
-"""Finds the class of an interface by its `type`: a built-in name, an entry point, or a Python file."""
+"""Finds the class of an interface by its `type`: a built-in name, an entry point, a Python file, or a module."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.app_properties import expanded, is_file
+from gateway.app_properties import NAME, expanded, is_file
 from gateway.errors import GatewayError
+from gateway.original import adapted, old_names
 from gateway.schema_check import near
 
 BUILT_IN = {
@@ -39,21 +40,38 @@ def is_name(type_name: str) -> bool:
     return type_name in BUILT_IN or any(point.name == type_name for point in metadata.entry_points(group=ENTRY_POINTS))
 
 
-def find_interface(type_name: str, folder: Path) -> type[Any]:
+def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> type[Any]:
     """Return the interface class called `type_name`; a relative file path begins in `folder`.
 
-    Raises `InterfaceNotFoundError` if there is none, or if what is there cannot be imported.
+    One that was written for the original is returned as an interface of today. Raises `InterfaceNotFoundError` if
+    there is none, or if what is there cannot be imported.
     """
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     path, _, class_name = type_name.partition(":")
-    if path.endswith(".py"):
-        return _choose(_load_file(folder / expanded(path)), class_name)
-    found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == type_name]
+    file = folder / expanded(path)
+    directories = [str(folder), str(Path.cwd()), str(file.parent)]
+    with old_names(_edition(file) or type_name, gateway_name, directories) as is_of_the_original:
+        if path.endswith(".py"):
+            cls = _choose(_load_file(file), class_name)
+        elif class_name:
+            cls = _choose(_load_module(path), class_name)
+        else:
+            cls = _load_entry_point(type_name)
+        return adapted(cls) if is_of_the_original() else cls
+
+
+def _edition(file: Path) -> str:
+    """Return a text that stands for a file as it is now, or `""` if there is none."""
+    return f"{file} {file.stat().st_mtime_ns}" if is_file(file) else ""
+
+
+def _load_entry_point(name: str) -> type[Any]:
+    found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == name]
     if not found:
         known = [*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINTS))]
-        raise InterfaceNotFoundError(f"no interface is called {type_name!r}", near(type_name, known))
+        raise InterfaceNotFoundError(f"no interface is called {name!r}", near(name, known))
     try:
         cls = found[0].load()
     except (Exception, SystemExit) as err:
@@ -62,6 +80,17 @@ def find_interface(type_name: str, folder: Path) -> type[Any]:
         what = f"{found[0].value} is not a class with loop() or loop_start()"
         raise InterfaceNotFoundError(what, "mend or reinstall its package")
     return cls
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as err:
+        if isinstance(err, ModuleNotFoundError) and err.name and f"{name}.".startswith(f"{err.name}."):
+            what, remedy = f"there is no module {name!r}", "install its package, or give the path of its file"
+        else:
+            what, remedy = _import_failed(name, err), "mend or reinstall its package"
+        raise InterfaceNotFoundError(what, remedy) from err
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -75,6 +104,8 @@ def _load_file(path: Path) -> ModuleType:
         raise InterfaceNotFoundError(f"{path} is not a Python file", "give one that is")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for modules beside it; at the end, so that none of them hides another
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as err:

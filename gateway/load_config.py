@@ -349,7 +349,7 @@ class _Loader:
         data: Mapping[str, Any],
     ) -> Iterator[InterfaceOptions]:
         try:
-            cls = find_interface(given["type"], self.path.parent)
+            cls = find_interface(given["type"], self.path.parent, gateway_name)
         except InterfaceNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
