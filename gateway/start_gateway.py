@@ -204,7 +204,7 @@ def _threads_logged() -> Iterator[None]:
 
     def log(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "?"
-        if args.exc_value is not None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):  # it meant to end
             LOG.error("thread %s died: %r", name, args.exc_value, exc_info=args.exc_value)
 
     before, threading.excepthook = threading.excepthook, log

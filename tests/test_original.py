@@ -1,0 +1,499 @@
+"""Interfaces of the original, in the style of its three generations, against a real broker and by themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.interface_loader import InterfaceNotFoundError, find_interface
+from gateway.mailbox import MsgList
+from gateway.message import InternalMsg
+from gateway.mqtt_map import MsgMap
+from gateway.original import AppProperties, adapted, internalMsg
+from gateway.original import MsgList as OriginalList
+from gateway.outlet import Outlet
+from tests.support.broker import Mosquitto
+from tests.support.configuration import write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.strategies import messages
+from tests.support.waiting import wait_until
+
+FIXTURES = Path(__file__).parent / "fixtures"
+INTERFACES = FIXTURES / "interfaces"
+PACKAGE = "mqttgateway"
+
+
+@pytest.fixture(autouse=True)
+def same_path_and_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test imports under the names of the original is gone after it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(AppProperties, "name", AppProperties.name)
+    monkeypatch.setattr(AppProperties, "directories", AppProperties.directories)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
+
+
+class Bench:
+    """An interface built from its file, and what it pushes, as (topic, payload)."""
+
+    def __init__(self, type_name: str, folder: Path = INTERFACES, **params: Any) -> None:
+        self.inbox = MsgList()
+        self.sent: list[tuple[str, Any]] = []
+        self.outlet = Outlet("it", MsgMap("home", sender="gw"), self._accept)
+        self.interface = find_interface(type_name, folder, "gw")(params, self.inbox, self.outlet)
+
+    def _accept(self, publication: Any) -> bool:
+        text = publication.payload.decode()
+        self.sent.append((publication.topic, json.loads(text) if text[:1] == "{" else text))
+        return True
+
+    def stop(self) -> None:
+        self.interface.loop_stop()
+        self.inbox.close()
+
+
+def write(folder: Path, text: str, name: str = "mine.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+ECHO = """
+import mqttgateway.mqtt_map
+class Echo:
+    def __init__(self, params, msglist_in, msglist_out):
+        self.params, self.inn, self.out = params, msglist_in, msglist_out
+    def loop(self):
+        %s
+"""
+
+
+# --- for real
+
+
+def test_an_interface_of_1_1_runs_both_ways(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    write(tmp_path, '{"celsius": 20}', "boiler.json")  # where "." leads to
+    thermostat = {"type": str(INTERFACES / "thermostat_interface.py"), "port": 4, "table": "."}
+    conf = write_conf(tmp_path, mosquitto.port, "boiler", map=str(FIXTURES / "maps" / "of_early_2018.json"),
+                      interface=thermostat)  # fmt: skip
+    with mosquitto.client("house/#") as listener, GatewayProcess(conf) as gateway:
+        status = listener.wait_topic("house/heating//cellar//boiler/S")
+        assert json.loads(status.payload) == {"action": "temperature", "celsius": 20}, "not what it became later"
+        again = listener.wait_topic("house/heating///Boiler/boiler/S")
+        assert json.loads(again.payload) == {"action": "temperature", "celsius": "20"}
+        gateway.wait_log("Application <boiler> uses port <4>.")
+        listener.publish("house/heating/boiler2mqtt/cellar//me/C", '{"action": "hotter", "by": "3"}')
+        answer = listener.wait_topic("house/heating/boiler2mqtt/cellar//boiler/S")
+        assert json.loads(answer.payload) == {"action": "warmer", "by": "3", "response": "OK", "reason": ""}
+        listener.publish("house/heating/boiler2mqtt/cellar//me/C", '{"action": "hotter", "by": 30}')
+        listener.wait_for(lambda message: b'"reason": "too hot"' in message.payload)
+        assert gateway.stop() < 2
+        assert "Traceback" not in gateway.log
+        assert "taken for a map of before June 2018" in gateway.log
+
+
+@pytest.mark.parametrize("unit", ["kWh", "forgetful"])
+def test_an_interface_of_2_0_runs_in_threads_of_its_own(unit: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    meter = {"type": f"{INTERFACES}/meter_interface.py:meterInterface", "unit": unit}
+    conf = write_conf(tmp_path, mosquitto.port, interface=meter)
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/meter_interface/availability", b"online")
+        gateway.wait_log("connected to")
+        for number in range(20):
+            listener.publish(f"home/Energy//{number}//me/C", "WRITE")
+            listener.publish(f"home/Energy//{number}//me/C", "READ")
+        for number in range(20):
+            answer = listener.wait_topic(f"home/Energy//{number}//gw/S")
+            assert json.loads(answer.payload) == {"action": "READ", "energy": {"value": 12.5, "unit": unit}}
+        gateway.wait_log("mqttgateway_interface_meter_interface: no such action: WRITE")
+        assert gateway.stop() < 2
+        if unit == "kWh":
+            listener.wait_topic("home/Energy////gw/S", b"LAST")
+        assert gateway.log.count("no such action") == 1
+        assert "Traceback" not in gateway.log
+        assert "WARNING" not in gateway.log and "ERROR" not in gateway.log
+
+
+def test_an_interface_of_0_5_runs(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface={"type": str(INTERFACES / "shutter_interface.py")})
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/shutter_interface/availability", b"online")
+        gateway.wait_log("connected to")
+        listener.publish("home///Attic//me/C", "CLOSE")
+        answer = listener.wait_topic("home/Shutters//Attic/Shutter/gw/S")
+        assert json.loads(answer.payload) == {"action": "SHUT", "told": "CLOSE"}
+        gateway.wait_log("Message <type=C - function= - gateway= - location=Attic - device= - sender=me - action=CLOSE")
+        assert gateway.stop() < 2
+
+
+def test_interfaces_of_the_original_and_of_today_share_a_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interfaces = {
+        "shutter": {"type": str(INTERFACES / "shutter_interface.py")},
+        "shutter2": {"type": str(INTERFACES / "shutter_interface.py")},
+        "lamp": {"type": "dummy", "interval": 0.2},
+    }
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/lighting//office/lamp/gw/S")
+        listener.publish("home///Attic//me/C", "CLOSE")
+        wait_until(lambda: sum("Shutters" in topic for topic, _ in listener.pairs()) == 2, what="both shutters")
+        assert gateway.stop() < 2
+
+
+# --- found
+
+
+def test_the_original_is_served_under_all_its_names_and_only_when_asked_for(tmp_path: Path) -> None:
+    names = ["mqttgateway.mqtt_map", "mqttgateway.gateway.mqtt_map", "mqttgateway.app_properties",
+             "mqttgateway.utils.app_properties", "mqttgateway.app_config", "mqttgateway.throttled_exception",
+             "mqttgateway.utils.throttled_exception"]  # fmt: skip
+    write(tmp_path, "class Door:\n    def loop(self): ...\n")
+    assert find_interface("mine.py", tmp_path).__mro__[1:] == (object,), "one of today is returned as it is"
+    assert not [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
+    for index, name in enumerate(names):
+        write(tmp_path, f"import {name}\n{ECHO % 'pass'}", f"mine{index}.py")
+        assert hasattr(find_interface(f"mine{index}.py", tmp_path), "original")
+    assert importlib.import_module("mqttgateway").ENCODING == "utf-8"
+    assert importlib.import_module(names[0]).internalMsg is internalMsg is importlib.import_module(names[1]).internalMsg
+    assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gateway.original"]
+
+
+def test_what_the_original_did_not_have_or_is_not_served_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, "import mqttgateway.start_gateway\n")
+    with pytest.raises(InterfaceNotFoundError) as caught:
+        find_interface("mine.py", tmp_path)
+    assert caught.value.what == (
+        f"{path} cannot be imported: ModuleNotFoundError: No module named 'mqttgateway.start_gateway' ({path}:1)"
+    )
+
+
+def test_an_original_that_is_installed_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / PACKAGE
+    package.mkdir()
+    write(package, "", "__init__.py")
+    write(package, "internalMsg = 'theirs'\n", "mqtt_map.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    theirs = importlib.import_module("mqttgateway.mqtt_map")
+    write(tmp_path, "class Door:\n    def loop(self): ...\n", "today.py")
+    find_interface("today.py", tmp_path)
+    assert sys.modules["mqttgateway.mqtt_map"] is theirs
+    write(tmp_path, "from mqttgateway.mqtt_map import internalMsg\nclass Door:\n    def loop(self): ...\n")
+    old = find_interface("mine.py", tmp_path).original
+    assert sys.modules[old.__module__].internalMsg is internalMsg
+
+
+def test_a_file_whose_helper_asks_is_of_the_original_every_time_it_is_loaded(tmp_path: Path) -> None:
+    write(tmp_path, "import mqttgateway.mqtt_map\n", "helper_of_mine.py")
+    write(tmp_path, "import helper_of_mine\nclass Door:\n    def loop(self): ...\n")
+    assert hasattr(find_interface("mine.py", tmp_path), "original")
+    assert hasattr(find_interface("mine.py", tmp_path), "original")
+    write(tmp_path, "class Door:  # written anew\n    def loop(self): ...\n")
+    assert not hasattr(find_interface("mine.py", tmp_path), "original")
+
+
+def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "", "__init__.py")
+    folder = tmp_path / "old2mqtt"
+    folder.mkdir()
+    write(folder, "", "__init__.py")
+    write(folder, ECHO % "pass", "old_interface.py")
+    write(folder, "import no_such_thing\n", "broken.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for _ in range(2):
+        cls = find_interface("old2mqtt.old_interface:Echo", Path("/nowhere"))
+        assert (cls.__module__, cls.__name__) == ("old2mqtt.old_interface", "Echo")
+        assert hasattr(cls, "original")
+    for type_name, what in (
+        ("old2mqtt.none:Echo", "there is no module 'old2mqtt.none'"),
+        ("no_package.none:Echo", "there is no module 'no_package.none'"),
+        ("old2mqtt.old_interface:Ecco", f"{folder}/old_interface.py has no interface class 'Ecco'"),
+        ("old2mqtt.broken:Echo", "old2mqtt.broken cannot be imported: ModuleNotFoundError: No module named"),
+    ):
+        with pytest.raises(InterfaceNotFoundError) as caught:
+            find_interface(type_name, Path("/nowhere"))
+        assert caught.value.what.startswith(what)
+
+
+def test_only_the_loader_knows_the_module_of_the_original() -> None:
+    root = Path(__file__).parents[1]
+    users = [path.name for folder in ("gateway", "interfaces") for path in (root / folder).glob("*.py")
+             if "gateway.original" in path.read_text()]  # fmt: skip
+    assert users == ["interface_loader.py"]
+
+
+# --- options and properties
+
+
+def test_options_are_text_as_they_were(tmp_path: Path) -> None:
+    write(tmp_path, ECHO % "pass")
+    bench = Bench("mine.py", tmp_path, port="/dev/tty", speed=9600, rate=0.5, flag=True, none=None, some=["a", 1])
+    assert bench.interface.interface.params == {
+        "port": "/dev/tty", "speed": "9600", "rate": "0.5", "flag": "true", "none": "", "some": ["a", 1]
+    }  # fmt: skip
+    bench.stop()
+
+
+def test_files_are_found_by_the_rules_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf, here, beside = (tmp_path / name for name in ("conf", "here", "beside"))
+    for folder in (conf, here, beside):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    write(beside, "import mqttgateway.app_properties\nclass Door:\n    def loop(self): ...\n")
+    find_interface("../beside/mine.py", conf, "boiler")
+    app = AppProperties(__file__, app_name="ignored")
+    assert app.get_name() == app.name == "boiler"
+    (here / "both.json").write_text('{"at": "here"}')
+    (conf / "both.json").write_text('{"at": "conf"}')
+    (beside / "boiler.json").write_text('{"at": "beside"}')
+    assert app.get_jsonfile("both.json") == {"at": "conf"}
+    (conf / "both.json").unlink()
+    assert app.get_jsonfile("both.json") == {"at": "here"}
+    for folder_only in ("", ".", "./", " . "):
+        assert app.get_jsonfile(folder_only, extension="json") == {"at": "beside"}
+    assert app.get_path("none.map") == str(conf / "none.map")
+    assert app.get_path("..", ".json") == str(tmp_path / "boiler.json")
+    assert app.get_path("/tmp/x/", ".log", "log") == "/tmp/x/log.log"
+    assert app.get_path("a.txt", dft_dirs=["/a", "/b"]) == "/a/a.txt"
+    assert app.get_logger("x") is app.getLogger("x") is logging.getLogger("x")
+    before = list(logging.getLogger("x").handlers)
+    app.register_logger(logging.getLogger("x"))
+    assert logging.getLogger("x").handlers == before
+
+
+# --- messages
+
+
+@given(messages())
+def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) -> None:
+    inbox, sent = MsgList(), list[InternalMsg]()
+
+    class Out:
+        def push(self, msg: InternalMsg) -> bool:
+            sent.append(msg)
+            return True
+
+    class It:
+        def __init__(self, params: Any, inn: Any, out: Any) -> None:
+            self.inn, self.out = inn, out
+
+        def loop(self) -> None:
+            self.out.push(self.inn.get())
+
+    interface = adapted(It)({}, inbox, Out())
+    inbox.push(msg)
+    interface.loop()
+    assert sent == [msg]
+    interface.loop_stop()
+    inbox.close()
+
+
+def test_a_message_is_what_it_was_in_the_original() -> None:
+    msg = internalMsg(True, "f", None, "l", "d", "s", "a", {"x": 1})
+    assert (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, msg.arguments) == (
+        True, "f", "", "l", "d", "s", "a", {"x": 1}
+    )  # fmt: skip
+    assert (
+        str(msg)
+        == msg.str()
+        == ("type=C - function=f - gateway= - location=l - device=d - sender=s - action=a - arguments={'x': 1}")
+    )
+    other = msg.copy()
+    assert msg.reply("OK", "why") is msg
+    assert (msg.iscmd, msg.sender, msg.arguments) == (False, "", {"x": 1, "response": "OK", "reason": "why"})
+    assert (other.iscmd, other.sender, other.arguments) == (True, "s", {"x": 1})
+    assert (other.argument("x"), other.argument("y"), other.argument("y", 2)) == (1, None, 2)
+    other.clear()
+    assert vars(other) == vars(internalMsg())
+    assert internalMsg().arguments is not internalMsg().arguments
+
+
+def test_two_interfaces_do_not_share_what_they_change(tmp_path: Path) -> None:
+    write(tmp_path, ECHO % "self.msg = self.inn.pull(); self.msg.arguments['list'].append(1)")
+    msg = InternalMsg(arguments={"list": []})
+    benches = [Bench("mine.py", tmp_path) for _ in range(2)]
+    for bench in benches:
+        bench.inbox.push(msg)
+        bench.interface.loop()
+        assert bench.interface.interface.msg.arguments == {"list": [1]}
+        bench.stop()
+    assert msg.arguments == {"list": []}
+
+
+def test_what_is_pushed_is_as_it_is_then(tmp_path: Path) -> None:
+    code = "m = mqttgateway.mqtt_map.internalMsg(action='A', arguments={'x': [1]}); self.out.push(m); m.action = 'B'; "
+    write(tmp_path, ECHO % (code + "m.arguments['x'].append(2); self.out.put_nowait(m)"))
+    bench = Bench("mine.py", tmp_path)
+    bench.interface.loop()
+    assert bench.sent == [("home/////gw/S", {"action": "A", "x": [1]}), ("home/////gw/S", {"action": "B", "x": [1, 2]})]
+    bench.stop()
+
+
+def test_what_is_no_message_is_refused_where_it_is_pushed(tmp_path: Path) -> None:
+    write(tmp_path, ECHO % "self.out.push('text')")
+    bench = Bench("mine.py", tmp_path)
+    with pytest.raises(TypeError, match="'text' was pushed, which is no internalMsg"):
+        bench.interface.loop()
+    bench.stop()
+
+
+# --- lists
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Bench]:
+    write(tmp_path, ECHO % "pass")
+    bench = Bench("mine.py", tmp_path)
+    yield bench
+    bench.stop()
+
+
+def test_the_list_of_messages_is_a_queue(echo: Bench) -> None:
+    inn = echo.interface.interface.inn
+    assert isinstance(inn, OriginalList) and isinstance(inn, queue.Queue)
+    assert (inn.qsize(), inn.empty(), inn.full(), inn.pull()) == (0, True, False, None)
+    for call in (inn.get_nowait, lambda: inn.get(False), lambda: inn.get(timeout=0.01), lambda: inn.get(True, 0)):
+        with pytest.raises(queue.Empty):
+            call()
+    with pytest.raises(ValueError, match="non-negative"):
+        inn.get(timeout=-1)
+    assert inn.pull(True, 0.01) is None
+    for action in "ABC":
+        echo.inbox.push(InternalMsg(action=action))
+    assert (inn.qsize(), inn.empty()) == (3, False)
+    assert inn.pull().action == "A"
+    with pytest.raises(ValueError, match="task_done"):
+        inn.task_done()
+    assert inn.get().action == "B"
+    inn.task_done()
+    inn.join()
+    inn.put("mine")
+    assert [inn.qsize(), inn.get_nowait(), inn.get_nowait().action, inn.empty()] == [2, "mine", "C", True]
+
+
+def test_the_list_for_messages_is_always_empty(echo: Bench) -> None:
+    out = echo.interface.interface.out
+    out.push(internalMsg(), False, 5)
+    assert isinstance(out, OriginalList)
+    assert (out.qsize(), out.empty(), out.full(), out.pull()) == (0, True, False, None)
+    out.join()
+    assert len(echo.sent) == 1
+
+
+def test_a_list_of_its_own_is_a_queue_with_push_and_pull() -> None:
+    own = OriginalList()
+    assert own.pull() is None
+    own.push(1)
+    own.put(2)
+    assert (own.pull(), own.get(), own.pull(True, 0.01)) == (1, 2, None)
+
+
+def in_thread(work: Callable[[], object]) -> threading.Thread:
+    def run() -> None:
+        with contextlib.suppress(SystemExit):
+            work()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_threads_that_wait_each_get_a_message_and_end_with_their_interface(echo: Bench) -> None:
+    inn, got = echo.interface.interface.inn, queue.Queue[Any]()
+
+    def work() -> None:
+        while True:
+            got.put(inn.get())
+
+    threads = [in_thread(work) for _ in range(4)]
+    for number in range(200):
+        echo.inbox.push(InternalMsg(action=str(number)))
+    assert {got.get(timeout=5).action for _ in range(200)} == {str(number) for number in range(200)}
+    inn.put("mine")
+    assert got.get(timeout=5) == "mine"
+    echo.interface.loop_stop()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_a_loop_that_waits_for_ever_comes_back_when_the_gateway_stops(tmp_path: Path) -> None:
+    write(tmp_path, ECHO % "self.got = self.inn.pull(block=True)")
+    done = threading.Event()
+    benches: list[Bench] = []
+
+    def work() -> None:
+        benches.append(Bench("mine.py", tmp_path))
+        benches[0].interface.loop()
+        done.set()
+
+    thread = in_thread(work)
+    wait_until(lambda: benches, what="the interface to be built")
+
+    def is_back() -> bool:
+        benches[0].inbox.wake()
+        return done.is_set()
+
+    wait_until(is_back, what="the loop to come back")
+    assert benches[0].interface.interface.got is None
+    thread.join(5)
+    benches[0].stop()
+
+
+def test_an_interface_that_fails_while_it_is_built_leaves_no_thread_waiting(tmp_path: Path) -> None:
+    threads: list[threading.Thread] = []
+
+    class It:
+        def __init__(self, params: Any, inn: Any, out: Any) -> None:
+            threads.append(in_thread(inn.get))
+            raise OSError("no door")
+
+    inbox = MsgList()
+    with pytest.raises(OSError, match="no door"):
+        adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+    inbox.close()
+
+
+@given(st.lists(st.sampled_from(["push", "put", "pull", "get"]), max_size=30))
+def test_own_and_incoming_items_come_out_once_each_in_their_order(steps: list[str]) -> None:
+    class It:
+        def __init__(self, params: Any, inn: Any, out: Any) -> None:
+            self.inn = inn
+
+        def loop(self) -> None: ...
+
+    inbox = MsgList()
+    interface = adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+    inn, theirs, own, got = interface.interface.inn, list[str](), list[str](), list[str]()
+    for number, step in enumerate(steps):
+        if step == "push":
+            inbox.push(InternalMsg(action=str(number)))
+            theirs.append(str(number))
+        elif step == "put":
+            inn.put(str(number))
+            own.append(str(number))
+        else:
+            item = inn.pull() if step == "pull" else inn.get(False) if not inn.empty() else None
+            if item is not None:
+                got.append(item if isinstance(item, str) else item.action)
+        assert inn.qsize() == len(theirs) + len(own) - len(got)
+    while (item := inn.pull()) is not None:
+        got.append(item if isinstance(item, str) else item.action)
+    assert [item for item in got if item in theirs] == theirs
+    assert [item for item in got if item in own] == own
+    interface.loop_stop()
+    inbox.close()
