@@ -58,7 +58,7 @@ def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[
         document = load_json(read_text(path), str(path))
     except FaultyDocumentError as err:
         document, faults = err.document, err.findings
-    document, is_old, notes = read_old_map(document)
+    document, is_old, notes = read_old_map(document, map_schema()["properties"])
     findings, dead = _check(document, document.data, (), sender)
     if faults or findings or (dead and not is_old):
         raise ConfigurationError([*faults, *findings, *dead])

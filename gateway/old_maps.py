@@ -15,13 +15,16 @@ topics and all eight fields, without comments. Unknown keys only from the latter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.document import Document, Path
 from gateway.errors import Finding
 from gateway.mqtt_map import FIELDS
+
+_REQUIRED = ("root", "topics", *FIELDS)
+_KEYS = (*_REQUIRED, "$schema")
 
 Moves: TypeAlias = Mapping[Path, tuple[Path, bool]]
 """For parts of a map: where they stand in the file, and whether as the key there."""
@@ -35,10 +38,13 @@ class Reading(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_old_map(document: Document) -> Reading:
-    """Return what a map means today. One that is not of the original is returned as it is."""
+def read_old_map(document: Document, keys_of_today: Collection[str] = ()) -> Reading:
+    """Return what a map means today. One that is not of the original is returned as it is.
+
+    `keys_of_today` are all that a map may have today: one with a key that the original did not know is of today.
+    """
     renamed = _renamed(document)
-    if not isinstance(renamed.data, dict):
+    if not isinstance(renamed.data, dict) or (set(keys_of_today) - set(_KEYS)) & renamed.data.keys():
         return Reading(document, False, ())
     is_reversed, is_complete = _is_reversed(renamed.data), _is_complete(renamed.data)
     if not is_reversed and not is_complete:
@@ -72,7 +78,7 @@ def _renamed(document: Document) -> Document:
 def _is_complete(data: Mapping[str, Any]) -> bool:
     """Tell whether it has all that the original insisted on, and no comments as maps of today have them."""
     has_comments = any(key.startswith("_") for key in data)
-    return not has_comments and all(key in data for key in ("root", "topics", *FIELDS))
+    return not has_comments and all(key in data for key in _REQUIRED)
 
 
 def _without_empty_map(name: str, field: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
@@ -90,7 +96,7 @@ def _without_unknown(data: Mapping[str, Any], notes: list[str]) -> dict[str, Any
             notes += (f"{key}.{part} is no part of a map and ignored" for part in value if part not in known[key])
             if value.get("maptype") == "none":
                 known[key].pop("map", None)  # the original did not look at it
-        elif key in ("$schema", "root", "topics", *FIELDS):
+        elif key in _KEYS:
             known[key] = value
         else:
             notes.append(f"{key} is no part of a map and ignored")

@@ -240,6 +240,15 @@ def test_words_and_lists_in_one_map_are_ambiguous_and_stay_findings(tmp_path: Pa
     ]
 
 
+def test_a_key_that_the_original_did_not_know_makes_it_a_map_of_today(tmp_path: Path) -> None:
+    today = {"root": "home", "topics": ["town/#"], "delivery": [], **EMPTY_FIELDS}
+    [line] = findings(tmp_path, json.dumps(today))
+    assert "topics[0]: 'town/#' matches no topic" in line
+    turned = {"root": "home", "topics": [], "delivery": [], "device": {"maptype": "loose", "map": {"lamp": "Lamp"}}}
+    [line] = findings(tmp_path, json.dumps(turned))
+    assert 'device.map.lamp: expected a list, found "Lamp"' in line
+
+
 SLIPS: list[tuple[dict[str, Any], str]] = [
     ({"function": {"maptype": "strict", "map": {}}}, "function.maptype: a strict map without entries"),
     ({"function": {"maptype": "none", "note": 1}}, "function.note: unknown option"),
