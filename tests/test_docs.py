@@ -546,6 +546,14 @@ def test_example_clock(examples: Path) -> None:
         assert {msg.action for msg in desk.wait_messages(3)} == {"TIME"}
 
 
+def test_example_of_the_original(examples: Path) -> None:
+    with _running(examples / "fan.conf") as desk:
+        desk.inbox.push(InternalMsg(iscmd=True, function="Climate", device="Fan", sender="me", action="FAN_ON"))
+        off, on = desk.wait_messages(2)
+        assert str(off) == "status Climate/-/-/Fan/fan FAN_OFF by='fan'"
+        assert str(on) == "status Climate/-/-/Fan/fan FAN_ON response='OK' reason=''"
+
+
 def test_example_code_is_clean(examples: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,B,UP", "."],
