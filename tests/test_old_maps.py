@@ -223,6 +223,37 @@ def test_findings_of_a_reversed_map_have_the_places_of_its_file(tmp_path: Path) 
     ]
 
 
+def test_every_part_of_a_reversed_map_has_its_place() -> None:
+    text = '{"root": "home", "topics": [], "device": {"maptype": "loose", "map": {\n"lamp": "Lamp", "light": "Lamp"}}}'
+    document = read_old_map(load_json(text, "map.json")).document
+    for path, place in (
+        (("device", "map", "Lamp"), (2, 9)),
+        (("device", "map", "Lamp", 0), (2, 1)),
+        (("device", "map", "Lamp", 1), (2, 17)),
+        (("device", "map"), (1, 70)),
+    ):
+        finding = document.finding(path, "something")
+        assert (finding.line, finding.column) == place
+
+
+@pytest.mark.parametrize("unused", [{"a": ["x"]}, {"a": "x"}, 5])
+def test_what_stands_in_a_section_of_type_none_does_not_matter(unused: object) -> None:
+    fields = {**EMPTY_FIELDS, "sender": {"maptype": "none", "map": unused}}
+    device = {"maptype": "loose", "map": {"lamp": "Lamp"}}
+    data, notes = read(json.dumps({"root": "home", "topics": [], **fields, "device": device}))
+    assert data["device"]["map"] == {"Lamp": ["lamp"]}
+    assert data["sender"] == {"maptype": "none"}
+    assert notes == [TURNED]
+
+
+@pytest.mark.parametrize("entries", [{}, None])
+def test_a_map_without_entries_is_none(entries: object) -> None:
+    fields = {**EMPTY_FIELDS, "device": {"map": entries, "maptype": "strict"}}
+    data, notes = read(json.dumps({"root": "home", "topics": [], **fields}))
+    assert data["device"] == {"maptype": "none"}
+    assert notes == [f"device: {EMPTY}"]
+
+
 def test_findings_of_a_source_are_said_at_the_source(tmp_path: Path) -> None:
     fields = {name: part for name, part in EMPTY_FIELDS.items() if name != "sender"}
     text = json.dumps({"root": "home", "topics": [], **fields})[:-1]

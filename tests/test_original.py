@@ -410,8 +410,29 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_threads_that_wait_each_get_a_message_and_end_with_their_interface(echo: Bench) -> None:
-    inn, got = echo.interface.interface.inn, queue.Queue[Any]()
+class OneAtATime(MsgList):
+    """A list that counts how often two threads pull at once, and gives them time to."""
+
+    clashes = 0
+    _is_busy = False
+
+    def pull(self, block: bool = False, timeout: float | None = None) -> InternalMsg | None:
+        self.clashes += self._is_busy
+        self._is_busy = True
+        threading.Event().wait(0.0005)
+        msg = super().pull(block, timeout)
+        self._is_busy = False
+        return msg
+
+
+def test_threads_that_wait_each_get_a_message_and_end_with_their_interface() -> None:
+    class It:
+        def __init__(self, params: Any, inn: Any, out: Any) -> None:
+            self.inn = inn
+
+    inbox, got = OneAtATime(), queue.Queue[Any]()
+    interface = adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+    inn = interface.interface.inn
 
     def work() -> None:
         while True:
@@ -419,14 +440,26 @@ def test_threads_that_wait_each_get_a_message_and_end_with_their_interface(echo:
 
     threads = [in_thread(work) for _ in range(4)]
     for number in range(200):
-        echo.inbox.push(InternalMsg(action=str(number)))
+        inbox.push(InternalMsg(action=str(number)))
     assert {got.get(timeout=5).action for _ in range(200)} == {str(number) for number in range(200)}
-    inn.put("mine")
-    assert got.get(timeout=5) == "mine"
-    echo.interface.loop_stop()
+    assert inbox.clashes == 0
+    interface.loop_stop()
     for thread in threads:
         thread.join(5)
         assert not thread.is_alive()
+    inbox.close()
+
+
+def test_what_an_interface_puts_in_itself_wakes_its_thread_at_once(echo: Bench) -> None:
+    inn, got = echo.interface.interface.inn, queue.Queue[Any]()
+    threads = [in_thread(lambda: got.put(inn.get()))]
+    for _ in range(5):  # each of these would last a second
+        inn.put("mine")
+        assert got.get(timeout=0.5) == "mine"
+        threads.append(in_thread(lambda: got.put(inn.get())))
+    inn.put("last")
+    for thread in threads:
+        thread.join(5)
 
 
 def test_a_loop_that_waits_for_ever_comes_back_when_the_gateway_stops(tmp_path: Path) -> None:
