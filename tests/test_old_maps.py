@@ -106,6 +106,14 @@ def test_a_map_of_1_1_has_its_unknown_keys_ignored_and_that_is_said() -> None:
     )
 
 
+def test_a_source_beside_a_sender_is_an_unknown_key(tmp_path: Path) -> None:
+    sender = {"maptype": "loose", "map": {"Me": ["me"]}}
+    fields = {**EMPTY_FIELDS, "sender": sender, "source": {"maptype": "none"}}
+    msg_map, notes = load(tmp_path, json.dumps({"root": "home", "topics": [], **fields}))
+    assert notes == ["source is no part of a map and ignored"]
+    assert msg_map.fields["sender"].read("me") == "Me"
+
+
 def test_a_map_of_2_0_is_one_of_today() -> None:
     assert fixture("of_2_0")[1] == []
 

@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 from gateway.interface_loader import InterfaceNotFoundError, find_interface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
-from gateway.mqtt_map import MsgMap
 from gateway.original import AppProperties, adapted, internalMsg
 from gateway.original import MsgList as OriginalList
-from gateway.outlet import Outlet
 from tests.support.broker import Mosquitto
 from tests.support.configuration import write_conf
+from tests.support.desk import Desk
 from tests.support.gateway_process import GatewayProcess
 from tests.support.strategies import messages
 from tests.support.waiting import wait_until
@@ -46,19 +45,12 @@ def same_path_and_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
-class Bench:
-    """An interface built from its file, and what it pushes, as (topic, payload)."""
+class Bench(Desk):
+    """An interface built from its file, and what it has published."""
 
     def __init__(self, type_name: str, folder: Path = INTERFACES, **params: Any) -> None:
-        self.inbox = MsgList()
-        self.sent: list[tuple[str, Any]] = []
-        self.outlet = Outlet("it", MsgMap("home", sender="gw"), self._accept)
+        super().__init__()
         self.interface = find_interface(type_name, folder, "gw")(params, self.inbox, self.outlet)
-
-    def _accept(self, publication: Any) -> bool:
-        text = publication.payload.decode()
-        self.sent.append((publication.topic, json.loads(text) if text[:1] == "{" else text))
-        return True
 
     def stop(self) -> None:
         self.interface.loop_stop()
@@ -337,7 +329,7 @@ def test_what_is_pushed_is_as_it_is_then(tmp_path: Path) -> None:
     write(tmp_path, ECHO % (code + "m.arguments['x'].append(2); self.out.put_nowait(m)"))
     bench = Bench("mine.py", tmp_path)
     bench.interface.loop()
-    assert bench.sent == [("home/////gw/S", {"action": "A", "x": [1]}), ("home/////gw/S", {"action": "B", "x": [1, 2]})]
+    assert [(msg.action, msg.arguments) for msg in bench.collect()] == [("A", {"x": [1]}), ("B", {"x": [1, 2]})]
     bench.stop()
 
 
@@ -389,7 +381,7 @@ def test_the_list_for_messages_is_always_empty(echo: Bench) -> None:
     assert isinstance(out, OriginalList)
     assert (out.qsize(), out.empty(), out.full(), out.pull()) == (0, True, False, None)
     out.join()
-    assert len(echo.sent) == 1
+    assert len(echo.collect()) == 1
 
 
 def test_a_list_of_its_own_is_a_queue_with_push_and_pull() -> None:
@@ -431,7 +423,7 @@ def test_threads_that_wait_each_get_a_message_and_end_with_their_interface() -> 
             self.inn = inn
 
     inbox, got = OneAtATime(), queue.Queue[Any]()
-    interface = adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+    interface = adapted(It)({}, inbox, Desk().outlet)
     inn = interface.interface.inn
 
     def work() -> None:
@@ -495,7 +487,7 @@ def test_an_interface_that_fails_while_it_is_built_leaves_no_thread_waiting(tmp_
 
     inbox = MsgList()
     with pytest.raises(OSError, match="no door"):
-        adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+        adapted(It)({}, inbox, Desk().outlet)
     threads[0].join(5)
     assert not threads[0].is_alive()
     inbox.close()
@@ -510,7 +502,7 @@ def test_own_and_incoming_items_come_out_once_each_in_their_order(steps: list[st
         def loop(self) -> None: ...
 
     inbox = MsgList()
-    interface = adapted(It)({}, inbox, Outlet("it", MsgMap("home", sender="gw"), lambda _: True))
+    interface = adapted(It)({}, inbox, Desk().outlet)
     inn, theirs, own, got = interface.interface.inn, list[str](), list[str](), list[str]()
     for number, step in enumerate(steps):
         if step == "push":
