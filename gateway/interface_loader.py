@@ -51,7 +51,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     path, _, class_name = type_name.partition(":")
     file = folder / expanded(path)
-    directories = [str(folder), str(Path.cwd()), str(file.parent)]
+    directories = [str(folder), ".", str(file.parent)]
     with old_names(_edition(file) or type_name, gateway_name, directories) as is_of_the_original:
         if path.endswith(".py"):
             cls = _choose(_load_file(file), class_name)

@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import queue
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -129,6 +130,27 @@ def test_an_interface_of_0_5_runs(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert json.loads(answer.payload) == {"action": "SHUT", "told": "CLOSE"}
         gateway.wait_log("Message <type=C - function= - gateway= - location=Attic - device= - sender=me - action=CLOSE")
         assert gateway.stop() < 2
+
+
+def test_configuration_map_and_interface_of_the_original_run_together_as_they_are(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    for path in (*INTERFACES.glob("thermostat_*.py"), FIXTURES / "maps" / "of_early_2018.json"):
+        shutil.copy(path, tmp_path)
+    write(tmp_path, '{"celsius": 20}', "thermostat2mqtt.json")
+    options = f"port: {mosquitto.port}\nmapping: on\nmapfilename: of_early_2018.json\ntimeout: 0.01\n"
+    conf = write(tmp_path, f"[INTERFACE]\nport: /dev/tty\ntable: .\n[MQTT]\n{options}[LOG]\nconsolelevel: INFO\n",
+                 "thermostat2mqtt.conf")  # fmt: skip
+    with mosquitto.client("house/#") as listener, GatewayProcess(conf) as gateway:
+        status = listener.wait_topic("house/heating//cellar//thermostat2mqtt/S")
+        assert json.loads(status.payload) == {"action": "temperature", "celsius": 20}
+        gateway.wait_log("connected to")
+        listener.publish("house/heating///Stove/me/C", '{"action": "warmer", "by": "2"}')
+        answer = listener.wait_for(lambda message: b"response" in message.payload)
+        assert answer.topic == "house/heating///Stove/thermostat2mqtt/S"
+        assert json.loads(answer.payload) == {"action": "warmer", "by": "2", "response": "OK", "reason": ""}
+        assert gateway.stop() < 2
+        assert "Application <thermostat2mqtt> uses port </dev/tty>." in gateway.log + gateway.output
 
 
 def test_interfaces_of_the_original_and_of_today_share_a_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
