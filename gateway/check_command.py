@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.errors import MessageError, UsageError
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions
 from gateway.message import InternalMsg
+from gateway.message_filter import MessageFilter
 from gateway.message_options import choose_interface, message_from
 
 
@@ -41,7 +42,15 @@ def _summary(configuration: Configuration) -> Iterator[str]:
         yield f"    root        {interface.msg_map.root or '-'}"
         yield f"    sender      {interface.msg_map.sender}"
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
+        yield from _filters("in", interface.filters.incoming)
+        yield from _filters("out", interface.filters.outgoing)
     yield from (f"  note          {note}" for note in configuration.notes)
+
+
+def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
+    for one in filters:
+        yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_others else 'dropped'}"
+        yield from (f"                {step}" for step in one.steps)
 
 
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:

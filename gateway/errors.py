@@ -7,6 +7,8 @@
     |   +-- TopicError        ... because of its topic
     |   +-- PayloadError      ... because of its payload
     |   +-- WordError         ... because of one word of it (a field, an argument)
+    |   +-- RefusedError      ... or can be, and is refused for what it is
+    |       +-- FilteredError ... by a filter of the configuration
     +-- DeviceError           the device is gone or does not answer; it is closed and opened again
 
 Anything else that reaches a supervisor is a bug and is logged with its traceback.
@@ -41,6 +43,28 @@ class PayloadError(MessageError):
 
 class WordError(MessageError):
     """One word of the message is not in the map, or may not stand in a topic."""
+
+
+class RefusedError(MessageError):
+    """A message that can be read is refused: under which name it is counted, why, and the remedy.
+
+    `is_answered` tells whether a sender who asked to be answered is told. `key` is that of the throttle, where
+    the topic of the message would not do.
+    """
+
+    def __init__(self, kind: str, why: str, remedy: str = "", *, is_answered: bool = True, key: str = "") -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.remedy = remedy
+        self.is_answered = is_answered
+        self.key = key
+
+
+class FilteredError(RefusedError):
+    """A filter of the configuration holds the message back, as somebody wanted it to."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("filtered", why)
 
 
 class DeviceError(GatewayError):

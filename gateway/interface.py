@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, Problem
-from gateway.mailbox import LONGEST_WAIT, MsgList, poll_milliseconds
+from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 
@@ -228,7 +228,7 @@ class DeviceInterface(Interface):
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self.accepts(msg):
-            self.msglist_out.push(msg.reply("TIMEOUT", f"it waited over {LONGEST_WAIT:g} s for {self.describe()}"))
+            self.msglist_out.push(msg.reply("TIMEOUT", f"it waited too long for {self.describe()}"))
 
     def _answer_offline(self) -> None:
         for _ in range(_BATCH):

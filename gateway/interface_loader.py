@@ -1,4 +1,4 @@
-"""Finds the class of an interface by its `type`: a built-in name, an entry point, a Python file, or a module."""
+"""Finds other people's code: the class of an interface by its `type`, and the function of a hook by its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +27,8 @@ ENTRY_POINTS = "mqttgateway.interfaces"
 """The entry point group in which packages register interfaces of their own."""
 
 
-class InterfaceNotFoundError(GatewayError):
-    """No usable interface class for a type: what is wrong, and the remedy."""
+class CodeNotFoundError(GatewayError):
+    """No usable class for a type, or function for a hook: what is wrong, and the remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -43,7 +44,7 @@ def is_name(type_name: str) -> bool:
 def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> type[Any]:
     """Return the interface class called `type_name`; a relative file path begins in `folder`.
 
-    One that was written for the original is returned as an interface of today. Raises `InterfaceNotFoundError` if
+    One that was written for the original is returned as an interface of today. Raises `CodeNotFoundError` if
     there is none, or if what is there cannot be imported.
     """
     if type_name in BUILT_IN:
@@ -71,15 +72,39 @@ def _load_entry_point(name: str) -> type[Any]:
     found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == name]
     if not found:
         known = [*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINTS))]
-        raise InterfaceNotFoundError(f"no interface is called {name!r}", near(name, known))
+        raise CodeNotFoundError(f"no interface is called {name!r}", near(name, known))
     try:
         cls = found[0].load()
     except (Exception, SystemExit) as err:
-        raise InterfaceNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
+        raise CodeNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
     if not inspect.isclass(cls) or not _is_interface(cls):
         what = f"{found[0].value} is not a class with loop() or loop_start()"
-        raise InterfaceNotFoundError(what, "mend or reinstall its package")
+        raise CodeNotFoundError(what, "mend or reinstall its package")
     return cls
+
+
+def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callable[..., Any]:
+    """Return the function called `name`: `module:function`, or `file.py:function` with a path as for interfaces.
+
+    `loaded` keeps the modules, so that the hooks of one file share what it holds. Raises `CodeNotFoundError`.
+    """
+    module_name, _, function_name = name.rpartition(":")
+    if not module_name or not function_name:
+        raise CodeNotFoundError(f"{name!r} is not MODULE:FUNCTION", "for example my_hooks.py:only_by_day")
+    if module_name not in loaded:
+        is_path = module_name.endswith(".py")
+        loaded[module_name] = _load_file(folder / expanded(module_name)) if is_path else _load_module(module_name)
+    module = loaded[module_name]
+    function = getattr(module, function_name, None)
+    if not callable(function) or inspect.isclass(function):
+        known = [name for name, _ in inspect.getmembers(module, inspect.isfunction)]
+        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", near(function_name, known))
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError) as err:
+        remedy = "a hook takes a message, and returns it or None"
+        raise CodeNotFoundError(f"{name} cannot be called with one message: {err}", remedy) from err
+    return function  # type: ignore[no-any-return]
 
 
 def _load_module(name: str) -> ModuleType:
@@ -90,18 +115,16 @@ def _load_module(name: str) -> ModuleType:
             what, remedy = f"there is no module {name!r}", "install its package, or give the path of its file"
         else:
             what, remedy = _import_failed(name, err), "mend or reinstall its package"
-        raise InterfaceNotFoundError(what, remedy) from err
+        raise CodeNotFoundError(what, remedy) from err
 
 
 def _load_file(path: Path) -> ModuleType:
     if not is_file(path):
-        raise InterfaceNotFoundError(
-            f"no such file: {path}", "check the path; a relative one begins at this file's folder"
-        )
+        raise CodeNotFoundError(f"no such file: {path}", "check the path; a relative one begins at this file's folder")
     name = f"mqttgateway_interface_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InterfaceNotFoundError(f"{path} is not a Python file", "give one that is")
+        raise CodeNotFoundError(f"{path} is not a Python file", "give one that is")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     if str(path.parent) not in sys.path:
@@ -110,7 +133,7 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as err:
         del sys.modules[name]
-        raise InterfaceNotFoundError(_import_failed(str(path), err), "mend the file") from err
+        raise CodeNotFoundError(_import_failed(str(path), err), "mend the file") from err
     return module
 
 
@@ -137,9 +160,9 @@ def _choose(module: ModuleType, class_name: str) -> type[Any]:
     if class_name:
         if class_name not in own:
             what = f"{module.__file__} has no interface class {class_name!r}"
-            raise InterfaceNotFoundError(what, near(class_name, own))
+            raise CodeNotFoundError(what, near(class_name, own))
         return own[class_name]
     if len(own) != 1:
         what = f"{module.__file__} has {len(own) or 'no'} classes with loop() or loop_start()"
-        raise InterfaceNotFoundError(what, f"name one: FILE.py:{next(iter(own), 'ClassName')}")
+        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(own), 'ClassName')}")
     return next(iter(own.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway.app_properties import expanded, find_as_before, find_map, state_folder
+from gateway.command_guard import CommandOptions
 from gateway.dial import LinkError, TlsOptions, tls_context
 from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
@@ -25,8 +26,10 @@ from gateway.ini_config import OldDocument, load_ini
 from gateway.ini_document import is_ini
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
-from gateway.interface_loader import InterfaceNotFoundError, find_interface
+from gateway.interface_loader import CodeNotFoundError, find_interface
+from gateway.load_filters import FilterLoader
 from gateway.load_map import build_map, load_map, read_text
+from gateway.message_filter import Filters
 from gateway.mqtt_client import MqttOptions
 from gateway.mqtt_map import MsgMap
 from gateway.schema_check import check_schema, convert_substituted, fill_defaults, near
@@ -52,12 +55,13 @@ class OutboxOptions:
 
 @dataclass(frozen=True)
 class InterfaceOptions:
-    """One interface: its name, its class, its options with defaults filled in, and its map."""
+    """One interface: its name, its class, its options with defaults filled in, its map, and its filters."""
 
     name: str
     cls: type[Any]
     params: Mapping[str, Any]
     msg_map: MsgMap
+    filters: Filters = field(default_factory=Filters)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Configuration:
     root: str
     mqtt: MqttOptions
     outbox: OutboxOptions
+    commands: CommandOptions
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -92,6 +97,7 @@ def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
         **own,
         "type": "object",
         "additionalProperties": own.get("additionalProperties", False),
+        "$defs": {**config_schema()["$defs"], **own.get("$defs", {})},
         "required": [*common["required"], *own.get("required", ())],
         "properties": {**common["properties"], **own.get("properties", {})},
     }
@@ -152,6 +158,7 @@ class _Loader:
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
         self.secrets: list[str] = []
         self.notes: list[str] = list(map(str, document.notes)) if isinstance(document, OldDocument) else []
+        self.filters = FilterLoader(document, path.parent)
 
     def load(self) -> Configuration:
         data = convert_substituted(self.document, self.document.data, config_schema())
@@ -166,12 +173,16 @@ class _Loader:
         outbox = self.outbox(options["outbox"], name, mqtt.qos) if fit else OutboxOptions()
         common_map = self.common_map(data, name, mqtt.qos)
         interfaces = tuple(self.interfaces(data, name, mqtt.qos, common_map))
+        commands = self.commands(options, interfaces) if fit else CommandOptions()
+        common_filters = self.filters_of(options, (), [interface.msg_map for interface in interfaces], fit)
+        interfaces = tuple(replace(one, filters=one.filters.within(common_filters)) for one in interfaces)
+        self.add(self.filters.findings)
         self.collect_secrets()
         if self.error.findings:
             raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
-        return Configuration(self.path, name, root, mqtt, outbox, log, interfaces, tuple(self.secrets),
+        return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
                              tuple(dict.fromkeys(self.notes)))  # fmt: skip
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
@@ -197,6 +208,16 @@ class _Loader:
         if problem:
             self.complain(("name",), f"{name!a} cannot be the sender of messages: {problem}", "give a plain name")
         return name
+
+    def commands(self, data: Mapping[str, Any], interfaces: Iterable[InterfaceOptions]) -> CommandOptions:
+        options = CommandOptions(**data["commands"])
+        problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
+        if problems and all(problems):
+            self.complain(("commands", "timestamp_argument"), problems[0])
+        return options
+
+    def filters_of(self, given: Mapping[str, Any], at: DataPath, maps: Sequence[MsgMap], fit: bool) -> Filters:
+        return self.filters.build(given.get("filters", {}), (*at, "filters"), maps) if fit else Filters()
 
     # --- mqtt
 
@@ -350,7 +371,7 @@ class _Loader:
     ) -> Iterator[InterfaceOptions]:
         try:
             cls = find_interface(given["type"], self.path.parent, gateway_name)
-        except InterfaceNotFoundError as err:
+        except CodeNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
         before = len(self.error.findings)
@@ -384,7 +405,8 @@ class _Loader:
                 if problem:
                     self.complain((*at, *path), problem)
         if msg_map is not None:
-            yield InterfaceOptions(name, cls, params, msg_map)
+            filters = self.filters_of(given, at, [msg_map], len(self.error.findings) == before)
+            yield InterfaceOptions(name, cls, params, msg_map, filters)
 
     def interface_params(
         self, at: DataPath, cls: type[Any], given: Mapping[str, Any]

@@ -33,7 +33,7 @@ class StaleCommand(ThrottledException):
 
 
 def _say_stale(msg: InternalMsg) -> None:
-    stale = StaleCommand(f"dropped: a command waited over {LONGEST_WAIT:g} s for its interface ({msg})", key=msg.device)
+    stale = StaleCommand(f"dropped: a command waited too long for its interface ({msg})", key=msg.device)
     if stale.trigger:
         LOG.warning(stale.report)
 
@@ -88,8 +88,8 @@ class MsgList:
     """A bounded list of messages for one interface: the gateway pushes, the interface's thread pulls.
 
     An interface with a device of its own polls `fileno()` together with the device's; one that only
-    waits for messages calls `pull(block=True)`. A command that was not pulled within `LONGEST_WAIT` is not
-    given any more: nobody expects it to be done by then. `on_stale` gets it instead.
+    waits for messages calls `pull(block=True)`. A command that was not pulled within `LONGEST_WAIT`, or within its
+    own lifetime, is not given any more: nobody expects it to be done by then. `on_stale` gets it instead.
     """
 
     def __init__(self, limit: int = MAX_MESSAGES, clock: Callable[[], float] = time.monotonic) -> None:
@@ -104,11 +104,11 @@ class MsgList:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def push(self, msg: InternalMsg) -> bool:
-        """Append `msg`; return False, without it, if the list is full or closed."""
+    def push(self, msg: InternalMsg, lifetime: float = LONGEST_WAIT) -> bool:
+        """Append `msg`, a command for up to `lifetime` seconds; return False if the list is full or closed."""
         if self._is_closed or len(self._messages) >= self.limit:
             return False
-        self._messages.append((msg, self._clock()))
+        self._messages.append((msg, self._clock() + min(lifetime, LONGEST_WAIT)))
         self._wakeup.set()
         return True
 
@@ -121,13 +121,13 @@ class MsgList:
         if block and not self._messages:
             self.wait(timeout)
         while self._messages:
-            msg, since = self._messages.popleft()
+            msg, deadline = self._messages.popleft()
             self.pulled += 1
             if not self._messages:
                 self._wakeup.clear()
                 if self._messages:  # pushed while the flag came down
                     self._wakeup.set()
-            if not (msg.iscmd and self._clock() - since > LONGEST_WAIT):
+            if not (msg.iscmd and self._clock() > deadline):
                 return msg
             self.on_stale(msg)
         return None

@@ -123,6 +123,10 @@ class Publication:
     lifetime: float | None = None
     correlation: bytes = b""
 
+    def answering(self, reply_to: ReplyTo) -> Publication:
+        """Return the same, for whoever asked to be answered at `reply_to`."""
+        return replace(self, topic=reply_to.topic, retain=False, lane=Lane.REPLY, correlation=reply_to.correlation)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:

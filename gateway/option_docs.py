@@ -28,9 +28,10 @@ _HEAD = """\
 def default_configuration() -> str:
     """Return the text of a configuration that names every option, with its default where it has one."""
     lines: list[str] = []
+    shared = _Writer(config_schema()["$defs"])
     for name, option in config_schema()["properties"].items():
         if name == "interface":
-            lines += [*_comment(option, _WIDTH), "interface:", *_interfaces()]
+            lines += [*_comment(option, _WIDTH), "interface:", *_interfaces(shared)]
         elif name == "interfaces":
             lines += [*_comment(option, _WIDTH), "# interfaces:"]
             lines += ["#   door: {type: serial, ...}", "#   hall: {type: dummy}"]
@@ -38,22 +39,22 @@ def default_configuration() -> str:
             value = {"root": "home", "topics": ["home/+/+/+/+/+/C"]}[name]
             lines += [*_comment(option, _WIDTH), f"{name}: {_yaml(value)}"]
         else:
-            lines += _Writer({}).option(name, option, _WIDTH)
+            lines += shared.option(name, option, _WIDTH)
         lines.append("")
     return _HEAD + "\n".join(line.rstrip() for line in lines)
 
 
-def _interfaces() -> Iterator[str]:
+def _interfaces(shared: _Writer) -> Iterator[str]:
     for type_name in BUILT_IN:
         schema = interface_schema(find_interface(type_name, Path()))
-        writer = _Writer(schema.get("$defs", {}))
+        writer = shared.with_others(schema["$defs"])
         mark = "  " if type_name == "dummy" else "#   "
         yield f"{mark}# --- options of the type {type_name}"
         for name, option in schema["properties"].items():
             if name == "type":
                 yield from (mark + line for line in _comment(option, _WIDTH - 4) if type_name == "dummy")
                 yield f"{mark}type: {type_name}"
-            elif type_name == "dummy" or name not in ("map", "sender"):
+            elif type_name == "dummy" or name not in ("map", "sender", "filters"):
                 yield from (mark + line for line in writer.option(name, option, _WIDTH - 4))
 
 
@@ -67,6 +68,12 @@ class _Writer:
     def __init__(self, shared: _Schema) -> None:
         self._shared = shared
         self._written: set[str] = set()
+
+    def with_others(self, shared: _Schema) -> _Writer:
+        """Return a writer of a schema with more definitions, which knows what this one has written out."""
+        writer = _Writer({**self._shared, **shared})
+        writer._written |= self._written
+        return writer
 
     def option(self, name: str, option: _Schema, width: int) -> Iterator[str]:
         """Yield the lines of the option called `name`: description, value, and the options within it."""

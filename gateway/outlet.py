@@ -1,13 +1,14 @@
-"""Where an interface pushes its messages: through its map into the outbox. Any thread may push."""
+"""Where an interface pushes its messages: through its filters and its map into the outbox. Any thread may push."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gateway.errors import MessageError
+from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
 from gateway.message import InternalMsg
+from gateway.message_filter import MessageFilter, passed
 from gateway.mqtt_map import MsgMap
 from gateway.outbox import Outbox
 from gateway.receipt import Receipt
@@ -19,14 +20,14 @@ _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
 class PushRefused(ThrottledException):
-    """A message of an interface cannot be written to MQTT."""
+    """A message of an interface cannot be written to MQTT, or is held back by a filter."""
 
 
 class Outlet:
     """The `msglist_out` of one interface.
 
     `outbox` takes the publications. `say_available` is told whether the device is there,
-    when that has changed.
+    when that has changed. `filters` are those for what goes out; `note_sent` is told each message that does.
     """
 
     def __init__(
@@ -35,11 +36,15 @@ class Outlet:
         msg_map: MsgMap,
         outbox: Outbox,
         say_available: Callable[[bool], None] = lambda _: None,
+        filters: Sequence[MessageFilter] = (),
+        note_sent: Callable[[InternalMsg], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._map = msg_map
         self._outbox = outbox
         self._say_available = say_available
+        self._filters = filters
+        self._note_sent = note_sent
         self._is_available: bool | None = None
         self.pushed = 0
         self.refused = 0
@@ -47,7 +52,8 @@ class Outlet:
     def push(self, msg: InternalMsg) -> bool:
         """Send `msg`; return whether the outbox has taken it.
 
-        A message that the map cannot write is refused, counted and said, and nothing is raised: one bad
+        The answer to a command goes to its status topic, and to where its sender asked for it. A message that a
+        filter holds back, or the map cannot write, is refused, counted and said, and nothing is raised: one bad
         reading must not stop a device. A producer that is much faster than broker and disk is held back a little.
         """
         return not self._send(msg, None)
@@ -70,20 +76,31 @@ class Outlet:
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""
         try:
+            msg = passed(self._filters, msg)
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
-            self.refused += 1
-            refusal = PushRefused(f"{self.name}: not sent: {err} ({msg})", key=f"{self.name}: {err}")
-            if refusal.trigger:
-                LOG.warning(refusal.report)
+            self._refuse(msg, err)
             return str(err)
         self.pushed += 1
+        self._note_sent(msg)
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         is_taken = self._outbox.put(publication, receipt)
+        if msg.reply_to is not None and not msg.iscmd:
+            self._outbox.put(publication.answering(msg.reply_to))
         if self.pushed % _BREATHER == 0:
             self._outbox.wait_for_room()
         return "" if is_taken else "the outbox is full"
+
+    def _refuse(self, msg: InternalMsg, err: MessageError) -> None:
+        self.refused += 1
+        key, remedy, bug = str(err), "", None
+        if isinstance(err, RefusedError):
+            key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
+        refusal = PushRefused(f"{self.name}: not sent: {err} ({msg}){remedy}", key=f"{self.name}: {key}")
+        if refusal.trigger:
+            level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
+            LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""

@@ -1,33 +1,39 @@
 """Incoming messages: from topic and payload to the interfaces that are to have them.
 
-A message goes through each map whose filters match it, once, and then to the interfaces of that map.
-Dropped, counted and said: what the map refuses, the gateway's own messages, and retained commands, which
-would make a device act on something that was said long ago.
+A message goes through each map whose filters match it, once, and then, through the filters of the configuration,
+to the interfaces of that map. Dropped, counted and said: what the map refuses, commands that the guard refuses,
+what goes round in a loop, and what the filters hold back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.errors import MessageError, WordError
+from gateway.command_guard import CommandGuard
+from gateway.echo_loop import EchoLoops
+from gateway.errors import FilteredError, MessageError, RefusedError, WordError
 from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
-from gateway.message import Arrival
+from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
+from gateway.message_filter import MessageFilter, passed
 from gateway.mqtt_map import MsgMap
 from gateway.throttled_exception import ThrottledException
-from gateway.topic import filter_levels
+from gateway.topic import filter_levels, topic_problem
 
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
 class MessageRefused(ThrottledException):
-    """A message from the broker that no interface can be given."""
+    """A message from the broker that no interface can be given, or that nobody is to answer."""
 
 
 class InboxFull(ThrottledException):
@@ -36,19 +42,43 @@ class InboxFull(ThrottledException):
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A map and the interfaces, by name, that take the messages it reads."""
+    """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
+
+    `filters` holds the incoming filters of those that have any.
+    """
 
     msg_map: MsgMap
     inboxes: dict[str, MsgList]
+    filters: dict[str, Sequence[MessageFilter]] = field(default_factory=dict)
+    guard: CommandGuard = field(default_factory=CommandGuard)
+    loops: EchoLoops = field(default_factory=EchoLoops)
+
+
+@dataclass
+class _Delivery:
+    """What becomes of one arrival: where it is to be answered, who has taken it, and why others have not."""
+
+    arrival: Arrival
+    reply_to: ReplyTo | None
+    is_taken: bool = False
+    refusals: list[tuple[MsgMap, InternalMsg, RefusedError]] = field(default_factory=list)
 
 
 class Router:
     """Delivers incoming messages. Only the thread of the MQTT client calls it.
 
-    `counts` holds what became of them: received, delivered, echo, retained command, refused, inbox full.
+    `counts` holds what became of them: received, delivered, echo, refused, inbox full, retained command, queued
+    command, duplicate command, expired command, undated command, echo loop, filtered, hook failed, response topic
+    refused. `answer` takes what is said to those who asked for it when nobody does their command.
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        answer: Callable[[Publication], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
         for route in routes:
@@ -56,6 +86,10 @@ class Router:
                 by_filter.setdefault("/".join(filter_levels(topic_filter)), []).append(route)
         for plain, targets in by_filter.items():
             self._matcher[plain] = targets
+        self._roots = tuple(f"{route.msg_map.root}/" for route in routes)
+        self._answer = answer
+        self._clock = clock
+        self._wall_clock = wall_clock
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
         self.counts: Counter[str] = Counter()
 
@@ -64,40 +98,119 @@ class Router:
         if arrival.topic.endswith("/availability"):  # a gateway's, perhaps our own: no message
             return
         self.counts["received"] += 1
-        matches: Iterable[list[Route]] = self._matcher.iter_match(arrival.topic)  # type: ignore[no-untyped-call]
-        routes = {id(route): route for targets in matches for route in targets}
+        routes = {id(route): route for targets in self._matches(arrival.topic) for route in targets}
+        delivery = _Delivery(arrival, self._reply_to(arrival))
         for route in routes.values():
-            self._deliver(route, arrival)
+            self._deliver(route, delivery)
+        if not delivery.is_taken:
+            self._answer_refused(delivery)
 
-    def _deliver(self, route: Route, arrival: Arrival) -> None:
-        topic = arrival.topic
+    def _deliver(self, route: Route, delivery: _Delivery) -> None:
+        arrival, msg_map = delivery.arrival, route.msg_map
         try:
-            msg = route.msg_map.mqtt2internal(topic, arrival.payload)
+            msg = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError as err:
-            self.counts["refused"] += 1
-            refusal = MessageRefused(f"dropped: {err} (on {topic!a})", key=str(err))
-            if refusal.trigger:
-                # A word that a strict map does not know is how a map says "not for me".
-                LOG.log(logging.INFO if isinstance(err, WordError) else logging.WARNING, refusal.report)
+            self._refuse(err, arrival.topic)
             return
-        if route.msg_map.is_echo(msg):
+        if msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        if msg.iscmd and arrival.retain:
-            self.counts["retained command"] += 1
-            refusal = MessageRefused(f"dropped: a retained command is never acted on (on {topic!a})", key=topic)
-            if refusal.trigger:
-                LOG.warning(
-                    "%s: publish it without retain, and clear it with an empty retained message", refusal.report
-                )
+        if msg.iscmd:
+            msg = msg.answered_at(delivery.reply_to)
+        try:
+            lifetime = self._admit(route, arrival, msg)
+            route.loops.admit(msg, msg_map.sender)
+        except RefusedError as err:
+            self._refuse(err, arrival.topic)
+            delivery.refusals.append((msg_map, msg, err))
             return
         for name, inbox in route.inboxes.items():
-            if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
-                _TRAFFIC_LOG.info("%s <- %s", name, msg)  # before the push: the answer must not stand above it
-            if inbox.push(msg):
-                self.counts["delivered"] += 1
-            else:
-                self.counts["inbox full"] += 1
-                full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
-                if full.trigger:
-                    LOG.warning(full.report)
+            self._give(route, name, inbox, msg, lifetime, delivery)
+
+    def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
+        """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it is not to be done."""
+        if not msg.iscmd:
+            return math.inf
+        how = route.msg_map.delivery_of(msg)
+        return route.guard.admit(arrival, msg, how, self._clock(), self._wall_clock())
+
+    def _give(
+        self, route: Route, name: str, inbox: MsgList, msg: InternalMsg, lifetime: float, delivery: _Delivery
+    ) -> None:
+        """Give a message to one interface, in the form in which its filters let it pass."""
+        try:
+            given = passed(route.filters.get(name, ()), msg)
+            if given.iscmd and not msg.iscmd:  # a hook has made a command of a status, which may be an old one
+                lifetime = self._admit(route, delivery.arrival, given)
+        except RefusedError as err:
+            self._refuse(err, delivery.arrival.topic, name)
+            delivery.refusals.append((route.msg_map, msg, err))
+            return
+        if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
+            _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
+        if inbox.push(given, lifetime):
+            self.counts["delivered"] += 1
+            delivery.is_taken = True
+        else:
+            self.counts["inbox full"] += 1
+            full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
+            if full.trigger:
+                LOG.warning(full.report)
+
+    # --- what is refused
+
+    def _refuse(self, err: MessageError, topic: str, interface: str = "") -> None:
+        """Count and say a refusal, of one interface or of all."""
+        for_whom = f"{interface}: " if interface else ""
+        if not isinstance(err, RefusedError):
+            self.counts["refused"] += 1
+            key, remedy, bug = str(err), "", None
+        else:
+            self.counts[err.kind] += 1
+            key, remedy, bug = err.key or f"{err.kind} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
+        refusal = MessageRefused(f"{for_whom}dropped: {err} (on {topic!a}){remedy}", key=for_whom + key)
+        if refusal.trigger:
+            # A word that a strict map does not know is how a map says "not for me".
+            level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
+            LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
+
+    def _answer_refused(self, delivery: _Delivery) -> None:
+        """Tell a sender who asked for it that nobody does the command; never one that was retained: nobody waits."""
+        if delivery.reply_to is None or delivery.arrival.retain:
+            return
+        for msg_map, msg, err in delivery.refusals:
+            if msg.iscmd and err.is_answered:
+                with contextlib.suppress(MessageError):  # it has a word that can be read and not written
+                    reply = msg_map.internal2mqtt(msg.reply("REFUSED", str(err)))
+                    self._answer(reply.answering(delivery.reply_to))
+                return
+
+    # --- where answers go
+
+    def _reply_to(self, arrival: Arrival) -> ReplyTo | None:
+        """Return where an arrival is to be answered, if that is a topic on which a stranger may let us publish."""
+        if arrival.reply_to is None:
+            return None
+        topic = arrival.reply_to.topic
+        problem = topic_problem(topic) or self._misuse_of(topic)
+        if not problem:
+            return arrival.reply_to
+        self.counts["response topic refused"] += 1
+        what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
+        refusal = MessageRefused(f"{what}: use a response topic of your own", key=f"response {topic}")
+        if refusal.trigger:
+            LOG.warning(refusal.report)
+        return None
+
+    def _misuse_of(self, topic: str) -> str:
+        """Say what our answer on `topic` would do in our name; `""` if nothing."""
+        if any(True for _ in self._matches(topic)):
+            return "this gateway listens there itself"
+        if topic.startswith(self._roots) and topic.endswith("/C"):
+            return "it would be a command"
+        if topic.endswith("/availability"):
+            return "it says who is there"
+        return ""
+
+    def _matches(self, topic: str) -> Iterable[list[Route]]:
+        return self._matcher.iter_match(topic)  # type: ignore[no-untyped-call,no-any-return]

@@ -1,7 +1,7 @@
 """Wires configuration, map, client, outbox and interfaces together, and runs them until told to stop.
 
-    device -> interface -> Outlet (map) -> Outbox -> MgClient -> broker
-    broker -> MgClient -> Router (map) -> MsgList -> interface -> device
+    device -> interface -> Outlet (filters, map) -> Outbox -> MgClient -> broker
+    broker -> MgClient -> Router (map, guard, filters) -> MsgList -> interface -> device
 
 The main thread runs the network; each interface has a thread of its own (see ARCHITECTURE.md).
 """
@@ -19,6 +19,7 @@ from types import FrameType
 
 from gateway import demo_broker
 from gateway.app_properties import version
+from gateway.command_guard import CommandGuard
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.mailbox import MsgList, Wakeup
@@ -47,8 +48,9 @@ class Gateway:
         self._wakeup = Wakeup(for_signals=True)
         self.outbox, self._writer = _open_outbox(configuration.outbox, self._wakeup.set)
         routes: dict[int, Route] = {}
+        self.outlets: list[Outlet] = []
         self.supervisors = [self._supervise(interface, routes) for interface in configuration.interfaces]
-        self.router = Router(list(routes.values()))
+        self.router = Router(list(routes.values()), answer=self.outbox.put)
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,
@@ -62,14 +64,24 @@ class Gateway:
 
     def _supervise(self, options: InterfaceOptions, routes: dict[int, Route]) -> Supervisor:
         inbox = MsgList()
-        route = routes.setdefault(id(options.msg_map), Route(options.msg_map, {}))
+        new = Route(options.msg_map, {}, guard=CommandGuard(self.configuration.commands))
+        route = routes.setdefault(id(options.msg_map), new)
         route.inboxes[options.name] = inbox
+        route.filters[options.name] = options.filters.incoming
         topic = self.configuration.availability_topic(options.name)
 
         def say_available(is_available: bool) -> None:
             self.client.set_state(topic, ONLINE if is_available else OFFLINE)
 
-        outlet = Outlet(options.name, options.msg_map, self.outbox, say_available)
+        outlet = Outlet(
+            options.name,
+            options.msg_map,
+            self.outbox,
+            say_available,
+            filters=options.filters.outgoing,
+            note_sent=route.loops.note_sent,
+        )
+        self.outlets.append(outlet)
 
         def build() -> Interface:
             return options.cls(options.params, inbox, outlet)  # type: ignore[no-any-return]
@@ -139,7 +151,9 @@ class Gateway:
         if not complete:
             LOG.error("%d messages did not reach the broker and are lost", left)
         received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
-        LOG.info("stopped; sent: %s; received: %s", counts, received or "nothing")
+        refused = sum(outlet.refused for outlet in self.outlets)
+        sent = f"{counts}, {refused} refused" if refused else counts
+        LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
         return complete
 
 

@@ -14,6 +14,9 @@ MAX_WORD_BYTES = 256
 MAX_ROOT_LEVELS = 16
 """Brokers drop a client over very many levels (Mosquitto at 200); a root needs few."""
 
+MAX_TOPIC_LEVELS = 64
+"""The same, for a whole topic that somebody else has chosen."""
+
 # Wildcards and separator; control characters; unpaired surrogates; non-characters. MQTT forbids some of
 # them and lets a broker close the connection over the others, which Mosquitto does.
 _ILLEGAL = re.compile(
@@ -43,6 +46,18 @@ def root_problem(root: str) -> str:
         return "topics that begin with '$' belong to the broker"
     if root and not all(levels):
         return "a level of it is empty"
+    return next(filter(None, map(word_problem, levels)), "")
+
+
+def topic_problem(topic: str) -> str:
+    """Say why nothing may be published on `topic`; `""` if it may."""
+    levels = topic.split("/")
+    if not topic:
+        return "it is empty"
+    if topic.startswith("$"):
+        return "topics that begin with '$' belong to the broker"
+    if len(levels) > MAX_TOPIC_LEVELS:
+        return f"{len(levels)} levels are too many (at most {MAX_TOPIC_LEVELS})"
     return next(filter(None, map(word_problem, levels)), "")
 
 

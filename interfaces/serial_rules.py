@@ -37,7 +37,7 @@ class SerialRules:
         found = {name: value for values in result.values for name, value in values.items()}
         if not found:
             found = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
-        return replace(reply, arguments={**found, **reply.arguments})
+        return replace(reply, arguments={**found, **reply.arguments}).answered_at(reply.reply_to)
 
 
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.interface_loader import BUILT_IN, ENTRY_POINTS, InterfaceNotFoundError, find_interface
+from gateway.interface_loader import BUILT_IN, ENTRY_POINTS, CodeNotFoundError, find_interface
 
 ONE = "class Door:\n    def loop(self): ...\n"
 OTHER = "class Window:\n    def loop_start(self): ...\n    def loop_stop(self): ...\n"
@@ -19,7 +19,7 @@ def write(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 def refusal(type_name: str, folder: Path) -> tuple[str, str]:
     """Return what is said of a type that cannot be loaded, and the remedy."""
-    with pytest.raises(InterfaceNotFoundError) as caught:
+    with pytest.raises(CodeNotFoundError) as caught:
         find_interface(type_name, folder)
     assert isinstance(caught.value, GatewayError)
     assert str(caught.value) == caught.value.what

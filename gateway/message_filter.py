@@ -1,0 +1,110 @@
+"""Which messages may pass, and in what form: by rules, and by hooks. Pure, but for what a hook does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.errors import FilteredError, RefusedError
+from gateway.message import InternalMsg
+
+Hook: TypeAlias = Callable[[InternalMsg], "InternalMsg | None"]
+"""Somebody's function: it returns the message as it is to go on, or None to drop it."""
+
+
+@dataclass(frozen=True)
+class FilterRule:
+    """Lets pass, or denies, the messages that have one of the words of each field it names.
+
+    `kinds` tells whether it is for commands (True), for statuses (False), or both.
+    """
+
+    is_allowing: bool
+    words: Mapping[str, Collection[str]]
+    kinds: Collection[bool] = (True, False)
+
+    def fits(self, msg: InternalMsg) -> bool:
+        """Tell whether the rule is for `msg`."""
+        return msg.iscmd in self.kinds and all(getattr(msg, field) in words for field, words in self.words.items())
+
+    def __str__(self) -> str:
+        kinds = "messages" if len(self.kinds) > 1 else "commands" if True in self.kinds else "statuses"
+        words = " and ".join(f"{field} {' or '.join(map(ascii, words))}" for field, words in self.words.items())
+        return f"{'allow' if self.is_allowing else 'deny'} {kinds}{f' with {words}' if words else ''}"
+
+
+@dataclass(frozen=True)
+class HookStep:
+    """A hook, and its name in the configuration."""
+
+    name: str
+    function: Hook
+
+    def __str__(self) -> str:
+        return f"hook {self.name}"
+
+    def call(self, msg: InternalMsg) -> InternalMsg:
+        """Return what the hook makes of `msg`. If it fails, the message is dropped: nobody has let it pass."""
+        try:
+            result = self.function(msg)
+        except (Exception, SystemExit) as err:
+            raise self._failed("failed", f"{type(err).__name__}: {err}") from err
+        if result is None:
+            raise FilteredError(f"the hook {self.name!a} drops it")
+        if not isinstance(result, InternalMsg):
+            raise self._failed("has returned no message", f"found {type(result).__name__}")
+        return result.answered_at(msg.reply_to)
+
+    def _failed(self, what: str, detail: str) -> RefusedError:
+        remedy = f"{detail}: mend it; until then it lets nothing pass"
+        return RefusedError("hook failed", f"the hook {self.name!a} {what}", remedy, key=self.name)
+
+
+@dataclass(frozen=True)
+class MessageFilter:
+    """A list of rules and hooks, done in their order; the first rule that fits a message ends it.
+
+    What no rule fits passes, unless the list allows something: then it is denied. `name` tells where it stands
+    in the configuration.
+    """
+
+    name: str
+    steps: Sequence[FilterRule | HookStep]
+
+    @property
+    def passes_others(self) -> bool:
+        """Whether what no rule fits passes."""
+        return not any(isinstance(step, FilterRule) and step.is_allowing for step in self.steps)
+
+    def passed(self, msg: InternalMsg) -> InternalMsg:
+        """Return `msg` as it passes; raise `FilteredError` or `RefusedError` if it does not."""
+        for index, step in enumerate(self.steps):
+            if isinstance(step, HookStep):
+                msg = step.call(msg)
+            elif step.fits(msg):
+                if step.is_allowing:
+                    return msg
+                raise FilteredError(f"{self.name}[{index}] denies it")
+        if not self.passes_others:
+            raise FilteredError(f"{self.name} does not allow it")
+        return msg
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters of an interface: for what it is given, and for what it says. A message has to pass each."""
+
+    incoming: Sequence[MessageFilter] = ()
+    outgoing: Sequence[MessageFilter] = ()
+
+    def within(self, outer: Filters) -> Filters:
+        """Return these filters with those that lie between them and MQTT."""
+        return Filters((*outer.incoming, *self.incoming), (*self.outgoing, *outer.outgoing))
+
+
+def passed(filters: Sequence[MessageFilter], msg: InternalMsg) -> InternalMsg:
+    """Return `msg` as it passes all of `filters`; raise `FilteredError` or `RefusedError` if it does not."""
+    for one in filters:
+        msg = one.passed(msg)
+    return msg
