@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.interface_loader import InterfaceNotFoundError, find_interface
+from gateway.interface_loader import CodeNotFoundError, find_interface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.original import AppProperties, adapted, internalMsg
@@ -187,7 +187,7 @@ def test_the_original_is_served_under_all_its_names_and_only_when_asked_for(tmp_
 
 def test_what_the_original_did_not_have_or_is_not_served_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, "import mqttgateway.start_gateway\n")
-    with pytest.raises(InterfaceNotFoundError) as caught:
+    with pytest.raises(CodeNotFoundError) as caught:
         find_interface("mine.py", tmp_path)
     assert caught.value.what == (
         f"{path} cannot be imported: ModuleNotFoundError: No module named 'mqttgateway.start_gateway' ({path}:1)"
@@ -236,7 +236,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
         ("old2mqtt.old_interface:Ecco", f"{folder}/old_interface.py has no interface class 'Ecco'"),
         ("old2mqtt.broken:Echo", "old2mqtt.broken cannot be imported: ModuleNotFoundError: No module named"),
     ):
-        with pytest.raises(InterfaceNotFoundError) as caught:
+        with pytest.raises(CodeNotFoundError) as caught:
             find_interface(type_name, Path("/nowhere"))
         assert caught.value.what.startswith(what)
 

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.echo_loop import EchoLoops
+from gateway.errors import RefusedError
+from gateway.message import InternalMsg
+
+WARM = InternalMsg(function="climate", location="hall", device="stove", action="T", arguments={"c": 21.5, "ok": True})
+THEIRS = replace(WARM, sender="b")
+
+
+class Side:
+    """One gateway, `a`, and its clock."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+        self.loops = EchoLoops(lambda: self.now)
+        self.refusal: RefusedError | None = None
+
+    def hears(self, msg: InternalMsg = THEIRS) -> bool:
+        try:
+            self.loops.admit(msg, "a")
+        except RefusedError as err:
+            self.refusal = err
+            return False
+        return True
+
+    def turns(self, count: int, pause: float, msg: InternalMsg = WARM) -> int:
+        """Say `msg` and hear it from the other, `count` times; return how often it was heard."""
+        heard = 0
+        for _ in range(count):
+            self.loops.note_sent(msg)
+            self.now += pause / 2
+            heard += self.hears(replace(msg, sender="b"))
+            self.now += pause / 2
+        return heard
+
+
+def test_what_goes_round_is_cut_after_five_turns_and_both_are_named() -> None:
+    side = Side()
+    assert side.turns(100, 0.01) == 5
+    assert side.refusal is not None
+    assert (side.refusal.kind, side.refusal.is_answered, side.refusal.key) == ("echo loop", False, "a b")
+    assert str(side.refusal) == (
+        "an echo loop of 'a' and 'b': each repeats what the other says (status climate/-/hall/stove/b T c=21.5 ok=True)"
+    )
+
+
+def test_a_sensor_that_says_the_same_each_second_beside_another_is_no_loop() -> None:
+    assert Side().turns(1000, 1.0) == 1000
+    assert Side().turns(1000, 0.5) == 1000
+
+
+def test_what_only_comes_in_is_no_loop_nor_is_what_only_goes_out() -> None:
+    side = Side()
+    assert all(side.hears() for _ in range(1000))
+    for _ in range(1000):
+        side.loops.note_sent(WARM)
+    assert [side.hears() for _ in range(1000)] == [True] * 1000, "a burst of ours is one turn"
+
+
+def test_what_differs_is_not_the_same() -> None:
+    side = Side()
+    for number in range(100):
+        side.loops.note_sent(replace(WARM, arguments={"c": number}))
+        assert side.hears(replace(THEIRS, arguments={"c": number}))
+    assert side.turns(100, 0.01, replace(WARM, iscmd=True)) == 5
+    assert side.hears(), "the status of the same words"
+    assert side.hears(replace(THEIRS, location="cellar"))
+
+
+def test_the_order_of_arguments_makes_no_difference() -> None:
+    side = Side()
+    turned = replace(THEIRS, arguments={"ok": True, "c": 21.5})
+    heard = 0
+    for _ in range(20):
+        side.loops.note_sent(WARM)
+        heard += side.hears(turned)
+    assert heard == 5
+
+
+def test_a_cut_ends_by_itself_and_lasts_longer_each_time() -> None:
+    side, cuts = Side(), []
+    for _ in range(6):
+        assert side.turns(6, 0.01) == 5
+        began = side.now
+        while not side.hears():
+            side.now += 0.5
+        cuts.append(round(side.now - began))
+    assert cuts == [5, 10, 20, 40, 60, 60]
+    side.now += 700
+    assert side.turns(6, 0.01) == 5
+    side.now += 5
+    assert side.hears(), "after ten minutes it is a new loop"
+
+
+def test_others_are_heard_during_a_cut() -> None:
+    side = Side()
+    side.turns(10, 0.01)
+    assert not side.hears()
+    assert side.hears(replace(THEIRS, action="HUMIDITY"))
+
+
+def test_memory_is_bounded() -> None:
+    side = Side()
+    for number in range(5000):
+        side.loops.note_sent(replace(WARM, action=str(number)))
+    assert len(side.loops._contents) == 1000
+    assert side.turns(10, 0.01) == 5
+
+
+@given(st.lists(st.tuples(st.sampled_from(("out", "in")), st.sampled_from((0.0, 0.1, 0.4, 1.0, 7.0))), max_size=200))
+def test_within_two_seconds_no_more_than_five_turns_are_ever_let_round(steps: list[tuple[str, float]]) -> None:
+    side, is_out = Side(), False
+    turns: list[float] = []
+    for what, pause in steps:
+        side.now += pause
+        if what == "out":
+            side.loops.note_sent(WARM)
+            is_out = True
+        elif side.hears():
+            turns += [side.now] if is_out else []
+            is_out = False
+            assert sum(1 for at in turns if side.now - at <= 2.0) <= 5
+        else:
+            is_out = False
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_few_turns_are_let_pass(count: int) -> None:
+    assert Side().turns(count, 0.001) == count
