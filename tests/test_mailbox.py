@@ -237,3 +237,21 @@ def test_a_command_that_waited_too_long_is_not_given_any_more() -> None:
     assert stale == [late]
     inbox.close()
     assert not inbox.push(fresh)
+
+
+def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> None:
+    now = [0.0]
+    inbox = MsgList(clock=lambda: now[0])
+    stale: list[InternalMsg] = []
+    inbox.on_stale = stale.append
+    short, long, status = (InternalMsg(iscmd=name != "STATE", action=name) for name in ("OPEN", "CLOSE", "STATE"))
+    inbox.push(short, 3.0)
+    inbox.push(long, 1e9)
+    inbox.push(status, 3.0)
+    now[0] = 3.1
+    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [long, status, None]
+    assert stale == [short]
+    inbox.push(long, 1e9)
+    now[0] += LONGEST_WAIT + 0.1
+    assert inbox.pull() is None
+    inbox.close()

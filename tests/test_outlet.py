@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.init_logger import TRAFFIC
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
+from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
@@ -100,6 +103,66 @@ def test_availability_is_said_only_when_it_changes(desk: Desk) -> None:
         desk.outlet.set_available(is_available)
     assert desk.availability == ["online", "offline", "online"]
     assert len(desk.outbox) == 0
+
+
+# --- answers, and filters
+
+
+def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it(desk: Desk) -> None:
+    command = InternalMsg(True, function="lighting", device="lamp", sender="me", action="LAMP_ON")
+    asked = command.answered_at(ReplyTo("answers/me", b"17"))
+    assert desk.outlet.push(asked.reply("OK"))
+    assert desk.outlet.push(command.reply("OK"))
+    payload = b'{"action": "on", "response": "OK", "reason": ""}'
+    status = Publication("home/lighting///lamp/gw/S", payload, qos=1, lane=Lane.REPLY)
+    answer = replace(status, topic="answers/me", correlation=b"17")
+    assert [entry.publication for entry in desk.outbox.take(10)] == [status, answer, status]
+    assert desk.outlet.pushed == 2
+
+
+def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_status_is(desk: Desk) -> None:
+    rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, retain=True)])
+    desk = Desk(MsgMap("home", sender="gw", delivery=rules))
+    desk.outlet.push(InternalMsg(True, action="ON").answered_at(ReplyTo("answers/me")).reply("OK"))
+    found = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
+    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (True, Lane.LATEST)
+    assert (found["answers/me"].retain, found["answers/me"].lane) == (False, Lane.REPLY)
+
+
+def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk) -> None:
+    desk.outlet.push(InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("answers/me")))
+    assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/C"]
+
+
+def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    filters = [MessageFilter("filters.out", [FilterRule(False, {"location": ("a/b",)})])]
+    sent: list[InternalMsg] = []
+    outlet = Outlet("dev", desk.map, desk.outbox.put, filters=filters, note_sent=sent.append)
+    assert not outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
+    assert outlet.push(InternalMsg(location="hall", action="LAMP_ON"))
+    assert (outlet.pushed, outlet.refused) == (1, 1)
+    assert [msg.location for msg in sent] == ["hall"]
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.outlet"] == [
+        ("INFO", "dev: not sent: filters.out[0] denies it (status -/-/a/b/-/- LAMP_ON)")
+    ]
+
+
+def test_a_hook_that_fails_is_said_with_its_traceback_once(desk: Desk, expected_logs: ExpectedLogs,
+                                                            caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    def fails(msg: InternalMsg) -> InternalMsg:
+        raise ValueError(f"no {msg.action}")
+
+    text = (
+        "dev: not sent: the hook 'hooks.py:fails' failed (status -/-/-/-/- LAMP_ON): ValueError: no LAMP_ON: "
+        "mend it; until then it lets nothing pass"
+    )
+    expected_logs.expect(text)
+    steps = [HookStep("hooks.py:fails", fails)]
+    outlet = Outlet("dev", desk.map, desk.outbox.put, filters=[MessageFilter("filters.out", steps)])
+    for action in ("LAMP_ON", "LAMP_OFF", "LAMP_ON"):
+        assert not outlet.push(InternalMsg(action=action))
+    assert [(r.getMessage(), bool(r.exc_info)) for r in caplog.records] == [(text, True)]
+    assert (len(desk.outbox), outlet.refused) == (0, 3)
 
 
 anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st.sampled_from(["on", "a/b", "+", "\n"])

@@ -3,15 +3,20 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.command_guard import CommandGuard, CommandOptions
+from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
-from gateway.message import Arrival, InternalMsg
+from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
+from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.router import Route, Router
 from tests.conftest import ExpectedLogs
@@ -138,6 +143,276 @@ def test_traffic_is_logged_a_line_for_each_interface(house: House, caplog: pytes
         (TRAFFIC, "lamp <- command a/-/-/-/me ON"),
         (TRAFFIC, "heater <- command a/-/-/-/me ON"),
     ]
+
+
+# --- what is refused, and who is told
+
+
+class Desk:
+    """A router for one gate, with the answers it sends to those who asked."""
+
+    def __init__(self, *, filters: Sequence[MessageFilter] = (), replay: bool = False, **options: Any) -> None:
+        self.inbox, self.second = MsgList(clock=lambda: self.now), MsgList()
+        self.answers: list[Publication] = []
+        rules = DeliveryRules([DeliveryRule({}, replay=replay)])
+        msg_map = MsgMap("home", ["home/+/+/+/+/+/+", "answers/gw/#"], sender="gw", delivery=rules)
+        guard = CommandGuard(CommandOptions(**options))
+        route = Route(msg_map, {"gate": self.inbox, "log": self.second}, {"gate": filters}, guard)
+        self.now = 0.0
+        self.router = Router([route], self.answers.append, clock=lambda: self.now, wall_clock=lambda: 1e9)
+        self.loops = route.loops
+
+    def deliver(self, payload: bytes = b"OPEN", topic: str = "home/security///gate/me/C", **flags: Any) -> int:
+        """Deliver a command; return how many messages this has given to the gate."""
+        before = len(self.inbox)
+        self.router.deliver(Arrival(topic, payload, **flags))
+        return len(self.inbox) - before
+
+    def close(self) -> None:
+        self.inbox.close()
+        self.second.close()
+
+
+@pytest.fixture
+def quiet(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dropped: ")
+
+
+ME = ReplyTo("answers/me", b"17")
+
+
+@pytest.mark.parametrize(
+    ("flags", "count", "text"),
+    [
+        (
+            {"resumed": True},
+            "queued command",
+            (
+                "dropped: a command that waited for this gateway is not done (on 'home/security///gate/me/C'): send it "
+                "again; if it does no harm late, give it a delivery rule with replay in the map"
+            ),
+        ),
+        (
+            {"duplicate": True},
+            "duplicate command",
+            (
+                "dropped: a command that the broker sends again is not done, for it may be done already "
+                "(on 'home/security///gate/me/C')"
+            ),
+        ),
+        (
+            {"expiry": 0},
+            "expired command",
+            "dropped: a command whose message expiry is over is not done (on 'home/security///gate/me/C')",
+        ),
+    ],
+)
+def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
+    flags: dict[str, Any], count: str, text: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect(text)
+    desk = Desk()
+    assert [desk.deliver(**flags) for _ in range(3)] == [0, 0, 0]
+    assert [record.getMessage() for record in caplog.records] == [text]
+    assert desk.router.counts == {"received": 3, count: 3}
+    desk.close()
+
+
+def test_a_status_passes_however_it_comes() -> None:
+    desk = Desk()
+    for flags in ({"retain": True}, {"resumed": True}, {"duplicate": True}, {"expiry": 0}, {}):
+        assert desk.deliver(topic="home/security///gate/me/S", **flags) == 1
+    desk.close()
+
+
+def test_a_command_that_the_map_replays_passes() -> None:
+    desk = Desk(replay=True)
+    assert desk.deliver(retain=True) == 1
+    assert desk.deliver(b"CLOSE", resumed=True) == 1
+    desk.close()
+
+
+def test_what_is_left_of_the_time_of_a_command_goes_on_in_the_inbox(expected_logs: ExpectedLogs) -> None:
+    desk = Desk(timestamp_argument="time")
+    text = "dropped: a command waited too long for its interface (command security/-/-/gate/me OPEN time=999999971)"
+    expected_logs.expect(text)
+    for _ in range(2):
+        desk.deliver(b'{"action": "OPEN", "time": 999999971}')  # 29 s ago
+    assert desk.inbox.pull() is not None
+    desk.now += 1.1
+    assert desk.inbox.pull() is None
+    desk.close()
+
+
+def test_a_command_carries_where_it_is_to_be_answered_and_a_status_does_not() -> None:
+    desk = Desk()
+    desk.deliver(reply_to=ME)
+    desk.deliver(topic="home/security///gate/me/S", reply_to=ME)
+    assert [msg.reply_to for msg in pulled(desk.inbox)] == [ME, None]
+    assert desk.answers == [], "that is for the interface to do"
+    desk.close()
+
+
+def test_a_sender_who_asked_is_told_that_nobody_does_the_command(quiet: None) -> None:
+    desk = Desk()
+    desk.deliver(b'{"action": "OPEN", "wide": 1}', resumed=True, reply_to=ME)
+    (answer,) = desk.answers
+    assert (answer.topic, answer.correlation, answer.retain, answer.lane) == ("answers/me", b"17", False, Lane.REPLY)
+    assert json.loads(answer.payload) == {
+        "action": "OPEN",
+        "wide": 1,
+        "response": "REFUSED",
+        "reason": "a command that waited for this gateway is not done",
+    }
+    desk.close()
+
+
+@pytest.mark.parametrize(
+    "flags", [{"retain": True}, {"duplicate": True}, {"resumed": True, "reply_to": None}, {"retain": True, "expiry": 0}]
+)
+def test_nobody_is_told_of_retained_commands_and_of_seconds_nor_who_did_not_ask(
+    quiet: None, flags: dict[str, Any]
+) -> None:
+    desk = Desk()
+    desk.deliver(**{"reply_to": ME, **flags})
+    assert desk.answers == []
+    desk.close()
+
+
+def test_a_refused_retained_command_is_not_answered_even_if_it_may_be_replayed(quiet: None) -> None:
+    desk = Desk(replay=True)
+    desk.deliver(retain=True, expiry=0, reply_to=ME)
+    assert (desk.answers, desk.router.counts["expired command"]) == ([], 1)
+    desk.close()
+
+
+@pytest.mark.parametrize(
+    ("topic", "problem"),
+    [
+        ("answers/#", "'#' may not stand in a topic"),
+        ("answers/+/me", "'+' may not stand in a topic"),
+        ("", "it is empty"),
+        ("$SYS/broker", "topics that begin with '$' belong to the broker"),
+        ("answers/\x00", "'\\x00' may not stand in a topic"),
+        ("/".join("a" * 65), "65 levels are too many (at most 64)"),
+        ("home/security///gate/you/C", "this gateway listens there itself"),
+        ("answers/gw/1", "this gateway listens there itself"),
+        ("home/security/C", "it would be a command"),
+        ("home/other/availability", "it says who is there"),
+    ],
+)
+def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
+    topic: str, problem: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(
+        f"no answer is sent to {topic!a}: {problem} (asked for on 'home/security///gate/me/C'): "
+        "use a response topic of your own"
+    )
+    expected_logs.expect("dropped: ")
+    desk = Desk()
+    assert desk.deliver(reply_to=ReplyTo(topic, b"1")) == 1, "the command itself is done"
+    assert [msg.reply_to for msg in pulled(desk.inbox)] == [None]
+    desk.deliver(resumed=True, reply_to=ReplyTo(topic, b"2"))
+    assert desk.answers == []
+    assert desk.router.counts["response topic refused"] == 2
+    desk.close()
+
+
+def test_correlation_data_tells_a_second_one_even_if_its_response_topic_is_refused(
+    quiet: None, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no answer is sent to")
+    desk = Desk()
+    bad = ReplyTo("answers/#", b"1")
+    assert [desk.deliver(reply_to=bad), desk.deliver(reply_to=bad)] == [1, 0]
+    desk.close()
+
+
+# --- filters and hooks
+
+
+def only(*steps: FilterRule | HookStep) -> list[MessageFilter]:
+    return [MessageFilter("filters.in", steps)]
+
+
+def test_each_interface_has_filters_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(filters=only(FilterRule(False, {"action": ("OPEN",)})))
+    assert (desk.deliver(reply_to=ME), desk.deliver(b"CLOSE")) == (0, 1)
+    assert len(desk.second) == 2
+    assert desk.router.counts == {"received": 2, "delivered": 3, "filtered": 1}
+    text = "gate: dropped: filters.in[0] denies it (on 'home/security///gate/me/C')"
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.router"] == [("INFO", text)]
+    assert desk.answers == [], "the other one does it"
+    desk.close()
+
+
+def test_a_sender_is_told_once_if_the_filters_of_all_interfaces_drop_its_command() -> None:
+    deny = only(FilterRule(False, {}))
+    inboxes = {name: MsgList() for name in "ab"}
+    answers: list[Publication] = []
+    routes = [Route(MsgMap("home", ["home/#"], sender=name), {name: inboxes[name]}, {name: deny}) for name in "ab"]
+    Router(routes, answers.append).deliver(Arrival("home/////me/C", b"on", reply_to=ME))
+    assert [json.loads(answer.payload)["reason"] for answer in answers] == ["filters.in[0] denies it"]
+    for inbox in inboxes.values():
+        inbox.close()
+
+
+def test_a_hook_changes_what_its_interface_gets() -> None:
+    desk = Desk(filters=only(HookStep("h:f", lambda msg: replace(msg, action="CLOSE"))))
+    desk.deliver(reply_to=ME)
+    assert [(msg.action, msg.reply_to) for msg in pulled(desk.inbox)] == [("CLOSE", ME)]
+    assert [msg.action for msg in pulled(desk.second)] == ["OPEN"]
+    desk.close()
+
+
+def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(msg: InternalMsg) -> InternalMsg:
+        raise ValueError("oh")
+
+    text = (
+        "gate: dropped: the hook 'h:f' failed (on 'home/security///gate/me/C'): ValueError: oh: mend it; "
+        "until then it lets nothing pass"
+    )
+    expected_logs.expect(text)
+    desk = Desk(filters=only(HookStep("h:f", fails), FilterRule(True, {})))
+    assert [desk.deliver(), desk.deliver(topic="home/security///gate/you/C")] == [0, 0]
+    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.router"]
+    assert said == [(text, True)]
+    assert desk.router.counts["hook failed"] == 2
+    desk.close()
+
+
+def test_a_status_that_a_hook_makes_a_command_of_is_held_to_what_holds_for_commands(quiet: None) -> None:
+    """Or the retained state of a button would open the gate at each start."""
+    desk = Desk(filters=only(HookStep("h:f", lambda msg: replace(msg, iscmd=True))))
+    button = "home/security///button/me/S"
+    assert desk.deliver(topic=button) == 1
+    assert desk.deliver(topic=button, retain=True) == 0
+    assert desk.router.counts["retained command"] == 1
+    desk.close()
+
+
+# --- echo loops
+
+
+def test_a_loop_is_cut_counted_and_said_once(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    text = (
+        "dropped: an echo loop of 'gw' and 'me': each repeats what the other says (status -/-/-/x/me ON) "
+        "(on 'home////x/me/S'): let only one of the two hear it: narrow topics in a map, or set filters"
+    )
+    expected_logs.expect(text)
+    desk = Desk()
+    heard = 0
+    for _ in range(50):
+        desk.loops.note_sent(InternalMsg(device="x", action="ON"))
+        heard += desk.deliver(b"ON", "home////x/me/S", reply_to=ME)
+    assert heard == 5
+    assert desk.router.counts["echo loop"] == 45
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [text]
+    assert desk.answers == []
+    desk.close()
 
 
 levels = st.sampled_from(["home", "boat", "alarm", "a", "", "gw", "skipper", "me", "C", "S", "é", "$SYS", "\n"])

@@ -11,11 +11,13 @@ from paho.mqtt.client import topic_matches_sub
 
 from gateway.topic import (
     MAX_ROOT_LEVELS,
+    MAX_TOPIC_LEVELS,
     MAX_WORD_BYTES,
     filter_can_match,
     filter_levels,
     filter_problem,
     root_problem,
+    topic_problem,
     without_covered,
     word_problem,
 )
@@ -155,3 +157,24 @@ def test_what_is_left_matches_all_that_was_asked_for(filters: list[str]) -> None
     topics = ["/".join(levels) for size in (1, 2, 3) for levels in itertools.product("ab", repeat=size)]
     for topic in topics:
         assert any(topic_matches_sub(f, topic) for f in sound) == any(topic_matches_sub(f, topic) for f in left)
+
+
+@pytest.mark.parametrize(
+    ("topic", "problem"),
+    [
+        ("a", ""),
+        ("a/b//c/", ""),
+        ("/", ""),
+        ("a/$b", ""),
+        ("", "it is empty"),
+        ("$SYS/a", "topics that begin with '$' belong to the broker"),
+        ("a/+", "'+' may not stand in a topic"),
+        ("a/#", "'#' may not stand in a topic"),
+        ("a\x00", "'\\x00' may not stand in a topic"),
+        ("a/" * MAX_TOPIC_LEVELS, "65 levels are too many (at most 64)"),
+        ("a/" * (MAX_TOPIC_LEVELS - 1), ""),
+        ("a" * 257, "257 bytes are too long for a topic level (at most 256)"),
+    ],
+)
+def test_a_topic_to_publish_on_is_one_that_every_broker_takes(topic: str, problem: str) -> None:
+    assert topic_problem(topic) == problem
