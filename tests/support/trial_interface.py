@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from gateway.interface import Interface
@@ -95,3 +96,14 @@ class Stuck(Interface):
 
     def loop(self) -> None:
         threading.Event().wait()
+
+
+class Repeater(Interface):
+    """Repeats everything it hears, in the name of its own gateway: the worst neighbour."""
+
+    waits_itself = True
+
+    def loop(self) -> None:
+        msg = self.msglist_in.pull(block=True, timeout=1.0)
+        if msg is not None:
+            self.msglist_out.push(replace(msg, sender=""))

@@ -1,0 +1,121 @@
+"""What reaches a device, and what does not, through a gateway as its users run it and a real broker."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.broker import Listener, Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.peer import Peer, packet, serve
+from tests.support.waiting import wait_until
+
+GATE = "home/security//yard/gate/me/C"
+NAMES = ("left", "right")
+
+
+def got(listener: Listener, name: str = "gw") -> list[str]:
+    """Return what has reached the device of the gateway `name`."""
+    topic = f"home/trial////{name}/S"
+    return [json.loads(payload)["what"] for found, payload in listener.pairs() if found == topic]
+
+
+def subscribed(broker: Mosquitto, name: str = "gw", count: int = 1) -> None:
+    text = f"Sending SUBACK to {name}"
+    wait_until(lambda: broker.log.read_text().count(text) >= count, what=f"{text} {count} times")
+
+
+def test_a_retained_command_is_not_done_at_the_start_nor_at_a_reconnect(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with mosquitto.client("home/#") as listener:
+        listener.publish(GATE, "open", retain=True)
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("dropped: a retained command is never acted on")
+            thief = mqtt.Client(CallbackAPIVersion.VERSION2, "gw")  # a broker closes the older of two
+            thief.connect("127.0.0.1", mosquitto.port)
+            gateway.wait_log("lost the broker")
+            thief.disconnect()
+            gateway.wait_log("connected to", 2)
+            subscribed(mosquitto, count=2)
+            listener.publish(GATE, "close")
+            wait_until(lambda: got(listener), what=lambda: gateway.log)
+            gateway.stop()
+        assert got(listener) == ["command security/-/yard/gate/me close"]
+        assert " 2 retained command" in gateway.log.splitlines()[-1]
+
+
+def test_a_command_that_the_broker_sends_again_is_not_done_again(tmp_path: Path) -> None:
+    def publish(mid: int, flags: int, payload: bytes) -> bytes:
+        return packet(3, len(GATE).to_bytes(2, "big") + GATE.encode() + mid.to_bytes(2, "big") + payload, flags)
+
+    first, again = publish(1, 0b0010, b"open"), publish(1, 0b1010, b"open")
+    with Peer(serve(first=first + again + publish(2, 0b0010, b"open"))) as peer:
+        conf = write_conf(tmp_path, peer.port, interface=trial("Recorder"), log={"traffic": True})
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("<- command security/-/yard/gate/me open", 2)
+            gateway.wait_log("dropped: a command that the broker sends again is not done")
+            gateway.process.terminate()
+            gateway.wait()
+    assert len(re.findall("<- command", gateway.log)) == 2, "pressed twice is two commands"
+    assert "1 duplicate command" in gateway.log
+
+
+def test_filters_and_hooks_decide_what_passes_in_both_directions(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    (tmp_path / "hooks.py").write_text(
+        "from dataclasses import replace\n"
+        "def by_day(msg):\n    return None if msg.action == 'night' else replace(msg, location='terrace')\n"
+        "def broken(msg):\n    raise ValueError('out of order')\n"
+    )
+    filters = {
+        "in": [{"deny": {"function": "security", "action": ["open"]}}, {"hook": "hooks.py:by_day"}],
+        "out": [{"allow": {"function": "trial"}}, {"hook": "hooks.py:broken"}],
+    }
+    both = {"rec": trial("Recorder"), "rep": trial("Repeater", sender="rep")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=both, filters=filters)
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        subscribed(mosquitto)
+        for action in ("open", "night", "close"):
+            listener.publish(GATE, action)
+        wait_until(lambda: got(listener), what=lambda: gateway.log)
+        gateway.wait_log("rep: not sent: the hook 'hooks.py:broken' failed")
+        gateway.stop()
+        assert got(listener) == ["command security/-/terrace/gate/me close"]
+        assert "rec: dropped: filters.in[0] denies it" in gateway.log
+        assert gateway.log.count("ValueError('out of order')") == 1, "the traceback"
+        assert "4 filtered" in gateway.log.splitlines()[-1]
+        assert "1 refused; received" in gateway.log.splitlines()[-1]
+        assert not [topic for topic, _ in listener.pairs() if "/rep/" in topic and not topic.endswith("availability")]
+
+
+def test_two_gateways_that_repeat_one_another_are_cut_apart(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    confs = [
+        write_conf(tmp_path, mosquitto.port, name, topics=["home/#"], interface=trial("Repeater")) for name in NAMES
+    ]
+    with (
+        mosquitto.client("home/+/+/+/+/+/+") as listener,
+        GatewayProcess(confs[0]) as one,
+        GatewayProcess(confs[1]) as other,
+    ):
+        for name in NAMES:
+            subscribed(mosquitto, name)
+        listener.publish("home/climate//hall/stove/me/S", '{"action": "T", "celsius": 21}')
+        listener.publish("home/lighting//hall/lamp/me/C", "toggle")
+        wait_until(
+            lambda: "echo loop" in one.log + other.log, what=lambda: f"{one.log}{other.log}{len(listener.messages)}"
+        )
+        listener.publish("home/climate//hall/window/me/S", "OPEN")
+        for name in NAMES:
+            listener.wait_topic(f"home/climate//hall/window/{name}/S")
+        one.stop()
+        other.stop()
+        assert len(listener.messages) < 150, "three messages, and what two gateways made of them until they were cut"
+        said = one.log + other.log
+        assert re.search(r"an echo loop of '(left|right)' and '(left|right)': each repeats what the other says", said)
+        assert said.count("echo loop of") <= 2, "once for each gateway"
+        assert re.search(r"\d echo loop", said.splitlines()[-1] + one.log.splitlines()[-1])
