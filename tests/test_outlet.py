@@ -137,7 +137,7 @@ def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk)
 def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     filters = [MessageFilter("filters.out", [FilterRule(False, {"location": ("a/b",)})])]
     sent: list[InternalMsg] = []
-    outlet = Outlet("dev", desk.map, desk.outbox.put, filters=filters, note_sent=sent.append)
+    outlet = Outlet("dev", desk.map, desk.outbox, filters=filters, note_sent=sent.append)
     assert not outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
     assert outlet.push(InternalMsg(location="hall", action="LAMP_ON"))
     assert (outlet.pushed, outlet.refused) == (1, 1)
@@ -158,7 +158,7 @@ def test_a_hook_that_fails_is_said_with_its_traceback_once(desk: Desk, expected_
     )
     expected_logs.expect(text)
     steps = [HookStep("hooks.py:fails", fails)]
-    outlet = Outlet("dev", desk.map, desk.outbox.put, filters=[MessageFilter("filters.out", steps)])
+    outlet = Outlet("dev", desk.map, desk.outbox, filters=[MessageFilter("filters.out", steps)])
     for action in ("LAMP_ON", "LAMP_OFF", "LAMP_ON"):
         assert not outlet.push(InternalMsg(action=action))
     assert [(r.getMessage(), bool(r.exc_info)) for r in caplog.records] == [(text, True)]
