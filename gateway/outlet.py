@@ -97,7 +97,8 @@ class Outlet:
         key, remedy, bug = str(err), "", None
         if isinstance(err, RefusedError):
             key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
-        refusal = PushRefused(f"{self.name}: not sent: {err} ({msg}){remedy}", key=f"{self.name}: {key}")
+        what = f"{self.name}: not sent: {err} ({msg})"
+        refusal = PushRefused(f"{what}{remedy}", key=f"{self.name}: {key}")
         if refusal.trigger:
             level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)

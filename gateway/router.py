@@ -168,7 +168,8 @@ class Router:
         else:
             self.counts[err.kind] += 1
             key, remedy, bug = err.key or f"{err.kind} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
-        refusal = MessageRefused(f"{for_whom}dropped: {err} (on {topic!a}){remedy}", key=for_whom + key)
+        what = f"dropped: {err} (on {topic!a})"
+        refusal = MessageRefused(f"{for_whom}{what}{remedy}", key=for_whom + key)
         if refusal.trigger:
             # A word that a strict map does not know is how a map says "not for me".
             level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING

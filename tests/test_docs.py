@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from gateway.interface_loader import ENTRY_POINTS
 from gateway.load_config import config_schema, interface_schema, load_configuration
 from gateway.load_map import load_map
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
+from gateway.message_filter import HookStep
 from gateway.mqtt_client import LinkState
 from gateway.mqtt_map import MsgMap
 from gateway.receipt import DeliveryError
@@ -375,6 +377,8 @@ def _option_tables() -> dict[str, Mapping[str, Any]]:
         "### `mqtt`": options["mqtt"]["properties"],
         "### `mqtt.tls`": options["mqtt"]["properties"]["tls"]["properties"],
         "### `outbox`": options["outbox"]["properties"],
+        "### `commands`": options["commands"]["properties"],
+        "### `filters`": config_schema()["$defs"]["filters"]["properties"],
         "### `interface`, `interfaces`": interface_schema(type("Any", (), {"SCHEMA": {}}))["properties"],
         "### `log`": options["log"]["properties"],
     }
@@ -492,6 +496,19 @@ def _running(conf: Path, **params: object) -> Iterator[Desk]:
     finally:
         supervisor.request_stop()
         assert supervisor.join(1.5), f"{options.name} does not stop in time"
+
+
+def test_example_of_hooks_lets_pass_by_day_and_makes_a_switch_of_a_button(
+    examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (options,) = load_configuration(examples / "hooked.conf", {}).interfaces
+    by_day, switch = (step.function for each in options.filters.incoming for step in each.steps
+                      if isinstance(step, HookStep))  # fmt: skip
+    button = InternalMsg(function="lighting", location="hall", device="button", sender="b", action="PRESSED")
+    assert switch(button) == replace(button, iscmd=True, device="lamp", action="LAMP_ON")
+    for hour, passes in ((5, False), (6, True), (21, True), (22, False)):
+        monkeypatch.setattr("time.localtime", lambda hour=hour: SimpleNamespace(tm_hour=hour))
+        assert by_day(button) == (button if passes else None)
 
 
 def test_example_of_a_receipt_deletes_only_what_is_safe(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
