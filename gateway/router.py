@@ -54,7 +54,7 @@ class Route:
     loops: EchoLoops = field(default_factory=EchoLoops)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Delivery:
     """What becomes of one arrival: where it is to be answered, who has taken it, and why others have not."""
 
