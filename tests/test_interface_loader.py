@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.interface_loader import BUILT_IN, ENTRY_POINTS, CodeNotFoundError, find_interface
+from gateway.interface_loader import BUILT_IN, ENTRY_POINTS, CodeNotFoundError, find_hook, find_interface
 
 ONE = "class Door:\n    def loop(self): ...\n"
 OTHER = "class Window:\n    def loop_start(self): ...\n    def loop_stop(self): ...\n"
@@ -189,3 +189,28 @@ def test_a_registered_class_that_is_not_there_says_so(package: Path) -> None:
     assert said.startswith(
         "heatpump_mqtt:Absent cannot be imported: AttributeError: module 'heatpump_mqtt' has no attribute 'Absent'"
     )
+
+
+# --- hooks (what is said of each mistake is tested with the configuration that makes it)
+
+
+def test_a_hook_of_a_package_that_is_broken_says_where(package: Path) -> None:
+    with pytest.raises(CodeNotFoundError) as caught:
+        find_hook("heatpump_broken:one", package, {})
+    assert (caught.value.what, caught.value.remedy) == (
+        f"heatpump_broken cannot be imported: ZeroDivisionError: division by zero ({package}/heatpump_broken.py:1)",
+        "mend or reinstall it",
+    )
+
+
+def test_a_package_that_lacks_what_it_imports_is_not_said_to_be_missing_itself(package: Path) -> None:
+    write(package, "import no_such_thing\n", "heatpump_lacking.py")
+    with pytest.raises(CodeNotFoundError, match=r"^heatpump_lacking cannot be imported: ModuleNotFoundError"):
+        find_hook("heatpump_lacking:one", package, {})
+
+
+def test_a_hook_may_be_anything_that_takes_a_message_but_a_class(tmp_path: Path) -> None:
+    write(tmp_path, "class Hook:\n    def __call__(self, msg):\n        return msg\nhook = Hook()\n")
+    assert find_hook("mine.py:hook", tmp_path, {})("a message") == "a message"
+    with pytest.raises(CodeNotFoundError):
+        find_hook("mine.py:Hook", tmp_path, {})

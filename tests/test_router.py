@@ -17,7 +17,7 @@ from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.mqtt_map import MAX_PAYLOAD_BYTES, FieldMap, MsgMap
 from gateway.router import Route, Router
 from tests.conftest import ExpectedLogs
 
@@ -276,6 +276,14 @@ def test_nobody_is_told_of_retained_commands_and_of_seconds_nor_who_did_not_ask(
     desk = Desk()
     desk.deliver(**{"reply_to": ME, **flags})
     assert desk.answers == []
+    desk.close()
+
+
+def test_an_answer_that_cannot_be_written_is_left_out(quiet: None) -> None:
+    desk = Desk()
+    largest = b'{"action": "OPEN", "text": "' + b"x" * (MAX_PAYLOAD_BYTES - 30) + b'"}'
+    desk.deliver(largest, resumed=True, reply_to=ME)
+    assert (desk.answers, desk.router.counts["queued command"]) == ([], 1)
     desk.close()
 
 

@@ -1,0 +1,139 @@
+"""Commands over MQTT 5: answers where they are asked for, and what waited in the session."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.load_config import config_schema
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(
+    "version" not in config_schema()["properties"]["mqtt"]["properties"], reason="the link speaks MQTT 3.1.1 only"
+)
+
+LAMP = "home/lighting//office/lamp"
+ANSWERS = "answers/me"
+
+
+class Asker:
+    """A client of MQTT 5 that asks to be answered at a topic of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[mqtt.MQTTMessage] = []
+        self._ready = threading.Event()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client.on_connect = lambda client, *_: client.subscribe([(ANSWERS, 1), ("home/#", 1)])
+        self.client.on_subscribe = lambda *_: self._ready.set()
+        self.client.on_message = lambda _c, _u, message: self.messages.append(message)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self._ready.wait(10), "the asker was not connected in time"
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+        self.client.on_connect = self.client.on_subscribe = self.client.on_message = None
+
+    def ask(self, action: str, number: int, topic: str = f"{LAMP}/me/C", to: str = ANSWERS) -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic = to
+        properties.CorrelationData = bytes([number])
+        self.client.publish(topic, action, 1, properties=properties).wait_for_publish(10)
+
+    def answers(self) -> list[tuple[bytes, str, str]]:
+        """Return correlation data, response and reason of all answers."""
+        found = [(message.properties, json.loads(message.payload)) for message in self.messages
+                 if message.topic == ANSWERS]  # fmt: skip
+        return [(getattr(p, "CorrelationData", b""), payload["response"], payload["reason"]) for p, payload in found]
+
+    def wait_answers(self, count: int) -> list[tuple[bytes, str, str]]:
+        wait_until(lambda: len(self.answers()) >= count, what=lambda: f"{count} answers; got {self.answers()}")
+        return self.answers()
+
+
+@contextmanager
+def asking(broker: Mosquitto) -> Iterator[Asker]:
+    asker = Asker(broker.port)
+    try:
+        yield asker
+    finally:
+        asker.close()
+
+
+def dummy(folder: Path, broker: Mosquitto, **options: Any) -> Path:
+    return write_conf(folder, broker.port, interface={"type": "dummy", "interval": 1000}, **options)
+
+
+def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    with asking(mosquitto) as asker, GatewayProcess(dummy(tmp_path, mosquitto)) as gateway:
+        gateway.wait_log("connected to")
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        asker.ask("LAMP_ON", 1)
+        asker.ask("LAMP_DIM", 2)
+        asker.ask("LAMP_ON", 1)  # a sender that repeats itself
+        asker.ask("LAMP_OFF", 3, to="home/security//yard/gate/you/C")
+        asker.ask("LAMP_ON", 4)
+        assert asker.wait_answers(3) == [
+            (b"\x01", "OK", ""),
+            (b"\x02", "ERROR", "'LAMP_DIM' is not an action of this lamp: use LAMP_ON or LAMP_OFF"),
+            (b"\x04", "OK", ""),
+        ]
+        statuses = [json.loads(m.payload) for m in asker.messages if m.topic == f"{LAMP}/gw/S"]
+        assert [status["action"] for status in statuses if "response" in status] == [
+            "LAMP_ON", "LAMP_DIM", "LAMP_OFF", "LAMP_ON"
+        ]  # fmt: skip
+        gateway.stop()
+        assert "this gateway listens there itself" in gateway.log
+        assert "1 duplicate command" in gateway.log
+
+
+def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with asking(mosquitto) as asker:
+        with GatewayProcess(conf) as gateway:
+            wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+            gateway.stop()
+        asker.ask("open", 1, "home/security//yard/gate/me/C")
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("dropped: a command that waited for this gateway is not done")
+            (told,) = asker.wait_answers(1)
+            assert told == (b"\x01", "REFUSED", "a command that waited for this gateway is not done")
+            quiet = time.monotonic() + 1.5
+            wait_until(lambda: time.monotonic() > quiet)
+            asker.ask("close", 2, "home/security//yard/gate/me/C")
+            wait_until(lambda: [m for m in asker.messages if m.topic == "home/trial////gw/S"], what=lambda: gateway.log)
+            gateway.stop()
+        done = [json.loads(m.payload)["what"] for m in asker.messages if m.topic == "home/trial////gw/S"]
+        assert done == ["command security/-/yard/gate/me close"]
+        assert "1 queued command" in gateway.log
+
+
+def test_a_retained_command_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with mosquitto.client("home/#") as listener:
+        listener.publish("home/security//yard/gate/me/C", "open", retain=True)
+        with GatewayProcess(conf) as gateway:
+            wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+            listener.publish("home/security//yard/gate/me/C", "close")
+            done = json.loads(listener.wait_topic("home/trial////gw/S").payload)["what"]
+            gateway.stop()
+    assert done == "command security/-/yard/gate/me close"
