@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,23 @@ def test_a_command_that_the_broker_sends_again_is_not_done_again(tmp_path: Path)
             gateway.wait()
     assert len(re.findall("<- command", gateway.log)) == 2, "pressed twice is two commands"
     assert "1 duplicate command" in gateway.log
+
+
+def test_a_command_of_an_hour_ago_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    commands = {"timestamp_argument": "time", "timestamp_required": True, "max_age": 60}
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), commands=commands)
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        subscribed(mosquitto)
+        for age in (3600, -3600, 0):
+            when = datetime.now(UTC) - timedelta(seconds=age)
+            listener.publish(GATE, json.dumps({"action": f"open {age}", "time": when.isoformat()}))
+        wait_until(lambda: got(listener), what=lambda: gateway.log)
+        gateway.stop()
+        assert [what.partition(" time=")[0] for what in got(listener)] == [
+            "command security/-/yard/gate/me open 0"
+        ]  # fmt: skip
+        assert "a command that is 3600 s old is not done" in gateway.log
+        assert "2 expired command" in gateway.log.splitlines()[-1]
 
 
 def test_filters_and_hooks_decide_what_passes_in_both_directions(tmp_path: Path, mosquitto: Mosquitto) -> None:

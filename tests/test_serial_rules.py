@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Problem
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReplyTo
 from interfaces.conversation import Exchange, Outcome, Result, Urgency
 from interfaces.serial_rules import SerialRules, check_rules, rule_words
 from tests.support.configuration import serial_params
@@ -166,3 +166,5 @@ def test_a_reply_says_what_the_device_has_answered(answer: Result, arguments: di
     reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
     built = SerialRules(serial_params())
     assert built.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
+    asked = reply.answered_at(ReplyTo("answers/me", b"1"))
+    assert built.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it goes to where it was asked for"
