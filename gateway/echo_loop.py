@@ -82,7 +82,6 @@ class EchoLoops:
         is_first = not turns.cut_for or now - turns.cut_until > _FORGIVEN
         turns.cut_for = _FIRST_CUT if is_first else min(2 * turns.cut_for, _LONGEST_CUT)
         turns.cut_until = now + turns.cut_for
-        turns.returned.clear()
         return True
 
 

@@ -87,6 +87,8 @@ def test_the_same_correlation_data_is_the_same_command_for_ten_minutes() -> None
     assert gate.judge(ASKED) == "duplicate command"
     gate.now += 2
     assert gate.judge(ASKED) == "", "counted from the first, not from the last that was refused"
+    gate.now += 599
+    assert gate.judge(ASKED) == "duplicate command", "of this one"
 
 
 @pytest.mark.parametrize(

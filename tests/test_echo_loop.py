@@ -114,6 +114,15 @@ def test_memory_is_bounded() -> None:
     assert side.turns(10, 0.01) == 5
 
 
+def test_a_loop_is_found_among_much_else_that_goes_out() -> None:
+    side, heard = Side(), 0
+    for turn in range(10):
+        heard += side.turns(1, 0.01)
+        for number in range(300):
+            side.loops.note_sent(replace(WARM, action=f"{turn} {number}"))
+    assert heard == 5
+
+
 @given(st.lists(st.tuples(st.sampled_from(("out", "in")), st.sampled_from((0.0, 0.1, 0.4, 1.0, 7.0))), max_size=200))
 def test_within_two_seconds_no_more_than_five_turns_are_ever_let_round(steps: list[tuple[str, float]]) -> None:
     side, is_out = Side(), False
