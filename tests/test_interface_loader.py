@@ -199,7 +199,7 @@ def test_a_hook_of_a_package_that_is_broken_says_where(package: Path) -> None:
         find_hook("heatpump_broken:one", package, {})
     assert (caught.value.what, caught.value.remedy) == (
         f"heatpump_broken cannot be imported: ZeroDivisionError: division by zero ({package}/heatpump_broken.py:1)",
-        "mend or reinstall it",
+        "mend or reinstall its package",
     )
 
 

@@ -103,7 +103,7 @@ def test_everything_wrong_with_filters_is_said_with_its_place(hooks: Path) -> No
         ),
         (
             "gw.conf:12:13: filters.in[6].hook: there is no module 'no_such_module': "
-            "install it, or give a Python file: FILE.py:FUNCTION"
+            "install its package, or give the path of its file"
         ),
         "gw.conf:13:13: filters.in[7].hook: ':one' is not MODULE:FUNCTION: for example my_hooks.py:only_by_day",
     ]
