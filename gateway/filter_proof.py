@@ -5,7 +5,7 @@ A filter is tried with topics that match it, which the map is then given to read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import MessageError, TopicError
@@ -29,9 +29,10 @@ def prove_filters(msg_map: MsgMap) -> Iterator[Flaw]:
         what = "there are no filters: nothing is heard, and aliases are never read"
         yield Flaw("note", "deaf", ("topics",), what, "add filters if there is something to hear")
         return
+    unknown = {at: stranger(words) for at, words in enumerate(msg_map.accepted_levels()) if words is not None}
     for topic_filter in msg_map.topics:
         yield from _open_ends(probe, topic_filter, payload)
-        yield from _open_levels(probe, topic_filter, payload)
+        yield from _open_levels(probe, topic_filter, payload, unknown)
         yield from _own_output(probe, topic_filter, payload)
     yield from _overlaps(probe)
     for name in ADDRESS_FIELDS:
@@ -57,26 +58,23 @@ def _open_ends(probe: Probe, topic_filter: str, payload: bytes) -> Iterator[Flaw
         if isinstance(err, TopicError):
             what = f"{topic_filter!a} lets in topics that are none of this map"
             head = topic_filter.count("/") - len(levels) + 1  # of a shared subscription
-            written_out = _written_out(topic_filter, len(probe.map.accepted_levels()) + head)
+            written_out = _written_out(topic_filter, len(probe.foreign()[0].split("/")) + head)
             remedy = f"write the levels out: {'/'.join([*written_out[:-1], 'C'])}"
             yield Flaw("warning", "open-end", ("topics", topic_filter), what, remedy, _dropped(err, topic, payload))
             return
 
 
-def _open_levels(probe: Probe, topic_filter: str, payload: bytes) -> Iterator[Flaw]:
-    """Wildcards that let in words which the map refuses."""
-    accepted = probe.map.accepted_levels()
+def _open_levels(probe: Probe, topic_filter: str, payload: bytes, unknown: Mapping[int, str]) -> Iterator[Flaw]:
+    """Wildcards that let in words which the map refuses; `unknown` has such a word for each level that has some."""
     levels = filter_levels(topic_filter)
     first_open = len(levels) - 1 if levels[-1] == "#" else len(levels)
-    for at, words in enumerate(accepted):
-        if words is None or not (at >= first_open or levels[at] == "+"):
+    for at, word in unknown.items():
+        if at < first_open and levels[at] != "+":
             continue
-        unknown = stranger(words)
-        fill = {at: unknown}.get
-        topic = probe.filled(topic_filter, is_command=True, fill=fill)
+        topic = probe.filled(topic_filter, is_command=True, fill={at: word}.get)
         err = _tried(probe, topic, payload)
         if err is not None:
-            what = f"{topic_filter!a} lets in topics with {unknown!a} at level {at + 1}, which the map refuses"
+            what = f"{topic_filter!a} lets in topics with {word!a} at level {at + 1}, which the map refuses"
             remedy = "one filter for each word keeps them away from the gateway"
             yield Flaw("note", "wide", ("topics", topic_filter), what, remedy, _dropped(err, topic, payload))
 
@@ -141,7 +139,7 @@ def _unheard_words(probe: Probe, name: str) -> Iterator[Flaw]:
             continue
         for index, mqtt in enumerate(words):
             made = probe.with_mqtt_word(name, mqtt)
-            if mqtt in let_in or not made:
+            if mqtt in let_in or not made or field_map.read(mqtt) != internal:
                 continue
             example = Example("not heard: no filter lets it in", None, *made)
             if index:
@@ -230,7 +228,7 @@ def _any_end(node: _Node) -> str | None:
 
 
 def _overlap(probe: Probe, one: str, other: str) -> Iterator[Flaw]:
-    size = len(probe.map.accepted_levels())
+    size = len(probe.foreign()[0].split("/"))
     pairs = zip(_written_out(one, size), _written_out(other, size), strict=False)
     merged = "/".join(there if here == "+" else here for here, there in pairs)
     for is_command in True, False:

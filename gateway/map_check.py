@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.document import Document
 from gateway.errors import ConfigurationError, Finding, MessageError
@@ -28,7 +27,7 @@ from gateway.schema_check import check_schema
 from gateway.topic import filter_problem
 
 MAX_OF_A_KIND = 100
-"""Findings of one kind that are kept, of each map; the others are counted."""
+"""Findings of one kind that are kept; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,9 @@ class Found:
         yield f"{replace(self.finding, where=where)} [{self.kind}]"
         if self.example:
             yield f"    {self.example}"
+
+
+_FlawOrFound = TypeVar("_FlawOrFound", Flaw, Found)
 
 
 @dataclass(frozen=True)
@@ -94,30 +96,32 @@ def check_file(path: FilePath, environment: Mapping[str, str], *, sender: str) -
     Raises `ConfigurationError` if it cannot be read at all.
     """
     document = read_document(path, environment)
+    tally = _Tally()
     try:
         sources = load_sources(path, environment, sender=sender)
     except ConfigurationError as err:
-        return _report(path, _faults(err.findings, document if is_map(path) else None, sender))
-    return _report(path, chain.from_iterable(map(_proven, sources)))
+        found = list(tally.kept(_faults(err.findings, document if is_map(path) else None, sender)))
+    else:
+        found = [_found(source, flaw) for source in sources
+                 for flaw in tally.kept((*prove_words(source.msg_map), *prove_filters(source.msg_map)))]  # fmt: skip
+    found.sort(key=lambda one: one.finding)
+    left_out = {kind: number - MAX_OF_A_KIND for kind, number in tally.kinds.items() if number > MAX_OF_A_KIND}
+    return Report(str(path), tuple(found), tally.severities, left_out)
 
 
-def _report(path: FilePath, found: Iterable[Found]) -> Report:
-    kept: list[Found] = []
-    of_kind: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    for one in found:
-        counts[one.severity] += 1
-        of_kind[one.kind] += 1
-        if of_kind[one.kind] <= MAX_OF_A_KIND:
-            kept.append(one)
-    left_out = {kind: number - MAX_OF_A_KIND for kind, number in of_kind.items() if number > MAX_OF_A_KIND}
-    kept.sort(key=lambda one: one.finding)
-    return Report(str(path), tuple(kept), counts, left_out)
+class _Tally:
+    """Counts what was found, and keeps the first of each kind: it takes time to look up where things stand."""
 
+    def __init__(self) -> None:
+        self.severities: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
 
-def _proven(source: MapSource) -> Iterator[Found]:
-    for flaw in (*prove_words(source.msg_map), *prove_filters(source.msg_map)):
-        yield _found(source, flaw)
+    def kept(self, found: Iterable[_FlawOrFound]) -> Iterator[_FlawOrFound]:
+        for one in found:
+            self.severities[one.severity] += 1
+            self.kinds[one.kind] += 1
+            if self.kinds[one.kind] <= MAX_OF_A_KIND:
+                yield one
 
 
 def _found(source: MapSource, flaw: Flaw) -> Found:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.document import Path
-from gateway.errors import MessageError, PayloadError
+from gateway.errors import MessageError
 from gateway.map_words import Example, Probe, word_path
 from gateway.message import InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
@@ -84,7 +84,7 @@ def _prove_written(probe: Probe, field: str, internal: str, msg: InternalMsg) ->
     try:
         publication = probe.map.internal2mqtt(msg)
     except MessageError as err:
-        yield Flaw("error", "unwritable", word_path(field, internal), f"{internal!a} cannot be written: {err}",
+        yield Flaw("error", "unwritable", word_path(field, internal), f"{internal!a} cannot be written",
                    "give it another word", Example(f"not sent: {err}", msg))  # fmt: skip
         return
     try:
@@ -104,14 +104,13 @@ def _prove_read(probe: Probe, field: str, internal: str, index: int, mqtt: str) 
     topic, payload = made
     try:
         msg = probe.map.mqtt2internal(topic, payload)
-    except PayloadError as err:
-        if field != "action":
-            raise
-        what = f"{mqtt!a} is read in a JSON payload only, not as a plain one: {err}"
-        yield Flaw("warning", "json-only", path, what, "use another word", _read(f"dropped: {err}", topic, payload))
     except MessageError as err:
-        yield Flaw("error", "unreadable", path, f"{mqtt!a} cannot be read: {err}", "use another word",
-                   _read(f"dropped: {err}", topic, payload))  # fmt: skip
+        example = _read(f"dropped: {err}", topic, payload)
+        if field == "action" and mqtt.lstrip()[:1] in ("", "{"):
+            what = f"{mqtt!a} is read in a JSON payload only, not as a plain one"
+            yield Flaw("warning", "json-only", path, what, "use another word", example)
+        else:
+            yield Flaw("error", "unreadable", path, f"{mqtt!a} cannot be read", "use another word", example)
     else:
         found = probe.word_in(field, msg)
         if found != internal:

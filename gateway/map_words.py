@@ -76,6 +76,7 @@ class Probe:
     def __init__(self, msg_map: MsgMap, other: MsgMap | None = None) -> None:
         self.map = msg_map
         self.other = other
+        self._foreign: dict[bool, tuple[str, bytes]] = {}
         self.samples = {name: self._sample(name) for name in FIELDS}
         self.level_of = {name: self._level_of(name) for name in ADDRESS_FIELDS}
         self.has_place = {name: self.level_of.get(name) is not None or self._is_in_payload(name) for name in FIELDS}
@@ -125,6 +126,11 @@ class Probe:
 
     def foreign(self, *, is_command: bool = True) -> tuple[str, bytes]:
         """Return the topic and payload of a plain message that another has sent."""
+        if is_command not in self._foreign:
+            self._foreign[is_command] = self._make_foreign(is_command=is_command)
+        return self._foreign[is_command]
+
+    def _make_foreign(self, *, is_command: bool) -> tuple[str, bytes]:
         publication = self.map.internal2mqtt(self.message(is_command=is_command))
         levels, at = publication.topic.split("/"), self.level_of["sender"]
         if at is not None:
