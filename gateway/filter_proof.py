@@ -82,8 +82,7 @@ def _open_levels(probe: Probe, topic_filter: str, payload: bytes, unknown: Mappi
 def _own_output(probe: Probe, topic_filter: str, payload: bytes) -> Iterator[Flaw]:
     """What the gateway itself may send, and would hear again."""
     heard, own, examples = 0, 0, {}
-    for is_command in False, True:
-        topic = probe.filled(topic_filter, is_command=is_command)
+    for topic in dict.fromkeys(probe.filled(topic_filter, is_command=is_command) for is_command in (False, True)):
         try:
             msg = probe.map.mqtt2internal(topic, payload)
         except MessageError:
@@ -222,7 +221,7 @@ def _find_overlap(node: _Node, levels: list[str], at: int = 0) -> str | None:
 
 
 def _any_end(node: _Node) -> str | None:
-    while node.end is None:
+    while node.end is None and node.below:
         node = next(iter(node.below.values()))
     return node.end
 

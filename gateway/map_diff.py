@@ -5,7 +5,7 @@ Exhaustive: every word of both maps and one that is in neither, in every field; 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,8 @@ MAX_STEPS = 100_000
 """How many combinations of levels are looked at, at most, to tell what the filters let in."""
 
 _Rest: TypeAlias = tuple[bool, tuple[str, ...]]  # of a filter: is it one of the old map, and the levels still to match
+
+_Shown: TypeAlias = tuple[str, str, Example | None]  # what becomes of an example with the old map, with the new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def compare(old: MsgMap, new: MsgMap) -> Iterator[Change]:
 def _compare_field(old: Probe, new: Probe, name: str) -> Iterator[Change]:
     one, other = old.map.fields[name], new.map.fields[name]
     if one.maptype != other.maptype:
-        yield Change("maptype", name, f"maptype {one.maptype} -> {other.maptype}")
+        yield Change("maptype", name, f"maptype was {one.maptype}, is {other.maptype}")
     unknown = unknown_word(one, other)
     used = [field.entries for field in (one, other) if field.maptype != "none"]
     internal = dict.fromkeys(word for entries in used for word in entries)
@@ -93,14 +95,22 @@ def _read(field: FieldMap, word: str) -> str:
     return f"read as {internal!a}" if internal != word else "read unchanged"
 
 
-def _both_written(old: Probe, new: Probe, name: str, word: str) -> tuple[str, str, Example]:
-    msg = old.with_word(name, word)
-    return _sent(old, msg), _sent(new, msg), Example("", msg)
+def _both_written(old: Probe, new: Probe, name: str, word: str) -> _Shown:
+    for probe in old, new:
+        msg = probe.with_word(name, word)
+        before, after = _sent(old, msg), _sent(new, msg)
+        if before != after:
+            return before, after, Example("", msg)
+    return "", "", None  # the maps have so little in common that both refuse it for another reason
 
 
-def _both_read(old: Probe, new: Probe, name: str, word: str) -> tuple[str, str, Example]:
-    topic, payload = old.with_mqtt_word(name, word) or old.foreign()
-    return _heard(old, topic, payload), _heard(new, topic, payload), Example("", None, topic, payload)
+def _both_read(old: Probe, new: Probe, name: str, word: str) -> _Shown:
+    for probe in old, new:
+        topic, payload = probe.with_mqtt_word(name, word) or probe.foreign()
+        before, after = _heard(old, topic, payload), _heard(new, topic, payload)
+        if before != after:
+            return before, after, Example("", None, topic, payload)
+    return "", "", None
 
 
 def _sent(probe: Probe, msg: InternalMsg) -> str:
@@ -164,17 +174,21 @@ def _walk(filters: frozenset[_Rest], accepted: Sequence[Collection[str] | None],
             if len({is_old for is_old, rest in alive if rest in ((), ("#",))}) == 1:
                 yield "/".join(words)
             continue
-        for word in _words(alive, accepted[at], plain[at]):
-            matching = ((is_old, rest) for is_old, rest in alive if rest and rest[0] in (word, "+", "#"))
-            below = frozenset((is_old, rest if rest[0] == "#" else rest[1:]) for is_old, rest in matching)
-            if below:
-                waiting.append((below, (*words, word)))
+        by_level: dict[str, list[_Rest]] = {}
+        for is_old, rest in alive:
+            if rest:
+                below = rest if rest[0] == "#" else rest[1:]
+                by_level.setdefault(rest[0], []).append((is_old, below))
+        open_ = by_level.pop("+", []) + by_level.pop("#", [])
+        for word in _words(by_level.keys(), accepted[at], plain[at]):
+            matching = frozenset(open_ + by_level.get(word, []))
+            if matching:
+                waiting.append((matching, (*words, word)))
 
 
-def _words(alive: frozenset[_Rest], accepted: Collection[str] | None, plain: str) -> Iterator[str]:
-    """Yield the accepted words that the filters name at a level, and one that they do not."""
-    named = {rest[0] for _, rest in alive if rest} - {"+", "#"}
-    yield from sorted(named if accepted is None else named.intersection(accepted))
+def _words(named: Set[str], accepted: Collection[str] | None, plain: str) -> Iterator[str]:
+    """Yield the accepted words that filters name at a level, and one that they do not."""
+    yield from sorted(named if accepted is None else named & set(accepted))
     if accepted is None:
         yield stranger(named, plain)
     elif plain in accepted and plain not in named:

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from gateway.document import Path
-from gateway.errors import MessageError
+from gateway.errors import MessageError, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import filter_levels, filter_matches
@@ -199,6 +199,19 @@ class Probe:
             changed = [at for at, pair in enumerate(zip(seen[0], seen[-1], strict=False)) if pair[0] != pair[1]]
             if changed:
                 return changed[0] if len(changed) == 1 else None
+        return self._level_refused(name, seen[0]) if seen else None
+
+    def _level_refused(self, name: str, levels: Sequence[str]) -> int | None:
+        """Return the level at which a map that has only one word refuses another."""
+        other = unknown_word(self.map.fields[name])
+        for at in range(len(levels)):
+            try:
+                self.map.mqtt2internal("/".join([*levels[:at], other, *levels[at + 1 :]]), b"{}")
+            except WordError as err:
+                if str(err).startswith(f"{name}: "):
+                    return at
+            except MessageError:
+                continue
         return None
 
     def _is_in_payload(self, name: str) -> bool:
@@ -206,13 +219,16 @@ class Probe:
         if name in ADDRESS_FIELDS:
             return False
         self.has_place = {name: True}
-        try:
-            publication = self.map.internal2mqtt(self.with_word(name, self.samples[name]))
-            made = self.with_mqtt_word(name, self.map.fields[name].write(self.samples[name]))
-            msg = self.map.mqtt2internal(publication.topic, made[1] if made else b"")
-        except MessageError:
-            return False
-        return self.word_in(name, msg) == self.samples[name]
+        for word in (self.samples[name], *list(self.map.fields[name].entries)[:_TRIED_ENTRIES]):
+            try:
+                publication = self.map.internal2mqtt(self.with_word(name, word))
+                made = self.with_mqtt_word(name, self.map.fields[name].write(word))
+                msg = self.map.mqtt2internal(publication.topic, made[1] if made else b"")
+            except MessageError:
+                continue
+            if self.word_in(name, msg) == word:
+                return True
+        return False
 
 
 def _replaced(msg: InternalMsg, field: str, word: str) -> InternalMsg:

@@ -14,6 +14,7 @@ from gateway.topic import (
     MAX_WORD_BYTES,
     filter_can_match,
     filter_levels,
+    filter_matches,
     filter_problem,
     root_problem,
     without_covered,
@@ -155,3 +156,34 @@ def test_what_is_left_matches_all_that_was_asked_for(filters: list[str]) -> None
     topics = ["/".join(levels) for size in (1, 2, 3) for levels in itertools.product("ab", repeat=size)]
     for topic in topics:
         assert any(topic_matches_sub(f, topic) for f in sound) == any(topic_matches_sub(f, topic) for f in left)
+
+
+# --- what a filter matches (MQTT 3.1.1, section 4.7)
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "matches"),
+    [
+        ("a/b", "a/b", True),
+        ("a/b", "a/c", False),
+        ("a/b", "a/b/c", False),
+        ("a/b/c", "a/b", False),
+        ("a/+", "a/b", True),
+        ("a/+", "a/", True),
+        ("a/+", "a", False),
+        ("a/+", "a/b/c", False),
+        ("+/+", "/a", True),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("a/#", "b/c", False),
+        ("a/+/#", "a", False),
+        ("#", "a/b", True),
+        ("#", "$SYS/a", False),
+        ("+/a", "$SYS/a", False),
+        ("$SYS/#", "$SYS/a", True),
+        ("$share/g/a/+", "a/b", True),
+        ("$share/g/a/+", "$share/g/a/b", False),
+    ],
+)
+def test_what_a_filter_matches(topic_filter: str, topic: str, matches: bool) -> None:
+    assert filter_matches(topic_filter, topic) is matches
