@@ -5,12 +5,13 @@ Exhaustive: every word of both maps and one that is in neither, in every field; 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence, Set
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from gateway.errors import MessageError
-from gateway.map_words import Example, Probe, stranger, unknown_word
+from gateway.map_words import Example, Probe, delivery_text, stranger, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import filter_levels, word_problem
@@ -51,6 +52,21 @@ def compare(old: MsgMap, new: MsgMap) -> Iterator[Change]:
     yield from _compare_filters(*probes)
     for name in FIELDS:
         yield from _compare_field(*probes, name)
+    yield from _compare_delivery(*probes)
+
+
+def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
+    """Compare how messages are delivered, with one for each word of each rule."""
+    told: set[str] = set()
+    for rule in (*old.map.delivery_rules, *new.map.delivery_rules):
+        first: dict[str, Any] = {name: min(words) for name, words in rule.words.items()}
+        tries = [{**first, name: word} for name, words in rule.words.items() for word in sorted(words)] or [first]
+        for words, is_command in itertools.product(tries, (False, True)):
+            msg = replace(old.message(is_command=is_command), **words)
+            before, after = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
+            if before != after and str(msg) not in told:
+                told.add(str(msg))
+                yield Change("delivery", "delivery", f"was {before}, is {after}", before, after, Example("", msg))
 
 
 def _compare_field(old: Probe, new: Probe, name: str) -> Iterator[Change]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.document import Path
 from gateway.errors import MessageError, WordError
-from gateway.map_words import Probe, find_entry, shown
+from gateway.map_words import Probe, delivery_text, find_entry, shown
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import ACTION_KEY, FieldMap, MsgMap
 from gateway.topic import filter_matches, word_problem
@@ -57,8 +57,8 @@ def _read_verdict(msg_map: MsgMap, topic: str, payload: bytes, retain: bool, *, 
         return f"dropped: {err}", False
     if msg_map.is_echo(msg):
         return f"dropped as an echo: its sender is this gateway, {msg_map.sender!a}", False
-    if msg.iscmd and retain:
-        return "dropped: a retained command is never acted on", False
+    if msg.iscmd and retain and not msg_map.delivery_of(msg).replay:
+        return "dropped: a retained command is not acted on, unless the delivery of the map lets it be replayed", False
     return f"read as: {msg}", True
 
 
@@ -149,7 +149,8 @@ def trace_write(msg_map: MsgMap, msg: InternalMsg) -> Trace:
     steps += [
         Step("topic", publication.topic),
         Step("payload", shown(publication.payload)),
-        Step("QoS", f"{publication.qos}, {'retained' if publication.retain else 'not retained'}"),
+        Step("QoS", str(publication.qos)),
+        Step("delivery", delivery_text(msg_map.delivery_of(msg)), ("delivery",) if msg_map.delivery_rules else None),
     ]
     back = next((one for one in msg_map.topics if filter_matches(one, publication.topic)), None)
     if back:

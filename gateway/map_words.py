@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
+from gateway.delivery import Delivery
 from gateway.document import Path
 from gateway.errors import MessageError, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg
@@ -43,6 +44,13 @@ def shown(text: str | bytes) -> str:
         text = text.decode("utf-8", "backslashreplace")
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def delivery_text(how: Delivery) -> str:
+    """Say how a message is delivered."""
+    lifetime = "" if how.lifetime is None else f", worth {how.lifetime:g} s"
+    flags = "retained" if how.retain else "replayed" if how.replay else "not retained"
+    return f"lane {how.lane.name.lower()}, {flags}{lifetime}"
 
 
 def stranger(known: Collection[str], wish: str = "other") -> str:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRules, is_reply
+from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules, is_reply
 from gateway.errors import PayloadError, TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
 from gateway.topic import word_problem
@@ -145,6 +145,11 @@ class MsgMap:
             status_qos=self.status_qos,
             delivery=self._rules,
         )
+
+    @property
+    def delivery_rules(self) -> Sequence[DeliveryRule]:
+        """The rules of `delivery_of`, in their order."""
+        return self._rules.rules
 
     def problem_of(self, field: str, word: str) -> str:
         """Say why a message with `word` in `field` could not be written; `""` if it could."""

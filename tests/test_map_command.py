@@ -89,7 +89,9 @@ def test_explain_a_message_from_mqtt(capsys: pytest.CaptureFixture[str]) -> None
 def test_explain_a_message_that_is_not_heard_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     ran = said(capsys, "explain", "--map", "lamp.json", "home/lighting///lamp/panel/C", "ON", "--retain")
     assert ran.code == EXIT_FAILED
-    assert ran.out.endswith("\ndropped: a retained command is never acted on\n")
+    assert ran.out.endswith(
+        "\ndropped: a retained command is not acted on, unless the delivery of the map lets it be replayed\n"
+    )
 
 
 def test_explain_a_message_that_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +100,7 @@ def test_explain_a_message_that_is_sent(capsys: pytest.CaptureFixture[str]) -> N
     assert ran.code == EXIT_OK
     assert "  topic     home/lighting////me/S\n" in ran.out
     assert '  payload   {"action": "on", "level": 5}\n' in ran.out
-    assert "  QoS       1, not retained\nsent\n" in ran.out
+    assert "  QoS       1\n  delivery  lane event, not retained\nsent\n" in ran.out
     assert said(capsys, "explain", "--map", "lamp.json", "--action", "NOPE").code == EXIT_FAILED
 
 

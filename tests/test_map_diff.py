@@ -123,6 +123,14 @@ def test_a_shared_filter() -> None:
     assert lines(changes(LAMPS, new)) == ["topics filter: '$share/g/home/lighting/+/+/+/+/C' is new"]
 
 
+def test_another_delivery() -> None:
+    rules = [{"match": {"action": ["LAMP_ON", "LAMP_OFF"], "function": "lighting"}, "retain": True}]
+    found = changes(LAMPS, {**LAMPS, "delivery": rules})
+    assert lines(found) == ["delivery delivery: was lane event, not retained, is lane event, retained"] * 2
+    assert [str(change.example) for change in found] == [
+        "status lighting/-/-/-/- LAMP_OFF: ", "status lighting/-/-/-/- LAMP_ON: "]  # fmt: skip
+
+
 def test_a_thousand_filters_and_words_are_no_trouble() -> None:
     known = {f"f{number}": [f"f{number}"] for number in range(1000)}
     filters_of_each = [f"home/{word}/+/+/+/+/C" for word in known]

@@ -134,14 +134,15 @@ def test_a_message_that_is_sent_is_explained_field_by_field() -> None:
         "argvalue": ["'WARM' -> 'warm', its first word", "5 is not text, and stays as it is"],
         "topic": ["home/lighting//office/lamp/gw/C"],
         "payload": ['{"action": "on", "tone": "warm", "level": 5}'],
-        "QoS": ["0, not retained"],
+        "QoS": ["0"],
+        "delivery": ["lane event, not retained"],
         "echo": ["it comes back through 'home/lighting/+/+/+/+/C', and is dropped as an echo"],
     }
 
 
 def test_a_status_has_the_qos_of_the_map_and_need_not_come_back() -> None:
     trace = trace_write(loaded(LAMPS), InternalMsg(False, "lighting", action="LAMP_ON"))
-    assert said(trace)["QoS"] == ["1, not retained"]
+    assert said(trace)["QoS"] == ["1"]
     assert "echo" not in said(trace)
 
 
@@ -163,6 +164,15 @@ def test_why_a_message_is_not_sent(msg: InternalMsg, step: tuple[str, str], path
     (found,) = [one for one in trace.steps if one.name == step[0]]
     assert found.text.startswith(step[1])
     assert found.path == path
+
+
+def test_the_delivery_that_the_map_wants() -> None:
+    rules = [{"match": {"action": "LAMP_ON"}, "lane": "latest", "retain": True, "replay": True, "lifetime": 60}]
+    msg_map = loaded({**LAMPS, "delivery": rules})
+    trace = trace_write(msg_map, InternalMsg(False, "lighting", action="LAMP_ON"))
+    assert said(trace)["delivery"] == ["lane latest, retained, worth 60 s"]
+    assert trace_read(msg_map, "home/lights////panel/C", b"on", retain=True).passes
+    assert trace_read(loaded(LAMPS), "home/lights////panel/C", b"on", retain=True).passes is False
 
 
 def test_a_map_that_can_write_nothing_is_explained_all_the_same() -> None:
