@@ -101,11 +101,11 @@ def _own_output(probe: Probe, topic_filter: str, payload: bytes) -> Iterator[Fla
             continue
         path = ("topics", topic_filter)
         if not probe.map.is_echo(back):
-            example = Example(f"sent as {publication.topic}, heard again as: {back}", mine)
+            example = Example(f"sent as {shown(publication.topic)}, heard again as: {back}", mine)
             what = f"what the gateway sends comes back through {topic_filter!a}, and is not known as its own"
             yield Flaw("error", "loop", path, what, "make the filter narrower", example)
         else:
-            example = Example(f"sent as {publication.topic}, comes back, dropped as an echo", mine)
+            example = Example(f"sent as {shown(publication.topic)}, comes back, dropped as an echo", mine)
             examples["commands" if mine.iscmd else "statuses"] = example
     if heard and own == heard:
         what = f"{topic_filter!a} lets in nothing but the gateway's own messages, which it drops"

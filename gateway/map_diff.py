@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from gateway.errors import MessageError
-from gateway.map_words import Example, Probe, delivery_text, stranger, unknown_word
+from gateway.map_words import Example, Probe, delivery_text, shown, stranger, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import filter_levels, word_problem
@@ -134,7 +134,7 @@ def _sent(probe: Probe, msg: InternalMsg) -> str:
         publication = probe.map.internal2mqtt(msg)
     except MessageError as err:
         return f"not sent: {err}"
-    return f"{publication.topic} {publication.payload.decode()}"
+    return f"{shown(publication.topic)} {shown(publication.payload)}"
 
 
 def _heard(probe: Probe, topic: str, payload: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from gateway.document import Path
 from gateway.errors import MessageError
-from gateway.map_words import Example, Probe, word_path
+from gateway.map_words import Example, Probe, shown, word_path
 from gateway.message import InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
 
@@ -123,7 +123,7 @@ def _loose_words(probe: Probe, field: str, internal: str) -> Iterator[Flaw]:
     """Words that are not in the map, and that a loose map does not simply pass."""
     field_map = probe.map.fields[field]
     for index, mqtt in enumerate(field_map.entries[internal]):
-        if mqtt in field_map.entries:
+        if not mqtt or mqtt in field_map.entries:  # what there is to say of the empty word is said below
             continue
         msg = probe.with_word(field, mqtt)
         try:
@@ -188,7 +188,7 @@ def _replies(probe: Probe) -> Iterator[Flaw]:
                 try:
                     probe.map.internal2mqtt(reply)
                 except MessageError as err:
-                    what = f"the answers to commands cannot be written: {problem}"
+                    what = f"answers to commands cannot be written: {word!a} is refused"
                     yield Flaw("warning", "reply", (field, "maptype"), what, "make it loose, or add the word",
                                Example(f"not sent: {err}", reply))  # fmt: skip
                     break
@@ -203,7 +203,7 @@ def _written(probe: Probe, msg: InternalMsg) -> Example:
         publication = probe.map.internal2mqtt(msg)
     except MessageError as err:
         return Example(f"not sent: {err}", msg)
-    return Example(f"sent as {publication.topic} {publication.payload.decode()}", msg)
+    return Example(f"sent as {shown(publication.topic)} {shown(publication.payload)}", msg)
 
 
 def _read(outcome: str, topic: str, payload: bytes) -> Example:

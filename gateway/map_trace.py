@@ -147,7 +147,7 @@ def trace_write(msg_map: MsgMap, msg: InternalMsg) -> Trace:
     except MessageError as err:
         return Trace(tuple(steps), f"not sent: {err}", passes=False)
     steps += [
-        Step("topic", publication.topic),
+        Step("topic", shown(publication.topic)),
         Step("payload", shown(publication.payload)),
         Step("QoS", str(publication.qos)),
         Step("delivery", delivery_text(msg_map.delivery_of(msg)), ("delivery",) if msg_map.delivery_rules else None),

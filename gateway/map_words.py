@@ -7,7 +7,7 @@ for the map as it runs, and for any syntax of its topics.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -71,8 +71,14 @@ def find_entry(field: FieldMap, internal: str, mqtt: str) -> Path | None:
 
 def unknown_word(*fields: FieldMap) -> str:
     """Return a word that is in none of the maps, neither as internal nor as MQTT word."""
-    known = {word for field in fields for internal, words in field.entries.items() for word in (internal, *words)}
-    return stranger(known)
+    return stranger({word for field in fields for word in words_of(field)})
+
+
+def words_of(field: FieldMap) -> Iterator[str]:
+    """Yield all words of a map, internal and of MQTT."""
+    for internal, words in field.entries.items():
+        yield internal
+        yield from words
 
 
 class Probe:
@@ -150,7 +156,7 @@ class Probe:
         field = self.map.fields["sender"]
         known = field.readable()
         if known is None:
-            return unknown_word(field) if field.read("other") == self.map.sender else "other"
+            return stranger({self.map.sender, *words_of(field)})
         return min((word for word in known if word and field.read(word) != self.map.sender), default="")
 
     def filled(self, topic_filter: str, *, is_command: bool, fill: Callable[[int], str | None] = lambda _: None) -> str:
@@ -193,7 +199,7 @@ class Probe:
     def _level_of(self, name: str) -> int | None:
         """Return the level of the topic that is the field: the one that changes with its word."""
         if name == "sender":  # a map may know no other sender
-            other = self.map.for_sender(unknown_word(self.map.fields[name]))
+            other = self.map.for_sender(stranger({self.map.sender, *words_of(self.map.fields[name])}))
             tries = [(self.map, ""), (other, "")]
         else:
             words = [*list(self.map.fields[name].entries)[:_TRIED_ENTRIES], "", "x", "y"]
