@@ -104,7 +104,7 @@ def test_nothing_is_said_about_good_filters(data: dict[str, Any]) -> None:
 # --- laws
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.data(), loadable_maps())
 def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, case: tuple[MapData, MsgMap]) -> None:
     _, msg_map = case
@@ -120,7 +120,7 @@ def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, cas
     assert len(hearing - told) <= 1, f"{topic}: {hearing}"
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(loadable_maps())
 def test_each_word_of_which_nothing_is_said_is_let_in(case: tuple[MapData, MsgMap]) -> None:
     _, msg_map = case
@@ -148,7 +148,7 @@ def _lets_in(topic_filter: str, at: int, word: str) -> bool:
     return (levels[-1] == "#" and at >= len(levels) - 1) or levels[at] in ("+", word)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(loadable_maps(), st.booleans())
 def test_own_output_that_comes_back_is_said(case: tuple[MapData, MsgMap], is_command: bool) -> None:
     _, msg_map = case

@@ -39,7 +39,7 @@ def _messages(draw: st.DrawFn, msg_map: MsgMap, spoilt_fields: set[str], *, any_
     return InternalMsg(draw(st.booleans()), **address, arguments=arguments)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.data(), loadable_maps())
 def test_a_map_without_errors_and_warnings_neither_refuses_nor_changes_a_message_in_its_words(
     data: st.DataObject, case: tuple[MapData, MsgMap]
@@ -51,7 +51,7 @@ def test_a_map_without_errors_and_warnings_neither_refuses_nor_changes_a_message
     assert msg_map.mqtt2internal(publication.topic, publication.payload) == with_own_sender(msg_map, msg)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.data(), loadable_maps())
 def test_without_notes_that_holds_for_every_message_in_legal_words(
     data: st.DataObject, case: tuple[MapData, MsgMap]
@@ -63,7 +63,7 @@ def test_without_notes_that_holds_for_every_message_in_legal_words(
     assert msg_map.mqtt2internal(publication.topic, publication.payload) == with_own_sender(msg_map, msg)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(loadable_maps())
 def test_each_mqtt_word_that_is_not_found_fault_with_is_read_as_its_entry(case: tuple[MapData, MsgMap]) -> None:
     _, msg_map = case
@@ -79,7 +79,7 @@ def test_each_mqtt_word_that_is_not_found_fault_with_is_read_as_its_entry(case: 
                     assert word_of(name, msg_map.mqtt2internal(*made)) == internal
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(loadable_maps())
 def test_each_example_shows_what_it_is_said_to_show(case: tuple[MapData, MsgMap]) -> None:
     _, msg_map = case

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from gateway.document import load_json
-from gateway.errors import MessageError, PayloadError, TopicError
+from gateway.errors import MessageError, TopicError
 from gateway.filter_proof import prove_filters
 from gateway.load_map import build_map
 from gateway.map_proof import Flaw, prove_words
@@ -125,7 +125,7 @@ class Shown:
         return isinstance(self.read, MessageError) or word_of(field, self.read) != internal
 
     def json_only(self) -> bool:
-        return isinstance(self.read, PayloadError)
+        return isinstance(self.read, MessageError)  # PayloadError, or what else the JSON says is refused
 
     def unused(self) -> bool:
         field = str(self.flaw.path[0])
