@@ -19,7 +19,7 @@ from gateway.errors import ConfigurationError, Finding, MessageError
 from gateway.filter_proof import prove_filters
 from gateway.load_map import map_schema
 from gateway.map_proof import SEVERITIES, Flaw, Severity, prove_words
-from gateway.map_source import MapSource, is_map, load_sources, read_document
+from gateway.map_source import MapSource, document_of, is_map, load_sources
 from gateway.map_words import Example, Probe
 from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
@@ -95,7 +95,7 @@ def check_file(path: FilePath, environment: Mapping[str, str], *, sender: str) -
 
     Raises `ConfigurationError` if it cannot be read at all.
     """
-    document = read_document(path, environment)
+    document = document_of(path, environment)
     tally = _Tally()
     try:
         sources = load_sources(path, environment, sender=sender)

@@ -8,9 +8,9 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.app_properties import find_configuration, find_map
-from gateway.document import Document, FaultyDocumentError, Path, load_json, load_yaml
+from gateway.document import Document, FaultyDocumentError, Path, load_json
 from gateway.errors import Finding
-from gateway.load_config import Configuration, load_configuration
+from gateway.load_config import Configuration, load_configuration, read_document
 from gateway.load_map import load_map, read_text
 from gateway.mqtt_map import MsgMap
 
@@ -58,14 +58,15 @@ def is_map(path: FilePath) -> bool:
     return path.suffix in (".json", ".map")
 
 
-def read_document(path: FilePath, environment: Mapping[str, str]) -> Document:
+def document_of(path: FilePath, environment: Mapping[str, str]) -> Document:
     """Return the document in the file at `path`, also where it has faults that still let it be read.
 
     Raises `ConfigurationError` if it cannot be read at all.
     """
     try:
-        text = read_text(path)
-        return load_json(text, str(path)) if is_map(path) else load_yaml(text, str(path), environment)
+        if is_map(path):
+            return load_json(read_text(path), str(path))
+        return read_document(path, environment)
     except FaultyDocumentError as err:
         return err.document
 
@@ -76,10 +77,10 @@ def load_sources(path: FilePath, environment: Mapping[str, str], *, sender: str)
     Raises `ConfigurationError` with all that is wrong with it.
     """
     if is_map(path):
-        return [MapSource(load_map(path, sender=sender), read_document(path, environment))]
+        return [MapSource(load_map(path, sender=sender), document_of(path, environment))]
     configuration = load_configuration(path, environment)
     sources: dict[tuple[object, ...], MapSource] = {}
-    for source in _sources(configuration, read_document(path, environment), environment):
+    for source in _sources(configuration, document_of(path, environment), environment):
         key = (source.document.file, source.at, source.msg_map.sender)
         known = sources.get(key)
         sources[key] = replace(known, interfaces=known.interfaces + source.interfaces) if known else source
@@ -98,5 +99,5 @@ def _sources(configuration: Configuration, document: Document, environment: Mapp
         place = (document, at)
         if isinstance(given, str):
             found = find_map(given, configuration.file.parent, environment)
-            place = (read_document(found, environment), ())
+            place = (document_of(found, environment), ())
         yield MapSource(interface.msg_map, *place, (interface.name,))

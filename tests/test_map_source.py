@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.map_source import find_file, load_sources, read_document
+from gateway.map_source import document_of, find_file, load_sources
 
 MAP = """\
 {
@@ -37,6 +37,14 @@ def test_the_map_that_a_configuration_names(tmp_path: Path) -> None:
     conf = write(tmp_path, "gw.conf", "map: lamp.json\ninterface: {type: dummy}\n")
     (source,) = load_sources(conf, {}, sender="not this")
     assert (source.label, source.msg_map.sender) == (f"{path} (dummy)", "gw")
+    assert source.place(("action", "map", "ON", 0)) == f"{path}:4"
+
+
+def test_the_map_that_an_old_configuration_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "lamp.json", MAP)
+    conf = write(tmp_path, "old.conf", "[MQTT]\nmapping: on\nmapfilename: lamp.json\n")
+    (source,) = load_sources(conf, {}, sender="")
+    assert source.msg_map.sender == "old"
     assert source.place(("action", "map", "ON", 0)) == f"{path}:4"
 
 
@@ -82,6 +90,6 @@ def test_a_file_is_found_by_its_name_among_the_shipped(tmp_path: Path, monkeypat
 
 def test_a_document_with_faults_is_read_and_one_that_is_none_is_not(tmp_path: Path) -> None:
     twice = write(tmp_path, "twice.json", '{"root": "a", "root": "b"}')
-    assert read_document(twice, {}).data == {"root": "b"}
+    assert document_of(twice, {}).data == {"root": "b"}
     with pytest.raises(ConfigurationError, match="not JSON"):
-        read_document(write(tmp_path, "broken.json", "{"), {})
+        document_of(write(tmp_path, "broken.json", "{"), {})
