@@ -240,7 +240,7 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
     explain.add_argument("topic", metavar="TOPIC", nargs="?", help="the topic of a message from MQTT")
     explain.add_argument("payload", metavar="PAYLOAD", nargs="?", help="its payload, as text")
     explain.add_argument("--retain", action="store_true", help="the broker has kept it, and sends it late")
-    explain.add_argument("--map", "--conf", dest="conf", metavar="FILE", required=True, help=file)
+    explain.add_argument("--map", "--conf", dest="conf", metavar="FILE", default=argparse.SUPPRESS, help=file)
     _add_message(explain)
     explain.add_argument("--status", action="store_true", help="a status is to be sent instead of a command")
     diff = command(

@@ -52,6 +52,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    if options.conf is None:
+        raise UsageError("map explain: which map? give --map FILE, a map or a configuration")
     says_message = bool(options.arg) or any(getattr(options, name) for name in (*ADDRESS_FIELDS, "action"))
     if (options.topic is None) != says_message or (options.topic is None) != (options.payload is None):
         raise UsageError("map explain: give a TOPIC and a PAYLOAD, or a message: --function, --action and so on")

@@ -21,6 +21,8 @@ MAX_STEPS = 100_000
 
 _Rest: TypeAlias = tuple[bool, tuple[str, ...]]  # of a filter: is it one of the old map, and the levels still to match
 
+_REFUSED = ("not sent: ", "dropped: ")
+
 _Shown: TypeAlias = tuple[str, str, Example | None]  # what becomes of an example with the old map, with the new one
 
 
@@ -115,7 +117,7 @@ def _both_written(old: Probe, new: Probe, name: str, word: str) -> _Shown:
     for probe in old, new:
         msg = probe.with_word(name, word)
         before, after = _sent(old, msg), _sent(new, msg)
-        if before != after:
+        if _tells(before, after):
             return before, after, Example("", msg)
     return "", "", None  # the maps have so little in common that both refuse it for another reason
 
@@ -124,9 +126,14 @@ def _both_read(old: Probe, new: Probe, name: str, word: str) -> _Shown:
     for probe in old, new:
         topic, payload = probe.with_mqtt_word(name, word) or probe.foreign()
         before, after = _heard(old, topic, payload), _heard(new, topic, payload)
-        if before != after:
+        if _tells(before, after):
             return before, after, Example("", None, topic, payload)
     return "", "", None
+
+
+def _tells(before: str, after: str) -> bool:
+    """Tell whether an example shows the difference: not if both maps refuse it, each for a reason of its own."""
+    return before != after and not (before.startswith(_REFUSED) and after.startswith(_REFUSED))
 
 
 def _sent(probe: Probe, msg: InternalMsg) -> str:

@@ -109,6 +109,7 @@ def test_explain_with_the_maps_of_a_configuration(capsys: pytest.CaptureFixture[
     ran = said(capsys, "explain", "--conf", "gw.conf", topic, "on")
     assert ran.code == EXIT_OK  # one of the two
     assert "lamp.json (a):\n" in ran.out and "gw.conf (b):\n" in ran.out
+    assert run(capsys, "--conf", "gw.conf", "map", "explain", topic, "on").out == ran.out
     assert said(capsys, "explain", "--conf", "gw.conf", "--interface", "a", topic, "on").code == EXIT_FAILED
     only = said(capsys, "explain", "--conf", "gw.conf", "--interface", "b", topic, "on")
     assert (only.code, "gw.conf (b):" in only.out) == (EXIT_OK, False)
@@ -120,7 +121,7 @@ def test_explain_with_the_maps_of_a_configuration(capsys: pytest.CaptureFixture[
         (["explain", "--map", "lamp.json"], "map explain: give a TOPIC and a PAYLOAD, or a message"),
         (["explain", "--map", "lamp.json", "a/b"], "map explain: give a TOPIC and a PAYLOAD, or a message"),
         (["explain", "--map", "lamp.json", "a/b", "on", "--action", "X"], "map explain: give a TOPIC and a PAYLOAD"),
-        (["explain", "a/b", "on"], "the following arguments are required: --map/--conf"),
+        (["explain", "a/b", "on"], "map explain: which map? give --map FILE"),
         (["explain", "--map", "lamp.json", "--arg", "x"], "--arg: 'x' is not NAME=VALUE"),
         (["explain", "--map", "lamp.json", "--action", "X", "--interface", "y"], "there are: none, it is a map"),
         (["explain", "--conf", "gw.conf", "--action", "X", "--interface", "y"], "there are: a, b"),
