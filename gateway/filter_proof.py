@@ -5,7 +5,7 @@ A filter is tried with topics that match it, which the map is then given to read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import MessageError, TopicError
@@ -13,7 +13,7 @@ from gateway.map_proof import Flaw
 from gateway.map_words import Example, Probe, shown, stranger, word_path
 from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import MsgMap
-from gateway.topic import filter_levels, filter_matches, without_covered
+from gateway.topic import filter_can_match, filter_levels, filter_matches, without_covered
 
 _TOO_MANY_LEVELS = 30  # more than any syntax has
 
@@ -29,14 +29,22 @@ def prove_filters(msg_map: MsgMap) -> Iterator[Flaw]:
         what = "there are no filters: nothing is heard, and aliases are never read"
         yield Flaw("note", "deaf", ("topics",), what, "add filters if there is something to hear")
         return
-    unknown = {at: stranger(words) for at, words in enumerate(msg_map.accepted_levels()) if words is not None}
+    accepted = msg_map.accepted_levels()
+    unknown = {at: stranger(words) for at, words in enumerate(accepted) if words is not None}
+    live = [topic_filter for topic_filter in msg_map.topics if filter_can_match(topic_filter, accepted)]
     for topic_filter in msg_map.topics:
+        if topic_filter not in live:  # a map of the original may have some
+            topic = probe.filled(topic_filter, is_command=True)
+            what, err = f"{topic_filter!a} lets in no topic that the map reads", _tried(probe, topic, payload)
+            example = _dropped(err, topic, payload) if err else None
+            yield Flaw("warning", "dead", ("topics", topic_filter), what, "correct it, or remove it", example)
+            continue
         yield from _open_ends(probe, topic_filter, payload)
         yield from _open_levels(probe, topic_filter, payload, unknown)
         yield from _own_output(probe, topic_filter, payload)
     yield from _overlaps(probe)
     for name in ADDRESS_FIELDS:
-        yield from _unheard_words(probe, name)
+        yield from _unheard_words(probe, name, live)
 
 
 def _tried(probe: Probe, topic: str, payload: bytes) -> MessageError | None:
@@ -123,12 +131,12 @@ def _dropped(err: MessageError, topic: str, payload: bytes) -> Example:
 # --- words that are not heard
 
 
-def _unheard_words(probe: Probe, name: str) -> Iterator[Flaw]:
+def _unheard_words(probe: Probe, name: str, live: Sequence[str]) -> Iterator[Flaw]:
     field_map, at = probe.map.fields[name], probe.level_of[name]
     if at is None or field_map.maptype == "none":
         return
     let_in: set[str] = set()
-    for levels in map(filter_levels, probe.map.topics):
+    for levels in map(filter_levels, live):
         level = levels[at] if at < len(levels) - 1 or levels[-1] != "#" else "+"
         if level == "+":
             return

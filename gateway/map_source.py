@@ -11,8 +11,9 @@ from gateway.app_properties import find_configuration, find_map
 from gateway.document import Document, FaultyDocumentError, Path, load_json
 from gateway.errors import Finding
 from gateway.load_config import Configuration, load_configuration, read_document
-from gateway.load_map import load_map, read_text
+from gateway.load_map import load_map, map_schema, read_text
 from gateway.mqtt_map import MsgMap
+from gateway.old_maps import read_old_map
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,10 @@ def document_of(path: FilePath, environment: Mapping[str, str]) -> Document:
     Raises `ConfigurationError` if it cannot be read at all.
     """
     try:
-        if is_map(path):
-            return load_json(read_text(path), str(path))
-        return read_document(path, environment)
+        document = load_json(read_text(path), str(path)) if is_map(path) else read_document(path, environment)
     except FaultyDocumentError as err:
-        return err.document
+        document = err.document
+    return read_old_map(document, map_schema()["properties"])[0] if is_map(path) else document
 
 
 def load_sources(path: FilePath, environment: Mapping[str, str], *, sender: str) -> list[MapSource]:

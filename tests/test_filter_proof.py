@@ -11,7 +11,7 @@ from gateway.errors import MessageError
 from gateway.filter_proof import prove_filters
 from gateway.map_words import Probe
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.mqtt_map import MsgMap
+from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.topic import filter_levels, filter_matches
 from tests.support.proofs import Shown, loadable_maps, loaded
 from tests.support.strategies import MapData, topics
@@ -58,6 +58,14 @@ def test_a_flaw_of_a_filter_is_found_and_shown(
     assert len(found) == 1, list(prove_filters(msg_map))
     assert found[0].severity == severity
     assert Shown(msg_map, found[0]).ask()
+
+
+def test_a_filter_of_an_old_map_that_lets_in_nothing() -> None:
+    field = FieldMap("function", "strict", {"lighting": ["lighting", "lights"]})
+    msg_map = MsgMap("home", ["home/lighting", "home/lamps/+/+/+/+/C"], {"function": field}, sender="gw")
+    found = {(flaw.kind, flaw.path) for flaw in prove_filters(msg_map)}
+    assert {("dead", ("topics", topic_filter)) for topic_filter in msg_map.topics} <= found
+    assert ("unheard-alias", ("function", "map", "lighting", 1)) in found
 
 
 def test_words_that_no_filter_lets_in() -> None:

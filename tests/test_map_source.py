@@ -48,6 +48,13 @@ def test_the_map_that_an_old_configuration_names(tmp_path: Path) -> None:
     assert source.place(("action", "map", "ON", 0)) == f"{path}:4"
 
 
+def test_a_map_of_the_original_whose_words_stand_the_other_way_round(tmp_path: Path) -> None:
+    fields = '"action": {"maptype": "strict", "map": {"on": "ON",\n"off": "OFF"}}'
+    path = write(tmp_path, "old.json", f'{{"root": "home", "topics": [], {fields}}}')
+    (source,) = load_sources(path, {}, sender="gw")
+    assert source.place(("action", "map", "OFF", 0)) == f"{path}:2"
+
+
 def test_a_map_within_a_configuration(tmp_path: Path) -> None:
     text = "interface: {type: dummy}\nmap:\n  root: home\n  topics:\n    - home/+/+/+/+/+/C\n"
     conf = write(tmp_path, "gw.conf", text)

@@ -157,6 +157,9 @@ class Shown:
     def open_end(self) -> bool:
         return self.named() and isinstance(self.read, TopicError)
 
+    def dead(self) -> bool:
+        return self.named() and isinstance(self.read, MessageError)
+
     def wide(self) -> bool:
         return self.named() and isinstance(self.read, MessageError)
 
