@@ -27,6 +27,7 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
   mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
+  mqttgateway map check FILE              prove a map; also: map explain, map diff, map graph
   mqttgateway options                     print every option with its default, as a configuration file
   mqttgateway migrate OLD.conf            write the YAML that a configuration of version 0, 1 or 2 amounts to
 """
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         options = parser.parse_args(arguments)
-        if options.command not in ("options", "migrate") and options.conf is None:
+        if options.command not in ("options", "migrate", "map") and options.conf is None:
             parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
         code = _dispatch(options)
         sys.stdout.flush()
@@ -88,6 +89,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.migrate_command import migrate
 
         return migrate(find_configuration(options.old, os.environ), options.output, os.environ)
+    if options.command == "map":
+        from gateway.map_command import run_map_command
+
+        return run_map_command(options)
     from gateway.load_config import load_configuration  # not above: Ctrl-C in the middle of it is no traceback
 
     configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
@@ -187,6 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         "--count", type=_positive, default=20, metavar="N", help="how many messages a list shows (default 20)"
     )
     outbox.add_argument("--yes", action="store_true", help="purge: really")
+    _add_map(command("map", "prove a map, explain what it makes of a message, compare two, draw one"))
     command("options", "print every option with its default, as a configuration file")
     migrate = command(
         "migrate",
@@ -200,6 +206,60 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, metavar="NEW.conf", help="what to write (default: the old name, with .yaml)"
     )
     return parser
+
+
+def _add_map(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, text: str, description: str) -> argparse.ArgumentParser:
+        formatter = argparse.RawDescriptionHelpFormatter
+        sub = commands.add_parser(name, help=text, description=description, formatter_class=formatter)
+        sub.set_defaults(map_command=name)
+        sub.add_argument("--name", default=NAME, help=f"the gateway's name, for a map on its own (default {NAME})")
+        return sub
+
+    file = "a map (.json), or a configuration, whose maps it has"
+    check = command(
+        "check",
+        "prove a map: every word both ways, and every filter",
+        "Prove a map: that every word of it is written and read back, every alias is read, and what its filters\n"
+        "let in and keep out. Each finding comes with a message that shows it.\n\n"
+        "  mqttgateway map check dummy_map.json\n\n"
+        "exit codes: 0 proven, notes at most; 1 an error or a warning; 78 the file cannot be read.",
+    )
+    check.add_argument("file", metavar="FILE", help=file)
+    check.add_argument("--json", action="store_true", help="one JSON document, for programs")
+    explain = command(
+        "explain",
+        "say, field by field, what a map makes of a message",
+        "Say, field by field, what a map makes of a message: one from MQTT, or one that is to be sent.\n\n"
+        "  mqttgateway map explain --map dummy_map.json home/lights//study/lamp/me/C on\n"
+        "  mqttgateway map explain --map dummy_map.json --function lighting --action LAMP_ON\n\n"
+        "exit codes: 0 it is heard, or sent; 1 it is not; 78 the file cannot be used.",
+    )
+    explain.add_argument("topic", metavar="TOPIC", nargs="?", help="the topic of a message from MQTT")
+    explain.add_argument("payload", metavar="PAYLOAD", nargs="?", help="its payload, as text")
+    explain.add_argument("--retain", action="store_true", help="the broker has kept it, and sends it late")
+    explain.add_argument("--map", "--conf", dest="conf", metavar="FILE", default=argparse.SUPPRESS, help=file)
+    _add_message(explain)
+    explain.add_argument("--status", action="store_true", help="a status is to be sent instead of a command")
+    diff = command(
+        "diff",
+        "say which messages two maps treat differently",
+        "Say which messages two maps treat differently, in both directions, each with an example.\n\n"
+        "  mqttgateway map diff old_map.json new_map.json\n\n"
+        "exit codes: 0 they mean the same, 1 they do not, 78 a file cannot be used.",
+    )
+    diff.add_argument("old", metavar="OLD", help=file)
+    diff.add_argument("new", metavar="NEW", help=file)
+    graph = command(
+        "graph",
+        "draw a map",
+        "Draw a map in the terminal, or as SVG.\n\n  mqttgateway map graph dummy_map.json --svg map.svg",
+    )
+    graph.add_argument("file", metavar="FILE", help=file)
+    graph.add_argument("--svg", "-o", metavar="OUT", help="the SVG file to write; - for standard output")
+    graph.add_argument("--interface", metavar="NAME", help="which interface, where there are several maps")
 
 
 def _add_message(parser: argparse.ArgumentParser) -> None:

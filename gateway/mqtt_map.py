@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRules, is_reply
+from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules, is_reply
 from gateway.errors import PayloadError, TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
 from gateway.topic import word_problem
@@ -46,20 +46,21 @@ class FieldMap:
 
     `maptype` none passes every word unchanged; loose translates the words it knows and passes the
     others; strict refuses the others, except the empty word. `entries` gives, for each internal word,
-    its MQTT words: the first is written, all are read.
+    its MQTT words: the first is written, all are read; a map of type none has them, and does not use them.
     """
 
     def __init__(self, field: str, maptype: MapType = "none", entries: Mapping[str, Sequence[str]] | None = None):
         self.field = field
         self.maptype = maptype
-        entries = (entries or {}) if maptype != "none" else {}
+        self.entries: Mapping[str, Sequence[str]] = entries or {}
+        entries = self.entries if maptype != "none" else {}
         self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
         self._written = {internal: words[0] for internal, words in entries.items()}
 
     def claiming(self, internal: str) -> FieldMap:
         """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
         claimed = FieldMap(self.field)
-        claimed.maptype = self.maptype
+        claimed.maptype, claimed.entries = self.maptype, self.entries
         mqtt = self._written.get(internal, internal)
         claimed._written = {**self._written, internal: mqtt}
         claimed._read = {**self._read, mqtt: internal}
@@ -144,6 +145,11 @@ class MsgMap:
             status_qos=self.status_qos,
             delivery=self._rules,
         )
+
+    @property
+    def delivery_rules(self) -> Sequence[DeliveryRule]:
+        """The rules of `delivery_of`, in their order."""
+        return self._rules.rules
 
     def problem_of(self, field: str, word: str) -> str:
         """Say why a message with `word` in `field` could not be written; `""` if it could."""

@@ -86,6 +86,17 @@ def filter_levels(topic_filter: str) -> list[str]:
     return levels[2:] if levels[0] == "$share" else levels
 
 
+def filter_matches(topic_filter: str, topic: str) -> bool:
+    """Tell whether a broker sends what is published on `topic` to a subscriber of `topic_filter`."""
+    wanted, levels = filter_levels(topic_filter), topic.split("/")
+    if wanted[0] in ("+", "#") and topic.startswith("$"):
+        return False
+    if wanted[-1] == "#":
+        wanted = wanted[:-1]
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(one in ("+", level) for one, level in zip(wanted, levels, strict=True))
+
+
 def filter_can_match(topic_filter: str, accepted: Sequence[Collection[str] | None]) -> bool:
     """Tell whether any accepted topic matches `topic_filter`.
 

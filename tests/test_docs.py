@@ -181,7 +181,8 @@ def _run_console(block: Block, folder: Path) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         name, *words = shlex.split(command)
-        assert name == "mqttgateway" and words[0] in ("check", "migrate", "options", "--version", "--help"), block.place
+        known = ("check", "map", "migrate", "options", "--version", "--help")
+        assert name == "mqttgateway" and words[0] in known, block.place
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
@@ -437,6 +438,13 @@ def test_map_writes_as_shown(lamp_map: MsgMap) -> None:
     for message, written in _pairs("write"):
         publication = lamp_map.internal2mqtt(_message(message))
         assert f"{publication.topic} {publication.payload.decode()}" == written
+
+
+def test_the_kinds_of_findings_are_all_there() -> None:
+    sources = "".join((ROOT / "gateway" / f"{name}.py").read_text() for name in ("map_proof", "filter_proof"))
+    made = set(re.findall(r'Flaw\(\s*"(\w+)",\s*"([\w-]+)"', sources)) | {("error", "unloadable")}
+    table = rows(MAPS.section("## Proving a map"))
+    assert {(cells[0], cells[1].strip("`")) for cells in table if len(cells) == 3} == made
 
 
 def test_map_refuses_as_shown(lamp_map: MsgMap) -> None:

@@ -15,6 +15,7 @@ from gateway.topic import (
     MAX_WORD_BYTES,
     filter_can_match,
     filter_levels,
+    filter_matches,
     filter_problem,
     root_problem,
     topic_problem,
@@ -178,3 +179,34 @@ def test_what_is_left_matches_all_that_was_asked_for(filters: list[str]) -> None
 )
 def test_a_topic_to_publish_on_is_one_that_every_broker_takes(topic: str, problem: str) -> None:
     assert topic_problem(topic) == problem
+
+
+# --- what a filter matches (MQTT 3.1.1, section 4.7)
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "matches"),
+    [
+        ("a/b", "a/b", True),
+        ("a/b", "a/c", False),
+        ("a/b", "a/b/c", False),
+        ("a/b/c", "a/b", False),
+        ("a/+", "a/b", True),
+        ("a/+", "a/", True),
+        ("a/+", "a", False),
+        ("a/+", "a/b/c", False),
+        ("+/+", "/a", True),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("a/#", "b/c", False),
+        ("a/+/#", "a", False),
+        ("#", "a/b", True),
+        ("#", "$SYS/a", False),
+        ("+/a", "$SYS/a", False),
+        ("$SYS/#", "$SYS/a", True),
+        ("$share/g/a/+", "a/b", True),
+        ("$share/g/a/+", "$share/g/a/b", False),
+    ],
+)
+def test_what_a_filter_matches(topic_filter: str, topic: str, matches: bool) -> None:
+    assert filter_matches(topic_filter, topic) is matches

@@ -1,0 +1,187 @@
+"""Maps with filters in the words of the map, and what it takes to show that a flaw of a map is one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from gateway.document import load_json
+from gateway.errors import MessageError, TopicError
+from gateway.filter_proof import prove_filters
+from gateway.load_map import build_map
+from gateway.map_proof import Flaw, prove_words
+from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.mqtt_map import FIELDS, MsgMap
+from gateway.topic import filter_can_match, filter_matches, filter_problem
+from tests.support.strategies import MapData, make_map, map_data, own_names, words
+
+
+def prove(msg_map: MsgMap) -> list[Flaw]:
+    return [*prove_words(msg_map), *prove_filters(msg_map)]
+
+
+def loaded(data: MapData, sender: str = "gw") -> MsgMap:
+    document = load_json(json.dumps(data), "map.json")
+    return build_map(document, document.data, sender=sender)
+
+
+def mqtt_words(data: MapData, field: str) -> list[str]:
+    return [word for aliases in data.get(field, {}).get("map", {}).values() for word in aliases]
+
+
+@st.composite
+def filters(draw: st.DrawFn, data: MapData) -> str:
+    """Draw a filter for the topics of a map, in its words and some others."""
+    levels = data["root"].split("/")
+    for name in ADDRESS_FIELDS:
+        known = [*mqtt_words(data, name), *data.get(name, {}).get("map", {}), "gw"]
+        levels.append(draw(st.just("+") | st.just("+") | words | st.sampled_from(known)))
+    levels.append(draw(st.sampled_from("CCS+")))
+    levels = [level if "+" not in level and "#" not in level and "/" not in level else "+" for level in levels]
+    if draw(st.integers(0, 3)) == 0:
+        levels[draw(st.integers(1, 7)) :] = ["#"]
+    return "/".join(levels)
+
+
+@st.composite
+def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
+    """Draw a map that loads, with filters, as data and built."""
+    data = draw(map_data())
+    sender = draw(own_names(data))
+    accepted = make_map(data, sender).accepted_levels()
+    drawn = draw(st.lists(filters(data), max_size=4, unique=True))
+    data["topics"] = [one for one in drawn if not filter_problem(one) and filter_can_match(one, accepted)]
+    return data, make_map(data, sender)
+
+
+def word_of(field: str, msg: InternalMsg) -> object:
+    if field == "argkey":
+        return next(iter(msg.arguments))
+    if field == "argvalue":
+        return next(iter(msg.arguments.values()))
+    return getattr(msg, field)
+
+
+def spoilt(flaws: list[Flaw], *severities: str) -> set[str]:
+    """Return the fields with flaws of these severities."""
+    return {str(flaw.path[0]) for flaw in flaws if flaw.severity in severities and flaw.path and flaw.path[0] in FIELDS}
+
+
+class Shown:
+    """Asks a map whether the example of a flaw shows what the flaw says."""
+
+    def __init__(self, msg_map: MsgMap, flaw: Flaw) -> None:
+        self.map, self.flaw, self.example = msg_map, flaw, flaw.example
+
+    def ask(self) -> bool:
+        if self.flaw.kind == "deaf":
+            return not self.map.topics
+        assert self.example is not None, self.flaw
+        return bool(getattr(self, self.flaw.kind.replace("-", "_"))())
+
+    # --- what a message does
+
+    @property
+    def message(self) -> InternalMsg:
+        assert self.example is not None and self.example.message is not None
+        return self.example.message
+
+    @property
+    def read(self) -> InternalMsg | MessageError:
+        assert self.example is not None and self.example.message is None
+        try:
+            return self.map.mqtt2internal(self.example.topic, self.example.payload)
+        except MessageError as err:
+            return err
+
+    def is_refused(self) -> bool:
+        try:
+            self.map.internal2mqtt(self.message)
+        except MessageError as err:
+            return self.example is not None and self.example.outcome == f"not sent: {err}"
+        return False
+
+    def heard_by(self) -> list[str]:
+        assert self.example is not None
+        return [one for one in self.map.topics if filter_matches(one, self.example.topic)]
+
+    def named(self) -> bool:
+        """Tell whether the filter that the flaw names lets the example in."""
+        return str(self.flaw.path[1]) in self.heard_by()
+
+    def entry(self) -> tuple[str, str, list[str]]:
+        field, _, internal = map(str, self.flaw.path[:3])
+        return field, internal, list(self.map.fields[field].entries[internal])
+
+    # --- each kind
+
+    unwritable = is_refused
+    reply = is_refused
+
+    def unreadable(self) -> bool:
+        field, internal, _ = self.entry()
+        return isinstance(self.read, MessageError) or word_of(field, self.read) != internal
+
+    def json_only(self) -> bool:
+        return isinstance(self.read, MessageError)  # PayloadError, or what else the JSON says is refused
+
+    def unused(self) -> bool:
+        field = str(self.flaw.path[0])
+        word = str(word_of(field, self.message))
+        return self.map.fields[field].write(word) == word != self.map.fields[field].entries[word][0]
+
+    def never_written(self) -> bool:
+        publication = self.map.internal2mqtt(self.message)
+        return self.message.sender == "" and self.map.mqtt2internal(publication.topic, publication.payload).sender != ""
+
+    def collision(self) -> bool:
+        field, _, words = self.entry()
+        word = word_of(field, self.message)
+        return self.is_refused() and word in words and word not in self.map.fields[field].entries
+
+    def undeclared_alias(self) -> bool:
+        field, internal, words = self.entry()
+        return isinstance(self.read, InternalMsg) and word_of(field, self.read) == internal and internal not in words
+
+    def empty_word(self) -> bool:
+        return self.is_refused() and word_of(str(self.flaw.path[0]), self.message) == ""
+
+    def own_name(self) -> bool:
+        return isinstance(self.read, InternalMsg) and self.map.is_echo(self.read)
+
+    def only_own(self) -> bool:
+        return self.named() and self.own_name()
+
+    def open_end(self) -> bool:
+        return self.named() and isinstance(self.read, TopicError)
+
+    def dead(self) -> bool:
+        return self.named() and isinstance(self.read, MessageError)
+
+    def wide(self) -> bool:
+        return self.named() and isinstance(self.read, MessageError)
+
+    def echo(self) -> bool:
+        publication = self.map.internal2mqtt(self.message)
+        back = self.map.mqtt2internal(publication.topic, publication.payload)
+        return filter_matches(str(self.flaw.path[1]), publication.topic) and self.map.is_echo(back)
+
+    def overlap(self) -> bool:
+        return self.named() and len(self.heard_by()) > 1 and isinstance(self.read, InternalMsg)
+
+    covered = overlap
+
+    def unheard_alias(self) -> bool:
+        field, internal, _ = self.entry()
+        return isinstance(self.read, InternalMsg) and word_of(field, self.read) == internal and not self.heard_by()
+
+    write_only = unheard_alias
+
+    def internal_word(self) -> bool:
+        return isinstance(self.read, InternalMsg) and not self.heard_by()
+
+
+def with_own_sender(msg_map: MsgMap, msg: InternalMsg) -> InternalMsg:
+    return replace(msg, sender=msg.sender or msg_map.sender)
