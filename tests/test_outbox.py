@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.lanes import Entry
+from gateway.lane import Entry
 from gateway.message import Publication
 from gateway.outbox import Outbox
 from tests.conftest import ExpectedLogs
