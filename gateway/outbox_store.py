@@ -38,6 +38,8 @@ CREATE TABLE set_aside (
 CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 _COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation"
+_SET_ASIDE_COLUMNS = "number, since, topic, payload, qos, retain, reason"
+_RETAINED = "topic, payload"
 
 
 class StoreError(GatewayError):
@@ -120,7 +122,7 @@ class OutboxStore:
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
             path.touch(mode=0o600)
-            self._refuse_later_version(*_header(path))
+            self._look_at_header()
             self._id = _identity(path)
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
             reason = getattr(err, "strerror", None) or err
@@ -153,12 +155,24 @@ class OutboxStore:
                 self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
-            self._db.execute(f"SELECT {_COLUMNS} FROM outbox LIMIT 1")  # noqa: S608
+            for columns, table in ((_COLUMNS, "outbox"), (_SET_ASIDE_COLUMNS, "set_aside"), (_RETAINED, "retained")):
+                self._db.execute(f"SELECT {columns} FROM {table} LIMIT 1")  # noqa: S608
             fault = self._one("PRAGMA quick_check(1)")
         except sqlite3.DatabaseError as err:
             raise self._problem(err) from err
         if fault != "ok":
             raise CorruptFileError(f"{self.path} is damaged ({fault})")
+
+    def _look_at_header(self) -> None:
+        """Refuse what is plain from the begin of the file without touching it, as SQLite might (what is in a WAL).
+
+        Source: https://www.sqlite.org/fileformat.html#the_database_header
+        """
+        with self.path.open("rb") as file:
+            header = file.read(100)
+        if 0 < len(header) < 100:  # SQLite takes it for an empty one
+            raise ForeignFileError(f"{self.path} is no outbox")
+        self._refuse_later_version(int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
 
     def _refuse_later_version(self, application: int, version: int) -> None:
         if application == APPLICATION_ID and version > VERSION:
@@ -283,8 +297,8 @@ class OutboxStore:
 
     def set_aside_rows(self) -> list[SetAsideRow]:
         """Return what no broker took."""
-        columns = ", ".join(SetAsideRow._fields)
-        return list(map(SetAsideRow._make, self._db.execute(f"SELECT {columns} FROM set_aside ORDER BY number")))  # noqa: S608
+        found = self._db.execute(f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside ORDER BY number")  # noqa: S608
+        return list(map(SetAsideRow._make, found))
 
     def purge(self, waiting: Sequence[int], set_aside: Sequence[int | None]) -> None:
         """Remove what waits, and what is set aside, by their numbers."""
@@ -329,16 +343,6 @@ def set_file_aside(path: Path, kind: str) -> Path:
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _header(path: Path) -> tuple[int, int]:
-    """Return `application_id` and `user_version` of a file without touching it, as SQLite might (what is in a WAL).
-
-    Source: https://www.sqlite.org/fileformat.html#the_database_header
-    """
-    with path.open("rb") as file:
-        header = file.read(100)
-    return int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
