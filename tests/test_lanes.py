@@ -193,7 +193,7 @@ def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: li
             topic, lane, count = arguments
             assert isinstance(count, int)
             for _ in range(count):
-                bench.put(topic, lane, 10)  # type: ignore[arg-type]
+                bench.put(topic, lane, 1 + bench.number * 7 % 40)  # type: ignore[arg-type]
         elif name == "ask":
             bench.refill()
             bench.ask()
@@ -349,8 +349,8 @@ def test_when_all_that_is_on_disk_was_dropped_what_comes_goes_on() -> None:
     [(lane, after, count)] = lanes.wanted()
     for dropped in lanes.refill(lane, count, table.select(lane, after, count)):
         lanes.end(dropped)
-    while lanes.wanted() and (wanted := list(lanes.wanted())):
-        lanes.refill(wanted[0][0], wanted[0][2], table.select(*wanted[0]))
+    for lane, after, count in list(lanes.wanted()):
+        lanes.refill(lane, count, table.select(lane, after, count))
     assert [each.number for each in iter(lanes.take, None)] == [7]
 
 
