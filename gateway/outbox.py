@@ -118,6 +118,7 @@ class Outbox:
             self._counts.refused_new += refused
         if refused:
             self._say_full()
+        self._look_at_level()
         self._on_put()
 
     def _entry(self, publication: Publication, receipt: Receipt | None = None) -> Entry:

@@ -201,7 +201,6 @@ class OutboxStore:
         """Close the file; what is committed stays."""
         self._db.close()
 
-    @property
     def is_in_place(self) -> bool:
         """Tell whether the file is where it was: SQLite does not notice when it is removed, and goes on."""
         try:

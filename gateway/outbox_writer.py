@@ -160,7 +160,7 @@ class OutboxWriter:
 
         Return whether there is none to work with. What is in memory is written into the new one.
         """
-        if not self._damage and not self._store.is_in_place:
+        if not self._damage and not self._store.is_in_place():
             self._damage = "was removed"
         if not self._damage:
             return False
