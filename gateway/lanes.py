@@ -1,222 +1,57 @@
-"""What waits for the broker, lane by lane, in memory and on disk. Pure: no lock, no clock, no file.
-
-    head (in memory, goes next)  ->  spilled (only on disk)  ->  tail (in memory, came last)
-
-Where nothing is kept on disk all of it is head. What is on disk is brought back in time by `refill`.
-"""
+"""What waits for the broker, lane by lane, in memory and on disk. Pure: no lock, no clock, no file."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from weakref import WeakValueDictionary
 
-from gateway.message import Lane, Publication
+from gateway.lane import Entry, Latest, Queue
+from gateway.message import Lane
 from gateway.receipt import Receipt
-
-HEAD = 2000
-"""Entries of a lane that are kept in memory while the rest of them is on disk."""
-
-_GONE = Publication("", b"")
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One publication in the outbox.
-
-    `since` when it waits (s, of the outbox's clock), its number, which grows, what it counts as (bytes), and the
-    lane where it waits, which need not be the one that it asks for.
-    """
-
-    publication: Publication
-    since: float
-    number: int = 0
-    size: int = 0
-    lane: Lane = Lane.EVENT
-    receipt: Receipt | None = None
-    is_committed: bool = False
-    is_ended: bool = False  # delivered or dropped: it need not be written any more
-
-
-class _Queue:
-    """A lane in which everything waits in its order."""
-
-    def __init__(self, spills: bool) -> None:
-        self._spills = spills
-        self.head: deque[Entry] = deque()
-        self.tail: deque[Entry] = deque()
-        self.spilled = self.spilled_bytes = 0
-        self.skip = 0  # spilled entries that were dropped, and are still on disk
-        self.after = 0  # number of the last entry that ever was in head
-        self.count = self.bytes = 0  # spilled ones included
-
-    def put(self, entry: Entry) -> None:
-        self.count += 1
-        self.bytes += entry.size
-        if self.spilled or self.tail or (self._spills and len(self.head) >= HEAD):
-            self.tail.append(entry)
-        else:
-            self.head.append(entry)
-            self.after = entry.number
-
-    def put_front(self, entry: Entry) -> None:
-        self.count += 1
-        self.bytes += entry.size
-        self.head.appendleft(entry)
-
-    def take(self) -> Entry | None:
-        """Take the oldest; None if there is none, or it is not in memory yet."""
-        while self.head or self._join():
-            entry = self.head.popleft()
-            if not entry.is_ended:
-                self._leave(entry)
-                return entry
-        return None
-
-    def drop_oldest(self) -> Entry | None:
-        """Drop the oldest; return it, or None if it is only on disk (or there is none)."""
-        entry = self.take()
-        if entry is None and self.spilled:
-            size = self.spilled_bytes // self.spilled  # as good as is known
-            self._unspill(size)
-            self.skip += 1
-            self.count -= 1
-            self.bytes -= size
-        return entry
-
-    def discard(self, entry: Entry) -> None:
-        """Drop an entry that stands anywhere in memory."""
-        entry.is_ended = True
-        self._leave(entry)
-        while self.tail and self.tail[0].is_ended:
-            self.tail.popleft()
-
-    def spill(self) -> None:
-        """Keep in memory what goes next, and leave the rest that is committed to the disk."""
-        if not self.spilled and len(self.head) < HEAD:
-            self._join()
-            return
-        kept: deque[Entry] = deque()
-        for entry in self.tail:
-            if entry.is_committed and not entry.is_ended:
-                self.spilled += 1
-                self.spilled_bytes += entry.size
-            elif not entry.is_ended:
-                kept.append(entry)
-        self.tail = kept
-
-    @property
-    def wanted(self) -> int:
-        """How many entries are to be brought back from the disk."""
-        return min(self.spilled, HEAD) if self.spilled and len(self.head) < HEAD // 2 else 0
-
-    def refill(self, entries: Iterable[Entry]) -> None:
-        """Append what was brought back."""
-        for entry in entries:
-            self._unspill(entry.size)
-            self.head.append(entry)
-            self.after = entry.number
-        if not self.spilled:
-            self._join()
-
-    def forget_spilled(self) -> None:
-        """Give up what is only on disk."""
-        self.count -= self.spilled
-        self.bytes -= self.spilled_bytes
-        self.spilled = self.spilled_bytes = self.skip = 0
-        self._join()
-
-    def _join(self) -> bool:
-        """Let the tail follow the head, if nothing lies between them on disk; tell whether there is a head now."""
-        if self.tail and not self.spilled:
-            self.after = self.tail[-1].number
-            self.head.extend(self.tail)
-            self.tail.clear()
-        return bool(self.head)
-
-    def _leave(self, entry: Entry) -> None:
-        self.count -= 1
-        self.bytes -= entry.size
-
-    def _unspill(self, size: int) -> None:
-        self.spilled -= 1
-        rest = self.spilled_bytes - size
-        self.spilled_bytes = rest if self.spilled else 0
-        self.bytes -= 0 if self.spilled else rest  # what was guessed wrong
-
-
-class _Latest:
-    """The lane in which only the newest of each topic waits."""
-
-    def __init__(self) -> None:
-        self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.bytes = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.entries)
-
-    def put(self, entry: Entry) -> Entry | None:
-        """Put `entry` in the place of the one with its topic, if there is one; return that."""
-        replaced = self.entries.get(entry.publication.topic)
-        self.entries[entry.publication.topic] = entry
-        self.bytes += entry.size - (replaced.size if replaced is not None else 0)
-        return replaced
-
-    def put_front(self, entry: Entry) -> bool:
-        """Return `entry` to the front; or return False: there is a newer one."""
-        topic = entry.publication.topic
-        if topic in self.entries:
-            return False
-        self.put(entry)
-        self.entries.move_to_end(topic, last=False)
-        return True
-
-    def take(self) -> Entry | None:
-        if not self.entries:
-            return None
-        _, entry = self.entries.popitem(last=False)
-        self.bytes -= entry.size
-        return entry
-
-    def discard(self, entry: Entry) -> None:
-        if self.entries.get(entry.publication.topic) is entry:
-            del self.entries[entry.publication.topic]
-            self.bytes -= entry.size
 
 
 class Lanes:
-    """All that waits. What goes next is the oldest of the first lane that has something.
+    """All that waits, and what of it is in flight. What goes next is the oldest of the first lane that has something.
 
-    On one topic the order is kept whatever the lanes: what comes waits behind what waits there already, if need be
+    On one topic the order is kept whatever the lanes: what comes waits behind what is there already, if need be
     in a later lane than its own. With `spills`, what is committed and does not go soon is left to the disk.
     """
 
     def __init__(self, *, spills: bool) -> None:
-        self.queues = {lane: _Queue(spills) for lane in (Lane.REPLY, Lane.EVENT, Lane.BULK)}
-        self.latest = _Latest()
-        self._ordered = (self.queues[Lane.REPLY], self.queues[Lane.EVENT], self.latest, self.queues[Lane.BULK])
-        self._topics: dict[str, list[int]] = {}  # how many wait of a topic, and the last lane that they wait in
+        self._queues = {lane: Queue(spills) for lane in (Lane.REPLY, Lane.EVENT, Lane.BULK)}
+        self._latest = Latest()
+        self._ordered = (self._queues[Lane.REPLY], self._queues[Lane.EVENT], self._latest, self._queues[Lane.BULK])
+        # How many of a topic wait or are in flight, and the last lane that they are of.
+        self._topics: dict[str, list[int]] = {}
+        # Of what is only on disk: whoever waits for one has it, and nobody else needs it.
+        self._receipts: WeakValueDictionary[int, Receipt] = WeakValueDictionary()
+        self.in_flight: set[Entry] = set()
 
     def __len__(self) -> int:
-        return sum(lane.count for lane in self._ordered)
+        """Return how many wait."""
+        reply, event, latest, bulk = self._ordered
+        return reply.count + event.count + latest.count + bulk.count
 
     @property
     def bytes(self) -> int:
         """What waits, in bytes as entries count them."""
-        return sum(lane.bytes for lane in self._ordered)
+        reply, event, latest, bulk = self._ordered
+        return reply.bytes + event.bytes + latest.bytes + bulk.bytes
 
     @property
     def has_ready(self) -> bool:
         """Tell whether `take` would find something."""
-        return bool(self.latest.entries) or any(q.head or (q.tail and not q.spilled) for q in self.queues.values())
+        for lane in self._ordered:
+            if lane.count:
+                return lane.is_ready
+        return False
 
-    def waits(self, topic: str) -> bool:
-        """Tell whether anything waits for `topic`."""
+    def has(self, topic: str) -> bool:
+        """Tell whether anything of `topic` waits or is in flight."""
         return topic in self._topics
 
     def put(self, entry: Entry) -> Entry | None:
-        """Append `entry`; return the one that it replaces."""
+        """Append `entry`; return the one that it replaces, which is to be ended."""
         topic = entry.publication.topic
         lane = entry.publication.lane
         known = self._topics.get(topic)
@@ -226,25 +61,10 @@ class Lanes:
             lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
         known[0] += 1
         known[1] = entry.lane = lane
-        if lane is not Lane.LATEST:
-            self.queues[lane].put(entry)
-            return None
-        replaced = self.latest.put(entry)
-        if replaced is not None:
-            known[0] -= 1
-        return replaced
-
-    def put_front(self, entry: Entry) -> bool:
-        """Return an entry that was taken to the front of its lane; False if a newer one has taken its place."""
-        if entry.lane is Lane.LATEST:
-            if not self.latest.put_front(entry):
-                return False
-        else:
-            self.queues[entry.lane].put_front(entry)
-        known = self._topics.setdefault(entry.publication.topic, [0, entry.lane])
-        known[0] += 1
-        known[1] = max(known[1], entry.lane)
-        return True
+        if lane is Lane.LATEST:
+            return self._latest.put(entry)
+        self._queues[lane].put(entry)
+        return None
 
     def take(self) -> Entry | None:
         """Take what goes next; None if nothing waits, or what goes next is still on its way from the disk."""
@@ -252,79 +72,98 @@ class Lanes:
             if lane.count:
                 entry = lane.take()
                 if entry is not None:
-                    self._forget(entry.publication.topic)
+                    self.in_flight.add(entry)
                 return entry
         return None
 
+    def put_front(self, entry: Entry) -> bool:
+        """Return an entry in flight to the front of its lane; False if a newer one has taken its place."""
+        self.in_flight.remove(entry)
+        if entry.lane is Lane.LATEST:
+            return self._latest.put_front(entry)
+        self._queues[entry.lane].put_front(entry)
+        return True
+
     def drop_oldest(self) -> tuple[bool, Entry | None]:
-        """Drop the oldest of the last lane that has something; return whether there was one, and it, if in memory."""
+        """Drop the oldest of the last lane that has something.
+
+        Return whether there was one, and it, which is to be ended; None if it is only on disk.
+        """
         for lane in reversed(self._ordered):
             if lane.count:
-                entry = lane.take() if isinstance(lane, _Latest) else lane.drop_oldest()
-                if entry is not None:
-                    self._forget(entry.publication.topic)
-                return True, entry
+                return True, lane.drop_oldest()
         return False, None
 
     def discard(self, entry: Entry) -> None:
-        """Drop an entry that waits anywhere in memory."""
-        lane = self.latest if entry.lane is Lane.LATEST else self.queues[entry.lane]
+        """Drop an entry that waits anywhere in memory; it is to be ended."""
+        lane = self._latest if entry.lane is Lane.LATEST else self._queues[entry.lane]
         lane.discard(entry)
-        self._forget(entry.publication.topic)
-        entry.publication = _GONE  # where it stands in its queue it may stand for a while
+
+    def end(self, entry: Entry) -> None:
+        """Take note that an entry is over: nothing of its topic need wait behind it any more."""
+        self.in_flight.discard(entry)
+        known = self._topics[entry.publication.topic]
+        known[0] -= 1
+        if not known[0]:
+            del self._topics[entry.publication.topic]
+
+    def in_memory(self) -> Iterator[Entry]:
+        """Yield what waits in memory or is in flight."""
+        yield from self.in_flight
+        yield from self._latest.entries.values()
+        for queue in self._queues.values():
+            yield from queue.head
+            yield from queue.tail
 
     # --- with a disk
 
-    def restore(self, counts: Iterable[tuple[Lane, int, int]], topics: Iterable[tuple[str, Lane, int]]) -> None:
-        """Begin with what is on disk: for each lane entries and bytes, for each topic its last lane and entries."""
+    def restore(
+        self,
+        counts: Iterable[tuple[Lane, int, int]],
+        topics: Iterable[tuple[str, Lane, int]],
+        latest: Iterable[Entry],
+    ) -> list[Entry]:
+        """Begin with what is on disk; return what a newer one has replaced, which is to be ended.
+
+        For each lane entries and bytes, for each topic the last lane and how many, and the lane `latest` as it is.
+        """
         for lane, count, size in counts:
-            queue = self.queues[lane]
-            queue.spilled, queue.spilled_bytes = count, size
-            queue.count, queue.bytes = count, size
+            if lane is not Lane.LATEST:
+                self._queues[lane].restore(count, size)
         for topic, lane, count in topics:
             self._topics[topic] = [count, lane]
+        return [replaced for replaced in map(self._latest.put, latest) if replaced is not None]
 
     def spill(self) -> None:
         """Leave to the disk what is committed and does not go soon."""
-        for queue in self.queues.values():
-            queue.spill()
+        for queue in self._queues.values():
+            for entry in queue.spill():
+                if entry.receipt is not None:
+                    self._receipts[entry.number] = entry.receipt
 
-    def wanted(self) -> Iterator[tuple[Lane, int, int, int]]:
-        """Yield what is to be brought back: the lane, behind which number, how many to skip, how many to bring."""
-        for lane, queue in self.queues.items():
-            if queue.skip or queue.wanted:
-                yield lane, queue.after, queue.skip, queue.wanted
+    def wanted(self) -> Iterator[tuple[Lane, int, int]]:
+        """Yield what is to be read from the disk: the lane, behind which number, and how many."""
+        for lane, queue in self._queues.items():
+            if queue.wanted:
+                yield lane, queue.after, queue.wanted
 
-    def refill(self, lane: Lane, skipped: Iterable[tuple[int, str]], entries: Iterable[Entry]) -> None:
-        """Bring entries back, behind `skipped` ones (number and topic) that had been dropped."""
-        queue = self.queues[lane]
-        for number, topic in skipped:
-            queue.after = number
-            queue.skip -= 1
-            self._forget(topic)
-        queue.refill(entries)
+    def refill(self, lane: Lane, asked: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Bring entries back; return those of them that had been dropped, which are to be ended.
 
-    def forget_spilled(self) -> int:
-        """Give up what is only on disk, since that is gone; return how many entries that were."""
-        lost = sum(queue.spilled for queue in self.queues.values())
-        for queue in self.queues.values():
-            queue.forget_spilled()
+        Where there are fewer than were `asked` for, no more are on disk, and the rest is given up.
+        """
+        for entry in entries:
+            entry.receipt = self._receipts.pop(entry.number, None)
+        return self._queues[lane].refill(asked, entries)
+
+    def forget_spilled(self) -> tuple[int, list[Receipt]]:
+        """Give up what is only on disk, since that is gone; return how many entries that were, and their receipts."""
+        lost = sum(queue.forget_gap() for queue in self._queues.values())
+        receipts = list(self._receipts.values())
+        self._receipts.clear()
         self._topics.clear()
         for entry in self.in_memory():
             known = self._topics.setdefault(entry.publication.topic, [0, entry.lane])
             known[0] += 1
             known[1] = max(known[1], entry.lane)
-        return lost
-
-    def in_memory(self) -> Iterator[Entry]:
-        """Yield what waits in memory, lane by lane."""
-        yield from self.latest.entries.values()
-        for queue in self.queues.values():
-            yield from (entry for entry in (*queue.head, *queue.tail) if not entry.is_ended)
-
-    def _forget(self, topic: str) -> None:
-        known = self._topics.get(topic)
-        if known is not None:
-            known[0] -= 1
-            if known[0] <= 0:
-                del self._topics[topic]
+        return lost, receipts

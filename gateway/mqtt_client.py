@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.backoff import Backoff
 from gateway.dial import LinkError, TlsOptions, dial, tls_context
-from gateway.lanes import Entry
+from gateway.lane import Entry
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival
 from gateway.outbox import Outbox

@@ -38,6 +38,8 @@ CREATE TABLE set_aside (
 CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 _COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation"
+_SET_ASIDE_COLUMNS = "number, since, topic, payload, qos, retain, reason"
+_RETAINED = "topic, payload"
 
 
 class StoreError(GatewayError):
@@ -120,6 +122,8 @@ class OutboxStore:
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
             path.touch(mode=0o600)
+            self._look_at_header()
+            self._id = _identity(path)
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
             reason = getattr(err, "strerror", None) or err
             raise StoreError(
@@ -140,11 +144,7 @@ class OutboxStore:
             is_new = not application and not version and not self._one("SELECT count(*) FROM sqlite_schema")
             if not is_new and application != APPLICATION_ID:
                 raise ForeignFileError(f"{self.path} is a database of another program")
-            if version > VERSION:
-                raise LaterVersionError(
-                    f"{self.path} was written by a later version of this program (format {version}, this one knows "
-                    f"{VERSION}): use that version, or move the file away"
-                )
+            self._refuse_later_version(application, version)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small disk is enough
@@ -155,12 +155,31 @@ class OutboxStore:
                 self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
-            self._db.execute(f"SELECT {_COLUMNS} FROM outbox LIMIT 1")  # noqa: S608
+            for columns, table in ((_COLUMNS, "outbox"), (_SET_ASIDE_COLUMNS, "set_aside"), (_RETAINED, "retained")):
+                self._db.execute(f"SELECT {columns} FROM {table} LIMIT 1")  # noqa: S608
             fault = self._one("PRAGMA quick_check(1)")
         except sqlite3.DatabaseError as err:
             raise self._problem(err) from err
         if fault != "ok":
             raise CorruptFileError(f"{self.path} is damaged ({fault})")
+
+    def _look_at_header(self) -> None:
+        """Refuse what is plain from the begin of the file without touching it, as SQLite might (what is in a WAL).
+
+        Source: https://www.sqlite.org/fileformat.html#the_database_header
+        """
+        with self.path.open("rb") as file:
+            header = file.read(100)
+        if 0 < len(header) < 100:  # SQLite takes it for an empty one
+            raise ForeignFileError(f"{self.path} is no outbox")
+        self._refuse_later_version(int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+
+    def _refuse_later_version(self, application: int, version: int) -> None:
+        if application == APPLICATION_ID and version > VERSION:
+            raise LaterVersionError(
+                f"{self.path} was written by a later version of this program (format {version}, this one knows "
+                f"{VERSION}): use that version, or move the file away"
+            )
 
     def _problem(self, err: sqlite3.DatabaseError) -> StoreError:
         code = getattr(err, "sqlite_errorcode", 0) & 0xFF
@@ -182,6 +201,17 @@ class OutboxStore:
         """Close the file; what is committed stays."""
         self._db.close()
 
+    def is_in_place(self) -> bool:
+        """Tell whether the file is where it was: SQLite does not notice when it is removed, and goes on."""
+        try:
+            return _identity(self.path) == self._id
+        except OSError:
+            return False
+
+    def free_bytes(self) -> int:
+        """Return how much of the file is not used."""
+        return self._pragma("freelist_count") * self._pragma("page_size")
+
     # --- what the writer does
 
     def commit(
@@ -194,9 +224,9 @@ class OutboxStore:
         """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._insert(inserts)
-            for first, last in _runs(sorted(removals)):
+            for first, last in _runs(sorted(removals)):  # before the rest, which then has room
                 self._db.execute("DELETE FROM outbox WHERE number BETWEEN ? AND ?", (first, last))
+            self._insert(inserts)
             self._set_aside(set_aside)
             for topic, payload in retained:
                 if payload:
@@ -266,8 +296,8 @@ class OutboxStore:
 
     def set_aside_rows(self) -> list[SetAsideRow]:
         """Return what no broker took."""
-        columns = ", ".join(SetAsideRow._fields)
-        return list(map(SetAsideRow._make, self._db.execute(f"SELECT {columns} FROM set_aside ORDER BY number")))  # noqa: S608
+        found = self._db.execute(f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside ORDER BY number")  # noqa: S608
+        return list(map(SetAsideRow._make, found))
 
     def purge(self, waiting: Sequence[int], set_aside: Sequence[int | None]) -> None:
         """Remove what waits, and what is set aside, by their numbers."""
@@ -285,7 +315,10 @@ def open_store(path: Path, say: Any) -> OutboxStore:
         return OutboxStore(path)
     except (CorruptFileError, ForeignFileError) as err:
         kind = "corrupt" if isinstance(err, CorruptFileError) else "foreign"
-        aside = set_file_aside(path, kind)
+        try:
+            aside = set_file_aside(path, kind)
+        except OSError as failed:
+            raise StoreError(f"{err}, and cannot be set aside: {failed.strerror}: move it away") from failed
         say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")
         return OutboxStore(path)
 
@@ -304,6 +337,11 @@ def set_file_aside(path: Path, kind: str) -> Path:
         if beside.exists():
             beside.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

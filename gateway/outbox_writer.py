@@ -5,6 +5,7 @@ A thread of its own, so that nobody else waits for the disk. What comes while on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -12,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from gateway.lanes import Entry
+from gateway.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
+from gateway.lane import Entry
 from gateway.message import Lane
-from gateway.outbox import Outbox, Work
 from gateway.outbox_store import OutboxStore, Row, SetAsideRow, StoreError, set_file_aside
 from gateway.throttled_exception import ThrottledException
+from gateway.unwritten import Work
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class DiskTakesNothing(ThrottledException):
 class OutboxWriter:
     """The thread that keeps `outbox` in the file `store`; `clock` is the outbox's."""
 
-    def __init__(self, outbox: Outbox, store: OutboxStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: DurableOutbox, store: OutboxStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
         self._store = store
         self._clock = clock
@@ -39,6 +41,7 @@ class OutboxWriter:
         self._wall_start, self._start = time.time(), clock()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._is_full = self._is_unwell = False
+        self._damage = ""  # what has become of the file, as long as there is no new one
         self._reserve = _reserve(store)
         self._restore()
 
@@ -46,65 +49,62 @@ class OutboxWriter:
         """Start the thread."""
         self._thread.start()
 
-    def close(self, timeout: float = 5.0) -> bool:
-        """Write what is left, close the file, and end the thread; return whether that was done within `timeout` s."""
+    def close(self, timeout: float = 5.0) -> int:
+        """Write what is left, close the file, and end the thread, within `timeout` s; return how many are lost."""
         self._outbox.close()
         self._thread.join(timeout)
-        return not self._thread.is_alive() and not self._is_unwell
+        return self._outbox.at_risk
 
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            goes_on = self._outbox.next_work(_RETRY if self._is_unwell else 0.0)
+            goes_on = self._outbox.next_work(_RETRY if self._is_unwell or self._is_full else 0.0)
+            if self._is_damaged():
+                continue
             work = self._outbox.work(disk_is_full=self._look_at_disk())
             try:
-                self._write(work)
-            except sqlite3.Error as err:
+                self._commit(work)
+            except Exception as err:  # noqa: BLE001
                 self._outbox.not_committed(work)
                 self._fail(err)
-            except Exception as err:
-                self._outbox.not_committed(work)
-                self._is_unwell = True
-                failed = DiskTakesNothing(f"the outbox is not written: {err!r}", key=repr(err))
-                if failed.trigger:
-                    LOG.error(failed.report, exc_info=err)
+                continue
+            self._outbox.committed(work)
+            try:
+                self._bring_back(work)
+            except Exception as err:  # noqa: BLE001
+                self._fail(err)
+                continue
+            self._note_success(work)
         self._store.close()
 
-    def _write(self, work: Work) -> None:
-        if work.inserts or work.removals or work.set_aside or work.retained:
+    def _commit(self, work: Work) -> None:
+        if work.is_to_write:
             self._store.commit(
                 [Row.of(e.number, e.lane, self._wall(e.since), e.publication) for e in work.inserts],
                 work.removals,
                 [self._set_aside(entry, reason) for entry, reason in work.set_aside],
                 work.retained.items(),
             )
-        self._outbox.committed(work)
-        if self._is_unwell:
-            self._is_unwell = False
-            LOG.info("the outbox is on disk again")
-        for lane, after, skip, count in work.wanted:
-            rows = self._store.rows(lane, after, skip + count)
-            skipped = [(row.number, row.topic) for row in rows[:skip]]
-            self._outbox.refill(lane, skipped, map(self._entry, rows[skip:]))
+
+    def _bring_back(self, work: Work) -> None:
+        for lane, after, count in work.wanted:
+            rows = self._store.rows(lane, after, count)
+            lost = self._outbox.refill(lane, count, [self._entry(row) for row in rows])
+            if lost:
+                LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
 
     def _restore(self) -> None:
         store = self._store
-        count = self._outbox.restore(
-            store.last_number(),
-            store.retained(),
-            [found for found in store.counts(self._outbox.overhead) if found[0] is not Lane.LATEST],
-            [found for found in store.topics() if found[1] is not Lane.LATEST],
-            map(self._entry, store.rows(Lane.LATEST)),
-        )
+        latest = [self._entry(row) for row in store.rows(Lane.LATEST)]
+        counts = store.counts(OVERHEAD_ON_DISK)
+        count = self._outbox.restore(store.last_number(), store.retained(), counts, store.topics(), latest)
         if count:
             LOG.info("%d messages of an earlier run wait in %s", count, store.path)
 
     def _entry(self, row: Row) -> Entry:
-        size = len(row.topic) + len(row.payload) + self._outbox.overhead
-        age = max(0.0, self._wall_start - row.since)
-        entry = Entry(row.publication(), self._start - age, row.number, size, Lane(row.lane), None)
-        entry.is_committed = True
-        return entry
+        size = len(row.topic) + len(row.payload) + OVERHEAD_ON_DISK
+        since = min(self._start + row.since - self._wall_start, self._clock())  # a clock may have been put back
+        return Entry(row.publication(), since, row.number, size, Lane(row.lane), is_for_disk=True, is_committed=True)
 
     def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
         p = entry.publication
@@ -117,7 +117,7 @@ class OutboxWriter:
 
     def _look_at_disk(self) -> bool:
         """Tell whether the disk has no room for more, and say when that begins and ends."""
-        is_full = _free(self._store) < self._reserve
+        is_full = self._free() < self._reserve
         if is_full != self._is_full:
             self._is_full = is_full
             if is_full:
@@ -126,10 +126,21 @@ class OutboxWriter:
                 LOG.info("the disk of %s has room again", self._store.path)
         return is_full
 
-    def _fail(self, err: sqlite3.Error) -> None:
+    def _free(self) -> int:
+        """Return how many bytes are free: on the disk, or, if that are few, in the file."""
+        try:
+            found = os.statvfs(self._store.path.parent)
+            free = found.f_bavail * found.f_frsize
+            return free if free >= self._reserve else max(free, self._store.free_bytes())
+        except (OSError, sqlite3.Error):
+            return self._reserve  # the commit will say what is wrong
+
+    def _fail(self, err: Exception) -> None:
+        """Say that something could not be written or read; it is tried again."""
         self._is_unwell = True
-        if getattr(err, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            self._begin_anew(err)
+        code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._damage = f"is damaged ({err})"
             return
         failed = DiskTakesNothing(
             f"the outbox cannot be written to {self._store.path} ({err}): what comes is kept in memory, "
@@ -137,30 +148,39 @@ class OutboxWriter:
             key=str(err),
         )
         if failed.trigger:
-            LOG.error(failed.report)
+            LOG.error(failed.report, exc_info=None if isinstance(err, sqlite3.Error) else err)
 
-    def _begin_anew(self, err: sqlite3.Error) -> None:
-        """Set a file aside that was damaged while it was in use, and write what is in memory into a new one."""
+    def _note_success(self, work: Work) -> None:
+        if self._is_unwell and (work.is_to_write or work.wanted):
+            self._is_unwell = False
+            LOG.info("the outbox is on disk again")
+
+    def _is_damaged(self) -> bool:
+        """Set a file aside that was damaged or removed while it was in use, and begin a new one.
+
+        Return whether there is none to work with. What is in memory is written into the new one.
+        """
+        if not self._damage and not self._store.is_in_place():
+            self._damage = "was removed"
+        if not self._damage:
+            return False
         path = self._store.path
         try:
             self._store.close()
-            aside = set_file_aside(path, "corrupt")
+            aside = ""
+            with contextlib.suppress(FileNotFoundError):
+                aside = f", and set aside as {set_file_aside(path, 'corrupt').name}"
             self._store = OutboxStore(path)
         except (StoreError, OSError, sqlite3.Error) as again:
-            failed = DiskTakesNothing(f"{path} is damaged ({err}), and cannot be begun anew: {again}", key="anew")
+            self._is_unwell = True
+            failed = DiskTakesNothing(f"{path} {self._damage}, and cannot be begun anew: {again}", key="anew")
             if failed.trigger:
                 LOG.error(failed.report)
-            return
+            return True
         lost = self._outbox.begin_anew()
-        LOG.error("%s is damaged (%s): it is set aside as %s; %d messages were only there", path, err, aside.name, lost)
-
-
-def _free(store: OutboxStore) -> int:
-    try:
-        found = os.statvfs(store.path.parent)
-    except OSError:
-        return _RESERVE  # the commit will say what is wrong
-    return found.f_bavail * found.f_frsize
+        LOG.error("%s %s%s: a new one is begun; %d messages were only there", path, self._damage, aside, lost)
+        self._damage = ""
+        return False
 
 
 def _reserve(store: OutboxStore) -> int:

@@ -18,7 +18,7 @@ class Receipt:
     delivered: the broker has acknowledged it (QoS 1), or it was sent (QoS 0). It may be dropped instead.
     """
 
-    __slots__ = ("_accepted", "_ended", "dropped", "is_delivered")
+    __slots__ = ("__weakref__", "_accepted", "_ended", "dropped", "is_delivered")
 
     def __init__(self) -> None:
         self._accepted = Event()

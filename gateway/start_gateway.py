@@ -20,6 +20,7 @@ from types import FrameType
 from gateway import demo_broker
 from gateway.app_properties import version
 from gateway.command_guard import CommandGuard
+from gateway.durable_outbox import DurableOutbox
 from gateway.interface import Interface
 from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.mailbox import MsgList, Wakeup
@@ -141,36 +142,35 @@ class Gateway:
                 LOG.error("%s: the interface does not stop; it is left behind", supervisor.name)
         # What is on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
-        complete = self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
+        self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
         counts = self.outbox.counts()
-        left = counts.waiting + counts.in_flight
-        if self._writer is not None and self._writer.close():
-            complete = True
-            if left:
-                LOG.info("%d messages wait on disk for the next start", left)
-        if not complete:
-            LOG.error("%d messages did not reach the broker and are lost", left)
+        lost = left = counts.waiting + counts.in_flight
+        if self._writer is not None:
+            lost = self._writer.close()
+            if left > lost:
+                LOG.info("%d messages wait on disk for the next start", left - lost)
+        if lost:
+            LOG.error("%d messages did not reach the broker and are lost", lost)
         received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
         refused = sum(outlet.refused for outlet in self.outlets)
         sent = f"{counts}, {refused} refused" if refused else counts
         LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
-        return complete
+        return not lost
 
 
 def _open_outbox(options: OutboxOptions, on_put: Callable[[], None]) -> tuple[Outbox, OutboxWriter | None]:
     """Return the outbox, and what keeps it on disk, if that is wanted. Raises `StoreError`."""
-    outbox = Outbox(
+    limits = (
         options.max_messages,
         options.max_bytes,
         options.discard,
         options.command_lifetime,
         options.status_lifetime,
         on_put,
-        durable=options.file is not None,
-        commit_interval=options.commit_interval,
     )
     if options.file is None:
-        return outbox, None
+        return Outbox(*limits), None
+    outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 
 

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.lanes import Entry
-from gateway.message import Publication
+from gateway.durable_outbox import DurableOutbox
+from gateway.lane import Entry
+from gateway.message import Lane, Publication
 from gateway.outbox import Outbox
+from gateway.receipt import DeliveryError, Receipt
+from gateway.unwritten import MAX_BYTES, MAX_ENTRIES
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
@@ -360,3 +363,212 @@ def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
         outbox.put(Publication("home/t", b"x"))
     outbox.wait_for_room(longest=math.inf)  # returns: nothing was ever taken
     assert outbox.counts().waiting == 4000
+
+
+# --- lanes
+
+
+def test_of_a_state_only_the_newest_waits_and_its_receipt_says_so() -> None:
+    outbox = Outbox()
+    old, new = Receipt(), Receipt()
+    outbox.put(Publication("a", b"1", lane=Lane.LATEST), old)
+    assert old.is_accepted
+    outbox.put(Publication("a", b"2", lane=Lane.LATEST), new)
+    with pytest.raises(DeliveryError, match="dropped: a newer value has taken its place"):
+        old.wait_delivered(0)
+    outbox.settle(outbox.take(5))
+    new.wait_delivered(0)
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, counts.superseded, counts.dropped) == (2, 1, 1, 0)
+
+
+def test_a_state_that_comes_back_is_dropped_for_a_newer_one() -> None:
+    outbox = Outbox()
+    outbox.put(Publication("a", b"1", lane=Lane.LATEST))
+    taken = outbox.take(1)
+    outbox.put(Publication("a", b"2", lane=Lane.LATEST))
+    outbox.put_back(taken)
+    assert [each.publication.payload for each in outbox.take(5)] == [b"2"]
+    assert (outbox.counts().superseded, len(outbox)) == (1, 1)
+
+
+def test_at_the_limit_bulk_is_dropped_first_and_replies_last(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=4)
+    for lane in Lane:
+        outbox.put(Publication(lane.name, b"", lane=lane))
+    left = []
+    for number in range(3):
+        outbox.put(Publication(f"new {number}", b"", lane=Lane.REPLY))
+        left.append(outbox.counts().waiting)
+    assert left == [4, 4, 4]
+    assert [each.publication.topic for each in outbox.take(9)] == ["REPLY", "new 0", "new 1", "new 2"]
+
+
+# --- lifetimes of their own
+
+
+@pytest.mark.parametrize(("lifetime", "late", "arrives"), [(5.0, 6.0, False), (5.0, 4.0, True), (0.0, 1e9, True)])
+def test_a_publication_may_have_a_lifetime_of_its_own(
+    lifetime: float, late: float, arrives: bool, expected_logs: ExpectedLogs
+) -> None:
+    if not arrives:
+        expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+    clock, receipt = Clock(), Receipt()
+    outbox = Outbox(command_lifetime=1.0, status_lifetime=1.0, clock=clock)
+    outbox.put(Publication("a", b"", lifetime=lifetime), receipt)
+    clock.now = late
+    assert bool(outbox.take(1)) == arrives
+    if not arrives:
+        with pytest.raises(DeliveryError, match="it waited too long"):
+            receipt.wait_delivered(0)
+
+
+# --- what is retained
+
+
+def retained(topic: str, payload: bytes) -> Publication:
+    return Publication(topic, payload, 1, retain=True)
+
+
+def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> None:
+    outbox = Outbox()
+    for topic, payload in (("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", b"4"), ("c", b"")):
+        outbox.put(retained(topic, payload))
+    outbox.put(Publication("not", b"retained", 1))
+    outbox.settle(outbox.take(6))
+    outbox.remember("e", b"5")
+    outbox.put(retained("b", b"newer"))
+    outbox.say_retained_again({"d"})
+    again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]
+    assert again == [("b", b"newer"), ("a", b"1"), ("e", b"5")]
+
+
+def test_what_is_in_flight_is_not_said_again() -> None:
+    outbox = Outbox()
+    outbox.put(retained("a", b"1"))
+    outbox.take(1)
+    outbox.say_retained_again()
+    assert outbox.take(1) == []
+
+
+def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("set aside: 1 bytes to 'a': too large")
+    outbox = Outbox()
+    outbox.put(retained("a", b"1"))
+    outbox.set_aside(outbox.take(1)[0], "too large")
+    outbox.say_retained_again()
+    assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
+
+
+def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=2)
+    for number in range(5):
+        outbox.put(retained(f"t{number}", b"x"))
+        outbox.settle(outbox.take(1))
+    outbox.say_retained_again()
+    assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
+
+
+# --- flush
+
+
+def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=1)
+    outbox.put(publication(1))
+    is_over = threading.Event()
+
+    def produce() -> None:
+        while not is_over.wait(0.05):
+            outbox.put(publication(2))
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    with pytest.raises(DeliveryError, match="1 messages were dropped"):
+        outbox.flush(30)
+    is_over.set()
+    thread.join()
+
+
+# --- a disk that takes nothing
+
+
+def test_what_a_disk_does_not_take_is_bounded_and_what_is_on_disk_is_not_dropped_for_it(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    for number in range(1000):
+        outbox.put(Publication(f"t/{number:06}", b"x", 1))
+    outbox.committed(outbox.work())
+    for number in range(1000, 1000 + MAX_ENTRIES + 500):
+        outbox.put(Publication(f"t/{number:06}", b"x", 1))
+    counts = outbox.counts()
+    assert (counts.waiting, counts.dropped_old) == (1000 + MAX_ENTRIES, 500)
+    assert numbers(outbox.take(1001)) == [*range(1000), 1500], "the oldest of those that are not on disk"
+
+
+def test_a_message_larger_than_what_may_wait_for_the_disk_drops_no_other() -> None:
+    outbox = DurableOutbox()
+    outbox.put(Publication("t/0", b"x", 1))
+    outbox.committed(outbox.work())
+    assert outbox.put(Publication("t/1", bytes(MAX_BYTES + 1), 1))
+    assert (outbox.counts().waiting, outbox.counts().dropped) == (2, 0)
+
+
+def test_what_is_in_flight_is_never_dropped_for_a_disk_that_takes_nothing(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    size = MAX_BYTES // 4
+    for number in range(3):
+        assert outbox.put(Publication(f"t/{number}", bytes(size), 1))
+    taken = outbox.take(3)
+    assert outbox.put(Publication("t/3", bytes(size // 2), 1))
+    assert outbox.put(Publication("t/4", bytes(size // 2), 1)), "in the place of the one before"
+    assert not outbox.put(Publication("t/5", bytes(size), 1)), "all else is in flight"
+    outbox.settle(taken)
+    counts = outbox.counts()
+    assert (counts.delivered, counts.dropped_old, counts.refused_new) == (3, 2, 1)
+    assert (counts.waiting, counts.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_while_the_disk_is_full_the_policy_decides(discard: Discard, expected_logs: ExpectedLogs) -> None:
+    outbox = DurableOutbox(discard=discard)
+    for number in range(100):
+        outbox.put(Publication(f"t/{number:03}", b"x", 1))
+    outbox.committed(outbox.work())
+    for number in range(100, 110):
+        outbox.put(Publication(f"t/{number:03}", b"x", 1))
+    if discard == "old":
+        expected_logs.expect("outbox full: the oldest")
+    work = outbox.work(disk_is_full=True)
+    assert (len(work.inserts), len(work.removals)) == ((10, 10) if discard == "old" else (0, 0))
+    outbox.not_committed(work)
+    again = outbox.work(disk_is_full=True)
+    assert again == work, "nothing more is dropped for the same"
+    assert outbox.counts().dropped_old == len(work.removals)
+
+
+def test_a_producer_is_held_back_by_a_disk_that_is_behind() -> None:
+    clock = iter(range(10_000_000))
+    outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
+    for number in range(MAX_ENTRIES // 2):
+        outbox.put(Publication(f"t/{number}", b"x", 1))
+    thread = threading.Thread(target=outbox.wait_for_room, args=(1e9,))
+    thread.start()
+    outbox.committed(outbox.work())
+    wait_until(lambda: not thread.is_alive())
+
+
+def test_commands_and_what_has_qos_0_are_not_for_the_disk() -> None:
+    outbox, receipts = DurableOutbox(), [Receipt(), Receipt()]
+    outbox.put(Publication("a", b"", 1, is_command=True), receipts[0])
+    outbox.put(Publication("b", b"", 0), receipts[1])
+    assert all(receipt.is_accepted for receipt in receipts)
+    assert outbox.work().inserts == []
+    assert outbox.at_risk == 2
+    outbox.begin_anew()
+    assert outbox.work().inserts == []

@@ -1,0 +1,213 @@
+"""The order in which publications of one lane wait, in memory and on disk. Pure: no lock, no clock, no file.
+
+    head (in memory, goes next)  ->  gap (only on disk)  ->  tail (in memory, came last)
+
+Where nothing is kept on disk all of it is head. What is in the gap is brought back in time by `refill`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.message import Lane, Publication
+from gateway.receipt import Receipt
+
+HEAD = 2000
+"""Entries of a lane that are kept in memory while the rest of them is on disk."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One publication in the outbox.
+
+    `since` when it waits (s, of the outbox's clock), its number, which grows, what it counts as (bytes), and the
+    lane where it waits, which need not be the one that it asks for.
+    """
+
+    publication: Publication
+    since: float
+    number: int = 0
+    size: int = 0
+    lane: Lane = Lane.EVENT
+    receipt: Receipt | None = None
+    is_for_disk: bool = False
+    is_committed: bool = False
+    is_ended: bool = False  # delivered or dropped: it need not be written any more
+
+
+class Queue:
+    """A lane in which everything waits in its order."""
+
+    def __init__(self, spills: bool) -> None:
+        self._spills = spills
+        self.head: deque[Entry] = deque()
+        self.tail: deque[Entry] = deque()
+        self.gap = self._gap_bytes = 0  # entries, and bytes without those that are dropped
+        self.skip = 0  # entries at the begin of the gap that were dropped, and are still on disk
+        self.after = 0  # number of the last entry that ever was in head
+        self.count = self.bytes = 0  # the gap included
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether `take` would find something."""
+        return bool(self.head or (self.tail and not self.gap))
+
+    def put(self, entry: Entry) -> None:
+        """Append `entry`."""
+        self.count += 1
+        self.bytes += entry.size
+        if self.gap or self.tail or (self._spills and len(self.head) >= HEAD):
+            self.tail.append(entry)
+        else:
+            self.head.append(entry)
+            self.after = entry.number
+
+    def put_front(self, entry: Entry) -> None:
+        """Return `entry` to the front."""
+        self.count += 1
+        self.bytes += entry.size
+        self.head.appendleft(entry)
+
+    def take(self) -> Entry | None:
+        """Take the oldest; None if there is none, or it is not in memory yet."""
+        if not self.head:
+            self._join()
+        if not self.head:
+            return None
+        entry = self.head.popleft()
+        self._leave(entry)
+        return entry
+
+    def drop_oldest(self) -> Entry | None:
+        """Drop the oldest; return it, or None if it is only on disk (or there is none)."""
+        entry = self.take()
+        waiting = self.gap - self.skip
+        if entry is None and waiting:
+            size = max(0, self._gap_bytes // waiting)  # as good as is known
+            self.skip += 1
+            self.count -= 1
+            self.bytes -= size
+            self._leave_gap(size)
+        return entry
+
+    def discard(self, entry: Entry) -> None:
+        """Drop an entry that stands anywhere in memory."""
+        (self.head if entry.number <= self.after else self.tail).remove(entry)
+        self._leave(entry)
+
+    def spill(self) -> Iterator[Entry]:
+        """Keep in memory what goes next, and leave the rest that is committed to the disk; yield what is left."""
+        if not self.gap and len(self.head) < HEAD:
+            self._join()
+            return
+        tail, self.tail = self.tail, deque()
+        for entry in tail:
+            if entry.is_committed:
+                self.gap += 1
+                self._gap_bytes += entry.size
+                yield entry
+            else:
+                self.tail.append(entry)
+
+    @property
+    def wanted(self) -> int:
+        """How many entries of the gap are to be read from the disk."""
+        return min(self.gap, HEAD) if self.skip or len(self.head) < HEAD // 2 else 0
+
+    def refill(self, asked: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Append what was read from the disk, of `asked`; return those of them that had been dropped."""
+        dropped, brought = entries[: self.skip], entries[self.skip :]
+        self.skip -= len(dropped)
+        self.gap -= len(dropped)
+        for entry in brought:
+            self.gap -= 1
+            self._leave_gap(entry.size)
+            self.head.append(entry)
+        if entries:
+            self.after = entries[-1].number
+        if len(entries) < asked:  # somebody has removed them from the file
+            self.forget_gap()
+        self._join()
+        return dropped
+
+    def restore(self, count: int, size: int) -> None:
+        """Begin with what is on disk: how many, and their bytes."""
+        self.gap = self.count = count
+        self._gap_bytes = self.bytes = size
+
+    def forget_gap(self) -> int:
+        """Give up what is only on disk; return how many entries that were."""
+        lost = self.gap - self.skip
+        self.count -= lost
+        self.bytes -= self._gap_bytes
+        self.gap = self.skip = self._gap_bytes = 0
+        self._join()
+        return lost
+
+    def _join(self) -> None:
+        """Let the tail follow the head, if nothing lies between them on disk."""
+        if self.tail and not self.gap:
+            self.after = self.tail[-1].number
+            self.head.extend(self.tail)
+            self.tail.clear()
+
+    def _leave(self, entry: Entry) -> None:
+        self.count -= 1
+        self.bytes -= entry.size
+
+    def _leave_gap(self, size: int) -> None:
+        self._gap_bytes -= size
+        if self.gap == self.skip:  # nothing waits there any more: what was guessed wrong is put right
+            self.bytes -= self._gap_bytes
+            self._gap_bytes = 0
+
+
+class Latest:
+    """The lane in which only the newest of each topic waits."""
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[str, Entry] = OrderedDict()
+        self.bytes = 0
+
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return len(self.entries)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether `take` would find something."""
+        return bool(self.entries)
+
+    def put(self, entry: Entry) -> Entry | None:
+        """Put `entry` in the place of the one with its topic, if there is one; return that."""
+        replaced = self.entries.get(entry.publication.topic)
+        self.entries[entry.publication.topic] = entry
+        self.bytes += entry.size - (replaced.size if replaced is not None else 0)
+        return replaced
+
+    def put_front(self, entry: Entry) -> bool:
+        """Return `entry` to the front; or return False: there is a newer one."""
+        topic = entry.publication.topic
+        if topic in self.entries:
+            return False
+        self.put(entry)
+        self.entries.move_to_end(topic, last=False)
+        return True
+
+    def take(self) -> Entry | None:
+        """Take the oldest; None if there is none."""
+        if not self.entries:
+            return None
+        _, entry = self.entries.popitem(last=False)
+        self.bytes -= entry.size
+        return entry
+
+    drop_oldest = take
+
+    def discard(self, entry: Entry) -> None:
+        """Drop an entry."""
+        del self.entries[entry.publication.topic]
+        self.bytes -= entry.size
