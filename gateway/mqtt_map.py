@@ -14,6 +14,7 @@ from gateway.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRules, is_rep
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.field_map import FIELDS, FieldMap, short
 from gateway.message import InternalMsg, Publication
+from gateway.payload import MAX_PAYLOAD_BYTES, size_problem
 from gateway.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, remember, shapes
 
 __all__ = ["FIELDS", "FieldMap", "MsgMap"]
@@ -47,13 +48,23 @@ class MsgMap:
         self.syntax = syntax
         self._given_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
         self.fields = {**self._given_fields, "sender": self._given_fields["sender"].claiming(sender)}
-        self.forms = tuple(BoundForm(form, root, self.fields, sender, self.topics) for form in syntax)
+        self._rules = delivery or DeliveryRules()
+        self._deliveries: dict[tuple[object, ...], Delivery] = {}
+        self.forms = tuple(
+            BoundForm(
+                form,
+                root,
+                self.fields,
+                sender=sender,
+                heard=self.topics,
+                delivery_of=self.delivery_of,
+                status_qos=status_qos,
+            )
+            for form in syntax
+        )
         self._commands = tuple(form for form in self.forms if form.form.iscmd)
         self._statuses = tuple(form for form in self.forms if not form.form.iscmd)
         self._read_topics: dict[str, tuple[Address, str, PayloadReader]] = {}
-
-        self._rules = delivery or DeliveryRules()
-        self._deliveries: dict[tuple[object, ...], Delivery] = {}
 
     def for_sender(self, sender: str, topics: Iterable[str] | None = None) -> MsgMap:
         """Return the same map for another sender, who may hear other `topics`."""
@@ -81,14 +92,9 @@ class MsgMap:
         errors: tuple[MessageError, ...] = ()
         for form in self._commands if msg.iscmd else self._statuses:
             try:
-                topic, payload = form.write(msg)
+                return form.write(msg)
             except MessageError as err:
                 errors = (*errors, err)
-                continue
-            how = self.delivery_of(msg)
-            if msg.iscmd:
-                return Publication(topic, payload, 0, is_command=True, lifetime=how.lifetime)
-            return Publication(topic, payload, self.status_qos, how.retain, False, how.lane, how.lifetime)
         raise errors[0] if len(errors) == 1 else self._none_fits(msg, errors)
 
     def _none_fits(self, msg: InternalMsg, errors: Sequence[MessageError]) -> MessageError:
@@ -99,7 +105,7 @@ class MsgMap:
 
     def delivery_of(self, msg: InternalMsg) -> Delivery:
         """Return how `msg` is delivered, by the rules of this map."""
-        if not self._rules:
+        if not self._rules.rules:
             return PLAIN_REPLY if is_reply(msg) else PLAIN
         key = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, is_reply(msg))
         known = self._deliveries.get(key)
@@ -118,7 +124,13 @@ class MsgMap:
             known = self._read_topic(topic)
             remember(self._read_topics, topic, known)
         address, action, read_payload = known
-        action, arguments = read_payload(action, payload)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise size_problem(payload)
+        try:
+            text = payload.decode("utf-8")
+        except UnicodeDecodeError as err:
+            raise PayloadError(f"the payload is not UTF-8 (byte {err.start}: 0x{payload[err.start]:02x})") from err
+        action, arguments = read_payload(action, text)
         return InternalMsg(*address, action, arguments)
 
     def _read_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:

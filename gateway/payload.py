@@ -36,19 +36,18 @@ class ActionPayload:
         self._action = fields["action"]
         self._members = _Members(fields, reserved=ACTION_KEY)
 
-    def write(self, action: str, arguments: _Arguments) -> bytes:
-        """Return action and arguments as a payload; raise `WordError` or `PayloadError` if that cannot be."""
+    def write(self, action: str, arguments: _Arguments) -> str:
+        """Return action and arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
         mqtt = self._action.write(action)
-        if not arguments and mqtt and mqtt.lstrip(JSON_SPACE)[:1] != "{":
-            return _encode(mqtt, action)
-        return _encode(self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments), action)
+        if mqtt and not arguments and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
+            return mqtt
+        return self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments)
 
-    def read(self, _action: str, payload: bytes) -> tuple[str, dict[str, Argument]]:
-        """Return the action and the arguments of `payload`; raise `WordError` or `PayloadError` for what is wrong."""
-        if not payload:
+    def read(self, _action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return the action and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        if not text:
             raise PayloadError("the payload is empty: an action or a JSON object was expected")
-        text = _decode(payload)
-        if text.lstrip(JSON_SPACE)[:1] != "{":
+        if "{" not in text or text.lstrip(JSON_SPACE)[0] != "{":
             return self._action.read(text), {}
         members = load_object(text)
         action = members.pop(ACTION_KEY, None)
@@ -66,13 +65,12 @@ class JsonPayload:
     def __init__(self, fields: Mapping[str, FieldMap]) -> None:
         self._members = _Members(fields)
 
-    def write(self, _action: str, arguments: _Arguments) -> bytes:
-        """Return the arguments as a payload; raise `WordError` or `PayloadError` if that cannot be."""
-        return _encode(self._members.write({}, arguments))
+    def write(self, _action: str, arguments: _Arguments) -> str:
+        """Return the arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
+        return self._members.write({}, arguments)
 
-    def read(self, action: str, payload: bytes) -> tuple[str, dict[str, Argument]]:
-        """Return `action` and the arguments of `payload`; raise `WordError` or `PayloadError` for what is wrong."""
-        text = _decode(payload)
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
         if text.lstrip(JSON_SPACE)[:1] != "{":
             raise PayloadError(f"the payload is {short(text)}: a JSON object was expected")
         return action, self._members.read(load_object(text))
@@ -88,10 +86,10 @@ class ValuePayload:
         self._argument = argument
         self._argvalue = fields["argvalue"]
 
-    def write(self, _action: str, arguments: _Arguments) -> bytes:
-        """Return the one argument as a payload; raise `WordError` or `PayloadError` if that cannot be."""
+    def write(self, _action: str, arguments: _Arguments) -> str:
+        """Return the one argument as a text; raise `WordError` or `PayloadError` if that cannot be."""
         if not arguments:
-            return b""
+            return ""
         for key in arguments:
             if key != self._argument:
                 raise PayloadError(f"there is no place for the argument {short(key)}, only for {self._argument!a}")
@@ -110,11 +108,11 @@ class ValuePayload:
         back = self._read(text)
         if isinstance(back, str) != isinstance(value, str) or back != value:
             raise PayloadError(f"argument {self._argument!a}: {short(value)} would be read back as {short(back)}")
-        return _encode(text)
+        return text
 
-    def read(self, action: str, payload: bytes) -> tuple[str, dict[str, Argument]]:
-        """Return `action` and the argument of `payload`; raise `WordError` or `PayloadError` for what is wrong."""
-        return action, {self._argument: self._read(_decode(payload))} if payload else {}
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` and the argument of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        return action, {self._argument: self._read(text)} if text else {}
 
     def _read(self, text: str) -> Argument:
         if _JSON_SCALAR.fullmatch(text) and not self._argvalue.knows(text):
@@ -125,15 +123,15 @@ class ValuePayload:
 class EmptyPayload:
     """Nothing: the topic says it all."""
 
-    def write(self, _action: str, arguments: _Arguments) -> bytes:
+    def write(self, _action: str, arguments: _Arguments) -> str:
         """Return the empty payload; raise `PayloadError` if there is an argument."""
         for key in arguments:
             raise PayloadError(f"there is no place for the argument {short(key)}")
-        return b""
+        return ""
 
-    def read(self, action: str, payload: bytes) -> tuple[str, dict[str, Argument]]:
-        """Return `action` without arguments; raise `PayloadError` if `payload` holds anything."""
-        if payload:
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` without arguments; raise `PayloadError` if `text` holds anything."""
+        if text:
             raise PayloadError("there is a payload where none was expected")
         return action, {}
 
@@ -186,29 +184,15 @@ class _Members:
         return arguments
 
 
-def _encode(text: str, action: str = "") -> bytes:
+def encoding_problem(action: str) -> WordError:
+    """Return the error of a message that holds an unpaired surrogate, in its action or elsewhere."""
     try:
-        payload = text.encode("utf-8")
-    except UnicodeEncodeError as err:
-        field = "action" if _has_surrogate(action) else "arguments"
-        raise WordError(f"{field}: an unpaired surrogate cannot be written as UTF-8") from err
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise PayloadError(f"the payload has {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")
-    return payload
-
-
-def _has_surrogate(text: str) -> bool:
-    try:
-        text.encode("utf-8")
+        action.encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        return WordError("action: an unpaired surrogate cannot be written as UTF-8")
+    return WordError("arguments: an unpaired surrogate cannot be written as UTF-8")
 
 
-def _decode(payload: bytes) -> str:
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise PayloadError(f"the payload has {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")
-    try:
-        return payload.decode("utf-8")
-    except UnicodeDecodeError as err:
-        raise PayloadError(f"the payload is not UTF-8 (byte {err.start}: 0x{payload[err.start]:02x})") from err
+def size_problem(payload: bytes) -> PayloadError:
+    """Return the error of a payload over the limit."""
+    return PayloadError(f"the payload has {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+from gateway.delivery import Delivery
 from gateway.errors import TopicError, WordError
 from gateway.field_map import FieldMap, short
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
-from gateway.payload import PayloadKind, make_payload
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
+from gateway.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding_problem, make_payload, size_problem
 from gateway.topic import filter_can_match, word_problem
 from gateway.topic_template import fields_in, parse
 
@@ -23,8 +24,8 @@ _MAX_REMEMBERED_TOPICS = 4096
 Address: TypeAlias = tuple[bool, str, str, str, str, str]
 """Whether it is a command, then `ADDRESS_FIELDS`."""
 
-PayloadReader: TypeAlias = Callable[[str, bytes], tuple[str, dict[str, Argument]]]
-"""Takes the action of the topic and the payload, returns action and arguments."""
+PayloadReader: TypeAlias = Callable[[str, str], tuple[str, dict[str, Argument]]]
+"""Takes the action of the topic and the text of the payload, returns action and arguments."""
 
 _WORDS = (*ADDRESS_FIELDS, "action")
 
@@ -56,11 +57,20 @@ class BoundForm:
     """A form with the root, the field maps and the sender of a map.
 
     `heard` are the filters of the map. Where the topic has no sender, what is written must not match any of them: it
-    would come back as the word of another.
+    would come back as the word of another. `delivery_of` says how a message is delivered; a command goes out with
+    QoS 0, a status with `status_qos`.
     """
 
     def __init__(
-        self, form: MessageForm, root: str, fields: Mapping[str, FieldMap], sender: str, heard: Sequence[str] = ()
+        self,
+        form: MessageForm,
+        root: str,
+        fields: Mapping[str, FieldMap],
+        *,
+        sender: str,
+        heard: Sequence[str],
+        delivery_of: Callable[[InternalMsg], Delivery],
+        status_qos: int,
     ) -> None:
         self.form = form
         self.shape = shape(form.topic, root)
@@ -68,23 +78,23 @@ class BoundForm:
         payload = make_payload(form.payload, fields, form.argument)
         self._write_payload = payload.write
         self.read_payload: PayloadReader = payload.read
+        self._holds_action = form.payload == "action"
         self._shaped = [(index, level) for index, level in enumerate(self.levels) if not level.is_word]
         self._open = [(index, level) for index, level in enumerate(self.levels) if level.maps]
         self._fields = fields
         self._sender = sender
+        self._delivery_of = delivery_of
+        self._status_qos = status_qos
         self._heard = () if "sender" in form.places else tuple(heard)
         self._constants = {name: form.constants.get(name, "") for name in _WORDS if name not in form.places}
-        names = ADDRESS_FIELDS if form.payload == "action" else _WORDS
+        names = ADDRESS_FIELDS if self._holds_action else _WORDS
         self._names = names
         self._key = attrgetter(*names)
         # Devices say the same few things again and again; their topics are made once.
         self._written: dict[Any, str] = {}
 
-    def write(self, msg: InternalMsg) -> tuple[str, bytes]:
-        """Return topic and payload of `msg`, which is of the kind of the form.
-
-        Raises `MessageError` if it cannot have this form.
-        """
+    def write(self, msg: InternalMsg) -> Publication:
+        """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
         key = self._key(msg)
         try:
             topic = self._written.get(key)
@@ -93,7 +103,16 @@ class BoundForm:
         if topic is None:
             topic = self._write_topic(dict(zip(self._names, key, strict=True)))
             remember(self._written, key, topic)
-        return topic, self._write_payload(msg.action, msg.arguments)
+        try:
+            payload = self._write_payload(msg.action, msg.arguments).encode("utf-8")
+        except UnicodeEncodeError as err:
+            raise encoding_problem(msg.action if self._holds_action else "") from err
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise size_problem(payload)
+        how = self._delivery_of(msg)
+        if self.form.iscmd:
+            return Publication(topic, payload, 0, False, True, lifetime=how.lifetime)
+        return Publication(topic, payload, self._status_qos, how.retain, False, how.lane, how.lifetime)
 
     def _write_topic(self, words: dict[str, str]) -> str:
         words["sender"] = words["sender"] or self._sender

@@ -12,6 +12,7 @@ from paho.mqtt.matcher import MQTTMatcher
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Lane, Publication
 from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.payload import MAX_PAYLOAD_BYTES, PayloadKind
 from gateway.syntax import MessageForm, Syntax
 from tests.support.strategies import MapData
 from tests.support.syntaxes import forms_of, loaded, messages_for, readers, syntax_maps, topics_for, tried_words
@@ -251,3 +252,21 @@ def test_a_word_is_held_against_the_syntax_before_anything_is_written() -> None:
     )
     assert msg_map.problem_of("device", "a/b") == "device: 'a/b': '/' may not stand in a topic"
     assert msg_map.problem_of("action", "X") == "action: 'X' is not in the map: add it there, or make the map loose"
+
+
+@pytest.mark.parametrize("kind", ["action", "json", "value"])
+def test_a_payload_of_any_form_is_utf8_and_not_too_long(kind: PayloadKind) -> None:
+    form = MessageForm(False, "{device}", kind, constants={**NOWHERE, "action": "POWER"})
+    msg_map = MsgMap("home", sender="gw", syntax=(form,))
+    too_long = f"the payload has {MAX_PAYLOAD_BYTES + 1} bytes, more than {MAX_PAYLOAD_BYTES}"
+    not_utf8 = "the payload is not UTF-8 (byte 0: 0xff)"
+    for payload, problem in (b"\xff", not_utf8), (b"x" * (MAX_PAYLOAD_BYTES + 1), too_long):
+        with pytest.raises(PayloadError) as info:
+            msg_map.mqtt2internal("lamp", payload)
+        assert str(info.value) == problem
+    assert str(refusal(status("POWER", value="\ud800"), msg_map)) == (
+        "arguments: an unpaired surrogate cannot be written as UTF-8"
+    )
+    assert str(refusal(status("POWER", value="x" * (MAX_PAYLOAD_BYTES + 1)), msg_map)).endswith(
+        f"bytes, more than {MAX_PAYLOAD_BYTES}"
+    )
