@@ -19,6 +19,7 @@ from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.mqtt_map import MAX_PAYLOAD_BYTES, FieldMap, MsgMap
 from gateway.router import Route, Router
+from gateway.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 
 
@@ -455,6 +456,19 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     assert to_home + len(house.boat) + not_delivered == expected["home"] + expected["boat"]
     assert all(msg.sender != "gw" for msg in pulled(house.heater))
     house.close()
+
+
+def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one() -> None:
+    constants = {"function": "", "gateway": "", "location": "", "action": "THERE"}
+    form = MessageForm(False, "{root}/{device}/availability", "value", constants=constants)
+    inbox = MsgList()
+    route = Route(MsgMap("home", ["home/#"], sender="gw", syntax=(form,)), {"lamp": inbox})
+    router = Router([route], {"home/gw/availability"})
+    for topic in "home/gw/availability", "home/plug/availability", "home/gw2/lamp/availability":
+        router.deliver(Arrival(topic, b"online", True))
+    assert pulled(inbox) == [InternalMsg(device="plug", action="THERE", arguments={"value": "online"})]
+    assert router.counts == {"received": 3, "availability": 2, "delivered": 1}
+    inbox.close()
 
 
 def test_an_availability_is_no_message(house: House) -> None:
