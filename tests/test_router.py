@@ -458,7 +458,9 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     house.close()
 
 
-def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one() -> None:
+def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(
+    expected_logs: ExpectedLogs,
+) -> None:
     constants = {"function": "", "gateway": "", "location": "", "action": "THERE"}
     form = MessageForm(False, "{root}/{device}/availability", "value", constants=constants)
     inbox = MsgList()
@@ -467,7 +469,9 @@ def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(
     for topic in "home/gw/availability", "home/plug/availability", "home/gw2/lamp/availability":
         router.deliver(Arrival(topic, b"online", True))
     assert pulled(inbox) == [InternalMsg(device="plug", action="THERE", arguments={"value": "online"})]
-    assert router.counts == {"received": 3, "availability": 2, "delivered": 1}
+    expected_logs.expect("dropped: the payload is not UTF-8 (byte 0: 0xff) (on 'home/plug/availability')")
+    router.deliver(Arrival("home/plug/availability", b"\xff"))
+    assert router.counts == {"received": 4, "availability": 2, "delivered": 1, "refused": 1}
     inbox.close()
 
 

@@ -141,7 +141,7 @@ def test_words_are_translated_and_each_is_checked() -> None:
 
 _TEMPLATES = (
     *("a", "b", "ab", "", "{device}", "a{device}", "{device}b", "a{device}b", "{location}a{device}"),
-    *("b{location}a{device}", "{action}", "{action}b", "a{action}", "{sender}", "a-{action}"),
+    *("b{location}a{device}", "{action}", "{action}b", "a{action}", "{sender}", "a-{action}", "{device}-"),
 )
 _ACTION = FieldMap("action", "strict", {"on": ["a", "b"], "off": ["ab"]})
 _SENDER = FieldMap("sender", "strict", {"me": ["a"]})
