@@ -15,6 +15,7 @@ MAX_DEPTH = 20
 JSON_SPACE = " \t\r\n"
 """What may stand around a value (section 2)."""
 
+_PLAIN = (str, bool, int)  # made once: a union in the call costs more than the rest of it
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
@@ -79,7 +80,7 @@ _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_co
 
 def check_value(key: str, value: object, depth: int = 1) -> None:
     """Raise `PayloadError` unless `value` can be said in JSON and is read back equal."""
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, _PLAIN):
         return
     if isinstance(value, float):
         if not math.isfinite(value):
