@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from gateway.check_syntax import build_syntax
 from gateway.document import load_json
 from gateway.errors import ConfigurationError
-from gateway.load_map import build_map
-from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.load_map import build_map, load_map
+from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.syntax import SEVEN_LEVELS, MessageForm
 from tests.support.strategies import MapData
 from tests.support.syntaxes import loaded, readers, syntax_maps
@@ -213,3 +214,10 @@ def test_a_counterexample_is_a_topic_that_two_forms_read(data: MapData) -> None:
     msg_map = MsgMap("home", fields=fields, sender="gw", syntax=build_syntax(data["syntax"]))
     for topic in topics:
         assert topic.startswith("$") or len(readers(msg_map, topic)) >= 2
+
+
+def test_a_map_with_all_sections_and_a_syntax_is_no_map_of_the_original(tmp_path: Path) -> None:
+    file = tmp_path / "map.json"
+    data = {"root": "home", "topics": [], **{name: {"maptype": "none"} for name in FIELDS}}
+    file.write_text(json.dumps({**data, "syntax": forms({"topic": "stat/{device}", "payload": "json"})}))
+    assert load_map(file, sender="gw").filters() == ("stat/+",)
