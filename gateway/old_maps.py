@@ -76,9 +76,9 @@ def _renamed(document: Document) -> Document:
 
 
 def _is_complete(data: Mapping[str, Any]) -> bool:
-    """Tell whether it has all that the original insisted on, and neither comments nor a syntax as maps of today have them."""
-    is_of_today = any(key.startswith("_") or key == "syntax" for key in data)
-    return not is_of_today and all(key in data for key in _REQUIRED)
+    """Tell whether it has all that the original insisted on, and no comments as maps of today have them."""
+    has_comments = any(key.startswith("_") for key in data)
+    return not has_comments and all(key in data for key in _REQUIRED)
 
 
 def _without_empty_map(name: str, field: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:

@@ -67,19 +67,19 @@ class _Delivery:
 class Router:
     """Delivers incoming messages. Only the thread of the MQTT client calls it.
 
-    `own_topics` are those on which the gateway says whether it is there.
-    `counts` holds what became of them: received, delivered, echo, availability, refused, inbox full, retained command, queued
-    command, duplicate command, expired command, undated command, echo loop, filtered, hook failed, response topic
-    refused. `answer` takes what is said to those who asked for it when nobody does their command.
+    `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
+    received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
+    expired command, undated command, echo loop, filtered, hook failed, response topic refused. `answer` takes what is
+    said to those who asked for it when nobody does their command.
     """
 
     def __init__(
         self,
         routes: Sequence[Route],
-        own_topics: Collection[str] = (),
         answer: Callable[[Publication], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        own_topics: Collection[str] = (),
     ) -> None:
         self._own_topics = frozenset(own_topics)
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]

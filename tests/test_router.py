@@ -17,7 +17,8 @@ from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.mqtt_map import MAX_PAYLOAD_BYTES, FieldMap, MsgMap
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.payload import MAX_PAYLOAD_BYTES
 from gateway.router import Route, Router
 from gateway.syntax import MessageForm
 from tests.conftest import ExpectedLogs
@@ -465,7 +466,7 @@ def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(
     form = MessageForm(False, "{root}/{device}/availability", "value", constants=constants)
     inbox = MsgList()
     route = Route(MsgMap("home", ["home/#"], sender="gw", syntax=(form,)), {"lamp": inbox})
-    router = Router([route], {"home/gw/availability"})
+    router = Router([route], own_topics={"home/gw/availability"})
     for topic in "home/gw/availability", "home/plug/availability", "home/gw2/lamp/availability":
         router.deliver(Arrival(topic, b"online", True))
     assert pulled(inbox) == [InternalMsg(device="plug", action="THERE", arguments={"value": "online"})]
