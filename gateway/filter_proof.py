@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.errors import MessageError, TopicError
 from gateway.map_proof import Flaw
-from gateway.map_words import Example, Probe, shown, stranger, word_path
+from gateway.map_words import Example, Probe, accepted_levels, shown, stranger, word_path
 from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import MsgMap
 from gateway.topic import filter_can_match, filter_levels, filter_matches, without_covered
@@ -29,7 +29,7 @@ def prove_filters(msg_map: MsgMap) -> Iterator[Flaw]:
         what = "there are no filters: nothing is heard, and aliases are never read"
         yield Flaw("note", "deaf", ("topics",), what, "add filters if there is something to hear")
         return
-    accepted = msg_map.accepted_levels()
+    accepted = accepted_levels(msg_map)
     unknown = {at: stranger(words) for at, words in enumerate(accepted) if words is not None}
     live = [topic_filter for topic_filter in msg_map.topics if filter_can_match(topic_filter, accepted)]
     for topic_filter in msg_map.topics:

@@ -20,7 +20,7 @@ from gateway.ini_document import Entry, IniText, read_ini
 from gateway.interface_loader import is_name
 from gateway.mqtt_map import MsgMap
 from gateway.schema_check import near
-from gateway.topic import filter_can_match, filter_problem, root_problem
+from gateway.topic import filter_problem, root_problem
 
 KB = 1000
 """Bytes of a KB in `filesize`. The original's texts call its 50,000 bytes 50 kB."""
@@ -237,9 +237,9 @@ class _Translator:
 
     def topics(self, entry: Entry, root: str) -> None:
         """Put the topics that can bring a message of `root`; the original did not look at the first level."""
-        accepted = None if root_problem(root) else MsgMap(root, sender=self.name).accepted_levels()
+        msg_map = None if root_problem(root) else MsgMap(root, sender=self.name)
         for place, topic in _topics(entry):
-            if accepted and not filter_problem(topic) and not filter_can_match(topic, accepted):
+            if msg_map and not filter_problem(topic) and not msg_map.hears(topic):
                 what = f"{topic!a} matches no topic under the root {root!a}, and is not subscribed to"
                 self.note(entry, what, "a topic has seven levels, the last of them C or S")
                 continue

@@ -83,6 +83,11 @@ class Configuration:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
 
+    @property
+    def availability_topics(self) -> frozenset[str]:
+        """Where this gateway and its interfaces say whether they are there."""
+        return frozenset(map(self.availability_topic, ("", *(interface.name for interface in self.interfaces))))
+
 
 @cache
 def config_schema() -> Mapping[str, Any]:

@@ -14,14 +14,18 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
+from gateway.check_syntax import ambiguities, build_syntax, form_problems
 from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.errors import ConfigurationError, Finding
 from gateway.message import ADDRESS_FIELDS, Lane
-from gateway.mqtt_map import ACTION_KEY, FIELDS, FieldMap, MsgMap
+from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.old_maps import read_old_map
+from gateway.payload import ACTION_KEY
 from gateway.schema_check import check_schema
-from gateway.topic import filter_can_match, filter_problem, root_problem, word_problem
+from gateway.syntax import SEVEN_LEVELS, Syntax
+from gateway.topic import filter_problem, root_problem, word_problem
+from gateway.topic_template import fields_in
 
 LOG = logging.getLogger(__name__)
 
@@ -95,10 +99,14 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
              if name in options and not check_schema(document, value, _with_defs(options[name]))}  # fmt: skip
     problems = list(_problems(sound))
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
-    if "root" in sound and not any(path[0] == "root" for path, *_ in problems):
+    wrong_options = {path[0] for path, *_ in problems} | (set(data) - set(sound))
+    if not wrong_options & {"root", "syntax"} and "root" in sound:
         wrong = {path[1] for path, *_ in problems if path[0] == "topics" and len(path) > 1}
-        usable = {name: value for name, value in sound.items() if not any(path[0] == name for path, *_ in problems)}
+        usable = {name: value for name, value in sound.items() if name not in wrong_options}
         built = _build({**usable, "topics": []}, sender, 0)
+        if "syntax" in data and not wrong_options & set(FIELDS):  # its words may be all that tells two topics apart
+            findings += [document.finding((*at, *p.path), p.what, p.remedy)
+                         for p in ambiguities(data["syntax"], built.forms)]  # fmt: skip
         dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
         findings += _unknown_words(document, at, sound.get("delivery", ()), built)
     return findings, dead
@@ -117,7 +125,12 @@ def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
         sender=sender,
         status_qos=status_qos,
         delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
+        syntax=_syntax(data),
     )
+
+
+def _syntax(data: Mapping[str, Any]) -> Syntax:
+    return build_syntax(data["syntax"]) if "syntax" in data else SEVEN_LEVELS
 
 
 def _rule(given: Mapping[str, Any]) -> DeliveryRule:
@@ -141,6 +154,12 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         problem = filter_problem(topic_filter)
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
+    if "syntax" in data:
+        for path, what, remedy in form_problems(data["syntax"], data.get("root", "root")):
+            yield path, what, remedy, "constants" in path
+    syntax = _syntax(data)
+    in_topics = {*ADDRESS_FIELDS, *(name for form in syntax for name in fields_in(form.topic))}
+    reserved = ACTION_KEY if any(form.payload == "action" for form in syntax) else None
     for name in FIELDS:
         field = data.get(name, {})
         if field.get("maptype", "none") == "none":
@@ -148,10 +167,12 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         if not field.get("map"):
             remedy = "give it a map, or make it none"
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
-        yield from _word_problems(name, field.get("map", {}))
+        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved)
 
 
-def _word_problems(name: str, entries: Mapping[str, Sequence[str]]) -> Iterator[_Problem]:
+def _word_problems(
+    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None
+) -> Iterator[_Problem]:
     owners: dict[str, str] = {}
     for internal, words in entries.items():
         for index, word in enumerate(words):
@@ -162,11 +183,11 @@ def _word_problems(name: str, entries: Mapping[str, Sequence[str]]) -> Iterator[
                 yield path, what, "an MQTT word can mean one thing: remove one of the two", False
                 continue
             owners[word] = internal
-            problem = word_problem(word) if name in ADDRESS_FIELDS else _text_problem(word)
+            problem = word_problem(word) if is_in_topics else _text_problem(word)
             if problem:
                 yield path, f"{word!a}: {problem}", "use another word", False
-            elif name == "argkey" and word == ACTION_KEY:
-                yield path, "the payload keeps 'action' for the action", "use another word", False
+            elif name == "argkey" and word == reserved:
+                yield path, f"the payload keeps {word!a} for the action", "use another word", False
 
 
 def _text_problem(word: str) -> str:
@@ -193,11 +214,10 @@ def _unknown_words(
 def _dead_filters(
     document: Document, at: Path, topics: Sequence[str], wrong: Collection[object], built: MsgMap
 ) -> Iterator[Finding]:
-    accepted = built.accepted_levels()
     for index, topic_filter in enumerate(topics):
-        if index not in wrong and not filter_can_match(topic_filter, accepted):
+        if index not in wrong and not built.hears(topic_filter):
             yield document.finding(
                 (*at, "topics", index),
                 f"{topic_filter!a} matches no topic that this map accepts",
-                f"a topic is {built.root}/function/gateway/location/device/sender/C or S, in the words of the map",
+                f"a topic is {built.shapes}, in the words of the map",
             )

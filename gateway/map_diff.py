@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from gateway.errors import MessageError
-from gateway.map_words import Example, Probe, delivery_text, shown, stranger, unknown_word
+from gateway.map_words import Example, Probe, accepted_levels, delivery_text, shown, stranger, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import filter_levels, word_problem
@@ -177,7 +177,7 @@ def _differences(old: Probe, new: Probe) -> Iterator[str]:
         (is_old, tuple(filter_levels(one))) for is_old in (True, False) for one in (old if is_old else new).map.topics
     )
     for probe in old, new:
-        yield from _walk(filters, probe.map.accepted_levels(), probe.foreign()[0].split("/"))
+        yield from _walk(filters, accepted_levels(probe.map), probe.foreign()[0].split("/"))
 
 
 def _walk(filters: frozenset[_Rest], accepted: Sequence[Collection[str] | None], plain: Sequence[str]) -> Iterator[str]:

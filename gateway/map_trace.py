@@ -14,7 +14,8 @@ from gateway.document import Path
 from gateway.errors import MessageError, WordError
 from gateway.map_words import Probe, delivery_text, find_entry, shown
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.mqtt_map import ACTION_KEY, FieldMap, MsgMap
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.payload import ACTION_KEY
 from gateway.topic import filter_matches, word_problem
 
 

@@ -81,6 +81,21 @@ def words_of(field: FieldMap) -> Iterator[str]:
         yield from words
 
 
+def accepted_levels(msg_map: MsgMap) -> list[frozenset[str] | None]:
+    """Return, level by level, the words of the topics that the map reads; None where it takes any."""
+    levels: list[frozenset[str] | None] = []
+    for form in msg_map.forms:
+        for at, level in enumerate(form.levels):
+            readable = level.maps[0].readable() if len(level.maps) == 1 else None
+            found = frozenset(level.listed() or ()) if not level.maps else readable
+            if at == len(levels):
+                levels.append(found)
+            else:
+                known = levels[at]
+                levels[at] = None if known is None or found is None else known | found
+    return levels
+
+
 class Probe:
     """Makes messages for one map: a plain one, and those that differ from it in one word.
 

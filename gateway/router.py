@@ -12,14 +12,14 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from paho.mqtt.matcher import MQTTMatcher
 
 from gateway.command_guard import CommandGuard
 from gateway.echo_loop import EchoLoops
-from gateway.errors import FilteredError, MessageError, RefusedError, WordError
+from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
@@ -67,9 +67,10 @@ class _Delivery:
 class Router:
     """Delivers incoming messages. Only the thread of the MQTT client calls it.
 
-    `counts` holds what became of them: received, delivered, echo, refused, inbox full, retained command, queued
-    command, duplicate command, expired command, undated command, echo loop, filtered, hook failed, response topic
-    refused. `answer` takes what is said to those who asked for it when nobody does their command.
+    `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
+    received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
+    expired command, undated command, echo loop, filtered, hook failed, response topic refused. `answer` takes what is
+    said to those who asked for it when nobody does their command.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Router:
         answer: Callable[[Publication], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        own_topics: Collection[str] = (),
     ) -> None:
+        self._own_topics = frozenset(own_topics)
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
         for route in routes:
@@ -95,9 +98,10 @@ class Router:
 
     def deliver(self, arrival: Arrival) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""
-        if arrival.topic.endswith("/availability"):  # a gateway's, perhaps our own: no message
-            return
         self.counts["received"] += 1
+        if arrival.topic in self._own_topics:
+            self.counts["availability"] += 1
+            return
         routes = {id(route): route for targets in self._matches(arrival.topic) for route in targets}
         delivery = _Delivery(arrival, self._reply_to(arrival))
         for route in routes.values():
@@ -110,6 +114,9 @@ class Router:
         try:
             msg = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError as err:
+            if isinstance(err, TopicError) and arrival.topic.endswith("/availability"):  # of another gateway
+                self.counts["availability"] += 1
+                return
             self._refuse(err, arrival.topic)
             return
         if msg_map.is_echo(msg):

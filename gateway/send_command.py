@@ -17,7 +17,7 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
     """Send what the command line says; return 0, or 1 if an answer says anything but `OK`."""
     interface = choose_interface(configuration, options.interface)
     sender = options.sender or f"{configuration.name}-send"
-    msg_map = interface.msg_map.for_sender(sender)
+    msg_map = interface.msg_map.for_sender(sender, topics=())
     msg = message_from(options, sender=sender)
     try:
         publication = msg_map.internal2mqtt(msg)
@@ -33,7 +33,7 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
         if is_answer(heard, msg):
             answers.append(heard)
 
-    filters = [f"{msg_map.root}/+/+/+/+/+/S"] if msg.iscmd else []
+    filters = msg_map.filters(statuses_only=True) if msg.iscmd else ()
     with visit(configuration, "send", filters, take) as client:
         print(message_line(msg))  # noqa: T201
         client.outbox.put(publication)

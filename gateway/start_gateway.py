@@ -51,7 +51,9 @@ class Gateway:
         routes: dict[int, Route] = {}
         self.outlets: list[Outlet] = []
         self.supervisors = [self._supervise(interface, routes) for interface in configuration.interfaces]
-        self.router = Router(list(routes.values()), answer=self.outbox.put)
+        self.router = Router(
+            list(routes.values()), answer=self.outbox.put, own_topics=configuration.availability_topics
+        )
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,

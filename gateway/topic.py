@@ -6,7 +6,7 @@ Pure functions over text. Source: MQTT 3.1.1, sections 1.5.3 (UTF-8) and 4.7 (to
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 MAX_WORD_BYTES = 256
 """One level of a topic, as UTF-8. MQTT allows 65,535 bytes for a whole topic; no word needs near that."""
@@ -97,7 +97,7 @@ def filter_matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels) and all(one in ("+", level) for one, level in zip(wanted, levels, strict=True))
 
 
-def filter_can_match(topic_filter: str, accepted: Sequence[Collection[str] | None]) -> bool:
+def filter_can_match(topic_filter: str, accepted: Sequence[Container[str] | None]) -> bool:
     """Tell whether any accepted topic matches `topic_filter`.
 
     `accepted` holds, for each level of a topic, the words that may stand there, or None for any word.

@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.errors import MessageError
+from gateway.errors import MessageError, TopicError
 from gateway.load_config import Configuration
 from gateway.message import Arrival, InternalMsg
 from gateway.mqtt_map import MsgMap
+from gateway.topic import without_covered
 from gateway.visit import visit
 
 _GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"
 
 
 def watch(configuration: Configuration, count: int | None = None) -> int:
-    """Print each message under the roots of the maps, until interrupted or `count` have come."""
+    """Print what the maps read and what is under their roots, until interrupted or `count` messages have come."""
     maps = list(dict.fromkeys(interface.msg_map for interface in configuration.interfaces))
     colours = sys.stdout.isatty()
     lines: deque[str] = deque()
@@ -25,12 +26,13 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
 
     def take(arrival: Arrival) -> None:
         topic, payload = arrival.topic, arrival.payload
-        line = availability_line(topic, payload) or _read(maps, topic, payload, colours)
+        own = topic in configuration.availability_topics
+        line = availability_line(topic, payload) if own else _read(maps, topic, payload, colours)
         mark = " (retained)" if arrival.retain else ""
         when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
         lines.append(f"{when} {line}{mark}")
 
-    filters = list(dict.fromkeys(f"{msg_map.root}/#" for msg_map in maps))
+    filters = without_covered(f for msg_map in maps for f in (f"{msg_map.root}/#", *msg_map.filters()))
     with visit(configuration, "watch", filters, take) as client:
         try:
             while True:
@@ -45,23 +47,23 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
 
 
 def _read(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str:
-    """Return the line of a message, by the first map that reads it, or why none does."""
-    problem = "no map has its root"
+    """Return the line of a message, by the first map that reads it; of an availability; or why no map reads it."""
+    problems: list[MessageError] = []
     for msg_map in maps:
-        if topic.startswith(f"{msg_map.root}/"):
-            try:
-                return message_line(msg_map.mqtt2internal(topic, payload), colours)
-            except MessageError as err:
-                problem = str(err)
+        try:
+            return message_line(msg_map.mqtt2internal(topic, payload), colours)
+        except MessageError as err:
+            problems.append(err)
+    if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
+        return availability_line(topic, payload)
+    # That it is no topic of one map says nothing where another map knows the topic.
+    problem = max(problems, key=lambda err: not isinstance(err, TopicError))
     return _paint(f"not read: {problem} ({topic!a})", _RED, colours)
 
 
-def availability_line(topic: str, payload: bytes) -> str | None:
-    """Return the line of an availability, or None for any other topic."""
-    levels = topic.split("/")
-    if levels[-1] != "availability":
-        return None
-    return f"{ascii('/'.join(levels[:-1]))[1:-1]} is {ascii(payload)[2:-1]}"
+def availability_line(topic: str, payload: bytes) -> str:
+    """Return the line of an availability: who is there, or not."""
+    return f"{ascii(topic.removesuffix('/availability'))[1:-1]} is {ascii(payload)[2:-1]}"
 
 
 def message_line(msg: InternalMsg, colours: bool = False) -> str:

@@ -404,15 +404,26 @@ def test_exit_codes_are_those_of_the_command_line() -> None:
 @pytest.fixture
 def lamp_map(tmp_path: Path) -> MsgMap:
     """The map of docs/maps.md."""
-    file = tmp_path / "lamp_map.json"
-    file.write_text(MAPS.only("json map file=").text)
+    return _map_of(next(block for block in MAPS.blocks("json") if "map" in block.marks), tmp_path)
+
+
+def _map_of(block: Block, folder: Path) -> MsgMap:
+    file = folder / block.settings["file"]
+    file.write_text(block.text)
     return load_map(file, sender="hall")
 
 
-def _pairs(mark: str) -> list[tuple[str, str]]:
-    found = [pair for block in MAPS.blocks("text") if mark in block.marks for pair in block.pairs()]
-    assert found
-    return found
+def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
+    """Yield the pairs of lines of each block with this mark, and the map that stands before it."""
+    msg_map: MsgMap | None = None
+    assert any(mark in block.marks for block in MAPS.blocks("text"))
+    for block in MAPS.blocks("json", "text"):
+        if "map" in block.marks:
+            msg_map = _map_of(block, folder)
+        elif mark in block.marks:
+            assert msg_map is not None
+            for line, below in block.pairs():
+                yield msg_map, line, below
 
 
 def _message(line: str) -> InternalMsg:
@@ -428,15 +439,15 @@ def _message(line: str) -> InternalMsg:
     return msg
 
 
-def test_map_reads_as_shown(lamp_map: MsgMap) -> None:
-    for received, message in _pairs("read"):
+def test_map_reads_as_shown(tmp_path: Path) -> None:
+    for msg_map, received, message in _pairs("read", tmp_path):
         topic, _, payload = received.partition(" ")
-        assert str(lamp_map.mqtt2internal(topic, payload.encode())) == message
+        assert str(msg_map.mqtt2internal(topic, payload.encode())) == message
 
 
-def test_map_writes_as_shown(lamp_map: MsgMap) -> None:
-    for message, written in _pairs("write"):
-        publication = lamp_map.internal2mqtt(_message(message))
+def test_map_writes_as_shown(tmp_path: Path) -> None:
+    for msg_map, message, written in _pairs("write", tmp_path):
+        publication = msg_map.internal2mqtt(_message(message))
         assert f"{publication.topic} {publication.payload.decode()}" == written
 
 
@@ -447,18 +458,18 @@ def test_the_kinds_of_findings_are_all_there() -> None:
     assert {(cells[0], cells[1].strip("`")) for cells in table if len(cells) == 3} == made
 
 
-def test_map_refuses_as_shown(lamp_map: MsgMap) -> None:
-    for received, reason in _pairs("refused"):
+def test_map_refuses_as_shown(tmp_path: Path) -> None:
+    for msg_map, received, reason in _pairs("refused", tmp_path):
         topic, _, payload = received.partition(" ")
         with pytest.raises(MessageError) as refused:
-            lamp_map.mqtt2internal(topic, payload.encode())
+            msg_map.mqtt2internal(topic, payload.encode())
         assert str(refused.value) == reason
 
 
-def test_map_refuses_to_write_as_shown(lamp_map: MsgMap) -> None:
-    for message, reason in _pairs("refused-write"):
+def test_map_refuses_to_write_as_shown(tmp_path: Path) -> None:
+    for msg_map, message, reason in _pairs("refused-write", tmp_path):
         with pytest.raises(MessageError) as refused:
-            lamp_map.internal2mqtt(_message(message))
+            msg_map.internal2mqtt(_message(message))
         assert str(refused.value) == reason
 
 

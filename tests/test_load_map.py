@@ -133,7 +133,7 @@ def test_form_words_and_filters_of_a_map_are_said_at_once() -> None:
 
 def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(map_schema())
-    assert set(map_schema()["properties"]) == {"$schema", "root", "topics", "delivery", *FIELDS}
+    assert set(map_schema()["properties"]) == {"$schema", "root", "topics", "delivery", "syntax", *FIELDS}
 
 
 # --- all findings at once

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import MessageError
 from gateway.map_diff import Change, compare
+from gateway.map_words import accepted_levels
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
 from gateway.topic import filter_can_match, filter_matches
@@ -159,7 +160,7 @@ def pairs(draw: st.DrawFn) -> tuple[MapData, MsgMap, MsgMap]:
     for name in draw(st.lists(st.sampled_from(FIELDS), max_size=2, unique=True)):
         mqtt_words = words if name in ADDRESS_FIELDS else texts
         new[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action")))
-    accepted = make_map(new, old.sender).accepted_levels()
+    accepted = accepted_levels(make_map(new, old.sender))
     if draw(st.booleans()):
         new["topics"] = [*data["topics"][1:], draw(filters(data))]
     new["topics"] = [one for one in new["topics"] if filter_can_match(one, accepted)]

@@ -11,7 +11,9 @@ from hypothesis import given
 
 from gateway.errors import PayloadError, TopicError, WordError
 from gateway.message import Argument, InternalMsg
-from gateway.mqtt_map import MAX_DEPTH, MAX_PAYLOAD_BYTES, FieldMap, MsgMap
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.payload import MAX_PAYLOAD_BYTES
+from gateway.strict_json import MAX_DEPTH
 from tests.support.strategies import json_values, nested, texts
 
 TOPIC = "home/////other/C"

@@ -17,8 +17,10 @@ from gateway.init_logger import TRAFFIC
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.mqtt_map import MAX_PAYLOAD_BYTES, FieldMap, MsgMap
+from gateway.mqtt_map import FieldMap, MsgMap
+from gateway.payload import MAX_PAYLOAD_BYTES
 from gateway.router import Route, Router
+from gateway.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 
 
@@ -457,7 +459,24 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     house.close()
 
 
+def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(
+    expected_logs: ExpectedLogs,
+) -> None:
+    constants = {"function": "", "gateway": "", "location": "", "action": "THERE"}
+    form = MessageForm(False, "{root}/{device}/availability", "value", constants=constants)
+    inbox = MsgList()
+    route = Route(MsgMap("home", ["home/#"], sender="gw", syntax=(form,)), {"lamp": inbox})
+    router = Router([route], own_topics={"home/gw/availability"})
+    for topic in "home/gw/availability", "home/plug/availability", "home/gw2/lamp/availability":
+        router.deliver(Arrival(topic, b"online", True))
+    assert pulled(inbox) == [InternalMsg(device="plug", action="THERE", arguments={"value": "online"})]
+    expected_logs.expect("dropped: the payload is not UTF-8 (byte 0: 0xff) (on 'home/plug/availability')")
+    router.deliver(Arrival("home/plug/availability", b"\xff"))
+    assert router.counts == {"received": 4, "availability": 2, "delivered": 1, "refused": 1}
+    inbox.close()
+
+
 def test_an_availability_is_no_message(house: House) -> None:
     house.router.deliver(Arrival("home/gw/availability", b"online", True))
     house.router.deliver(Arrival("home/gw/dummy/availability", b"online", True))
-    assert not house.router.counts
+    assert house.router.counts == {"received": 2, "availability": 2}

@@ -197,3 +197,47 @@ def test_watching_goes_on_after_an_outage(watching: GatewayProcess, mosquitto: M
     with mosquitto.client() as other:
         other.publish("home/lighting/g/l/d/me/C", b"on", retain=True)  # seen whether it is subscribed already or not
         watching.wait_output("command lighting/g/l/d/me LAMP_ON")
+
+
+# --- a syntax of its own
+
+
+TASMOTA = {
+    "root": "home",
+    "topics": ["cmnd/lamp/+"],
+    "syntax": {
+        "constants": {"function": "lighting", "gateway": "", "location": "office"},
+        "commands": [{"topic": "cmnd/{device}/{action}", "payload": "value"}],
+        "statuses": [
+            {"topic": "tele/{device}/STATE", "payload": "json", "constants": {"action": "LAMP_STATE"}},
+            {"topic": "stat/{device}/RESULT", "payload": "action"},
+            {"topic": "home/{device}/availability", "payload": "value", "constants": {"action": "THERE"}},
+        ],
+    },
+    "action": {"maptype": "strict", "map": {"LAMP_ON": ["ON"], "LAMP_OFF": ["OFF"]}},
+}
+
+
+def test_a_gateway_of_another_syntax_is_commanded_and_watched(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, map=TASMOTA, interface={"type": "dummy"})
+    with (
+        mosquitto.client("stat/#", "tele/#") as listener,
+        GatewayProcess(conf) as gateway,
+        GatewayProcess(conf, "watch") as watching,
+    ):
+        gateway.wait_log("connected to")
+        watching.wait_output("home/gw is online")
+        listener.wait_topic("tele/lamp/STATE", b'{"on": false, "uptime": 0}')
+        listener.publish("cmnd/lamp/ON", b"")
+        listener.wait_topic("stat/lamp/RESULT", b'{"action": "ON", "response": "OK", "reason": ""}')
+        done = run_command(conf, "send", *LAMP, "LAMP_OFF")
+        listener.publish("home/plug/availability", b"online")
+        watching.wait_output(f"(?m)^{TIME} status  lighting/-/office/plug/- THERE value='online'$")
+        watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/- LAMP_ON$")
+        watching.wait_output(f"(?m)^{TIME} status  lighting/-/office/lamp/- LAMP_OFF response='OK' reason=''$")
+        assert "home/gw/dummy is online" in watching.output
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "command lighting/-/office/lamp/gw-send LAMP_OFF",
+        "status  lighting/-/office/lamp/- LAMP_OFF response='OK' reason=''",
+    ]

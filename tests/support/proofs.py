@@ -12,6 +12,7 @@ from gateway.errors import MessageError, TopicError
 from gateway.filter_proof import prove_filters
 from gateway.load_map import build_map
 from gateway.map_proof import Flaw, prove_words
+from gateway.map_words import accepted_levels
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
 from gateway.topic import filter_can_match, filter_matches, filter_problem
@@ -50,7 +51,7 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     """Draw a map that loads, with filters, as data and built."""
     data = draw(map_data())
     sender = draw(own_names(data))
-    accepted = make_map(data, sender).accepted_levels()
+    accepted = accepted_levels(make_map(data, sender))
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
     data["topics"] = [one for one in drawn if not filter_problem(one) and filter_can_match(one, accepted)]
     return data, make_map(data, sender)

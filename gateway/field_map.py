@@ -1,0 +1,84 @@
+"""The translation of one field of a message: internal words to MQTT words and back. Pure and immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from gateway.errors import WordError
+from gateway.message import ADDRESS_FIELDS
+
+MapType = Literal["none", "loose", "strict"]
+
+FIELDS = (*ADDRESS_FIELDS, "action", "argkey", "argvalue")
+"""The parts of a message that a map can translate, each with a map of its own."""
+
+
+class FieldMap:
+    """The translation of one field: internal word to MQTT word and back.
+
+    `maptype` none passes every word unchanged; loose translates the words it knows and passes the
+    others; strict refuses the others, except the empty word. `entries` gives, for each internal word,
+    its MQTT words: the first is written, all are read; a map of type none has them, and does not use them.
+    """
+
+    def __init__(self, field: str, maptype: MapType = "none", entries: Mapping[str, Sequence[str]] | None = None):
+        self.field = field
+        self.maptype = maptype
+        self.entries: Mapping[str, Sequence[str]] = entries or {}
+        entries = self.entries if maptype != "none" else {}
+        self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
+        self._written = {internal: words[0] for internal, words in entries.items()}
+
+    def claiming(self, internal: str) -> FieldMap:
+        """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
+        claimed = FieldMap(self.field)
+        claimed.maptype, claimed.entries = self.maptype, self.entries
+        mqtt = self._written.get(internal, internal)
+        claimed._written = {**self._written, internal: mqtt}
+        claimed._read = {**self._read, mqtt: internal}
+        return claimed
+
+    def write(self, word: object) -> str:
+        """Return the MQTT word for the internal `word`.
+
+        Raises `WordError` if it is not text, if a strict map has no such word, or if the MQTT word would
+        be read back as another one.
+        """
+        if not isinstance(word, str):
+            raise WordError(f"{self.field}: {short(word)} is not text: make it text")
+        mqtt = self._written.get(word)
+        if mqtt is None:
+            if word and self.maptype == "strict":
+                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+            mqtt = word
+        back = self._read.get(mqtt, mqtt)
+        if back != word:
+            raise WordError(
+                f"{self.field}: {short(word)} would be written as {short(mqtt)}, which is read as {short(back)}: "
+                f"give it a word of its own in the map"
+            )
+        return mqtt
+
+    def read(self, word: str) -> str:
+        """Return the internal word for the MQTT `word`; raise `WordError` if a strict map has no such word."""
+        internal = self._read.get(word)
+        if internal is None:
+            if word and self.maptype == "strict":
+                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+            internal = word
+        return internal
+
+    def knows(self, word: str) -> bool:
+        """Tell whether the MQTT `word` is in the map."""
+        return word in self._read
+
+    def readable(self) -> frozenset[str] | None:
+        """Return all MQTT words that `read` takes, or None if it takes any."""
+        return frozenset(self._read) | {""} if self.maptype == "strict" else None
+
+
+def short(value: object) -> str:
+    """Quote `value` for an error message: escaped, and cut to what a person reads."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:76]}...{text[0]}"
