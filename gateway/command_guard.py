@@ -33,9 +33,10 @@ class CommandOptions:
 class CommandGuard:
     """Judges the commands that one map reads, each before it goes to the interfaces."""
 
-    def __init__(self, options: CommandOptions | None = None) -> None:
+    def __init__(self, options: CommandOptions | None = None, before: CommandGuard | None = None) -> None:
         self._options = options or CommandOptions()
-        self._passed: OrderedDict[int, float] = OrderedDict()  # when, by what makes two commands the same
+        # When, by what makes two commands the same; the guard of before a reload has seen some.
+        self._passed: OrderedDict[int, float] = before._passed if before is not None else OrderedDict()
 
     def admit(self, arrival: Arrival, msg: InternalMsg, delivery: Delivery, now: float, wall: float) -> float:
         """Return for how long (s) the command `msg`, which came as `arrival`, is still worth doing.

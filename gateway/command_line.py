@@ -26,6 +26,7 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway check --conf FILE           check a configuration and its map, without opening anything
   mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
+  mqttgateway reload --conf FILE          have the running gateway take over a changed configuration and map
   mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
   mqttgateway map check FILE              prove a map; also: map explain, map diff, map graph
   mqttgateway options                     print every option with its default, as a configuration file
@@ -93,11 +94,18 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.map_command import run_map_command
 
         return run_map_command(options)
-    from gateway.load_config import load_configuration  # not above: Ctrl-C in the middle of it is no traceback
+    from gateway.load_config import (
+        Configuration,
+        load_configuration,
+    )  # not above: Ctrl-C in the middle of it is no traceback
 
-    configuration = load_configuration(find_configuration(options.conf, os.environ), os.environ)
-    if options.log_level:
-        configuration = replace(configuration, log=replace(configuration.log, level=options.log_level))
+    path = find_configuration(options.conf, os.environ)
+
+    def load() -> Configuration:
+        found = load_configuration(path, os.environ)
+        return replace(found, log=replace(found.log, level=options.log_level)) if options.log_level else found
+
+    configuration = load()
     if options.command == "check":
         from gateway.check_command import check
 
@@ -112,6 +120,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.send_command import send
 
         return send(configuration, options)
+    if options.command == "reload":
+        from gateway.reload_command import reload
+
+        return reload(configuration)
     if options.command == "outbox":
         from gateway.outbox_command import outbox
 
@@ -123,7 +135,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL
         reason = getattr(err, "strerror", None) or err
         raise GatewayError(f"the log file {configuration.log.file!a} cannot be opened: {reason}") from err
-    return EXIT_OK if start_gateway(configuration) else EXIT_FAILED
+    return EXIT_OK if start_gateway(configuration, load) else EXIT_FAILED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -176,6 +188,13 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument(
         "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
     )
+    reload = command(
+        "reload",
+        "have the running gateway take over a changed configuration and map",
+        "Check a configuration, and have the gateway that runs with it take over its map, interfaces,\n"
+        "filters and log. A broken file leaves everything as it was. SIGHUP does the same.",
+    )
+    _add_common(reload, inherit=True)
     outbox = command(
         "outbox",
         "show, export or remove what waits on disk for the broker",

@@ -147,6 +147,7 @@ class MgClient(mqtt.Client):
         self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Entry]] = deque()
         self._last_settled = clock()  # or when the first of what is in flight was handed over
         self._subscribing: dict[int, str] = {}
+        self._leaving: tuple[str, ...] = ()  # filters of before, until the new ones are subscribed to
         self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
         self._unsaid: deque[str] = deque()  # topics of states that have changed
         self._said: dict[str, tuple[bytes, mqtt.MQTTMessageInfo]] = {}  # what paho was given last
@@ -338,10 +339,16 @@ class MgClient(mqtt.Client):
         self._unsaid.append(topic)
         self._wakeup.set()
 
+    def forget_state(self, topic: str) -> None:
+        """Say a state no more. What the broker retains of it is for others to remove."""
+        self._states.pop(topic, None)
+
     def _say_states(self) -> None:
         while self.link_state is LinkState.UP and self._unsaid:
             topic = self._unsaid.popleft()
-            payload = self._states[topic]
+            payload = self._states.get(topic)
+            if payload is None:
+                continue
             said, info = self._said.get(topic, (b"", None))
             if info is None or said != payload or info.is_published():  # or else paho still has it, and sends it
                 self._said[topic] = payload, self.publish(topic, payload, qos=1, retain=True)
@@ -480,7 +487,11 @@ class MgClient(mqtt.Client):
 
     def _subscribe_all(self) -> None:
         self._subscribing.clear()
-        for topic_filter in self.filters:  # each by itself: a broker may drop the whole list for a bad one
+        self._leaving = ()  # a new session knows nothing of them
+        self._subscribe(self.filters)
+
+    def _subscribe(self, filters: Iterable[str]) -> None:
+        for topic_filter in filters:  # each by itself: a broker may drop the whole list for a bad one
             problem = filter_problem(topic_filter)  # paho lets some pass for which a broker closes the link
             if problem:
                 LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, problem)
@@ -488,13 +499,26 @@ class MgClient(mqtt.Client):
             _, mid = self.subscribe(topic_filter, qos=1)
             if mid is not None:
                 self._subscribing[mid] = topic_filter
+        self._all_subscribed()
+
+    def _all_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
+        if self.is_subscribed and self._leaving:
+            self.unsubscribe(list(self._leaving))
+            self._leaving = ()
+
+    def mg_subscribe(self, filters: Iterable[str]) -> None:
+        """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
+        before, self.filters = self.filters, without_covered(filters)
+        self._leaving = tuple(dict.fromkeys(one for one in (*self._leaving, *before) if one not in self.filters))
+        if self.link_state is LinkState.UP:
+            self._subscribe([one for one in self.filters if one not in before])
 
     def _mg_on_subscribe(self, _c: object, _u: object, mid: int, codes: list[ReasonCode], _p: object) -> None:
         topic_filter = self._subscribing.pop(mid, "?")
         if any(code.is_failure for code in codes):
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
-        self.is_subscribed = not self._subscribing
+        self._all_subscribed()
 
     def _mg_on_disconnect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
         if self.link_state not in (LinkState.AWAITING_CONNACK, LinkState.UP):

@@ -78,6 +78,14 @@ class MsgMap:
             syntax=self.syntax,
         )
 
+    def means_the_same(self, other: MsgMap) -> bool:
+        """Tell whether `other` translates, delivers and listens as this one does."""
+        return self._meaning() == other._meaning()
+
+    def _meaning(self) -> tuple[object, ...]:
+        words = [(name, given.maptype, dict(given.entries)) for name, given in self._given_fields.items()]
+        return self.root, self.topics, words, self.sender, self.status_qos, self._rules, self.syntax
+
     @property
     def delivery_rules(self) -> Sequence[DeliveryRule]:
         """The rules of `delivery_of`, in their order."""

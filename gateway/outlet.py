@@ -49,6 +49,10 @@ class Outlet:
         self.pushed = 0
         self.refused = 0
 
+    def use(self, msg_map: MsgMap, filters: Sequence[MessageFilter], note_sent: Callable[[InternalMsg], None]) -> None:
+        """Send by another map, and through other filters, from now on."""
+        self._map, self._filters, self._note_sent = msg_map, filters, note_sent
+
     def push(self, msg: InternalMsg) -> bool:
         """Send `msg`; return whether the outbox has taken it.
 

@@ -75,12 +75,20 @@ class Router:
 
     def __init__(
         self,
-        routes: Sequence[Route],
+        routes: Sequence[Route] = (),
         answer: Callable[[Publication], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         own_topics: Collection[str] = (),
     ) -> None:
+        self._answer = answer
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self.counts: Counter[str] = Counter()
+        self.use(routes, own_topics)
+
+    def use(self, routes: Sequence[Route], own_topics: Collection[str]) -> None:
+        """Deliver by other routes from now on."""
         self._own_topics = frozenset(own_topics)
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
@@ -90,11 +98,7 @@ class Router:
         for plain, targets in by_filter.items():
             self._matcher[plain] = targets
         self._roots = tuple(f"{route.msg_map.root}/" for route in routes)
-        self._answer = answer
-        self._clock = clock
-        self._wall_clock = wall_clock
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
-        self.counts: Counter[str] = Counter()
 
     def deliver(self, arrival: Arrival) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""

@@ -15,45 +15,52 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 
 from gateway import demo_broker
 from gateway.app_properties import version
-from gateway.command_guard import CommandGuard
 from gateway.durable_outbox import DurableOutbox
-from gateway.interface import Interface
+from gateway.errors import GatewayError
+from gateway.init_logger import init_logger
 from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
-from gateway.mailbox import MsgList, Wakeup
-from gateway.message import OFFLINE, ONLINE, Lane, Publication
+from gateway.mailbox import Wakeup
+from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
 from gateway.outbox_store import open_store
 from gateway.outbox_writer import OutboxWriter
-from gateway.outlet import Outlet
+from gateway.pid_file import PidFile
+from gateway.reloader import Reloader
 from gateway.retained import orphans
 from gateway.router import Route, Router
-from gateway.supervisor import Supervisor
+from gateway.station import Station, routes_of
 
 LOG = logging.getLogger(__name__)
 
+_FINDINGS = 20  # lines that say what is wrong with a configuration
 _STOP_INTERFACES = 1.5  # s for all interfaces to end their turn
 _SAME_SIGNAL = 0.2  # s; timeout(1) and some supervisors send one signal twice, to the process and to its group
 _STOP_LINK = 6.0  # s for what still waits to reach the broker; with the above, below 10
 
 
 class Gateway:
-    """A gateway, made from a configuration: `run` it, `stop` it from a signal handler or another thread."""
+    """A gateway, made from a configuration: `run` it, `reload` and `stop` it from a signal handler or another thread.
 
-    def __init__(self, configuration: Configuration) -> None:
+    `load` reads the configuration again, for `reload`.
+    """
+
+    def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
         self.configuration = configuration
         self._wakeup = Wakeup(for_signals=True)
+        self._reloader = Reloader(load or (lambda: configuration), self._wakeup.set)
+        self._is_reload_wanted = False
+        self._reloads = 0
+        self._retired: list[Station] = []
         self.outbox, self._writer = _open_outbox(configuration.outbox, self._wakeup.set)
-        routes: dict[int, Route] = {}
-        self.outlets: list[Outlet] = []
-        self.supervisors = [self._supervise(interface, routes) for interface in configuration.interfaces]
-        self.router = Router(
-            list(routes.values()), answer=self.outbox.put, own_topics=configuration.availability_topics
-        )
+        self.stations = {options.name: self._station(options) for options in configuration.interfaces}
+        self.router = Router(answer=self.outbox.put)
+        self.router.use(self._routes(), configuration.availability_topics)
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,
@@ -65,31 +72,12 @@ class Gateway:
         self._remove_orphans()
         self._stop = False
 
-    def _supervise(self, options: InterfaceOptions, routes: dict[int, Route]) -> Supervisor:
-        inbox = MsgList()
-        new = Route(options.msg_map, {}, guard=CommandGuard(self.configuration.commands))
-        route = routes.setdefault(id(options.msg_map), new)
-        route.inboxes[options.name] = inbox
-        route.filters[options.name] = options.filters.incoming
+    def _station(self, options: InterfaceOptions) -> Station:
         topic = self.configuration.availability_topic(options.name)
+        return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload))
 
-        def say_available(is_available: bool) -> None:
-            self.client.set_state(topic, ONLINE if is_available else OFFLINE)
-
-        outlet = Outlet(
-            options.name,
-            options.msg_map,
-            self.outbox,
-            say_available,
-            filters=options.filters.outgoing,
-            note_sent=route.loops.note_sent,
-        )
-        self.outlets.append(outlet)
-
-        def build() -> Interface:
-            return options.cls(options.params, inbox, outlet)  # type: ignore[no-any-return]
-
-        return Supervisor(options.name, build, inbox, outlet)
+    def _routes(self) -> list[Route]:
+        return routes_of(self.stations.values(), self.configuration.commands)
 
     def _remove_orphans(self) -> None:
         """Have the broker forget what an earlier run, with another map, had retained."""
@@ -114,11 +102,88 @@ class Gateway:
             self._writer.start()
         with demo_broker.running_if_wanted(self.configuration.mqtt, lambda: self._stop):
             self.client.mg_connect()
-            for supervisor in self.supervisors:
-                supervisor.start()
-            while not self._stop:
-                self.client.loop_with_reconnect()
-            return self._shut_down()
+            for station in self.stations.values():
+                station.start()
+            self._pid_file = PidFile(self.configuration.name, os.environ)
+            try:
+                while not self._stop:
+                    self._look_for_reload()
+                    self.client.loop_with_reconnect()
+                return self._shut_down()
+            finally:
+                self._pid_file.close()
+
+    def reload(self) -> None:
+        """Ask `run` to read the configuration again, and to go on with it if it is right; returns at once."""
+        self._is_reload_wanted = True
+        self._wakeup.set()
+
+    def _look_for_reload(self) -> None:
+        if self._is_reload_wanted:
+            self._is_reload_wanted = False
+            self._reloader.ask()
+        fresh = self._reloader.take()
+        if fresh is None:
+            return
+        self._reloads += 1
+        if isinstance(fresh, Configuration) and fresh.name != self.configuration.name:
+            fresh = GatewayError(f"the name cannot become {fresh.name!a} while it runs: start it anew")
+        if isinstance(fresh, GatewayError):
+            lines = str(fresh).splitlines()
+            for line in lines[:_FINDINGS]:
+                LOG.error("not reloaded: %s", line)
+            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+            self._pid_file.say(f"{self._reloads} not reloaded, all stays as it was: {lines[0]}{more}")
+            return
+        summary = self._take_over(fresh)
+        LOG.info("reloaded %s: %s", fresh.file, summary)
+        self._pid_file.say(f"{self._reloads} reloaded {fresh.file}: {summary}")
+
+    def _take_over(self, fresh: Configuration) -> str:
+        """Go on with another configuration; return what is new.
+
+        The links to devices and broker stay. What only a start can change is said.
+        """
+        before = self.configuration
+        later = [what for what, old, new in (
+            ("mqtt", before.mqtt, fresh.mqtt), ("outbox", before.outbox, fresh.outbox),
+            ("the root of availability", before.root, fresh.root),
+        ) if old != new]  # fmt: skip
+        self.configuration = replace(fresh, mqtt=before.mqtt, outbox=before.outbox, root=before.root)
+        changes = ["commands"] if fresh.commands != before.commands else []
+        changes += self._take_over_log(before)
+        stations, self.stations = self.stations, {}
+        for options in fresh.interfaces:
+            station = stations.pop(options.name, None)
+            if station is None:
+                station = self._station(options)
+                station.start()
+                changes.append(f"{options.name} is new")
+            else:
+                news = station.take_over(options)
+                changes += [f"{options.name}: {', '.join(news)}"] if news else []
+            self.stations[options.name] = station
+        for name, station in stations.items():
+            station.retire()
+            self._retired.append(station)
+            self.client.forget_state(before.availability_topic(name))
+            changes.append(f"{name} is gone")
+        self.router.use(self._routes(), self.configuration.availability_topics)
+        self.client.mg_subscribe(self.router.filters)
+        self._remove_orphans()
+        said = "; ".join(changes) or "nothing has changed"
+        return f"{said}; from the next start on: {', '.join(later)}" if later else said
+
+    def _take_over_log(self, before: Configuration) -> list[str]:
+        fresh = self.configuration
+        if fresh.log == before.log and set(fresh.secrets) <= set(before.secrets):
+            return []
+        try:
+            init_logger(fresh.log, {*before.secrets, *fresh.secrets})
+        except (OSError, ValueError) as err:
+            LOG.error("the log file %a cannot be opened: %s: the log stays as it was", fresh.log.file, err)
+            return []
+        return ["log"] if fresh.log != before.log else []
 
     def stop(self) -> None:
         """Ask `run` to end; returns at once."""
@@ -136,12 +201,13 @@ class Gateway:
     def _shut_down(self) -> bool:
         """Interfaces first, so that their last statuses still go out; then `offline`; then DISCONNECT."""
         LOG.info("stopping")
-        for supervisor in self.supervisors:
-            supervisor.request_stop()
+        stations = [*self.stations.values(), *self._retired]
+        for station in stations:
+            station.request_stop()
         deadline = time.monotonic() + _STOP_INTERFACES
-        for supervisor in self.supervisors:
-            if not supervisor.join(max(0.0, deadline - time.monotonic())):
-                LOG.error("%s: the interface does not stop; it is left behind", supervisor.name)
+        for station in stations:
+            if not station.join(max(0.0, deadline - time.monotonic())):
+                LOG.error("%s: the interface does not stop; it is left behind", station.options.name)
         # What is on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
@@ -154,7 +220,7 @@ class Gateway:
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
         received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
-        refused = sum(outlet.refused for outlet in self.outlets)
+        refused = sum(station.outlet.refused for station in stations)
         sent = f"{counts}, {refused} refused" if refused else counts
         LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
         return not lost
@@ -176,12 +242,13 @@ def _open_outbox(options: OutboxOptions, on_put: Callable[[], None]) -> tuple[Ou
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 
 
-def start_gateway(configuration: Configuration) -> bool:
+def start_gateway(configuration: Configuration, load: Callable[[], Configuration] | None = None) -> bool:
     """Run a gateway until SIGTERM or SIGINT; a second signal leaves at once. The main thread must call it.
 
-    Returns whether everything that was accepted has reached the broker.
+    SIGHUP has it read its configuration again, by `load`. Returns whether everything that was accepted has reached
+    the broker, or is on disk.
     """
-    gateway = Gateway(configuration)
+    gateway = Gateway(configuration, load)
     try:
         with _signals_stop(gateway), _threads_logged():
             return gateway.run()
@@ -204,6 +271,7 @@ def _signals_stop(gateway: Gateway) -> Iterator[None]:
             os._exit(1)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: gateway.reload())
     # Python runs the handler in the main thread, once that runs Python code: it must not begin to wait before.
     woken_before = signal.set_wakeup_fd(gateway.signal_fileno(), warn_on_full_buffer=False)
     try:

@@ -40,7 +40,7 @@ class Supervisor:
         self._backoff = backoff or Backoff(1.0, 60.0)
         self._stopping = threading.Event()
         self._attention = threading.Event()
-        self._change: tuple[Mapping[str, Any], Callable[[], Any]] | None = None
+        self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
 
@@ -54,11 +54,11 @@ class Supervisor:
         self._attention.set()
         self._inbox.wake()
 
-    def change(self, params: Mapping[str, Any], build: Callable[[], Any]) -> None:
+    def change(self, params: Mapping[str, Any] | None, build: Callable[[], Any]) -> None:
         """Give the interface other options; returns at once.
 
-        It takes them over as it runs, if it can (see `Interface.reconfigure`), or else is ended and built by `build`.
-        Messages for it wait meanwhile.
+        It takes them over as it runs, if it can (see `Interface.reconfigure`), or else, or without `params`, is
+        ended and built by `build`. Messages for it wait meanwhile.
         """
         self._change = params, build
         self._attention.set()
@@ -122,7 +122,7 @@ class Supervisor:
             return True
         params, self._build = change
         reconfigure = getattr(interface, "reconfigure", None)
-        return callable(reconfigure) and bool(reconfigure(params))
+        return params is not None and callable(reconfigure) and bool(reconfigure(params))
 
     def _end(self, interface: Any) -> None:
         stop = getattr(interface, "loop_stop", None)

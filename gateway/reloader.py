@@ -1,0 +1,53 @@
+"""Reads the configuration again while the gateway runs, in a thread of its own, for files can be slow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.load_config import Configuration
+
+
+class Reloader:
+    """Calls `load` when asked to, and `on_done` when there is a result to take. The main thread asks and takes."""
+
+    def __init__(self, load: Callable[[], Configuration], on_done: Callable[[], None]) -> None:
+        self._load = load
+        self._on_done = on_done
+        self._lock = threading.Lock()
+        self._is_asked = self._is_reading = False
+        self._result: Configuration | GatewayError | None = None
+
+    def ask(self) -> None:
+        """Have the files read; if they are being read already, once more after that."""
+        with self._lock:
+            self._is_asked = True
+            if self._is_reading:
+                return
+            self._is_reading = True
+        threading.Thread(target=self._read, name="reload", daemon=True).start()
+
+    def take(self) -> Configuration | GatewayError | None:
+        """Return what was read, or why it cannot be used; None if nothing was read since the last time."""
+        with self._lock:
+            result, self._result = self._result, None
+        return result
+
+    def _read(self) -> None:
+        while True:
+            with self._lock:
+                if not self._is_asked:
+                    self._is_reading = False
+                    return
+                self._is_asked = False
+            result: Configuration | GatewayError
+            try:
+                result = self._load()
+            except ConfigurationError as err:
+                result = err
+            except Exception as err:  # noqa: BLE001  (whatever it is, the gateway goes on as it was)
+                result = GatewayError(f"the configuration cannot be read: {err!r}")
+            with self._lock:
+                self._result = result
+            self._on_done()
