@@ -1,0 +1,42 @@
+"""The broker dies, hangs, forgets, or prefers another client: what was accepted is delivered, in order."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.support.broker import Mosquitto
+from tests.support.stream import Stream
+
+
+def restart(stream: Stream, broker: Mosquitto) -> None:
+    """Kill the broker and start it anew; the witness is there before the gateway."""
+    assert stream.witness is not None
+    broker.kill()
+    stream.proxy.shut()
+    stream.witness.wait_lost()
+    broker.start()
+    stream.witness.wait_subscribed()
+    stream.proxy.open()
+
+
+def test_killed_mid_stream_three_times(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with Stream(tmp_path, mosquitto.port, count=1500, rate=1000) as stream:
+        stream.start()
+        for _ in range(3):
+            stream.wait_seen(100)
+            restart(stream, mosquitto)
+        verdict = stream.finish()
+        assert verdict.accepted == 1500
+        stream.stop()
+
+
+def test_hanging_longer_than_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with Stream(tmp_path, mosquitto.port, count=1200, rate=400, mqtt={"keepalive": 1}) as stream:
+        gateway = stream.start()
+        stream.wait_seen(100)
+        mosquitto.signal(signal.SIGSTOP)
+        gateway.wait_log("has been silent for 1.5 x keepalive")
+        mosquitto.signal(signal.SIGCONT)
+        assert stream.finish().lost_by_broker == ()
+        stream.stop()
