@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,14 +27,15 @@ _NEXT_LIFE = 1_000_000  # numbers of a new process begin at a multiple of this: 
 class Load(Interface):
     """Pushes `rate` numbered statuses a second, `count` in all (0: no end), of `devices` devices in turn.
 
-    `book` gets a line `DEVICE NUMBER` for each, once the gateway has accepted it. The payload is padded
-    with `size` bytes.
+    The devices are called `device` and a number. `book` gets a line `DEVICE NUMBER` for each status, once the
+    gateway has accepted it. The payload is padded with `size` bytes.
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "required": ["book"],
         "properties": {
             "book": {"type": "string"},
+            "device": {"type": "string", "default": "d"},
             "devices": {"type": "integer", "default": 3},
             "rate": {"type": "number", "default": 500},
             "count": {"type": "integer", "default": 0},
@@ -56,7 +58,7 @@ class Load(Interface):
         end = min(int(due), self.params["count"] or int(due), self._pushed + _BATCH)
         lines = ""
         for number in range(self._pushed, end):
-            device = f"d{number % self.params['devices']}"
+            device = f"{self.params['device']}{number % self.params['devices']}"
             arguments = {"number": self._first + number, "padding": "x" * self.params["size"]}
             if self.msglist_out.push(InternalMsg(function="load", device=device, action="N", arguments=arguments)):
                 lines += f"{device} {self._first + number}\n"
@@ -89,3 +91,15 @@ class Doer(Interface):
             book.write(f"{msg.action} {json.dumps(dict(msg.arguments))}\n")
         if self.params["answers"]:
             self.msglist_out.push(msg.reply("OK"))
+
+
+class Repeater(Interface):
+    """Says every status again that it hears: two of them with overlapping maps never come to an end."""
+
+    waits_itself = True
+
+    def loop(self) -> None:
+        """Repeat one status."""
+        msg = self.msglist_in.pull(block=True, timeout=5.0)
+        if msg is not None and not msg.iscmd:
+            self.msglist_out.push(replace(msg, sender=""))

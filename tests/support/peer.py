@@ -37,18 +37,8 @@ from tests.support.packets import (
     version_of,
 )
 
-__all__ = [
-    "CONNACK",
-    "CONNECT",
-    "DISCONNECT",
-    "PINGREQ",
-    "PUBACK",
-    "PUBLISH",
-    "SUBACK",
-    "SUBSCRIBE",
-    "Packet",
-    "packet",
-]
+__all__ = ["CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBLISH", "SUBACK", "SUBSCRIBE"]
+__all__ += ["Packet", "packet"]
 
 _DEADLINE = 20.0  # s that a peer waits for anything; a test is over long before
 
@@ -165,9 +155,10 @@ class Peer:
         """Return all packets of a kind, of all connections."""
         return [found for conversation in list(self.conversations) for found in conversation.of_kind(kind)]
 
-    def acknowledged(self) -> list[Packet]:
-        """Return each PUBLISH that was acknowledged, of all connections."""
-        return [found for conversation in list(self.conversations) for found in list(conversation.acknowledged)]
+    def taken(self) -> list[tuple[str, bytes]]:
+        """Return topic and payload of each PUBLISH that was acknowledged, of all connections."""
+        conversations = list(self.conversations)
+        return [(found.topic, found.payload) for each in conversations for found in list(each.acknowledged)]
 
     def _accept(self) -> None:
         while True:
