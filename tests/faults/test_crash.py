@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.crash.rounds import Crash
 
 
 def test_what_is_kept_in_memory_is_lost(tmp_path: Path) -> None:
-    verdict = Crash(tmp_path, seed=3).run(6)
+    verdict = Crash(tmp_path, seed=3, conf={"outbox": {"store": "memory"}}).run(6)
     assert verdict.lost
     assert verdict.delivered + len(verdict.lost) + len(verdict.lost_by_broker) == verdict.accepted
     assert not verdict.disordered
 
 
-@pytest.mark.xfail(reason="waits for the outbox on disk")
 def test_what_is_kept_on_disk_survives(tmp_path: Path) -> None:
-    verdict = Crash(tmp_path, seed=4, conf={"outbox": {"store": "disk"}}).run(6)
+    verdict = Crash(tmp_path, seed=4).run(6)
     assert verdict.is_good, verdict
     assert verdict.accepted > 100

@@ -5,6 +5,7 @@ The file outlives a process that is killed: each line of it has left the process
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -17,10 +18,12 @@ from gateway.interface import Interface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
+from gateway.receipt import DeliveryError, Receipt
 from tests.support.ledger import entries_in
 
 _BATCH = 50  # statuses pushed before what was accepted of them is written down
 _PAUSE = 0.005  # s between two batches
+_PATIENCE = 0.1  # s to wait for the disk before going on without its answer
 _NEXT_LIFE = 1_000_000  # numbers of a new process begin at a multiple of this: none is used twice
 
 
@@ -50,26 +53,36 @@ class Load(Interface):
         last = max((number for _, number in entries_in(Path(params["book"]).read_text())), default=-1)
         self._first = (last // _NEXT_LIFE + 1) * _NEXT_LIFE
         self._pushed = 0
+        self._pending: list[tuple[str, Receipt]] = []
         self._began = time.monotonic()
 
     def loop(self) -> None:
         """Push what is due, write down what was accepted, and pause."""
         due = (time.monotonic() - self._began) * self.params["rate"]
         end = min(int(due), self.params["count"] or int(due), self._pushed + _BATCH)
-        lines = ""
         for number in range(self._pushed, end):
             device = f"{self.params['device']}{number % self.params['devices']}"
             arguments = {"number": self._first + number, "padding": "x" * self.params["size"]}
-            if self.msglist_out.push(InternalMsg(function="load", device=device, action="N", arguments=arguments)):
-                lines += f"{device} {self._first + number}\n"
-        if lines:
-            os.write(self._book, lines.encode())
+            msg = InternalMsg(function="load", device=device, action="N", arguments=arguments)
+            self._pending.append((f"{device} {self._first + number}\n", self.msglist_out.publish(msg)))
         self._pushed = end
+        self._write_down()
         if end >= int(due) or end == self.params["count"]:
             self.msglist_in.pull(block=True, timeout=_PAUSE)
 
+    def _write_down(self) -> None:
+        """Write down what was accepted: committed, if there is a disk behind the outbox."""
+        with contextlib.suppress(DeliveryError):
+            if self._pending:
+                self._pending[-1][1].wait_accepted(_PATIENCE)
+        lines = "".join(line for line, receipt in self._pending if receipt.is_accepted)
+        self._pending = [pair for pair in self._pending if not (pair[1].is_accepted or pair[1].dropped)]
+        if lines:
+            os.write(self._book, lines.encode())
+
     def loop_stop(self) -> None:
         """Close the book."""
+        self._write_down()
         os.close(self._book)
 
 
