@@ -120,7 +120,6 @@ def test_a_message_refused_by_reason_code_is_set_aside_and_not_sent_again(tmp_pa
     with Peer(serve(reasons=not_d1)) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
             gateway = stream.start()
-            stream.wait_accepted(300)
             wait_until(lambda: len(stream.seen) == 200, what=lambda: f"the others: {stream.verdict()}: {stream.log}")
             gateway.wait_log("set aside: ")
             stream.stop()

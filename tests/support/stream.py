@@ -139,7 +139,14 @@ class Stream:
         return judge(self.accepted, self.seen, self.acknowledged)
 
     def wait_accepted(self, count: int, timeout: float = 20) -> None:
-        wait_until(lambda: len(self.accepted) >= count, timeout, lambda: f"{count} accepted: {self._state()}", 0.02)
+        """Return once the gateway has accepted `count` statuses; fail if it ends before by itself."""
+
+        def there() -> bool:
+            found = len(self.accepted) >= count
+            assert found or self.gateway is None or self.gateway.returncode in (None, 0), self._state()
+            return found
+
+        wait_until(there, timeout, lambda: f"{count} accepted: {self._state()}", 0.02)
 
     def wait_seen(self, count: int, timeout: float = 20) -> None:
         """Return once the broker has passed on `count` more statuses than now."""
