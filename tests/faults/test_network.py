@@ -43,8 +43,8 @@ def test_a_link_that_swallows_what_is_sent(direction: str, tmp_path: Path, mosqu
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_links_that_break_after_some_packets(end: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    broken = [Passage(up=Way(after_packets=number, end=end)) for number in (1, 2, 7, 60, 200)]  # type: ignore[arg-type]
-    broken += [Passage(down=Way(after_packets=number, end=end)) for number in (1, 2, 40)]  # type: ignore[arg-type]
+    broken = [Passage(up=Way(after_packets=number, end=end)) for number in (1, 7, 60)]  # type: ignore[arg-type]
+    broken += [Passage(down=Way(after_packets=number, end=end)) for number in (2, 40)]  # type: ignore[arg-type]
     with Stream(tmp_path, mosquitto.port, *broken, Passage(), count=1000, rate=1000) as stream:
         stream.start()
         assert stream.finish().lost_by_broker == ()
@@ -53,15 +53,15 @@ def test_links_that_break_after_some_packets(end: str, tmp_path: Path, mosquitto
 
 
 def test_links_that_break_in_the_middle_of_a_packet(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    cut = [Passage(up=Way(after_bytes=size)) for size in (5, 1003, 4444)]
-    cut += [Passage(down=Way(after_bytes=size, end="reset")) for size in (3, 7, 101)]
+    cut = [Passage(up=Way(after_bytes=size)) for size in (5, 1003)]
+    cut += [Passage(down=Way(after_bytes=size, end="reset")) for size in (3, 101)]
     with Stream(tmp_path, mosquitto.port, *cut, Passage(), count=1000, rate=1000) as stream:
         stream.start()
         assert stream.finish().lost_by_broker == ()
         stream.stop()
 
 
-@pytest.mark.parametrize("longest", [1, 3, 100])
+@pytest.mark.parametrize("longest", [1, 100])
 def test_packets_that_come_in_pieces(longest: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
     sliced = Passage(Way(longest=longest), Way(longest=longest))
     with Stream(tmp_path, mosquitto.port, sliced, count=300, rate=1000, seed=longest) as stream:

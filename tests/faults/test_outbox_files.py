@@ -65,9 +65,8 @@ def test_killed_with_much_waiting(tmp_path: Path, mosquitto: Mosquitto) -> None:
         stream.stop()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_again_and_again_while_it_drains(seed: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    chance = random.Random(seed)
+def test_killed_again_and_again_while_it_drains(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    chance = random.Random(1)
     with Stream(tmp_path, mosquitto.port, count=1500, rate=10_000) as stream:
         fill(stream, 1500)
         stream.reconfigure(rate=0)
@@ -129,7 +128,7 @@ def test_a_write_that_was_torn_at_the_end_of_the_log(tmp_path: Path, mosquitto: 
 @pytest.mark.parametrize("kind", ["torn", "flipped", "garbage", "empty", "text"])
 def test_a_file_that_is_damaged(kind: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
     """It is set aside where it cannot be read, which is said, and the gateway works."""
-    with Stream(tmp_path, mosquitto.port, rate=1000) as stream:
+    with Stream(tmp_path, mosquitto.port, rate=5000) as stream:
         fill(stream, 1000)
         file = outbox_of(stream)
         sqlite3.connect(file).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()
@@ -255,7 +254,7 @@ def test_a_disk_that_fills_up(
             before, settled = settled, len(stream.seen)
             return settled == before
 
-        wait_until(is_quiet, 20, "the outbox to be empty", pause=1.0)
+        wait_until(is_quiet, 20, "the outbox to be empty", pause=0.7)
         stream.stop()
         verdict = stream.verdict()
         assert verdict.disordered == ()

@@ -16,10 +16,9 @@ from tests.support.stream import Stream, load
 from tests.support.waiting import wait_until
 
 
-@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 0x55])
-def test_a_connection_refused_by_return_code(code: int, tmp_path: Path) -> None:
+def test_connections_refused_by_return_code(tmp_path: Path) -> None:
     """A broker of 3.1.1: the first CONNECT, which may be of MQTT 5, it does not understand."""
-    with Peer(say(packet(CONNACK, b"\0\1")), refuse(code), serve(speaks=[V3])) as peer:
+    with Peer(say(packet(CONNACK, b"\0\1")), *map(refuse, (1, 2, 3, 4, 5, 0x55)), serve(speaks=[V3])) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
@@ -64,9 +63,7 @@ def test_a_wrong_password_until_the_broker_knows_it(tmp_path: Path) -> None:
             stream.stop()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="waits for MQTT 5: by 3.1.1, Mosquitto 2.0.11 may end each link at the denied message"
-)
+@pytest.mark.xfail(strict=False, reason="Mosquitto 2.0.11 ends each link at the denied message")
 def test_topics_that_the_broker_denies_do_not_hold_up_the_others(tmp_path: Path) -> None:
     """Mosquitto 2.0.11 ends a connection of 3.1.1 for each."""
     _is_denied(tmp_path, "topic write home/gw/#\n")
@@ -100,6 +97,6 @@ def test_a_packet_over_the_maximum_of_the_broker_does_not_hold_up_the_others(tmp
         large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
         with Stream(tmp_path, broker.port, count=300, rate=500, more={"large": large}) as stream:
             stream.start()
-            verdict = stream.finish(8)
+            verdict = stream.finish(5)
             assert verdict.accepted == 300
             stream.stop()
