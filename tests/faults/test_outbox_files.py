@@ -247,6 +247,7 @@ def test_a_disk_that_fills_up(
         stream.proxy.open()
         if ending == "link":
             gateway.wait_log("has room again")
+        wait_until(lambda: stream.seen, what="the broker to be found")
         settled = -1
 
         def is_quiet() -> bool:
