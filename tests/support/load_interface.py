@@ -75,8 +75,12 @@ class Load(Interface):
         with contextlib.suppress(DeliveryError):
             if self._pending:
                 self._pending[-1][1].wait_accepted(_PATIENCE)
-        lines = "".join(line for line, receipt in self._pending if receipt.is_accepted)
-        self._pending = [pair for pair in self._pending if not (pair[1].is_accepted or pair[1].dropped)]
+        lines, pending, self._pending = "", self._pending, []
+        for line, receipt in pending:
+            if receipt.is_accepted:
+                lines += line
+            elif not receipt.dropped:
+                self._pending.append((line, receipt))
         if lines:
             os.write(self._book, lines.encode())
 
