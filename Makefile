@@ -1,12 +1,14 @@
 # make run     sets everything up and runs the example, its traffic visible
 # make test    sets everything up and runs the static checks and all tests
 # make bench   measures, against bare paho where there is a peer
+# make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
+# make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: run test check unit bench dist clean
+.PHONY: run test check unit bench fault-test crash-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -26,6 +28,14 @@ unit: $(VENV)/dev
 bench: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m benchmarks
+
+fault-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	FAULTS_FULL=$(FULL) $(BIN)/python -m pytest tests/faults --durations=10
+
+crash-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.crash $(N)
 
 dist: $(VENV)/dev
 	$(BIN)/python -m build

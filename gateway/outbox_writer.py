@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.lane import Entry
@@ -23,6 +24,7 @@ from gateway.unwritten import Work
 LOG = logging.getLogger(__name__)
 
 _RETRY = 1.0  # s after a disk that took nothing
+_STEP = 50  # rows at a time on a disk that is full
 _RESERVE = 4 * 1024**2  # bytes of the disk that are left free, so that SQLite can still tidy up
 
 
@@ -65,6 +67,8 @@ class OutboxWriter:
             try:
                 self._commit(work)
             except Exception as err:  # noqa: BLE001
+                if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    self._write_in_steps(work)
                 self._outbox.not_committed(work)
                 self._fail(err)
                 continue
@@ -85,6 +89,21 @@ class OutboxWriter:
                 [self._set_aside(entry, reason) for entry, reason in work.set_aside],
                 work.retained.items(),
             )
+
+    def _write_in_steps(self, work: Work) -> None:
+        """Do as much of `work` as goes on a full disk: SQLite's log of small steps needs less room.
+
+        What is removed here is removed once more with the next work, which does no harm.
+        """
+        with contextlib.suppress(sqlite3.Error):  # said by who called
+            self._bring_back(work)
+            for begin in range(0, len(work.removals), _STEP):
+                self._store.commit([], work.removals[begin : begin + _STEP])
+            for begin in range(0, len(work.inserts), _STEP):
+                part = replace(work, inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
+                               retained={}, wanted=[])  # fmt: skip
+                self._commit(part)
+                self._outbox.committed(part)
 
     def _bring_back(self, work: Work) -> None:
         for lane, after, count in work.wanted:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what is named: `venv` (Python with venv, for .venv) or `tools` (mosquitto and socat, for the tests).
+# Sets up what is named: `venv` (Python with venv, for .venv) or `tools` (for the tests: a broker, and what breaks links).
 # Installs Debian packages where it may (as root); elsewhere it names what to install, and fails if CI is true.
 set -u
 
@@ -13,6 +13,12 @@ install() {  # packages...
     fi
 }
 
+has() {  # package
+    tool=$1
+    [ "$1" = iproute2 ] && tool=tc
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" > /dev/null
+}
+
 case "${1:-}" in
 venv)
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mqttgateway needs Python 3.11 or later" >&2; exit 1; }
@@ -20,14 +26,15 @@ venv)
     python3 -c 'import venv, ensurepip' 2> /dev/null || { echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
     ;;
 tools)
+    packages="mosquitto socat iproute2 faketime"  # in Debian, each but iproute2 (ip, tc) is the name of its tool
     missing=""
-    for tool in mosquitto socat; do
-        PATH="$PATH:/usr/sbin" command -v $tool > /dev/null || missing="$missing $tool"
+    for package in $packages; do
+        has "$package" || missing="$missing $package"
     done
     [ -z "$missing" ] || install $missing
-    for tool in $missing; do
-        PATH="$PATH:/usr/sbin" command -v $tool > /dev/null && continue
-        echo "missing: $tool (apt install $tool); the tests that need it are skipped" >&2
+    for package in $missing; do
+        has "$package" && continue
+        echo "missing: $package (apt install $package); the tests that need it are skipped" >&2
         [ "${CI:-}" = true ] && exit 1
     done
     ;;

@@ -24,13 +24,19 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-def mosquitto_or_skip() -> str:
-    found = find_tool("mosquitto")
+def tool_or_skip(name: str, package: str) -> str:
+    """Return where a tool is; without it the test is skipped, but in CI it fails."""
+    found = find_tool(name)
     if found is None:
+        missing = f"{name} is missing: apt install {package}"
         if os.environ.get("CI") == "true":
-            pytest.fail("mosquitto is missing: apt install mosquitto")
-        pytest.skip("mosquitto is missing: apt install mosquitto")
+            pytest.fail(missing)
+        pytest.skip(missing)
     return found
+
+
+def mosquitto_or_skip() -> str:
+    return tool_or_skip("mosquitto", "mosquitto")
 
 
 def free_port() -> int:
@@ -47,6 +53,7 @@ class Mosquitto:
 
     def __init__(self, folder: Path, extra: str = "allow_anonymous true\n", port: int | None = None) -> None:
         self.port = port or free_port()
+        self.far_port = 0  # of a second listener, where a test gives it one
         self.config = folder / f"mosquitto-{self.port}.conf"
         self.log = folder / f"mosquitto-{self.port}.log"
         self.config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{_NO_LIMIT}{extra}")

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from tests.support.waiting import wait_until
 
@@ -18,25 +19,35 @@ COMMAND = (sys.executable, "-m", "gateway.command_line")
 
 
 class GatewayProcess:
-    """`mqttgateway ARGUMENTS --conf FILE`; what it writes to standard error is `log`, to standard output `output`."""
+    """`mqttgateway ARGUMENTS --conf FILE`; what it writes to standard error is `log`, to standard output `output`.
 
-    def __init__(self, conf: Path, *arguments: str) -> None:
+    `prefix` is a command that runs it, such as `ip netns exec NAME`; `environment` is put on top of ours.
+    """
+
+    def __init__(
+        self,
+        conf: Path,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.conf = conf
         self._out = conf.with_suffix(f".{'-'.join(('out', *arguments[:1]))}")
         self._err = conf.with_suffix(f".{'-'.join(('err', *arguments[:1]))}")
-        environment = {
+        whole = {
             **os.environ,
             "XDG_CONFIG_HOME": str(conf.parent / "none"),
             "XDG_STATE_HOME": str(conf.parent / "state"),
             "PYTHONUNBUFFERED": "1",
+            **environment,
         }
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, *arguments, "--conf", str(conf)],
+                [*prefix, *COMMAND, *arguments, "--conf", str(conf)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=environment,
+                env=whole,
             )
 
     def __enter__(self) -> GatewayProcess:

@@ -84,6 +84,17 @@ class Failing(Interface):
         self.msglist_in.wait()
 
 
+class Dying(Interface):
+    """Starts a thread that dies, and stays."""
+
+    def loop(self) -> None:
+        threading.Thread(target=self._die, name="its own").start()
+        self.msglist_in.wait()
+
+    def _die(self) -> None:
+        raise ValueError("on purpose")
+
+
 class Deaf(Interface):
     """Never takes a message, and stops in time."""
 

@@ -1,0 +1,138 @@
+"""The rounds: a gateway under load, killed at a random moment, and again, and at last one that may drain."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.crash.nursery import Nursery, is_alive
+from tests.support.broker import Mosquitto
+from tests.support.ledger import Verdict
+from tests.support.stream import Stream
+from tests.support.waiting import wait_until
+
+_RATE = 1000  # statuses a second
+_IN_START = 0.15  # of the rounds: killed within its first moments, 0 to 0.15 s
+_LONGEST = 0.35  # s that a gateway lives after it has accepted something
+_HANGS = 0.3  # of the rounds: the link hangs, and what is accepted stays in the outbox
+_BROKER_DIES = 0.1  # of the rounds
+_DRAIN = 30.0  # s for the last gateway to deliver what is left
+
+
+@dataclass
+class Tally:
+    """What was done, for the report."""
+
+    rounds: int = 0
+    in_start: int = 0
+    hanging: int = 0
+    brokers: int = 0
+    seconds: float = 0.0
+
+
+class Crash:
+    """Kills at random, the same way for the same seed as far as the machine allows."""
+
+    def __init__(self, folder: Path, seed: int, conf: dict[str, Any] | None = None) -> None:
+        self.tally = Tally()
+        self._folder = folder
+        self._chance = random.Random(seed)
+        self._seed = seed
+        self._conf = conf or {}
+
+    def run(self, rounds: int, report: Callable[[int, Stream], None] = lambda *_: None) -> Verdict:
+        """Return the verdict on `rounds` rounds; `report` is called after each."""
+        began = time.monotonic()
+        with (
+            Mosquitto(self._folder) as broker,
+            Nursery(self._folder) as nursery,
+            Stream(self._folder, broker.port, rate=_RATE, seed=self._seed, conf=self._conf) as stream,
+        ):
+            for _ in range(rounds):
+                self._round(stream, broker, nursery)
+                self.tally.rounds += 1
+                self.tally.seconds = time.monotonic() - began
+                report(self.tally.rounds, stream)
+            self._drain(stream, nursery)
+            assert "Traceback" not in nursery.log.read_text(errors="replace"), nursery.log
+            return stream.verdict()
+
+    def _round(self, stream: Stream, broker: Mosquitto, nursery: Nursery) -> None:
+        chance = self._chance
+        dies_in_start = chance.random() < _IN_START
+        hangs = chance.random() < _HANGS
+        broker_dies = chance.random() < _BROKER_DIES
+        broker_first = chance.random() < 0.5
+        (stream.proxy.hang if hangs else stream.proxy.go_on)()
+        size = _size(stream.book)
+        pid = nursery.start(stream.conf)
+        try:
+            if dies_in_start:
+                _pass(chance.uniform(0, 0.15))
+            else:
+                wait_until(lambda: _size(stream.book) > size or not is_alive(pid), 15, "a status to be accepted", 0.002)
+                assert is_alive(pid), f"the gateway has ended by itself: see {nursery.log}"
+                _pass(chance.uniform(0, _LONGEST))
+            if broker_dies and broker_first:
+                self._kill_broker(stream, broker)
+                _pass(chance.uniform(0, _LONGEST))
+        finally:
+            _kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), what="the gateway to be gone", pause=0.001)
+        if broker_dies and not broker_first:
+            self._kill_broker(stream, broker)
+        stream.proxy.cut()
+        self.tally.in_start += dies_in_start
+        self.tally.hanging += hangs
+        self.tally.brokers += broker_dies
+
+    def _kill_broker(self, stream: Stream, broker: Mosquitto) -> None:
+        """Kill the broker and start it anew; no gateway finds it before the witness does."""
+        assert stream.witness is not None
+        broker.kill()
+        stream.proxy.shut()
+        stream.witness.wait_lost()
+        broker.start()
+        stream.witness.wait_subscribed()
+        stream.proxy.open()
+
+    def _drain(self, stream: Stream, nursery: Nursery) -> None:
+        """Give a last gateway, without load, the time to deliver what is left."""
+        stream.proxy.go_on()
+        stream.reconfigure(rate=0)
+        pid = nursery.start(stream.conf)
+        accepted, at_rest = set(stream.accepted), 0
+        known = -1
+
+        def is_done() -> bool:
+            nonlocal known, at_rest
+            before, known = known, len(stream.seen) + len(stream.acknowledged)
+            at_rest = at_rest + 1 if known == before else 0
+            return at_rest > 15 or accepted <= {*stream.seen, *stream.acknowledged}
+
+        try:
+            wait_until(is_done, _DRAIN, "the last gateway to deliver", pause=0.2)
+        finally:
+            _kill(pid, signal.SIGTERM)
+            wait_until(lambda: not is_alive(pid), 15, "the last gateway to stop")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _kill(pid: int, number: int) -> None:
+    if is_alive(pid):
+        os.kill(pid, number)
+
+
+def _pass(seconds: float) -> None:
+    """Let time pass."""
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= end, seconds + 5, pause=min(seconds, 0.01) or 0.001)

@@ -1,0 +1,175 @@
+"""Commands that must not reach a device, or not twice; and more commands than anybody can do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker import Listener, Mosquitto
+from tests.support.configuration import write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.packets import PUBACK, SUBSCRIBE, publish
+from tests.support.peer import Peer, serve
+from tests.support.stream import LOAD, Stream, doer, lines
+from tests.support.waiting import wait_until
+
+FULL = bool(os.environ.get("FAULTS_FULL"))
+GATE = "home/access///gate/me/C"
+_NUMBERS = itertools.count()  # of fresh commands: no two are the same
+
+
+def command(number: int | str) -> str:
+    return json.dumps({"action": "open", "n": number})
+
+
+def done(folder: Path) -> list[int | str]:
+    """Return the numbers of the commands that have reached the device."""
+    return [json.loads(line.partition(" ")[2])["n"] for line in lines(folder / "done")]
+
+
+def tell_until_done(tell: Callable[[str], None], folder: Path) -> None:
+    """Give fresh commands until one of them is done: then those before it will not be any more."""
+
+    def is_done() -> bool:
+        tell(command(f"fresh {next(_NUMBERS)}"))
+        return any(str(number).startswith("fresh") for number in done(folder))
+
+    wait_until(is_done, 20, "a fresh command to be done", pause=0.2)
+
+
+def stream_and_doer(folder: Path, port: int, **options: Any) -> Stream:
+    return Stream(folder, port, more={"doer": doer(folder)}, **options)
+
+
+def stale(folder: Path) -> list[int | str]:
+    return [number for number in done(folder) if not str(number).startswith("fresh")]
+
+
+def test_a_retained_command_is_not_done_at_any_connect(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+    ):
+        other.publish(GATE, command(1), retain=True)
+        gateway = stream.start()
+        gateway.wait_log("connected to")
+        for number in (2, 3):
+            stream.wait_seen(10)
+            stream.proxy.cut()
+            gateway.wait_log("connected to", number)
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        assert stale(tmp_path) == []
+        stream.stop()
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_command_given_during_an_outage_is_not_done_after_it(
+    retain: bool, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+    ):
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        stream.proxy.shut()
+        gateway.wait_log("lost the broker")
+        for number in range(20):
+            other.publish(GATE, command(number), retain=retain)
+        (tmp_path / "done").unlink()
+        stream.proxy.open()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        assert stale(tmp_path) == []
+        stream.stop()
+
+
+def test_a_command_given_while_the_gateway_was_down_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+    ):
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        gateway.kill()
+        (tmp_path / "done").unlink()
+        other.publish(GATE, command(1))
+        stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        assert stale(tmp_path) == []
+        stream.stop()
+
+
+@pytest.mark.xfail(reason="waits for the window of duplicates")
+def test_a_command_that_a_broker_sends_again_is_done_once(tmp_path: Path) -> None:
+    with Peer(serve()) as peer:
+        conf = write_conf(tmp_path, peer.port, interface=doer(tmp_path))
+        with GatewayProcess(conf) as gateway:
+            wait_until(lambda: peer.packets(SUBSCRIBE), what="the subscription")
+            (talk,) = peer.conversations
+
+            def send(payload: str, mid: int, flags: int = 0) -> None:
+                talk.send(publish(GATE, payload.encode(), mid, flags=flags, version=talk.version))
+
+            tell_until_done(lambda payload: send(payload, 9), tmp_path)
+            send(command(1), 1)
+            send(command(1), 1, flags=8)
+            wait_until(lambda: 1 in done(tmp_path), what="the command")
+            send(command(1), 2, flags=8)
+            tell_until_done(lambda payload: send(payload, 3), tmp_path)
+            wait_until(lambda: [p for p in peer.packets(PUBACK) if p.mid == b"\0\3"], what="its PUBACK")
+            assert stale(tmp_path) == [1]
+            gateway.stop()
+
+
+@pytest.mark.timeout(300)
+def test_commands_all_at_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """20,000, or 200,000 in full: those that are done are done once and in order, the others counted."""
+    count = 200_000 if FULL else 20_000
+    with mosquitto.client() as other, Stream(
+        tmp_path, mosquitto.port, count=1000, rate=300, more={"doer": doer(tmp_path)}, direct=True
+    ) as stream:  # fmt: skip
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        flood(other, count)
+        verdict = stream.finish(120)
+        assert verdict.delivered == 1000
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        numbers = [int(number) for number in stale(tmp_path)]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 0
+        assert "Traceback" not in gateway.log
+        stream.stop()
+
+
+def flood(other: Listener, count: int) -> None:
+    for number in range(count):
+        info = other.client.publish(GATE, command(number), qos=0)
+    info.wait_for_publish(60)
+
+
+@pytest.mark.xfail(reason="waits for the cut of echo loops")
+def test_two_gateways_that_repeat_one_another_come_to_an_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    topics = ["home/+/+/+/+/+/S"]
+    repeater = {"type": f"{LOAD}:Repeater"}
+    first = write_conf(tmp_path, mosquitto.port, "first", topics=topics, interface=repeater)
+    second = write_conf(tmp_path, mosquitto.port, "second", topics=topics, interface=repeater)
+    with mosquitto.client("home/+/+/+/+/+/S") as other, GatewayProcess(first) as one, GatewayProcess(second) as two:
+        for gateway in (one, two):
+            gateway.wait_log("connected to")
+        wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to ") == 3, what="the subscriptions")
+        other.publish("home/x///lamp/me/S", "on")
+        heard = -1
+
+        def is_quiet() -> bool:
+            nonlocal heard
+            before, heard = heard, len(other.messages)
+            return heard == before
+
+        wait_until(is_quiet, 5, lambda: f"silence after {heard} messages", pause=1.0)
+        assert 2 < heard < 1000

@@ -1,0 +1,32 @@
+"""An interface that raises, hangs, or dies harms none but itself: the stream of its neighbour goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial
+from tests.support.stream import Stream
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "raises": (trial("Failing", failures=100), "bad: the interface failed and is started again"),
+    "raises SystemExit": (trial("Failing", failures=100, quits=True), "bad: the interface failed"),
+    "a thread of its own dies": (trial("Dying"), "died: ValueError('on purpose')"),
+    "never comes back": (trial("Stuck"), "bad: the interface does not stop"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_neighbour_that_fails(kind: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    options, said = BROKEN[kind]
+    with Stream(tmp_path, mosquitto.port, count=1000, rate=800, more={"bad": options}) as stream:
+        gateway = stream.start()
+        stream.wait_accepted(1000)
+        stream.proxy.cut(reset=True)
+        gateway.stop()
+        verdict = stream.verdict()
+        assert (verdict.delivered, verdict.lost, verdict.disordered) == (1000, (), ())
+        assert said in gateway.log
