@@ -38,6 +38,7 @@ class GatewayProcess:
             **os.environ,
             "XDG_CONFIG_HOME": str(conf.parent / "none"),
             "XDG_STATE_HOME": str(conf.parent / "state"),
+            "XDG_RUNTIME_DIR": str(conf.parent),
             "PYTHONUNBUFFERED": "1",
             **environment,
         }
