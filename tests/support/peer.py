@@ -1,4 +1,4 @@
-"""A TCP peer that speaks as much MQTT 3.1.1 as its script says: the broker that misbehaves.
+"""A TCP peer that speaks as much MQTT (3.1.1 or 5, as it is spoken to) as its script says: the broker that misbehaves.
 
     with Peer(refuse(5), serve()) as peer:      # the first connection is refused, the second served
         client.connect("127.0.0.1", peer.port)
@@ -13,64 +13,44 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeAlias
 
-CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
-SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 8, 9, 12, 13, 14  # MQTT 3.1.1, table 2.1
+from tests.support.packets import (
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
+    V3,
+    V5,
+    Packet,
+    Value,
+    packet,
+    properties,
+    version_of,
+)
+
+__all__ = [
+    "CONNACK",
+    "CONNECT",
+    "DISCONNECT",
+    "PINGREQ",
+    "PUBACK",
+    "PUBLISH",
+    "SUBACK",
+    "SUBSCRIBE",
+    "Packet",
+    "packet",
+]
 
 _DEADLINE = 20.0  # s that a peer waits for anything; a test is over long before
-
-
-@dataclass(frozen=True)
-class Packet:
-    """One control packet as it came: its kind, the four flag bits, and what follows the fixed header."""
-
-    kind: int
-    flags: int
-    body: bytes
-
-    @property
-    def qos(self) -> int:
-        return self.flags >> 1 & 3
-
-    @property
-    def is_duplicate(self) -> bool:
-        return bool(self.flags & 8)
-
-    @property
-    def topic(self) -> str:
-        """The topic of a PUBLISH."""
-        return self.body[2 : 2 + int.from_bytes(self.body[:2], "big")].decode()
-
-    @property
-    def payload(self) -> bytes:
-        """The payload of a PUBLISH."""
-        return self.body[2 + len(self.topic.encode()) + (2 if self.qos else 0) :]
-
-    @property
-    def mid(self) -> bytes:
-        """The packet identifier of a PUBLISH or SUBSCRIBE, as two bytes."""
-        at = 2 + len(self.topic.encode()) if self.kind == PUBLISH else 0
-        return self.body[at : at + 2]
-
-    @property
-    def filters(self) -> list[str]:
-        """The filters of a SUBSCRIBE."""
-        found, rest = [], self.body[2:]
-        while rest:
-            end = 2 + int.from_bytes(rest[:2], "big")
-            found.append(rest[2:end].decode())
-            rest = rest[end + 1 :]
-        return found
-
-
-def packet(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
-    """Return the bytes of a control packet whose body has under 128 bytes."""
-    assert len(body) < 128
-    return bytes([kind << 4 | flags, len(body)]) + body
 
 
 @dataclass
@@ -79,6 +59,8 @@ class Conversation:
 
     sock: socket.socket
     packets: list[Packet] = field(default_factory=list)
+    acknowledged: list[Packet] = field(default_factory=list)  # each PUBLISH answered with a PUBACK of success
+    version: int = V3  # as CONNECT says
     is_closed: bool = False
     is_over: threading.Event = field(default_factory=threading.Event)  # set when the test hangs up or ends
 
@@ -97,9 +79,30 @@ class Conversation:
             shift += 7
             if byte < 128:
                 break
-        found = Packet(head[0] >> 4, head[0] & 15, self._take(length))
+        body = self._take(length)
+        if head[0] >> 4 == CONNECT:
+            self.version = version_of(body)
+        found = Packet(head[0] >> 4, head[0] & 15, body, self.version)
         self.packets.append(found)
         return found
+
+    def connack(self, code: int = 0, values: Mapping[str, Value] | None = None, *, is_resumed: bool = False) -> None:
+        """Answer CONNECT, with the properties `values` if it was of version 5."""
+        self.send(packet(CONNACK, bytes([is_resumed, code]) + self._end(values)))
+
+    def puback(self, found: Packet, code: int = 0) -> None:
+        """Answer a PUBLISH; version 5 can say that it failed."""
+        if code < 0x80:
+            self.acknowledged.append(found)
+        self.send(packet(PUBACK, found.mid + (bytes([code]) if code else b"")))
+
+    def _end(self, values: Mapping[str, Value] | None = None) -> bytes:
+        """Return what a packet of version 5 has more than one of 3.1.1."""
+        return properties(values) if self.version == V5 else b""
+
+    def suback(self, found: Packet, codes: bytes) -> None:
+        """Answer a SUBSCRIBE with a code for each filter."""
+        self.send(packet(SUBACK, found.mid + self._end() + codes))
 
     def packets_until_closed(self) -> Iterator[Packet]:
         while (found := self.read()) is not None:
@@ -162,6 +165,10 @@ class Peer:
         """Return all packets of a kind, of all connections."""
         return [found for conversation in list(self.conversations) for found in conversation.of_kind(kind)]
 
+    def acknowledged(self) -> list[Packet]:
+        """Return each PUBLISH that was acknowledged, of all connections."""
+        return [found for conversation in list(self.conversations) for found in list(conversation.acknowledged)]
+
     def _accept(self) -> None:
         while True:
             try:
@@ -220,13 +227,18 @@ def say(data: bytes) -> Act:
 
 
 def refuse(code: int) -> Act:
-    """Answer CONNECT with a return code that refuses it, and close, as the standard says."""
+    """Answer CONNECT with a return or reason code that refuses it, and close, as the standard says."""
 
     def act(conversation: Conversation) -> None:
         conversation.read()
-        conversation.send(packet(CONNACK, bytes([0, code])))
+        conversation.connack(code)
 
     return act
+
+
+def goodbye(reason: int, values: Mapping[str, Value] | None = None) -> bytes:
+    """Return the DISCONNECT with which a broker of version 5 ends a connection; for `serve(last=...)`."""
+    return packet(DISCONNECT, bytes([reason]) + properties(values))
 
 
 def serve(
@@ -237,30 +249,41 @@ def serve(
     pings: bool = True,
     first: bytes = b"",
     until: Callable[[Conversation], bool] = lambda _: False,
+    last: bytes = b"",
+    values: Mapping[str, Value] | None = None,
+    is_resumed: bool = False,
+    reasons: Callable[[Packet], int] = lambda _: 0,
+    speaks: Collection[int] = (V3, V5),
 ) -> Act:
     """Be a broker that routes nothing.
 
     CONNACK comes once `when` is set; filters in `refused` get that return code; at most `pubacks` PUBLISH
     are acknowledged; `first` is said after CONNACK; the connection is closed when `until` is true after a
-    packet.
+    packet, after `last` has been said. For version 5: `values` are the properties of CONNACK, `is_resumed`
+    its session present, and `reasons` gives the reason code of the PUBACK for a PUBLISH. A version that it
+    does not speak is refused as a broker of 3.1.1 does: in the form of 3.1.1, with return code 1.
     """
 
     def act(conversation: Conversation) -> None:
         conversation.read()
         if when is not None:
             assert when.wait(_DEADLINE), "the test never allowed the CONNACK"
-        conversation.send(packet(CONNACK, b"\0\0") + first)
-        acknowledged = 0
+        if conversation.version not in speaks:
+            conversation.send(packet(CONNACK, b"\0\1"))
+            return
+        conversation.connack(0, values, is_resumed=is_resumed)
+        conversation.send(first)
+        answered = 0
         for found in conversation.packets_until_closed():
             if found.kind == SUBSCRIBE:
-                codes = bytes((refused or {}).get(topic_filter, 1) for topic_filter in found.filters)
-                conversation.send(packet(SUBACK, found.mid + codes))
-            elif found.kind == PUBLISH and found.qos and (pubacks is None or acknowledged < pubacks):
-                acknowledged += 1
-                conversation.send(packet(PUBACK, found.mid))
+                conversation.suback(found, bytes((refused or {}).get(wanted, 1) for wanted in found.filters))
+            elif found.kind == PUBLISH and found.qos and (pubacks is None or answered < pubacks):
+                answered += 1
+                conversation.puback(found, reasons(found))
             elif found.kind == PINGREQ and pings:
                 conversation.send(packet(PINGRESP))
             if until(conversation):
+                conversation.send(last)
                 return
 
     return act
@@ -269,12 +292,12 @@ def serve(
 def accept_then_silence(conversation: Conversation) -> None:
     """Accept CONNECT and then be gone, as a broker behind a cable that was pulled."""
     conversation.read()
-    conversation.send(packet(CONNACK, b"\0\0"))
+    conversation.connack()
     stay_silent(conversation)
 
 
 def accept_and_read_no_more(conversation: Conversation) -> None:
     """Accept CONNECT and take nothing more off the line, as a broker that hangs."""
     conversation.read()
-    conversation.send(packet(CONNACK, b"\0\0"))
+    conversation.connack()
     conversation.is_over.wait(_DEADLINE)
