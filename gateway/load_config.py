@@ -30,8 +30,8 @@ from gateway.interface_loader import CodeNotFoundError, find_interface
 from gateway.load_filters import FilterLoader
 from gateway.load_map import build_map, load_map, read_text
 from gateway.message_filter import Filters
-from gateway.mqtt_client import MqttOptions
 from gateway.mqtt_map import MsgMap
+from gateway.mqtt_options import MqttOptions
 from gateway.schema_check import check_schema, convert_substituted, fill_defaults, near
 from gateway.topic import word_problem
 

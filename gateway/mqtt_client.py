@@ -1,7 +1,6 @@
 """The MQTT client: one link to one broker, kept up, driven by one thread.
 
-Everything here is called by the main thread, except `_dial`, which opens a connection in a thread of its
-own and only hands it over: name look-ups and handshakes can block, and a stop must not wait for them.
+Everything here is called by the main thread, but for `set_state`.
 """
 
 from __future__ import annotations
@@ -12,29 +11,29 @@ import random
 import select
 import socket
 import struct
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.backoff import Backoff
-from gateway.dial import LinkError, TlsOptions, dial, tls_context
-from gateway.lane import Entry
+from gateway.dial import LinkError, dial, tls_context
+from gateway.dialler import Dialler
+from gateway.link_words import why_closed, why_refused
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival
+from gateway.mqtt_options import MqttOptions
 from gateway.outbox import Outbox
+from gateway.sender import Sender
+from gateway.states import States
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
 
 LOG = logging.getLogger(__name__)
 
-WINDOW = 100  # publications handed to paho and not yet with the broker; the rest waits in the outbox
 _READS_PER_TURN = 200  # packets read before the outbox has its turn again
 _HELD = 30.0  # s that a link must have held for the next failure to count as the first
 _STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
@@ -51,23 +50,6 @@ class LinkState(enum.Enum):
     BACKING_OFF = "backing off"
 
 
-@dataclass(frozen=True)
-class MqttOptions:
-    """The `mqtt` part of a configuration. Times in seconds."""
-
-    host: str = "127.0.0.1"
-    port: int = 1883
-    keepalive: int = 60
-    client_id: str = ""
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    qos: int = 1
-    connect_timeout: float = 5.0
-    reconnect_max: float = 60.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    demo_broker: bool = False
-
-
 class LinkFailed(ThrottledException):
     """The broker cannot be reached, refuses, or was lost."""
 
@@ -76,22 +58,6 @@ class LinkFailed(ThrottledException):
 
 class CallbackFailed(ThrottledException):
     """Something went wrong while a packet was handled."""
-
-
-_PROTOCOL_ERROR = 130  # reason code of MQTT 5 that paho gives where what it read was no MQTT
-_UNSPECIFIED_ERROR = 128  # all that paho says of a connection that has ended
-
-# Reason codes of CONNACK (MQTT 5, section 3.2.2.2; paho translates the return codes of 3.1.1 to them)
-_CONNACK_REMEDIES = {
-    132: "use a broker that speaks MQTT 3.1.1",
-    133: "choose another mqtt.client_id",
-    134: "check mqtt.username and mqtt.password_file",
-    135: "check mqtt.username, mqtt.password_file and the broker's access rules",
-    136: "the broker is busy or stopping; it is tried again",
-    137: "the broker is busy; it is tried again",
-    138: "the broker has banned this client",
-    140: "check mqtt.username and mqtt.password_file",
-}
 
 
 class MgClient(mqtt.Client):
@@ -139,19 +105,15 @@ class MgClient(mqtt.Client):
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = self._up_since = clock()
         self._last_turn = time.monotonic()  # of the process, whatever clock is given
-        self._dialled: socket.socket | Exception | None = None
-        self._dialler: threading.Thread | None = None
-        self._dial_lock = threading.Lock()
+        self._dialler = Dialler(wakeup)
+        self._dialled: socket.socket | None = None
         self._reason: LinkError | None = None
         self._short_links = 0  # in a row that have not held
-        self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Entry]] = deque()
-        self._last_settled = clock()  # or when the first of what is in flight was handed over
+        self._sender = Sender(self, outbox, clock)
         self._subscribing: dict[int, str] = {}
-        self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
-        self._unsaid: deque[str] = deque()  # topics of states that have changed
-        self._said: dict[str, tuple[bytes, mqtt.MQTTMessageInfo]] = {}  # what paho was given last
+        self._states = States()
         if availability_topic:
-            self._states[availability_topic] = ONLINE
+            self._states.set(availability_topic, ONLINE)
         self._stopping = False
         self._set_up_paho()
 
@@ -208,34 +170,15 @@ class MgClient(mqtt.Client):
         if not self.lag_test():
             return
         self._enter(LinkState.CONNECTING)
-        self._dialled = None
-        self._dialler = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
-        self._dialler.start()
-
-    def _dial(self) -> None:
-        """Open a connection and leave it for the main thread. Runs in a thread of its own."""
-        result: socket.socket | Exception
-        try:
-            result = dial(self.options.host, self.options.port, self.options.connect_timeout, self._tls)
-        except Exception as err:  # noqa: BLE001  (it is raised again where it is taken over)
-            result = err
-        with self._dial_lock:
-            if self._stopping and isinstance(result, socket.socket):
-                result.close()
-                return
-            self._dialled = result
-        self._wakeup.set()
+        options = self.options
+        self._dialler.start(lambda: dial(options.host, options.port, options.connect_timeout, self._tls))
 
     def _take_over(self) -> None:
-        """Go on with what `_dial` has left: send CONNECT, or back off."""
-        dialled, dialler = self._dialled, self._dialler
-        if dialled is None or dialler is None:
-            return
-        dialler.join()
-        self._dialler = None
+        """Go on with what the dialler has left: send CONNECT, or back off."""
         try:
-            if isinstance(dialled, Exception):
-                raise dialled
+            self._dialled = self._dialler.take()
+            if self._dialled is None:
+                return
             self._enter(LinkState.AWAITING_CONNACK)
             self.lag_reset()
             self.reconnect()
@@ -247,7 +190,7 @@ class MgClient(mqtt.Client):
     def _create_socket(self) -> Any:
         """Give paho the connection that is open already; paho's own way where there is none."""
         dialled, self._dialled = self._dialled, None
-        return dialled if isinstance(dialled, socket.socket) else super()._create_socket()
+        return dialled if dialled is not None else super()._create_socket()
 
     # --- the loop
 
@@ -270,8 +213,8 @@ class MgClient(mqtt.Client):
             self._guard(self._receive)
         if writable:
             self._guard(self._flush)
-        self._settle_sent()
-        if self._unsaid:
+        self._sender.settle()
+        if self._states.has_unsaid:
             self._guard(self._send)
         self._keep_alive()
 
@@ -334,58 +277,21 @@ class MgClient(mqtt.Client):
 
         For what is a state and not a message: only its latest value counts. Any thread may call this.
         """
-        self._states[topic] = payload
-        self._unsaid.append(topic)
+        self._states.set(topic, payload)
         self._wakeup.set()
 
     def _say_states(self) -> None:
-        while self.link_state is LinkState.UP and self._unsaid:
-            topic = self._unsaid.popleft()
-            payload = self._states[topic]
-            said, info = self._said.get(topic, (b"", None))
-            if info is None or said != payload or info.is_published():  # or else paho still has it, and sends it
-                self._said[topic] = payload, self.publish(topic, payload, qos=1, retain=True)
+        self._states.say(lambda topic, payload: self.publish(topic, payload, qos=1, retain=True))
 
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
-        while self.link_state is LinkState.UP and self.outbox.has_waiting and len(self._in_flight) < WINDOW:
-            for entry in self.outbox.take(WINDOW - len(self._in_flight)):
-                self._publish(entry)
+        while self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
-            self._settle_sent()
-        self._say_states()
+            self._sender.settle()
+        if self.link_state is LinkState.UP:
+            self._say_states()
         if self.want_write():
             self._flush()
-
-    def _publish(self, entry: Entry) -> None:
-        publication = entry.publication
-        try:
-            info = self.publish(publication.topic, publication.payload, publication.qos, publication.retain)
-        except ValueError as err:
-            self.outbox.set_aside(entry, f"it cannot be published: {err}")
-            return
-        if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
-            info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
-            LOG.debug("paho took no publication: %s", info.rc)
-            self.outbox.put_back([entry])
-            return
-        if not self._in_flight:
-            self._last_settled = self._clock()
-        self._in_flight.append((info, entry))
-
-    def _settle_sent(self) -> None:
-        """Tell the outbox what the broker has taken.
-
-        Asked for here, not told by `on_publish`: paho makes a reason code and properties for each call of
-        that, which costs more than the rest of a publication.
-        """
-        done = []
-        while self._in_flight and self._in_flight[0][0].is_published():
-            done.append(self._in_flight.popleft()[1])
-        if done:
-            self._last_settled = self._clock()
-            self.outbox.settle(done)
 
     def _guard(self, step: Callable[[], None]) -> None:
         """Do a step of the network; give the link up if a packet of the broker breaks paho."""
@@ -402,7 +308,10 @@ class MgClient(mqtt.Client):
             self._guard(self._misc)
             if self._clock() - self._last_heard > 1.5 * self.options.keepalive:
                 self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
-            elif self._in_flight and self._clock() - max(self._last_settled, self._up_since) > self._longest_unsettled:
+            elif (
+                len(self._sender)
+                and self._clock() - max(self._sender.last_settled, self._up_since) > self._longest_unsettled
+            ):
                 self._drop(LinkError(f"{self._where} acknowledges nothing any more", "check the broker"))
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
             seconds = self.options.connect_timeout
@@ -438,7 +347,7 @@ class MgClient(mqtt.Client):
         delay = 0.0 if self._stopping else self._backoff.next_delay()
         self._deadline = self._clock() + delay
         self._enter(LinkState.BACKING_OFF)
-        self._take_back()
+        self._sender.link_lost()
         if self._stopping:
             return
         self.last_failure = reason
@@ -448,16 +357,6 @@ class MgClient(mqtt.Client):
         if failed.trigger or was_up:
             LOG.warning("%s (tried again by itself, next in %.1f s)", failed.report or failed, delay)
 
-    def _take_back(self) -> None:
-        """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
-        self._settle_sent()
-        at_most_once = [pair for pair in self._in_flight if pair[1].publication.qos == 0]
-        unsent = [entry for info, entry in at_most_once if not info.is_published()]
-        self._in_flight = deque(pair for pair in self._in_flight if pair[1].publication.qos > 0)
-        # Sent behind a QoS 1 that is not acknowledged:
-        self.outbox.settle(entry for info, entry in at_most_once if info.is_published())
-        self.outbox.put_back(unsent)
-
     def _enter(self, state: LinkState) -> None:
         LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)
         self.link_state = state
@@ -466,8 +365,7 @@ class MgClient(mqtt.Client):
 
     def _mg_on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
         if code.is_failure:
-            remedy = _CONNACK_REMEDIES.get(code.value, "see the broker's log")
-            self._reason = LinkError(f"{self._where} refused the connection: {code}", remedy)
+            self._reason = why_refused(self._where, code)
             return
         self._enter(LinkState.UP)
         self.connects += 1
@@ -476,7 +374,7 @@ class MgClient(mqtt.Client):
         LOG.info("connected to %s as %s", self._where, self.options.client_id)
         self._subscribe_all()
         # Said in the next turn, behind what paho is about to send again: that may hold an older state.
-        self._unsaid = deque(self._states)
+        self._states.say_all_again()
 
     def _subscribe_all(self) -> None:
         self._subscribing.clear()
@@ -503,18 +401,11 @@ class MgClient(mqtt.Client):
         self._lost(reason or self._why_closed(code))
 
     def _why_closed(self, code: ReasonCode) -> LinkError:
-        """Say what paho knows of a link that ended by itself."""
         pending = self.link_state is LinkState.AWAITING_CONNACK
-        if code.value == _PROTOCOL_ERROR:  # all that paho says of CONNACK return code 1, too
-            return LinkError(
-                f"{self._where} does not speak MQTT 3.1.1", "is it a broker, and mqtt.port its port for that?"
-            )
-        what = "closed the connection without a CONNACK" if pending else "closed the connection"
         remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
         if not pending and self._short_links:
             remedy = f"does another client have the client id {self.options.client_id!a}?"
-        detail = "" if code.value == _UNSPECIFIED_ERROR else f" ({code})"
-        return LinkError(f"{self._where} {what}{detail}", remedy)
+        return why_closed(self._where, code, pending=pending, remedy=remedy)
 
     def _mg_on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
         try:
@@ -536,11 +427,8 @@ class MgClient(mqtt.Client):
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
             self.loop_with_reconnect(deadline - self._clock())
-        with self._dial_lock:
-            self._stopping = True
-            dialled = self._dialled
-        if isinstance(dialled, socket.socket):
-            dialled.close()
+        self._stopping = True
+        self._dialler.close()
         if self.link_state is LinkState.UP:
             self._say_goodbye(max(deadline, self._clock() + 0.5))
         self._sock_close()

@@ -10,7 +10,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.mailbox import Wakeup
-from gateway.mqtt_client import MgClient, MqttOptions
+from gateway.mqtt_client import MgClient
+from gateway.mqtt_options import MqttOptions
 from gateway.outbox import Outbox
 
 PROJECT = Path(__file__).parents[1]

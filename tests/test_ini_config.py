@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.init_logger import LogOptions
 from gateway.load_config import Configuration, load_configuration
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 from interfaces.dummy_interface import DummyInterface
 from tests.support.broker import Mosquitto
 from tests.support.gateway_process import GatewayProcess, run_command

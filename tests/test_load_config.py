@@ -20,7 +20,7 @@ from gateway.interface_loader import BUILT_IN, find_interface
 from gateway.load_config import Configuration, OutboxOptions, config_schema, interface_schema, load_configuration
 from gateway.load_map import map_schema
 from gateway.message import InternalMsg
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 
 MINIMAL = "root: home\ntopics: [home/#]\ninterface: {type: dummy}\n"
 

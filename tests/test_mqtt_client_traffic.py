@@ -11,7 +11,8 @@ import time
 import pytest
 
 from gateway.message import Arrival, Publication
-from gateway.mqtt_client import WINDOW, LinkState
+from gateway.mqtt_client import LinkState
+from gateway.sender import WINDOW
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.link import Link

@@ -9,7 +9,8 @@ from typing import Any
 
 from gateway.mailbox import Wakeup
 from gateway.message import Arrival, Publication
-from gateway.mqtt_client import LinkState, MgClient, MqttOptions
+from gateway.mqtt_client import LinkState, MgClient
+from gateway.mqtt_options import MqttOptions
 from gateway.outbox import Outbox
 
 

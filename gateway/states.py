@@ -1,0 +1,40 @@
+"""States: retained messages of which only the latest value counts, such as an availability."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from paho.mqtt.client import MQTTMessageInfo
+
+
+class States:
+    """The states that the broker is to have, by topic. Any thread sets one; the main thread says them."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, bytes] = {}
+        self._unsaid: deque[str] = deque()  # topics of states that have changed
+        self._said: dict[str, tuple[bytes, MQTTMessageInfo]] = {}  # what paho was given last
+
+    def set(self, topic: str, payload: bytes) -> None:
+        """Take note of the state `payload` of `topic`."""
+        self._states[topic] = payload
+        self._unsaid.append(topic)
+
+    def say_all_again(self) -> None:
+        """Let every state be said in the next turn: a broker may forget."""
+        self._unsaid = deque(self._states)
+
+    @property
+    def has_unsaid(self) -> bool:
+        """Tell whether `say` has anything to do."""
+        return bool(self._unsaid)
+
+    def say(self, publish: Callable[[str, bytes], MQTTMessageInfo]) -> None:
+        """Publish what has changed, but for what paho still has, and sends."""
+        while self._unsaid:
+            topic = self._unsaid.popleft()
+            payload = self._states[topic]
+            said, info = self._said.get(topic, (b"", None))
+            if info is None or said != payload or info.is_published():
+                self._said[topic] = payload, publish(topic, payload)
