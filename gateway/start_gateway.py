@@ -61,6 +61,9 @@ class Gateway:
             filters=self.router.filters,
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
+            command_lifetime=configuration.outbox.command_lifetime,
+            # Interfaces with senders of their own hear one another, by way of the broker.
+            no_local=len({interface.msg_map.sender for interface in configuration.interfaces}) == 1,
         )
         self._remove_orphans()
         self._stop = False
