@@ -41,7 +41,7 @@ def gateway_command(lab: Lab, interface: dict[str, Any], qos: int) -> list[str]:
         "name": "bench",
         "root": "bench",
         "topics": ["bench/+/+/+/+/+/C"],
-        "mqtt": {"port": lab.port, "qos": qos},
+        "mqtt": {"port": lab.port, "qos": qos, "session_expiry": 0},  # each round begins without a past
         "interfaces": {"device": interface},
     }
     conf.write_text(yaml.safe_dump(options))
@@ -62,7 +62,7 @@ def push_options() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def gateway(lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the gateway, default settings but for the QoS; checks at the end that it has not complained."""
+    """Run the gateway, default settings but for QoS and session; checks at the end that it has not complained."""
     log = fresh_log(lab, "gateway")
     with ending(spawn(gateway_command(lab, interface, qos), log)) as process:
         _wait_ready(process, log, ear, READY_TOPIC)

@@ -15,6 +15,7 @@ from gateway.load_config import Configuration, InterfaceOptions
 from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter
 from gateway.message_options import choose_interface, message_from
+from gateway.mqtt_options import MqttOptions
 
 
 def check(configuration: Configuration, options: argparse.Namespace) -> int:
@@ -33,7 +34,8 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     mqtt = configuration.mqtt
     yield f"{configuration.file}: good"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
-    yield f"  broker        {mqtt.host}:{mqtt.port}{' with TLS' if mqtt.tls.enabled else ''}"
+    yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
+    yield f"  protocol      {_protocol(mqtt)}"
     kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed"
     yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
@@ -51,6 +53,19 @@ def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
     for one in filters:
         yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_others else 'dropped'}"
         yield from (f"                {step}" for step in one.steps)
+
+
+def _carrier(mqtt: MqttOptions) -> str:
+    carriers = [f"websockets at {mqtt.path}"] if mqtt.transport == "websockets" else []
+    carriers += ["TLS"] if mqtt.tls.enabled else []
+    return f" with {' and '.join(carriers)}" if carriers else ""
+
+
+def _protocol(mqtt: MqttOptions) -> str:
+    if mqtt.version != 5:
+        return "MQTT 3.1.1, clean session"
+    session = f"session kept for {mqtt.session_expiry} s" if mqtt.session_expiry else "clean session"
+    return f"MQTT 5, {session}; MQTT 3.1.1, clean session, where that is refused"
 
 
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 
 LOG = logging.getLogger(__name__)
 

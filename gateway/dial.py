@@ -9,8 +9,26 @@ import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from paho.mqtt.client import WebsocketConnectionError, _WebsocketWrapper
 
 from gateway.errors import GatewayError
+
+Transport: TypeAlias = Literal["tcp", "websockets", "unix"]
+
+Connection: TypeAlias = socket.socket | _WebsocketWrapper
+"""What paho can be given as its socket."""
+
+
+class Server(NamedTuple):
+    """Where a broker listens: host and port, or the path of a unix socket, without a port."""
+
+    host: str
+    port: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
 
 
 class LinkError(GatewayError):
@@ -51,42 +69,92 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted: store it unencrypted, readable by the gateway only")
 
 
-def dial(host: str, port: int, timeout: float, context: ssl.SSLContext | None = None) -> socket.socket:
-    """Return a socket connected to `host` and `port`, with TLS on it if there is a `context`.
+def dial(
+    server: Server,
+    timeout: float,
+    context: ssl.SSLContext | None = None,
+    transport: Transport = "tcp",
+    path: str = "/mqtt",
+) -> Connection:
+    """Return a connection to `server`, with TLS on it if there is a `context`, and websockets at `path` if wanted.
 
-    `timeout` (s) bounds each of connecting and handshake; a name look-up takes as long as the system's
+    `timeout` (s) bounds each of connecting and the handshakes; a name look-up takes as long as the system's
     resolver does. Raises `LinkError`.
     """
-    where = f"{host}:{port}"
     connection: socket.socket | None = None
+    step = "the connection"
     try:
-        connection = socket.create_connection((host, port), timeout)
-        if context is None:
-            return connection
-        return context.wrap_socket(connection, server_hostname=host)
+        if transport == "unix":
+            connection = _dial_unix(server.host, timeout)
+        else:
+            connection = socket.create_connection(server, timeout)
+            # Without Nagle's algorithm: a burst of small packets would wait 40 ms for an acknowledgement.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            step = "the TLS handshake"
+            connection = context.wrap_socket(connection, server_hostname=server.host)
+        if transport == "websockets":
+            step = "the websocket handshake"
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            return _WebsocketWrapper(connection, host, server.port, context is not None, path, None)
+        return connection
     except Exception as err:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+        if isinstance(err, WebsocketConnectionError) or (step == "the websocket handshake" and _is_no_http(err)):
+            remedy = "is mqtt.port its port for websockets, and mqtt.path right?"
+            raise LinkError(f"{server} refused the websocket handshake", remedy) from err
         if isinstance(err, ssl.SSLError):
-            raise _tls_error(where, err) from err
+            raise _tls_error(str(server), err) from err
         if isinstance(err, OSError | UnicodeError | ValueError):
-            raise _tcp_error(host, where, timeout, err, during_tls=connection is not None) from err
+            raise _unix_error(server, err) if transport == "unix" else _tcp_error(server, timeout, err, step) from err
         raise
 
 
-def _tcp_error(host: str, where: str, timeout: float, err: Exception, *, during_tls: bool) -> LinkError:
+def _is_no_http(err: Exception) -> bool:
+    """Tell whether paho's websockets have stumbled over an answer, rather than over the network."""
+    return isinstance(err, ValueError | LookupError)
+
+
+def _dial_unix(path: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _unix_error(server: Server, err: Exception) -> LinkError:
+    if isinstance(err, FileNotFoundError | ConnectionRefusedError):
+        return LinkError(f"nothing listens at {server}", "is the broker running, and mqtt.host its unix socket?")
+    if isinstance(err, PermissionError):
+        return LinkError(f"{server} may not be opened", "give this user access to the broker's unix socket")
+    reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
+    return LinkError(f"the connection to {server} failed ({reason})", "check mqtt.host")
+
+
+_PORT_REMEDIES = {
+    "the TLS handshake": "is mqtt.port its TLS port?",
+    "the websocket handshake": "is mqtt.port its port for websockets?",
+}
+
+
+def _tcp_error(server: Server, timeout: float, err: Exception, step: str) -> LinkError:
+    host, where = server.host, str(server)
     if isinstance(err, socket.gaierror):
         return LinkError(f"the host name {host!a} cannot be resolved ({err.strerror})", "check mqtt.host and DNS")
     if isinstance(err, UnicodeError | ValueError):
         return LinkError(f"{host!a} is not a host name ({err})", "correct mqtt.host")
-    step = "the TLS handshake" if during_tls else "the connection"
+    remedy = _PORT_REMEDIES.get(step, "check mqtt.host, mqtt.port and firewalls")
     if isinstance(err, TimeoutError):
-        remedy = "is mqtt.port its TLS port?" if during_tls else "check mqtt.host, mqtt.port and firewalls"
         return LinkError(f"{where} does not answer {step} within {timeout:g} s", remedy)
     if isinstance(err, ConnectionRefusedError):
         return LinkError(f"nothing listens at {where}", "is the broker running, and mqtt.port right?")
-    remedy = "is mqtt.port its TLS port?" if during_tls else "check network, mqtt.host and mqtt.port"
+    remedy = _PORT_REMEDIES.get(step, "check network, mqtt.host and mqtt.port")
     reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
     return LinkError(f"{step} to {where} failed ({reason})", remedy)
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from gateway.app_properties import expanded, find_as_before, find_map, state_folder
 from gateway.command_guard import CommandOptions
-from gateway.dial import LinkError, TlsOptions, tls_context
+from gateway.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.document import Document, FaultyDocumentError, load_yaml, variables
 from gateway.document import Path as DataPath
 from gateway.errors import ConfigurationError, Finding
@@ -30,8 +30,8 @@ from gateway.interface_loader import CodeNotFoundError, find_interface
 from gateway.load_filters import FilterLoader
 from gateway.load_map import build_map, load_map, read_text
 from gateway.message_filter import Filters
-from gateway.mqtt_client import MqttOptions
 from gateway.mqtt_map import MsgMap
+from gateway.mqtt_options import MqttOptions, parse_server
 from gateway.schema_check import check_schema, convert_substituted, fill_defaults, near
 from gateway.topic import word_problem
 
@@ -240,7 +240,7 @@ class _Loader:
         tls = dict(options["tls"])
         for key in ("ca_file", "certificate_file", "key_file"):
             if key in tls:
-                tls[key] = str(self.path.parent / expanded(tls[key]))
+                tls[key] = str(self.locate(tls[key]))
         options["tls"] = TlsOptions(**tls)
         if options["tls"].enabled:
             try:
@@ -250,16 +250,50 @@ class _Loader:
         elif any(key in tls for key in ("ca_file", "certificate_file", "key_file")):
             self.complain(("mqtt", "tls"), "files are given, but TLS is not enabled", "add enabled: true")
         options.setdefault("client_id", name)
-        if not _is_host(options["host"]):
+        options["servers"] = tuple(self.servers(options))
+        if options["servers"] and "host" in self.document.data["mqtt"]:
+            self.complain(("mqtt", "servers"), "given as well as host", "keep one of the two", at_key=True)
+        if options["transport"] == "unix":
+            options["host"] = self.unix_socket(options)
+        elif not _is_host(options["host"]):
             what = f"{options['host']!a} is not a host name or address"
             self.complain(("mqtt", "host"), what, "give it without scheme and port; the port is mqtt.port")
-        if options["demo_broker"] and options["host"] not in ("127.0.0.1", "localhost", "::1"):
-            what = "the embedded broker serves this machine only"
-            self.complain(("mqtt", "demo_broker"), what, "set mqtt.host to 127.0.0.1")
+        is_local = options["host"] in ("127.0.0.1", "localhost", "::1") and not options["servers"]
+        if options["demo_broker"] and not (is_local and options["transport"] == "tcp"):
+            remedy = "set mqtt.host to 127.0.0.1" if not is_local else "set mqtt.transport to tcp"
+            self.complain(("mqtt", "demo_broker"), "the embedded broker serves this machine only", remedy)
+        if options["demo_broker"]:
+            options["version"] = "3.1.1"  # all that the embedded broker speaks; it does not even refuse 5
         return MqttOptions(**options)
 
-    def read_secret(self, at: DataPath, file: str) -> str:
+    def servers(self, options: Mapping[str, Any]) -> Iterator[Server]:
+        for index, text in enumerate(options.get("servers", ())):
+            try:
+                server = parse_server(text, options["port"])
+            except ValueError as err:
+                self.complain(("mqtt", "servers", index), f"{text!a}: {err}", "for example broker.home:1883")
+                continue
+            if not _is_host(server.host):
+                self.complain(("mqtt", "servers", index), f"{server.host!a} is not a host name or address")
+            yield server
+
+    def unix_socket(self, options: Mapping[str, Any]) -> str:
+        given = self.document.data["mqtt"]
+        if "servers" in given or "host" not in given:
+            self.complain(("mqtt", "transport"), "unix needs the path of a socket", "give it as mqtt.host")
+        if options["tls"].enabled:
+            self.complain(("mqtt", "tls"), "a unix socket has no TLS", "set mqtt.tls.enabled to false")
+        return str(self.path.parent / expanded(options["host"]))
+
+    def locate(self, file: str) -> Path:
+        """Return where a file is: beside the configuration, or else a credential that systemd hands over."""
         path = self.path.parent / expanded(file)
+        folder = self.environment.get("CREDENTIALS_DIRECTORY", "")
+        credential = Path(folder) / file
+        return credential if folder and not path.exists() and credential.is_file() else path
+
+    def read_secret(self, at: DataPath, file: str) -> str:
+        path = self.locate(file)
         try:
             if path.exists() and not path.is_file():
                 self.complain(at, f"{path} is not a file", "write the secret into one")

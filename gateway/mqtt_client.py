@@ -1,7 +1,6 @@
 """The MQTT client: one link to one broker, kept up, driven by one thread.
 
-Everything here is called by the main thread, except `_dial`, which opens a connection in a thread of its
-own and only hands it over: name look-ups and handshakes can block, and a stop must not wait for them.
+Everything here is called by the main thread, but for `set_state`.
 """
 
 from __future__ import annotations
@@ -9,36 +8,37 @@ from __future__ import annotations
 import enum
 import logging
 import random
-import select
 import socket
 import struct
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.backoff import Backoff
-from gateway.dial import LinkError, TlsOptions, dial, tls_context
-from gateway.lane import Entry
+from gateway.broker_limits import limits_of
+from gateway.connector import Connector
+from gateway.dial import LinkError
+from gateway.link_words import Ending, LinkEnded, why_closed, why_not_connected, why_refused
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival
+from gateway.mqtt_options import MqttOptions
 from gateway.outbox import Outbox
+from gateway.paho_hooks import HookedClient
+from gateway.receiver import CallbackFailed, Receiver
+from gateway.sender import Sender
 from gateway.throttled_exception import ThrottledException
-from gateway.topic import filter_problem, without_covered
+from gateway.waiting import has_more, wait_for
 
 LOG = logging.getLogger(__name__)
 
-WINDOW = 100  # publications handed to paho and not yet with the broker; the rest waits in the outbox
 _READS_PER_TURN = 200  # packets read before the outbox has its turn again
-_HELD = 30.0  # s that a link must have held for the next failure to count as the first
 _STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
 _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
+
+_RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # of the will, where a CONNACK says so
 
 
 class LinkState(enum.Enum):
@@ -51,55 +51,19 @@ class LinkState(enum.Enum):
     BACKING_OFF = "backing off"
 
 
-@dataclass(frozen=True)
-class MqttOptions:
-    """The `mqtt` part of a configuration. Times in seconds."""
-
-    host: str = "127.0.0.1"
-    port: int = 1883
-    keepalive: int = 60
-    client_id: str = ""
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    qos: int = 1
-    connect_timeout: float = 5.0
-    reconnect_max: float = 60.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    demo_broker: bool = False
-
-
 class LinkFailed(ThrottledException):
     """The broker cannot be reached, refuses, or was lost."""
 
     period = 600.0
 
 
-class CallbackFailed(ThrottledException):
-    """Something went wrong while a packet was handled."""
-
-
-_PROTOCOL_ERROR = 130  # reason code of MQTT 5 that paho gives where what it read was no MQTT
-_UNSPECIFIED_ERROR = 128  # all that paho says of a connection that has ended
-
-# Reason codes of CONNACK (MQTT 5, section 3.2.2.2; paho translates the return codes of 3.1.1 to them)
-_CONNACK_REMEDIES = {
-    132: "use a broker that speaks MQTT 3.1.1",
-    133: "choose another mqtt.client_id",
-    134: "check mqtt.username and mqtt.password_file",
-    135: "check mqtt.username, mqtt.password_file and the broker's access rules",
-    136: "the broker is busy or stopping; it is tried again",
-    137: "the broker is busy; it is tried again",
-    138: "the broker has banned this client",
-    140: "check mqtt.username and mqtt.password_file",
-}
-
-
-class MgClient(mqtt.Client):
+class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
     `filters` are subscribed to at each connect, `on_msg` gets what they bring, and
     `outbox` is emptied while the link is up. `availability_topic` is the will's, and says `online` while
-    the link is up. `wakeup` ends the wait of `loop_with_reconnect`: the outbox sets it.
+    the link is up. `wakeup` ends the wait of `loop_with_reconnect`: the outbox sets it. Commands expire at the broker
+    once they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
     """
@@ -113,46 +77,38 @@ class MgClient(mqtt.Client):
         filters: Iterable[str] = (),
         on_msg: Callable[[Arrival], None] = lambda _: None,
         availability_topic: str = "",
+        command_lifetime: float = 0.0,
+        wants_retained: bool = False,
+        no_local: bool = False,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
             options.client_id,
-            clean_session=True,
+            clean_session=True,  # of 3.1.1, where a session never expires; for version 5 see `_take_over`
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,  # paho would connect again by itself, inside a callback
         )
         self.options = options
-        self.filters = without_covered(filters)
         self.link_state = LinkState.IDLE
         self.connects = 0
-        self.is_subscribed = False
+        self.session_present = False
         self.last_failure: LinkError | None = None
-        self._tls = tls_context(options.tls) if options.tls.enabled else None
         self.outbox = outbox
         self._wakeup = wakeup
-        self._on_msg = on_msg
         self._availability_topic = availability_topic
         self._clock = clock
-        self._backoff = Backoff(1.0, options.reconnect_max, uniform)
+        self._connector = Connector(options, wakeup, clock, uniform)
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
-        self._last_heard = self._up_since = clock()
+        self._last_heard = clock()
         self._last_turn = time.monotonic()  # of the process, whatever clock is given
-        self._dialled: socket.socket | Exception | None = None
-        self._dialler: threading.Thread | None = None
-        self._dial_lock = threading.Lock()
         self._reason: LinkError | None = None
-        self._short_links = 0  # in a row that have not held
-        self._in_flight: deque[tuple[mqtt.MQTTMessageInfo, Entry]] = deque()
-        self._last_settled = clock()  # or when the first of what is in flight was handed over
-        self._subscribing: dict[int, str] = {}
-        self._leaving: tuple[str, ...] = ()  # filters of before, until the new ones are subscribed to
-        self._states: dict[str, bytes] = {}  # by topic, retained: said at each connect, since a broker may forget
-        self._unsaid: deque[str] = deque()  # topics of states that have changed
-        self._said: dict[str, tuple[bytes, mqtt.MQTTMessageInfo]] = {}  # what paho was given last
+        self._is_returning = False  # to the preferred broker
+        self._sender = Sender(self, outbox, command_lifetime, clock)
+        self._receiver = Receiver(self, filters, on_msg, clock, wants_retained=wants_retained, no_local=no_local)
         if availability_topic:
-            self._states[availability_topic] = ONLINE
+            self.set_state(availability_topic, ONLINE)
         self._stopping = False
         self._set_up_paho()
 
@@ -160,13 +116,23 @@ class MgClient(mqtt.Client):
         return f"<MgClient {self._where} {self.link_state.value}>"
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters, without those that others of them cover."""
+        return self._receiver.filters
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the broker has answered all subscriptions."""
+        return self._receiver.is_subscribed
+
+    @property
     def _where(self) -> str:
-        return f"{self.options.host}:{self.options.port}"
+        return self._connector.where
 
     @property
     def _longest_unsettled(self) -> float:
         """How long (s) the broker may leave the oldest publication in flight unacknowledged."""
-        return max(1.5 * self.options.keepalive, 10.0)
+        return max(1.5 * (self.keepalive or self.options.keepalive), 10.0)
 
     def _set_up_paho(self) -> None:
         self.max_inflight_messages_set(0)  # the window is ours; paho's own scans all of it at each PUBACK
@@ -175,12 +141,13 @@ class MgClient(mqtt.Client):
             self.username_pw_set(self.options.username, self.options.password)
         if self._availability_topic:
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
-        self.on_socket_open = _send_at_once
+        self.on_refusal = self._sender.refused
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
         self.on_connect = self._mg_on_connect
         self.on_disconnect = self._mg_on_disconnect
-        self.on_subscribe = self._mg_on_subscribe
-        self.on_message = self._mg_on_message
+        self.on_subscribe = lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes)
+        self.on_unsubscribe = lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid)
+        self.on_message = lambda _c, _u, message: self._receiver.take(message, self._where)
 
     # --- the guard of a pending connection
 
@@ -200,55 +167,59 @@ class MgClient(mqtt.Client):
 
     def mg_connect(self) -> None:
         """Begin to connect; `loop_with_reconnect` does the rest. Does nothing while a link is up or pending."""
-        if self.link_state in (LinkState.IDLE, LinkState.BACKING_OFF):  # paho would close a link that is there
-            self.connect_async(self.options.host, self.options.port, self.options.keepalive)
-            self.mg_reconnect()
+        if self.link_state is LinkState.IDLE and self.options.tls.enabled and not self.options.tls.verify:
+            LOG.warning(
+                "the certificate of %s is not checked: anybody in between can read along and send commands: "
+                "set mqtt.tls.verify to true, with mqtt.tls.ca_file",
+                self._where,
+            )
+        self.mg_reconnect()
 
     def mg_reconnect(self) -> None:
         """Try to connect, if `lag_test` allows it."""
         if not self.lag_test():
             return
         self._enter(LinkState.CONNECTING)
-        self._dialled = None
-        self._dialler = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
-        self._dialler.start()
-
-    def _dial(self) -> None:
-        """Open a connection and leave it for the main thread. Runs in a thread of its own."""
-        result: socket.socket | Exception
-        try:
-            result = dial(self.options.host, self.options.port, self.options.connect_timeout, self._tls)
-        except Exception as err:  # noqa: BLE001  (it is raised again where it is taken over)
-            result = err
-        with self._dial_lock:
-            if self._stopping and isinstance(result, socket.socket):
-                result.close()
-                return
-            self._dialled = result
-        self._wakeup.set()
+        self._connector.start()
 
     def _take_over(self) -> None:
-        """Go on with what `_dial` has left: send CONNECT, or back off."""
-        dialled, dialler = self._dialled, self._dialler
-        if dialled is None or dialler is None:
-            return
-        dialler.join()
-        self._dialler = None
+        """Go on with what the dialler has left: send CONNECT, or back off."""
         try:
-            if isinstance(dialled, Exception):
-                raise dialled
+            connection = self._connector.take()
+            if connection is None:
+                return
             self._enter(LinkState.AWAITING_CONNACK)
             self.lag_reset()
-            self.reconnect()
+            self._prepare_connect()
+            self.mg_adopt(connection, self._connector.servers.protocol)
         except LinkError as err:
             self._lost(err)
         except (OSError, ValueError, struct.error) as err:  # struct.error: a user name over 65,535 bytes
             self._lost(LinkError(f"the connection to {self._where} failed ({err})"))
 
-    def _create_socket(self) -> Any:
-        """Give paho the connection that is open already; paho's own way where there is none."""
-        dialled, self._dialled = self._dialled, None
-        return dialled if isinstance(dialled, socket.socket) else super()._create_socket()
+    def _prepare_connect(self) -> None:
+        """Tell paho what its CONNECT is to say.
+
+        A session that began with clean start set would not survive a restart of Mosquitto 2.0: it is only set where
+        no session is wanted.
+        """
+        server = self._connector.servers.current
+        self.connect_async(
+            server.host,
+            server.port or 1,  # a unix socket has none, which paho takes for a mistake
+            self.options.keepalive,
+            clean_start=self.options.session_expiry == 0,
+            properties=self._connector.connect_properties(),
+        )
+
+    def _look_for_preferred(self) -> None:
+        """Return to the preferred broker when it answers again, once what is in flight has arrived."""
+        if not self._is_returning and self._connector.preferred_answers():
+            self._is_returning = True
+            self._sender.hold()
+        if self._is_returning and len(self._sender) == 0:
+            what = f"{self._where} is left: {self._connector.servers.preferred} answers again"
+            self._drop(LinkEnded(what, "", Ending.RETURNING))
 
     # --- the loop
 
@@ -263,7 +234,7 @@ class MgClient(mqtt.Client):
         self._guard(self._send)
         limit = self._time_left()
         limit = limit if timeout is None else min(limit, timeout)
-        readable, writable = self._wait(limit)
+        readable, writable = wait_for(self.socket(), self._wakeup, limit, to_write=self.want_write())
         if self._stood_still(limit):
             return
         if readable:
@@ -271,8 +242,8 @@ class MgClient(mqtt.Client):
             self._guard(self._receive)
         if writable:
             self._guard(self._flush)
-        self._settle_sent()
-        if self._unsaid:
+        self._sender.settle()
+        if self._sender.states.has_unsaid:
             self._guard(self._send)
         self._keep_alive()
 
@@ -295,36 +266,17 @@ class MgClient(mqtt.Client):
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
-            return min(max(self.options.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+            tick = min(max(self.options.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+            return min(tick, self._sender.time_left)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
         return max(0.0, self._deadline - self._clock())
 
-    def _wait(self, timeout: float) -> tuple[bool, bool]:
-        """Wait for socket or wake-up; return whether the socket is readable and writable."""
-        poll = select.poll()
-        poll.register(self._wakeup.fileno(), select.POLLIN)
-        sock = self.socket()
-        fd = sock.fileno() if sock is not None else -1
-        if fd >= 0:
-            poll.register(fd, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
-            if sock is not None and _pending(sock):
-                timeout = 0.0
-        events = dict(poll.poll(timeout * 1000))
-        if self._wakeup.fileno() in events:
-            self._wakeup.clear()
-        event = events.get(fd, 0)
-        return bool(event & ~select.POLLOUT) or (fd >= 0 and _pending(sock)), bool(event & select.POLLOUT)
-
     def _receive(self) -> None:
-        poll = select.poll()
         sock = self.socket()
-        if sock is None:
-            return
-        poll.register(sock.fileno(), select.POLLIN)
-        for _ in range(_READS_PER_TURN):
+        for _ in range(_READS_PER_TURN if sock is not None else 0):
             self.loop_read()
-            if self.socket() is not sock or not (_pending(sock) or poll.poll(0)):
+            if self.socket() is not sock or not has_more(sock):
                 return
 
     def _flush(self) -> None:
@@ -335,64 +287,22 @@ class MgClient(mqtt.Client):
 
         For what is a state and not a message: only its latest value counts. Any thread may call this.
         """
-        self._states[topic] = payload
-        self._unsaid.append(topic)
+        self._sender.states.set(topic, payload)
         self._wakeup.set()
 
     def forget_state(self, topic: str) -> None:
         """Say a state no more. What the broker retains of it is for others to remove."""
-        self._states.pop(topic, None)
-
-    def _say_states(self) -> None:
-        while self.link_state is LinkState.UP and self._unsaid:
-            topic = self._unsaid.popleft()
-            payload = self._states.get(topic)
-            if payload is None:
-                continue
-            said, info = self._said.get(topic, (b"", None))
-            if info is None or said != payload or info.is_published():  # or else paho still has it, and sends it
-                self._said[topic] = payload, self.publish(topic, payload, qos=1, retain=True)
+        self._sender.states.forget(topic)
 
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
-        while self.link_state is LinkState.UP and self.outbox.has_waiting and len(self._in_flight) < WINDOW:
-            for entry in self.outbox.take(WINDOW - len(self._in_flight)):
-                self._publish(entry)
+        while self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
-            self._settle_sent()
-        self._say_states()
+            self._sender.settle()
+        if self.link_state is LinkState.UP:
+            self._sender.say_states()
         if self.want_write():
             self._flush()
-
-    def _publish(self, entry: Entry) -> None:
-        publication = entry.publication
-        try:
-            info = self.publish(publication.topic, publication.payload, publication.qos, publication.retain)
-        except ValueError as err:
-            self.outbox.set_aside(entry, f"it cannot be published: {err}")
-            return
-        if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
-            info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
-            LOG.debug("paho took no publication: %s", info.rc)
-            self.outbox.put_back([entry])
-            return
-        if not self._in_flight:
-            self._last_settled = self._clock()
-        self._in_flight.append((info, entry))
-
-    def _settle_sent(self) -> None:
-        """Tell the outbox what the broker has taken.
-
-        Asked for here, not told by `on_publish`: paho makes a reason code and properties for each call of
-        that, which costs more than the rest of a publication.
-        """
-        done = []
-        while self._in_flight and self._in_flight[0][0].is_published():
-            done.append(self._in_flight.popleft()[1])
-        if done:
-            self._last_settled = self._clock()
-            self.outbox.settle(done)
 
     def _guard(self, step: Callable[[], None]) -> None:
         """Do a step of the network; give the link up if a packet of the broker breaks paho."""
@@ -407,13 +317,15 @@ class MgClient(mqtt.Client):
     def _keep_alive(self) -> None:
         if self.link_state is LinkState.UP:
             self._guard(self._misc)
-            if self._clock() - self._last_heard > 1.5 * self.options.keepalive:
+            if self.keepalive and self._clock() - self._last_heard > 1.5 * self.keepalive:
                 self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
-            elif self._in_flight and self._clock() - max(self._last_settled, self._up_since) > self._longest_unsettled:
+            elif self._sender.stalled_for > self._longest_unsettled:
                 self._drop(LinkError(f"{self._where} acknowledges nothing any more", "check the broker"))
+            else:
+                self._look_for_preferred()
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
-            seconds = self.options.connect_timeout
-            self._drop(LinkError(f"{self._where} sent no CONNACK within {seconds:g} s", "is it an MQTT broker?"))
+            what = f"{self._where} sent no CONNACK within {self.options.connect_timeout:g} s"
+            self._drop(LinkEnded(what, "is it an MQTT broker?", Ending.NO_CONNACK))
 
     def _misc(self) -> None:
         self.loop_misc()
@@ -436,34 +348,28 @@ class MgClient(mqtt.Client):
 
     def _lost(self, reason: LinkError) -> None:
         """Take note that there is no link, and when to try again."""
-        was_up = self.link_state is LinkState.UP
-        if was_up:
-            has_held = self._clock() - self._up_since >= _HELD
-            self._short_links = 0 if has_held else self._short_links + 1
-            if has_held:
-                self._backoff.reset()
-        delay = 0.0 if self._stopping else self._backoff.next_delay()
-        self._deadline = self._clock() + delay
+        ending = reason.ending if isinstance(reason, LinkEnded) else Ending.OTHER
+        was_up, where = self.link_state is LinkState.UP, self._where
         self._enter(LinkState.BACKING_OFF)
-        self._take_back()
+        self._is_returning = False
+        self._sender.link_lost(self.mg_is_unwritten, may_be_a_message=was_up and ending is Ending.CLOSED)
         if self._stopping:
             return
-        self.last_failure = reason
-        failed = LinkFailed(
-            f"{'lost the broker' if was_up else 'no connection to the broker'}: {reason}", key=f"{self._where} {reason}"
-        )
-        if failed.trigger or was_up:
-            LOG.warning("%s (tried again by itself, next in %.1f s)", failed.report or failed, delay)
+        plan = self._connector.link_lost(ending) if was_up else self._connector.failed(ending)
+        self._deadline = self._clock() + plan.delay
+        if plan.all_tried and ending is not Ending.RETURNING:
+            self.last_failure = reason
+        if plan.words:
+            self._say_lost(f"{reason}", where, plan.words, was_up=was_up, is_taken_over=ending is Ending.TAKEN_OVER)
+        else:
+            LOG.info("%s", reason)
 
-    def _take_back(self) -> None:
-        """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself."""
-        self._settle_sent()
-        at_most_once = [pair for pair in self._in_flight if pair[1].publication.qos == 0]
-        unsent = [entry for info, entry in at_most_once if not info.is_published()]
-        self._in_flight = deque(pair for pair in self._in_flight if pair[1].publication.qos > 0)
-        # Sent behind a QoS 1 that is not acknowledged:
-        self.outbox.settle(entry for info, entry in at_most_once if info.is_published())
-        self.outbox.put_back(unsent)
+    def _say_lost(self, reason: str, where: str, plan: str, *, was_up: bool, is_taken_over: bool) -> None:
+        """Say why there is no link: each loss, but a failure to connect and a fight over the client id once."""
+        what = "lost the broker" if was_up else "no connection to the broker"
+        failed = LinkFailed(f"{what}: {reason}", key=f"{where} {reason}")
+        if failed.trigger or (was_up and not is_taken_over and not self._connector.is_fight):
+            LOG.warning("%s (%s)", failed.report or failed, plan)
 
     def _enter(self, state: LinkState) -> None:
         LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)
@@ -471,82 +377,55 @@ class MgClient(mqtt.Client):
 
     # --- what paho calls; all within loop_with_reconnect
 
-    def _mg_on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
+    def _mg_on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if code.is_failure:
-            remedy = _CONNACK_REMEDIES.get(code.value, "see the broker's log")
-            self._reason = LinkError(f"{self._where} refused the connection: {code}", remedy)
+            self._reason = why_refused(self._where, code, properties)
+            if code.value in (_RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED):
+                self.mg_weaken_will(
+                    without_qos=code.value == _QOS_NOT_SUPPORTED, without_retain=code.value == _RETAIN_NOT_SUPPORTED
+                )
             return
         self._enter(LinkState.UP)
         self.connects += 1
-        self._last_heard = self._up_since = self._clock()
+        self.session_present = flags.session_present
+        self._last_heard = self._clock()
         self._reason = self.last_failure = None
-        LOG.info("connected to %s as %s", self._where, self.options.client_id)
-        self._subscribe_all()
-        # Said in the next turn, behind what paho is about to send again: that may hold an older state.
-        self._unsaid = deque(self._states)
+        client_id = getattr(properties, "AssignedClientIdentifier", self.options.client_id)
+        LOG.info("connected to %s as %s", self._where, client_id)
+        self._connector.link_up()
+        is_v5 = self._connector.servers.speaks_v5
+        self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
+        takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
+        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
+        if not self.session_present:
+            self.outbox.say_retained_again(besides=self._sender.states.topics)
 
-    def _subscribe_all(self) -> None:
-        self._subscribing.clear()
-        self._leaving = ()  # a new session knows nothing of them
-        self._subscribe(self.filters)
-
-    def _subscribe(self, filters: Iterable[str]) -> None:
-        for topic_filter in filters:  # each by itself: a broker may drop the whole list for a bad one
-            problem = filter_problem(topic_filter)  # paho lets some pass for which a broker closes the link
-            if problem:
-                LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, problem)
-                continue
-            _, mid = self.subscribe(topic_filter, qos=1)
-            if mid is not None:
-                self._subscribing[mid] = topic_filter
-        self._all_subscribed()
-
-    def _all_subscribed(self) -> None:
-        self.is_subscribed = not self._subscribing
-        if self.is_subscribed and self._leaving:
-            self.unsubscribe(list(self._leaving))
-            self._leaving = ()
-
-    def mg_subscribe(self, filters: Iterable[str]) -> None:
+    def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
         """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
-        before, self.filters = self.filters, without_covered(filters)
-        self._leaving = tuple(dict.fromkeys(one for one in (*self._leaving, *before) if one not in self.filters))
-        if self.link_state is LinkState.UP:
-            self._subscribe([one for one in self.filters if one not in before])
+        is_up = self.link_state is LinkState.UP
+        self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 
-    def _mg_on_subscribe(self, _c: object, _u: object, mid: int, codes: list[ReasonCode], _p: object) -> None:
-        topic_filter = self._subscribing.pop(mid, "?")
-        if any(code.is_failure for code in codes):
-            LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
-        self._all_subscribed()
-
-    def _mg_on_disconnect(self, _c: object, _u: object, _flags: object, code: ReasonCode, _p: object) -> None:
+    def _mg_on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if self.link_state not in (LinkState.AWAITING_CONNACK, LinkState.UP):
             return
         reason, self._reason = self._reason, None
-        self._lost(reason or self._why_closed(code))
-
-    def _why_closed(self, code: ReasonCode) -> LinkError:
-        """Say what paho knows of a link that ended by itself."""
-        pending = self.link_state is LinkState.AWAITING_CONNACK
-        if code.value == _PROTOCOL_ERROR:  # all that paho says of CONNACK return code 1, too
-            return LinkError(
-                f"{self._where} does not speak MQTT 3.1.1", "is it a broker, and mqtt.port its port for that?"
+        if reason is None and self.link_state is LinkState.AWAITING_CONNACK:
+            reason = why_not_connected(self._where, code, self._connector.version, with_tls=self.options.tls.enabled)
+        self._lost(
+            reason
+            or why_closed(
+                self._where,
+                code,
+                properties,
+                client_id=self.options.client_id,
+                by_broker=flags.is_disconnect_packet_from_server,
+                is_fight=self._connector.is_fight,
             )
-        what = "closed the connection without a CONNACK" if pending else "closed the connection"
-        remedy = "does it speak MQTT 3.1.1, without TLS?" if pending and self._tls is None else ""
-        if not pending and self._short_links:
-            remedy = f"does another client have the client id {self.options.client_id!a}?"
-        detail = "" if code.value == _UNSPECIFIED_ERROR else f" ({code})"
-        return LinkError(f"{self._where} {what}{detail}", remedy)
-
-    def _mg_on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
-        try:
-            self._on_msg(Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup))
-        except Exception as err:
-            failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
-            if failed.trigger:
-                LOG.error(failed.report, exc_info=err)
+        )
 
     # --- the end
 
@@ -560,11 +439,8 @@ class MgClient(mqtt.Client):
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
             self.loop_with_reconnect(deadline - self._clock())
-        with self._dial_lock:
-            self._stopping = True
-            dialled = self._dialled
-        if isinstance(dialled, socket.socket):
-            dialled.close()
+        self._stopping = True
+        self._connector.close()
         if self.link_state is LinkState.UP:
             self._say_goodbye(max(deadline, self._clock() + 0.5))
         self._sock_close()
@@ -572,25 +448,14 @@ class MgClient(mqtt.Client):
         return len(self.outbox) == 0
 
     def _say_goodbye(self, deadline: float) -> None:
-        self._say_states()
+        """Say `offline` and DISCONNECT. Where the first cannot be said, nor is the second: the will then says it."""
+        states = self._sender.states
         if self._availability_topic:
-            info = self.publish(self._availability_topic, OFFLINE, qos=1, retain=True)
-            while self.link_state is LinkState.UP and not info.is_published() and self._clock() < deadline:
-                self.loop_with_reconnect(deadline - self._clock())
-        if self.link_state is LinkState.UP:
+            self.set_state(self._availability_topic, OFFLINE)
+        while self.link_state is LinkState.UP and (states.has_unsaid or states.pending) and self._clock() < deadline:
+            self.loop_with_reconnect(deadline - self._clock())
+        if self.link_state is LinkState.UP and not states.has_unsaid:
             self.disconnect()
             while self.want_write() and self.socket() is not None and self._clock() < deadline:
-                self._wait(deadline - self._clock())
+                wait_for(self.socket(), self._wakeup, deadline - self._clock(), to_write=True)
                 self._guard(self._flush)
-
-
-def _pending(sock: Any) -> bool:
-    """Tell whether a TLS socket has bytes that select does not know of."""
-    pending = getattr(sock, "pending", None)
-    return bool(pending()) if pending is not None else False
-
-
-def _send_at_once(_client: object, _userdata: object, sock: Any) -> None:
-    """Switch Nagle's algorithm off: a burst of small packets would wait 40 ms for an acknowledgement."""
-    if getattr(sock, "family", None) in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

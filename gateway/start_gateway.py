@@ -65,12 +65,23 @@ class Gateway:
             configuration.mqtt,
             self.outbox,
             self._wakeup,
-            filters=self.router.filters,
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
+            command_lifetime=configuration.outbox.command_lifetime,
         )
+        self._subscribe()
         self._remove_orphans()
         self._stop = False
+
+    def _subscribe(self) -> None:
+        maps = [station.options.msg_map for station in self.stations.values()]
+        self.client.mg_subscribe(
+            self.router.filters,
+            # All else that is retained is either a command, and refused, or an old status.
+            wants_retained=any(rule.replay for msg_map in maps for rule in msg_map.delivery_rules),
+            # Interfaces with senders of their own hear one another, by way of the broker.
+            no_local=len({msg_map.sender for msg_map in maps}) == 1,
+        )
 
     def _station(self, options: InterfaceOptions) -> Station:
         topic = self.configuration.availability_topic(options.name)
@@ -169,7 +180,7 @@ class Gateway:
             self.client.forget_state(before.availability_topic(name))
             changes.append(f"{name} is gone")
         self.router.use(self._routes(), self.configuration.availability_topics)
-        self.client.mg_subscribe(self.router.filters)
+        self._subscribe()
         self._remove_orphans()
         said = "; ".join(changes) or "nothing has changed"
         return f"{said}; from the next start on: {', '.join(later)}" if later else said

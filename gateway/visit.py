@@ -28,16 +28,17 @@ def visit(
     `what` becomes part of the client id. Raises `LinkError` if there is no link and subscription in time, and
     at the end if the broker has not taken all that was put into the client's outbox.
     """
-    options = replace(configuration.mqtt, client_id=f"{configuration.mqtt.client_id}-{what}-{os.getpid()}")
+    client_id = f"{configuration.mqtt.client_id}-{what}-{os.getpid()}"
+    options = replace(configuration.mqtt, client_id=client_id, session_expiry=0)  # nobody comes back to this session
     wakeup = Wakeup()
     outbox = Outbox(on_put=wakeup.set)
-    client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg)
+    client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     try:
         with _failures_unsaid():
             _connect(client)
         yield client
         if not client.mg_stop(2.0):
-            raise LinkError(f"{options.host}:{options.port} did not take the message", "is it an MQTT broker?")
+            raise LinkError(f"{options.brokers[0]} did not take the message", "is it an MQTT broker?")
     finally:
         client.mg_stop(0.0)
         wakeup.close()
@@ -46,13 +47,12 @@ def visit(
 def _connect(client: MgClient) -> None:
     client.mg_connect()
     options = client.options
-    deadline = time.monotonic() + 2 * options.connect_timeout
+    deadline = time.monotonic() + 2 * options.connect_timeout * len(options.brokers)
     while not (client.link_state is LinkState.UP and client.is_subscribed):
         if client.last_failure is not None:
             raise client.last_failure
         if time.monotonic() > deadline:
-            where = f"{options.host}:{options.port}"
-            raise LinkError(f"{where} did not accept the subscription", "is it an MQTT broker?")
+            raise LinkError(f"{options.brokers[0]} did not accept the subscription", "is it an MQTT broker?")
         client.loop_with_reconnect(0.1)
 
 

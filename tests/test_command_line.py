@@ -82,6 +82,29 @@ def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert (said.code, said.out) == (EXIT_OK, (shipped("conf") / "default.conf").read_text())
 
 
+@pytest.mark.parametrize(
+    ("mqtt", "broker", "protocol"),
+    [
+        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5, session kept for 86400 s; MQTT 3.1.1, "),
+        ("version: 3.1.1", "127.0.0.1:1883", "MQTT 3.1.1, clean session"),
+        ("session_expiry: 0", "127.0.0.1:1883", "MQTT 5, clean session; "),
+        (
+            "transport: websockets, path: /ws, tls: {enabled: true}",
+            "127.0.0.1:1883 with websockets at /ws and TLS",
+            "MQTT 5, ",
+        ),
+        ("transport: unix, host: /run/mqtt.sock", "/run/mqtt.sock", "MQTT 5, "),
+    ],
+)
+def test_check_says_how_the_broker_is_reached(
+    mqtt: str, broker: str, protocol: str, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text(f"root: home\ntopics: []\ninterface: {{type: dummy}}\nmqtt: {{{mqtt}}}\n")
+    lines = run(capsys, "check", "--conf", "gw.conf").out.splitlines()
+    assert f"  broker        {broker}" in lines
+    assert [line for line in lines if line.startswith(f"  protocol      {protocol}")]
+
+
 def test_check_says_what_a_gateway_would_do(
     conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +116,7 @@ def test_check_says_what_a_gateway_would_do(
         "gw.conf: good\n"
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
+        "  protocol      MQTT 5, session kept for 86400 s; MQTT 3.1.1, clean session, where that is refused\n"
         "  outbox        /var/lib/mqttgateway/entry.outbox\n"
         "  availability  home/entry/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dial import LinkError, TlsOptions, dial, tls_context
+from gateway.dial import LinkError, Server, TlsOptions, dial, tls_context
 from tests.support.broker import free_port
 from tests.support.certificates import Authority, server_context
 from tests.support.peer import Peer, close_at_once, say, stay_silent
@@ -31,7 +31,7 @@ def trusting(authority: Authority, **others: object) -> ssl.SSLContext:
 
 def failure(host: str, port: int, context: ssl.SSLContext | None = None, timeout: float = 5.0) -> str:
     with pytest.raises(LinkError) as caught:
-        dial(host, port, timeout, context)
+        dial(Server(host, port), timeout, context)
     return str(caught.value)
 
 
@@ -51,8 +51,10 @@ def full_listener() -> Iterator[int]:
 
 
 def test_a_connection_that_works() -> None:
-    with Peer(stay_silent) as peer, dial(HOST, peer.port, 5.0) as connection:
+    with Peer(stay_silent) as peer, contextlib.closing(dial(Server(HOST, peer.port), 5.0)) as connection:
+        assert isinstance(connection, socket.socket)
         assert connection.getpeername() == (HOST, peer.port)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_nothing_listens() -> None:
@@ -95,7 +97,7 @@ def test_an_address_that_cannot_be_reached() -> None:
 def test_a_broker_with_a_good_certificate(authority: Authority) -> None:
     with (
         Peer(stay_silent, tls=authority.server()) as peer,
-        dial(HOST, peer.port, 5.0, trusting(authority)) as connection,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, trusting(authority))) as connection,
     ):
         assert isinstance(connection, ssl.SSLSocket)
         assert connection.version() in ("TLSv1.2", "TLSv1.3")
@@ -141,7 +143,10 @@ def test_an_expired_certificate(authority: Authority) -> None:
 def test_without_verification_any_certificate_does(authority: Authority) -> None:
     context = tls_context(TlsOptions(enabled=True, verify=False))
     tls = authority.server("any", "DNS:broker.example", days=-1)
-    with Peer(stay_silent, tls=tls) as peer, dial(HOST, peer.port, 5.0, context) as connection:
+    with (
+        Peer(stay_silent, tls=tls) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, context)) as connection,
+    ):
         assert isinstance(connection, ssl.SSLSocket)
 
 
@@ -182,14 +187,17 @@ def test_no_tls_version_in_common(authority: Authority) -> None:
 def test_a_client_certificate_that_is_not_asked_for_does_no_harm(authority: Authority) -> None:
     certificate, key = authority.sign("client", "DNS:gateway.example")
     context = trusting(authority, certificate_file=str(certificate), key_file=str(key))
-    with Peer(stay_silent, tls=authority.server()) as peer, dial(HOST, peer.port, 5.0, context) as connection:
+    with (
+        Peer(stay_silent, tls=authority.server()) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, context)) as connection,
+    ):
         assert isinstance(connection, ssl.SSLSocket)
 
 
 def test_a_connection_whose_handshake_failed_is_closed() -> None:
     with Peer(stay_silent) as peer:
         with pytest.raises(LinkError) as caught:
-            dial(HOST, peer.port, 0.2, tls_context(TlsOptions(enabled=True)))
+            dial(Server(HOST, peer.port), 0.2, tls_context(TlsOptions(enabled=True)))
         wait_until(lambda: peer.conversations[0].is_closed, 5, "the connection to be closed")
         assert caught.tb is not None  # held until here: it is dial that closes, not the garbage collector
 

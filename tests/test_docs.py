@@ -316,7 +316,7 @@ def test_the_flow_names_classes() -> None:
 
 
 def test_architecture_names_the_threads_and_the_states_of_the_link() -> None:
-    assert 'name="mqtt-dial"' in _modules("gateway")["mqtt_client"].read_text()
+    assert 'name="mqtt-dial"' in _modules("gateway")["dialler"].read_text()
     assert "`mqtt-dial`" in ARCHITECTURE.section("## The threads")
     text = " ".join(ARCHITECTURE.section("## The threads").split())
     states = (LinkState.IDLE, LinkState.CONNECTING, LinkState.AWAITING_CONNACK, LinkState.UP, LinkState.BACKING_OFF)

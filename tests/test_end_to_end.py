@@ -46,7 +46,7 @@ def entry(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice) -> Iterator[L
         listener.publish(OPEN_GATE, "open", retain=True)
         with GatewayProcess(conf) as gateway:
             listener.wait_topic("home/serial2mqtt/serial/availability", b"online")
-            gateway.wait_log("a retained command is never acted on")  # and so it is subscribed
+            wait_until(lambda: "Sending SUBACK to serial2mqtt" in mosquitto.log.read_text(), what="the subscription")
             yield listener
             assert gateway.stop() < 2
             assert "Traceback" not in gateway.log

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.init_logger import LogOptions
 from gateway.load_config import Configuration, load_configuration
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 from interfaces.dummy_interface import DummyInterface
 from tests.support.broker import Mosquitto
 from tests.support.gateway_process import GatewayProcess, run_command
@@ -51,7 +51,7 @@ def findings(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> list[str
 
 def test_the_layout_of_0_1() -> None:
     configuration = load_configuration(LAYOUTS / "v0.1" / "dummy2mqtt.conf", {})
-    assert configuration.mqtt == MqttOptions("broker.example", 1883, 30, "dummy2mqtt")
+    assert configuration.mqtt == MqttOptions("broker.example", 1883, keepalive=30, client_id="dummy2mqtt")
     assert configuration.log == LogOptions(
         "warning", str(LAYOUTS / "v0.1/data/dummy2mqtt.log"), 50_000_000, 3, file_level="debug"
     )
@@ -75,7 +75,7 @@ def test_the_layout_of_0_15() -> None:
 
 def test_the_layout_of_1() -> None:
     configuration = load_configuration(LAYOUTS / "v1" / "dummy2mqtt.conf", {})
-    assert configuration.mqtt == MqttOptions("test.example.org", 1884, 45, "dummy2mqtt")
+    assert configuration.mqtt == MqttOptions("test.example.org", 1884, keepalive=45, client_id="dummy2mqtt")
     assert configuration.log == LogOptions("debug", str(LAYOUTS / "v1/dummy2mqtt.log"), 20_000, 4, file_level="info")
     (interface,) = configuration.interfaces
     assert (interface.name, interface.cls, interface.params["location"]) == ("dummy", DummyInterface, "attic")
@@ -100,7 +100,7 @@ def test_credentials_are_taken_letter_by_letter() -> None:
 
 def test_the_layout_of_2_with_the_broker_in_a_common_file() -> None:
     configuration = load_configuration(LAYOUTS / "v2" / "dummy2mqtt.cfg", {})
-    assert configuration.mqtt == MqttOptions("house.example", 1885, 90, "cellar-client")
+    assert configuration.mqtt == MqttOptions("house.example", 1885, keepalive=90, client_id="cellar-client")
     assert configuration.log == LogOptions(
         "info", str(LAYOUTS / "v2/dummy2mqtt.log"), 50_000_000, 3, file_level="error"
     )

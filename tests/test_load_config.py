@@ -20,7 +20,7 @@ from gateway.interface_loader import BUILT_IN, find_interface
 from gateway.load_config import Configuration, OutboxOptions, config_schema, interface_schema, load_configuration
 from gateway.load_map import map_schema
 from gateway.message import InternalMsg
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 
 MINIMAL = "root: home\ntopics: [home/#]\ninterface: {type: dummy}\n"
 
@@ -76,7 +76,10 @@ interface: {type: dummy, interval: 0.5, location: hall}
 log: {level: debug, file: gw.log, file_bytes: 5000, files: 2, traffic: true}
 """,
     )
-    assert configuration.mqtt == MqttOptions("broker.example", 1884, 10, "me", "u", "p", 0, 2.5, 30, TlsOptions())
+    assert configuration.mqtt == MqttOptions(
+        "broker.example", 1884, keepalive=10, client_id="me", username="u", password="p", qos=0,
+        connect_timeout=2.5, reconnect_max=30,
+    )  # fmt: skip
     assert configuration.outbox == OutboxOptions("memory", None, 0.5, 5, 20000, "new", 0, 60)
     assert configuration.log == LogOptions("debug", "gw.log", 5000, 2, traffic=True)
     assert configuration.interfaces[0].params == {"interval": 0.5, "location": "hall"}
@@ -380,7 +383,78 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
     ]
 
 
+# --- several brokers, and other ways to them
+
+
+def test_several_brokers_are_given_with_or_without_their_port(folder: Path) -> None:
+    text = "mqtt: {port: 1884, servers: [a.example, 'b.example:1885', '[::1]:1886', '[fe80::1%eth0]', 10.0.0.1]}\n"
+    assert load(folder, MINIMAL + text).mqtt.brokers == (
+        ("a.example", 1884),
+        ("b.example", 1885),
+        ("::1", 1886),
+        ("fe80::1%eth0", 1884),
+        ("10.0.0.1", 1884),
+    )
+
+
+def test_one_broker_is_the_one_at_host_and_port(folder: Path) -> None:
+    assert load(folder, MINIMAL + "mqtt: {host: a.example, port: 1884}\n").mqtt.brokers == (("a.example", 1884),)
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "said"),
+    [
+        (
+            "servers: ['a:b']",
+            "gw.conf:4:18: mqtt.servers[0]: 'a:b': it is not of the form host:port: for example broker",
+        ),
+        ("servers: [a, 'b:0']", "gw.conf:4:21: mqtt.servers[1]: 'b:0': 0 is no port: for example broker.home:1883"),
+        ("servers: ['mqtt://a']", "gw.conf:4:18: mqtt.servers[0]: 'mqtt://a': it is not of the form host:port"),
+        ("servers: ['a b:1']", "gw.conf:4:18: mqtt.servers[0]: 'a b' is not a host name or address"),
+        ("servers: [a], host: b", "gw.conf:4:8: mqtt.servers: given as well as host: keep one of the two"),
+        ("servers: []", "gw.conf:4:17: mqtt.servers: "),
+        ("servers: [a], demo_broker: true", "gw.conf:4:35: mqtt.demo_broker: the embedded broker serves this machine"),
+        ("transport: unix", "gw.conf:4:19: mqtt.transport: unix needs the path of a socket: give it as mqtt.host"),
+        (
+            "transport: unix, host: /s, tls: {enabled: true}",
+            "gw.conf:4:40: mqtt.tls: a unix socket has no TLS: set mqtt",
+        ),
+        ("path: mqtt", "gw.conf:4:14: mqtt.path: "),
+        ("version: 4", "gw.conf:4:17: mqtt.version: expected one of 5, 3.1.1, found 4"),
+        ("transport: websockets, demo_broker: true", "gw.conf:4:44: mqtt.demo_broker: the embedded broker serves this"),
+    ],
+)
+def test_what_does_not_go_together_is_said(mqtt: str, said: str, folder: Path) -> None:
+    (found,) = findings(folder, MINIMAL + f"mqtt: {{{mqtt}}}\n")
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(("given", "version"), [("5", 5), ("3.1.1", "3.1.1"), ("'3.1.1'", "3.1.1")])
+def test_versions(given: str, version: object, folder: Path) -> None:
+    assert load(folder, MINIMAL + f"mqtt: {{version: {given}}}\n").mqtt.version == version
+    assert load(folder, MINIMAL + "mqtt: {version: '${V}'}\n", V=given.strip("'")).mqtt.version == version
+
+
+def test_a_unix_socket_lies_beside_the_configuration(folder: Path) -> None:
+    assert load(folder, MINIMAL + "mqtt: {transport: unix, host: /run/m.sock}\n").mqtt.brokers == (("/run/m.sock", 0),)
+    mqtt = load(folder, MINIMAL + "mqtt: {transport: unix, host: m.sock}\n").mqtt
+    assert [str(server) for server in mqtt.brokers] == [f"{folder}/m.sock"]
+
+
 # --- secrets
+
+
+def test_a_credential_of_systemd_is_found_by_its_name(folder: Path, certificate: Path) -> None:
+    credentials = folder / "credentials"
+    credentials.mkdir()
+    (credentials / "gate").write_text("from systemd\n")
+    certificate.rename(credentials / "ca")
+    text = MINIMAL + "mqtt: {username: u, password_file: gate, tls: {enabled: true, ca_file: ca}}\n"
+    mqtt = load(folder, text, CREDENTIALS_DIRECTORY=str(credentials)).mqtt
+    assert (mqtt.password, mqtt.tls.ca_file) == ("from systemd", str(credentials / "ca"))
+    assert len(findings(folder, text)) == 2
+    (folder / "gate").write_text("beside the configuration")
+    assert load(folder, text, CREDENTIALS_DIRECTORY=str(credentials)).mqtt.password == "beside the configuration"
 
 
 def test_a_password_and_a_password_file_are_one_too_many(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_late_connack_is_waited_for() -> None:
 
 def test_a_connack_that_never_comes(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("sent no CONNACK within 0.3 s: is it an MQTT broker?")
-    with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.3) as link:
+    with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.3, version="3.1.1") as link:
         began = time.monotonic()
         link.client.mg_connect()
         link.turn_until(is_backing_off(link), "the link to be given up")
@@ -168,7 +168,7 @@ def test_a_refusal_is_said_with_reason_and_remedy(
     with Peer(refuse(code), serve()) as peer:
         said = f"127.0.0.1:{peer.port} refused the connection: {reason}: {remedy}"
         expected_logs.expect(f"no connection to the broker: {said} (tried again by itself")
-        with Link(peer.port) as link:
+        with Link(peer.port, version="3.1.1") as link:
             link.client.mg_connect()
             link.turn_until(is_backing_off(link), "the refusal")
             assert link.failure == said
@@ -189,7 +189,7 @@ def test_a_broker_that_refuses_the_version_of_the_protocol(expected_logs: Expect
     with Peer(refuse(1), serve()) as peer:
         said = f"127.0.0.1:{peer.port} does not speak MQTT 3.1.1: is it a broker, and mqtt.port its port for that?"
         expected_logs.expect(f"no connection to the broker: {said}")
-        with Link(peer.port) as link:
+        with Link(peer.port, version="3.1.1") as link:
             link.client.mg_connect()
             link.turn_until(is_backing_off(link), "the refusal")
             assert link.failure == said
@@ -199,7 +199,7 @@ def test_a_broker_that_refuses_the_version_of_the_protocol(expected_logs: Expect
 @pytest.mark.parametrize("act", [close_at_once, close_after_connect])
 def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: 127.0.0.1:")
-    with Peer(act, serve()) as peer, Link(peer.port) as link:
+    with Peer(act, serve()) as peer, Link(peer.port, version="3.1.1") as link:
         link.client.mg_connect()
         link.turn_until(is_backing_off(link), "the failure")
         assert re.fullmatch(
@@ -226,7 +226,7 @@ def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: Expec
 )
 def test_garbage_instead_of_a_connack(data: bytes, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: ")
-    with Peer(say(data), serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
+    with Peer(say(data), serve()) as peer, Link(peer.port, version="3.1.1", connect_timeout=0.5) as link:
         link.client.mg_connect()
         link.turn_until(is_backing_off(link), "the failure")
         link.turn_until(is_up(link), "the next try")
@@ -238,7 +238,7 @@ def test_garbage_instead_of_a_connack(data: bytes, expected_logs: ExpectedLogs) 
 
 def test_delays_double_up_to_their_limit(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Server unavailable")
-    with Peer(refuse(3)) as peer, Link(peer.port, reconnect_max=10) as link:
+    with Peer(refuse(3)) as peer, Link(peer.port, version="3.1.1", reconnect_max=10) as link:
         link.client.mg_connect()
         link.turn_until(lambda: len(link.bounds) >= 6, "six tries")
     assert link.bounds[:6] == [1, 2, 4, 8, 10, 10]
@@ -246,7 +246,7 @@ def test_delays_double_up_to_their_limit(expected_logs: ExpectedLogs) -> None:
 
 def test_delays_go_on_growing_until_a_link_has_held(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: ", "lost the broker: ")
-    with Peer(refuse(3), refuse(3), serve()) as peer, Link(peer.port) as link:
+    with Peer(refuse(3), refuse(3), serve()) as peer, Link(peer.port, version="3.1.1") as link:
         link.connect()
         assert link.bounds == [1, 2]
         peer.conversations[-1].hang_up()
@@ -264,7 +264,7 @@ def test_delays_go_on_growing_until_a_link_has_held(expected_logs: ExpectedLogs)
 
 def test_a_delay_is_kept(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("next in 100.0 s")
-    with Peer(refuse(3)) as peer, Link(peer.port, delay=100) as link:
+    with Peer(refuse(3)) as peer, Link(peer.port, version="3.1.1", delay=100) as link:
         link.client.mg_connect()
         link.turn_until(is_backing_off(link), "the refusal")
         link.clock.shift += 99

@@ -7,14 +7,17 @@ import signal
 import socket
 import threading
 import time
+from typing import cast
 
 import pytest
 
 from gateway.message import Arrival, Publication
-from gateway.mqtt_client import WINDOW, LinkState
+from gateway.mqtt_client import LinkState
+from gateway.mqtt_options import Version
+from gateway.sender import WINDOW
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
-from tests.support.link import Link
+from tests.support.link import DEFAULTS, Link
 from tests.support.peer import (
     CONNECT,
     DISCONNECT,
@@ -30,6 +33,13 @@ from tests.support.peer import (
 from tests.support.waiting import wait_until
 
 AVAILABILITY = "home/test/availability"
+
+
+@pytest.fixture(autouse=True, params=[5, "3.1.1"])
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Version:
+    """What goes over the link goes over it in both versions of MQTT."""
+    monkeypatch.setitem(DEFAULTS, "version", request.param)
+    return cast(Version, request.param)
 
 
 def numbers(messages: list[tuple[str, bytes]]) -> list[int]:
@@ -271,14 +281,14 @@ def test_a_broken_packet_costs_the_link_and_no_more(data: bytes, expected_logs: 
 def test_a_packet_that_paho_stumbles_over_costs_the_link_and_no_more(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("could not be handled: UnicodeDecodeError(", "lost the broker: ")
     topic_not_utf_8 = packet(PUBLISH, b"\0\2\xff\xfea")
-    with Peer(serve(first=topic_not_utf_8), serve()) as peer, Link(peer.port) as link:
+    with Peer(serve(first=topic_not_utf_8), serve()) as peer, Link(peer.port, version="3.1.1") as link:
         link.client.mg_connect()
         link.turn_until(lambda: link.client.connects == 2, "the next link")
         _works(link, peer)
 
 
 def test_a_broken_packet_that_says_nothing_costs_nothing() -> None:
-    with Peer(serve(first=packet(SUBACK, b"\0\1"))) as peer, Link(peer.port) as link:
+    with Peer(serve(first=packet(SUBACK, b"\0\1"))) as peer, Link(peer.port, version="3.1.1") as link:
         link.client.mg_connect()
         link.turn_until(lambda: link.state is LinkState.UP, "the link")
         link.turn_for(0.1)
@@ -390,7 +400,7 @@ def test_what_was_sent_while_the_process_stood_still_is_not_read(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("the gateway stood still for")
-    with Link(mosquitto.port, "gate/#") as link, mosquitto.client() as other:
+    with Link(mosquitto.port, "gate/#", version="3.1.1") as link, mosquitto.client() as other:
         link.connect()
         link.turn_until(lambda: link.client.is_subscribed, "the subscription")
         other.publish("gate/C", b"open")

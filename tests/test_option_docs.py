@@ -13,7 +13,7 @@ from gateway.init_logger import LogOptions
 from gateway.interface_loader import BUILT_IN, find_interface
 from gateway.load_config import OutboxOptions, config_schema, interface_schema, load_configuration
 from gateway.load_map import map_schema
-from gateway.mqtt_client import MqttOptions
+from gateway.mqtt_options import MqttOptions
 from gateway.option_docs import default_configuration
 from gateway.schema_check import fill_defaults
 

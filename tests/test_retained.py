@@ -46,6 +46,20 @@ def conf_with(folder: Path, broker: Mosquitto, root: str) -> Path:
     return write_conf(folder, broker.port, map=msg_map, interfaces={"hall": trial("Ticker", interval=60)})
 
 
+def test_a_broker_that_has_lost_what_it_retained_is_told_again(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker, GatewayProcess(conf_with(tmp_path, broker, "home")) as gateway:
+        with broker.client("home/#") as listener:
+            listener.wait_for(lambda message: message.topic.endswith("/S"))
+        broker.kill()
+        gateway.wait_log("lost the broker")
+        broker.start()
+        with broker.client("home/#") as listener:
+            again = listener.wait_for(lambda message: message.topic.endswith("/S"), timeout=20)
+            assert b"TICK" in again.payload
+            listener.wait_topic("home/gw/hall/availability", b"online")
+        gateway.stop()
+
+
 def test_the_broker_forgets_what_another_map_had_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with GatewayProcess(conf_with(tmp_path, mosquitto, "home")) as gateway:
         with mosquitto.client("home/#") as listener:

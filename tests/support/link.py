@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 from gateway.mailbox import Wakeup
 from gateway.message import Arrival, Publication
-from gateway.mqtt_client import LinkState, MgClient, MqttOptions
+from gateway.mqtt_client import LinkState, MgClient
+from gateway.mqtt_options import MqttOptions
 from gateway.outbox import Outbox
+
+DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "client_id": "test", "connect_timeout": 5.0}
+"""The options of a link for which a test gives none."""
 
 
 class ShiftedClock:
@@ -24,7 +28,7 @@ class ShiftedClock:
 
 
 class Link:
-    """A client for the broker at `port`; other keywords are options of `MgClient` and of `MqttOptions`.
+    """A client for the broker at `port`; `client` are more options of `MgClient`, other keywords of `MqttOptions`.
 
     Delays of the backoff are `delay` seconds, whatever chance would say; `bounds` are what they were drawn
     below. `turns` counts the turns of the loop.
@@ -38,9 +42,10 @@ class Link:
         availability: str = "",
         on_msg: Callable[[Arrival], None] | None = None,
         outbox: Outbox | None = None,
+        client: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        options = {"host": "127.0.0.1", "client_id": "test", "connect_timeout": 5.0, **options}
+        options = {**DEFAULTS, **options}
         self.delay = delay
         self.bounds: list[float] = []
         self.received: list[tuple[str, bytes, bool]] = []
@@ -57,6 +62,7 @@ class Link:
             availability_topic=availability,
             clock=self.clock,
             uniform=self._uniform,
+            **(client or {}),
         )
 
     def __enter__(self) -> Link:

@@ -1,0 +1,271 @@
+"""What goes out: from the outbox into paho's hands, and back to the outbox as delivered, refused, or to be sent again.
+
+Only the main thread calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
+
+from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
+from gateway.lane import Entry
+from gateway.link_words import can_be_sent_again, puback_words
+from gateway.outbox import Outbox
+from gateway.states import States
+from gateway.suspicion import Suspicion, Verdict
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+WINDOW = 100
+"""Publications handed to paho and not yet with the broker, at most; the rest waits in the outbox."""
+
+_PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
+_SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
+_PROBATION = 1.0  # s that a link must have held before a suspect is sent on it: a broker that flaps is no proof
+
+
+class BrokerDegrades(ThrottledException):
+    """The broker takes publications only with less than was asked for."""
+
+    period = 86_400.0
+
+
+class BrokerRefuses(ThrottledException):
+    """The broker has not taken something that is tried again, or said again at the next connect."""
+
+
+class _Sent(NamedTuple):
+    info: mqtt.MQTTMessageInfo
+    entry: Entry
+    qos: int  # as it was sent
+
+
+class Sender:
+    """Hands publications to paho, in their order and within what the broker takes, and settles what it has taken.
+
+    Commands expire at the broker when they are `command_lifetime` (s; 0: never) old.
+    """
+
+    def __init__(
+        self, client: mqtt.Client, outbox: Outbox, command_lifetime: float, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._command_lifetime = command_lifetime
+        self._clock = clock
+        self.states = States()
+        self._in_flight: deque[_Sent] = deque()
+        self._refusals: dict[int, int] = {}  # by packet identifier, the reason code of a PUBACK
+        self._suspicion = Suspicion()
+        self._limits = BrokerLimits()
+        self._is_v5 = False
+        self._where = ""
+        self._is_held = False
+        self._not_before = self._up_since = self._oldest_since = clock()
+        self._has_settled = False  # anything, on this link
+        self._must_take_back = False
+
+    def __len__(self) -> int:
+        """Return how many publications paho has."""
+        return len(self._in_flight)
+
+    @property
+    def stalled_for(self) -> float:
+        """Return how long (s) the broker has been taking nothing of what it was sent."""
+        return self._clock() - max(self._oldest_since, self._up_since) if self._in_flight else 0.0
+
+    @property
+    def time_left(self) -> float:
+        """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
+        return self._not_before - self._clock() if self._clock() < self._not_before else math.inf
+
+    # --- the link
+
+    def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
+        """Go by the limits of the broker at `where`, before paho sends it again what is in flight."""
+        self._where, self._limits, self._is_v5 = where, limits, is_v5
+        self._up_since = self._clock()
+        self._has_settled = self._is_held = False
+        self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
+        is_too_much = len(self._in_flight) + self.states.pending > self._window
+        if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
+            self._take_back()
+        # Said in the next turn, behind what paho is about to send again: that may hold an older state.
+        self.states.say_all_again()
+
+    def hold(self) -> None:
+        """Hand nothing more over on this link: it is about to be given up."""
+        self._is_held = True
+
+    def link_lost(self, unwritten: Callable[[int], bool], *, may_be_a_message: bool) -> None:
+        """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself.
+
+        `may_be_a_message` tells that the broker may have closed the link over something that it was sent;
+        `unwritten` tells of a packet identifier whether nothing of that PUBLISH has been written.
+        """
+        self.settle()
+        if may_be_a_message and self._in_flight and not self._has_settled and self.stalled_for < _SOON:
+            self._suspect(unwritten)
+        at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
+        self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
+        # Sent behind a QoS 1 that is not acknowledged:
+        self._outbox.settle(sent.entry for sent in at_most_once if sent.info.is_published())
+        self._outbox.put_back(sent.entry for sent in at_most_once if not sent.info.is_published())
+
+    def _suspect(self, unwritten: Callable[[int], bool]) -> None:
+        """Blame the oldest publication in flight for the end of the link, if it has been written."""
+        first = self._in_flight[0]
+        if unwritten(first.info.mid):
+            return
+        verdict = self._suspicion.lost(first.entry.publication, len(self._in_flight))
+        if verdict is Verdict.GUILTY:
+            self._in_flight.popleft()
+            self._outbox.set_aside(first.entry, "the broker closed the link right after it, three times")
+        # Not now: paho may be about to walk through what it has, and a write of that is what has failed.
+        self._must_take_back = verdict is not Verdict.NONE
+
+    def _take_back(self) -> None:
+        """Let paho forget everything that it was given, and return it to the outbox."""
+        self._must_take_back = False
+        self._client.drop_out_messages()
+        entries = [sent.entry for sent in self._in_flight]
+        self._in_flight.clear()
+        self._refusals.clear()
+        self.states.forget_said()
+        self._outbox.put_back(entries)
+
+    # --- out
+
+    @property
+    def _window(self) -> int:
+        return 1 if self._suspicion.is_strong else min(WINDOW, self._limits.receive_maximum)
+
+    def _room(self) -> int:
+        return self._window - len(self._in_flight) - self.states.pending
+
+    def hand_over(self) -> bool:
+        """Hand to paho what the window has room for; return whether that was anything."""
+        room = self._room()
+        if room <= 0 or not self._outbox.has_waiting or self._is_held or self._clock() < self._not_before:
+            return False
+        for entry in self._outbox.take(room):
+            self._publish(entry)
+        return True
+
+    def say_states(self) -> None:
+        """Hand to paho the states that have changed."""
+        if self.states.has_unsaid:
+            self.states.say(self._publish_state, self._room)
+
+    def _publish_state(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
+        qos, retain = self._degraded(1, True)
+        return self._client.publish(topic, payload, qos, retain)
+
+    def _publish(self, entry: Entry) -> None:
+        publication = entry.publication
+        qos, retain = publication.qos, publication.retain
+        properties = self._properties_of(entry)
+        if self._limits.concern_each:
+            qos, retain = self._degraded(qos, retain)
+            size = publish_size(publication.topic, publication.payload, qos, properties, is_v5=self._is_v5)
+            if not self._limits.take(size, qos, retain):
+                what = f"a packet of {size} bytes is over the broker's limit of {self._limits.maximum_packet}"
+                self._outbox.set_aside(entry, what)
+                return
+        try:
+            info = self._client.publish(publication.topic, publication.payload, qos, retain, properties)
+        except ValueError as err:
+            self._outbox.set_aside(entry, f"it cannot be published: {err}")
+            return
+        if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
+            info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
+            LOG.debug("paho took no publication: %s", info.rc)
+            self._outbox.put_back([entry])
+            return
+        if not self._in_flight:
+            self._oldest_since = self._clock()
+        self._in_flight.append(_Sent(info, entry, qos))
+
+    def _properties_of(self, entry: Entry) -> PublishProperties | None:
+        """Return what MQTT 5 can say of a publication beyond topic and payload; None if there is nothing."""
+        publication = entry.publication
+        lifetime = 0.0
+        if publication.is_command:
+            lifetime = self._command_lifetime if publication.lifetime is None else publication.lifetime
+        if not self._is_v5 or not (lifetime or publication.correlation):
+            return None
+        left = lifetime - (self._clock() - entry.since) if lifetime else None
+        return PublishProperties(left, publication.correlation)
+
+    def _degraded(self, qos: int, retain: bool) -> tuple[int, bool]:
+        """Return QoS and retain as far as the broker has them, and say once where it has not."""
+        if qos > self._limits.maximum_qos:
+            self._say_degraded("QoS 1: messages go out with QoS 0 and may be lost")
+            qos = self._limits.maximum_qos
+        if retain and not self._limits.retain_available:
+            self._say_degraded("retained messages: they are published without retain")
+            retain = False
+        return qos, retain
+
+    def _say_degraded(self, what: str) -> None:
+        degrades = BrokerDegrades(f"the broker at {self._where} has no {what}", key=f"{self._where} {what}")
+        if degrades.trigger:
+            LOG.warning(degrades.report)
+
+    def _suits(self, sent: _Sent) -> bool:
+        """Tell whether the broker takes what is in flight as paho has it, which is as another link was given it."""
+        publication = sent.entry.publication
+        properties = self._properties_of(sent.entry)
+        size = publish_size(publication.topic, publication.payload, sent.qos, properties, is_v5=self._is_v5)
+        return self._limits.take(size, sent.qos, publication.retain)
+
+    # --- back
+
+    def refused(self, mid: int, reason: int) -> None:
+        """Take note that the PUBACK for a packet identifier says why the broker has not taken the message."""
+        topic = self.states.topic_of(mid)
+        if not topic:
+            self._refusals[mid] = reason
+            return
+        refuses = BrokerRefuses(f"{self._where} refused the state {topic!a}: {puback_words(reason)}", key=topic)
+        if refuses.trigger:
+            LOG.error("%s: check the broker's access rules", refuses.report)
+
+    def settle(self) -> None:
+        """Tell the outbox what the broker has taken, and what it has refused.
+
+        Asked for here, not told by `on_publish`: with QoS 0, paho makes a reason code and properties for each call
+        of that, which costs more than the rest of a publication.
+        """
+        done: list[Entry] = []
+        while self._in_flight and self._in_flight[0].info.is_published():
+            sent = self._in_flight.popleft()
+            reason = self._refusals.pop(sent.info.mid, None) if self._refusals else None
+            if reason is None:
+                done.append(sent.entry)
+            else:
+                self._give_back(sent.entry, reason)
+            self._oldest_since = self._clock()
+            self._has_settled = self._has_settled or sent.qos > 0
+            self._suspicion.settled(acknowledged=sent.qos > 0)
+        if done:
+            self._outbox.settle(done)
+
+    def _give_back(self, entry: Entry, reason: int) -> None:
+        if not can_be_sent_again(reason):
+            self._outbox.set_aside(entry, f"the broker refused it: {puback_words(reason)}")
+            return
+        refuses = BrokerRefuses(f"{self._where} takes no messages for now: {puback_words(reason)}", key=self._where)
+        if refuses.trigger:
+            LOG.warning("%s: they are sent again (see the broker's quotas)", refuses.report)
+        self._not_before = self._clock() + _PAUSE
+        self._outbox.put_back([entry])

@@ -1,0 +1,90 @@
+"""Which filters are subscribed to, and which copy of a message counts where several of them match it. Pure.
+
+A broker may send a message once for each filter that matches it (MQTT 5.0, section 3.3.4; Mosquitto does). Filters
+that overlap are therefore subscribed to with a number each, which comes with every copy: the one with the lowest
+number counts. A filter without a number, subscribed to when nothing overlapped, counts as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from paho.mqtt.matcher import MQTTMatcher
+
+from gateway.topic import filter_levels
+
+
+class Subscriptions:
+    """The filters that the broker has, and their numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._matcher: MQTTMatcher | None = None  # where there are numbers
+        self._last = 0
+
+    def begin_anew(self) -> None:
+        """Forget all filters, since there is another link; equal filters get equal numbers again."""
+        self._numbers.clear()
+        self._matcher = None
+        self._last = 0
+
+    def add(self, filters: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield `filters` with their numbers; 0: it needs none."""
+        others = [known for known in self._numbers if known not in filters]
+        needed = overlap([*filters, *others], at_least_one_of=frozenset(filters))
+        for topic_filter in filters:
+            if needed:
+                self._last += 1
+            self._numbers[topic_filter] = self._last if needed else 0
+        self._index()
+        for topic_filter in filters:
+            yield topic_filter, self._numbers[topic_filter]
+
+    def remove(self, filters: Iterable[str]) -> None:
+        """Forget `filters`: the broker has them no more."""
+        for topic_filter in filters:
+            self._numbers.pop(topic_filter, None)
+        self._index()
+
+    def counts(self, topic: str, numbers: Collection[int]) -> bool:
+        """Tell whether the copy of a message that has come with `numbers` is the one that counts."""
+        if self._matcher is None:
+            return True
+        matches = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
+        found: list[tuple[bool, int]] = [pair for pairs in matches for pair in pairs]
+        own = numbers or (0,)
+        if not found or any(is_shared and number in own for is_shared, number in found):
+            return True  # another member of the group may have got the others
+        return min(number for is_shared, number in found if not is_shared) in own
+
+    def _index(self) -> None:
+        self._matcher = None
+        if not any(self._numbers.values()):
+            return
+        by_levels: dict[str, list[tuple[bool, int]]] = {}
+        for topic_filter, number in self._numbers.items():
+            plain = "/".join(filter_levels(topic_filter))
+            by_levels.setdefault(plain, []).append((topic_filter.startswith("$share/"), number))
+        self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
+        for plain, pairs in by_levels.items():
+            self._matcher[plain] = pairs
+
+
+def overlap(filters: Sequence[str], at_least_one_of: Collection[str]) -> bool:
+    """Tell whether a topic can match two of `filters`, one of them of `at_least_one_of`."""
+    levels = [(filter_levels(one), one in at_least_one_of) for one in filters]
+    return any(
+        (is_new or other_is_new) and _overlap(one, other)
+        for index, (one, is_new) in enumerate(levels)
+        for other, other_is_new in levels[index + 1 :]
+    )
+
+
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    for mine, theirs in zip(one, other, strict=False):
+        if "#" in (mine, theirs):
+            return True
+        if mine != theirs and "+" not in (mine, theirs):
+            return False
+    short, long = sorted((one, other), key=len)
+    return len(short) == len(long) or list(long[len(short) :]) == ["#"] or short[-1:] == ["#"]

@@ -1,0 +1,110 @@
+"""The hooks into paho: what they leave out changes nothing."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
+
+from gateway.paho_hooks import HookedClient
+from tests.support.packets import V3, V5, Splitter, publish
+
+VERSIONS = {V3: MQTTProtocolVersion.MQTTv311, V5: MQTTProtocolVersion.MQTTv5}
+
+
+def received(cls: type[mqtt.Client], version: int, data: bytes, *, sent: int = 0) -> tuple[Any, ...]:
+    """Return what a client makes of a packet that comes in, with `sent` publications unacknowledged."""
+    client = cls(CallbackAPIVersion.VERSION2)
+    client._protocol = VERSIONS[version]
+    refusals: list[tuple[int, int]] = []
+    if isinstance(client, HookedClient):
+        client.on_refusal = lambda mid, reason: refusals.append((mid, reason))
+    client.on_socket_register_write = lambda *_: None
+    client._sock = object()  # type: ignore[assignment]
+    infos = [client.publish("t", b"", 1) for _ in range(sent)]
+    client._out_packet.clear()
+    messages: list[Any] = []
+    client.on_message = lambda _c, _u, got: messages.append(
+        (got.topic, bytes(got.payload), got.qos, got.retain, got.dup, got.mid, str(got.properties or "[]"))
+    )
+    body = Splitter(version).feed(data)[0].body
+    client._in_packet["command"], client._in_packet["packet"] = data[0], bytearray(body)
+    try:
+        code: Any = client._packet_handle()
+    except MalformedPacket:
+        code = "malformed"
+    client._sock = None
+    written = [bytes(packet["packet"]) for packet in client._out_packet]
+    assert client._protocol == VERSIONS[version]
+    left = (list(client._out_messages), client._inflight_messages, [info.is_published() for info in infos])
+    return code, messages, written, left, refusals
+
+
+@given(
+    st.sampled_from([V3, V5]),
+    st.text("aä/$", min_size=0, max_size=20),
+    st.binary(max_size=300),
+    st.integers(0, 65_535),
+    st.sampled_from([0, 1, 8, 9]),
+    st.sampled_from([{}, {}, {"message_expiry": 7}, {"correlation_data": b"\0" * 10}]),
+)
+def test_a_publish_is_read_as_paho_reads_it(
+    version: int, topic: str, payload: bytes, mid: int, flags: int, values: dict[str, Any]
+) -> None:
+    data = publish(topic, payload, mid, flags=flags, version=version, **values)
+    if version == V5 and not topic:  # MQTT 5 allows it, for topic aliases, which we have not asked for
+        data = publish("x", payload, mid, flags=flags, version=version, **values)
+    assert received(HookedClient, version, data)[:3] == received(mqtt.Client, version, data)[:3]
+
+
+@given(st.sampled_from([V3, V5]), st.binary(max_size=12), st.sampled_from([0x30, 0x32, 0x34, 0x40]))
+def test_garbage_is_read_as_paho_reads_it(version: int, body: bytes, kind: int) -> None:
+    data = bytes([kind, len(body)]) + body
+    ours, theirs = (received(cls, version, data, sent=3) for cls in (HookedClient, mqtt.Client))
+    if ours[4] == [] and theirs[0] != "malformed":  # of a refusal we read the code only
+        assert ours[:4] == theirs[:4]
+
+
+@pytest.mark.parametrize("version", [V3, V5])
+@pytest.mark.parametrize("mid", [1, 2, 3, 4])
+def test_a_puback_settles_its_publication(version: int, mid: int) -> None:
+    data = b"\x40\x02" + mid.to_bytes(2, "big")
+    result = received(HookedClient, version, data, sent=3)
+    assert result == received(mqtt.Client, version, data, sent=3)
+    assert result[3] == (
+        [number for number in (1, 2, 3) if number != mid],
+        3 if mid == 4 else 2,
+        [mid == number for number in (1, 2, 3)],
+    )
+
+
+@pytest.mark.parametrize(("reason", "told"), [(0x00, []), (0x10, []), (0x80, [(2, 0x80)]), (0x97, [(2, 0x97)])])
+@pytest.mark.parametrize("end", [b"", b"\0"])
+def test_a_puback_of_mqtt_5_tells_a_refusal(reason: int, told: list[tuple[int, int]], end: bytes) -> None:
+    body = b"\0\2" + bytes([reason]) + end
+    code, _, _, left, refusals = received(HookedClient, V5, b"\x40" + bytes([len(body)]) + body, sent=3)
+    assert (code, refusals, left[0]) == (MQTTErrorCode.MQTT_ERR_SUCCESS, told, [1, 3])
+
+
+def test_a_puback_of_3_1_1_has_no_reason() -> None:
+    assert received(HookedClient, V3, b"\x40\x03\0\2\x80", sent=3)[0] == "malformed"
+
+
+@pytest.mark.parametrize("name", ["_create_socket", "_handle_pubackcomp", "_handle_publish"])
+def test_paho_has_what_is_hooked(name: str) -> None:
+    assert inspect.signature(getattr(mqtt.Client, name)) == inspect.signature(getattr(HookedClient, name)).replace(
+        return_annotation=inspect.signature(getattr(mqtt.Client, name)).return_annotation
+    )
+
+
+def test_paho_has_the_attributes_that_are_used() -> None:
+    base = mqtt.Client(CallbackAPIVersion.VERSION2)
+    used = {"_protocol", "_in_packet", "_out_packet", "_out_messages", "_inflight_messages", "_will_qos"}
+    assert {*used, "_will_retain", "_clean_start", "_connect_properties"} <= set(vars(base))
+    assert callable(base.drop_out_messages)
