@@ -400,7 +400,7 @@ class MgClient(HookedClient):
         takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
         self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
         if not self.session_present:
-            self.outbox.say_retained_again(besides=self._sender.states.topics)
+            self.outbox.say_retained_again()
 
     def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
         """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""

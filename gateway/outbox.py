@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from threading import Condition, Lock
 from typing import ClassVar, Literal
@@ -64,6 +64,7 @@ class Outbox:
         self._last_number = 0
         self._counts = OutboxCounts()
         self._gauge = LevelGauge()
+        self._said_elsewhere: set[str] = set()  # topics of `retained`
         self.retained: dict[str, bytes] = {}
         """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
 
@@ -93,21 +94,22 @@ class Outbox:
         return accepted
 
     def remember(self, topic: str, payload: bytes) -> None:
-        """Remember that the broker retains `payload` on `topic`, said by somebody else than the outbox."""
+        """Remember that the broker retains `payload` on `topic`, said, also again, by somebody else than the outbox."""
         with self._lock:
+            self._said_elsewhere.add(topic)
             if self.retained.get(topic) != payload:
                 self._remember(topic, payload)
                 self._note_retained(topic, payload)
 
-    def say_retained_again(self, besides: Collection[str] = ()) -> None:
+    def say_retained_again(self) -> None:
         """Put what is retained into the outbox again, since the broker may have lost it.
 
-        Not those topics of which a newer value waits, and not `besides`, which somebody else says again.
+        Not those topics of which a newer value waits, and not those that somebody else says.
         """
         refused = 0
         with self._lock:
             for topic, payload in self.retained.items():
-                if topic in besides or self._lanes.has(topic):
+                if topic in self._said_elsewhere or self._lanes.has(topic):
                     continue
                 entry = self._entry(Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST))
                 entry.is_for_disk = False  # where it is already, as what is retained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from paho.mqtt.client import MQTTMessageInfo
 
@@ -25,11 +25,6 @@ class States:
     def forget(self, topic: str) -> None:
         """Say a state no more."""
         self._states.pop(topic, None)
-
-    @property
-    def topics(self) -> Collection[str]:
-        """The topics of all states."""
-        return self._states.keys()
 
     def say_all_again(self) -> None:
         """Let every state be said in the next turn: a broker may forget."""

@@ -149,7 +149,15 @@ def test_the_core_is_not_started_by_importing_it() -> None:
 SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_handle_publish"}
 """What MgClient changes of paho's class, on purpose."""
 
-SET_THROUGH_PROPERTIES = {"connect_timeout", "on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"}
+SET_THROUGH_PROPERTIES = {
+    "connect_timeout",
+    "on_connect",
+    "on_disconnect",
+    "on_message",
+    "on_publish",
+    "on_subscribe",
+    "on_unsubscribe",
+}
 SET_THROUGH_PROPERTIES |= {
     "on_socket_open",
     "on_socket_register_write",
