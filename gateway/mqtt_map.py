@@ -167,6 +167,10 @@ class MsgMap:
         """Tell whether this map reads any topic that matches `topic_filter`."""
         return any(form.hears(topic_filter) for form in self.forms)
 
+    def is_command_topic(self, topic: str) -> bool:
+        """Tell whether a command may stand on `topic`, in the words of this map or in those of another gateway."""
+        return any(form.has_shape(topic) for form in self._commands)
+
     def filters(self, *, statuses_only: bool = False) -> tuple[str, ...]:
         """Return filters that match all topics of the syntax."""
         return tuple(dict.fromkeys(form.filter for form in (self._statuses if statuses_only else self.forms)))

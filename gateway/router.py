@@ -97,7 +97,7 @@ class Router:
                 by_filter.setdefault("/".join(filter_levels(topic_filter)), []).append(route)
         for plain, targets in by_filter.items():
             self._matcher[plain] = targets
-        self._roots = tuple(f"{route.msg_map.root}/" for route in routes)
+        self._maps = tuple(route.msg_map for route in routes)
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
 
     def deliver(self, arrival: Arrival) -> None:
@@ -218,7 +218,7 @@ class Router:
         """Say what our answer on `topic` would do in our name; `""` if nothing."""
         if any(True for _ in self._matches(topic)):
             return "this gateway listens there itself"
-        if topic.startswith(self._roots) and topic.endswith("/C"):
+        if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
         if topic.endswith("/availability"):
             return "it says who is there"

@@ -152,6 +152,13 @@ class BoundForm:
         """Tell whether any topic that matches `topic_filter` has this form."""
         return filter_can_match(topic_filter, self.levels)
 
+    def has_shape(self, topic: str) -> bool:
+        """Tell whether `topic` has this form, whatever its words."""
+        levels = topic.split("/")
+        return len(levels) == len(self.levels) and all(
+            level.split(text) is not None for level, text in zip(self.levels, levels, strict=True)
+        )
+
     @property
     def filter(self) -> str:
         """The filter that matches all topics of this form."""

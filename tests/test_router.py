@@ -307,7 +307,6 @@ def test_a_refused_retained_command_is_not_answered_even_if_it_may_be_replayed(q
         ("/".join("a" * 65), "65 levels are too many (at most 64)"),
         ("home/security///gate/you/C", "this gateway listens there itself"),
         ("answers/gw/1", "this gateway listens there itself"),
-        ("home/security/C", "it would be a command"),
         ("home/other/availability", "it says who is there"),
     ],
 )
@@ -457,6 +456,33 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     assert to_home + len(house.boat) + not_delivered == expected["home"] + expected["boat"]
     assert all(msg.sender != "gw" for msg in pulled(house.heater))
     house.close()
+
+
+_CMND = MessageForm(True, "cmnd/{device}/{action}", "value", constants={"function": "", "gateway": "", "location": ""})
+
+
+@pytest.mark.parametrize(
+    ("msg_map", "asked_on", "topic"),
+    [
+        (
+            MsgMap("home", ["home/security/+/+/+/+/C"], sender="gw"),
+            "home/security////me/C",
+            "home/lighting////you/C",
+        ),
+        (MsgMap("home", ["cmnd/gate/+"], sender="gw", syntax=(_CMND,)), "cmnd/gate/OPEN", "cmnd/lamp/POWER"),
+    ],
+    ids=["seven levels", "declared"],
+)
+def test_no_answer_goes_where_it_would_be_a_command(
+    msg_map: MsgMap, asked_on: str, topic: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(f"no answer is sent to {topic!a}: it would be a command (asked for on {asked_on!a})")
+    inbox = MsgList()
+    router = Router([Route(msg_map, {"gate": inbox})])
+    for reply_to in topic, "answers/me":
+        router.deliver(Arrival(asked_on, b"on", reply_to=ReplyTo(reply_to)))
+    assert [msg.reply_to for msg in pulled(inbox)] == [None, ReplyTo("answers/me")]
+    inbox.close()
 
 
 def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(

@@ -162,6 +162,12 @@ def test_a_message_that_no_form_has_a_place_for_is_refused_with_every_reason() -
     assert str(err) == "there is no place for the argument 'by', only for 'to'"
 
 
+def test_a_topic_of_a_command_is_one_in_the_words_of_any_gateway() -> None:
+    assert tasmota().is_command_topic("cmnd/lamp/POWER")
+    assert tasmota().is_command_topic("cmnd/lamp/a-word-of-another")
+    assert not any(map(tasmota().is_command_topic, ("stat/lamp/POWER", "cmnd/lamp", "cmnd/lamp/POWER/x")))
+
+
 def test_a_syntax_without_forms_of_a_kind_writes_none() -> None:
     err = refusal(status("POWER"), MsgMap("home", sender="gw", syntax=TASMOTA[:1]))
     assert str(err) == "the syntax of the map has no topic for a status"
