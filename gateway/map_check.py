@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
+from gateway.check_syntax import build_syntax, form_problems
 from gateway.document import Document
 from gateway.errors import ConfigurationError, Finding, MessageError
 from gateway.filter_proof import prove_filters
 from gateway.load_map import map_schema
+from gateway.map_probe import Probe
 from gateway.map_proof import SEVERITIES, Flaw, Severity, prove_words
 from gateway.map_source import MapSource, document_of, is_map, load_sources
-from gateway.map_words import Example, Probe
+from gateway.map_words import Example
 from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.schema_check import check_schema
+from gateway.syntax import SEVEN_LEVELS
 from gateway.topic import filter_problem
 
 MAX_OF_A_KIND = 100
@@ -145,29 +147,34 @@ def _unchecked(document: Document, sender: str) -> MapSource | None:
     data = document.data
     if check_schema(document, data, map_schema()):
         return None
+    syntax = SEVEN_LEVELS
+    if "syntax" in data:
+        if any(True for _ in form_problems(data["syntax"], data["root"])):
+            return None
+        syntax = build_syntax(data["syntax"])
     fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
-    return MapSource(MsgMap(data["root"], data["topics"], fields, sender=sender), document)
+    return MapSource(MsgMap(data["root"], data["topics"], fields, sender=sender, syntax=syntax), document)
 
 
 def _shown(source: MapSource) -> dict[tuple[int, int], Found]:
     """Return, by their places, the errors of a map that messages show."""
     errors = [_found(source, flaw) for flaw in prove_words(source.msg_map) if flaw.severity == "error"]
-    with suppress(MessageError):  # there is no message to try them with
-        errors += [_found(source, flaw) for flaw in _dead_filters(source.msg_map)]
+    errors += [_found(source, flaw) for flaw in _dead_filters(source.msg_map)]
     return {(one.finding.line, one.finding.column): one for one in errors}
 
 
 def _dead_filters(msg_map: MsgMap) -> Iterator[Flaw]:
     probe = Probe(msg_map)
-    payload = probe.foreign()[1]
     for topic_filter in msg_map.topics:
-        if not filter_problem(topic_filter):
-            topic = probe.filled(topic_filter, is_command=True)
+        is_dead = not filter_problem(topic_filter) and not msg_map.hears(topic_filter)
+        for form in probe.forms if is_dead else ():
+            topic = form.filled(topic_filter)
             try:
-                msg_map.mqtt2internal(topic, payload)
+                msg_map.mqtt2internal(topic, form.payload)
             except MessageError as err:
-                example = Example(f"dropped: {err}", None, topic, payload)
+                example = Example(f"dropped: {err}", None, topic, form.payload)
                 yield Flaw("error", "dead-filter", ("topics", topic_filter), "it matches nothing", "", example)
+                break
 
 
 # --- JSON

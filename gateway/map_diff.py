@@ -6,12 +6,14 @@ Exhaustive: every word of both maps and one that is in neither, in every field; 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, TypeAlias
 
 from gateway.errors import MessageError
-from gateway.map_words import Example, Probe, accepted_levels, delivery_text, shown, stranger, unknown_word
+from gateway.map_probe import FormProbe, Probe, may_stand, statuses_first, texts_of
+from gateway.map_words import Example, delivery_text, shown, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import filter_levels, word_problem
@@ -44,13 +46,14 @@ class Change:
 def compare(old: MsgMap, new: MsgMap) -> Iterator[Change]:
     """Yield all differences between two maps, in the order of their parts."""
     probes = Probe(old, new), Probe(new, old)
-    msg = probes[0].message()
+    msg = statuses_first(probes[0].forms)[0].message
     outcomes = _sent(probes[0], msg), _sent(probes[1], msg), Example("", msg)
     for kind, one, other in (("root", old.root, new.root), ("own name", old.sender, new.sender)):
         if one != other:
             yield Change(kind, kind, f"was {one!a}, is {other!a}", *outcomes)
     if old.status_qos != new.status_qos:
         yield Change("QoS", "QoS", f"of a status was {old.status_qos}, is {new.status_qos}")
+    yield from _compare_syntax(*probes)
     yield from _compare_filters(*probes)
     for name in FIELDS:
         yield from _compare_field(*probes, name)
@@ -64,15 +67,70 @@ def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
         first: dict[str, Any] = {name: min(words) for name, words in rule.words.items()}
         tries = [{**first, name: word} for name, words in rule.words.items() for word in sorted(words)] or [first]
         for words, is_command in itertools.product(tries, (False, True)):
-            msg = replace(old.message(is_command=is_command), **words)
+            plain = next((form.message for form in (*old.forms, *new.forms) if form.is_command == is_command), None)
+            if plain is None:
+                continue
+            msg = replace(plain, **words)
             before, after = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
             if before != after and str(msg) not in told:
                 told.add(str(msg))
                 yield Change("delivery", "delivery", f"was {before}, is {after}", before, after, Example("", msg))
 
 
+def _compare_syntax(old: Probe, new: Probe) -> Iterator[Change]:
+    """Compare the forms, each with a plain message of it; those of one kind and topic are one form that has changed."""
+    before, after = ({(form.is_command, form.name): form for form in probe.forms} for probe in (old, new))
+    for key in dict.fromkeys((*before, *after)):
+        one, other = before.get(key), after.get(key)
+        form = one or other
+        if form is None or (one and other and _rest(one) == _rest(other)):
+            continue
+        what = f"the form {form.name!a} of {form.kind} "
+        if one and other:
+            what += f"had {_rest(one)}, has {_rest(other)}"
+        else:
+            what += f"({_rest(form)}) is {'gone' if one else 'new'}"
+        yield Change(
+            "form", "syntax", what, *_plain_message(old, new, [one_form for one_form in (one, other) if one_form])
+        )
+    for is_command in (True, False):
+        common = [key for key in before if key in after and key[0] == is_command]
+        if common != [key for key in after if key in common]:
+            kind = before[common[0]].kind
+            shown_forms = [before[key] for key in common]
+            what = f"the forms of {kind} stand in another order: the first that fits is written"
+            yield Change("form order", "syntax", what, *_plain_message(old, new, shown_forms))
+
+
+def _rest(form: FormProbe) -> str:
+    """Say what a form holds beside its topic."""
+    given = form.form.form
+    argument = f" {given.argument!a}" if given.payload == "value" else ""
+    constants = [f"{name} {form.samples[name]!a}" for name in (*ADDRESS_FIELDS, "action")
+                 if name != "sender" and not form.holds(name)]  # fmt: skip
+    return f"payload {given.payload}{argument}" + (f", always {', '.join(constants)}" if constants else "")
+
+
+def _plain_message(old: Probe, new: Probe, forms: Sequence[FormProbe]) -> _Shown:
+    """Return a message of one of the forms that the maps write, or read, in two ways; nothing if there is none."""
+    for form in forms:
+        for arguments in {}, {form.form.form.argument: 1}, {"response": "OK", "reason": ""}:
+            msg = replace(form.message, arguments=arguments)
+            before, after = _sent(old, msg), _sent(new, msg)
+            if _tells(before, after):
+                return before, after, Example("", msg)
+        if form.topic is not None:
+            for payload in form.payload, b'{"value": 1}', b"1":
+                before, after = _heard(old, form.topic, payload), _heard(new, form.topic, payload)
+                if _tells(before, after):
+                    return before, after, Example("", None, form.topic, payload)
+    return "", "", None
+
+
 def _compare_field(old: Probe, new: Probe, name: str) -> Iterator[Change]:
     one, other = old.map.fields[name], new.map.fields[name]
+    if not (old.holding(name) or new.holding(name)):
+        return
     if one.maptype != other.maptype:
         yield Change("maptype", name, f"maptype was {one.maptype}, is {other.maptype}")
     unknown = unknown_word(one, other)
@@ -114,8 +172,10 @@ def _read(field: FieldMap, word: str) -> str:
 
 
 def _both_written(old: Probe, new: Probe, name: str, word: str) -> _Shown:
-    for probe in old, new:
-        msg = probe.with_word(name, word)
+    for form in (*statuses_first(old.forms), *statuses_first(new.forms)):
+        msg = form.with_word(name, word)
+        if msg is None:
+            continue
         before, after = _sent(old, msg), _sent(new, msg)
         if _tells(before, after):
             return before, after, Example("", msg)
@@ -123,10 +183,10 @@ def _both_written(old: Probe, new: Probe, name: str, word: str) -> _Shown:
 
 
 def _both_read(old: Probe, new: Probe, name: str, word: str) -> _Shown:
-    for probe in old, new:
-        topic, payload = probe.with_mqtt_word(name, word) or probe.foreign()
+    for form in (*old.forms, *new.forms):
+        topic, payload = form.with_mqtt_word(name, word) or ("", b"")
         before, after = _heard(old, topic, payload), _heard(new, topic, payload)
-        if _tells(before, after):
+        if topic and _tells(before, after):
             return before, after, Example("", None, topic, payload)
     return "", "", None
 
@@ -156,7 +216,7 @@ def _heard(probe: Probe, topic: str, payload: bytes) -> str:
 
 def _compare_filters(old: Probe, new: Probe) -> Iterator[Change]:
     told: set[tuple[bool, str]] = set()
-    for topic in _differences(old, new):
+    for topic, payload in _differences(old, new):
         before, after = old.heard_by(topic), new.heard_by(topic)
         topic_filter = before or after or ""
         if (before is None, topic_filter) in told:
@@ -164,27 +224,29 @@ def _compare_filters(old: Probe, new: Probe) -> Iterator[Change]:
         told.add((before is None, topic_filter))
         outcomes = ("heard", "not heard") if before else ("not heard", "heard")
         what = f"what {topic_filter!a} lets in was {outcomes[0]}, is {outcomes[1]}"
-        yield Change("filter", "topics", what, *outcomes, Example("", None, topic, old.foreign()[1]))
+        yield Change("filter", "topics", what, *outcomes, Example("", None, topic, payload))
     for topic_filter in sorted(set(old.map.topics) ^ set(new.map.topics)):
         if topic_filter.startswith("$share/"):
             what = f"{topic_filter!a} is {'gone' if topic_filter in old.map.topics else 'new'}"
             yield Change("filter", "topics", what)
 
 
-def _differences(old: Probe, new: Probe) -> Iterator[str]:
-    """Yield topics that the filters of one map match and those of the other do not, of every kind that there is."""
+def _differences(old: Probe, new: Probe) -> Iterator[tuple[str, bytes]]:
+    """Yield topics, and payloads, that the filters of one map match and those of the other do not, of every kind."""
     filters = frozenset(
         (is_old, tuple(filter_levels(one))) for is_old in (True, False) for one in (old if is_old else new).map.topics
     )
-    for probe in old, new:
-        yield from _walk(filters, accepted_levels(probe.map), probe.foreign()[0].split("/"))
+    for form in (*old.forms, *new.forms):
+        for topic in _walk(filters, form) if form.topic is not None else ():
+            yield topic, form.payload
 
 
-def _walk(filters: frozenset[_Rest], accepted: Sequence[Collection[str] | None], plain: Sequence[str]) -> Iterator[str]:
-    """Go through the accepted topics, level by level, beside the filters that still match; yield where they differ.
+def _walk(filters: frozenset[_Rest], form: FormProbe) -> Iterator[str]:
+    """Go through the topics of the form, level by level, beside the filters that still match; yield where they differ.
 
     Topics beside which the same filters go on are looked at once: that makes it exhaustive, and short.
     """
+    size = len(form.form.levels)
     waiting: list[tuple[frozenset[_Rest], tuple[str, ...]]] = [(filters, ())]
     seen: set[object] = set()
     while waiting and len(seen) < MAX_STEPS:
@@ -193,7 +255,7 @@ def _walk(filters: frozenset[_Rest], accepted: Sequence[Collection[str] | None],
         if (at, alive) in seen or {is_old for is_old, rest in alive if rest[:1] == ("#",)} == {True, False}:
             continue
         seen.add((at, alive))
-        if at == len(accepted):
+        if at == size:
             if len({is_old for is_old, rest in alive if rest in ((), ("#",))}) == 1:
                 yield "/".join(words)
             continue
@@ -203,18 +265,18 @@ def _walk(filters: frozenset[_Rest], accepted: Sequence[Collection[str] | None],
                 below = rest if rest[0] == "#" else rest[1:]
                 by_level.setdefault(rest[0], []).append((is_old, below))
         open_ = by_level.pop("+", []) + by_level.pop("#", [])
-        for word in _words(by_level.keys(), accepted[at], plain[at]):
+        for word in _texts(by_level.keys(), form, at):
             matching = frozenset(open_ + by_level.get(word, []))
             if matching:
                 waiting.append((matching, (*words, word)))
 
 
-def _words(named: Set[str], accepted: Collection[str] | None, plain: str) -> Iterator[str]:
-    """Yield the accepted words that filters name at a level, and one that they do not."""
-    yield from sorted(named if accepted is None else named & set(accepted))
-    if accepted is None:
-        yield stranger(named, plain)
-    elif plain in accepted and plain not in named:
+def _texts(named: Set[str], form: FormProbe, at: int) -> Iterator[str]:
+    """Yield the texts at a level of the form that filters name, and one that they do not."""
+    level, size = form.form.levels[at], len(form.form.levels)
+    yield from sorted(text for text in named if may_stand(level, text, at, size))
+    plain = (form.topic or "").split("/")[at]
+    if plain not in named:
         yield plain
     else:
-        yield from sorted(set(accepted) - named)[:1]
+        yield from islice((text for text in texts_of(level, named) if may_stand(level, text, at, size)), 1)

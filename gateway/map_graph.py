@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
+from gateway.message import ADDRESS_FIELDS
 from gateway.mqtt_map import FIELDS, MsgMap
+from gateway.syntax import SEVEN_LEVELS, BoundForm
 
 MAX_ENTRIES = 1000
 """Entries of one field that are drawn; the others are counted."""
@@ -35,11 +37,12 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn of a map. `plain` are the fields that have no entries."""
+    """What is drawn of a map. `forms` are those of a declared syntax; `plain` are the fields that have no entries."""
 
     title: str
     root: str
     filters: tuple[str, ...]
+    forms: tuple[str, ...]
     panels: tuple[Panel, ...]
     plain: tuple[str, ...]
 
@@ -56,7 +59,17 @@ def drawing_of(msg_map: MsgMap, title: str) -> Drawing:
         entries = tuple((readable(internal), tuple(map(readable, words))) for internal, words in drawn)
         panels.append(Panel(name, field.maptype, entries, len(field.entries) - len(drawn)))
     filters = tuple(map(readable, msg_map.topics))
-    return Drawing(readable(title), readable(msg_map.root), filters, tuple(panels), tuple(plain))
+    forms = tuple(map(_form_text, msg_map.forms)) if msg_map.syntax != SEVEN_LEVELS else ()
+    return Drawing(readable(title), readable(msg_map.root), filters, forms, tuple(panels), tuple(plain))
+
+
+def _form_text(form: BoundForm) -> str:
+    given = form.form
+    payload = f"value of {readable(given.argument)}" if given.payload == "value" else given.payload
+    constants = [f"{name} {readable(given.constants.get(name, ''))}" for name in (*ADDRESS_FIELDS, "action")
+                 if name not in given.places and name != "sender"]  # fmt: skip
+    always = f"; {', '.join(constants)}" if constants else ""
+    return f"{'command' if given.iscmd else 'status'} {readable(given.topic)}, payload: {payload}{always}"
 
 
 def readable(word: str) -> str:
@@ -94,6 +107,9 @@ def draw_in_terminal(drawing: Drawing, width: int, *, boxes: bool = True) -> Ite
     yield cut(f"root {drawing.root}", width, mark)
     yield "filters" if drawing.filters else "no filters: nothing is heard"
     yield from (cut(f"  {topic_filter}", width, mark) for topic_filter in drawing.filters)
+    if drawing.forms:
+        yield "forms"
+    yield from (cut(f"  {form}", width, mark) for form in drawing.forms)
     for panel in drawing.panels:
         yield ""
         yield from wrap(f"{panel.field}, {panel.maptype}: {OTHER_WORDS[panel.maptype]}", width)

@@ -31,12 +31,20 @@ class MapSource:
         return f"{self.document.file} ({', '.join(self.interfaces)})" if self.interfaces else self.document.file
 
     def finding(self, path: Path, what: str, remedy: str = "") -> Finding:
-        """Return a finding at `path` of the map; that of a filter is `("topics", the filter)`."""
+        """Return a finding at `path` of the map; that of a filter is `("topics", the filter)`.
+
+        A form of a map without `syntax` is nowhere; a constant that a form does not give is one of all forms.
+        """
+        data: Any = self.document.data
+        for step in self.at:
+            data = data[step] if isinstance(data, dict) else {}
+        data = data if isinstance(data, dict) else {}
+        if path[:1] == ("syntax",) and "syntax" not in data:
+            path = ()
+        elif path[3:4] == ("constants",) and path[4] not in data["syntax"][path[1]][path[2]].get("constants", {}):
+            path = ("syntax", *path[3:])
         if path[:1] == ("topics",) and len(path) == 2:
-            data: Any = self.document.data
-            for step in self.at:
-                data = data[step] if isinstance(data, dict) else {}
-            given = data.get("topics") if isinstance(data, dict) else None
+            given = data.get("topics")
             path = ("topics", given.index(path[1])) if isinstance(given, list) and path[1] in given else ("topics",)
         is_entry = len(path) == 3 and path[1] == "map"
         return self.document.finding((*self.at, *path), what, remedy, at_key=is_entry)

@@ -47,6 +47,12 @@ def draw_svg(drawing: Drawing) -> str:
     for topic_filter in drawing.filters:
         y += _ROW - 6
         lines.append(_text(_LEFT + 16, y, topic_filter))
+    if drawing.forms:
+        y += _ROW
+        lines.append(_text(_LEFT, y, "forms", "head"))
+    for form in drawing.forms:
+        y += _ROW - 6
+        lines.append(_text(_LEFT + 16, y, form))
     for panel in drawing.panels:
         y += 1.6 * _ROW
         lines.append(_text(_LEFT, y, f"{panel.field}, {panel.maptype}", "head"))

@@ -81,15 +81,17 @@ class Level:
             return _checked(field_map, field_map.write(words[field_map.field]))
         if not self.maps:
             return self.prefix
-        first, *others = [_checked(field_map, field_map.write(words[field_map.field])) for field_map in self.maps]
-        level = self.prefix + first
-        for separator, word in zip(self.separators, others, strict=True):
-            level += separator + word
-        level = _checked(self.maps[0], level + self.suffix)
-        if self.split(level) != [first, *others]:
+        mqtt = [_checked(field_map, field_map.write(words[field_map.field])) for field_map in self.maps]
+        level = _checked(self.maps[0], self.join(mqtt))
+        if self.split(level) != mqtt:
             names = " and ".join(field_map.field for field_map in self.maps)
             raise WordError(f"{names}: {short(level)} would be read as other words: one of them holds a separator")
         return level
+
+    def join(self, words: Sequence[str]) -> str:
+        """Return the level of the MQTT `words`, one of each map; `split` tells whether it is read as them."""
+        parts = [part for pair in zip(words, (*self.separators, self.suffix), strict=False) for part in pair]
+        return self.prefix + "".join(parts)
 
     def split(self, level: str) -> list[str] | None:
         """Return the MQTT words that `level` holds, or None if it has another form."""

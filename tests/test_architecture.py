@@ -32,6 +32,7 @@ PURE = (
     "gateway.mqtt_map",
     "gateway.old_maps",
     "gateway.map_words",
+    "gateway.map_probe",
     "gateway.map_proof",
     "gateway.filter_proof",
     "gateway.map_trace",

@@ -4,17 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import MessageError
 from gateway.filter_proof import prove_filters
-from gateway.map_words import Probe
+from gateway.map_probe import Probe
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.topic import filter_levels, filter_matches
-from tests.support.proofs import Shown, loadable_maps, loaded
+from tests.support.proofs import Shown, any_loadable_maps, loadable_maps, loaded, prove
 from tests.support.strategies import MapData, topics
+from tests.support.syntaxes import readers, topics_for
 
 STRICT = {"maptype": "strict", "map": {"lighting": ["lighting", "lights"], "heating": ["heat"]}}
 LOOSE = {"maptype": "loose", "map": {"office": ["study"]}}
@@ -113,17 +114,15 @@ def test_nothing_is_said_about_good_filters(data: dict[str, Any]) -> None:
 
 
 @settings(max_examples=120)
-@given(st.data(), loadable_maps())
-def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, case: tuple[MapData, MsgMap]) -> None:
-    _, msg_map = case
+@given(st.data(), any_loadable_maps())
+def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, msg_map: MsgMap) -> None:
     probe = Probe(msg_map)
     told = {str(flaw.path[1]) for flaw in prove_filters(msg_map) if flaw.kind in ("overlap", "covered")}
-    near = [probe.filled(one, is_command=kind) for one in msg_map.topics for kind in (True, False)]
-    topic = data.draw(st.sampled_from(near) | topics(msg_map.root) if near else topics(msg_map.root))
+    near = [form.filled(one) for one in msg_map.topics for form in probe.hearing(one)]
+    assume(near)
+    topic = data.draw(st.sampled_from(near) | topics(msg_map.root) | topics_for(msg_map.forms))
     hearing = {one for one in msg_map.topics if filter_matches(one, topic)}
-    try:
-        msg_map.mqtt2internal(topic, probe.foreign()[1])
-    except MessageError:
+    if not readers(msg_map, topic):
         return
     assert len(hearing - told) <= 1, f"{topic}: {hearing}"
 
@@ -137,7 +136,7 @@ def test_each_word_of_which_nothing_is_said_is_let_in(case: tuple[MapData, MsgMa
     told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("unheard-alias", "write-only")}
     probe = Probe(msg_map)
     for name in ADDRESS_FIELDS:
-        field, at = msg_map.fields[name], probe.level_of[name]
+        field, at = msg_map.fields[name], probe.forms[0].level_of(name)
         if field.maptype == "none" or at is None:
             continue
         for internal, words in field.entries.items():
@@ -156,22 +155,73 @@ def _lets_in(topic_filter: str, at: int, word: str) -> bool:
     return (levels[-1] == "#" and at >= len(levels) - 1) or levels[at] in ("+", word)
 
 
-@settings(max_examples=120)
-@given(loadable_maps(), st.booleans())
-def test_own_output_that_comes_back_is_said(case: tuple[MapData, MsgMap], is_command: bool) -> None:
-    _, msg_map = case
-    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("echo", "only-own")}
-    publication = msg_map.internal2mqtt(Probe(msg_map).message(is_command=is_command))
-    for topic_filter in msg_map.topics:
-        if filter_matches(topic_filter, publication.topic):
-            assert ("topics", topic_filter) in told
+@settings(max_examples=200)
+@given(any_loadable_maps())
+def test_own_output_that_comes_back_is_said(msg_map: MsgMap) -> None:
+    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("echo", "only-own", "unsent")}
+    probe = Probe(msg_map)
+    for form in probe.forms:
+        try:
+            publication = probe.quiet.internal2mqtt(form.message)
+        except MessageError:
+            continue
+        for topic_filter in msg_map.topics:
+            if filter_matches(topic_filter, publication.topic):
+                assert ("topics", topic_filter) in told
+
+
+TASMOTA = {
+    "root": "home",
+    "syntax": {
+        "constants": {"function": "", "gateway": "", "location": ""},
+        "commands": [{"topic": "cmnd/{device}/{action}", "payload": "value"}],
+        "statuses": [
+            {"topic": "stat/{device}/{action}", "payload": "value"},
+            {"topic": "tele/{device}/{action}", "payload": "json"},
+        ],
+    },
+}
+
+
+def said(*filters: str, **fields: Any) -> list[tuple[str, object]]:
+    msg_map = loaded({**TASMOTA, "topics": list(filters), **fields})
+    flaws = prove(msg_map)
+    assert all(Shown(msg_map, flaw).ask() for flaw in flaws)
+    return [(flaw.kind, flaw.path[-1]) for flaw in flaws]
+
+
+def test_what_a_filter_would_bring_back_without_a_sender_is_said_not_to_be_sent() -> None:
+    assert said("cmnd/lamp/+") == [("unsent", "cmnd/lamp/+")]
+    assert said("stat/lamp/+") == [("unsent", "stat/lamp/+")]
+
+
+def test_answers_that_a_filter_would_bring_back_are_not_sent() -> None:
+    assert ("reply", "cmnd/lamp/+") in said("cmnd/lamp/+", "stat/lamp/+", "tele/lamp/+")
+    assert ("reply", "cmnd/lamp/+") not in said("cmnd/lamp/+", "stat/lamp/+")
+
+
+def test_filters_for_topics_of_several_sizes_and_forms() -> None:
+    assert ("open-end", "cmnd/#") in said("cmnd/#")
+    assert ("wide", "+/lamp/POWER") in said("+/lamp/POWER")
+    assert ("overlap", "+/lamp/POWER") in said("cmnd/lamp/+", "+/lamp/POWER")
+    strict = {"maptype": "strict", "map": {"POWER": ["POWER", "Power"], "DIM": ["dim"]}}
+    found = said("cmnd/lamp/POWER", action=strict)
+    assert ("unheard-alias", 1) in found and ("write-only", "DIM") in found
+    assert ("unheard-alias", 1) not in said("cmnd/lamp/+", action=strict)
+
+
+def test_a_map_of_a_field_for_which_no_form_has_a_place_is_unused() -> None:
+    assert ("unused", "map") in said("cmnd/lamp/+", function={"maptype": "strict", "map": {"a": ["b"]}})
 
 
 # --- a syntax that cannot be
 
 
 class _NoSender(MsgMap):
-    """A syntax whose topics have no sender: an echo is not known as one."""
+    """A syntax that loses the sender: an echo is not known as one."""
+
+    def for_sender(self, sender: str, topics: object = None) -> MsgMap:
+        return self
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
         return replace(super().mqtt2internal(topic, payload), sender="")

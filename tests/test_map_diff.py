@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from gateway.errors import MessageError
 from gateway.map_diff import Change, compare
-from gateway.map_words import accepted_levels
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
-from gateway.topic import filter_can_match, filter_matches
-from tests.support.proofs import filters, loadable_maps, loaded
+from gateway.topic import filter_matches
+from tests.support.proofs import declared_maps, filters, loadable_maps, loaded
 from tests.support.strategies import MapData, field_data, make_map, messages, texts, topics, words
+from tests.support.syntaxes import forms_of, messages_for, topics_for
 
 LAMPS: dict[str, Any] = {
     "root": "home",
@@ -149,7 +149,67 @@ def test_maps_that_have_nothing_in_common() -> None:
     assert all(change.old != change.new for change in found if change.example)
 
 
+def a_syntax(**forms: list[dict[str, Any]]) -> dict[str, Any]:
+    constants = {"function": "", "gateway": "", "location": "hall"}
+    return {"root": "home", "topics": [], "syntax": {"constants": constants, "commands": [], "statuses": [], **forms}}
+
+
+STATE = {"topic": "stat/{device}/{action}", "payload": "value"}
+REPLY = {"topic": "reply/{device}/{action}", "payload": "json"}
+
+
+def test_a_form_that_is_new_or_gone() -> None:
+    one, both = a_syntax(statuses=[STATE]), a_syntax(statuses=[STATE, REPLY])
+    always = "always function '', gateway '', location 'hall'"
+    (new,) = changes(one, both)
+    assert lines([new]) == [
+        f"syntax form: the form 'reply/{{device}}/{{action}}' of statuses (payload json, {always}) is new"
+    ]
+    assert new.example and new.old.startswith("not sent: ") and new.new.startswith("reply//on ")
+    (gone,) = changes(both, one)
+    assert gone.what.endswith("is gone") and (gone.old, gone.new) == (new.new, new.old)
+
+
+def test_a_form_that_has_another_payload_or_other_constants() -> None:
+    (found,) = changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "payload": "json"}]))
+    assert "had payload value 'value', always" in found.what and "has payload json, always" in found.what
+    assert (found.old, found.new) == ("stat//on ", "stat//on {}")
+    (found,) = changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "constants": {"location": "attic"}}]))
+    assert "location 'hall', has" in found.what and found.what.endswith("location 'attic'")
+
+
+def test_forms_in_another_order() -> None:
+    (found,) = changes(a_syntax(statuses=[STATE, REPLY]), a_syntax(statuses=[REPLY, STATE]))
+    assert found.kind == "form order"
+    assert (found.old, found.new) == ("stat//on ", "reply//on {}")
+
+
+def test_a_syntax_means_the_same_as_itself_and_as_the_one_that_it_is_by_default() -> None:
+    assert changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[STATE])) == []
+    levels = "{root}/{function}/{gateway}/{location}/{device}/{sender}"
+    declared = {"commands": [{"topic": f"{levels}/C"}], "statuses": [{"topic": f"{levels}/S"}]}
+    assert changes(LAMPS, {**LAMPS, "syntax": declared}) == []
+
+
 # --- laws
+
+
+@settings(max_examples=100)
+@given(st.data(), declared_maps(), declared_maps())
+def test_maps_of_other_syntaxes_are_compared(
+    data: st.DataObject, one: tuple[MapData, MsgMap], other: tuple[MapData, MsgMap]
+) -> None:
+    for old, new in ((one, other), (one, one)):
+        found = list(compare(old[1], new[1]))
+        assert all(change.old != change.new for change in found if change.example)
+        topic = data.draw(topics_for((*old[1].forms, *new[1].forms)))
+        msg = data.draw(messages_for(old[0], data.draw(st.sampled_from(forms_of(old[0])))))
+        if not found:
+            heard = [any(filter_matches(one, topic) for one in each[1].topics) for each in (old, new)]
+            assert heard[0] == heard[1] or not isinstance(outcome(old[1], "mqtt2internal", topic, b""), InternalMsg)
+            assert outcome(old[1], "mqtt2internal", topic, b"{}") == outcome(new[1], "mqtt2internal", topic, b"{}")
+            assert outcome(old[1].for_sender("gw", ()), "internal2mqtt", msg) == outcome(
+                new[1].for_sender("gw", ()), "internal2mqtt", msg)  # fmt: skip
 
 
 @st.composite
@@ -160,10 +220,10 @@ def pairs(draw: st.DrawFn) -> tuple[MapData, MsgMap, MsgMap]:
     for name in draw(st.lists(st.sampled_from(FIELDS), max_size=2, unique=True)):
         mqtt_words = words if name in ADDRESS_FIELDS else texts
         new[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action")))
-    accepted = accepted_levels(make_map(new, old.sender))
+    hears = make_map(new, old.sender).hears
     if draw(st.booleans()):
         new["topics"] = [*data["topics"][1:], draw(filters(data))]
-    new["topics"] = [one for one in new["topics"] if filter_can_match(one, accepted)]
+    new["topics"] = [one for one in new["topics"] if hears(one)]
     return {**data, **new}, old, make_map(new, old.sender)
 
 

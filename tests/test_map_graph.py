@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from xml.sax.saxutils import unescape
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.map_graph import MAX_ENTRIES, columns, cut, draw_in_terminal, drawing_of, readable
+from gateway.map_svg import draw_svg
 from gateway.mqtt_map import FieldMap, MsgMap
-from tests.support.proofs import loadable_maps
+from gateway.syntax import MessageForm
+from tests.support.proofs import any_cases
 from tests.support.strategies import MapData, any_words
 
 LAMPS = MsgMap(
@@ -42,6 +46,22 @@ action, loose: any other word passes unchanged
 gateway, location, device, sender, argkey, argvalue: every word passes unchanged
 internal word ◀───▶ MQTT word, written and read; ╰── only read"""
     )
+
+
+def test_the_forms_of_a_declared_syntax() -> None:
+    nowhere = {"function": "", "gateway": "", "location": "hall"}
+    forms = (
+        MessageForm(True, "cmnd/{device}/{action}", "value", "to", nowhere),
+        MessageForm(False, "{root}/{device}", "action", constants=nowhere),
+    )
+    drawing = drawing_of(MsgMap("home", sender="gw", syntax=forms), "x.json")
+    lines = list(draw_in_terminal(drawing, 100))
+    assert lines[lines.index("forms") + 1 :][:2] == [
+        "  command cmnd/{device}/{action}, payload: value of to; function '', gateway '', location hall",
+        "  status {root}/{device}, payload: action; function '', gateway '', location hall",
+    ]
+    svg = draw_svg(drawing)
+    assert all(line.strip() in unescape(svg) for line in lines[lines.index("forms") :][:3])
 
 
 def test_a_narrow_terminal_without_box_signs() -> None:
@@ -94,7 +114,7 @@ def test_a_text_is_cut_by_the_columns_it_takes(text: str, limit: int, result: st
 
 
 @settings(max_examples=60)
-@given(loadable_maps(), st.integers(30, 200), st.booleans(), any_words)
+@given(any_cases(), st.integers(30, 200), st.booleans(), any_words)
 def test_no_line_is_wider_than_the_terminal_and_each_word_is_there(
     case: tuple[MapData, MsgMap], width: int, boxes: bool, title: str
 ) -> None:

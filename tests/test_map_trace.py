@@ -12,8 +12,9 @@ from gateway.map_words import shown
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import MsgMap
 from gateway.topic import filter_matches
-from tests.support.proofs import loadable_maps, loaded
+from tests.support.proofs import any_cases, loaded
 from tests.support.strategies import MapData, any_topics, messages, payloads, topics
+from tests.support.syntaxes import topics_for
 
 LAMPS: dict[str, Any] = {
     "root": "home",
@@ -182,16 +183,78 @@ def test_a_map_that_can_write_nothing_is_explained_all_the_same() -> None:
     assert not trace_write(msg_map, InternalMsg(action="on")).passes
 
 
+TASMOTA: dict[str, Any] = {
+    "root": "home",
+    "topics": ["cmnd/+/+"],
+    "syntax": {
+        "constants": {"function": "", "gateway": "", "location": "hall"},
+        "commands": [{"topic": "cmnd/{device}/{action}", "payload": "value", "argument": "to"}],
+        "statuses": [
+            {"topic": "stat/{device}/{action}", "payload": "value", "argument": "to"},
+            {"topic": "tele/{device}/{action}", "payload": "json"},
+        ],
+    },
+    "action": {"maptype": "strict", "map": {"POWER": ["power"]}},
+    "argvalue": {"maptype": "loose", "map": {"ON": ["on"]}},
+}
+
+
+def test_a_message_of_a_declared_form_is_explained_by_it() -> None:
+    trace = trace_read(loaded(TASMOTA), "cmnd/lamp/power", b"on")
+    assert said(trace) == {
+        "filter": ["'cmnd/+/+' lets it in"],
+        "form": ["cmnd/{device}/{action} fits: a command, payload value 'to'"],
+        "function": ["is always '' in this form"],
+        "gateway": ["is always '' in this form"],
+        "location": ["is always 'hall' in this form"],
+        "device": ["'lamp' passes: there is no map"],
+        "sender": ["has no place in this form: ''"],
+        "action": ["'power' -> 'POWER', its first word"],
+        "kind": ["a command"],
+        "argkey": ["'to', the argument of this form"],
+        "argvalue": ["'on' -> 'ON', its first word"],
+    }
+    assert {step.name: step.path for step in trace.steps}["form"] == ("syntax", "commands", 0)
+    assert said(trace_read(loaded(TASMOTA), "cmnd/lamp/power", b"5"))["argvalue"] == [
+        "5 is not text, and stays as it is"
+    ]
+
+
+def test_the_forms_that_do_not_fit_say_why() -> None:
+    trace = trace_read(loaded(TASMOTA), "cmnd/lamp", b"on")
+    assert said(trace)["form"] == [
+        "cmnd/{device}/{action} does not fit: 2 levels instead of 3 (cmnd/device/action)",
+        "stat/{device}/{action} does not fit: 2 levels instead of 3 (stat/device/action)",
+        "tele/{device}/{action} does not fit: 2 levels instead of 3 (tele/device/action)",
+    ]
+    reply = InternalMsg(True, location="hall", device="lamp", action="POWER", arguments={"to": "ON"}).reply("OK")
+    trace = trace_write(loaded(TASMOTA), reply)
+    assert trace.passes
+    assert said(trace)["form"] == [
+        "stat/{device}/{action} does not fit: there is no place for the argument 'response', only for 'to'",
+        "tele/{device}/{action} fits: a status, payload json",
+    ]
+    assert said(trace)["topic"] == ["tele/lamp/power"]
+
+
+def test_a_message_that_no_form_takes_or_a_filter_would_bring_back() -> None:
+    trace = trace_write(loaded(TASMOTA), InternalMsg(False, location="attic", device="lamp", action="POWER"))
+    assert [step.name for step in trace.steps] == ["form", "form"]
+    assert all("location: 'attic' has no place" in step.text for step in trace.steps)
+    trace = trace_write(loaded(TASMOTA), InternalMsg(True, location="hall", device="lamp", action="POWER"))
+    assert "would bring it back" in said(trace)["form"][0] and "would bring it back" in trace.verdict
+
+
 # --- laws
 
 
 @settings(max_examples=120)
-@given(st.data(), loadable_maps(), payloads, st.booleans())
+@given(st.data(), any_cases(), payloads, st.booleans())
 def test_the_verdict_is_what_the_map_does(
     data: st.DataObject, case: tuple[MapData, MsgMap], payload: bytes, retain: bool
 ) -> None:
     _, msg_map = case
-    topic = data.draw(topics(msg_map.root) | any_topics(msg_map.root))
+    topic = data.draw(topics(msg_map.root) | any_topics(msg_map.root) | topics_for(msg_map.forms))
     trace = trace_read(msg_map, topic, payload, retain=retain)
     heard = any(filter_matches(one, topic) for one in msg_map.topics)
     try:
@@ -206,7 +269,7 @@ def test_the_verdict_is_what_the_map_does(
 
 
 @settings(max_examples=120)
-@given(st.data(), loadable_maps())
+@given(st.data(), any_cases())
 def test_the_verdict_is_what_becomes_of_a_message(data: st.DataObject, case: tuple[MapData, MsgMap]) -> None:
     fields, msg_map = case
     msg = data.draw(messages(fields))

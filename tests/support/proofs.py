@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from gateway.document import load_json
@@ -12,11 +13,12 @@ from gateway.errors import MessageError, TopicError
 from gateway.filter_proof import prove_filters
 from gateway.load_map import build_map
 from gateway.map_proof import Flaw, prove_words
-from gateway.map_words import accepted_levels
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.mqtt_map import FIELDS, MsgMap
-from gateway.topic import filter_can_match, filter_matches, filter_problem
+from gateway.topic import filter_matches, filter_problem
 from tests.support.strategies import MapData, make_map, map_data, own_names, words
+from tests.support.syntaxes import loaded as syntax_map
+from tests.support.syntaxes import syntax_maps, topics_for
 
 
 def prove(msg_map: MsgMap) -> list[Flaw]:
@@ -51,17 +53,50 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     """Draw a map that loads, with filters, as data and built."""
     data = draw(map_data())
     sender = draw(own_names(data))
-    accepted = accepted_levels(make_map(data, sender))
+    hears = make_map(data, sender).hears
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
-    data["topics"] = [one for one in drawn if not filter_problem(one) and filter_can_match(one, accepted)]
+    data["topics"] = [one for one in drawn if not filter_problem(one) and hears(one)]
     return data, make_map(data, sender)
+
+
+@st.composite
+def declared_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
+    """Draw a map of a declared syntax that loads, with filters, as data and built."""
+    data = draw(syntax_maps())
+    built = syntax_map(data)
+    assume(built is not None)
+    assert built is not None
+    data["topics"] = draw(st.lists(_filters_near(built), max_size=4, unique=True))
+    return data, built.for_sender("gw", data["topics"])
+
+
+@st.composite
+def _filters_near(draw: st.DrawFn, msg_map: MsgMap) -> str:
+    """Draw a filter that lets in topics of the map."""
+    form = draw(st.sampled_from(msg_map.forms))
+    words = draw(topics_for((form,))).split("/")
+    levels = [draw(st.sampled_from(("+", own, word))) for own, word in zip(form.filter.split("/"), words, strict=True)]
+    if draw(st.integers(0, 3)) == 0:
+        levels[draw(st.integers(0, len(levels) - 1)) :] = ["#"]
+    found = "/".join(levels)
+    return found if not filter_problem(found) and msg_map.hears(found) else form.filter
+
+
+def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
+    """Draw a map that loads, of the seven levels or of a declared syntax."""
+    return any_cases().map(lambda case: case[1])
+
+
+def any_cases() -> st.SearchStrategy[tuple[MapData, MsgMap]]:
+    """Draw what `loadable_maps` or `declared_maps` draw."""
+    return loadable_maps() | declared_maps()
 
 
 def word_of(field: str, msg: InternalMsg) -> object:
     if field == "argkey":
-        return next(iter(msg.arguments))
+        return next(iter(msg.arguments), None)
     if field == "argvalue":
-        return next(iter(msg.arguments.values()))
+        return next(iter(msg.arguments.values()), None)
     return getattr(msg, field)
 
 
@@ -98,11 +133,13 @@ class Shown:
             return err
 
     def is_refused(self) -> bool:
-        try:
-            self.map.internal2mqtt(self.message)
-        except MessageError as err:
-            return self.example is not None and self.example.outcome == f"not sent: {err}"
-        return False
+        refusals = []
+        for msg_map in self.map, self.map.for_sender(self.map.sender, ()):  # without filters, nothing would come back
+            try:
+                msg_map.internal2mqtt(self.message)
+            except MessageError as err:
+                refusals.append(f"not sent: {err}")
+        return self.example is not None and self.example.outcome in refusals
 
     def heard_by(self) -> list[str]:
         assert self.example is not None
@@ -130,12 +167,16 @@ class Shown:
 
     def unused(self) -> bool:
         field = str(self.flaw.path[0])
+        if "no form" in self.flaw.what:
+            return not any(field in form.places for form in self.map.syntax)
         word = str(word_of(field, self.message))
         return self.map.fields[field].write(word) == word != self.map.fields[field].entries[word][0]
 
     def never_written(self) -> bool:
-        publication = self.map.internal2mqtt(self.message)
-        return self.message.sender == "" and self.map.mqtt2internal(publication.topic, publication.payload).sender != ""
+        publication = self.map.for_sender(self.map.sender, ()).internal2mqtt(self.message)
+        [form] = [form for form in self.map.forms if form.has_shape(publication.topic)][:1]
+        back = self.map.mqtt2internal(publication.topic, publication.payload)
+        return self.message.sender == "" and (back.sender != "" or "sender" not in form.form.places)
 
     def collision(self) -> bool:
         field, _, words = self.entry()
@@ -168,6 +209,13 @@ class Shown:
         publication = self.map.internal2mqtt(self.message)
         back = self.map.mqtt2internal(publication.topic, publication.payload)
         return filter_matches(str(self.flaw.path[1]), publication.topic) and self.map.is_echo(back)
+
+    def unsent(self) -> bool:
+        wanted = self.map.for_sender(self.map.sender, ()).internal2mqtt(self.message).topic
+        assert self.example is not None
+        if self.example.outcome.startswith("sent as "):
+            return wanted not in self.example.outcome or self.map.internal2mqtt(self.message).topic != wanted
+        return self.is_refused() and filter_matches(str(self.flaw.path[1]), wanted)
 
     def overlap(self) -> bool:
         return self.named() and len(self.heard_by()) > 1 and isinstance(self.read, InternalMsg)
