@@ -35,6 +35,8 @@ def _entries(data: Mapping[str, Any]) -> Iterator[_Entry]:
     common = data.get("constants", {})
     for kind, iscmd in _KINDS.items():
         for index, given in enumerate(data[kind]):
+            if given is None:
+                continue
             form = MessageForm(
                 iscmd,
                 given["topic"],
@@ -50,7 +52,10 @@ def _words(constants: Mapping[str, str]) -> dict[str, str]:
 
 
 def form_problems(data: Mapping[str, Any], root: str) -> Iterator[Problem]:
-    """Yield what is wrong with each form of the syntax `data` by itself; `root` is for the examples."""
+    """Yield what is wrong with each form of the syntax `data` by itself; `root` is for the examples.
+
+    A form may be None: its place counts, and nothing is said of it.
+    """
     if not data["commands"] and not data["statuses"]:
         yield Problem(("syntax",), "it has no form: nothing could be written or read", "add one, or remove the syntax")
     for path, given, form in _entries(data):

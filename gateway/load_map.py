@@ -98,6 +98,8 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     sound = {name: value for name, value in data.items()
              if name in options and not check_schema(document, value, _with_defs(options[name]))}  # fmt: skip
     problems = list(_problems(sound))
+    if "syntax" not in sound:
+        problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
     wrong_options = {path[0] for path, *_ in problems} | (set(data) - set(sound))
     if not wrong_options & {"root", "syntax"} and "root" in sound:
@@ -110,6 +112,20 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
         findings += _unknown_words(document, at, sound.get("delivery", ()), built)
     return findings, dead
+
+
+def _sound_forms(document: Document, data: Any) -> Mapping[str, Any]:
+    """Return a syntax that has not the form of the schema, with None for the forms that are to blame."""
+    found: dict[str, Any] = {"commands": [], "statuses": []}
+    schemas = map_schema()["$defs"]
+    if not isinstance(data, dict) or check_schema(document, data.get("constants", {}), schemas["constants"]):
+        return found
+    for kind in found:
+        given = data.get(kind)
+        forms = given if isinstance(given, list) else ()
+        found[kind] = [None if check_schema(document, form, _with_defs(schemas["forms"]["items"])) else form
+                       for form in forms]  # fmt: skip
+    return {**found, "constants": data.get("constants", {})}
 
 
 def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,8 +171,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
     if "syntax" in data:
-        for path, what, remedy in form_problems(data["syntax"], data.get("root", "root")):
-            yield path, what, remedy, "constants" in path
+        yield from _form_problems(data["syntax"], data)
     syntax = _syntax(data)
     in_topics = {*ADDRESS_FIELDS, *(name for form in syntax for name in fields_in(form.topic))}
     reserved = ACTION_KEY if any(form.payload == "action" for form in syntax) else None
@@ -168,6 +183,12 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
             remedy = "give it a map, or make it none"
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
         yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved)
+
+
+def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
+    if "syntax" in data or any(syntax.values()):
+        for path, what, remedy in form_problems(syntax, data.get("root", "root")):
+            yield path, what, remedy, "constants" in path
 
 
 def _word_problems(

@@ -221,3 +221,20 @@ def test_a_map_with_all_sections_and_a_syntax_is_no_map_of_the_original(tmp_path
     data = {"root": "home", "topics": [], **{name: {"maptype": "none"} for name in FIELDS}}
     file.write_text(json.dumps({**data, "syntax": forms({"topic": "stat/{device}", "payload": "json"})}))
     assert load_map(file, sender="gw").filters() == ("stat/+",)
+
+
+def test_a_form_that_is_wrong_hides_no_fault_of_another() -> None:
+    found = complaints(
+        {
+            "constants": {"function": "", "gateway": "", "location": "", "action": "SET"},
+            "commands": [
+                {"topic": "a/{device}", "payload": "xml"},
+                {"topic": "b/{device}/{device}", "payload": "json"},
+            ],
+            "statuses": [{"topic": "c", "payload": "json"}],
+        }
+    )
+    assert len(found) == 3, found
+    assert any("syntax.commands[0].payload" in one for one in found)
+    assert any("syntax.commands[1].topic" in one and "stands there twice" in one for one in found)
+    assert any("syntax.statuses[0].topic" in one and "has no place for device" in one for one in found)
