@@ -34,14 +34,12 @@ Received: TypeAlias = tuple[str, bytes]
 class FormProbe:
     """Makes messages of one form.
 
-    `quiet` is the form in the map without filters. `message` is a plain one to be written, without arguments and
-    sender; `topic` and `payload` are those of another's message, the topic None where no topic can have the form in
-    words of the map.
+    `message` is a plain one to be written, without arguments and sender; `topic` and `payload` are those of another's
+    message, the topic None where no topic can have the form in words of the map.
     """
 
-    def __init__(self, msg_map: MsgMap, form: BoundForm, quiet: BoundForm, index: int, other: MsgMap | None) -> None:
+    def __init__(self, msg_map: MsgMap, form: BoundForm, index: int, other: MsgMap | None) -> None:
         self.form = form
-        self.quiet = quiet
         self.is_command = form.form.iscmd
         self.name = form.form.topic
         self.path = ("syntax", self.kind, index)
@@ -195,10 +193,7 @@ class Probe:
         self.map = msg_map
         self.quiet = msg_map.for_sender(msg_map.sender, ())
         numbers = {True: count(), False: count()}
-        self.forms = tuple(
-            FormProbe(msg_map, form, quiet, next(numbers[form.form.iscmd]), other)
-            for form, quiet in zip(msg_map.forms, self.quiet.forms, strict=True)
-        )
+        self.forms = tuple(FormProbe(msg_map, form, next(numbers[form.form.iscmd]), other) for form in msg_map.forms)
 
     def unusable(self) -> dict[FormProbe, MessageError]:
         """Return the forms in which nothing can be written, for their words or for the gateway's own name, and why."""

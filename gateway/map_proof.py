@@ -187,8 +187,12 @@ def _refused(probe: Probe, forms: Sequence[FormProbe], field: str, word: str) ->
         pass
     else:
         return None
-    msg = next(msg for form in statuses_first(forms) if (msg := form.with_word(field, word)))
-    return _written(probe, msg)
+    for msg in filter(None, (form.with_word(field, word) for form in statuses_first(forms))):
+        try:
+            probe.quiet.internal2mqtt(msg)
+        except MessageError as err:
+            return Example(f"not sent: {err}", msg)
+    return None  # it is the constant of another form, which takes it
 
 
 def _empty_word(probe: Probe, forms: Sequence[FormProbe], field: str) -> Iterator[Flaw]:
