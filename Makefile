@@ -23,7 +23,7 @@ check: $(VENV)/dev
 
 unit: $(VENV)/dev
 	tests/install-tools.sh tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 bench: $(VENV)/dev
 	tests/install-tools.sh tools
