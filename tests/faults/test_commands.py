@@ -105,7 +105,6 @@ def test_a_command_given_while_the_gateway_was_down_is_not_done(tmp_path: Path, 
         stream.stop()
 
 
-@pytest.mark.xfail(reason="waits for the window of duplicates")
 def test_a_command_that_a_broker_sends_again_is_done_once(tmp_path: Path) -> None:
     with Peer(serve()) as peer:
         conf = write_conf(tmp_path, peer.port, interface=doer(tmp_path))
@@ -153,7 +152,6 @@ def flood(other: Listener, count: int) -> None:
     info.wait_for_publish(60)
 
 
-@pytest.mark.xfail(reason="waits for the cut of echo loops")
 def test_two_gateways_that_repeat_one_another_come_to_an_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
     topics = ["home/+/+/+/+/+/S"]
     repeater = {"type": f"{LOAD}:Repeater"}
