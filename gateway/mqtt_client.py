@@ -296,11 +296,11 @@ class MgClient(HookedClient):
 
     def _send(self) -> None:
         """Hand publications to paho while the window has room, and what paho has to the socket."""
-        if self.link_state is LinkState.UP:
-            self._sender.say_states()
         while self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
             self._sender.settle()
+        if self.link_state is LinkState.UP:
+            self._sender.say_states()
         if self.want_write():
             self._flush()
 

@@ -73,6 +73,7 @@ class Sender:
         self._is_held = False
         self._not_before = self._up_since = self._oldest_since = clock()
         self._has_settled = False  # anything, on this link
+        self._is_new_link = False
         self._must_take_back = False
 
     def __len__(self) -> int:
@@ -96,6 +97,7 @@ class Sender:
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._up_since = self._clock()
         self._has_settled = self._is_held = False
+        self._is_new_link = True
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
         is_too_much = len(self._in_flight) > self._window
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
@@ -172,7 +174,13 @@ class Sender:
         return self._clock() >= self._not_before
 
     def hand_over(self) -> bool:
-        """Hand to paho what the window has room for; return whether that was anything."""
+        """Hand to paho what the window has room for; return whether that was anything.
+
+        On a new link the states go first: with messages acknowledged before, none would come under suspicion.
+        """
+        if self._is_new_link:
+            self.say_states()
+            self._is_new_link = self.states.has_unsaid
         room = self._room()
         if room <= 0 or not self._outbox.has_waiting or self._is_held or not self._may_send:
             return False

@@ -54,7 +54,7 @@ class Suspicion:
     def acquit(self, state: Publication) -> None:
         """Take note that the broker has acknowledged a state, which says nothing of the messages behind it.
 
-        States are said first on each link.
+        States go first on each link.
         """
         if state == self._suspect:
             self._suspect, self._losses = None, 0

@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 FULL = bool(os.environ.get("FAULTS_FULL"))
 GATE = "home/access///gate/me/C"
 _NUMBERS = itertools.count()  # of fresh commands: no two are the same
+_PAUSE = 1.1  # s between two of them: in a session that is resumed, a second of quiet ends what may have waited
 
 
 def command(number: int | str) -> str:
@@ -40,7 +41,7 @@ def tell_until_done(tell: Callable[[str], None], folder: Path) -> None:
         tell(command(f"fresh {next(_NUMBERS)}"))
         return any(str(number).startswith("fresh") for number in done(folder))
 
-    wait_until(is_done, 20, "a fresh command to be done", pause=0.2)
+    wait_until(is_done, 20, "a fresh command to be done", pause=_PAUSE)
 
 
 def stream_and_doer(folder: Path, port: int, **options: Any) -> Stream:
