@@ -266,7 +266,7 @@ class MgClient(HookedClient):
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
-            tick = min(max(self.options.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+            tick = min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
             return min(tick, self._sender.time_left)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
@@ -438,7 +438,8 @@ class MgClient(HookedClient):
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
-            self.loop_with_reconnect(deadline - self._clock())
+            # A short wait: the broker answers nothing to what has gone out with QoS 0.
+            self.loop_with_reconnect(min(deadline - self._clock(), _SHORTEST_TICK))
         self._stopping = True
         self._connector.close()
         if self.link_state is LinkState.UP:
@@ -452,7 +453,7 @@ class MgClient(HookedClient):
         states = self._sender.states
         if self._availability_topic:
             self.set_state(self._availability_topic, OFFLINE)
-        while self.link_state is LinkState.UP and (states.has_unsaid or states.pending) and self._clock() < deadline:
+        while self.link_state is LinkState.UP and (states.has_unsaid or len(self._sender)) and self._clock() < deadline:
             self.loop_with_reconnect(deadline - self._clock())
         if self.link_state is LinkState.UP and not states.has_unsaid:
             self.disconnect()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -17,6 +17,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.lane import Entry
 from gateway.link_words import can_be_sent_again, puback_words
+from gateway.message import Publication
 from gateway.outbox import Outbox
 from gateway.states import States
 from gateway.suspicion import Suspicion, Verdict
@@ -39,13 +40,14 @@ class BrokerDegrades(ThrottledException):
 
 
 class BrokerRefuses(ThrottledException):
-    """The broker has not taken something that is tried again, or said again at the next connect."""
+    """The broker has not taken something that is tried again."""
 
 
 class _Sent(NamedTuple):
     info: mqtt.MQTTMessageInfo
-    entry: Entry
+    publication: Publication
     qos: int  # as it was sent
+    entry: Entry | None  # of the outbox; None: a state
 
 
 class Sender:
@@ -71,10 +73,11 @@ class Sender:
         self._is_held = False
         self._not_before = self._up_since = self._oldest_since = clock()
         self._has_settled = False  # anything, on this link
+        self._is_new_link = False
         self._must_take_back = False
 
     def __len__(self) -> int:
-        """Return how many publications paho has."""
+        """Return how many publications paho has, states among them."""
         return len(self._in_flight)
 
     @property
@@ -94,8 +97,9 @@ class Sender:
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._up_since = self._clock()
         self._has_settled = self._is_held = False
+        self._is_new_link = True
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
-        is_too_much = len(self._in_flight) + self.states.pending > self._window
+        is_too_much = len(self._in_flight) > self._window
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
             self._take_back()
         # Said in the next turn, behind what paho is about to send again: that may hold an older state.
@@ -116,27 +120,41 @@ class Sender:
             self._suspect(unwritten)
         at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
         self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
+        if any(sent.entry is None for sent in at_most_once):
+            self.states.forget_said()
         # Sent behind a QoS 1 that is not acknowledged:
-        self._outbox.settle(sent.entry for sent in at_most_once if sent.info.is_published())
-        self._outbox.put_back(sent.entry for sent in at_most_once if not sent.info.is_published())
+        self._outbox.settle(_entries(sent for sent in at_most_once if sent.info.is_published()))
+        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.info.is_published()))
 
     def _suspect(self, unwritten: Callable[[int], bool]) -> None:
         """Blame the oldest publication in flight for the end of the link, if it has been written."""
         first = self._in_flight[0]
         if unwritten(first.info.mid):
             return
-        verdict = self._suspicion.lost(first.entry.publication, len(self._in_flight))
+        verdict = self._suspicion.lost(first.publication, len(self._in_flight))
         if verdict is Verdict.GUILTY:
             self._in_flight.popleft()
-            self._outbox.set_aside(first.entry, "the broker closed the link right after it, three times")
+            why = "the broker closed the link right after it, three times"
+            if first.entry is None:
+                self._give_up_state(first.publication.topic, why)
+            else:
+                self._outbox.set_aside(first.entry, why)
         # Not now: paho may be about to walk through what it has, and a write of that is what has failed.
         self._must_take_back = verdict is not Verdict.NONE
+
+    def _give_up_state(self, topic: str, why: str) -> None:
+        """Go on without a state, and without the last will that would say it."""
+        self.states.give_up(topic)
+        if self._client.will_topic == topic:
+            self._client.will_clear()
+        remedy = "allow it in the broker's access rules and start the gateway again"
+        LOG.error("the state %a is not said any more: %s: %s", topic, why, remedy)
 
     def _take_back(self) -> None:
         """Let paho forget everything that it was given, and return it to the outbox."""
         self._must_take_back = False
         self._client.drop_out_messages()
-        entries = [sent.entry for sent in self._in_flight]
+        entries = _entries(self._in_flight)
         self._in_flight.clear()
         self._refusals.clear()
         self.states.forget_said()
@@ -149,12 +167,22 @@ class Sender:
         return 1 if self._suspicion.is_strong else min(WINDOW, self._limits.receive_maximum)
 
     def _room(self) -> int:
-        return self._window - len(self._in_flight) - self.states.pending
+        return self._window - len(self._in_flight)
+
+    @property
+    def _may_send(self) -> bool:
+        return self._clock() >= self._not_before
 
     def hand_over(self) -> bool:
-        """Hand to paho what the window has room for; return whether that was anything."""
+        """Hand to paho what the window has room for; return whether that was anything.
+
+        On a new link the states go first: with messages acknowledged before, none would come under suspicion.
+        """
+        if self._is_new_link:
+            self.say_states()
+            self._is_new_link = self.states.has_unsaid
         room = self._room()
-        if room <= 0 or not self._outbox.has_waiting or self._is_held or self._clock() < self._not_before:
+        if room <= 0 or not self._outbox.has_waiting or self._is_held or not self._may_send:
             return False
         for entry in self._outbox.take(room):
             self._publish(entry)
@@ -162,12 +190,14 @@ class Sender:
 
     def say_states(self) -> None:
         """Hand to paho the states that have changed."""
-        if self.states.has_unsaid:
+        if self.states.has_unsaid and self._may_send:
             self.states.say(self._publish_state, self._room)
 
     def _publish_state(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
         qos, retain = self._degraded(1, True)
-        return self._client.publish(topic, payload, qos, retain)
+        info = self._client.publish(topic, payload, qos, retain)
+        self._note_sent(_Sent(info, Publication(topic, payload, 1, retain=True), qos, None))
+        return info
 
     def _publish(self, entry: Entry) -> None:
         publication = entry.publication
@@ -191,9 +221,12 @@ class Sender:
             LOG.debug("paho took no publication: %s", info.rc)
             self._outbox.put_back([entry])
             return
+        self._note_sent(_Sent(info, publication, qos, entry))
+
+    def _note_sent(self, sent: _Sent) -> None:
         if not self._in_flight:
             self._oldest_since = self._clock()
-        self._in_flight.append(_Sent(info, entry, qos))
+        self._in_flight.append(sent)
 
     def _properties_of(self, entry: Entry) -> PublishProperties | None:
         """Return what MQTT 5 can say of a publication beyond topic and payload; None if there is nothing."""
@@ -223,8 +256,8 @@ class Sender:
 
     def _suits(self, sent: _Sent) -> bool:
         """Tell whether the broker takes what is in flight as paho has it, which is as another link was given it."""
-        publication = sent.entry.publication
-        properties = self._properties_of(sent.entry)
+        publication = sent.publication
+        properties = self._properties_of(sent.entry) if sent.entry is not None else None
         size = publish_size(publication.topic, publication.payload, sent.qos, properties, is_v5=self._is_v5)
         return self._limits.take(size, sent.qos, publication.retain)
 
@@ -232,13 +265,7 @@ class Sender:
 
     def refused(self, mid: int, reason: int) -> None:
         """Take note that the PUBACK for a packet identifier says why the broker has not taken the message."""
-        topic = self.states.topic_of(mid)
-        if not topic:
-            self._refusals[mid] = reason
-            return
-        refuses = BrokerRefuses(f"{self._where} refused the state {topic!a}: {puback_words(reason)}", key=topic)
-        if refuses.trigger:
-            LOG.error("%s: check the broker's access rules", refuses.report)
+        self._refusals[mid] = reason
 
     def settle(self) -> None:
         """Tell the outbox what the broker has taken, and what it has refused.
@@ -250,15 +277,24 @@ class Sender:
         while self._in_flight and self._in_flight[0].info.is_published():
             sent = self._in_flight.popleft()
             reason = self._refusals.pop(sent.info.mid, None) if self._refusals else None
+            self._oldest_since = self._clock()
+            if sent.entry is None:
+                self._state_settled(sent.publication, reason)
+                continue
             if reason is None:
                 done.append(sent.entry)
             else:
                 self._give_back(sent.entry, reason)
-            self._oldest_since = self._clock()
             self._has_settled = self._has_settled or sent.qos > 0
             self._suspicion.settled(acknowledged=sent.qos > 0)
         if done:
             self._outbox.settle(done)
+
+    def _state_settled(self, state: Publication, reason: int | None) -> None:
+        """Go on without a state that was refused: some brokers end the link over it each time that it is said."""
+        self._suspicion.acquit(state)
+        if reason is not None and not can_be_sent_again(reason):
+            self._give_up_state(state.topic, f"the broker refused it: {puback_words(reason)}")
 
     def _give_back(self, entry: Entry, reason: int) -> None:
         if not can_be_sent_again(reason):
@@ -269,3 +305,8 @@ class Sender:
             LOG.warning("%s: they are sent again (see the broker's quotas)", refuses.report)
         self._not_before = self._clock() + _PAUSE
         self._outbox.put_back([entry])
+
+
+def _entries(sent: Iterable[_Sent]) -> list[Entry]:
+    """Return the entries of the outbox among what paho was given."""
+    return [each.entry for each in sent if each.entry is not None]

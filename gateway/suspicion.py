@@ -51,6 +51,14 @@ class Suspicion:
         self._suspect = first
         return Verdict.ONE_BY_ONE
 
+    def acquit(self, state: Publication) -> None:
+        """Take note that the broker has acknowledged a state, which says nothing of the messages behind it.
+
+        States go first on each link.
+        """
+        if state == self._suspect:
+            self._suspect, self._losses = None, 0
+
     def settled(self, *, acknowledged: bool) -> None:
         """Take note that a publication is done with: `acknowledged` by the broker, or sent with QoS 0."""
         if acknowledged:

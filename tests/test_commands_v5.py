@@ -11,20 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
-import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.load_config import config_schema
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.skipif(
-    "version" not in config_schema()["properties"]["mqtt"]["properties"], reason="the link speaks MQTT 3.1.1 only"
-)
 
 LAMP = "home/lighting//office/lamp"
 ANSWERS = "answers/me"

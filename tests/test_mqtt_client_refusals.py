@@ -11,7 +11,7 @@ from gateway.mqtt_client import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.link import Link
-from tests.support.peer import PUBLISH, Act, Conversation, Peer, goodbye, serve
+from tests.support.peer import CONNECT, PUBLISH, Act, Conversation, Peer, goodbye, serve
 from tests.support.waiting import wait_until
 
 VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
@@ -44,11 +44,12 @@ def drain(link: Link) -> None:
 
 
 @VERSIONS
+@pytest.mark.parametrize("availability", ["", "av"])
 def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
-    version: object, expected_logs: ExpectedLogs
+    version: object, availability: str, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't/5': the broker closed the link right after it")
-    with Peer(closes_on(b"bad")) as peer, Link(peer.port, version=version) as link:
+    with Peer(closes_on(b"bad")) as peer, Link(peer.port, version=version, availability=availability) as link:
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"bad" if number == 5 else b"good")
@@ -203,6 +204,25 @@ def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs:
         link.put("t", b"after")
         drain(link)
         assert link.outbox.counts().set_aside == 1
+
+
+@VERSIONS
+def test_a_state_that_closes_the_link_is_given_up_and_its_will_too(
+    version: object, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    expected_logs.expect("the state 'av' is not said any more: the broker closed the link right after it, three times")
+    with Peer(closes_on(b"online")) as peer, Link(peer.port, version=version, availability="av") as link:
+        link.client.set_state("other", b"well")
+        for number in range(10):
+            link.put(f"t/{number}", b"good")
+        link.client.mg_connect()
+        drain(link)
+        said = peer.packets(PUBLISH)
+        assert sum(found.payload == b"online" for found in said) == 6  # three times among others, three times alone
+        assert sum(found.payload == b"well" for found in peer.conversations[-1].of_kind(PUBLISH)) == 1
+        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (10, 0)
+        assert [bool(found.body[7] & 4) for found in peer.packets(CONNECT)] == [True] * 6 + [False]
 
 
 def test_states_are_said_again_after_everything_was_taken_back(expected_logs: ExpectedLogs) -> None:

@@ -395,7 +395,7 @@ def test_a_broker_without_qos_1_and_retain_gets_neither(expected_logs: ExpectedL
         link.outbox.put(Publication("a", b"", 1, retain=True))
         link.connect()
         sent(link, peer, 2)
-        assert published(peer) == [("a", 0, False), ("av", 0, False)]
+        assert published(peer) == [("av", 0, False), ("a", 0, False)]
         link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
 
 
@@ -484,13 +484,20 @@ def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> 
         assert [found.payload for found in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
 
 
-def test_a_state_that_the_broker_refuses_is_said(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("refused the state 'av': Not authorized: check the broker's access rules")
+def test_a_state_that_the_broker_refuses_is_given_up(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the state 'av' is not said any more: the broker refused it: Not authorized: allow it in the")
+    expected_logs.expect("lost the broker: ")
     with Peer(refusing({b"online": 0x87})) as peer, Link(peer.port, availability="av") as link:
         link.connect()
         link.put("a", b"1")
         link.turn_until(lambda: link.outbox.counts().delivered == 1, "the publication")
         assert link.client._sender._refusals == {}
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.put("a", b"2")
+        link.turn_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
+        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
+        assert [bool(found.body[7] & 4) for found in peer.packets(CONNECT)] == [True, False], "the last will"
 
 
 # --- ends of the link, in words

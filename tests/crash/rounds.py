@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash.nursery import Nursery, is_alive
 from tests.support.broker import Mosquitto
+from tests.support.forked import ForkedGateway
 from tests.support.ledger import Verdict
 from tests.support.stream import Stream
 from tests.support.waiting import wait_until
@@ -45,25 +44,31 @@ class Crash:
         self._chance = random.Random(seed)
         self._seed = seed
         self._conf = conf or {}
+        self._log = folder / "gateway.log"  # of all gateways
 
     def run(self, rounds: int, report: Callable[[int, Stream], None] = lambda *_: None) -> Verdict:
         """Return the verdict on `rounds` rounds; `report` is called after each."""
         began = time.monotonic()
         with (
             Mosquitto(self._folder) as broker,
-            Nursery(self._folder) as nursery,
             Stream(self._folder, broker.port, rate=_RATE, seed=self._seed, conf=self._conf) as stream,
         ):
             for _ in range(rounds):
-                self._round(stream, broker, nursery)
+                self._round(stream, broker)
                 self.tally.rounds += 1
                 self.tally.seconds = time.monotonic() - began
                 report(self.tally.rounds, stream)
-            self._drain(stream, nursery)
-            assert "Traceback" not in nursery.log.read_text(errors="replace"), nursery.log
+            self._drain(stream)
+            assert "Traceback" not in self._log.read_text(errors="replace"), self._log
             return stream.verdict()
 
-    def _round(self, stream: Stream, broker: Mosquitto, nursery: Nursery) -> None:
+    def _start(self, stream: Stream) -> ForkedGateway:
+        folder = self._folder
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "none"), "XDG_STATE_HOME": str(folder / "state"),
+                       "XDG_RUNTIME_DIR": str(folder)}  # fmt: skip
+        return ForkedGateway(["--conf", str(stream.conf)], Path(os.devnull), self._log, environment)
+
+    def _round(self, stream: Stream, broker: Mosquitto) -> None:
         chance = self._chance
         dies_in_start = chance.random() < _IN_START
         hangs = chance.random() < _HANGS
@@ -71,20 +76,25 @@ class Crash:
         broker_first = chance.random() < 0.5
         (stream.proxy.hang if hangs else stream.proxy.go_on)()
         size = _size(stream.book)
-        pid = nursery.start(stream.conf)
+        gateway = self._start(stream)
         try:
             if dies_in_start:
                 _pass(chance.uniform(0, 0.15))
             else:
-                wait_until(lambda: _size(stream.book) > size or not is_alive(pid), 15, "a status to be accepted", 0.002)
-                assert is_alive(pid), f"the gateway has ended by itself: see {nursery.log}"
+                wait_until(
+                    lambda: _size(stream.book) > size or gateway.poll() is not None,
+                    15,
+                    "a status to be accepted",
+                    0.002,
+                )
+                assert gateway.poll() is None, f"the gateway has ended by itself: see {self._log}"
                 _pass(chance.uniform(0, _LONGEST))
             if broker_dies and broker_first:
                 self._kill_broker(stream, broker)
                 _pass(chance.uniform(0, _LONGEST))
         finally:
-            _kill(pid, signal.SIGKILL)
-        wait_until(lambda: not is_alive(pid), what="the gateway to be gone", pause=0.001)
+            gateway.kill()
+        gateway.wait(10)
         if broker_dies and not broker_first:
             self._kill_broker(stream, broker)
         stream.proxy.cut()
@@ -102,11 +112,11 @@ class Crash:
         stream.witness.wait_subscribed()
         stream.proxy.open()
 
-    def _drain(self, stream: Stream, nursery: Nursery) -> None:
+    def _drain(self, stream: Stream) -> None:
         """Give a last gateway, without load, the time to deliver what is left."""
         stream.proxy.go_on()
         stream.reconfigure(rate=0)
-        pid = nursery.start(stream.conf)
+        gateway = self._start(stream)
         accepted, at_rest = set(stream.accepted), 0
         known = -1
 
@@ -119,17 +129,12 @@ class Crash:
         try:
             wait_until(is_done, _DRAIN, "the last gateway to deliver", pause=0.2)
         finally:
-            _kill(pid, signal.SIGTERM)
-            wait_until(lambda: not is_alive(pid), 15, "the last gateway to stop")
+            gateway.terminate()
+            gateway.wait(15)
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
-
-
-def _kill(pid: int, number: int) -> None:
-    if is_alive(pid):
-        os.kill(pid, number)
 
 
 def _pass(seconds: float) -> None:

@@ -17,8 +17,6 @@ from tests.support.witness import Witness
 
 FULL = bool(os.environ.get("FAULTS_FULL"))
 
-waits_for_5 = pytest.mark.xfail(reason="waits for MQTT 5")
-
 _REFUSALS = (0x80, 0x81, 0x82, 0x83, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C,
              0x9D, 0x9F)  # fmt: skip
 _FEW = (0x80, 0x86, 0x88, 0x97)
@@ -28,7 +26,6 @@ def count_of_load(packets: list[Packet]) -> int:
     return sum(1 for found in packets if entry_of(found.topic, found.payload))
 
 
-@waits_for_5
 def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
     """Each code of table 3.1 (in full), one after the other, until the broker has become well."""
     codes = _REFUSALS if FULL else _FEW
@@ -41,7 +38,6 @@ def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_a_broker_of_before(tmp_path: Path) -> None:
     with Peer(serve(speaks=[V3])) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
@@ -51,7 +47,6 @@ def test_a_broker_of_before(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_never_more_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
     few = {"receive_maximum": 7}
     with Peer(serve(values=few, pubacks=0), serve(values=few)) as peer:
@@ -66,7 +61,6 @@ def test_never_more_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_what_is_larger_than_the_broker_takes_is_set_aside(tmp_path: Path) -> None:
     with Peer(serve(values={"maximum_packet_size": 2000})) as peer:
         large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
@@ -79,7 +73,6 @@ def test_what_is_larger_than_the_broker_takes_is_set_aside(tmp_path: Path) -> No
             stream.stop()
 
 
-@waits_for_5
 def test_a_broker_that_knows_no_qos_1(tmp_path: Path) -> None:
     with Peer(serve(values={"maximum_qos": 0})) as peer:
 
@@ -93,7 +86,6 @@ def test_a_broker_that_knows_no_qos_1(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
     with Peer(serve(values={"retain_available": 0})) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
@@ -103,7 +95,6 @@ def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_the_keepalive_of_the_broker_counts(tmp_path: Path) -> None:
     with Peer(serve(values={"server_keep_alive": 1})) as peer:
         with Stream(tmp_path, peer.port, count=10, seen=peer.taken, mqtt={"keepalive": 60}) as stream:
@@ -112,7 +103,6 @@ def test_the_keepalive_of_the_broker_counts(tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 def test_a_message_refused_by_reason_code_is_set_aside_and_not_sent_again(tmp_path: Path) -> None:
     def not_d1(found: Packet) -> int:
         return 0x87 if "/d1/" in found.topic else 0
@@ -127,7 +117,6 @@ def test_a_message_refused_by_reason_code_is_set_aside_and_not_sent_again(tmp_pa
             assert stream.seen == sorted(stream.seen, key=lambda entry: entry[1])
 
 
-@waits_for_5
 @pytest.mark.parametrize("reason", [0x8B, 0x8E, 0x98])
 def test_a_broker_that_says_goodbye(reason: int, tmp_path: Path) -> None:
     """It is shutting down, another client has taken over, or its administrator has acted."""
@@ -142,7 +131,6 @@ def test_a_broker_that_says_goodbye(reason: int, tmp_path: Path) -> None:
             stream.stop()
 
 
-@waits_for_5
 @pytest.mark.parametrize("is_resumed", [True, False])
 def test_a_session_that_is_resumed_or_gone(is_resumed: bool, tmp_path: Path) -> None:
     """What was in flight is sent again, either way."""
@@ -159,7 +147,6 @@ def test_a_session_that_is_resumed_or_gone(is_resumed: bool, tmp_path: Path) -> 
             stream.stop()
 
 
-@waits_for_5
 def test_servers_that_die_in_turn(tmp_path: Path) -> None:
     """The spare one is found when the preferred one dies, and the preferred one when it is back."""
     (tmp_path / "spare").mkdir()

@@ -96,6 +96,7 @@ def test_a_flood_without_a_broker_is_cut_at_the_limits_and_counted(
         gateway.wait_log("outbox full")
         wanted = 5000 if discard == "old" else 1000
         stream.wait_accepted(wanted)
+        wait_until((tmp_path / "accepted.end").exists, what="all to be pushed")
         stream.proxy.open()
         wait_until(lambda: len(stream.seen) >= 1000, what=lambda: f"{stream.verdict()}: {stream.log}")
         stream.stop()

@@ -63,13 +63,11 @@ def test_a_wrong_password_until_the_broker_knows_it(tmp_path: Path) -> None:
             stream.stop()
 
 
-@pytest.mark.xfail(strict=False, reason="Mosquitto 2.0.11 ends each link at the denied message")
 def test_topics_that_the_broker_denies_do_not_hold_up_the_others(tmp_path: Path) -> None:
     """Mosquitto 2.0.11 ends a connection of 3.1.1 for each."""
     _is_denied(tmp_path, "topic write home/gw/#\n")
 
 
-@pytest.mark.xfail(reason="a state that the broker denies is said again at each connect, and ends the next one")
 def test_a_denied_availability_does_not_hold_up_the_messages(tmp_path: Path) -> None:
     _is_denied(tmp_path, "")
 
@@ -91,7 +89,6 @@ def _is_denied(folder: Path, more: str) -> None:
             stream.stop()
 
 
-@pytest.mark.xfail(reason="waits for messages to be set aside")
 def test_a_packet_over_the_maximum_of_the_broker_does_not_hold_up_the_others(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker:
         large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
+from tests.support.forked import ForkedGateway
 from tests.support.waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "gateway.command_line")
@@ -42,7 +43,11 @@ class GatewayProcess:
             "PYTHONUNBUFFERED": "1",
             **environment,
         }
+        self.process: subprocess.Popen[bytes] | ForkedGateway
         with self._out.open("wb") as out, self._err.open("wb") as err:
+            if not prefix and not environment:
+                self.process = ForkedGateway([*arguments, "--conf", str(conf)], self._out, self._err, whole)
+                return
             self.process = subprocess.Popen(
                 [*prefix, *COMMAND, *arguments, "--conf", str(conf)],
                 stdin=subprocess.DEVNULL,

@@ -31,7 +31,8 @@ class Load(Interface):
     """Pushes `rate` numbered statuses a second, `count` in all (0: no end), of `devices` devices in turn.
 
     The devices are called `device` and a number. `book` gets a line `DEVICE NUMBER` for each status, once the
-    gateway has accepted it. The payload is padded with `size` bytes.
+    gateway has accepted it, and a file beside it with the ending `.end` says that all was pushed. The payload is padded
+    with `size` bytes.
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
@@ -67,6 +68,8 @@ class Load(Interface):
             self._pending.append((f"{device} {self._first + number}\n", self.msglist_out.publish(msg)))
         self._pushed = end
         self._write_down()
+        if end == self.params["count"]:
+            Path(f"{self.params['book']}.end").touch()
         if end >= int(due) or end == self.params["count"]:
             self.msglist_in.pull(block=True, timeout=_PAUSE)
 

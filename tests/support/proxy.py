@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from tests.support.packets import Packet, Splitter
+from tests.support.packets import CONNECT, Packet, Splitter
 
 _CHUNK = 1 << 16
 _DEADLINE = 20.0  # s; no test takes that long
@@ -224,6 +224,7 @@ class _Joint:
         self._on_packet = on_packet
         self._splitters = {True: Splitter(), False: Splitter()}
         self._rests = {True: 0, False: 0}  # bytes of a packet that is not complete yet
+        self._is_mqtt: bool | None = None  # not known before the client has said something
         self._lock = threading.Lock()
         self._is_reset = False
         self._users = 2  # threads
@@ -232,7 +233,11 @@ class _Joint:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def see(self, is_up: bool, data: bytes) -> list[int]:
-        """Return where in `data` packets end."""
+        """Return where in `data` packets end; nowhere, if the client did not begin with CONNECT, as with TLS."""
+        if self._is_mqtt is None:
+            self._is_mqtt = is_up and data[0] >> 4 == CONNECT
+        if not self._is_mqtt:
+            return []
         found = self._splitters[is_up].feed(data)
         self._splitters[False].version = self._splitters[True].version
         ends, at = [], -self._rests[is_up]

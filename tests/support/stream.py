@@ -76,7 +76,7 @@ class Stream:
         self._flying: dict[tuple[int, bytes], Entry] = {}
         interfaces = {"load": load(folder, **options), **(more or {})}
         # Tries follow one another as fast as the configuration lets them, and a dead link is found out soon.
-        mqtt = {"reconnect_max": 1, "keepalive": 2, **(mqtt or {})}
+        mqtt = {"reconnect_max": 0.1, "keepalive": 2, **(mqtt or {})}
         self.conf = write_conf(folder, port if direct else self.proxy.port, mqtt=mqtt, interfaces=interfaces,
                                **(conf or {}))  # fmt: skip
         self._stack = contextlib.ExitStack()

@@ -1,0 +1,80 @@
+"""Starts gateways fast: processes forked from one that has imported all they need.
+
+Each runs the command as any other; the imports, which take most of a start, are saved.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["gateway.command_line", "gateway.start_gateway", "gateway.visit"])
+
+
+class ForkedGateway:
+    """`mqttgateway ARGUMENTS` in a process of its own, with the methods of `subprocess.Popen` that tests use.
+
+    What it says is appended to the files `out` and `err`.
+    """
+
+    def __init__(self, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str]) -> None:
+        given = list(arguments), dict(environment), os.fspath(out), os.fspath(err), os.fspath(Path.cwd())
+        self._process = _CONTEXT.Process(target=_run, args=given)
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self.returncode
+        if code is None:
+            raise subprocess.TimeoutExpired("mqttgateway", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, folder: str) -> None:
+    """Be the gateway: with its own folder, environment, signals and standard streams."""
+    from gateway.command_line import main
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    to_write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, out, to_write), (2, err, to_write)):
+        fd = os.open(path, flags, 0o600)
+        os.dup2(fd, number)
+        os.close(fd)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    code = 1
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
