@@ -233,7 +233,8 @@ def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_log
 def test_messages_that_never_pause_are_new_ten_seconds_after_a_session_was_resumed() -> None:
     first = b"".join(publish("a", b"%d" % number, version=V5) for number in range(3))
     came: list[Arrival] = []
-    with Peer(serve(is_resumed=True, first=first)) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+    act = serve(is_resumed=True, first=first, values={"subscription_ids_available": 0})
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
         link.connect()
         link.turn_until(lambda: len(came) == 3, "three messages")
         for _ in range(12):
@@ -252,6 +253,35 @@ def test_a_session_that_is_new_marks_nothing() -> None:
         link.connect()
         link.turn_until(lambda: came, "a message")
         assert came == [Arrival("a", b"1")]
+
+
+def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with mosquitto.client() as other:
+        for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
+            with Link(mosquitto.port, *filters, on_msg=came.append) as link:
+                link.connect()
+                link.clock.shift += 1.1  # a pause
+                for number in (1, 2):
+                    other.publish("a/C", b"%d" % number)
+                other.publish("a/C", b"last")
+                link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
+                link.turn_for(0.1)  # a second copy of it would come now
+            assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
+            assert not any(arrival.resumed for arrival in came)
+            came.clear()
+
+
+def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with Link(mosquitto.port, "a/C") as link:
+        link.connect()
+    with mosquitto.client() as other:
+        other.publish("a/C", b"waited")
+    with Link(mosquitto.port, "a/#", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: came, "what waited")
+    assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
 
 
 def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
