@@ -119,6 +119,16 @@ def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expecte
         assert versions(peer) == [V5, V3, V5]
 
 
+def test_that_a_broker_closes_on_each_version_is_said_once(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5, V3] * 3 + [V5]
+    assert len([text for text in caplog.messages if "does it speak MQTT 5" in text]) == 1
+
+
 def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Not authorized: check mqtt.username")
     with Peer(refuse(0x87), serve()) as peer, Link(peer.port) as link:
