@@ -117,6 +117,10 @@ class Connector:
         self.servers.lost()
         return Plan(0.0, "") if ending is Ending.RETURNING else self._later()
 
+    def try_soon(self) -> None:
+        """Let delays begin anew: why the links before have ended is known, and done with."""
+        self._backoff.reset()
+
     def failed(self, ending: Ending) -> Plan:
         """Take note that the current broker could not be connected to."""
         then = self.servers.failed(ending)

@@ -57,6 +57,12 @@ class LinkFailed(ThrottledException):
     period = 600.0
 
 
+class LinkFlaps(ThrottledException):
+    """The broker is there again, but the links before have not held."""
+
+    period = 600.0
+
+
 class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
@@ -352,7 +358,9 @@ class MgClient(HookedClient):
         was_up, where = self.link_state is LinkState.UP, self._where
         self._enter(LinkState.BACKING_OFF)
         self._is_returning = False
-        self._sender.link_lost(self.mg_is_unwritten, may_be_a_message=was_up and ending is Ending.CLOSED)
+        is_over_message = was_up and ending is Ending.CLOSED
+        if self._sender.link_lost(self.mg_is_unwritten, may_be_a_message=is_over_message):
+            self._connector.try_soon()
         if self._stopping:
             return
         plan = self._connector.link_lost(ending) if was_up else self._connector.failed(ending)
@@ -361,7 +369,7 @@ class MgClient(HookedClient):
             self.last_failure = reason
         if plan.words:
             self._say_lost(f"{reason}", where, plan.words, was_up=was_up, is_taken_over=ending is Ending.TAKEN_OVER)
-        else:
+        elif ending is Ending.RETURNING or LinkFailed(f"{reason}", key=f"{where} {reason}").trigger:
             LOG.info("%s", reason)
 
     def _say_lost(self, reason: str, where: str, plan: str, *, was_up: bool, is_taken_over: bool) -> None:
@@ -393,7 +401,7 @@ class MgClient(HookedClient):
         self._last_heard = self._clock()
         self._reason = self.last_failure = None
         client_id = getattr(properties, "AssignedClientIdentifier", self.options.client_id)
-        LOG.info("connected to %s as %s", self._where, client_id)
+        self._say_connected(f"connected to {self._where} as {client_id}")
         self._connector.link_up()
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
@@ -401,6 +409,13 @@ class MgClient(HookedClient):
         self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
         if not self.session_present:
             self.outbox.say_retained_again()
+
+    def _say_connected(self, what: str) -> None:
+        """Say that the link is up; now and then only, where links do not hold and their ends are not said either."""
+        if not self._connector.is_fight:
+            LOG.info("%s", what)
+        elif (again := LinkFlaps(what, key=what)).trigger:
+            LOG.info("%s", again.report)
 
     def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
         """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""

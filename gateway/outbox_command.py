@@ -58,7 +58,8 @@ def _list(store: OutboxStore, options: argparse.Namespace) -> None:
     for found in aside[: options.count]:
         print(f"{_when(found.since)} set aside {found.topic} {_payload(found.payload)}: {found.reason}")  # noqa: T201
     lanes = ", ".join(f"{number} {lane.name.lower()}" for lane, number in counts.items() if number)
-    print(f"{total} messages wait{f' ({lanes})' if lanes else ''}, {len(aside)} are set aside")  # noqa: T201
+    waiting = "" if options.set_aside else f"{total} messages wait{f' ({lanes})' if lanes else ''}, "
+    print(f"{waiting}{len(aside)} are set aside")  # noqa: T201
 
 
 def _export(store: OutboxStore, options: argparse.Namespace) -> None:
@@ -71,7 +72,8 @@ def _export(store: OutboxStore, options: argparse.Namespace) -> None:
 def _purge(store: OutboxStore, options: argparse.Namespace) -> None:
     numbers = [row.number for row in _rows(store, options)]
     aside = _aside(store, options)
-    what = f"{len(numbers)} messages that wait and {len(aside)} that are set aside"
+    waiting = "" if options.set_aside else f"{len(numbers)} messages that wait and "
+    what = f"{waiting}{len(aside)} that are set aside"
     if not options.yes:
         raise UsageError(f"purge removes {what} for good: say --yes (and export them before, perhaps)")
     store.purge(numbers, [found.number for found in aside])

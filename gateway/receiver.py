@@ -65,7 +65,7 @@ class Receiver:
         self._is_resuming = session_present
         self._is_v5, self._takes_numbers = is_v5, is_v5 and takes_numbers
         self._subscribing.clear()
-        self._subscriptions.begin_anew()
+        self._subscriptions.begin_anew(is_resumed=session_present)
         self._subscribe(self.filters)
 
     def change(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
@@ -127,28 +127,17 @@ class Receiver:
 
     def take(self, message: mqtt.MQTTMessage, where: str) -> None:
         """Give a message on; say it if that fails."""
+        resumed = self._is_resuming and self._may_have_waited()
         if self._takes_numbers:
             numbers = getattr(message.properties, "SubscriptionIdentifier", ())
-            if not self._subscriptions.counts(message.topic, numbers):
+            if not self._subscriptions.counts(message.topic, numbers, may_have_waited=resumed):
                 return
         try:
-            self._on_msg(self._arrival(message))
+            self._on_msg(_arrival(message, resumed=resumed))
         except Exception as err:
             failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=f"{where} {err!r}")
             if failed.trigger:
                 LOG.error(failed.report, exc_info=err)
-
-    def _arrival(self, message: mqtt.MQTTMessage) -> Arrival:
-        resumed = self._is_resuming and self._may_have_waited()
-        expiry = reply_to = None
-        if message.properties is not None:
-            expiry = getattr(message.properties, "MessageExpiryInterval", None)
-            topic = getattr(message.properties, "ResponseTopic", None)
-            if topic:
-                reply_to = ReplyTo(topic, getattr(message.properties, "CorrelationData", b""))
-        return Arrival(
-            message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, expiry, reply_to
-        )
 
     def _may_have_waited(self) -> bool:
         """Tell whether a message may have waited in the session.
@@ -162,6 +151,18 @@ class Receiver:
             self._is_resuming = not has_paused and now - self._subscribed_at < _QUIET_AT_MOST
         self._last_arrival = now
         return self._is_resuming
+
+
+def _arrival(message: mqtt.MQTTMessage, *, resumed: bool) -> Arrival:
+    expiry = reply_to = None
+    if message.properties is not None:
+        expiry = getattr(message.properties, "MessageExpiryInterval", None)
+        topic = getattr(message.properties, "ResponseTopic", None)
+        if topic:
+            reply_to = ReplyTo(topic, getattr(message.properties, "CorrelationData", b""))
+    return Arrival(
+        message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, expiry, reply_to
+    )
 
 
 def _identifier(number: int) -> Properties | None:

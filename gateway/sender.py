@@ -109,15 +109,18 @@ class Sender:
         """Hand nothing more over on this link: it is about to be given up."""
         self._is_held = True
 
-    def link_lost(self, unwritten: Callable[[int], bool], *, may_be_a_message: bool) -> None:
+    def link_lost(self, unwritten: Callable[[int], bool], *, may_be_a_message: bool) -> bool:
         """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself.
 
         `may_be_a_message` tells that the broker may have closed the link over something that it was sent;
         `unwritten` tells of a packet identifier whether nothing of that PUBLISH has been written.
+        Return whether the next link will be sent something else, and may hold for that.
         """
         self.settle()
         if may_be_a_message and self._in_flight and not self._has_settled and self.stalled_for < _SOON:
-            self._suspect(unwritten)
+            verdict = self._suspect(unwritten)
+        else:
+            verdict = Verdict.NONE
         at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
         self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
         if any(sent.entry is None for sent in at_most_once):
@@ -125,12 +128,13 @@ class Sender:
         # Sent behind a QoS 1 that is not acknowledged:
         self._outbox.settle(_entries(sent for sent in at_most_once if sent.info.is_published()))
         self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.info.is_published()))
+        return verdict is not Verdict.NONE
 
-    def _suspect(self, unwritten: Callable[[int], bool]) -> None:
+    def _suspect(self, unwritten: Callable[[int], bool]) -> Verdict:
         """Blame the oldest publication in flight for the end of the link, if it has been written."""
         first = self._in_flight[0]
         if unwritten(first.info.mid):
-            return
+            return Verdict.NONE
         verdict = self._suspicion.lost(first.publication, len(self._in_flight))
         if verdict is Verdict.GUILTY:
             self._in_flight.popleft()
@@ -141,6 +145,7 @@ class Sender:
                 self._outbox.set_aside(first.entry, why)
         # Not now: paho may be about to walk through what it has, and a write of that is what has failed.
         self._must_take_back = verdict is not Verdict.NONE
+        return verdict
 
     def _give_up_state(self, topic: str, why: str) -> None:
         """Go on without a state, and without the last will that would say it."""

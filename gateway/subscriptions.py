@@ -3,15 +3,21 @@
 A broker may send a message once for each filter that matches it (MQTT 5.0, section 3.3.4; Mosquitto does). Filters
 that overlap are therefore subscribed to with a number each, which comes with every copy: the one with the lowest
 number counts. A filter without a number, subscribed to when nothing overlapped, counts as 0.
+
+A session that is resumed may have filters of an earlier run, with another map. Nobody knows these, and their copies
+must not count beside those of ours: there all filters have a number, and each always the same.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from paho.mqtt.matcher import MQTTMatcher
 
 from gateway.topic import filter_levels
+
+_NUMBERS = 268_435_455  # that there are
 
 
 class Subscriptions:
@@ -20,22 +26,20 @@ class Subscriptions:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._matcher: MQTTMatcher | None = None  # where there are numbers
-        self._last = 0
+        self._is_resumed = False
 
-    def begin_anew(self) -> None:
-        """Forget all filters, since there is another link; equal filters get equal numbers again."""
+    def begin_anew(self, *, is_resumed: bool) -> None:
+        """Forget all filters, since there is another link; `is_resumed`: the session may have more than ours."""
         self._numbers.clear()
         self._matcher = None
-        self._last = 0
+        self._is_resumed = is_resumed
 
     def add(self, filters: Sequence[str]) -> Iterator[tuple[str, int]]:
         """Yield `filters` with their numbers; 0: it needs none."""
         others = [known for known in self._numbers if known not in filters]
-        needed = overlap([*filters, *others], at_least_one_of=frozenset(filters))
+        needed = self._is_resumed or overlap([*filters, *others], at_least_one_of=frozenset(filters))
         for topic_filter in filters:
-            if needed:
-                self._last += 1
-            self._numbers[topic_filter] = self._last if needed else 0
+            self._numbers[topic_filter] = self._number(topic_filter) if needed else 0
         self._index()
         for topic_filter in filters:
             yield topic_filter, self._numbers[topic_filter]
@@ -46,8 +50,11 @@ class Subscriptions:
             self._numbers.pop(topic_filter, None)
         self._index()
 
-    def counts(self, topic: str, numbers: Collection[int]) -> bool:
-        """Tell whether the copy of a message that has come with `numbers` is the one that counts."""
+    def counts(self, topic: str, numbers: Collection[int], *, may_have_waited: bool = False) -> bool:
+        """Tell whether the copy of a message that has come with `numbers` is the one that counts.
+
+        One that `may_have_waited` in the session counts also if it has none of our numbers: ours had none yet.
+        """
         if self._matcher is None:
             return True
         matches = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
@@ -55,7 +62,16 @@ class Subscriptions:
         own = numbers or (0,)
         if not found or any(is_shared and number in own for is_shared, number in found):
             return True  # another member of the group may have got the others
+        if may_have_waited and not any(number in own for _, number in found):
+            return True
         return min(number for is_shared, number in found if not is_shared) in own
+
+    def _number(self, topic_filter: str) -> int:
+        """Return a number that tells `topic_filter` from others, in every run (MQTT 5.0, section 3.8.2.1.2)."""
+        number = zlib.crc32(topic_filter.encode()) % _NUMBERS
+        while number + 1 in self._numbers.values():
+            number = (number + 1) % _NUMBERS
+        return number + 1
 
     def _index(self) -> None:
         self._matcher = None

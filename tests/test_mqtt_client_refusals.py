@@ -58,6 +58,8 @@ def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
         assert (counts.delivered, counts.set_aside) == (9, 1)
         bad = [found for found in peer.packets(PUBLISH) if found.payload == b"bad"]
         assert len(bad) >= 6  # three times among others, three times alone
+        assert link.bounds[-1] == 1, "once it is known which one it is, nothing is to be waited for"
+        assert link.bounds.count(1) == 3, "at first, one by one, and without it"
         order = [found.topic for found in peer.packets(PUBLISH) if found.payload == b"good"]
         assert list(dict.fromkeys(order)) == [f"t/{number}" for number in range(10) if number != 5]
 
@@ -278,4 +280,6 @@ def test_two_clients_with_one_id_at_a_real_broker(
         warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert any("client id 'test'" in text for text in warnings)
         assert len(warnings) <= 2
+        connected = [text for text in caplog.messages if text.startswith("connected to ")]
+        assert len(connected) <= 3 < one.client.connects + two.client.connects, "no more than is said of the losses"
         assert one.bounds == [2.0**number for number in range(len(one.bounds))]

@@ -119,6 +119,16 @@ def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expecte
         assert versions(peer) == [V5, V3, V5]
 
 
+def test_that_a_broker_closes_on_each_version_is_said_once(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5, V3] * 3 + [V5]
+    assert len([text for text in caplog.messages if "does it speak MQTT 5" in text]) == 1
+
+
 def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Not authorized: check mqtt.username")
     with Peer(refuse(0x87), serve()) as peer, Link(peer.port) as link:
@@ -233,7 +243,8 @@ def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_log
 def test_messages_that_never_pause_are_new_ten_seconds_after_a_session_was_resumed() -> None:
     first = b"".join(publish("a", b"%d" % number, version=V5) for number in range(3))
     came: list[Arrival] = []
-    with Peer(serve(is_resumed=True, first=first)) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+    act = serve(is_resumed=True, first=first, values={"subscription_ids_available": 0})
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
         link.connect()
         link.turn_until(lambda: len(came) == 3, "three messages")
         for _ in range(12):
@@ -252,6 +263,35 @@ def test_a_session_that_is_new_marks_nothing() -> None:
         link.connect()
         link.turn_until(lambda: came, "a message")
         assert came == [Arrival("a", b"1")]
+
+
+def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with mosquitto.client() as other:
+        for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
+            with Link(mosquitto.port, *filters, on_msg=came.append) as link:
+                link.connect()
+                link.clock.shift += 1.1  # a pause
+                for number in (1, 2):
+                    other.publish("a/C", b"%d" % number)
+                other.publish("a/C", b"last")
+                link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
+                link.turn_for(0.1)  # a second copy of it would come now
+            assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
+            assert not any(arrival.resumed for arrival in came)
+            came.clear()
+
+
+def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with Link(mosquitto.port, "a/C") as link:
+        link.connect()
+    with mosquitto.client() as other:
+        other.publish("a/C", b"waited")
+    with Link(mosquitto.port, "a/#", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: came, "what waited")
+    assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
 
 
 def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
