@@ -351,10 +351,8 @@ def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> N
     assert (configuration.mqtt.host, configuration.root, configuration.log.level) == ("broker", "home", "debug")
     assert configuration.mqtt.client_id == "a;b"
     assert notes(folder, text) == [
-        "dummy2mqtt.conf:2:1: [MQTT] host: '; in the cellar' is taken for a comment, as in Python 2: put it on a line of "
-        "its own",
-        "dummy2mqtt.conf:3:1: [MQTT] root: ';; ours; mine' is taken for a comment, as in Python 2: put it on a line of "
-        "its own",
+        f"dummy2mqtt.conf:{what} is taken for a comment, as in Python 2: put it on a line of its own"
+        for what in ("2:1: [MQTT] host: '; in the cellar'", "3:1: [MQTT] root: ';; ours; mine'")
     ]
 
 
