@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
 from gateway.errors import ConfigurationError, Finding
+from gateway.field_map import short
 from gateway.ini_document import Entry, IniText, read_ini
 from gateway.interface_loader import is_name
 from gateway.mqtt_map import MsgMap
@@ -151,7 +152,18 @@ class _Translator:
     def take(self, section: str, option: str) -> Entry | None:
         """Return an option, which is known then."""
         self.used.add((section, option))
-        return next((ini.entries(section)[option] for ini in self.texts if option in ini.entries(section)), None)
+        entry = next((ini.entries(section)[option] for ini in self.texts if option in ini.entries(section)), None)
+        return entry and self.uncommented(entry, is_free=option in ("username", "password"))
+
+    def uncommented(self, entry: Entry, *, is_free: bool) -> Entry:
+        """Return `entry` without a comment at its end, and say so; where any text may stand (`is_free`), leave it."""
+        bare, comment = entry.uncommented()
+        if comment and is_free:
+            what = "' ;' and what follows is part of the value; in Python 2 it was a comment"
+            self.note(entry, what, "put a comment on a line of its own")
+        elif comment:
+            self.note(entry, f"{short(comment)} is taken for a comment, as in Python 2", "put it on a line of its own")
+        return entry if is_free else bare
 
     def take_filled(self, section: str, option: str) -> Entry | None:
         entry = self.take(section, option)
@@ -207,9 +219,10 @@ class _Translator:
         self.number(("mqtt", "keepalive"), self.take("MQTT", "keepalive"), at_zero=never)
         username, password = self.take_filled("MQTT", "username"), self.take_filled("MQTT", "password")
         wanted = self.take("MQTT", "usecredentials")
-        if self.flag(wanted) is False:
+        is_wanted = self.flag(wanted)
+        if is_wanted is False:
             return
-        if wanted and not username:
+        if wanted and is_wanted and not username:
             self.findings.append(_at(wanted, "it is on, but there is no username", "add username: and password:"))
         if username:
             self.put(("mqtt", "username"), username.text, username)
@@ -290,8 +303,7 @@ class _Translator:
             remedy = "add a type under [INTERFACE], the path of a Python file for example"
             self.notes.append(Finding(self.ini.file, 0, 0, "[INTERFACE]", what, remedy))
         for name, entry in options.items():
-            self.take("INTERFACE", name)
-            self.put(("interface", name), entry.text, entry)
+            self.put(("interface", name), self.uncommented(entry, is_free=name != "type").text, entry)
 
     def rest(self) -> None:
         """Say what has no meaning: obsolete options, and those that the original ignored too."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.document import Place
 from gateway.errors import ConfigurationError, Finding
 
 _DEFAULT = "DEFAULT"
 _HEADER = re.compile(r"\[(.+)\]")
+_INLINE_COMMENT = re.compile(r"([^;]*[^;\s])\s+(;.*)")
 _OPTION = re.compile(r"(.*?)\s*[=:]\s*(.*)$", re.DOTALL)
 
 
@@ -51,6 +52,15 @@ class Entry:
     def name(self) -> str:
         """What it is called in an error: `[MQTT] host`."""
         return f"[{self.section}] {self.option}"
+
+    def uncommented(self) -> tuple[Entry, str]:
+        """Return this without the comment that its first line ends with, and that comment, or `""`.
+
+        To the ConfigParser of Python 2, ' ;' and what follows was one; to that of Python 3 it is part of the value.
+        """
+        (place, line), *others = self.parts
+        found = _INLINE_COMMENT.fullmatch(line)
+        return (replace(self, parts=((place, found[1]), *others)), found[2]) if found else (self, "")
 
 
 @dataclass(frozen=True)

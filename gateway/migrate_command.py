@@ -25,6 +25,8 @@ from gateway.load_map import read_text
 
 _GROUPS = ("", "mqtt", "interface", "log")
 _GROUP_OF_SECTION = {"MQTT": "mqtt", "INTERFACE": "interface", "LOG": "log"}
+_SECRET = re.compile(r"pass|pwd|secret|token|key")
+"""In the name of an option: its value is written nowhere but where it is needed."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _comments(lines: tuple[str, ...]) -> Iterator[str]:
 
 def _dropped(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
     """Yield a comment for an option that has no place any more, without the value of one that is secret."""
-    value = "" if "password" in entry.option else f": {' '.join(entry.text.split())}"
+    value = "" if _SECRET.search(entry.option) else f": {' '.join(entry.text.split())}"
     why = "; ".join(_said(entry, notes))
     yield from _comments((f"# was {entry.name}{value}{f' ({why})' if why else ''}",))
 

@@ -193,7 +193,8 @@ class Gateway:
             init_logger(fresh.log, {*before.secrets, *fresh.secrets})
         except (OSError, ValueError) as err:
             LOG.error("the log file %a cannot be opened: %s: the log stays as it was", fresh.log.file, err)
-            return []
+            self.configuration = replace(fresh, log=before.log, secrets=before.secrets)  # tried again
+            return ["the log stays as it was, see there"]
         return ["log"] if fresh.log != before.log else []
 
     def stop(self) -> None:

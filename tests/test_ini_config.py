@@ -325,6 +325,7 @@ def test_what_counts_in_every_section_is_said_only_where_all_is_read(folder: Pat
         ("mapping: perhaps", "6:1: [MQTT] mapping: expected on or off, found 'perhaps'"),
         ("useCredentials: on", ("6:1: [MQTT] usecredentials: it is on, but there is no username: add username: and "
                                "password:")),
+        ("useCredentials: perhaps", "6:1: [MQTT] usecredentials: expected on or off, found 'perhaps'"),
         ("password: secret", "6:11: [MQTT] password: it needs 'username' too: add 'username'"),
         ("filename: nope.cfg", "6:1: [MQTT] filename: no such file: nope.cfg: check the path"),
     ],
@@ -342,6 +343,30 @@ def test_what_is_wrong_in_a_common_file_is_said_with_its_place(folder: Path) -> 
     ]
     common.write_text("nonsense\n")
     assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it under one, for example [MQTT]"]
+
+
+def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> None:
+    text = "[MQTT]\nhost: broker ; in the cellar\nroot: home\t;; ours; mine\ntopics: home/#\nclientid: a;b\n"
+    configuration = load(folder, f"{text}[LOG]\nconsolelevel: debug ; for now\n")
+    assert (configuration.mqtt.host, configuration.root, configuration.log.level) == ("broker", "home", "debug")
+    assert configuration.mqtt.client_id == "a;b"
+    assert notes(folder, text) == [
+        f"dummy2mqtt.conf:{what} is taken for a comment, as in Python 2: put it on a line of its own"
+        for what in ("2:1: [MQTT] host: '; in the cellar'", "3:1: [MQTT] root: ';; ours; mine'")
+    ]
+
+
+def test_where_any_text_may_stand_it_is_left_and_said(folder: Path) -> None:
+    (folder / "dummy_interface.py").write_text(
+        "import mqttgateway\nclass I:\n    def __init__(self, *_): ...\n    def loop(self): ...\n"
+    )
+    text = "[INTERFACE]\ncommand: up ;down\n[MQTT]\nroot: home\nusername: me\npassword: a ;b\n"
+    configuration = load(folder, text)
+    assert configuration.mqtt.password == "a ;b"
+    assert configuration.interfaces[0].params == {"command": "up ;down"}
+    said = notes(folder, text)
+    assert options_of(said) == ["2:1: [INTERFACE] command", "6:1: [MQTT] password"]
+    assert all("part of the value" in note and ";b" not in note for note in said)
 
 
 def test_credentials_that_are_switched_off_are_not_used(folder: Path) -> None:

@@ -208,6 +208,15 @@ def test_a_password_that_is_not_used_is_written_nowhere(tmp_path: Path) -> None:
     assert not (tmp_path / "dummy2mqtt.password").exists()
 
 
+@pytest.mark.parametrize("option", ["passwd", "pass", "api_key", "userpassword"])
+@pytest.mark.parametrize("section", ["INTERFACE", "MQTT"])
+def test_the_value_of_a_secret_that_is_left_out_is_written_nowhere(tmp_path: Path, section: str, option: str) -> None:
+    migrate(write(tmp_path, f"[MQTT]\nroot: home\n[{section}]\n{option}: {SECRET}\n"), None, {})
+    text = (tmp_path / "dummy2mqtt.yaml").read_text()
+    assert f"# was [{section}] {option} (" in text
+    assert SECRET not in text
+
+
 def test_the_new_file_can_be_read_by_those_who_could_read_the_old_one(tmp_path: Path) -> None:
     old = write(tmp_path, PATCHED)
     old.chmod(0o640)

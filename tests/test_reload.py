@@ -170,6 +170,26 @@ def test_a_broken_file_leaves_everything_as_it_was(tmp_path: Path, mosquitto: Mo
     assert "Traceback" not in gateway.log
 
 
+def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        log = tmp_path / "logs" / "gw.log"
+        log.parent.write_text("in the way")
+        write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), log={"level": "info", "file": str(log)})
+        reload(gateway)
+        assert "cannot be opened: " in gateway.log
+        assert gateway.log.rstrip().endswith(": the log stays as it was, see there")
+        log.parent.unlink()
+        log.parent.mkdir()
+        reload(gateway, 2)
+        assert gateway.log.rstrip().endswith(": log")
+        assert log.exists()
+        gateway.stop()
+
+
 # --- the command
 
 
