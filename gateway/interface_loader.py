@@ -60,7 +60,19 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
             cls = _choose(_load_module(path), class_name)
         else:
             cls = _load_entry_point(type_name)
-        return adapted(cls) if is_of_the_original() else cls
+        if not is_of_the_original():
+            return cls
+    _check_constructor(cls)
+    return adapted(cls)
+
+
+def _check_constructor(cls: type[Any]) -> None:
+    """Refuse a class that the gateway could not make; the earliest ones had a fourth argument, `path`."""
+    try:
+        inspect.signature(cls).bind(None, None, None)
+    except (TypeError, ValueError) as err:
+        what = f"{cls.__name__} cannot be made of three arguments: {err}"
+        raise CodeNotFoundError(what, "give it __init__(self, params, msglist_in, msglist_out)") from err
 
 
 def _edition(file: Path) -> str:

@@ -124,6 +124,15 @@ def test_bytes_that_are_no_python_say_so(tmp_path: Path) -> None:
     assert said.startswith(f"{tmp_path}/mine.py cannot be imported: ")
 
 
+def test_a_class_of_the_original_with_a_fourth_argument_is_said(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "import mqttgateway\nclass Door:\n    def __init__(self, a, b, c, path): ...\n    def loop(self): ...\n",
+    )
+    what = "Door cannot be made of three arguments: missing a required argument: 'path'"
+    assert refusal("mine.py", tmp_path) == (what, "give it __init__(self, params, msglist_in, msglist_out)")
+
+
 def test_after_an_error_the_mended_file_is_taken(tmp_path: Path) -> None:
     write(tmp_path, "1 / 0\n")
     refusal("mine.py", tmp_path)

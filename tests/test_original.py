@@ -204,17 +204,20 @@ def test_an_original_that_is_installed_is_left_alone(tmp_path: Path, monkeypatch
     write(tmp_path, "class Door:\n    def loop(self): ...\n", "today.py")
     find_interface("today.py", tmp_path)
     assert sys.modules["mqttgateway.mqtt_map"] is theirs
-    write(tmp_path, "from mqttgateway.mqtt_map import internalMsg\nclass Door:\n    def loop(self): ...\n")
+    write(
+        tmp_path,
+        "import mqttgateway.mqtt_map\\nclass Door:\\n    def __init__(self, *_): ...\\n    def loop(self): ...\\n",
+    )
     old = find_interface("mine.py", tmp_path).original
     assert sys.modules[old.__module__].internalMsg is internalMsg
 
 
 def test_a_file_whose_helper_asks_is_of_the_original_every_time_it_is_loaded(tmp_path: Path) -> None:
     write(tmp_path, "import mqttgateway.mqtt_map\n", "helper_of_mine.py")
-    write(tmp_path, "import helper_of_mine\nclass Door:\n    def loop(self): ...\n")
+    write(tmp_path, "import helper_of_mine\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
     assert hasattr(find_interface("mine.py", tmp_path), "original")
     assert hasattr(find_interface("mine.py", tmp_path), "original")
-    write(tmp_path, "class Door:  # written anew\n    def loop(self): ...\n")
+    write(tmp_path, "class Door:  # written anew\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
     assert not hasattr(find_interface("mine.py", tmp_path), "original")
 
 
@@ -265,7 +268,10 @@ def test_files_are_found_by_the_rules_of_the_original(tmp_path: Path, monkeypatc
     for folder in (conf, here, beside):
         folder.mkdir()
     monkeypatch.chdir(here)
-    write(beside, "import mqttgateway.app_properties\nclass Door:\n    def loop(self): ...\n")
+    write(
+        beside,
+        "import mqttgateway.app_properties\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n",
+    )
     find_interface("../beside/mine.py", conf, "boiler")
     app = AppProperties(__file__, app_name="ignored")
     assert app.get_name() == app.name == "boiler"
