@@ -57,12 +57,6 @@ class LinkFailed(ThrottledException):
     period = 600.0
 
 
-class LinkFlaps(ThrottledException):
-    """The broker is there again, but the links before have not held."""
-
-    period = 600.0
-
-
 class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
@@ -401,7 +395,7 @@ class MgClient(HookedClient):
         self._last_heard = self._clock()
         self._reason = self.last_failure = None
         client_id = getattr(properties, "AssignedClientIdentifier", self.options.client_id)
-        self._say_connected(f"connected to {self._where} as {client_id}")
+        LOG.info("connected to %s as %s", self._where, client_id)
         self._connector.link_up()
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
@@ -409,13 +403,6 @@ class MgClient(HookedClient):
         self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
         if not self.session_present:
             self.outbox.say_retained_again()
-
-    def _say_connected(self, what: str) -> None:
-        """Say that the link is up; now and then only, where links do not hold and their ends are not said either."""
-        if not self._connector.is_fight:
-            LOG.info("%s", what)
-        elif (again := LinkFlaps(what, key=what)).trigger:
-            LOG.info("%s", again.report)
 
     def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
         """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
