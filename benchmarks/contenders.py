@@ -22,6 +22,7 @@ from benchmarks.topics import FILTERS, READY_TOPIC, STATUS_TOPIC
 from tests.support.broker import find_tool
 
 OURS, BARE, C_PIPELINE = "mqttgateway", "bare paho", "cat | mosquitto_pub -l"
+ON_DISK = "mqttgateway, outbox on disk"
 
 _ADDRESS = {"function": "climate", "location": "lab", "device": "probe"}
 
@@ -34,7 +35,7 @@ def subscriber(lab: Lab) -> Subscriber:
 # --- the gateway
 
 
-def gateway_command(lab: Lab, interface: dict[str, Any], qos: int) -> list[str]:
+def gateway_command(lab: Lab, interface: dict[str, Any], qos: int, store: str = "memory") -> list[str]:
     """Write a configuration with one interface; return the command that runs it."""
     conf = lab.folder / "bench.conf"
     options = {
@@ -42,6 +43,7 @@ def gateway_command(lab: Lab, interface: dict[str, Any], qos: int) -> list[str]:
         "root": "bench",
         "topics": ["bench/+/+/+/+/+/C"],
         "mqtt": {"port": lab.port, "qos": qos, "session_expiry": 0},  # each round begins without a past
+        "outbox": {"store": "memory"} if store == "memory" else {"store": "disk", "file": str(lab.folder / "outbox")},
         "interfaces": {"device": interface},
     }
     conf.write_text(yaml.safe_dump(options))
@@ -61,10 +63,12 @@ def push_options() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def gateway(lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the gateway, default settings but for QoS and session; checks at the end that it has not complained."""
+def gateway(
+    lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int, store: str = "memory"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the gateway, default settings but for QoS, session and outbox; checks at the end that it did not complain."""
     log = fresh_log(lab, "gateway")
-    with ending(spawn(gateway_command(lab, interface, qos), log)) as process:
+    with ending(spawn(gateway_command(lab, interface, qos, store), log)) as process:
         _wait_ready(process, log, ear, READY_TOPIC)
         yield process
         stop_gateway(process, log)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeAlias
 
 from benchmarks import contenders
-from benchmarks.contenders import BARE, C_PIPELINE, OURS
+from benchmarks.contenders import BARE, C_PIPELINE, ON_DISK, OURS
 from benchmarks.device import Device
 from benchmarks.lab import Lab, cpu_seconds
 from benchmarks.report import Figures, Metric
@@ -35,13 +35,15 @@ def push(lab: Lab) -> None:
         print("  bare paho (loop_start) publishes the same. From the command to the last message at a subscriber.")
         print("  No more messages than the outbox holds, so that none is dropped for want of room.")
 
-        def ours(ear: Subscriber, qos: int = qos) -> Process:
-            return contenders.gateway(lab, ear, contenders.push_options(), qos)
+        def ours(ear: Subscriber, qos: int = qos, store: str = "memory") -> Process:
+            return contenders.gateway(lab, ear, contenders.push_options(), qos, store)
 
         def bare(ear: Subscriber, qos: int = qos, count: int = count) -> Process:
             return contenders.peer(lab, ear, "push_publisher", count, qos)
 
         runners = {OURS: partial(_push_round, lab, ours, count), BARE: partial(_push_round, lab, bare, count)}
+        if qos == 1:
+            runners[ON_DISK] = partial(_push_round, lab, partial(ours, store="disk"), count)
         run_rounds(lab, runners, _METRICS)
 
 

@@ -235,7 +235,7 @@ class _Joint:
     def see(self, is_up: bool, data: bytes) -> list[int]:
         """Return where in `data` packets end; nowhere, if the client did not begin with CONNECT, as with TLS."""
         if self._is_mqtt is None:
-            self._is_mqtt = is_up and data[0] >> 4 == CONNECT
+            self._is_mqtt = is_up and data[0] == CONNECT << 4  # a handshake of TLS begins with 0x16
         if not self._is_mqtt:
             return []
         found = self._splitters[is_up].feed(data)
@@ -251,12 +251,13 @@ class _Joint:
 
     def end(self, *, reset: bool = False) -> None:
         """End both directions, whose threads then leave; the last one closes, and that resets what is to be reset."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock:
             self._is_reset = self._is_reset or reset
             for sock in (self.client, self.broker):
-                if self._is_reset:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                sock.shutdown(socket.SHUT_RD if self._is_reset else socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # this one has gone, the other may not
+                    if self._is_reset:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sock.shutdown(socket.SHUT_RD if self._is_reset else socket.SHUT_RDWR)
 
     def leave(self) -> None:
         """Close the sockets when both threads have left."""
