@@ -112,6 +112,11 @@ def dial(
         raise
 
 
+def is_websocket(connection: Connection) -> bool:
+    """Tell whether `connection` makes frames of what it is given, each of which is sent whole or not at all."""
+    return isinstance(connection, _WebsocketWrapper)
+
+
 def _is_no_http(err: Exception) -> bool:
     """Tell whether paho's websockets have stumbled over an answer, rather than over the network."""
     return isinstance(err, ValueError | LookupError)

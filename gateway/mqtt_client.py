@@ -141,7 +141,6 @@ class MgClient(HookedClient):
             self.username_pw_set(self.options.username, self.options.password)
         if self._availability_topic:
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
-        self.on_refusal = self._sender.refused
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
         self.on_connect = self._mg_on_connect
         self.on_disconnect = self._mg_on_disconnect
@@ -353,7 +352,7 @@ class MgClient(HookedClient):
         self._enter(LinkState.BACKING_OFF)
         self._is_returning = False
         is_over_message = was_up and ending is Ending.CLOSED
-        if self._sender.link_lost(self.mg_is_unwritten, may_be_a_message=is_over_message):
+        if self._sender.link_lost(may_be_a_message=is_over_message):
             self._connector.try_soon()
         if self._stopping:
             return

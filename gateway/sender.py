@@ -1,4 +1,4 @@
-"""What goes out: from the outbox into paho's hands, and back to the outbox as delivered, refused, or to be sent again.
+"""What goes out: from the outbox to the client, and back to the outbox as delivered, refused, or to be sent again.
 
 Only the main thread calls it.
 """
@@ -11,14 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import MQTTErrorCode
 
 from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.lane import Entry
 from gateway.link_words import can_be_sent_again, puback_words
 from gateway.message import Publication
 from gateway.outbox import Outbox
+from gateway.paho_hooks import Handed, HookedClient
 from gateway.states import States
 from gateway.suspicion import Suspicion, Verdict
 from gateway.throttled_exception import ThrottledException
@@ -26,7 +25,10 @@ from gateway.throttled_exception import ThrottledException
 LOG = logging.getLogger(__name__)
 
 WINDOW = 100
-"""Publications handed to paho and not yet with the broker, at most; the rest waits in the outbox."""
+"""Publications with QoS 1 that the broker has not acknowledged, at most; the rest waits in the outbox."""
+
+_MOST = 1000  # publications in flight; with QoS 0, one write takes so many
+_MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothing more is handed over
 
 _PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
 _SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
@@ -44,20 +46,20 @@ class BrokerRefuses(ThrottledException):
 
 
 class _Sent(NamedTuple):
-    info: mqtt.MQTTMessageInfo
+    handed: Handed
     publication: Publication
     qos: int  # as it was sent
     entry: Entry | None  # of the outbox; None: a state
 
 
 class Sender:
-    """Hands publications to paho, in their order and within what the broker takes, and settles what it has taken.
+    """Hands publications to the client, in their order and within what the broker takes, and settles what it has taken.
 
     Commands expire at the broker when they are `command_lifetime` (s; 0: never) old.
     """
 
     def __init__(
-        self, client: mqtt.Client, outbox: Outbox, command_lifetime: float, clock: Callable[[], float]
+        self, client: HookedClient, outbox: Outbox, command_lifetime: float, clock: Callable[[], float]
     ) -> None:
         self._client = client
         self._outbox = outbox
@@ -65,7 +67,7 @@ class Sender:
         self._clock = clock
         self.states = States()
         self._in_flight: deque[_Sent] = deque()
-        self._refusals: dict[int, int] = {}  # by packet identifier, the reason code of a PUBACK
+        self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._limits = BrokerLimits()
         self._is_v5 = False
@@ -77,7 +79,7 @@ class Sender:
         self._must_take_back = False
 
     def __len__(self) -> int:
-        """Return how many publications paho has, states among them."""
+        """Return how many publications are in flight, states among them."""
         return len(self._in_flight)
 
     @property
@@ -93,57 +95,62 @@ class Sender:
     # --- the link
 
     def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
-        """Go by the limits of the broker at `where`, before paho sends it again what is in flight."""
+        """Go by the limits of the broker at `where`, and send it again what is in flight."""
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._up_since = self._clock()
         self._has_settled = self._is_held = False
         self._is_new_link = True
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
-        is_too_much = len(self._in_flight) > self._window
+        is_too_much = self._unacknowledged > self._window
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
             self._take_back()
-        # Said in the next turn, behind what paho is about to send again: that may hold an older state.
+        for sent in self._in_flight:
+            publication, properties = sent.publication, self._properties_of(sent.entry)
+            self._client.mg_publish(
+                publication.topic, publication.payload, sent.qos, publication.retain, properties, sent.handed
+            )
+        # Said in the next turn, behind what is sent again: that may hold an older state.
         self.states.say_all_again()
 
     def hold(self) -> None:
         """Hand nothing more over on this link: it is about to be given up."""
         self._is_held = True
 
-    def link_lost(self, unwritten: Callable[[int], bool], *, may_be_a_message: bool) -> bool:
-        """Return to the outbox what was never sent. QoS 1 stays with paho, which sends it again itself.
+    def link_lost(self, *, may_be_a_message: bool) -> bool:
+        """Return to the outbox what was never sent; QoS 1 is sent again on the next link.
 
-        `may_be_a_message` tells that the broker may have closed the link over something that it was sent;
-        `unwritten` tells of a packet identifier whether nothing of that PUBLISH has been written.
+        `may_be_a_message` tells that the broker may have closed the link over something that it was sent.
         Return whether the next link will be sent something else, and may hold for that.
         """
         self.settle()
         if may_be_a_message and self._in_flight and not self._has_settled and self.stalled_for < _SOON:
-            verdict = self._suspect(unwritten)
+            verdict = self._suspect()
         else:
             verdict = Verdict.NONE
         at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
         self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
+        self._unacknowledged = len(self._in_flight)
         if any(sent.entry is None for sent in at_most_once):
             self.states.forget_said()
         # Sent behind a QoS 1 that is not acknowledged:
-        self._outbox.settle(_entries(sent for sent in at_most_once if sent.info.is_published()))
-        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.info.is_published()))
+        self._outbox.settle(_entries(sent for sent in at_most_once if sent.handed.is_published()))
+        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.handed.is_published()))
         return verdict is not Verdict.NONE
 
-    def _suspect(self, unwritten: Callable[[int], bool]) -> Verdict:
+    def _suspect(self) -> Verdict:
         """Blame the oldest publication in flight for the end of the link, if it has been written."""
         first = self._in_flight[0]
-        if unwritten(first.info.mid):
+        if self._client.mg_is_unwritten(first.handed):
             return Verdict.NONE
         verdict = self._suspicion.lost(first.publication, len(self._in_flight))
         if verdict is Verdict.GUILTY:
             self._in_flight.popleft()
+            self._unacknowledged -= first.qos
             why = "the broker closed the link right after it, three times"
             if first.entry is None:
                 self._give_up_state(first.publication.topic, why)
             else:
                 self._outbox.set_aside(first.entry, why)
-        # Not now: paho may be about to walk through what it has, and a write of that is what has failed.
         self._must_take_back = verdict is not Verdict.NONE
         return verdict
 
@@ -156,12 +163,12 @@ class Sender:
         LOG.error("the state %a is not said any more: %s: %s", topic, why, remedy)
 
     def _take_back(self) -> None:
-        """Let paho forget everything that it was given, and return it to the outbox."""
+        """Let the client forget everything that it was given, and return it to the outbox."""
         self._must_take_back = False
-        self._client.drop_out_messages()
+        self._client.mg_forget_handed()
         entries = _entries(self._in_flight)
         self._in_flight.clear()
-        self._refusals.clear()
+        self._unacknowledged = 0
         self.states.forget_said()
         self._outbox.put_back(entries)
 
@@ -172,39 +179,55 @@ class Sender:
         return 1 if self._suspicion.is_strong else min(WINDOW, self._limits.receive_maximum)
 
     def _room(self) -> int:
-        return self._window - len(self._in_flight)
+        return self._window - (len(self._in_flight) if self._suspicion.is_strong else self._unacknowledged)
 
     @property
     def _may_send(self) -> bool:
         return self._clock() >= self._not_before
 
+    @property
+    def has_more(self) -> bool:
+        """Tell whether `hand_over` would take something from the outbox now."""
+        return (
+            self._outbox.has_waiting
+            and self._room() > 0
+            and len(self._in_flight) < _MOST
+            and not self._is_held
+            and self._client.mg_unsent < _MOST_UNSENT
+            and self._may_send
+        )
+
     def hand_over(self) -> bool:
-        """Hand to paho what the window has room for; return whether that was anything.
+        """Hand to the client what window and connection have room for; return whether that was anything.
 
         On a new link the states go first: with messages acknowledged before, none would come under suspicion.
         """
         if self._is_new_link:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
-        room = self._room()
-        if room <= 0 or not self._outbox.has_waiting or self._is_held or not self._may_send:
-            return False
-        for entry in self._outbox.take(room):
-            self._publish(entry)
-        return True
+        begin = len(self._in_flight)
+        while self.has_more:
+            taken = self._outbox.take(self._room())
+            for number, entry in enumerate(taken):
+                if not self._publish(entry):
+                    self._outbox.put_back(taken[number:])
+                    return False
+        return len(self._in_flight) > begin
 
     def say_states(self) -> None:
-        """Hand to paho the states that have changed."""
+        """Hand to the client the states that have changed."""
         if self.states.has_unsaid and self._may_send:
             self.states.say(self._publish_state, self._room)
 
-    def _publish_state(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
+    def _publish_state(self, topic: str, payload: bytes) -> Handed | None:
         qos, retain = self._degraded(1, True)
-        info = self._client.publish(topic, payload, qos, retain)
-        self._note_sent(_Sent(info, Publication(topic, payload, 1, retain=True), qos, None))
-        return info
+        handed = self._client.mg_publish(topic, payload, qos, retain)
+        if handed is not None:
+            self._note_sent(_Sent(handed, Publication(topic, payload, 1, retain=True), qos, None))
+        return handed
 
-    def _publish(self, entry: Entry) -> None:
+    def _publish(self, entry: Entry) -> bool:
+        """Hand an entry over, or set it aside; False if the link has just ended."""
         publication = entry.publication
         qos, retain = publication.qos, publication.retain
         properties = self._properties_of(entry)
@@ -214,27 +237,27 @@ class Sender:
             if not self._limits.take(size, qos, retain):
                 what = f"a packet of {size} bytes is over the broker's limit of {self._limits.maximum_packet}"
                 self._outbox.set_aside(entry, what)
-                return
+                return True
         try:
-            info = self._client.publish(publication.topic, publication.payload, qos, retain, properties)
+            handed = self._client.mg_publish(publication.topic, publication.payload, qos, retain, properties)
         except ValueError as err:
             self._outbox.set_aside(entry, f"it cannot be published: {err}")
-            return
-        if info.rc == MQTTErrorCode.MQTT_ERR_NO_CONN:  # QoS 1 waits in paho now, and is sent from there
-            info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:  # paho has not taken it
-            LOG.debug("paho took no publication: %s", info.rc)
-            self._outbox.put_back([entry])
-            return
-        self._note_sent(_Sent(info, publication, qos, entry))
+            return True
+        if handed is None:
+            return False
+        self._note_sent(_Sent(handed, publication, qos, entry))
+        return True
 
     def _note_sent(self, sent: _Sent) -> None:
         if not self._in_flight:
             self._oldest_since = self._clock()
         self._in_flight.append(sent)
+        self._unacknowledged += sent.qos
 
-    def _properties_of(self, entry: Entry) -> PublishProperties | None:
+    def _properties_of(self, entry: Entry | None) -> PublishProperties | None:
         """Return what MQTT 5 can say of a publication beyond topic and payload; None if there is nothing."""
+        if entry is None:
+            return None
         publication = entry.publication
         lifetime = 0.0
         if publication.is_command:
@@ -260,33 +283,26 @@ class Sender:
             LOG.warning(degrades.report)
 
     def _suits(self, sent: _Sent) -> bool:
-        """Tell whether the broker takes what is in flight as paho has it, which is as another link was given it."""
+        """Tell whether the broker takes what is in flight, which is as another link was given it."""
         publication = sent.publication
-        properties = self._properties_of(sent.entry) if sent.entry is not None else None
+        properties = self._properties_of(sent.entry)
         size = publish_size(publication.topic, publication.payload, sent.qos, properties, is_v5=self._is_v5)
         return self._limits.take(size, sent.qos, publication.retain)
 
     # --- back
 
-    def refused(self, mid: int, reason: int) -> None:
-        """Take note that the PUBACK for a packet identifier says why the broker has not taken the message."""
-        self._refusals[mid] = reason
-
     def settle(self) -> None:
-        """Tell the outbox what the broker has taken, and what it has refused.
-
-        Asked for here, not told by `on_publish`: with QoS 0, paho makes a reason code and properties for each call
-        of that, which costs more than the rest of a publication.
-        """
+        """Tell the outbox what the broker has taken, and what it has refused."""
         done: list[Entry] = []
-        while self._in_flight and self._in_flight[0].info.is_published():
+        while self._in_flight and self._in_flight[0].handed.is_published():
             sent = self._in_flight.popleft()
-            reason = self._refusals.pop(sent.info.mid, None) if self._refusals else None
+            self._unacknowledged -= sent.qos
+            reason = sent.handed.refusal
             self._oldest_since = self._clock()
             if sent.entry is None:
                 self._state_settled(sent.publication, reason)
                 continue
-            if reason is None:
+            if not reason:
                 done.append(sent.entry)
             else:
                 self._give_back(sent.entry, reason)
@@ -295,10 +311,10 @@ class Sender:
         if done:
             self._outbox.settle(done)
 
-    def _state_settled(self, state: Publication, reason: int | None) -> None:
+    def _state_settled(self, state: Publication, reason: int) -> None:
         """Go on without a state that was refused: some brokers end the link over it each time that it is said."""
         self._suspicion.acquit(state)
-        if reason is not None and not can_be_sent_again(reason):
+        if reason and not can_be_sent_again(reason):
             self._give_up_state(state.topic, f"the broker refused it: {puback_words(reason)}")
 
     def _give_back(self, entry: Entry, reason: int) -> None:

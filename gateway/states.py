@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
-from paho.mqtt.client import MQTTMessageInfo
+
+class Published(Protocol):
+    """What has been published, and may not be with the broker yet."""
+
+    def is_published(self) -> bool:
+        """Tell whether the broker has it."""
 
 
 class States:
@@ -14,7 +20,7 @@ class States:
     def __init__(self) -> None:
         self._states: dict[str, bytes] = {}
         self._unsaid: deque[str] = deque()  # topics of states that have changed
-        self._said: dict[str, tuple[bytes, MQTTMessageInfo]] = {}  # what paho was given last
+        self._said: dict[str, tuple[bytes, Published]] = {}  # what was published last
         self._given_up: set[str] = set()  # topics over which the broker closes the link
 
     def set(self, topic: str, payload: bytes) -> None:
@@ -35,7 +41,7 @@ class States:
         self._unsaid = deque(self._states)
 
     def forget_said(self) -> None:
-        """Take note that paho has nothing any more of what it was given."""
+        """Take note that nothing of what was published is on its way any more."""
         self._said.clear()
 
     @property
@@ -43,13 +49,17 @@ class States:
         """Tell whether `say` has anything to do."""
         return bool(self._unsaid)
 
-    def say(self, publish: Callable[[str, bytes], MQTTMessageInfo], room: Callable[[], int]) -> None:
-        """Publish what has changed, while there is `room`, but for what paho still has, and sends."""
+    def say(self, publish: Callable[[str, bytes], Published | None], room: Callable[[], int]) -> None:
+        """Publish what has changed, while there is `room` and a link, but for what is on its way."""
         while self._unsaid and room() > 0:
             topic = self._unsaid.popleft()
             payload = self._states.get(topic)
             if payload is None or topic in self._given_up:
                 continue
-            said, info = self._said.get(topic, (b"", None))
-            if info is None or said != payload or info.is_published():
-                self._said[topic] = payload, publish(topic, payload)
+            said, before = self._said.get(topic, (b"", None))
+            if before is not None and said == payload and not before.is_published():
+                continue
+            published = publish(topic, payload)
+            if published is None:
+                return
+            self._said[topic] = payload, published

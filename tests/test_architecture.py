@@ -148,6 +148,7 @@ def test_the_core_is_not_started_by_importing_it() -> None:
 # --- MgClient and its base class
 
 SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_handle_publish"}
+SHADOWED |= {"_mid_generate", "_packet_read", "loop_write", "want_write"}
 """What MgClient changes of paho's class, on purpose."""
 
 SET_THROUGH_PROPERTIES = {
@@ -165,8 +166,8 @@ SET_THROUGH_PROPERTIES |= {
     "on_socket_close",
     "on_socket_unregister_write",
 }
-SET_ON_PURPOSE = {"_protocol", "_inflight_messages"}
-"""The version of MQTT, which paho itself changes between two connections; and what it counts at a PUBACK."""
+SET_ON_PURPOSE = {"_protocol", "_last_bytes_received", "_last_msg_out"}
+"""The version of MQTT, which paho itself changes between two connections; and its times of the keepalive."""
 
 
 def names_set_on_self() -> set[str]:

@@ -531,7 +531,7 @@ def test_a_state_that_the_broker_refuses_is_given_up(expected_logs: ExpectedLogs
         link.connect()
         link.put("a", b"1")
         link.turn_until(lambda: link.outbox.counts().delivered == 1, "the publication")
-        assert link.client._sender._refusals == {}
+        assert link.client._handed == {}
         peer.conversations[0].hang_up()
         link.turn_until(lambda: link.client.connects == 2, "the next link")
         link.put("a", b"2")

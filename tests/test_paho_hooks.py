@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
+from gateway.broker_limits import PublishProperties
+from gateway.buffered_socket import BufferedSocket
 from gateway.paho_hooks import HookedClient
 from tests.support.packets import V3, V5, Splitter, publish
 
@@ -96,7 +99,18 @@ def test_a_puback_of_3_1_1_has_no_reason() -> None:
     assert received(HookedClient, V3, b"\x40\x03\0\2\x80", sent=3)[0] == "malformed"
 
 
-@pytest.mark.parametrize("name", ["_create_socket", "_handle_pubackcomp", "_handle_publish"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_create_socket",
+        "_handle_pubackcomp",
+        "_handle_publish",
+        "_mid_generate",
+        "_packet_read",
+        "loop_write",
+        "want_write",
+    ],
+)
 def test_paho_has_what_is_hooked(name: str) -> None:
     assert inspect.signature(getattr(mqtt.Client, name)) == inspect.signature(getattr(HookedClient, name)).replace(
         return_annotation=inspect.signature(getattr(mqtt.Client, name)).return_annotation
@@ -105,6 +119,125 @@ def test_paho_has_what_is_hooked(name: str) -> None:
 
 def test_paho_has_the_attributes_that_are_used() -> None:
     base = mqtt.Client(CallbackAPIVersion.VERSION2)
-    used = {"_protocol", "_in_packet", "_out_packet", "_out_messages", "_inflight_messages", "_will_qos"}
-    assert {*used, "_will_retain", "_clean_start", "_connect_properties"} <= set(vars(base))
+    used = {"_protocol", "_in_packet", "_out_packet", "_out_messages", "_will_qos", "_will_retain", "_userdata"}
+    assert {*used, "_last_msg_out", "_last_bytes_received", "_clean_start", "_connect_properties"} <= set(vars(base))
     assert callable(base.drop_out_messages)
+
+
+# --- publications of our own
+
+
+class Desk:
+    """A client of each kind, connected to nobody, and what they have written."""
+
+    def __init__(self, cls: type[mqtt.Client], version: int, *, buffered: bool) -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.far.settimeout(10)
+        self.client = cls(CallbackAPIVersion.VERSION2)
+        self.client._protocol = VERSIONS[version]
+        self.client.on_socket_register_write = lambda *_: None
+        self.client._sock = BufferedSocket(self.near) if buffered else self.near  # type: ignore[assignment]
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client._sock = None
+        self.near.close()
+        self.far.close()
+
+    def written(self) -> bytes:
+        """Return what has been written, but for what the socket does not take."""
+        self.client.loop_write()
+        self.far.setblocking(False)
+        try:
+            return self.far.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@given(
+    st.sampled_from([V3, V5]),
+    st.text("aä/$", min_size=1, max_size=60),
+    st.one_of(st.binary(max_size=300), st.integers(16_300, 16_400).map(bytes)),
+    st.sampled_from([0, 1]),
+    st.booleans(),
+    st.one_of(st.none(), st.builds(PublishProperties, st.floats(1, 99), st.binary(max_size=20))),
+)
+def test_a_publication_is_written_as_paho_writes_it(
+    buffered: bool, version: int, topic: str, payload: bytes, qos: int, retain: bool, properties: Any
+) -> None:
+    with Desk(HookedClient, version, buffered=buffered) as ours, Desk(mqtt.Client, version, buffered=False) as theirs:
+        assert isinstance(ours.client, HookedClient)
+        theirs.client._last_mid = ours.client._last_mid = 65_530 if qos else 0
+        handed = ours.client.mg_publish(topic, payload, qos, retain, properties)
+        theirs.client.publish(topic, payload, qos, retain, properties)
+        assert handed is not None
+        assert (ours.client.want_write(), handed.is_published()) == (True, False)
+        assert ours.client.mg_is_unwritten(handed)
+        assert ours.written() == theirs.written()
+        assert (ours.client.want_write(), handed.is_published()) == (False, qos == 0)
+        assert not ours.client.mg_is_unwritten(handed)
+
+
+def test_without_a_connection_nothing_is_taken() -> None:
+    assert HookedClient(CallbackAPIVersion.VERSION2).mg_publish("t", b"", 1, False) is None
+
+
+@pytest.mark.parametrize("topic", ["", "a/+/b", "#", "ä" * 32_768])
+def test_no_publication_goes_where_none_may(topic: str) -> None:
+    with Desk(HookedClient, V3, buffered=True) as desk, pytest.raises(ValueError, match="wildcards"):
+        assert isinstance(desk.client, HookedClient)
+        desk.client.mg_publish(topic, b"", 0, False)
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_what_is_sent_again_says_so_if_it_was_written(was_written: bool) -> None:
+    with Desk(HookedClient, V3, buffered=True) as first, Desk(HookedClient, V3, buffered=True) as second:
+        client = first.client
+        assert isinstance(client, HookedClient)
+        handed = client.mg_publish("t", b"x", 1, False)
+        before = first.written() if was_written else b"\x32\x06\0\x01t\0\x01x"
+        client._sock = second.client._sock
+        assert client.mg_publish("t", b"x", 1, False, None, handed) is handed
+        second.client._sock = None
+        client.loop_write()
+        after = second.far.recv(100)
+        assert before[0] == 0x32
+        assert after == bytes([0x3A if was_written else 0x32]) + before[1:]
+        client._sock = None
+
+
+def test_an_identifier_in_use_is_not_given_again() -> None:
+    with Desk(HookedClient, V3, buffered=True) as desk:
+        client = desk.client
+        assert isinstance(client, HookedClient)
+        first = client.mg_publish("t", b"", 1, False)
+        client._last_mid = 65_535
+        second = client.mg_publish("t", b"", 1, False)
+        assert first is not None
+        assert second is not None
+        assert (first.mid, second.mid) == (1, 2)
+        client._last_mid = 65_535
+        client.mg_forget_handed()
+        assert client._mid_generate() == 1
+
+
+@given(
+    st.lists(st.tuples(st.text("aä/", min_size=1, max_size=9), st.binary(max_size=400)), min_size=1, max_size=9),
+    st.lists(st.integers(1, 900), min_size=1, max_size=9),
+)
+def test_packets_are_read_whole_or_in_pieces(messages: list[tuple[str, bytes]], sizes: list[int]) -> None:
+    data, got = b"".join(publish(topic, payload, 1, flags=0) for topic, payload in messages), []
+    with Desk(HookedClient, V3, buffered=True) as desk:
+        desk.client.on_message = lambda _c, _u, message: got.append((message.topic, bytes(message.payload)))
+        number = 0
+        while data:
+            piece, data = data[: sizes[number % len(sizes)]], data[sizes[number % len(sizes)] :]
+            desk.far.sendall(piece)
+            number += 1
+            for _ in range(len(messages) + 1):
+                desk.client.loop_read()
+    assert got == messages
