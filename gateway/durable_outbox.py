@@ -147,8 +147,8 @@ class DurableOutbox(Outbox):
 
     # --- what an outbox in memory does not do
 
-    def _entry(self, publication: Publication, receipt: Receipt | None = None) -> Entry:
-        entry = super()._entry(publication, receipt)
+    def _entry(self, publication: Publication, now: float, receipt: Receipt | None = None) -> Entry:
+        entry = super()._entry(publication, now, receipt)
         if publication.qos > 0 and not publication.is_command:  # a command would come too late
             entry.is_for_disk = True
             entry.size += OVERHEAD_ON_DISK - OVERHEAD

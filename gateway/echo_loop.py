@@ -20,7 +20,9 @@ _TURNS = 5  # times that a content may come back within the next; one more is a 
 _WITHIN = 2.0  # s; two sensors that say the same twice a second stay below, a loop makes some hundred turns
 _FIRST_CUT, _LONGEST_CUT = 5.0, 60.0  # s; doubled each time, since a loop that is still there begins again
 _FORGIVEN = 600.0  # s without a loop after which the next one is cut as the first
-_REMEMBERED = 1000  # contents that went out last; a loop brings its own back at once
+_REMEMBERED = 1000  # contents that went out last, and came back; a loop brings its own back at once
+_UNREAD = 250  # messages of one kind and action that went out last, until one such comes in
+_ACTIONS = 1000  # kinds and actions of which such are kept
 
 
 @dataclass(slots=True)
@@ -40,25 +42,27 @@ class EchoLoops:
         self._clock = clock
         self._lock = Lock()
         self._contents: OrderedDict[int, _Turns] = OrderedDict()
+        # What has gone out and has not been looked at: many gateways say a lot, and hear little of the like.
+        self._unread: dict[tuple[bool, str], deque[InternalMsg]] = {}
 
     def note_sent(self, msg: InternalMsg) -> None:
         """Take note of a message that goes out."""
-        content = _content(msg)
-        with self._lock:
-            turns = self._contents.get(content)
-            if turns is None:
-                turns = self._contents[content] = _Turns()
-                if len(self._contents) > _REMEMBERED:
-                    self._contents.popitem(last=False)
-            else:
-                self._contents.move_to_end(content)
-            turns.is_out = True
+        unread = self._unread.get((msg.iscmd, msg.action))
+        if unread is None:
+            with self._lock:
+                if len(self._unread) >= _ACTIONS:
+                    del self._unread[next(iter(self._unread))]
+                unread = self._unread.setdefault((msg.iscmd, msg.action), deque(maxlen=_UNREAD))
+        unread.append(msg)
 
     def admit(self, msg: InternalMsg, own: str) -> None:
         """Raise `RefusedError` if `msg`, which has come in, goes round in a loop with the sender `own`."""
-        if not self._contents:
+        unread = self._unread.get((msg.iscmd, msg.action))
+        if unread is None:  # nothing like it has gone out
             return
         with self._lock:
+            for _ in range(len(unread)):  # not until it is empty: its thread may be faster
+                self._read(unread.popleft())
             turns = self._contents.get(_content(msg))
             if turns is not None and self._is_cut(turns):
                 raise RefusedError(
@@ -68,6 +72,17 @@ class EchoLoops:
                     is_answered=False,
                     key=f"{own} {msg.sender}",
                 )
+
+    def _read(self, msg: InternalMsg) -> None:
+        content = _content(msg)
+        turns = self._contents.get(content)
+        if turns is None:
+            turns = self._contents[content] = _Turns()
+            if len(self._contents) > _REMEMBERED:
+                self._contents.popitem(last=False)
+        else:
+            self._contents.move_to_end(content)
+        turns.is_out = True
 
     def _is_cut(self, turns: _Turns) -> bool:
         now = self._clock()

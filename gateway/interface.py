@@ -157,8 +157,7 @@ class DeviceInterface(Interface):
             due = self.time_to_read()
             if self.is_readable or (due is not None and due <= 0):
                 self._next_read = time.monotonic() + (self.read_interval or 0.0)
-                for msg in self.read():
-                    self.msglist_out.push(msg)
+                self.msglist_out.push_all(self.read())
         except (OSError, DeviceError) as err:
             self._fail(err)
 

@@ -55,7 +55,7 @@ class Queue:
         return bool(self.head or (self.tail and not self.gap))
 
     def put(self, entry: Entry) -> None:
-        """Append `entry`."""
+        """Append `entry`; it takes nobody's place."""
         self.count += 1
         self.bytes += entry.size
         if self.gap or self.tail or (self._spills and len(self.head) >= HEAD):

@@ -20,6 +20,7 @@ class Lanes:
     def __init__(self, *, spills: bool) -> None:
         self._queues = {lane: Queue(spills) for lane in (Lane.REPLY, Lane.EVENT, Lane.BULK)}
         self._latest = Latest()
+        # By lane, which is its number here: an enum is a slow key.
         self._ordered = (self._queues[Lane.REPLY], self._queues[Lane.EVENT], self._latest, self._queues[Lane.BULK])
         # How many of a topic wait or are in flight, and the last lane that they are of.
         self._topics: dict[str, list[int]] = {}
@@ -29,14 +30,12 @@ class Lanes:
 
     def __len__(self) -> int:
         """Return how many wait."""
-        reply, event, latest, bulk = self._ordered
-        return reply.count + event.count + latest.count + bulk.count
+        return self.load()[0]
 
     @property
     def bytes(self) -> int:
         """What waits, in bytes as entries count them."""
-        reply, event, latest, bulk = self._ordered
-        return reply.bytes + event.bytes + latest.bytes + bulk.bytes
+        return self.load()[1]
 
     @property
     def has_ready(self) -> bool:
@@ -61,10 +60,7 @@ class Lanes:
             lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
         known[0] += 1
         known[1] = entry.lane = lane
-        if lane is Lane.LATEST:
-            return self._latest.put(entry)
-        self._queues[lane].put(entry)
-        return None
+        return self._ordered[lane].put(entry)
 
     def take(self) -> Entry | None:
         """Take what goes next; None if nothing waits, or what goes next is still on its way from the disk."""
@@ -75,6 +71,14 @@ class Lanes:
                     self.in_flight.add(entry)
                 return entry
         return None
+
+    def load(self) -> tuple[int, int]:
+        """Return how many wait, and their bytes as entries count them."""
+        reply, event, latest, bulk = self._ordered
+        return (
+            reply.count + event.count + len(latest.entries) + bulk.count,
+            reply.bytes + event.bytes + latest.bytes + bulk.bytes,
+        )
 
     def put_front(self, entry: Entry) -> bool:
         """Return an entry in flight to the front of its lane; False if a newer one has taken its place."""

@@ -72,26 +72,44 @@ class Outbox:
 
     def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
         """Accept `publication`; return False if it was refused because the outbox is full."""
-        entry = self._entry(publication, receipt)
+        return self._put([self._entry(publication, self._clock(), receipt)]) == 0
+
+    def put_all(self, publications: Iterable[Publication]) -> int:
+        """Accept `publications`, as one `put` after the other would; return how many were refused."""
+        now = self._clock()
+        return self._put([self._entry(publication, now) for publication in publications])
+
+    def _put(self, entries: Iterable[Entry]) -> int:
+        refused: list[Entry] = []
         dropped = 0
         with self._lock:
-            may_drop = self._discard == "old" and entry.size <= self._max_bytes  # or it would not fit all the same
-            while not (accepted := self._fits(entry)) and may_drop and self._drop_for(entry):
-                dropped += 1
-            if accepted:
+            for entry in entries:
+                if not self._fits(entry):
+                    dropped += self._drop_until_fits(entry)
+                    if not self._fits(entry):
+                        refused.append(entry)
+                        continue
                 self._add(entry)
-            else:
-                self._counts.refused_new += 1
             self._counts.dropped_old += dropped
-            if dropped or not accepted:
+            self._counts.refused_new += len(refused)
+            if dropped or refused:
                 self._changed.notify_all()
-        if receipt is not None and not accepted:
-            receipt.say_dropped(_FULL)
-        if dropped or not accepted:
+        for entry in refused:
+            if entry.receipt is not None:
+                entry.receipt.say_dropped(_FULL)
+        if dropped or refused:
             self._say_full()
         self._look_at_level()
         self._on_put()
-        return accepted
+        return len(refused)
+
+    def _drop_until_fits(self, entry: Entry) -> int:
+        """Drop what the policy allows, so that `entry` may fit; return how many that were."""
+        dropped = 0
+        if self._discard == "old" and entry.size <= self._max_bytes:  # or it would not fit all the same
+            while not self._fits(entry) and self._drop_for(entry):
+                dropped += 1
+        return dropped
 
     def remember(self, topic: str, payload: bytes) -> None:
         """Remember that the broker retains `payload` on `topic`, said, also again, by somebody else than the outbox."""
@@ -111,7 +129,7 @@ class Outbox:
             for topic, payload in self.retained.items():
                 if topic in self._said_elsewhere or self._lanes.has(topic):
                     continue
-                entry = self._entry(Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST))
+                entry = self._entry(Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST), self._clock())
                 entry.is_for_disk = False  # where it is already, as what is retained
                 if self._has_room(entry.size):
                     self._add(entry)
@@ -123,9 +141,9 @@ class Outbox:
         self._look_at_level()
         self._on_put()
 
-    def _entry(self, publication: Publication, receipt: Receipt | None = None) -> Entry:
+    def _entry(self, publication: Publication, now: float, receipt: Receipt | None = None) -> Entry:
         size = len(publication.topic) + len(publication.payload) + OVERHEAD
-        return Entry(publication, self._clock(), 0, size, publication.lane, receipt)
+        return Entry(publication, now, 0, size, publication.lane, receipt)
 
     def _add(self, entry: Entry) -> None:
         self._counts.accepted += 1
@@ -323,14 +341,18 @@ class Outbox:
 
     def _level(self) -> float:
         """Return how full it is: 0 to 1."""
-        return max(len(self._lanes) / self._max_messages, self._lanes.bytes / self._max_bytes)
+        count, size = self._lanes.load()
+        return max(count / self._max_messages, size / self._max_bytes)
 
     def _has_room(self, size: int) -> bool:
-        return len(self._lanes) < self._max_messages and self._lanes.bytes + size <= self._max_bytes
+        count, waiting = self._lanes.load()
+        return count < self._max_messages and waiting + size <= self._max_bytes
 
     def _say_full(self) -> None:
         counts = self.counts()
         say_full(self._discard, counts.waiting, counts.dropped)
 
     def _look_at_level(self) -> None:
-        self._gauge.look(self._level(), len(self._lanes))
+        level = self._level()
+        if self._gauge.is_news(level):
+            self._gauge.say(level, len(self._lanes))

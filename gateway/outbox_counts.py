@@ -89,11 +89,14 @@ class LevelGauge:
     def __init__(self) -> None:
         self._is_high = False
 
-    def look(self, level: float, waiting: int) -> None:
-        """Look at the level (0 to 1)."""
-        if not self._is_high and level >= _HIGH_WATER:
-            self._is_high = True
+    def is_news(self, level: float) -> bool:
+        """Tell whether the level (0 to 1) is to be said."""
+        return level <= _LOW_WATER if self._is_high else level >= _HIGH_WATER
+
+    def say(self, level: float, waiting: int) -> None:
+        """Say a level that is news."""
+        self._is_high = not self._is_high
+        if self._is_high:
             LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, waiting)
-        elif self._is_high and level <= _LOW_WATER:
-            self._is_high = False
+        else:
             LOG.info("outbox back to %d %% (%d messages waiting)", level * 100, waiting)

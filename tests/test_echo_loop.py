@@ -110,6 +110,12 @@ def test_memory_is_bounded() -> None:
     side = Side()
     for number in range(5000):
         side.loops.note_sent(replace(WARM, action=str(number)))
+        side.loops.note_sent(replace(WARM, arguments={"c": number}))
+    unread = side.loops._unread
+    assert (len(unread), sum(map(len, unread.values()))) == (1000, 999 + 250)
+    for number in range(5000):
+        side.loops.note_sent(replace(WARM, arguments={"c": number}))
+        assert side.hears(replace(THEIRS, arguments={"c": -1}))
     assert len(side.loops._contents) == 1000
     assert side.turns(10, 0.01) == 5
 
