@@ -231,7 +231,7 @@ class MgClient(HookedClient):
         if self.link_state is LinkState.CONNECTING:
             self._take_over()
         self._guard(self._send)
-        limit = self._time_left()
+        limit = 0.0 if self._has_more_to_send() else self._time_left()
         limit = limit if timeout is None else min(limit, timeout)
         readable, writable = wait_for(self.socket(), self._wakeup, limit, to_write=self.want_write())
         if self._stood_still(limit):
@@ -294,14 +294,18 @@ class MgClient(HookedClient):
         self._sender.states.forget(topic)
 
     def _send(self) -> None:
-        """Hand publications to paho while the window has room, and what paho has to the socket."""
-        while self.link_state is LinkState.UP and self._sender.hand_over():
+        """Hand publications over as the window has room, and all that is to be written to the socket."""
+        if self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
             self._sender.settle()
         if self.link_state is LinkState.UP:
             self._sender.say_states()
         if self.want_write():
             self._flush()
+
+    def _has_more_to_send(self) -> bool:
+        """Tell whether `_send` would go on at once; it stops after a while, so that others have their turn."""
+        return self.link_state is LinkState.UP and self._sender.has_more
 
     def _guard(self, step: Callable[[], None]) -> None:
         """Do a step of the network; give the link up if a packet of the broker breaks paho."""
