@@ -30,7 +30,7 @@ class ReplyTo(NamedTuple):
     correlation: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class InternalMsg:
     """A command or status in the words of the gateway, without anything of MQTT.
 
@@ -49,13 +49,28 @@ class InternalMsg:
     arguments: Mapping[str, Argument] = field(default_factory=lambda: _NO_ARGUMENTS)
     reply_to: ReplyTo | None = field(default=None, init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        for name in (*ADDRESS_FIELDS, "action"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, "")
-        if self.arguments is not _NO_ARGUMENTS:
-            own = MappingProxyType(dict(self.arguments)) if self.arguments else _NO_ARGUMENTS
-            object.__setattr__(self, "arguments", own)
+    def __init__(
+        self,
+        iscmd: bool = False,
+        function: str | None = "",
+        gateway: str | None = "",
+        location: str | None = "",
+        device: str | None = "",
+        sender: str | None = "",
+        action: str | None = "",
+        arguments: Mapping[str, Argument] = _NO_ARGUMENTS,
+    ) -> None:
+        # By hand, since each line of a device makes one: what dataclass would write takes twice as long.
+        put = object.__setattr__
+        put(self, "iscmd", iscmd)
+        put(self, "function", "" if function is None else function)
+        put(self, "gateway", "" if gateway is None else gateway)
+        put(self, "location", "" if location is None else location)
+        put(self, "device", "" if device is None else device)
+        put(self, "sender", "" if sender is None else sender)
+        put(self, "action", "" if action is None else action)
+        put(self, "arguments", MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS)
+        put(self, "reply_to", None)
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` where the message has none of that name."""

@@ -39,6 +39,13 @@ class MessageTemplate:
         }
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
+        # As most are: an argument is a value, and no word depends on one.
+        self._plain: dict[str, str] = {
+            key: value.alone
+            for key, value in self._arguments.items()
+            if isinstance(value, Template) and value.alone is not None
+        }
+        self._is_plain = len(self._plain) == len(self._arguments) > 0
 
     @property
     def constant_words(self) -> Mapping[str, str]:
@@ -55,6 +62,8 @@ class MessageTemplate:
         try:
             if self._takes_all:
                 arguments = values
+            elif self._is_plain:
+                arguments = {key: values[name] for key, name in self._plain.items() if name in values}
             else:
                 arguments = {
                     key: value.value(values) if isinstance(value, Template) else value

@@ -73,13 +73,16 @@ def _plain(setting: None, converter: Converter) -> Converter:
 # --- numbers
 
 
+_WHOLE = re.compile(r"\s*[-+]?[0-9]{1,300}\s*")
+
+
 def _number(value: Any) -> int | float:
     """Take a number, or text that is one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConversionError(f"{value!a} is not a number")
     if isinstance(value, str):
         try:
-            value = int(value) if re.fullmatch(r"\s*[-+]?[0-9]{1,300}\s*", value) else float(_plain_text(value))
+            value = int(value) if _WHOLE.fullmatch(value) else float(_plain_text(value))
         except ValueError:
             raise ConversionError(f"{value!a} is not a number") from None
     return _finite(value)

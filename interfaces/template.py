@@ -31,6 +31,9 @@ class Template:
         except ValueError as err:
             raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
+        is_alone = len(self._parts) == 1 and self._parts[0][0] == "" and self._parts[0][2] == ""
+        self.alone = self._parts[0][1] if is_alone else None
+        """The name, where the template is just `{name}`."""
 
     def fill(self, values: Mapping[str, Any], check: Callable[[str, str, str], None] | None = None) -> str:
         """Return the text; raise `TemplateError` if a value does not take its format.
@@ -52,8 +55,4 @@ class Template:
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return the text, or the value itself, with its type, where the template is just `{name}`."""
-        if len(self._parts) == 1 and self._parts[0][0] == "" and self._parts[0][2] == "":
-            name = self._parts[0][1]
-            if name is not None:
-                return values[name]
-        return self.fill(values)
+        return self.fill(values) if self.alone is None else values[self.alone]
