@@ -195,13 +195,25 @@ class HookedClient(mqtt.Client):
 
     # --- in
 
-    def _packet_read(self) -> MQTTErrorCode:
-        """Read a packet, at once if all of it is here already."""
-        packet = self._in_packet
+    def mg_read_here(self, longest: int) -> int:
+        """Read packets that are here already, whole, up to `longest` of them; return how many there were."""
         buffer = self._buffer
-        here = buffer.packet() if buffer is not None and packet["command"] == 0 else None
-        if here is None:
-            return super()._packet_read()
+        if buffer is None or self._in_packet["command"]:
+            return 0
+        for number in range(longest):
+            here = buffer.packet()
+            if here is None:
+                return number
+            code = self._read(here)
+            if code > 0:
+                self._loop_rc_handle(code)
+            if self._buffer is not buffer:  # the link has ended
+                break
+        return longest
+
+    def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
+        """Handle a packet, its first byte and its body, as paho would have read it."""
+        packet = self._in_packet
         packet["command"], packet["packet"], packet["remaining_length"] = here[0], bytearray(here[1]), len(here[1])
         try:
             code = self._packet_handle()

@@ -25,6 +25,7 @@ from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
 from gateway.mqtt_map import MsgMap
+from gateway.syntax import remember
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
 
@@ -97,6 +98,7 @@ class Router:
                 by_filter.setdefault("/".join(filter_levels(topic_filter)), []).append(route)
         for plain, targets in by_filter.items():
             self._matcher[plain] = targets
+        self._known: dict[str, tuple[Route, ...]] = {}  # by topic, those that `_matcher` has found
         self._maps = tuple(route.msg_map for route in routes)
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
 
@@ -106,12 +108,19 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        routes = {id(route): route for targets in self._matches(arrival.topic) for route in targets}
-        delivery = _Delivery(arrival, self._reply_to(arrival))
-        for route in routes.values():
+        delivery = _Delivery(arrival, self._reply_to(arrival) if arrival.reply_to is not None else None)
+        for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
-        if not delivery.is_taken:
+        if delivery.reply_to is not None and not delivery.is_taken:
             self._answer_refused(delivery)
+
+    def _routes_of(self, topic: str) -> tuple[Route, ...]:
+        known = self._known.get(topic)
+        if known is None:
+            routes = {id(route): route for targets in self._matches(topic) for route in targets}
+            known = tuple(routes.values())
+            remember(self._known, topic, known)
+        return known
 
     def _deliver(self, route: Route, delivery: _Delivery) -> None:
         arrival, msg_map = delivery.arrival, route.msg_map
@@ -126,7 +135,7 @@ class Router:
         if msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        if msg.iscmd:
+        if delivery.reply_to is not None and msg.iscmd:
             msg = msg.answered_at(delivery.reply_to)
         try:
             lifetime = self._admit(route, arrival, msg)
@@ -150,7 +159,8 @@ class Router:
     ) -> None:
         """Give a message to one interface, in the form in which its filters let it pass."""
         try:
-            given = passed(route.filters.get(name, ()), msg)
+            filters = route.filters.get(name)
+            given = passed(filters, msg) if filters else msg
             if given.iscmd and not msg.iscmd:  # a hook has made a command of a status, which may be an old one
                 lifetime = self._admit(route, delivery.arrival, given)
         except RefusedError as err:

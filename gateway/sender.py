@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-
 from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.lane import Entry
 from gateway.link_words import can_be_sent_again, puback_words

@@ -53,6 +53,17 @@ def size_of(entry: Entry) -> int:
 # --- the ordinary way
 
 
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_a_batch_is_taken_as_one_put_after_the_other(discard: Discard, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    together, singly = (Outbox(max_messages=5, discard=discard) for _ in range(2))
+    batch = [publication(number) for number in range(8)]
+    refused = together.put_all(batch)
+    assert refused == sum(not singly.put(each) for each in batch) == (3 if discard == "new" else 0)
+    assert together.counts() == singly.counts()
+    assert numbers(together.take(10)) == numbers(singly.take(10))
+
+
 def test_publications_come_out_in_their_order_and_are_delivered_once_settled() -> None:
     outbox = Outbox()
     assert not outbox.has_waiting

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,25 @@ def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
         Publication("home/lighting////gw/C", b'{"action": "off", "dim": 5}', qos=0, is_command=True),
     ]
     assert (desk.outlet.pushed, desk.outlet.refused) == (2, 0)
+
+
+def test_many_messages_are_pushed_as_one_after_the_other(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: not sent: action: 'LAMP_UP'")
+    asked = InternalMsg(action="LAMP_OFF").answered_at(ReplyTo("answers", b"7"))
+    actions = ["LAMP_ON", "LAMP_UP", *["LAMP_OFF"] * 250]
+
+    def said() -> Iterator[InternalMsg]:
+        for action in actions:
+            yield InternalMsg(device="lamp", action=action)
+        yield asked
+        raise OSError("unplugged")
+
+    with pytest.raises(OSError, match="unplugged"):
+        desk.outlet.push_all(said())
+    taken = [entry.publication for entry in desk.outbox.take(300)]
+    assert (desk.outlet.pushed, desk.outlet.refused, len(taken)) == (252, 1, 253)
+    assert taken[0].topic == "answers"  # an answer goes before events
+    assert [one.payload for one in taken[1:]] == [b"on", *[b"off"] * 251]
 
 
 def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs: ExpectedLogs) -> None:

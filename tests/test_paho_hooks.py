@@ -106,7 +106,6 @@ def test_a_puback_of_3_1_1_has_no_reason() -> None:
         "_handle_pubackcomp",
         "_handle_publish",
         "_mid_generate",
-        "_packet_read",
         "loop_write",
         "want_write",
     ],
@@ -240,4 +239,6 @@ def test_packets_are_read_whole_or_in_pieces(messages: list[tuple[str, bytes]], 
             number += 1
             for _ in range(len(messages) + 1):
                 desk.client.loop_read()
+                assert isinstance(desk.client, HookedClient)
+                desk.client.mg_read_here(3)
     assert got == messages
