@@ -5,7 +5,6 @@ It keeps nothing, checks nobody, and is some hundred times slower than a real br
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
@@ -82,7 +81,9 @@ def _answers(options: MqttOptions) -> bool:
 
 async def _serve(host: str, port: int) -> None:
     """Run the broker until standard input ends, which it does with the process that started this one."""
-    from amqtt.broker import Broker  # only this process needs it
+    import asyncio  # 4 MiB that no gateway needs
+
+    from amqtt.broker import Broker
 
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     broker = Broker(
@@ -99,4 +100,6 @@ async def _serve(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
+    import asyncio
+
     asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from gateway import demo_broker
 from gateway.app_properties import version
@@ -28,13 +29,14 @@ from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt_client import LinkState, MgClient
 from gateway.outbox import Outbox
-from gateway.outbox_store import open_store
-from gateway.outbox_writer import OutboxWriter
 from gateway.pid_file import PidFile
 from gateway.reloader import Reloader
 from gateway.retained import orphans
 from gateway.router import Route, Router
 from gateway.station import Station, routes_of
+
+if TYPE_CHECKING:
+    from gateway.outbox_writer import OutboxWriter
 
 LOG = logging.getLogger(__name__)
 
@@ -250,6 +252,9 @@ def _open_outbox(options: OutboxOptions, on_put: Callable[[], None]) -> tuple[Ou
     )
     if options.file is None:
         return Outbox(*limits), None
+    from gateway.outbox_store import open_store  # with SQLite, which no other gateway needs
+    from gateway.outbox_writer import OutboxWriter
+
     outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,3 +225,10 @@ def test_modules_stay_small_enough_to_read_in_one_sitting() -> None:
 def test_every_module_is_annotated_lazily_and_imports_absolutely(path: Path) -> None:
     text = path.read_text()
     assert "\nfrom __future__ import annotations\n" in text or not list(imports(path))
+
+
+@pytest.mark.parametrize("module", ["asyncio", "sqlite3", "amqtt", "regex"])
+def test_a_gateway_brings_nothing_into_memory_that_few_need(module: str) -> None:
+    run = "import sys, gateway.start_gateway, interfaces.serial_interface; print(sys.argv[1] in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", run, module], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
