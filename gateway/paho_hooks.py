@@ -6,7 +6,7 @@ Written for paho-mqtt 2.2, to which pyproject.toml holds it; the tests hold thes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -78,16 +78,12 @@ class Received(NamedTuple):
 
 
 class HookedClient(mqtt.Client):
-    """A paho client that takes connections that are open already, writes them in large pieces, and tells refusals.
+    """A paho client that takes connections that are open already, and writes and reads them in large pieces.
 
     Connections are buffered, but for websockets: there paho's own ways are taken. Publications of `mg_publish` are in
     the hands of this class, and not sent again by itself; those of `publish` are in paho's, as ever.
-
-    `on_refusal` is called with packet identifier and reason code when a PUBACK says that a message of `publish` was
-    not taken.
     """
 
-    on_refusal: Callable[[int, int], None]
     _adopted: Connection | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -237,8 +233,6 @@ class HookedClient(mqtt.Client):
         if handed is not None:
             handed.acknowledged(reason)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
-        if reason >= 0x80 and mid in self._out_messages:
-            self.on_refusal(mid, reason)
         return super()._handle_pubackcomp(cmd)
 
     def _handle_publish(self) -> MQTTErrorCode:
