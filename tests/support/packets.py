@@ -17,7 +17,8 @@ V3, V5 = 4, 5  # protocol levels of 3.1.1 and 5
 
 Value: TypeAlias = "int | str | bytes | tuple[str, str]"
 
-_PROPERTIES = {  # section 2.2.2.2: name, identifier, type (as struct has it; s: text, b: bytes, p: pair of texts, v: varint)
+_PROPERTIES = {
+    # Section 2.2.2.2: name, identifier, type (as struct has it; s: text, b: bytes, p: pair of texts, v: varint)
     "message_expiry": (0x02, "I"),
     "content_type": (0x03, "s"),
     "response_topic": (0x08, "s"),
