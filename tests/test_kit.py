@@ -59,7 +59,8 @@ def test_any_pieces_give_the_same_packets(sizes: list[int]) -> None:
 
 def test_properties_of_every_type_are_read_as_they_were_written() -> None:
     values: dict[str, int | str | bytes | tuple[str, str]] = {
-        "message_expiry": 7, "receive_maximum": 9, "maximum_qos": 1, "response_topic": "a/b",
+        "message_expiry": 7, "subscription_identifier": 300, "receive_maximum": 9, "maximum_qos": 1,
+        "response_topic": "a/b",
         "correlation_data": b"\0\1", "user_property": ("k", "v"),
     }  # fmt: skip
     data = b"head" + properties(values) + b"tail"

@@ -17,11 +17,13 @@ V3, V5 = 4, 5  # protocol levels of 3.1.1 and 5
 
 Value: TypeAlias = "int | str | bytes | tuple[str, str]"
 
-_PROPERTIES = {  # section 2.2.2.2: name, identifier, type (as struct has it; s: text, b: bytes, p: pair of texts)
+_PROPERTIES = {
+    # Section 2.2.2.2: name, identifier, type (as struct has it; s: text, b: bytes, p: pair of texts, v: varint)
     "message_expiry": (0x02, "I"),
     "content_type": (0x03, "s"),
     "response_topic": (0x08, "s"),
     "correlation_data": (0x09, "b"),
+    "subscription_identifier": (0x0B, "v"),
     "session_expiry": (0x11, "I"),
     "assigned_client_id": (0x12, "s"),
     "server_keep_alive": (0x13, "H"),
@@ -163,7 +165,7 @@ def properties(values: Mapping[str, Value] | None = None) -> bytes:
         elif isinstance(value, bytes):
             data += len(value).to_bytes(2, "big") + value
         else:
-            data += struct.pack(f">{form}", value)
+            data += varint(value) if form == "v" else struct.pack(f">{form}", value)
     return varint(len(data)) + data
 
 
@@ -175,7 +177,9 @@ def read_properties(data: bytes, at: int) -> tuple[dict[str, Value], int]:
     while at < end:
         name, form = _NAMES[data[at]]
         at += 1
-        if form in "sbp":
+        if form == "v":
+            found[name], at = _read_varint(data, at)
+        elif form in "sbp":
             value, at = _read_bytes(data, at)
             found[name] = value if form == "b" else value.decode()
             if form == "p":
