@@ -20,6 +20,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+_MAX_PART = 1000
+"""Characters of a part of a finding, as it is written: a file may give a text of megabytes where a word is due."""
+
 
 class GatewayError(Exception):
     """The root of this project's exceptions."""
@@ -88,7 +91,11 @@ class Finding:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(part for part in (place, self.where, self.what, self.remedy) if part)
+        return ": ".join(_cut(part) for part in (place, self.where, self.what, self.remedy) if part)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_PART else f"{text[:_MAX_PART]}..."
 
 
 class Problem(NamedTuple):

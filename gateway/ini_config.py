@@ -89,12 +89,14 @@ class OldDocument(Document):
         return resolve_scalar(text)
 
 
-def load_ini(text: str, file: FilePath, find: Find, read: Callable[[FilePath], str]) -> OldDocument:
-    """Read a configuration of the original. `read` returns the text of another file that it names.
+def load_ini(
+    text: str, file: FilePath, find: Find, read: Callable[[FilePath], str], notes: list[Finding]
+) -> OldDocument:
+    """Read a configuration of the original. `read` returns the text of another file that it names, and may add notes.
 
     Raises `ConfigurationError` where the text is no INI, `FaultyDocumentError` where it names what is not there.
     """
-    translator = _Translator(read_ini(text, str(file)), file.stem, find)
+    translator = _Translator(read_ini(text, str(file)), file.stem, find, notes)
     translator.include_common(read)
     translator.translate()
     return translator.document()
@@ -103,7 +105,7 @@ def load_ini(text: str, file: FilePath, find: Find, read: Callable[[FilePath], s
 class _Translator:
     """Takes the options of an INI text one after the other and puts them where they belong today."""
 
-    def __init__(self, ini: IniText, name: str, find: Find) -> None:
+    def __init__(self, ini: IniText, name: str, find: Find, notes: list[Finding]) -> None:
         self.ini = ini
         self.texts = [ini]  # the first that has an option counts
         self.name = name
@@ -113,7 +115,7 @@ class _Translator:
         self.values: dict[Path, Place] = {}
         self.entries: dict[Path, Entry] = {}
         self.used: set[tuple[str, str]] = set()
-        self.notes: list[Finding] = []
+        self.notes = notes
         self.said: set[str] = set()  # the three options of a mail have one reason
         self.findings: list[Finding] = []
 
@@ -197,7 +199,7 @@ class _Translator:
         if entry is None:
             return None
         if entry.text.lower() not in _BOOLEANS:
-            self.findings.append(_at(entry, f"expected on or off, found {entry.text!a}", ""))
+            self.findings.append(_at(entry, f"expected on or off, found {short(entry.text)}", ""))
         return _BOOLEANS.get(entry.text.lower())
 
     def path(self, text: str, ending: str) -> str:
@@ -253,7 +255,7 @@ class _Translator:
         msg_map = None if root_problem(root) else MsgMap(root, sender=self.name)
         for place, topic in _topics(entry):
             if msg_map and not filter_problem(topic) and not msg_map.hears(topic):
-                what = f"{topic!a} matches no topic under the root {root!a}, and is not subscribed to"
+                what = f"{short(topic)} matches no topic under the root {root!a}, and is not subscribed to"
                 self.note(entry, what, "a topic has seven levels, the last of them C or S")
                 continue
             self.values["topics", len(self.data["topics"])] = place
@@ -287,7 +289,9 @@ class _Translator:
         """Return a level of the log, or None where there is none; `otherwise` says what that means."""
         text = entry.text.upper()
         if text not in _LEVELS and text not in _NO_LEVEL:
-            self.note(entry, f"{entry.text!a} is not a level: {otherwise}", f"levels are {', '.join(_LEVELS)}, NONE")
+            self.note(
+                entry, f"{short(entry.text)} is not a level: {otherwise}", f"levels are {', '.join(_LEVELS)}, NONE"
+            )
         return _LEVELS.get(text)
 
     def interface(self) -> None:

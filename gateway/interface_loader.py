@@ -26,6 +26,15 @@ BUILT_IN = {
 ENTRY_POINTS = "mqttgateway.interfaces"
 """The entry point group in which packages register interfaces of their own."""
 
+_MODULES_OF_PYTHON_2 = ("ConfigParser", "Queue", "StringIO", "cPickle", "httplib", "thread", "urllib2", "urlparse")
+_SIGNS_OF_PYTHON_2 = (  # what Python 3 says of it
+    "call to 'print'",
+    "call to 'exec'",
+    "multiple exception types must be parenthesized",
+    "leading zeros in decimal integer",
+    "inconsistent use of tabs",
+)
+
 
 class CodeNotFoundError(GatewayError):
     """No usable class for a type, or function for a hook: what is wrong, and the remedy."""
@@ -126,7 +135,7 @@ def _load_module(name: str) -> ModuleType:
         if isinstance(err, ModuleNotFoundError) and err.name and f"{name}.".startswith(f"{err.name}."):
             what, remedy = f"there is no module {name!r}", "install its package, or give the path of its file"
         else:
-            what, remedy = _import_failed(name, err), "mend or reinstall its package"
+            what, remedy = _import_failed(name, err), _remedy(err, "mend or reinstall its package")
         raise CodeNotFoundError(what, remedy) from err
 
 
@@ -145,7 +154,7 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as err:
         del sys.modules[name]
-        raise CodeNotFoundError(_import_failed(str(path), err), "mend the file") from err
+        raise CodeNotFoundError(_import_failed(str(path), err), _remedy(err, "mend the file")) from err
     return module
 
 
@@ -157,6 +166,17 @@ def _import_failed(what: str, err: BaseException) -> str:
         frame = next((frame for frame in reversed(frames) if frame.filename == what), frames[-1])
         reason, place = str(err), f"{frame.filename}:{frame.lineno}"
     return f"{what} cannot be imported: {type(err).__name__}: {reason} ({place})"
+
+
+def _remedy(err: BaseException, otherwise: str) -> str:
+    """Return what to do about code that cannot be imported, where it shows that it is old."""
+    module = (err.name or "").partition(".")[0] if isinstance(err, ModuleNotFoundError) else ""
+    if module == "mqtt_gateways":
+        return f"that is what {NAME} was called at first: write {NAME} instead, the rest of the name stays"
+    message = err.msg if isinstance(err, SyntaxError) else ""
+    if module in _MODULES_OF_PYTHON_2 or any(sign in message for sign in _SIGNS_OF_PYTHON_2):
+        return "it is written for Python 2: make it Python 3, see docs/migration.md"
+    return otherwise
 
 
 def _is_interface(cls: type[Any]) -> bool:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -135,9 +135,11 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
 
 def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     """Return the data of the configuration at `path`. Raises `ConfigurationError` if it is neither YAML nor INI."""
-    text = read_text(path)
+    notes: list[Finding] = []
+    text = read_text(path, is_ini, notes.append)
     if is_ini(text):
-        return load_ini(text, path, lambda given: find_as_before(given, path.parent), read_text)
+        find = partial(find_as_before, beside=path.parent)
+        return load_ini(text, path, find, lambda other: read_text(other, is_ini, notes.append), notes)
     return load_yaml(text, str(path), environment)
 
 
@@ -168,7 +170,12 @@ class _Loader:
     def load(self) -> Configuration:
         data = convert_substituted(self.document, self.document.data, config_schema())
         if not isinstance(data, dict):
-            self.complain((), "a configuration is a mapping of options", "for example interface: {type: dummy}")
+            what = "a configuration is a mapping of options"
+            if data is None:
+                what = (
+                    "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]"
+                )
+            self.complain((), what, "for example interface: {type: dummy}")
             raise self.error
         self.add(check_schema(self.document, data, config_schema()))
         fit = not self.error.findings

@@ -1,4 +1,4 @@
-"""Builds a message map from its JSON text, or says everything that is wrong with it.
+"""Builds a message map from its text (JSON, or the lines of the earliest), or says everything that is wrong with it.
 
 A map is checked against `map_schema.json` and then for what a schema cannot say. Nothing is built from
 a map with findings, and no hardware is touched before a map is known to be good.
@@ -18,9 +18,10 @@ from gateway.check_syntax import ambiguities, build_syntax, form_problems
 from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.errors import ConfigurationError, Finding
+from gateway.line_map import is_line_map, read_line_map
 from gateway.message import ADDRESS_FIELDS, Lane
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
-from gateway.old_maps import read_old_map
+from gateway.old_maps import Reading, read_old_map
 from gateway.payload import ACTION_KEY
 from gateway.schema_check import check_schema
 from gateway.syntax import SEVEN_LEVELS, Syntax
@@ -37,8 +38,15 @@ def map_schema() -> Mapping[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
-def read_text(path: FilePath) -> str:
-    """Return the text of a configuration or map file; raise `ConfigurationError` if it cannot be read."""
+def read_text(
+    path: FilePath,
+    is_old: Callable[[str], bool] = lambda _: False,
+    say: Callable[[Finding], None] = lambda _: None,
+) -> str:
+    """Return the text of a configuration or map file; raise `ConfigurationError` if it cannot be read.
+
+    A text of which `is_old` is true may be Latin-1, since Python 2 read bytes: as Windows has it, and that is said.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             what, remedy = f"larger than {MAX_BYTES // 1024**2} MiB", "is it the right file?"
@@ -46,9 +54,31 @@ def read_text(path: FilePath) -> str:
             return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as err:
         what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
+        text = path.read_text(encoding="cp1252", errors="replace")
+        if is_old(text):
+            say(Finding(str(path), 0, 0, "", f"{what}, and read as Latin-1", remedy))
+            return text
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL or an unpaired surrogate
         what, remedy = f"cannot be read: {getattr(err, 'strerror', '') or err}", "check its path and permissions"
     raise ConfigurationError([Finding(str(path), 0, 0, "", what, remedy)])
+
+
+def read_map(path: FilePath) -> tuple[Reading, Sequence[Finding]]:
+    """Return the map in the file at `path` as data of today, and the faults of the text that still let it be read.
+
+    Raises `ConfigurationError` if it cannot be read at all.
+    """
+    notes: list[str] = []
+    text = read_text(path, is_line_map, lambda found: notes.append(f"{found.what}: {found.remedy}"))
+    if is_line_map(text):
+        document, said = read_line_map(text, str(path))
+        return Reading(document, True, (*notes, *said)), ()
+    faults: Sequence[Finding] = ()
+    try:
+        document = load_json(text, str(path))
+    except FaultyDocumentError as err:
+        document, faults = err.document, err.findings
+    return read_old_map(document, map_schema()["properties"]), faults
 
 
 def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[[str], None] = LOG.info) -> MsgMap:
@@ -57,12 +87,7 @@ def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[
     A map of the original is read as what it means today, and that is said. Raises `ConfigurationError` with
     every finding, each with file, line and column.
     """
-    faults: Sequence[Finding] = ()
-    try:
-        document = load_json(read_text(path), str(path))
-    except FaultyDocumentError as err:
-        document, faults = err.document, err.findings
-    document, is_old, notes = read_old_map(document, map_schema()["properties"])
+    (document, is_old, notes), faults = read_map(path)
     findings, dead = _check(document, document.data, (), sender)
     if faults or findings or (dead and not is_old):
         raise ConfigurationError([*faults, *findings, *dead])

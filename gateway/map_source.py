@@ -8,12 +8,11 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.app_properties import find_configuration, find_map
-from gateway.document import Document, FaultyDocumentError, Path, load_json
+from gateway.document import Document, FaultyDocumentError, Path
 from gateway.errors import Finding
 from gateway.load_config import Configuration, load_configuration, read_document
-from gateway.load_map import load_map, map_schema, read_text
+from gateway.load_map import load_map, read_map
 from gateway.mqtt_map import MsgMap
-from gateway.old_maps import read_old_map
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,12 @@ def document_of(path: FilePath, environment: Mapping[str, str]) -> Document:
 
     Raises `ConfigurationError` if it cannot be read at all.
     """
+    if is_map(path):
+        return read_map(path)[0].document
     try:
-        document = load_json(read_text(path), str(path)) if is_map(path) else read_document(path, environment)
+        return read_document(path, environment)
     except FaultyDocumentError as err:
-        document = err.document
-    return read_old_map(document, map_schema()["properties"])[0] if is_map(path) else document
+        return err.document
 
 
 def load_sources(path: FilePath, environment: Mapping[str, str], *, sender: str) -> list[MapSource]:

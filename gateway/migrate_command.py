@@ -19,7 +19,8 @@ from gateway.document import Path as DataPath
 from gateway.document import resolve_scalar
 from gateway.errors import GatewayError, UsageError
 from gateway.ini_config import OldDocument
-from gateway.ini_document import Entry, IniText, Section, read_ini
+from gateway.ini_document import Entry, IniText, Section, is_ini, read_ini
+from gateway.line_map import is_line_map
 from gateway.load_config import Configuration, load_configuration, read_document
 from gateway.load_map import read_text
 
@@ -69,7 +70,7 @@ def new_files(
                 values[at] = map_file.name
             elif _same(map_file.parent, old.parent):
                 values[at] = map_file.name
-                yield NewFile(new.parent / map_file.name, read_text(map_file), 0o666, "the map, copied")
+                yield NewFile(new.parent / map_file.name, read_text(map_file, is_line_map), 0o666, "the map, copied")
             else:
                 values[at] = str(map_file.absolute())
     path, colon, class_name = values["interface", "type"].partition(":")
@@ -81,7 +82,7 @@ def new_files(
         what = "the password; only its owner can read it, who must be the user that the gateway runs as"
         yield NewFile(secret, values["mqtt", "password"] + "\n", 0o600, what)
         values["mqtt", "password"] = secret.name
-    texts = [read_ini(read_text(Path(name)), name) for name in _files(document)]
+    texts = [read_ini(read_text(Path(name), is_ini), name) for name in _files(document)]
     text = as_yaml(texts, document, configuration, values)
     yield NewFile(new, text, old.stat().st_mode & 0o777, "the configuration")
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.init_logger import LogOptions
 from gateway.load_config import Configuration, load_configuration
+from gateway.migrate_command import migrate
 from gateway.mqtt_options import MqttOptions
 from interfaces.dummy_interface import DummyInterface
 from tests.support.broker import Mosquitto
@@ -413,3 +414,64 @@ def test_what_is_not_read_is_said_even_where_only_warnings_are_written(tmp_path:
         gateway.stop()
     (said,) = gateway.log.splitlines()
     assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in said
+
+
+# --- what only Python 2 took, and what is hardly there
+
+
+def test_a_text_that_is_not_utf_8_is_read_as_latin_1_and_said(folder: Path) -> None:
+    common = "[MQTT]\nhost: broker.example\n# für alle\n"
+    (folder / "mqtt.conf").write_bytes(common.encode("latin-1"))
+    path = folder / "dummy2mqtt.conf"
+    path.write_bytes((MINIMAL + "filename: mqtt.conf\n# über 5 €\nusername: Jürgen\n").encode("cp1252"))
+    configuration = load_configuration(path, {})
+    assert configuration.mqtt.username == "Jürgen"
+    assert [note.replace(f"{folder}/", "") for note in configuration.notes] == [
+        "dummy2mqtt.conf: not UTF-8 at byte 67, and read as Latin-1: save it as UTF-8",
+        "mqtt.conf: not UTF-8 at byte 31, and read as Latin-1: save it as UTF-8",
+    ]
+    assert migrate(path, None, {}) == 0
+    written = (folder / "dummy2mqtt.yaml").read_text("utf-8")
+    assert "# über 5 €" in written
+    assert "# für alle" in written
+
+
+def test_yaml_that_is_not_utf_8_is_refused(folder: Path) -> None:
+    (folder / "gw.conf").write_bytes("root: Küche\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match="not UTF-8 at byte 7: save it as UTF-8"):
+        load_configuration(folder / "gw.conf", {})
+
+
+def test_a_lone_section_is_a_configuration_with_all_defaults(folder: Path) -> None:
+    configuration = load(folder, "[INTERFACE]\n")
+    assert configuration.mqtt == MqttOptions(client_id="dummy2mqtt")
+    assert [one.cls for one in configuration.interfaces] == [DummyInterface]
+    assert configuration.notes == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LONG",
+        "LONG: 1",
+        "[LONG]\nx: 1",
+        "[MQTT]\nport: LONG",
+        "[MQTT]\nhost: LONG /",
+        "[MQTT]\nfilename: LONG",
+        "[MQTT]\nmapping: LONG",
+        "[MQTT]\nuseCredentials: LONG",
+        "[MAP]\nmapping: on\nmapfilename: LONG",
+        "[LOG]\nconsolelevel: LONG",
+        "[MAP]\nroot: home\ntopics: LONG",
+        "[INTERFACE]\ntype: LONG",
+        "[INTERFACE]\nLONG: 1",
+    ],
+)
+def test_what_is_said_stays_short_whatever_stands_there(text: str, folder: Path) -> None:
+    text = f"[MQTT]\n{text}\n".replace("LONG", "x" * 300_000)
+    try:
+        said = notes(folder, text)
+    except ConfigurationError as err:
+        said = [str(finding) for finding in err.findings]
+    assert said
+    assert max(map(len, said)) < 4000

@@ -118,6 +118,37 @@ def test_a_file_that_cannot_be_imported_says_why_and_in_which_line(
     assert remedy == "mend the file"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print 'x'\n",
+        "exec 'x'\n",
+        "try:\n    pass\nexcept OSError, err:\n    pass\n",
+        "mode = 0755\n",
+        "if 1:\n        x = 1\n\ty = 2\n",
+        "import Queue\n",
+        "import urllib2\n",
+    ],
+)
+def test_python_2_is_called_so(text: str, tmp_path: Path) -> None:
+    write(tmp_path, text)
+    said, remedy = refusal("mine.py", tmp_path)
+    assert "cannot be imported" in said
+    assert remedy == "it is written for Python 2: make it Python 3, see docs/migration.md"
+
+
+def test_the_first_name_of_the_package_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "import mqtt_gateways.gateway.mqtt_map as mqtt_map\n")
+    remedy = "that is what mqttgateway was called at first: write mqttgateway instead, the rest of the name stays"
+    assert refusal("mine.py", tmp_path) == (
+        f"{path} cannot be imported: ModuleNotFoundError: No module named 'mqtt_gateways' ({path}:1)",
+        remedy,
+    )
+    write(tmp_path, "import mqtt_gateways.utils.app_properties\n", "module_of_0_x.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert refusal("module_of_0_x:Door", tmp_path)[1] == remedy
+
+
 def test_bytes_that_are_no_python_say_so(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_bytes(b"x = '\xff'\n\0")
     said, _ = refusal("mine.py", tmp_path)

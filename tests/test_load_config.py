@@ -243,6 +243,11 @@ def test_a_variable_that_is_not_set_is_named(folder: Path) -> None:
     ]  # fmt: skip
 
 
+NOTHING = (
+    "gw.conf",
+    "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]",
+    "for example interface: {type: dummy}",
+)
 GIVE_ONE = "give one: interface: {type: serial, ...}"
 PLAIN = "give a plain name"
 SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
@@ -251,7 +256,8 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", ("gw.conf", "a configuration is a mapping of options", "for example interface: {type: dummy}")),
+        ("", NOTHING),
+        ("# nothing\n\n", NOTHING),
         ("- a\n", ("gw.conf:1:1", "a configuration is a mapping of options", "for example interface: {type: dummy}")),
         ("root: home\ntopics: []\n", ("gw.conf:1:1", "interfaces", "there is no 'interface'", GIVE_ONE)),
         (
