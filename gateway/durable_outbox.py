@@ -86,8 +86,8 @@ class DurableOutbox(Outbox):
                 self._work.wait(None if due is None else due - now)
             return not self._is_closing
 
-    def work(self, *, disk_is_full: bool = False) -> Work:
-        """Return what is to be done for the disk.
+    def work(self, *, disk_is_full: bool = False, at_most: float = math.inf) -> Work:
+        """Return what is to be done for the disk, with up to `at_most` bytes to be committed.
 
         What was settled before it was committed is not written at all. While the disk is full, the policy decides:
         `old` drops as much as is to come, `new` leaves what comes in memory, as far as that goes.
@@ -95,9 +95,9 @@ class DurableOutbox(Outbox):
         dropped = 0
         with self._lock:
             if disk_is_full and self._discard == "old":
-                dropped = self._make_room()
+                dropped = self._make_room(min(self._unwritten.bytes, at_most))
             is_refusing = disk_is_full and self._discard == "new"
-            work = self._unwritten.work(is_refusing=is_refusing, wanted=self._lanes.wanted())
+            work = self._unwritten.work(is_refusing=is_refusing, at_most=at_most, wanted=self._lanes.wanted())
         if dropped:
             self._say_full()
         return work
@@ -199,9 +199,9 @@ class DurableOutbox(Outbox):
     def _is_reading_due(self) -> bool:
         return any(True for _ in self._lanes.wanted())
 
-    def _make_room(self) -> int:
-        """Drop the oldest, until what is to be committed has room on disk; return how many that were."""
-        dropped, before, size = 0, self._lanes.bytes, self._unwritten.bytes - self._room_made
+    def _make_room(self, needed: float) -> int:
+        """Drop the oldest, until `needed` bytes to be committed have room on disk; return how many that were."""
+        dropped, before, size = 0, self._lanes.bytes, needed - self._room_made
         while before - self._lanes.bytes < size and len(self._lanes) > len(self._unwritten.entries):
             if not self._drop_oldest():
                 break

@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 _RETRY = 1.0  # s after a disk that took nothing
 _STEP = 50  # rows at a time on a disk that is full
 _RESERVE = 4 * 1024**2  # bytes of the disk that are left free, so that SQLite can still tidy up
+_SHARE = 4  # of what is free, a commit takes that part at most: it is written to SQLite's log, and then to the file
+_LEAST = 64 * 1024  # bytes that a commit may have all the same: the log has that much room already
 
 
 class DiskTakesNothing(ThrottledException):
@@ -45,6 +47,7 @@ class OutboxWriter:
         self._is_full = self._is_unwell = False
         self._damage = ""  # what has become of the file, as long as there is no new one
         self._reserve = _reserve(store)
+        self._free = 0  # bytes of the disk, as of the last look
         self._restore()
 
     def start(self) -> None:
@@ -63,7 +66,8 @@ class OutboxWriter:
             goes_on = self._outbox.next_work(_RETRY if self._is_unwell or self._is_full else 0.0)
             if self._is_damaged():
                 continue
-            work = self._outbox.work(disk_is_full=self._look_at_disk())
+            is_full = self._look_at_disk()
+            work = self._outbox.work(disk_is_full=is_full, at_most=max(_LEAST, self._free // _SHARE))
             try:
                 self._commit(work)
             except Exception as err:  # noqa: BLE001
@@ -79,6 +83,7 @@ class OutboxWriter:
                 self._fail(err)
                 continue
             self._note_success(work)
+            goes_on = goes_on or work.has_more
         self._store.close()
 
     def _commit(self, work: Work) -> None:
@@ -136,7 +141,7 @@ class OutboxWriter:
 
     def _look_at_disk(self) -> bool:
         """Tell whether the disk has no room for more, and say when that begins and ends."""
-        is_full = self._free() < self._reserve
+        is_full = self._look_for_room() < self._reserve
         if is_full != self._is_full:
             self._is_full = is_full
             if is_full:
@@ -145,12 +150,12 @@ class OutboxWriter:
                 LOG.info("the disk of %s has room again", self._store.path)
         return is_full
 
-    def _free(self) -> int:
+    def _look_for_room(self) -> int:
         """Return how many bytes are free: on the disk, or, if that are few, in the file."""
         try:
             found = os.statvfs(self._store.path.parent)
-            free = found.f_bavail * found.f_frsize
-            return free if free >= self._reserve else max(free, self._store.free_bytes())
+            self._free = found.f_bavail * found.f_frsize
+            return self._free if self._free >= self._reserve else max(self._free, self._store.free_bytes())
         except (OSError, sqlite3.Error):
             return self._reserve  # the commit will say what is wrong
 

@@ -24,13 +24,17 @@ _MAX_SET_ASIDE = 1000  # as many as the file keeps
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the writer is to do next: commit, remove, and read (see `Lanes.wanted`)."""
+    """What the writer is to do next: commit, remove, and read (see `Lanes.wanted`).
+
+    `has_more` tells that more is to be committed than what is in `inserts`.
+    """
 
     inserts: list[Entry]
     removals: list[int]
     set_aside: list[tuple[Entry, str]]
     retained: dict[str, bytes]
     wanted: list[tuple[Lane, int, int]]
+    has_more: bool = False
 
     @property
     def is_to_write(self) -> bool:
@@ -119,15 +123,32 @@ class Unwritten:
             dues.append(self._rest_since + max(_REMOVAL_DELAY, self._commit_interval))
         return min(dues, default=None)
 
-    def work(self, *, is_refusing: bool, wanted: Iterable[tuple[Lane, int, int]]) -> Work:
-        """Return what is to be done; while the disk `is_refusing`, nothing of it is to be committed."""
-        inserts = [] if is_refusing else list(self.entries.values())
-        work = Work(inserts, self._removals, self._set_aside, self._retained, list(wanted))
+    def work(self, *, is_refusing: bool, at_most: float, wanted: Iterable[tuple[Lane, int, int]]) -> Work:
+        """Return what is to be done, with up to `at_most` bytes to be committed, or a single entry.
+
+        While the disk `is_refusing`, nothing is to be committed.
+        """
+        inserts = [] if is_refusing else self._first(at_most)
+        has_more = not is_refusing and len(inserts) < len(self.entries)
+        work = Work(inserts, self._removals, self._set_aside, self._retained, list(wanted), has_more)
         self._removals, self._set_aside, self._retained = [], [], {}
         self._rest_since = None
-        if not (is_refusing and self.entries):
+        if len(inserts) == len(self.entries):
             self._insert_since, self._is_urgent = None, False
+        self._is_urgent = self._is_urgent or has_more
         return work
+
+    def _first(self, at_most: float) -> list[Entry]:
+        if self.bytes <= at_most:
+            return list(self.entries.values())
+        size = 0
+        first: list[Entry] = []
+        for entry in self.entries.values():
+            size += entry.size
+            if first and size > at_most:
+                break
+            first.append(entry)
+        return first
 
     def committed(self, work: Work, now: float) -> None:
         """Take note that `work` is on disk."""

@@ -563,6 +563,39 @@ def test_while_the_disk_is_full_the_policy_decides(discard: Discard, expected_lo
     assert outbox.counts().dropped_old == len(work.removals)
 
 
+def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
+    outbox = DurableOutbox()
+    for number in range(10):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))  # 200 bytes each
+    parts: list[tuple[int, bool]] = []
+    while outbox.next_work() and (not parts or parts[-1][1]):  # it is not waited for
+        work = outbox.work(at_most=700)
+        parts.append((len(work.inserts), work.has_more))
+        outbox.committed(work)
+        if not work.has_more:
+            outbox.put(Publication("more", b"", 1))
+    assert parts == [(3, True), (3, True), (3, True), (1, False)]
+    outbox.put(Publication("t", bytes(1000), 1))
+    assert len(outbox.work(at_most=1).inserts) == 1, "one, however large"
+
+
+def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    for number in range(100):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
+    outbox.committed(outbox.work())
+    for number in range(100, 110):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
+    for part in range(1, 4):
+        work = outbox.work(disk_is_full=True, at_most=600)
+        assert (len(work.inserts), len(work.removals)) == (3, 3)
+        outbox.not_committed(work)
+        assert outbox.work(disk_is_full=True, at_most=600) == work, "nothing more is dropped for the same"
+        outbox.committed(work)
+        assert outbox.counts().dropped_old == 3 * part
+
+
 def test_a_producer_is_held_back_by_a_disk_that_is_behind() -> None:
     clock = iter(range(10_000_000))
     outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
