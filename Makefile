@@ -1,6 +1,6 @@
 # make run     sets everything up and runs the example, its traffic visible
 # make test    sets everything up and runs the static checks and all tests
-# make bench   measures, against bare paho where there is a peer
+# make bench [FAST=1]   measures, next to peers and to the goals; in a hurry, in two minutes
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 
@@ -27,7 +27,7 @@ unit: $(VENV)/dev
 
 bench: $(VENV)/dev
 	tests/install-tools.sh tools
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(FAST),--fast)
 
 fault-test: $(VENV)/dev
 	tests/install-tools.sh tools

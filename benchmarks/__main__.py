@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import decoding, latency, outbox, resources, throughput
+from benchmarks import commands, decoding, devices, latency, null, outbox, resources, stages, throughput, translation
+from benchmarks.goals import Goal, draw_goals, print_goals
 from benchmarks.lab import Broker, Lab
 from benchmarks.machine import machine_line
 from benchmarks.report import WrongResultError
@@ -28,6 +29,12 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "latency": (0.28, latency.run),
     "push": (0.2, throughput.push),
     "pty": (0.21, throughput.pty),
+    "commands": (0.1, commands.receive),
+    "round-trip": (0.1, commands.round_trip),
+    "cpu": (0.2, null.run),
+    "stages": (0.02, stages.run),
+    "map": (0.1, translation.run),
+    "devices": (0.3, devices.run),
 }
 _SECONDS, _FAST_SECONDS = 225.0, 55.0  # for all of them
 _TABLES = {"latency": 2, "outbox": 4, "push": 2, "pty": 2}  # tables that share the time of a benchmark; 1 if not named
@@ -37,23 +44,32 @@ def main() -> int:
     """Run what the command line names; return 1 if anything was lost or wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the gateway next to peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)} (default: all)")
-    parser.add_argument("--fast", action="store_true", help="fewer and shorter rounds: under a minute")
+    parser.add_argument("--fast", action="store_true", help="fewer and shorter rounds: two minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each contender (default 5, fast 2)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the goals and what was measured, as SVG")
     options = parser.parse_args()
     unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _leave)  # so that every `finally` is run
-    print(machine_line(), flush=True)
+    machine = machine_line()
+    print(machine, flush=True)
     began = time.monotonic()
-    wrong = [name for name in BENCHMARKS if name in (options.names or BENCHMARKS) and not _run(name, options)]
+    goals: list[Goal] = []
+    chosen = [name for name in BENCHMARKS if name in (options.names or BENCHMARKS)]
+    wrong = [name for name in chosen if not _run(name, options, goals)]
+    if goals:
+        print()
+        print_goals(goals)
+    if options.plot:
+        options.plot.write_text(draw_goals(goals, machine))
     verdict = f"WRONG: {', '.join(wrong)}" if wrong else "nothing was lost, doubled or out of order"
     print(f"\n{time.monotonic() - began:.0f} s; {verdict}")
     return 1 if wrong else 0
 
 
-def _run(name: str, options: argparse.Namespace) -> bool:
+def _run(name: str, options: argparse.Namespace, goals: list[Goal]) -> bool:
     share, benchmark = BENCHMARKS[name]
     rounds = options.rounds or (2 if options.fast else 5)
     seconds = _FAST_SECONDS if options.fast else _SECONDS
@@ -63,7 +79,7 @@ def _run(name: str, options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Broker(Path(folder)) as broker:
         budget = share * seconds / _TABLES.get(name, 1)
         try:
-            benchmark(Lab(Path(folder), broker, rounds, budget, options.fast))
+            benchmark(Lab(Path(folder), broker, rounds, budget, options.fast, goals))
         except WrongResultError as err:
             print(f"  WRONG: {err}")
             return False

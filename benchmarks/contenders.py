@@ -6,13 +6,12 @@ Each is a context manager that yields the process once it has said, over MQTT, t
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.device import Device
 from benchmarks.lab import ROOT, Lab, ending, spawn, stop_gateway
@@ -35,18 +34,24 @@ def subscriber(lab: Lab) -> Subscriber:
 # --- the gateway
 
 
-def gateway_command(lab: Lab, interface: dict[str, Any], qos: int, store: str = "memory") -> list[str]:
-    """Write a configuration with one interface; return the command that runs it."""
+def gateway_command(
+    lab: Lab, interfaces: dict[str, dict[str, Any]], qos: int, port: int | None = None, *, disk: bool = False
+) -> list[str]:
+    """Write a configuration; return the command that runs it, on the lab's broker or on that at `port`."""
     conf = lab.folder / "bench.conf"
     options = {
         "name": "bench",
         "root": "bench",
         "topics": ["bench/+/+/+/+/+/C"],
-        "mqtt": {"port": lab.port, "qos": qos, "session_expiry": 0},  # each round begins without a past
-        "outbox": {"store": "memory"} if store == "memory" else {"store": "disk", "file": str(lab.folder / "outbox")},
-        "interfaces": {"device": interface},
+        "mqtt": {"port": port or lab.port, "qos": qos, "session_expiry": 0},  # each round begins without a past
+        "outbox": {"store": "memory"},
+        "interfaces": interfaces,
     }
-    conf.write_text(yaml.safe_dump(options))
+    if disk:
+        for file in lab.folder.glob("bench.outbox*"):
+            file.unlink()
+        options["outbox"] = {"store": "disk", "file": str(lab.folder / "bench.outbox")}
+    conf.write_text(json.dumps(options))  # which is YAML, too
     return [sys.executable, "-m", "gateway.command_line", "--conf", str(conf)]
 
 
@@ -64,11 +69,11 @@ def push_options() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def gateway(
-    lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int, store: str = "memory"
+    lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int, *, disk: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the gateway, default settings but for QoS, session and outbox; checks at the end that it did not complain."""
     log = fresh_log(lab, "gateway")
-    with ending(spawn(gateway_command(lab, interface, qos, store), log)) as process:
+    with ending(spawn(gateway_command(lab, {"device": interface}, qos, disk=disk), log)) as process:
         _wait_ready(process, log, ear, READY_TOPIC)
         yield process
         stop_gateway(process, log)

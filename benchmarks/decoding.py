@@ -14,8 +14,9 @@ from typing import Any
 
 import serial
 
+from benchmarks.goals import Goal
 from benchmarks.lab import Lab
-from benchmarks.report import Figures, Metric, WrongResultError
+from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
 from gateway.schema_check import fill_defaults
 from interfaces.serial_interface import SerialInterface
@@ -84,7 +85,9 @@ def rules(lab: Lab) -> None:
 
     hundred, one = _rules({"decode": [decode(n) for n in range(100)]}), _rules({"decode": [decode(99)]})
     runners = {"100 rules": _runner(hundred, line, count), "1 rule": _runner(one, line, count)}
-    run_rounds(lab, runners, (_METRICS[0], Metric("cost", "us/frame", 2, goal="about flat: ratio <= 1.5")))
+    samples = run_rounds(lab, runners, _METRICS)
+    ratio = median_ratio(samples["100 rules"], samples["1 rule"], "cost")
+    lab.goals.append(Goal("100 decoding rules, of one", ratio, "<=", 1.5))
 
 
 def _runner(found: SerialRules, make: Callable[[int], bytes], count: int) -> Callable[[], Figures]:

@@ -31,6 +31,11 @@ class Device:
         os.close(self._master)
         os.close(self._slave)
 
+    @property
+    def end(self) -> int:
+        """The descriptor of the device's end, for a process that plays it."""
+        return self._master
+
     def write(self, data: bytes) -> None:
         """Say `data`; waits until the kernel has taken it."""
         while data:

@@ -8,11 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from benchmarks.goals import Goal
 from benchmarks.report import WrongResultError
 from tests.support.broker import Mosquitto, find_tool
 from tests.support.waiting import wait_until
@@ -48,13 +49,17 @@ class Broker(Mosquitto):
 
 @dataclass(frozen=True)
 class Lab:
-    """Where a benchmark runs: folder, broker, how many rounds, how long they may take (s), and whether in a hurry."""
+    """Where a benchmark runs: folder, broker, how many rounds, how long they may take (s), and whether in a hurry.
+
+    `goals` takes what came of the goals.
+    """
 
     folder: Path
     broker: Broker
     rounds: int
     budget: float
     fast: bool
+    goals: list[Goal]
 
     @property
     def port(self) -> int:
@@ -63,7 +68,11 @@ class Lab:
 
 
 def spawn(
-    command: list[str], log: Path, stdin: int = subprocess.DEVNULL, stdout: int | None = None
+    command: list[str],
+    log: Path,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process that is killed with this one, whatever that one dies of. Output goes to `log`."""
     with log.open("ab") as file:
@@ -75,6 +84,7 @@ def spawn(
             stdout=file if stdout is None else stdout,
             stderr=file,
             preexec_fn=_die_with_parent,
+            pass_fds=pass_fds,
         )
 
 

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from benchmarks import contenders
-from benchmarks.contenders import BARE, OURS
+from benchmarks.contenders import BARE, C_PIPELINE, OURS
 from benchmarks.device import Device
+from benchmarks.goals import Goal
 from benchmarks.lab import Lab
-from benchmarks.report import Figures, Metric, percentile
+from benchmarks.report import Figures, Metric, median_ratio, percentile
 from benchmarks.rounds import run_rounds
 from benchmarks.subscriber import Received, Subscriber
 from benchmarks.topics import check_arrived, lines, payloads
@@ -41,16 +42,22 @@ def run(lab: Lab) -> None:
             return contenders.peer(lab, ear, "serial_publisher", device.path, qos)
 
         runners = {OURS: partial(_round, lab, ours, count), BARE: partial(_round, lab, bare, count)}
-        run_rounds(lab, runners, _METRICS)
+        if qos == 0:
+            runners[C_PIPELINE] = partial(_round, lab, partial(contenders.c_pipeline, lab), count, plain=True)
+        samples = run_rounds(lab, runners, _METRICS)
+        if qos == 0:
+            for key, wanted in (("p50", 1.5), ("p99", 2.0)):
+                ratio = median_ratio(samples[OURS], samples[C_PIPELINE], key)
+                lab.goals.append(Goal(f"latency at 50 lines/s, {key}, of {C_PIPELINE}", ratio, "<=", wanted))
 
 
-def _round(lab: Lab, runner: Runner, count: int) -> Figures:
+def _round(lab: Lab, runner: Runner, count: int, *, plain: bool = False) -> Figures:
     with Device() as device, contenders.subscriber(lab) as ear, runner(ear, device):
-        delays = [delay * 1000 for delay in _drive(device, ear, count)[_WARM_UP:]]
+        delays = [delay * 1000 for delay in _drive(device, ear, count, plain=plain)[_WARM_UP:]]
     return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
 
 
-def _drive(device: Device, ear: Subscriber, count: int) -> list[float]:
+def _drive(device: Device, ear: Subscriber, count: int, *, plain: bool) -> list[float]:
     """Write lines on schedule, whether earlier ones have arrived or not; return the delay (s) of each."""
     sent: list[float] = []
     delays: list[float] = []
@@ -68,5 +75,6 @@ def _drive(device: Device, ear: Subscriber, count: int) -> list[float]:
             if len(received) < len(sent):  # else it is one too many, and the check will say so
                 delays.append(time.monotonic() - sent[len(received)])
             received.append(message)
-    check_arrived(((message.topic, message.payload) for message in received), payloads(count))
+    expected = [line.strip() for line in waiting] if plain else payloads(count)
+    check_arrived(((message.topic, message.payload) for message in received), expected)
     return delays

@@ -32,6 +32,16 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, int(rank) - 1)]
 
 
+def median(rounds: Sequence[Figures], key: str) -> float:
+    """Return the median of one figure over all rounds."""
+    return statistics.median(figures[key] for figures in rounds)
+
+
+def median_ratio(ours: Sequence[Figures], peers: Sequence[Figures], key: str) -> float:
+    """Return the median of ours / peer."""
+    return statistics.median(ratios(ours, peers, key))
+
+
 def ratios(ours: Sequence[Figures], peers: Sequence[Figures], key: str) -> list[float]:
     """Return ours / peer, round by round, so that what slowed a whole round down cancels out."""
     return [our[key] / peer[key] for our, peer in zip(ours, peers, strict=False) if peer[key]]

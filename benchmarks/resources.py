@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from benchmarks import contenders
 from benchmarks.contenders import BARE, OURS
 from benchmarks.device import Device
+from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds, ending, resident_kib, spawn, stop_gateway, thread_wakeups
-from benchmarks.report import Figures, Metric, WrongResultError, print_table
+from benchmarks.report import Figures, Metric, WrongResultError, median, print_table
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import LINK_TOPIC
 
@@ -47,6 +48,7 @@ def idle(lab: Lab) -> None:
                         "processor": (cpu_seconds(pid) - cpu) / seconds * 100,
                     }
                 )
+    lab.goals.append(Goal("idle: wake-ups, 1/s", median(samples[OURS], "wake-ups"), "<=", 1.0))
     print_table((Metric("wake-ups", "1/s", 1, "at most 1"), Metric("processor", "%", 2)), samples)
     for name, parts in threads.items():
         print(f"    threads of {name}, last window, 1/s: {', '.join(parts)}")
@@ -59,13 +61,14 @@ def start(lab: Lab) -> None:
 
     def ours() -> Figures:
         with Device() as device:
-            command = contenders.gateway_command(lab, contenders.serial_options(device.path), 1)
+            command = contenders.gateway_command(lab, {"device": contenders.serial_options(device.path)}, 1)
             return _start_round(lab, command, stop=True)
 
     def bare() -> Figures:
         return _start_round(lab, contenders.peer_command("connect", lab.port, LINK_TOPIC), stop=False)
 
-    run_rounds(lab, {OURS: ours, BARE: bare}, (Metric("start", "ms", 0, "at most 200"),), factor=2.0)
+    samples = run_rounds(lab, {OURS: ours, BARE: bare}, (Metric("start", "ms", 0, "at most 200"),), factor=2.0)
+    lab.goals.append(Goal("start to CONNACK, ms", median(samples[OURS], "start"), "<=", 200))
 
 
 def _start_round(lab: Lab, command: Sequence[str], *, stop: bool) -> Figures:
@@ -112,7 +115,8 @@ def memory(lab: Lab) -> None:
             return _memory_of(process.pid)
 
     runners = {OURS: ours, LIBRARIES: libraries, BARE: bare}
-    run_rounds(lab, runners, (Metric("VmRSS", "MiB", 1, "at most 32"),), factor=0.6)
+    samples = run_rounds(lab, runners, (Metric("VmRSS", "MiB", 1, "at most 32"),), factor=0.6)
+    lab.goals.append(Goal("resident memory, MiB", median(samples[OURS], "VmRSS"), "<=", 32))
 
 
 def _memory_of(pid: int) -> Figures:

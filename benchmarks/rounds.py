@@ -12,9 +12,12 @@ from benchmarks.report import Figures, Metric, print_table
 Contenders: TypeAlias = Mapping[str, Callable[[], Figures]]
 """By name, what runs one round: ours first, then the peer of the ratio, then others."""
 
+Samples: TypeAlias = Mapping[str, Sequence[Figures]]
+"""By name, what each round has measured."""
 
-def run_rounds(lab: Lab, contenders: Contenders, metrics: Sequence[Metric], *, factor: float = 1.0) -> None:
-    """Run all contenders in turn, each second round backwards, and print a table.
+
+def run_rounds(lab: Lab, contenders: Contenders, metrics: Sequence[Metric], *, factor: float = 1.0) -> Samples:
+    """Run all contenders in turn, each second round backwards; print a table, and return what is in it.
 
     `factor` times the usual number of rounds are run, at least one; fewer where the time is over.
     """
@@ -30,3 +33,4 @@ def run_rounds(lab: Lab, contenders: Contenders, metrics: Sequence[Metric], *, f
             samples[name].append(contenders[name]())
         longest = max(longest, time.monotonic() - began)
     print_table(metrics, samples)
+    return samples

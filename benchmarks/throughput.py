@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeAlias
@@ -12,11 +13,13 @@ from typing import TypeAlias
 from benchmarks import contenders
 from benchmarks.contenders import BARE, C_PIPELINE, ON_DISK, OURS
 from benchmarks.device import Device
+from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds
-from benchmarks.report import Figures, Metric
+from benchmarks.original import NAME, original, python
+from benchmarks.report import Figures, Metric, median_ratio
 from benchmarks.rounds import run_rounds
 from benchmarks.subscriber import Subscriber
-from benchmarks.topics import COMMAND_TOPIC, check_arrived, lines, payloads
+from benchmarks.topics import COMMAND_TOPIC, STATUS_TOPIC, check_arrived, last_of_original, lines, payloads
 
 Process: TypeAlias = "AbstractContextManager[subprocess.Popen[bytes]]"
 
@@ -35,26 +38,30 @@ def push(lab: Lab) -> None:
         print("  bare paho (loop_start) publishes the same. From the command to the last message at a subscriber.")
         print("  No more messages than the outbox holds, so that none is dropped for want of room.")
 
-        def ours(ear: Subscriber, qos: int = qos, store: str = "memory") -> Process:
-            return contenders.gateway(lab, ear, contenders.push_options(), qos, store)
+        def ours(ear: Subscriber, qos: int = qos, disk: bool = False) -> Process:
+            return contenders.gateway(lab, ear, contenders.push_options(), qos, disk=disk)
 
         def bare(ear: Subscriber, qos: int = qos, count: int = count) -> Process:
             return contenders.peer(lab, ear, "push_publisher", count, qos)
 
         runners = {OURS: partial(_push_round, lab, ours, count), BARE: partial(_push_round, lab, bare, count)}
         if qos == 1:
-            runners[ON_DISK] = partial(_push_round, lab, partial(ours, store="disk"), count)
-        run_rounds(lab, runners, _METRICS)
+            runners[ON_DISK] = partial(_push_round, lab, partial(ours, disk=True), count)
+        samples = run_rounds(lab, runners, _METRICS)
+        if qos == 0:
+            ratio = median_ratio(samples[OURS], samples[BARE], "messages")
+            lab.goals.append(Goal("interface pushes, QoS 0, of bare paho", ratio, ">=", 1.2))
 
 
 def pty(lab: Lab) -> None:
     """Lines of a device at full speed, QoS 0 and QoS 1."""
     for qos, count in _counts(lab):
-        print(f"pty-qos{qos}: {count:,} lines `T 21.5` written to a pty as fast as they are taken, QoS {qos};")
+        where = ", outbox on disk" if qos else ""
+        print(f"pty-qos{qos}: {count:,} lines `T 21.5` written to a pty as fast as they are taken, QoS {qos}{where};")
         print("  from the first byte written to the last message at a subscriber.")
 
         def ours(ear: Subscriber, device: Device, qos: int = qos) -> Process:
-            return contenders.gateway(lab, ear, contenders.serial_options(device.path), qos)
+            return contenders.gateway(lab, ear, contenders.serial_options(device.path), qos, disk=bool(qos))
 
         def bare(ear: Subscriber, device: Device, qos: int = qos) -> Process:
             return contenders.peer(lab, ear, "serial_publisher", device.path, qos)
@@ -67,7 +74,23 @@ def pty(lab: Lab) -> None:
             print("  cat | mosquitto_pub -l translates nothing; its processor time is without that of cat.")
             plain = [line.strip() for line in lines(count)]
             runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
-        run_rounds(lab, runners, _METRICS)
+            if python():
+                runners[NAME] = partial(
+                    _pty_round, lab, partial(_original, lab), lines(count), payloads(count), last_of_original(count)
+                )
+        samples = run_rounds(lab, runners, _METRICS)
+        peers = {C_PIPELINE: 0.7, NAME: 1.0} if qos == 0 else {BARE: 0.7}
+        for peer, wanted in peers.items():
+            if peer in samples:
+                ratio = median_ratio(samples[OURS], samples[peer], "messages")
+                lab.goals.append(Goal(f"pty, QoS {qos}{', disk' if qos else ''}, of {peer}", ratio, ">=", wanted))
+
+
+@contextlib.contextmanager
+def _original(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
+    with original(lab, lab.port, device.path) as process:
+        ear.wait_live(STATUS_TOPIC, b"ready")
+        yield process
 
 
 def _counts(lab: Lab) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -81,16 +104,20 @@ def _push_round(lab: Lab, runner: Callable[[Subscriber], Process], count: int) -
 
 
 def _pty_round(
-    lab: Lab, runner: Callable[[Subscriber, Device], Process], said: list[bytes], expected: list[bytes]
+    lab: Lab,
+    runner: Callable[[Subscriber, Device], Process],
+    said: list[bytes],
+    expected: list[bytes],
+    last: bytes = b"",
 ) -> Figures:
     with Device() as device, contenders.subscriber(lab) as ear, runner(ear, device) as process:
-        return _measure(ear, process.pid, partial(device.write_behind, b"".join(said)), expected)
+        return _measure(ear, process.pid, partial(device.write_behind, b"".join(said)), expected, last)
 
 
-def _measure(ear: Subscriber, pid: int, go: Callable[[], None], expected: list[bytes]) -> Figures:
+def _measure(ear: Subscriber, pid: int, go: Callable[[], None], expected: list[bytes], last: bytes = b"") -> Figures:
     cpu, start = cpu_seconds(pid), time.monotonic()
     go()
-    end, received = ear.stream(last=expected[-1])
+    end, received = ear.stream(last=last or expected[-1])
     cpu = cpu_seconds(pid) - cpu
     check_arrived(((message.topic, message.payload) for message in received), expected)
     return {"messages": len(expected) / (end - start), "processor": cpu / len(expected) * 1e6}

@@ -24,6 +24,21 @@ def payloads(count: int) -> list[bytes]:
     return [json.dumps({"action": "TEMPERATURE", "celsius": number / 10}).encode() for number in range(count)]
 
 
+def last_of_original(count: int) -> bytes:
+    """Return the last of `payloads(count)` as the original writes it."""
+    return json.dumps({"celsius": (count - 1) / 10, "action": "TEMPERATURE"}).encode()
+
+
+def commands(count: int) -> list[bytes]:
+    """Return the payloads of `count` commands, no two the same."""
+    return [json.dumps({"action": "SET", "n": number}).encode() for number in range(count)]
+
+
+def _content(payload: bytes) -> object:
+    """Return what a payload says: the original writes the action last."""
+    return json.loads(payload) if payload.startswith(b"{") else payload
+
+
 def check_arrived(received: Iterable[tuple[str, bytes]], expected: Sequence[bytes]) -> None:
     """Raise `WrongResultError` unless `expected` has arrived: all of it, once, in order, on the right topic."""
     topics, got = set(), []
@@ -32,7 +47,7 @@ def check_arrived(received: Iterable[tuple[str, bytes]], expected: Sequence[byte
         got.append(payload)
     if topics - {STATUS_TOPIC}:
         raise WrongResultError(f"messages on other topics: {sorted(topics - {STATUS_TOPIC})[:3]}")
-    if got != list(expected):
+    if got != list(expected) and list(map(_content, got)) != list(map(_content, expected)):
         lost = len(set(expected) - set(got))
         pairs = zip(got, expected, strict=False)
         first = next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(got), len(expected)))

@@ -445,7 +445,8 @@ class _Loader:
         if problem:
             what = f"the name {name!a} cannot be used: {problem}"
             self.complain((*at, "type"), what, "use 'interfaces', with a name of your own")
-        if msg_map is not None and len(self.error.findings) == before and issubclass(cls, Interface):
+        is_sound = len(self.error.findings) == before and not self.faults
+        if msg_map is not None and is_sound and issubclass(cls, Interface):
             for path, field_name, word in cls.words(params):
                 problem = msg_map.problem_of(field_name, word)
                 if problem:

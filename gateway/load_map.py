@@ -120,8 +120,8 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     if not isinstance(data, dict):
         return findings, dead
     options = map_schema()["properties"]
-    sound = {name: value for name, value in data.items()
-             if name in options and not check_schema(document, value, _with_defs(options[name]))}  # fmt: skip
+    sound = {name: value for name, value in data.items() if name in options
+             and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
     problems = list(_problems(sound))
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)

@@ -33,8 +33,30 @@ def _is_integer(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _plainly_fits(value: Any, schema: Any) -> bool:
+    """Tell of a text, or a list of texts, that it fits; False if that takes jsonschema to say, at 20 times the cost."""
+    if not isinstance(schema, dict) or schema.keys() - {"type", "minItems", "items", "description"}:
+        return False
+    if schema.get("type") == "string":
+        return isinstance(value, str)
+    return (
+        schema.get("type") == "array"
+        and isinstance(value, list)
+        and len(value) >= schema.get("minItems", 0)
+        and all(_plainly_fits(item, schema.get("items")) for item in value)
+    )
+
+
+def _additional_properties(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    """Look at all that is named freely, such as the words of a map, of which there may be 100,000."""
+    if isinstance(rest, dict) and isinstance(instance, dict):
+        instance = {name: value for name, value in instance.items() if not _plainly_fits(value, rest)}
+    yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, rest, instance, schema)
+
+
 _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
+    {"additionalProperties": _additional_properties},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway import demo_broker
 from gateway.app_properties import version
+from gateway.crowd import make_room
 from gateway.durable_outbox import DurableOutbox
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger
@@ -49,10 +50,12 @@ _STOP_LINK = 6.0  # s for what still waits to reach the broker; with the above, 
 class Gateway:
     """A gateway, made from a configuration: `run` it, `reload` and `stop` it from a signal handler or another thread.
 
-    `load` reads the configuration again, for `reload`.
+    `load` reads the configuration again, for `reload`. Raises `GatewayError` if there are too many interfaces for
+    the limits of the process.
     """
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
+        make_room(len(configuration.interfaces))
         self.configuration = configuration
         self._wakeup = Wakeup(for_signals=True)
         self._reloader = Reloader(load or (lambda: configuration), self._wakeup.set)
@@ -141,6 +144,11 @@ class Gateway:
         self._reloads += 1
         if isinstance(fresh, Configuration) and fresh.name != self.configuration.name:
             fresh = GatewayError(f"the name cannot become {fresh.name!a} while it runs: start it anew")
+        if isinstance(fresh, Configuration):
+            try:
+                make_room(len(fresh.interfaces))
+            except GatewayError as err:
+                fresh = err
         if isinstance(fresh, GatewayError):
             lines = str(fresh).splitlines()
             for line in lines[:_FINDINGS]:

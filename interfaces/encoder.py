@@ -18,7 +18,7 @@ from interfaces.codec import CodecError, ValueReader, check_decode_rule
 from interfaces.converters import ConversionError, pipeline
 from interfaces.layout import Layout, LayoutError
 from interfaces.matchers import Values
-from interfaces.safe_regex import RegexError, SafeRegex
+from interfaces.safe_regex import RegexError, safe_regex
 from interfaces.template import Template, TemplateError
 
 CONTENT_KINDS = ("write", "hex", "binary")
@@ -90,7 +90,7 @@ class Argument:
         self._options = options
         self.kind: str = options.get("type", "text")
         self._converter = pipeline(options["convert"]) if "convert" in options else None
-        self._pattern = SafeRegex(options.get("pattern", _PLAIN))
+        self._pattern = safe_regex(options.get("pattern", _PLAIN))
 
     @property
     def default(self) -> Any:

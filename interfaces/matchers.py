@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from interfaces.layout import Layout
-from interfaces.safe_regex import RegexError, SafeRegex
+from interfaces.safe_regex import RegexError, safe_regex
 
 Values = dict[str, Any]
 
@@ -40,7 +40,7 @@ class RegexMatcher(Matcher):
     """A regular expression that the whole frame matches; its named groups are the values."""
 
     def __init__(self, text: str, encoding: str) -> None:
-        self._regex = SafeRegex(text)
+        self._regex = safe_regex(text)
         self._encoding = encoding
         self.names = frozenset(self._regex.names)
         self.prefix = self._regex.prefix.encode(encoding, "ignore")
@@ -128,7 +128,7 @@ class LinesMatcher(Matcher):
     """A telegram of several lines, with one expression for each kind of line; lines of no kind are passed over."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self._regexes = [SafeRegex(text) for text in options["patterns"]]
+        self._regexes = [safe_regex(text) for text in options["patterns"]]
         self._encoding = encoding
         self.names = frozenset(name for regex in self._regexes for name in regex.names)
 

@@ -79,6 +79,12 @@ class SafeRegex:
         return None if found is None else found.groupdict()
 
 
+@functools.lru_cache(maxsize=1000)
+def safe_regex(text: str) -> SafeRegex:
+    """Return the expression `text`; a thousand devices of one kind have it but once. Raises `RegexError`."""
+    return SafeRegex(text)
+
+
 def _literal_prefix(parsed: Any) -> str:
     prefix = ""
     for code, argument in parsed:

@@ -27,7 +27,7 @@ from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Res
 from interfaces.encoder import Answer
 from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
-from interfaces.serial_port import SerialPort, hide_password
+from interfaces.serial_port import Port, hide_password, open_port
 from interfaces.serial_rules import SerialRules, check_rules, rule_words
 from interfaces.wire import WireError
 
@@ -93,7 +93,7 @@ class SerialInterface(DeviceInterface):
         self.counts: Counter[str] = Counter()
         self._schedule = Schedule(self.rules.opening, self.rules.polls)
         self._conversation = Conversation(self._pacing())
-        self._port: SerialPort | None = None
+        self._port: Port | None = None
         self._last_heard = self._last_look = 0.0
         self._settled_at = 0.0
         self._thrown = self._frames_before = 0  # bytes thrown away up to the last frame, and the frames until then
@@ -116,7 +116,7 @@ class SerialInterface(DeviceInterface):
 
     def open(self) -> None:
         """Open the port and begin the conversation."""
-        self._port = SerialPort(self.params)
+        self._port = open_port(self.params)
         now = time.monotonic()
         self.wire.framer.reset()
         self._conversation = Conversation(self._pacing())
@@ -297,7 +297,7 @@ class SerialInterface(DeviceInterface):
                 if msg is not None and (keep is None or keep.passes(msg, now)):
                     yield msg
 
-    def _opened_port(self) -> SerialPort:
+    def _opened_port(self) -> Port:
         if self._port is None:
             raise DeviceError("it is not open")
         return self._port

@@ -1,4 +1,4 @@
-"""The port of a serial device: pyserial, opened with all its settings, read and written without blocking for ever.
+"""The port of a serial device: opened by pyserial with all its settings, read and written without blocking for ever.
 
 What pyserial, the terminal driver and sockets raise becomes `DeviceError` here.
 """
@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import socket
 import sys
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import serial
 
 from gateway.errors import DeviceError
 
 _CHUNK = 65536  # bytes read at a time: more than any driver's buffer
+_CONNECT_TIMEOUT = 5.0  # s, as pyserial has it
 _PARITIES = {
     "none": serial.PARITY_NONE,
     "even": serial.PARITY_EVEN,
@@ -27,30 +30,63 @@ _PARITIES = {
 }
 
 
-class SerialPort:
-    """An open port. `params` are the options of the serial interface. Raises `DeviceError` throughout."""
+class DescriptorPort:
+    """An open serial line or TCP connection: one descriptor, read and written here. Raises `DeviceError` throughout.
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._write_timeout: float = params["write_timeout"]
+    pyserial keeps five descriptors for a port and waits with `select`, which fails beyond descriptor 1,023: some 200
+    ports. So it only opens the line: what holds the settings and the lock is the open file, and that is kept.
+    """
+
+    def __init__(self, descriptor: int, write_timeout: float) -> None:
+        self._fd = descriptor
+        self._write_timeout = write_timeout
+        os.set_blocking(descriptor, False)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._fd
+
+    def read(self, *, is_readable: bool) -> bytes:
+        """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
+        if not is_readable:
+            return b""
         with _as_device_error():
-            port: Any = serial.serial_for_url(params["port"], do_not_open=True)
-            port.baudrate = params["baudrate"]
-            port.bytesize = params["bytesize"]
-            port.parity = _PARITIES[params["parity"]]
-            port.stopbits = params["stopbits"]
-            for name in ("rtscts", "xonxoff", "dsrdtr"):
-                setattr(port, name, params["flow_control"] == name)
-            port.timeout = 0
-            if not params["port"].startswith("rfc2217:"):  # there, pyserial has none of its own, but 5 s for its socket
-                port.write_timeout = self._write_timeout
-            for name in ("dtr", "rts"):
-                if name in params:
-                    setattr(port, name, params[name])
-            self._is_plain = type(port) is serial.Serial
-            if isinstance(port, serial.Serial):
-                port.exclusive = params["exclusive"]  # or a second program would read half of the frames
-            port.open()
+            try:
+                data = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                return b""
+        if not data:  # readable, and nothing there: that is how a port says that the other end is gone
+            raise DeviceError("the device has hung up")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Write `data`; a device that takes none of it within the write timeout has failed."""
+        rest = memoryview(data)
+        with _as_device_error():
+            while True:
+                with suppress(BlockingIOError):
+                    rest = rest[os.write(self._fd, rest) :]
+                if not rest:
+                    return
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                if not poll.poll(self._write_timeout * 1000):
+                    raise DeviceError(f"it took no bytes for {self._write_timeout:g} s")
+
+    def close(self) -> None:
+        """Close the port, whatever state it is in; what could not be written is dropped."""
+        with suppress(OSError, termios.error):
+            termios.tcflush(self._fd, termios.TCOFLUSH)  # or closing waits for a device that stopped reading
+        with _as_device_error():
+            os.close(self._fd)
+
+
+class LibraryPort:
+    """An open rfc2217://, loop:// or spy://, which only pyserial can read and write. Raises `DeviceError`."""
+
+    def __init__(self, port: Any, write_timeout: float) -> None:
         self._port = port
+        self._write_timeout = write_timeout
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on; None for ports without one (rfc2217://, loop://)."""
@@ -59,30 +95,18 @@ class SerialPort:
         except (AttributeError, OSError, TypeError):  # io.UnsupportedOperation is an OSError
             return None
 
-    def read(self, *, is_readable: bool) -> bytes:
-        """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
-        with _as_device_error():
-            if not self._is_plain:
-                return self._read_all()
-            if not is_readable:
-                return b""
-            try:
-                # One system call for all that is there; pyserial's own read() asks select first, twice.
-                data = os.read(self._port.fileno(), _CHUNK)
-            except BlockingIOError:
-                return b""
-        if not data:  # readable, and nothing there: that is how a port says that the other end is gone
-            raise DeviceError("the device has hung up")
-        return data
-
-    def _read_all(self) -> bytes:
+    def read(self, *, is_readable: bool) -> bytes:  # noqa: ARG002
+        """Return what is there, without waiting."""
         data = bytearray()
-        try:
-            while len(data) < _CHUNK and (more := self._port.read(_CHUNK - len(data))):  # rfc2217:// gives bytes singly
-                data += more
-        except OSError:
-            if not data:  # or the next read meets the end again
-                raise
+        with _as_device_error():
+            try:
+                while len(data) < _CHUNK and (
+                    more := self._port.read(_CHUNK - len(data))
+                ):  # rfc2217:// gives single bytes
+                    data += more
+            except OSError:
+                if not data:  # or the next read meets the end again
+                    raise
         return bytes(data)
 
     def write(self, data: bytes) -> None:
@@ -105,6 +129,49 @@ class SerialPort:
         notes = getattr(getattr(self._port, "formatter", None), "output", None)  # spy:// leaves its file open
         if notes is not None and notes is not sys.stderr:
             notes.close()
+
+
+Port: TypeAlias = DescriptorPort | LibraryPort
+
+
+def open_port(params: Mapping[str, Any]) -> Port:
+    """Open the port that `params`, the options of the serial interface, describe. Raises `DeviceError`."""
+    url, write_timeout = params["port"], params["write_timeout"]
+    with _as_device_error():
+        port: Any = serial.serial_for_url(url, do_not_open=True)
+        if url.startswith("socket:"):
+            return DescriptorPort(_connect(port.from_url(url)), write_timeout)
+        _set(port, params)
+        port.open()
+        if not isinstance(port, serial.Serial) or url.startswith("spy:"):
+            return LibraryPort(port, write_timeout)
+        try:
+            return DescriptorPort(os.dup(port.fileno()), write_timeout)
+        finally:
+            port.close()
+
+
+def _connect(address: tuple[str, int]) -> int:
+    connection = socket.create_connection(address, _CONNECT_TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection.detach()
+
+
+def _set(port: Any, params: Mapping[str, Any]) -> None:
+    port.baudrate = params["baudrate"]
+    port.bytesize = params["bytesize"]
+    port.parity = _PARITIES[params["parity"]]
+    port.stopbits = params["stopbits"]
+    for name in ("rtscts", "xonxoff", "dsrdtr"):
+        setattr(port, name, params["flow_control"] == name)
+    port.timeout = 0
+    if not params["port"].startswith("rfc2217:"):  # there, pyserial has none of its own, but 5 s for its socket
+        port.write_timeout = params["write_timeout"]
+    for name in ("dtr", "rts"):
+        if name in params:
+            setattr(port, name, params[name])
+    if isinstance(port, serial.Serial):
+        port.exclusive = params["exclusive"]  # or a second program would read half of the frames
 
 
 def hide_password(port: str) -> str:

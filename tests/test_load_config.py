@@ -725,3 +725,12 @@ def test_an_unknown_option_does_not_hide_what_else_is_wrong(folder: Path) -> Non
         "gw.conf:6:3: interface.baud: unknown option: did you mean 'baudrate'?",
         "gw.conf:8:15: interface.decode[0].regex",
     ]
+
+
+def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> None:
+    text = (
+        "root: home\ntopics: []\ninterfaces:\n"
+        "  a: {type: serial, port: 'loop://', decode: [&r {regex: '1', message: {device: bell, action: RING}}]}\n"
+        "  b: {type: serial, port: 'loop://', decode: [*r]}\n"
+    )
+    assert any("the alias '*r' is not taken" in line for line in findings(folder, text))

@@ -206,10 +206,10 @@ def test_an_original_that_is_installed_is_left_alone(tmp_path: Path, monkeypatch
     assert sys.modules["mqttgateway.mqtt_map"] is theirs
     write(
         tmp_path,
-        "import mqttgateway.mqtt_map\\nclass Door:\\n    def __init__(self, *_): ...\\n    def loop(self): ...\\n",
+        "import mqttgateway.mqtt_map\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n",
     )
     old = find_interface("mine.py", tmp_path).original
-    assert sys.modules[old.__module__].internalMsg is internalMsg
+    assert sys.modules[old.__module__].mqttgateway.mqtt_map.internalMsg is internalMsg
 
 
 def test_a_file_whose_helper_asks_is_of_the_original_every_time_it_is_loaded(tmp_path: Path) -> None:

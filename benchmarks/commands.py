@@ -1,0 +1,92 @@
+"""Commands: how many get through to an interface, and how long one takes to its answer while the device talks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks import contenders
+from benchmarks.contenders import BARE, OURS
+from benchmarks.device import Device
+from benchmarks.goals import Goal
+from benchmarks.lab import ROOT, Lab, ending, spawn
+from benchmarks.report import Figures, Metric, WrongResultError, median, median_ratio, percentile
+from benchmarks.rounds import run_rounds
+from benchmarks.subscriber import Subscriber
+from benchmarks.throughput import Process
+from benchmarks.topics import COMMAND_TOPIC, FILTERS, READY_TOPIC, STATUS_TOPIC, commands
+
+
+def receive(lab: Lab) -> None:
+    """Commands in, as fast as they come."""
+    count = 8_000 if lab.fast else 40_000
+    print(f"commands: {count:,} commands, QoS 0, from a plain socket to the broker, and through it to an interface,")
+    print("  the map and the guard between; bare paho (loop_start) compares the payload and counts.")
+
+    def ours(ear: Subscriber) -> Process:
+        sink = {"type": str(ROOT / "benchmarks" / "sink_interface.py"), "count": count}
+        return contenders.gateway(lab, ear, sink, 0)
+
+    def bare(ear: Subscriber) -> Process:
+        return contenders.peer(lab, ear, "subscriber", count)
+
+    runners = {OURS: partial(_receive_round, lab, ours, count), BARE: partial(_receive_round, lab, bare, count)}
+    samples = run_rounds(lab, runners, (Metric("commands", "1/s"),))
+    ratio = median_ratio(samples[OURS], samples[BARE], "commands")
+    lab.goals.append(Goal("commands in, of bare paho's receive rate", ratio, ">=", 0.8))
+
+
+def _receive_round(lab: Lab, runner: Callable[[Subscriber], Process], count: int) -> Figures:
+    with Subscriber(lab.port, *FILTERS) as ear, Subscriber(lab.port) as mouth, runner(ear):
+        start = time.monotonic()
+        given = commands(count)
+        sender = threading.Thread(target=lambda: mouth.publish_all(COMMAND_TOPIC, given), daemon=True)
+        sender.start()
+        ear.wait_live(STATUS_TOPIC, b"DONE", 60.0)
+        return {"commands": count / (time.monotonic() - start)}
+
+
+def round_trip(lab: Lab) -> None:
+    """From a command to the status that answers it."""
+    count = 40 if lab.fast else 200
+    print(f"round-trip: {count} commands, one after the other, each written to a pty and answered by a status, QoS 0,")
+    print("  while the device says so many lines a second; each answer must be that of its command.")
+    runners = {f"{rate:,} lines/s": partial(_trip_round, lab, rate, count) for rate in (0, 2_000, 20_000)}
+    samples = run_rounds(lab, runners, (Metric("p50", "ms", 2), Metric("p99", "ms", 2)))
+    lab.goals.extend(
+        Goal(f"command -> status at {name}: p99, ms", median(s, "p99"), "<=", 1.2) for name, s in samples.items()
+    )
+
+
+def _trip_round(lab: Lab, rate: int, count: int) -> Figures:
+    with Device() as device, Subscriber(lab.port, READY_TOPIC) as ear:
+        options = contenders.serial_options(device.path)
+        options["decode"][0]["message"]["device"] = "talker"  # on a topic of its own: nobody reads along
+        rule = {"match": {"action": "SAY"}, "arguments": {"n": {"type": "integer"}}, "write": "S {n}"}
+        with (
+            contenders.gateway(lab, ear, {**options, "encode": [rule]}, 0),
+            Subscriber(lab.port, STATUS_TOPIC) as hand,
+            ending(
+                spawn(
+                    contenders.peer_command("streamer", device.end, rate),
+                    contenders.fresh_log(lab, "streamer"),
+                    pass_fds=[device.end],
+                )
+            ),
+        ):
+            time.sleep(0.5)
+            delays = [_trip(hand, number) * 1000 for number in range(count + 10)][10:]
+    return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
+
+
+def _trip(hand: Subscriber, number: int) -> float:
+    start = time.monotonic()
+    hand.publish(COMMAND_TOPIC, {"action": "SAY", "n": number})
+    while time.monotonic() < start + 10.0:
+        for message in hand.receive(1.0):
+            if f'"n": {number},'.encode() in message.payload and b'"response": "OK"' in message.payload:
+                return time.monotonic() - start
+            raise WrongResultError(f"not the answer of command {number}: {message.payload!r}")
+    raise WrongResultError(f"command {number} was not answered within 10 s")

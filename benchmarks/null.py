@@ -1,0 +1,86 @@
+"""What a line costs without the broker: processor time, and the rate, against a broker that discards what it gets."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from benchmarks import contenders
+from benchmarks.contenders import BARE, OURS
+from benchmarks.device import Device
+from benchmarks.goals import Goal
+from benchmarks.lab import Lab, cpu_seconds, ending, spawn
+from benchmarks.original import NAME, original, python
+from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
+from benchmarks.rounds import run_rounds
+from benchmarks.topics import STATUS_TOPIC, lines
+
+Contender: TypeAlias = Callable[[int, str], AbstractContextManager["subprocess.Popen[bytes]"]]
+
+_TIMEOUT = 30.0  # s for what the broker is to say
+
+
+def run(lab: Lab) -> None:
+    """The gateway, the original and a pty reader with paho."""
+    count = 8_000 if lab.fast else 40_000
+    print(
+        f"cpu: {count:,} lines from a pty, QoS 0, to a broker that discards them; processor time of the process alone."
+    )
+
+    @contextlib.contextmanager
+    def ours(port: int, device: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = contenders.gateway_command(lab, {"device": contenders.serial_options(device)}, 0, port)
+        with ending(spawn(command, contenders.fresh_log(lab, "null"))) as process:
+            yield process
+
+    @contextlib.contextmanager
+    def bare(port: int, device: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = contenders.peer_command("serial_publisher", port, device, 0)
+        with ending(spawn(command, contenders.fresh_log(lab, "null"))) as process:
+            yield process
+
+    given: dict[str, Contender] = {OURS: ours}
+    if python():
+        given[NAME] = partial(original, lab)
+    given[BARE] = bare
+    runners = {name: partial(_round, lab, contender, count) for name, contender in given.items()}
+    samples = run_rounds(lab, runners, (Metric("processor", "us/line", 1), Metric("lines", "1/s")))
+    if NAME in samples:
+        cost, rate = (median_ratio(samples[OURS], samples[NAME], key) for key in ("processor", "lines"))
+        lab.goals.extend(
+            [
+                Goal("null broker: processor per line, of the original", cost, "<=", 0.1),
+                Goal("null broker: lines/s, of the original", rate, ">=", 25),
+            ]
+        )
+
+
+def _round(lab: Lab, contender: Contender, count: int) -> Figures:
+    log = contenders.fresh_log(lab, "broker")
+    with Device() as device, ending(spawn(contenders.peer_command("null_broker", STATUS_TOPIC, count), log)):
+        port = int(_said(log, 0).removeprefix("port "))
+        with contender(port, device.path) as process:
+            _said(log, 1)
+            cpu = cpu_seconds(process.pid)
+            device.write_behind(b"".join(lines(count)))
+            found, seconds, bad = _said(log, 2).split()
+            cpu = cpu_seconds(process.pid) - cpu
+    if (found, bad) != (str(count), "0"):
+        raise WrongResultError(f"{found} of {count} lines, {bad} of them wrong")
+    return {"processor": cpu / count * 1e6, "lines": count / float(seconds)}
+
+
+def _said(log: Path, number: int) -> str:
+    """Return a line of the null broker, once it is there."""
+    deadline = time.monotonic() + _TIMEOUT
+    while time.monotonic() < deadline:
+        if len(said := log.read_text().splitlines()) > number:
+            return said[number]
+        time.sleep(0.02)
+    raise WrongResultError(f"the null broker has not come to its line {number + 1}: {log.read_text()[-400:]}")

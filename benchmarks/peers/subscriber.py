@@ -1,0 +1,43 @@
+"""Paho's `loop_start` that receives: says so when the last message has come in order. Arguments: port, count."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC, commands
+
+
+def main(port: int, count: int) -> None:
+    """Run until killed."""
+    expected = commands(count)
+    found = 0
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        nonlocal found
+        found += found < count and message.payload == expected[found]
+        if found == count:
+            client.publish(STATUS_TOPIC, b"DONE")
+            found = 0
+
+    client.on_message = on_message
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(COMMAND_TOPIC)
+
+    def say_ready(*_: object) -> None:
+        client.publish(READY_TOPIC, b"online")
+
+    client.on_connect = subscribe
+    client.on_subscribe = say_ready
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,179 @@
+"""What things cost, in counts that do not depend on the machine: calls, allocations, descriptors. Never in seconds."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import re
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from gateway.init_logger import TRAFFIC
+from gateway.load_config import load_configuration
+from gateway.load_map import load_map
+from gateway.message import InternalMsg
+from gateway.mqtt_map import MsgMap
+from gateway.outbox import Outbox
+from gateway.outlet import Outlet
+from gateway.schema_check import fill_defaults
+from interfaces.serial_interface import SerialInterface
+from interfaces.serial_rules import SerialRules
+from tests.support.broker import Mosquitto, tool_or_skip
+from tests.support.device import PtyDevice
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import wait_until
+
+RULE = {
+    "regex": "T (?P<celsius>[0-9.]+)",
+    "values": {"celsius": "float"},
+    "message": {"device": "probe", "action": "TEMPERATURE", "arguments": {"celsius": "{celsius}"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Log no traffic: the tests of this project otherwise log everything."""
+    traffic = logging.getLogger(TRAFFIC)
+    before = traffic.level
+    traffic.setLevel(logging.WARNING)
+    yield
+    traffic.setLevel(before)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many Python functions `work` calls."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def serial_rules(**options: Any) -> SerialRules:
+    return SerialRules(fill_defaults({"port": "loop://", "decode": [RULE], **options}, SerialInterface.SCHEMA))
+
+
+def map_file(folder: Path, entries: int) -> Path:
+    path = folder / f"{entries}.json"
+    words = {f"device {number}": [f"word{number}"] for number in range(entries)}
+    path.write_text(json.dumps({"root": "home", "topics": ["home/#"], "device": {"maptype": "strict", "map": words}}))
+    return path
+
+
+# --- from a line to the outbox
+
+
+def test_the_way_of_a_line_to_the_outbox_takes_few_calls() -> None:
+    rules, outlet = serial_rules(), Outlet("dev", MsgMap("home", sender="gw", status_qos=0), Outbox())
+
+    def work() -> None:
+        for frame, _ in rules.wire.feed(b"T 21.5\n" * 1000):
+            for msg in rules.decoder.decode(frame) or ():
+                outlet.push(msg)
+
+    work()
+    assert calls(work) / 1000 < 75
+
+
+def test_a_message_that_waits_holds_little_memory() -> None:
+    outbox = Outbox()
+    outlet = Outlet("dev", MsgMap("home", sender="gw", status_qos=0), outbox)
+    msgs = [InternalMsg(device="probe", action="T", arguments={"celsius": number}) for number in range(2000)]
+    for msg in msgs[:1000]:
+        outlet.push(msg)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for msg in msgs[1000:]:
+            outlet.push(msg)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(outbox) == 2000
+    assert held / 1000 < 900  # bytes: the publication, its payload, and its place in the queue
+
+
+def test_a_frame_costs_the_same_behind_a_hundred_rules_with_prefixes() -> None:
+    hundred = [{**RULE, "regex": f"K{number:02} (?P<celsius>[0-9.]+)"} for number in range(100)]
+    one, many = serial_rules(decode=hundred[-1:]), serial_rules(decode=hundred)
+
+    def decode(rules: SerialRules) -> int:
+        return calls(lambda: [rules.decoder.decode(b"K99 21.5") for _ in range(100)])
+
+    assert decode(many) <= decode(one) * 1.5
+
+
+# --- maps
+
+
+def test_translation_does_not_depend_on_the_number_of_entries(tmp_path: Path) -> None:
+    msg = InternalMsg(device="device 7", action="T", arguments={"v": 1})
+
+    def both_ways(entries: int) -> tuple[int, int]:
+        msg_map = load_map(map_file(tmp_path, entries), sender="gw")
+        write = calls(lambda: msg_map.internal2mqtt(msg))
+        return write, calls(lambda: msg_map.mqtt2internal("home////word7/else/S", b"on"))
+
+    assert both_ways(10) == both_ways(10_000)
+
+
+def test_an_entry_of_a_map_is_checked_in_few_calls(tmp_path: Path) -> None:
+    few, many = map_file(tmp_path, 1000), map_file(tmp_path, 3000)
+    load_map(few, sender="gw")  # schemas are read once
+    each = (calls(lambda: load_map(many, sender="gw")) - calls(lambda: load_map(few, sender="gw"))) / 2000
+    assert each < 12  # jsonschema alone takes more than 60
+
+
+# --- many interfaces
+
+
+def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faster(tmp_path: Path) -> None:
+    def load(count: int) -> int:
+        interfaces = {
+            f"d{number}": {"type": "serial", "port": f"/dev/x{number}", "decode": [RULE]} for number in range(count)
+        }
+        path = tmp_path / f"{count}.conf"
+        path.write_text(json.dumps({"root": "home", "topics": [], "interfaces": interfaces}))
+        return calls(lambda: load_configuration(path, {}))
+
+    load(1)
+    first, second, third = load(10), load(30), load(50)
+    assert third - second < (second - first) * 1.1
+
+
+# --- system calls
+
+
+def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    strace = tool_or_skip("strace", "strace")
+    conf, trace = tmp_path / "gw.conf", tmp_path / "trace"
+    with PtyDevice(tmp_path) as device, mosquitto.client("home/#") as listener:
+        interface = {"type": "serial", "port": str(device.path), "decode": [RULE]}
+        options = {"name": "gw", "root": "home", "topics": [], "mqtt": {"port": mosquitto.port, "qos": 0}}
+        conf.write_text(json.dumps({**options, "interface": interface}))
+        prefix = (strace, "-f", "-qq", "-e", "trace=read,write,sendto,recvfrom,sendmsg", "-o", str(trace))
+        with GatewayProcess(conf, prefix=prefix) as gateway:
+            listener.wait_topic("home/gw/serial/availability", b"online")
+            gateway.wait_log("connected to")
+            before = len(trace.read_text().splitlines())
+            device.write(b"T 21.5\n" * 300)
+            wait_until(lambda: sum(topic.endswith("/S") for topic, _ in listener.pairs()) >= 300)
+            lines = trace.read_text().splitlines()[before:]
+    reads = [line for line in lines if re.search(r"read\(\d+, \"T ", line)]
+    assert len(reads) <= 30  # one for what is there, not one for each byte or line
+    assert len(lines) <= 300 * 3

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+
+
+def limited(limit: str) -> tuple[str, ...]:
+    """Return the prefix of a command that may open so many files: SOFT:HARD."""
+    return ("prlimit", f"--nofile={limit}", "--")
+
+
+def crowd(folder: Path, port: int, count: int) -> Path:
+    return write_conf(folder, port, interfaces={f"d{number}": trial("Recorder") for number in range(count)})
+
+
+def test_the_soft_limit_is_raised_where_interfaces_need_it(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(crowd(tmp_path, mosquitto.port, 100), prefix=limited("100:4096")) as gateway:
+        gateway.wait_log("connected to")
+        limits = Path(f"/proc/{gateway.process.pid}/limits").read_text()
+        assert next(line.split()[3:5] for line in limits.splitlines() if "open files" in line) == ["4096", "4096"]
+        gateway.stop()
+
+
+def test_a_limit_that_does_not_suffice_is_said_at_the_start(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(crowd(tmp_path, mosquitto.port, 100), prefix=limited("200:200")) as gateway:
+        assert gateway.wait() == 1
+        assert gateway.log == (
+            "mqttgateway: 100 interfaces need 264 file descriptors, and this process may have 200: "
+            "set LimitNOFILE=264 in the unit, or ulimit -n 264 before it is started\n"
+        )
+
+
+def test_a_reload_that_would_go_beyond_it_is_refused(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(crowd(tmp_path, mosquitto.port, 1), prefix=limited("200:200")) as gateway:
+        gateway.wait_log("connected to")
+        crowd(tmp_path, mosquitto.port, 100)
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.wait_log("not reloaded: 100 interfaces need 264 file descriptors")
+        gateway.stop()
