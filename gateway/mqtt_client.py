@@ -244,6 +244,8 @@ class MgClient(HookedClient):
         self._sender.settle()
         if self._sender.states.has_unsaid:
             self._guard(self._send)
+        if self.link_state is LinkState.UP:
+            self._receiver.turn()
         self._keep_alive()
 
     def _stood_still(self, limit: float) -> bool:
@@ -266,7 +268,7 @@ class MgClient(HookedClient):
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
             tick = min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
-            return min(tick, self._sender.time_left)
+            return min(tick, self._sender.time_left, self._receiver.time_left)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
         return max(0.0, self._deadline - self._clock())

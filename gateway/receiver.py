@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 import paho.mqtt.client as mqtt
@@ -19,6 +20,7 @@ from gateway.topic import filter_problem, without_covered
 LOG = logging.getLogger(__name__)
 
 _QUIET = 1.0  # s without a message: the broker has sent what waited in the session; it does so at once, and first
+_LINGER = 1.0  # s between the subscription to new filters and the end of the old ones
 _QUIET_AT_MOST = 10.0  # s after the subscriptions, where there never is such a pause
 
 
@@ -52,6 +54,7 @@ class Receiver:
         self._no_local = no_local
         self._subscribing: dict[int, str] = {}
         self._leaving: tuple[str, ...] = ()  # filters of before, until the new ones are subscribed to
+        self._leave_at = 0.0
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._subscriptions = Subscriptions()
         self._is_v5 = self._takes_numbers = self._is_resuming = False
@@ -115,14 +118,26 @@ class Receiver:
     def _look_whether_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
         if self.is_subscribed and self._leaving:
-            _, mid = self._client.unsubscribe(list(self._leaving))
-            if mid is not None:
-                self._unsubscribing[mid] = self._leaving
-            self._leaving = ()
+            self._leave_at = self._clock() + _LINGER
+
+    @property
+    def time_left(self) -> float:
+        """Return in how many seconds `turn` will have something to do."""
+        return max(0.0, self._leave_at - self._clock()) if self._leaving and self.is_subscribed else math.inf
+
+    def turn(self) -> None:
+        """Unsubscribe from old filters, once what they alone have brought must be here."""
+        if not self._leaving or not self.is_subscribed or self._clock() < self._leave_at:
+            return
+        _, mid = self._client.unsubscribe(list(self._leaving))
+        if mid is not None:
+            self._unsubscribing[mid] = self._leaving
+        self._leaving = ()
 
     def unsubscribed(self, mid: int) -> None:
         """Take note of an UNSUBACK."""
-        self._subscriptions.remove(self._unsubscribing.pop(mid, ()))
+        gone = self._unsubscribing.pop(mid, ())
+        self._subscriptions.remove(one for one in gone if one not in self.filters)  # it may be back already
         self._subscribed_at = self._last_arrival = self._clock()
 
     def take(self, message: mqtt.MQTTMessage, where: str) -> None:

@@ -53,10 +53,12 @@ class Subscriptions:
     def counts(self, topic: str, numbers: Collection[int], *, may_have_waited: bool = False) -> bool:
         """Tell whether the copy of a message that has come with `numbers` is the one that counts.
 
-        One that `may_have_waited` in the session counts also if it has none of our numbers: ours had none yet.
+        It is that of the filter which was subscribed to first: of those that were added later the broker may have
+        known nothing yet. One with none of our numbers is of a filter that is left, and ours have brought another; but
+        one that `may_have_waited` in the session counts: ours had none yet.
         """
         if self._matcher is None:
-            return True
+            return not numbers or may_have_waited
         matches = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
         found: list[tuple[bool, int]] = [pair for pairs in matches for pair in pairs]
         own = numbers or (0,)
@@ -64,7 +66,10 @@ class Subscriptions:
             return True  # another member of the group may have got the others
         if may_have_waited and not any(number in own for _, number in found):
             return True
-        return min(number for is_shared, number in found if not is_shared) in own
+        by_age = (
+            number for number in self._numbers.values() for is_shared, one in found if one == number and not is_shared
+        )
+        return next(by_age, None) in own
 
     def _number(self, topic_filter: str) -> int:
         """Return a number that tells `topic_filter` from others, in every run (MQTT 5.0, section 3.8.2.1.2)."""

@@ -44,7 +44,8 @@ def test_without_overlap_nothing_is_numbered_and_every_message_counts() -> None:
     subscriptions = Subscriptions()
     assert list(subscriptions.add(["a/+", "b/+"])) == [("a/+", 0), ("b/+", 0)]
     assert subscriptions.counts("a/x", ())
-    assert subscriptions.counts("a/x", (7,)), "of a session of before"
+    assert not subscriptions.counts("a/x", (7,)), "of a filter that is left: there is another copy"
+    assert subscriptions.counts("a/x", (7,), may_have_waited=True), "of a session of before"
 
 
 def test_of_a_message_that_several_match_one_copy_counts() -> None:
