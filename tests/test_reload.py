@@ -61,7 +61,7 @@ def test_commands_arrive_once_through_changes_of_filters(tmp_path: Path, mosquit
     total = 600
     with mosquitto.client("home/trial/#") as listener, mosquitto.client() as sender, GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
-        wait_until(lambda: "SUBACK" in mosquitto.log.read_text())
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text())
 
         def send() -> None:
             for number in range(total):
@@ -85,6 +85,7 @@ def test_commands_arrive_once_through_changes_of_filters(tmp_path: Path, mosquit
         wait_until(lambda: len(got()) >= total, what=lambda: f"{len(got())} commands, {count} reloads\n{gateway.log}")
         gateway.stop()
     assert count >= 2
+    assert sorted(set(got())) == list(range(total)), "none is lost"
     assert got() == list(range(total))
 
 
