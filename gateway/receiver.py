@@ -53,7 +53,7 @@ class Receiver:
         self._wants_retained = wants_retained
         self._no_local = no_local
         self._subscribing: dict[int, str] = {}
-        self._leaving: tuple[str, ...] = ()  # filters of before, until the new ones are subscribed to
+        self._leaving: tuple[str, ...] = ()  # filters of before, until `_leave_at`
         self._leave_at = 0.0
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._subscriptions = Subscriptions()
@@ -117,8 +117,9 @@ class Receiver:
 
     def _look_whether_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
+        self._subscribed_at = self._last_arrival = self._clock()
         if self.is_subscribed and self._leaving:
-            self._leave_at = self._clock() + _LINGER
+            self._leave_at = self._subscribed_at + _LINGER
 
     @property
     def time_left(self) -> float:
@@ -138,7 +139,6 @@ class Receiver:
         """Take note of an UNSUBACK."""
         gone = self._unsubscribing.pop(mid, ())
         self._subscriptions.remove(one for one in gone if one not in self.filters)  # it may be back already
-        self._subscribed_at = self._last_arrival = self._clock()
 
     def take(self, message: mqtt.MQTTMessage, where: str) -> None:
         """Give a message on; say it if that fails."""

@@ -1,8 +1,8 @@
 """Which filters are subscribed to, and which copy of a message counts where several of them match it. Pure.
 
 A broker may send a message once for each filter that matches it (MQTT 5.0, section 3.3.4; Mosquitto does). Filters
-that overlap are therefore subscribed to with a number each, which comes with every copy: the one with the lowest
-number counts. A filter without a number, subscribed to when nothing overlapped, counts as 0.
+that overlap are therefore subscribed to with a number each, which comes with every copy: that of the oldest filter
+counts. A filter without a number, subscribed to when nothing overlapped, counts as 0.
 
 A session that is resumed may have filters of an earlier run, with another map. Nobody knows these, and their copies
 must not count beside those of ours: there all filters have a number, and each always the same.
@@ -12,12 +12,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from paho.mqtt.matcher import MQTTMatcher
 
 from gateway.topic import filter_levels
 
 _NUMBERS = 268_435_455  # that there are
+
+
+class _Match(NamedTuple):
+    """A filter, as those that match a topic are compared: the lowest age is that of the oldest."""
+
+    age: int
+    is_shared: bool
+    number: int
 
 
 class Subscriptions:
@@ -60,16 +69,14 @@ class Subscriptions:
         if self._matcher is None:
             return not numbers or may_have_waited
         matches = self._matcher.iter_match(topic)  # type: ignore[no-untyped-call]
-        found: list[tuple[bool, int]] = [pair for pairs in matches for pair in pairs]
+        found: list[_Match] = [match for of_levels in matches for match in of_levels]
         own = numbers or (0,)
-        if not found or any(is_shared and number in own for is_shared, number in found):
+        if not found or any(match.is_shared and match.number in own for match in found):
             return True  # another member of the group may have got the others
-        if may_have_waited and not any(number in own for _, number in found):
+        if may_have_waited and not any(match.number in own for match in found):
             return True
-        by_age = (
-            number for number in self._numbers.values() for is_shared, one in found if one == number and not is_shared
-        )
-        return next(by_age, None) in own
+        oldest = min((match for match in found if not match.is_shared), default=None)
+        return oldest is not None and oldest.number in own
 
     def _number(self, topic_filter: str) -> int:
         """Return a number that tells `topic_filter` from others, in every run (MQTT 5.0, section 3.8.2.1.2)."""
@@ -82,13 +89,13 @@ class Subscriptions:
         self._matcher = None
         if not any(self._numbers.values()):
             return
-        by_levels: dict[str, list[tuple[bool, int]]] = {}
-        for topic_filter, number in self._numbers.items():
+        by_levels: dict[str, list[_Match]] = {}
+        for age, (topic_filter, number) in enumerate(self._numbers.items()):
             plain = "/".join(filter_levels(topic_filter))
-            by_levels.setdefault(plain, []).append((topic_filter.startswith("$share/"), number))
+            by_levels.setdefault(plain, []).append(_Match(age, topic_filter.startswith("$share/"), number))
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
-        for plain, pairs in by_levels.items():
-            self._matcher[plain] = pairs
+        for plain, of_levels in by_levels.items():
+            self._matcher[plain] = of_levels
 
 
 def overlap(filters: Sequence[str], at_least_one_of: Collection[str]) -> bool:

@@ -195,7 +195,8 @@ def test_no_session_is_clean_at_each_connect(options: dict[str, Any], expected_l
         assert "session_expiry" not in connect(peer).properties
 
 
-def test_what_waited_in_a_session_is_marked(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+@pytest.mark.parametrize("outage", [0.0, 60.0])
+def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     came: list[Arrival] = []
     with Link(mosquitto.port, "a/#", on_msg=came.append) as link, mosquitto.client() as other:
@@ -210,6 +211,7 @@ def test_what_waited_in_a_session_is_marked(mosquitto: Mosquitto, expected_logs:
         link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         for number in range(200):
             other.publish("a/C", b"%d" % number)
+        link.clock.shift += outage
         link.connect()
         assert has_session(link)
         link.turn_until(lambda: len(came) == 201, "what waited")
