@@ -176,11 +176,11 @@ class DurableOutbox(Outbox):
     def _backlog(self) -> float:
         return self._unwritten.level
 
-    def _fits(self, entry: Entry) -> bool:
-        return super()._fits(entry) and self._disk_takes(entry)
+    def _fit(self, entries: Sequence[Entry]) -> bool:
+        return super()._fit(entries) and self._disk_takes(entries)
 
     def _drop_for(self, entry: Entry) -> bool:
-        if self._disk_takes(entry):
+        if self._disk_takes((entry,)):
             return self._drop_oldest()
         # What is on disk takes no memory: dropping that would not help.
         waiting = (entry for entry in self._unwritten.entries.values() if entry not in self._lanes.in_flight)
@@ -193,8 +193,9 @@ class DurableOutbox(Outbox):
 
     # --- within
 
-    def _disk_takes(self, entry: Entry) -> bool:
-        return not entry.is_for_disk or self._unwritten.has_room(entry.size)
+    def _disk_takes(self, entries: Sequence[Entry]) -> bool:
+        for_disk = [entry for entry in entries if entry.is_for_disk]
+        return not for_disk or self._unwritten.has_room(for_disk)
 
     def _is_reading_due(self) -> bool:
         return any(True for _ in self._lanes.wanted())

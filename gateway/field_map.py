@@ -29,6 +29,7 @@ class FieldMap:
         entries = self.entries if maptype != "none" else {}
         self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
         self._written = {internal: words[0] for internal, words in entries.items()}
+        self._passes_all = maptype != "strict" and not entries
 
     def claiming(self, internal: str) -> FieldMap:
         """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
@@ -37,6 +38,7 @@ class FieldMap:
         mqtt = self._written.get(internal, internal)
         claimed._written = {**self._written, internal: mqtt}
         claimed._read = {**self._read, mqtt: internal}
+        claimed._passes_all = self._passes_all
         return claimed
 
     def write(self, word: object) -> str:
@@ -47,6 +49,8 @@ class FieldMap:
         """
         if not isinstance(word, str):
             raise WordError(f"{self.field}: {short(word)} is not text: make it text")
+        if self._passes_all:
+            return word
         mqtt = self._written.get(word)
         if mqtt is None:
             if word and self.maptype == "strict":

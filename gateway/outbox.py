@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from threading import Condition, Lock
 from typing import ClassVar, Literal
@@ -79,14 +79,15 @@ class Outbox:
         now = self._clock()
         return self._put([self._entry(publication, now) for publication in publications])
 
-    def _put(self, entries: Iterable[Entry]) -> int:
+    def _put(self, entries: Sequence[Entry]) -> int:
         refused: list[Entry] = []
         dropped = 0
         with self._lock:
+            all_fit = self._fit(entries)
             for entry in entries:
-                if not self._fits(entry):
+                if not all_fit and not self._fit((entry,)):
                     dropped += self._drop_until_fits(entry)
-                    if not self._fits(entry):
+                    if not self._fit((entry,)):
                         refused.append(entry)
                         continue
                 self._add(entry)
@@ -107,7 +108,7 @@ class Outbox:
         """Drop what the policy allows, so that `entry` may fit; return how many that were."""
         dropped = 0
         if self._discard == "old" and entry.size <= self._max_bytes:  # or it would not fit all the same
-            while not self._fits(entry) and self._drop_for(entry):
+            while not self._fit((entry,)) and self._drop_for(entry):
                 dropped += 1
         return dropped
 
@@ -131,7 +132,7 @@ class Outbox:
                     continue
                 entry = self._entry(Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST), self._clock())
                 entry.is_for_disk = False  # where it is already, as what is retained
-                if self._has_room(entry.size):
+                if self._fit((entry,)):
                     self._add(entry)
                 else:
                     refused += 1
@@ -216,7 +217,7 @@ class Outbox:
         dropped = 0
         with self._lock:
             for entry in reversed(list(entries)):
-                if dropped or not self._has_room(entry.size):
+                if dropped or not self._has_room((entry,)):
                     self._end(entry, dropped=_FULL)
                     dropped += 1
                 elif not self._lanes.put_front(entry):
@@ -296,8 +297,9 @@ class Outbox:
         """Return how far behind the disk is: 0 to 1."""
         return 0.0
 
-    def _fits(self, entry: Entry) -> bool:
-        return self._has_room(entry.size)
+    def _fit(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether all of `entries` fit without anything being dropped."""
+        return self._has_room(entries)
 
     def _drop_for(self, entry: Entry) -> bool:  # noqa: ARG002
         """Drop something so that `entry` may fit; return False if there is nothing that would help."""
@@ -344,9 +346,10 @@ class Outbox:
         count, size = self._lanes.load()
         return max(count / self._max_messages, size / self._max_bytes)
 
-    def _has_room(self, size: int) -> bool:
-        count, waiting = self._lanes.load()
-        return count < self._max_messages and waiting + size <= self._max_bytes
+    def _has_room(self, entries: Sequence[Entry]) -> bool:
+        count, size = self._lanes.load()
+        size += sum([entry.size for entry in entries])
+        return count + len(entries) <= self._max_messages and size <= self._max_bytes
 
     def _say_full(self) -> None:
         counts = self.counts()

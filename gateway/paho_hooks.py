@@ -16,22 +16,28 @@ from paho.mqtt.exception import MalformedPacket
 from gateway.broker_limits import PublishProperties
 from gateway.buffered_socket import BufferedSocket
 from gateway.dial import Connection, is_websocket
+from gateway.lane import Entry
+from gateway.message import Publication
 from gateway.publish_packet import publish_packet
 
+_V5 = MQTTProtocolVersion.MQTTv5
 _QOS, _RETAIN, _DUP = 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
 
 
 class Handed:
-    """A publication in the client's hands. `mid` is its packet identifier, 0 with QoS 0.
+    """A publication in the client's hands, with the QoS that it is sent with, and the `entry` that it came from.
 
-    It is done with once the connection has taken it (QoS 0), or the broker has acknowledged it (QoS 1), which may
-    have given a `refusal`, a reason code.
+    `mid` is its packet identifier, 0 with QoS 0. It is done with once the connection has taken it (QoS 0), or the
+    broker has acknowledged it (QoS 1), which may have given a `refusal`, a reason code.
     """
 
-    __slots__ = ("_buffer", "_end", "_is_done", "mid", "rc", "refusal", "start")
+    __slots__ = ("_buffer", "_end", "_is_done", "entry", "mid", "publication", "qos", "rc", "refusal", "start")
 
-    def __init__(self, mid: int) -> None:
+    def __init__(self, publication: Publication, qos: int, mid: int, entry: Entry | None) -> None:
+        self.publication = publication
+        self.qos = qos
         self.mid = mid
+        self.entry = entry
         self.refusal = 0
         self.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # paho says there that it has lost it
         self.start = self._end = 0  # of its bytes, as the buffer counts them
@@ -121,33 +127,40 @@ class HookedClient(mqtt.Client):
 
     def mg_publish(
         self,
-        topic: str,
-        payload: bytes,
+        publication: Publication,
         qos: int,
         retain: bool,
         properties: PublishProperties | None = None,
-        before: Handed | None = None,
+        *,
+        entry: Entry | None = None,
     ) -> Handed | None:
-        """Write a PUBLISH with the next `loop_write`; None if there is no connection.
+        """Write a PUBLISH with the next `loop_write`, `qos` and `retain` as given; None if there is no connection.
 
-        `before` is what it was on another connection: with QoS 1 it is sent once more under the same identifier.
         Raises `ValueError` for a topic on which nothing can be published. paho's `publish` makes a message, a lock
         and a condition for each, which takes four times as long.
         """
         if self._sock is None:
             return None
-        handed = before or Handed(self._mid_generate() if qos else 0)
-        is_again = before is not None and not self.mg_is_unwritten(before)
-        packed = b"" if self._protocol != MQTTProtocolVersion.MQTTv5 else properties.pack() if properties else b"\0"
-        packet = publish_packet(topic, payload, qos, handed.mid, packed, retain=retain, dup=is_again)
+        handed = Handed(publication, qos, self._mid_generate() if qos else 0, entry)
+        self._put(handed, retain, properties, dup=False)
         if qos:
             self._handed[handed.mid] = handed
-        buffer = self._buffer
-        if buffer is not None:
-            handed.put(buffer, packet)
-        else:
-            self._packet_queue(mqtt.PUBLISH, packet, handed.mid, qos, handed)  # type: ignore[arg-type]
         return handed
+
+    def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:
+        """Write a PUBLISH with QoS 1 that another connection was given, under the same identifier."""
+        self._handed[handed.mid] = handed
+        self._put(handed, handed.publication.retain, properties, dup=not self.mg_is_unwritten(handed))
+
+    def _put(self, handed: Handed, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
+        topic, payload = handed.publication[:2]
+        packed = b"" if self._protocol != _V5 else properties.pack() if properties is not None else b"\0"
+        packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
+        sock: object = self._sock
+        if isinstance(sock, BufferedSocket):
+            handed.put(sock, packet)
+        else:
+            self._packet_queue(mqtt.PUBLISH, packet, handed.mid, handed.qos, handed)  # type: ignore[arg-type]
 
     def mg_forget_handed(self) -> None:
         """Forget all that is not acknowledged, paho's own publications too."""
@@ -225,7 +238,7 @@ class HookedClient(mqtt.Client):
         paho makes a reason code and properties for each, which costs more than all the rest of a publication.
         """
         packet = self._in_packet["packet"]
-        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != MQTTProtocolVersion.MQTTv5):
+        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):
             return super()._handle_pubackcomp(cmd)
         mid = packet[0] << 8 | packet[1]
         reason = packet[2] if len(packet) > 2 else 0
@@ -244,7 +257,7 @@ class HookedClient(mqtt.Client):
         end = 2 + int.from_bytes(packet[:2], "big")
         at = end + 2 if command & _QOS else end
         has_properties = False
-        if self._protocol == MQTTProtocolVersion.MQTTv5:
+        if self._protocol == _V5:
             has_properties = packet[at : at + 1] != b"\0"
             at += 1
         topic = bytes(packet[2:end])

@@ -8,6 +8,7 @@ _PUBLISH, _DUP = 0x30, 0x08
 _MAX_KNOWN = 4096  # topics whose bytes are remembered
 _MAX_TOPIC = 65_535  # bytes
 
+_BYTES = tuple(bytes((number,)) for number in range(256))
 _known: dict[str, bytes] = {}
 
 
@@ -23,8 +24,7 @@ def publish_packet(
         name += mid.to_bytes(2, "big")
     first = _PUBLISH | qos << 1 | retain | (_DUP if dup else 0)
     length = len(name) + len(properties) + len(payload)
-    head = bytes((first, length)) if length < 128 else bytes((first,)) + varint(length)
-    return b"".join((head, name, properties, payload))
+    return b"".join((_BYTES[first], _BYTES[length] if length < 128 else varint(length), name, properties, payload))
 
 
 def _topic_name(topic: str) -> bytes:

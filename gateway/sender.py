@@ -9,7 +9,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.lane import Entry
@@ -44,13 +43,6 @@ class BrokerRefuses(ThrottledException):
     """The broker has not taken something that is tried again."""
 
 
-class _Sent(NamedTuple):
-    handed: Handed
-    publication: Publication
-    qos: int  # as it was sent
-    entry: Entry | None  # of the outbox; None: a state
-
-
 class Sender:
     """Hands publications to the client, in their order and within what the broker takes, and settles what it has taken.
 
@@ -65,7 +57,7 @@ class Sender:
         self._command_lifetime = command_lifetime
         self._clock = clock
         self.states = States()
-        self._in_flight: deque[_Sent] = deque()
+        self._in_flight: deque[Handed] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._limits = BrokerLimits()
@@ -104,10 +96,7 @@ class Sender:
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
             self._take_back()
         for sent in self._in_flight:
-            publication, properties = sent.publication, self._properties_of(sent.entry)
-            self._client.mg_publish(
-                publication.topic, publication.payload, sent.qos, publication.retain, properties, sent.handed
-            )
+            self._client.mg_publish_again(sent, self._properties_of(sent.entry))
         # Said in the next turn, behind what is sent again: that may hold an older state.
         self.states.say_all_again()
 
@@ -132,14 +121,14 @@ class Sender:
         if any(sent.entry is None for sent in at_most_once):
             self.states.forget_said()
         # Sent behind a QoS 1 that is not acknowledged:
-        self._outbox.settle(_entries(sent for sent in at_most_once if sent.handed.is_published()))
-        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.handed.is_published()))
+        self._outbox.settle(_entries(sent for sent in at_most_once if sent.is_published()))
+        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.is_published()))
         return verdict is not Verdict.NONE
 
     def _suspect(self) -> Verdict:
         """Blame the oldest publication in flight for the end of the link, if it has been written."""
         first = self._in_flight[0]
-        if self._client.mg_is_unwritten(first.handed):
+        if self._client.mg_is_unwritten(first):
             return Verdict.NONE
         verdict = self._suspicion.lost(first.publication, len(self._in_flight))
         if verdict is Verdict.GUILTY:
@@ -220,16 +209,17 @@ class Sender:
 
     def _publish_state(self, topic: str, payload: bytes) -> Handed | None:
         qos, retain = self._degraded(1, True)
-        handed = self._client.mg_publish(topic, payload, qos, retain)
+        handed = self._client.mg_publish(Publication(topic, payload, 1, retain=True), qos, retain)
         if handed is not None:
-            self._note_sent(_Sent(handed, Publication(topic, payload, 1, retain=True), qos, None))
+            self._note_sent(handed)
         return handed
 
     def _publish(self, entry: Entry) -> bool:
         """Hand an entry over, or set it aside; False if the link has just ended."""
         publication = entry.publication
         qos, retain = publication.qos, publication.retain
-        properties = self._properties_of(entry)
+        is_plain = not (publication.is_command or publication.correlation)
+        properties = None if is_plain else self._properties_of(entry)
         if self._limits.concern_each:
             qos, retain = self._degraded(qos, retain)
             size = publish_size(publication.topic, publication.payload, qos, properties, is_v5=self._is_v5)
@@ -238,16 +228,16 @@ class Sender:
                 self._outbox.set_aside(entry, what)
                 return True
         try:
-            handed = self._client.mg_publish(publication.topic, publication.payload, qos, retain, properties)
+            handed = self._client.mg_publish(publication, qos, retain, properties, entry=entry)
         except ValueError as err:
             self._outbox.set_aside(entry, f"it cannot be published: {err}")
             return True
         if handed is None:
             return False
-        self._note_sent(_Sent(handed, publication, qos, entry))
+        self._note_sent(handed)
         return True
 
-    def _note_sent(self, sent: _Sent) -> None:
+    def _note_sent(self, sent: Handed) -> None:
         if not self._in_flight:
             self._oldest_since = self._clock()
         self._in_flight.append(sent)
@@ -281,7 +271,7 @@ class Sender:
         if degrades.trigger:
             LOG.warning(degrades.report)
 
-    def _suits(self, sent: _Sent) -> bool:
+    def _suits(self, sent: Handed) -> bool:
         """Tell whether the broker takes what is in flight, which is as another link was given it."""
         publication = sent.publication
         properties = self._properties_of(sent.entry)
@@ -293,20 +283,22 @@ class Sender:
     def settle(self) -> None:
         """Tell the outbox what the broker has taken, and what it has refused."""
         done: list[Entry] = []
-        while self._in_flight and self._in_flight[0].handed.is_published():
-            sent = self._in_flight.popleft()
-            self._unacknowledged -= sent.qos
-            reason = sent.handed.refusal
+        in_flight = self._in_flight
+        if in_flight and in_flight[0].is_published():
             self._oldest_since = self._clock()
+        while in_flight and in_flight[0].is_published():
+            sent = in_flight.popleft()
+            self._unacknowledged -= sent.qos
             if sent.entry is None:
-                self._state_settled(sent.publication, reason)
+                self._state_settled(sent.publication, sent.refusal)
                 continue
-            if not reason:
+            if not sent.refusal:
                 done.append(sent.entry)
             else:
-                self._give_back(sent.entry, reason)
+                self._give_back(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
-            self._suspicion.settled(acknowledged=sent.qos > 0)
+            if self._suspicion.is_any:
+                self._suspicion.settled(acknowledged=sent.qos > 0)
         if done:
             self._outbox.settle(done)
 
@@ -327,6 +319,6 @@ class Sender:
         self._outbox.put_back([entry])
 
 
-def _entries(sent: Iterable[_Sent]) -> list[Entry]:
+def _entries(sent: Iterable[Handed]) -> list[Entry]:
     """Return the entries of the outbox among what paho was given."""
     return [each.entry for each in sent if each.entry is not None]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
+from collections.abc import Callable
+from typing import Any
 
 from gateway.errors import PayloadError
 from gateway.field_map import short
@@ -16,7 +19,21 @@ JSON_SPACE = " \t\r\n"
 """What may stand around a value (section 2)."""
 
 _PLAIN = (str, bool, int)  # made once: a union in the call costs more than the rest of it
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
+
+
+def _make_encode() -> Callable[[Any], str]:
+    """Return what `json.dumps` does, without making its inner encoder, in C, anew for each call."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    escape = json.encoder.encode_basestring
+    try:
+        inner = make(None, _encoder.default, escape, None, ": ", ", ", False, False, False)
+    except TypeError:  # there is none, or in another Python it takes something else
+        return _encoder.encode
+    return lambda value: "".join(inner(value, 0))
+
+
+_encode = _make_encode()
 
 
 def dump(value: Argument | dict[str, Argument]) -> str:

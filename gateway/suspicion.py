@@ -30,6 +30,11 @@ class Suspicion:
         self._one_by_one = 0
 
     @property
+    def is_any(self) -> bool:
+        """Tell whether anything is suspected, so that what is settled matters."""
+        return self._suspect is not None or self._one_by_one > 0
+
+    @property
     def is_strong(self) -> bool:
         """Tell whether publications are to be sent one by one."""
         return self._one_by_one > 0

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from gateway.delivery import Delivery
+from gateway.delivery import Delivery, is_reply
 from gateway.errors import TopicError, WordError
 from gateway.field_map import FieldMap, short
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
 from gateway.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding_problem, make_payload, size_problem
 from gateway.topic import filter_can_match, word_problem
 from gateway.topic_template import fields_in, parse
@@ -28,6 +28,7 @@ PayloadReader: TypeAlias = Callable[[str, str], tuple[str, dict[str, Argument]]]
 """Takes the action of the topic and the text of the payload, returns action and arguments."""
 
 _WORDS = (*ADDRESS_FIELDS, "action")
+_words_of = attrgetter(*_WORDS)
 
 
 @dataclass(frozen=True)
@@ -87,31 +88,29 @@ class BoundForm:
         self._status_qos = status_qos
         self._heard = () if "sender" in form.places else tuple(heard)
         self._constants = {name: form.constants.get(name, "") for name in _WORDS if name not in form.places}
-        names = ADDRESS_FIELDS if self._holds_action else _WORDS
-        self._names = names
-        self._key = attrgetter(*names)
-        # Devices say the same few things again and again; their topics are made once.
-        self._written: dict[Any, str] = {}
+        # Devices say the same few things again and again: topic and delivery are found once for each.
+        self._written: dict[Any, tuple[str, Delivery]] = {}
 
     def write(self, msg: InternalMsg) -> Publication:
         """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
-        key = self._key(msg)
+        words = _words_of(msg)
+        key = (words, is_reply(msg))
         try:
-            topic = self._written.get(key)
+            known = self._written.get(key)
         except TypeError:  # a list, say, which no dict takes as key: it is named below
-            topic = None
-        if topic is None:
-            topic = self._write_topic(dict(zip(self._names, key, strict=True)))
-            remember(self._written, key, topic)
+            known = None
+        if known is None:
+            known = self._write_topic(dict(zip(_WORDS, words, strict=True))), self._delivery_of(msg)
+            remember(self._written, key, known)
+        topic, how = known
         try:
             payload = self._write_payload(msg.action, msg.arguments).encode("utf-8")
         except UnicodeEncodeError as err:
             raise encoding_problem(msg.action if self._holds_action else "") from err
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise size_problem(payload)
-        how = self._delivery_of(msg)
         if self.form.iscmd:
-            return Publication(topic, payload, 0, False, True, lifetime=how.lifetime)
+            return Publication(topic, payload, 0, False, True, Lane.EVENT, how.lifetime)
         return Publication(topic, payload, self._status_qos, how.retain, False, how.lane, how.lifetime)
 
     def _write_topic(self, words: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.lane import Entry
@@ -66,9 +66,10 @@ class Unwritten:
         """How far behind the disk is: 0 to 1."""
         return max(len(self.entries) / MAX_ENTRIES, self.bytes / MAX_BYTES)
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether one more of `size` bytes may wait for the disk; a single one always may."""
-        return not self.entries or (len(self.entries) < MAX_ENTRIES and self.bytes + size <= MAX_BYTES)
+    def has_room(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether all of `entries` may wait for the disk, too; a single one always may."""
+        count, size = len(self.entries) + len(entries), self.bytes + sum([entry.size for entry in entries])
+        return count <= 1 or (count <= MAX_ENTRIES and size <= MAX_BYTES)
 
     # --- what comes
 

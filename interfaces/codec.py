@@ -8,7 +8,7 @@ from typing import Any
 from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from interfaces.change_filter import ChangeFilter
-from interfaces.converters import ConversionError, Converter, pipeline
+from interfaces.converters import ConversionError, pipeline
 from interfaces.layout import LayoutError
 from interfaces.matchers import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
 from interfaces.safe_regex import RegexError
@@ -29,8 +29,10 @@ class MessageTemplate:
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
         self.iscmd = options.get("type") == "command"
         words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
-        self._words = {name: Template(text) for name, text in words.items()}
-        self._constant_words = {n: t.fill({}) for n, t in self._words.items() if not t.names}
+        self._words = {name: Template(words.get(name, "")) for name in WORD_FIELDS}
+        self._constant_words = {name: self._words[name].fill({}) for name in words if not self._words[name].names}
+        self._is_constant = not any(template.names for template in self._words.values())
+        self._filled = tuple(self._constant_words.get(name, "") for name in WORD_FIELDS)
         arguments = options.get("arguments", {})
         self._takes_all = arguments == ANY
         self._arguments: dict[str, Any] = {
@@ -39,13 +41,9 @@ class MessageTemplate:
         }
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
-        # As most are: an argument is a value, and no word depends on one.
-        self._plain: dict[str, str] = {
-            key: value.alone
-            for key, value in self._arguments.items()
-            if isinstance(value, Template) and value.alone is not None
-        }
-        self._is_plain = len(self._plain) == len(self._arguments) > 0
+        # As most are: an argument is a value.
+        plain = [(key, v.alone) for key, v in self._arguments.items() if isinstance(v, Template) and v.alone]
+        self._plain = plain if len(plain) == len(self._arguments) else None
 
     @property
     def constant_words(self) -> Mapping[str, str]:
@@ -58,28 +56,30 @@ class MessageTemplate:
         None if a word needs a value that is missing, or if there are arguments and all of them are left out.
         Raises `CodecError` if a value does not take its format.
         """
-        arguments: Mapping[str, Any]
         try:
-            if self._takes_all:
-                arguments = values
-            elif self._is_plain:
-                arguments = {key: values[name] for key, name in self._plain.items() if name in values}
-            else:
-                arguments = {
-                    key: value.value(values) if isinstance(value, Template) else value
-                    for key, value in self._arguments.items()
-                    if not isinstance(value, Template) or value.names <= values.keys()
-                }
+            arguments = self._arguments_of(values)
             if not arguments and (self._arguments or self._takes_all):
                 return None
-            words = self._constant_words
-            if len(words) < len(self._words):
+            words = self._filled
+            if not self._is_constant:
                 if any(not template.names <= values.keys() for template in self._words.values()):
                     return None
-                words = {name: template.fill(values) for name, template in self._words.items()}
+                words = tuple([template.fill(values) for template in self._words.values()])
         except TemplateError as err:
             raise CodecError(str(err)) from err
-        return InternalMsg(iscmd=self.iscmd, arguments=arguments, **words)
+        function, gateway, location, device, sender, action = words
+        return InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+
+    def _arguments_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._takes_all:
+            return values
+        if self._plain is not None:
+            return {key: values[name] for key, name in self._plain if name in values}
+        return {
+            key: value.value(values) if isinstance(value, Template) else value
+            for key, value in self._arguments.items()
+            if not isinstance(value, Template) or value.names <= values.keys()
+        }
 
 
 class ValueReader:
@@ -88,8 +88,8 @@ class ValueReader:
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self.matcher: Matcher = make_matcher(options, encoding)
         given = options.get("values", {})
-        self._converters: dict[str, Converter] = {n: pipeline(steps) for n, steps in given.items() if n != ANY}
-        self._default = pipeline(given[ANY]) if ANY in given else None
+        self._converters = {name: pipeline(steps).read for name, steps in given.items() if name != ANY}
+        self._default = pipeline(given[ANY]).read if ANY in given else None
 
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the values of `frame`, empty ones left out, or None if it is not of this kind.
@@ -107,10 +107,10 @@ class ValueReader:
         for name, value in found.items():
             if value is None or value == "":
                 continue
-            converter = self._converters.get(name, self._default)
-            if converter is not None:
+            convert = self._converters.get(name, self._default)
+            if convert is not None:
                 try:
-                    value = converter.read(value)
+                    value = convert(value)
                 except ConversionError as err:
                     raise CodecError(f"{name}: {err}") from err
             values[name] = value.decode("latin-1") if isinstance(value, bytes) else value

@@ -105,10 +105,12 @@ class Conversation:
 
         Raises `CodecError` if it is the answer and cannot be read: then it is none.
         """
-        self._quiet_until = max(self._quiet_until, now + self._pacing.pause)
+        if self._pacing.pause:
+            self._quiet_until = max(self._quiet_until, now + self._pacing.pause)
         current = self._current
         if current is None:
-            self._forget_late(frame)
+            if self._late is not None:
+                self._forget_late(self._late, frame)
             return None
         if current.refusal is not None and (found := current.refusal(frame)) is not None:
             self._current = None
@@ -163,11 +165,9 @@ class Conversation:
             queue.clear()
         return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
 
-    def _forget_late(self, frame: bytes) -> None:
+    def _forget_late(self, late: Exchange, frame: bytes) -> None:
         """End the wait for an answer that is overdue, if this is it."""
-        if self._late is None:
-            return
-        readers = (self._late.response, self._late.refusal)
+        readers = (late.response, late.refusal)
         if any(read is not None and read(frame) is not None for read in readers):
             self._late = None
 

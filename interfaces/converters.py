@@ -150,7 +150,18 @@ def _in_base(number: int, base: int) -> str:
 
 
 def _float(setting: None) -> Converter:
-    return _plain(setting, Converter(lambda value: float(_number(value)), lambda value: float(_number(value))))
+    return _plain(setting, Converter(_as_float, _as_float))
+
+
+def _as_float(value: Any) -> float:
+    if type(value) is str and value.isascii() and "_" not in value:  # the way of nearly all
+        try:
+            number = float(value)
+        except ValueError:
+            raise ConversionError(f"{value!a} is not a number") from None
+        if math.isfinite(number):
+            return number
+    return float(_number(value))
 
 
 def _auto(setting: None) -> Converter:

@@ -53,7 +53,7 @@ class RegexMatcher(Matcher):
             return None
         except RegexError as err:
             raise MatchError(str(err)) from err
-        return None if found is None else [dict(found)]
+        return None if found is None else [found]
 
 
 class FieldsMatcher(Matcher):
@@ -193,6 +193,9 @@ class Dispatch:
 
     def candidates(self, frame: bytes) -> Sequence[int]:
         """Return the indices of the rules to try, in order."""
+        if len(self._tables) == 1:
+            length, get = self._tables[0]
+            return get(frame[:length]) or ()
         hits = [hit for length, get in self._tables if (hit := get(frame[:length]))]
         if len(hits) == 1:
             return hits[0]

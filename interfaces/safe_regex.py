@@ -16,7 +16,7 @@ import functools
 import re
 import re._constants as constants  # type: ignore[import-not-found,unused-ignore]
 import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
@@ -68,7 +68,7 @@ class SafeRegex:
             raise RegexError(f"not a regular expression: {err}") from err
         self._options = {"timeout": TIME_LIMIT}
 
-    def match(self, text: str) -> Mapping[str, str | None] | None:
+    def match(self, text: str) -> dict[str, str | None] | None:
         """Return the named groups if the whole `text` matches, or None; raise `RegexError` if that takes too long."""
         if len(text) > self._longest:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._longest})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 from gateway.errors import GatewayError, Problem
@@ -38,26 +39,26 @@ class Wire:
         self.bad_checksums = 0
 
     def feed(self, data: bytes, now: float = 0.0) -> Iterator[tuple[bytes, str]]:
-        """Yield each complete frame, and `""` or what is wrong with its checksum."""
-        yield from self._judge(self.framer.feed(data, now))
+        """Return each complete frame, and `""` or what is wrong with its checksum."""
+        return self._judge(self.framer.feed(data, now))
 
     def give_up(self) -> Iterator[tuple[bytes, str]]:
-        """Yield what is hidden in a frame that will never be finished."""
-        yield from self._judge(self.framer.give_up())
+        """Return what is hidden in a frame that will never be finished."""
+        return self._judge(self.framer.give_up())
 
     def _judge(self, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
-        if self.checksum is None:
-            yield from ((frame, "") for frame in frames)
-            return
+        return zip(frames, repeat("")) if self.checksum is None else self._verified(self.checksum, frames)
+
+    def _verified(self, checksum: Checksum, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         rejected, self.framer.rejected = self.framer.rejected, []
         for frame in [*rejected, *frames]:
             try:
-                self.checksum.verify(frame)
+                checksum.verify(frame)
             except ChecksumError as err:
                 self.bad_checksums += 1
                 yield frame, str(err)
             else:
-                yield self.checksum.strip(frame) if self.strips else frame, ""
+                yield checksum.strip(frame) if self.strips else frame, ""
 
     def wrap(self, content: bytes) -> bytes:
         """Return the bytes that carry `content` to the device; raise `WireError` if they would be read as another."""

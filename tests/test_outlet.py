@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -135,7 +134,7 @@ def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it
     assert desk.outlet.push(command.reply("OK"))
     payload = b'{"action": "on", "response": "OK", "reason": ""}'
     status = Publication("home/lighting///lamp/gw/S", payload, qos=1, lane=Lane.REPLY)
-    answer = replace(status, topic="answers/me", correlation=b"17")
+    answer = status._replace(topic="answers/me", correlation=b"17")
     assert [entry.publication for entry in desk.outbox.take(10)] == [status, answer, status]
     assert desk.outlet.pushed == 2
 

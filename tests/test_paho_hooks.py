@@ -15,9 +15,11 @@ from paho.mqtt.exception import MalformedPacket
 
 from gateway.broker_limits import PublishProperties
 from gateway.buffered_socket import BufferedSocket
+from gateway.message import Publication
 from gateway.paho_hooks import HookedClient
 from tests.support.packets import V3, V5, Splitter, publish
 
+PLAIN = Publication("t", b"")
 VERSIONS = {V3: MQTTProtocolVersion.MQTTv311, V5: MQTTProtocolVersion.MQTTv5}
 
 
@@ -160,7 +162,7 @@ def test_a_publication_is_written_as_paho_writes_it(
     with Desk(HookedClient, version, buffered=buffered) as ours, Desk(mqtt.Client, version, buffered=False) as theirs:
         assert isinstance(ours.client, HookedClient)
         theirs.client._last_mid = ours.client._last_mid = 65_530 if qos else 0
-        handed = ours.client.mg_publish(topic, payload, qos, retain, properties)
+        handed = ours.client.mg_publish(Publication(topic, payload), qos, retain, properties)
         theirs.client.publish(topic, payload, qos, retain, properties)
         assert handed is not None
         assert (ours.client.want_write(), handed.is_published()) == (True, False)
@@ -171,14 +173,14 @@ def test_a_publication_is_written_as_paho_writes_it(
 
 
 def test_without_a_connection_nothing_is_taken() -> None:
-    assert HookedClient(CallbackAPIVersion.VERSION2).mg_publish("t", b"", 1, False) is None
+    assert HookedClient(CallbackAPIVersion.VERSION2).mg_publish(PLAIN, 1, False) is None
 
 
 @pytest.mark.parametrize("topic", ["", "a/+/b", "#", "ä" * 32_768])
 def test_no_publication_goes_where_none_may(topic: str) -> None:
     with Desk(HookedClient, V3, buffered=True) as desk, pytest.raises(ValueError, match="wildcards"):
         assert isinstance(desk.client, HookedClient)
-        desk.client.mg_publish(topic, b"", 0, False)
+        desk.client.mg_publish(Publication(topic, b""), 0, False)
 
 
 @pytest.mark.parametrize("was_written", [True, False])
@@ -186,10 +188,11 @@ def test_what_is_sent_again_says_so_if_it_was_written(was_written: bool) -> None
     with Desk(HookedClient, V3, buffered=True) as first, Desk(HookedClient, V3, buffered=True) as second:
         client = first.client
         assert isinstance(client, HookedClient)
-        handed = client.mg_publish("t", b"x", 1, False)
+        handed = client.mg_publish(Publication("t", b"x"), 1, False)
         before = first.written() if was_written else b"\x32\x06\0\x01t\0\x01x"
         client._sock = second.client._sock
-        assert client.mg_publish("t", b"x", 1, False, None, handed) is handed
+        assert handed is not None
+        client.mg_publish_again(handed)
         second.client._sock = None
         client.loop_write()
         after = second.far.recv(100)
@@ -202,9 +205,9 @@ def test_an_identifier_in_use_is_not_given_again() -> None:
     with Desk(HookedClient, V3, buffered=True) as desk:
         client = desk.client
         assert isinstance(client, HookedClient)
-        first = client.mg_publish("t", b"", 1, False)
+        first = client.mg_publish(PLAIN, 1, False)
         client._last_mid = 65_535
-        second = client.mg_publish("t", b"", 1, False)
+        second = client.mg_publish(PLAIN, 1, False)
         assert first is not None
         assert second is not None
         assert (first.mid, second.mid) == (1, 2)
@@ -239,7 +242,7 @@ def test_a_puback_of_mqtt_5_tells_a_refusal(reason: int, refusal: int, end: byte
     with Desk(HookedClient, V5, buffered=True) as desk:
         client = desk.client
         assert isinstance(client, HookedClient)
-        handed = [client.mg_publish("t", b"", 1, False) for _ in range(3)]
+        handed = [client.mg_publish(PLAIN, 1, False) for _ in range(3)]
         body = b"\0\2" + bytes([reason]) + end
         desk.far.sendall(b"\x40" + bytes([len(body)]) + body)
         client.loop_read()

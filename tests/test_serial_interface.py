@@ -234,7 +234,6 @@ def test_a_device_behind_a_socket(tmp_path: Path, mosquitto: Mosquitto, listener
                 wait_said(listener, "one", "half")
                 tell(listener, "hello")
                 assert connection.recv(100) == b"hello\n"
-            wait_availability(listener, b"online", b"offline")
             connection, _ = server.accept()
             with connection:
                 wait_availability(listener, b"online", b"offline", b"online")
