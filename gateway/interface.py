@@ -153,7 +153,8 @@ class DeviceInterface(Interface):
                 self._answer_offline()
                 return
             self.is_readable = self._wait(self.time_to_read())
-            self._serve_messages()
+            if self._serve_messages() and self.is_readable:
+                self.msglist_out.let_go()  # an answer is waited for; what the device says comes after it
             due = self.time_to_read()
             if self.is_readable or (due is not None and due <= 0):
                 self._next_read = time.monotonic() + (self.read_interval or 0.0)
@@ -212,18 +213,22 @@ class DeviceInterface(Interface):
             self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
         return self._device_fd in fds
 
-    def _serve_messages(self) -> None:
+    def _serve_messages(self) -> bool:
+        """Do what waits to be done; tell whether there was an answer."""
+        has_answered = False
         for _ in range(_BATCH):
             msg = self.msglist_in.pull()
             if msg is None:
-                return
+                break
             try:
                 for answer in self.write(msg):  # a generator does its work here
                     self.msglist_out.push(answer)
+                    has_answered = True
             except (OSError, DeviceError) as err:
                 if self.accepts(msg) and not self.answers_at_close:
                     self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
                 raise
+        return has_answered
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self.accepts(msg):

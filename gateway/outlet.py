@@ -90,6 +90,10 @@ class Outlet:
         """
         self._outbox.flush(timeout)
 
+    def let_go(self) -> None:
+        """Let the link have what was pushed before more is done: Python runs one thread at a time, for up to 5 ms."""
+        self._outbox.wait_until_taken()
+
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""
         batch: list[Publication] = []

@@ -74,7 +74,11 @@ class MessageTemplate:
         if self._takes_all:
             return values
         if self._plain is not None:
-            return {key: values[name] for key, name in self._plain if name in values}
+            arguments = {}
+            for key, name in self._plain:  # a comprehension is a function of its own, which costs as much again
+                if name in values:
+                    arguments[key] = values[name]
+            return arguments
         return {
             key: value.value(values) if isinstance(value, Template) else value
             for key, value in self._arguments.items()
@@ -100,9 +104,12 @@ class ValueReader:
             found = self.matcher.match(frame)
         except MatchError as err:
             raise CodecError(str(err)) from err
-        return None if found is None else [self._convert(values) for values in found]
+        if found is not None:
+            for number, values in enumerate(found):
+                found[number] = self._converted(values)
+        return found
 
-    def _convert(self, found: Values) -> Values:
+    def _converted(self, found: Values) -> Values:
         values: Values = {}
         for name, value in found.items():
             if value is None or value == "":
@@ -133,11 +140,16 @@ class DecodeRule:
             found = self.reader.read(frame)
             if found is None:
                 return None
-            made = [template.make(values) for values in found for template in self.messages]
+            messages: list[InternalMsg] = []
+            for values in found:
+                for template in self.messages:
+                    msg = template.make(values)
+                    if msg is not None:
+                        messages.append(msg)
         except CodecError as err:
             raise CodecError(f"rule {self.name!a}: {err}") from err
         keep = self.change_filter
-        return [msg for msg in made if msg is not None and (keep is None or keep.passes(msg, now))]
+        return messages if keep is None else [msg for msg in messages if keep.passes(msg, now)]
 
 
 class Decoder:

@@ -39,17 +39,17 @@ class SafeRegex:
         if len(text) > _MAX_LENGTH:
             raise RegexError(f"over {_MAX_LENGTH} characters long")
         try:
-            self._compiled: Any = re.compile(text)
+            compiled = re.compile(text)
             parsed = parser.parse(text)
-            doubts = _doubts_of(parsed, self._compiled.flags)
+            doubts = _doubts_of(parsed, compiled.flags)
         except (re.error, OverflowError, RecursionError) as err:
             raise RegexError(f"not a regular expression: {err}") from err
         self.text = text
-        self.names: tuple[str, ...] = tuple(self._compiled.groupindex)
-        self.prefix = _literal_prefix(parsed) if not self._compiled.flags & re.IGNORECASE else ""
+        self.names: tuple[str, ...] = tuple(compiled.groupindex)
+        self.prefix = _literal_prefix(parsed) if not compiled.flags & re.IGNORECASE else ""
         self.is_fast = doubts <= 1
         self._longest = _LONGEST_SQUARE if doubts else MAX_TEXT
-        self._options: dict[str, float] = {}
+        self._fullmatch: Callable[[str], Any] = compiled.fullmatch
         if not self.is_fast:
             self._longest = MAX_TEXT
             self._bound()
@@ -63,17 +63,16 @@ class SafeRegex:
         import regex  # only where it is needed
 
         try:
-            self._compiled = regex.compile(self.text)
+            self._fullmatch = functools.partial(regex.compile(self.text).fullmatch, timeout=TIME_LIMIT)
         except regex.error as err:
             raise RegexError(f"not a regular expression: {err}") from err
-        self._options = {"timeout": TIME_LIMIT}
 
     def match(self, text: str) -> dict[str, str | None] | None:
         """Return the named groups if the whole `text` matches, or None; raise `RegexError` if that takes too long."""
         if len(text) > self._longest:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._longest})")
         try:
-            found = self._compiled.fullmatch(text, **self._options)
+            found = self._fullmatch(text)
         except TimeoutError:
             raise RegexError(f"the expression was stopped after {TIME_LIMIT} s") from None
         return None if found is None else found.groupdict()

@@ -19,7 +19,7 @@ import serial
 
 from gateway.errors import DeviceError
 
-_CHUNK = 65536  # bytes read at a time: more than any driver's buffer
+_CHUNK = 2048  # bytes read at a time: some milliseconds of work, after which commands have their turn
 _CONNECT_TIMEOUT = 5.0  # s, as pyserial has it
 _PARITIES = {
     "none": serial.PARITY_NONE,
