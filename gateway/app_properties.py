@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 
 from gateway.errors import ConfigurationError, Finding
 
 NAME = "mqttgateway"
-
-
-def version() -> str:
-    """Return the installed version, or `0` when the program runs without being installed."""
-    try:
-        return metadata.version(NAME)
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def shipped(kind: str) -> Path:

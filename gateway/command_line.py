@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from gateway.app_properties import NAME, find_configuration, shipped_configurations, version
+from gateway import __version__
+from gateway.app_properties import NAME, find_configuration, shipped_configurations
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
     epilog = _EPILOG.format(shipped=", ".join(shipped_configurations()))
     parser = _Parser(prog=NAME, description=_DESCRIPTION, epilog=epilog, formatter_class=formatter)
-    parser.add_argument("--version", action="version", version=f"{NAME} {version()}")
+    parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     _add_common(parser)
     parser.set_defaults(command="run")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import yaml
 
@@ -45,6 +45,9 @@ class Document:
     keys: Mapping[Path, Place] = field(default_factory=dict, repr=False)
     values: Mapping[Path, Place] = field(default_factory=dict, repr=False)
     raw: Mapping[Path, str] = field(default_factory=dict)
+    notes: tuple[Finding, ...] = ()
+    """What else is to be said of the file."""
+    is_of_the_original: ClassVar[bool] = False
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding at the value of `path`, or at its key; the nearest place that is known."""
@@ -93,6 +96,15 @@ def dotted(path: Path) -> str:
 
 
 # --- YAML
+
+
+def is_ini(text: str) -> bool:
+    """Tell whether a text is INI: the first line that says something is `[SECTION]`, which no mapping begins with."""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped and stripped[0] not in "#;":
+            return re.match(r"\[(.+)\]", stripped) is not None
+    return False
 
 
 def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:

@@ -66,10 +66,10 @@ NEW_PLACES: Mapping[Path, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class OldDocument(Document):
-    """The data of an INI file. `entries` tells which option a value comes from; `notes`, what else is to be said."""
+    """The data of an INI file. `entries` tells which option a value comes from."""
 
+    is_of_the_original = True
     entries: Mapping[Path, Entry] = field(default_factory=dict, repr=False)
-    notes: tuple[Finding, ...] = ()
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding that names the option as the file does, and the file it really stands in."""

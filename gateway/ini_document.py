@@ -93,15 +93,6 @@ class IniText:
                 seen[item.section, item.option] = item
 
 
-def is_ini(text: str) -> bool:
-    """Tell whether a text is INI: the first line that says something is `[SECTION]`, which no mapping begins with."""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped and stripped[0] not in "#;":
-            return _HEADER.match(stripped) is not None
-    return False
-
-
 @dataclass
 class _Open:
     """An option whose value may go on in the next line."""

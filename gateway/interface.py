@@ -153,14 +153,18 @@ class DeviceInterface(Interface):
                 self._answer_offline()
                 return
             self.is_readable = self._wait(self.time_to_read())
-            if self._serve_messages() and self.is_readable:
+            if len(self.msglist_in) and self._serve_messages() and self.is_readable:
                 self.msglist_out.let_go()  # an answer is waited for; what the device says comes after it
-            due = self.time_to_read()
-            if self.is_readable or (due is not None and due <= 0):
-                self._next_read = time.monotonic() + (self.read_interval or 0.0)
+            if self.is_readable or self._is_read_due():
+                if self.read_interval is not None:
+                    self._next_read = time.monotonic() + self.read_interval
                 self.msglist_out.push_all(self.read())
         except (OSError, DeviceError) as err:
             self._fail(err)
+
+    def _is_read_due(self) -> bool:
+        due = self.time_to_read()
+        return due is not None and due <= 0
 
     def loop_stop(self) -> None:
         """Close the device at the end."""
@@ -208,10 +212,13 @@ class DeviceInterface(Interface):
             self.listening_since = now
         ready = self._poll.poll(poll_milliseconds(timeout))
         self._listened_until = time.monotonic()
-        fds = [fd for fd, _ in ready]
-        if len(self.msglist_in) == 0 and self.msglist_in.fileno() in fds:
-            self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
-        return self._device_fd in fds
+        is_readable = False
+        for fd, _ in ready:
+            if fd == self._device_fd:
+                is_readable = True
+            elif len(self.msglist_in) == 0:
+                self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
+        return is_readable
 
     def _serve_messages(self) -> bool:
         """Do what waits to be done; tell whether there was an answer."""

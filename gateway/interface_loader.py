@@ -7,15 +7,13 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gateway.app_properties import NAME, expanded, is_file
 from gateway.errors import GatewayError
-from gateway.original import adapted, old_names
 from gateway.schema_check import near
 
 BUILT_IN = {
@@ -47,7 +45,7 @@ class CodeNotFoundError(GatewayError):
 
 def is_name(type_name: str) -> bool:
     """Tell whether an interface is called `type_name`: a built-in one, or one that a package has registered."""
-    return type_name in BUILT_IN or any(point.name == type_name for point in metadata.entry_points(group=ENTRY_POINTS))
+    return type_name in BUILT_IN or any(point.name == type_name for point in _entry_points())
 
 
 def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> type[Any]:
@@ -59,6 +57,8 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
+    from gateway.original import adapted, old_names  # not for those that ship with the gateway
+
     path, _, class_name = type_name.partition(":")
     file = folder / expanded(path)
     directories = [str(folder), ".", str(file.parent)]
@@ -73,6 +73,12 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
             return cls
     _check_constructor(cls)
     return adapted(cls)
+
+
+def _entry_points() -> Iterable[Any]:
+    from importlib import metadata  # with much of the standard library, which nobody else needs
+
+    return metadata.entry_points(group=ENTRY_POINTS)
 
 
 def _check_constructor(cls: type[Any]) -> None:
@@ -90,9 +96,9 @@ def _edition(file: Path) -> str:
 
 
 def _load_entry_point(name: str) -> type[Any]:
-    found = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name == name]
+    found = [point for point in _entry_points() if point.name == name]
     if not found:
-        known = [*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINTS))]
+        known = [*BUILT_IN, *(point.name for point in _entry_points())]
         raise CodeNotFoundError(f"no interface is called {name!r}", near(name, known))
     try:
         cls = found[0].load()

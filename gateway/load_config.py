@@ -19,11 +19,9 @@ from typing import Any, Literal
 from gateway.app_properties import expanded, find_as_before, find_map, state_folder
 from gateway.command_guard import CommandOptions
 from gateway.dial import LinkError, Server, TlsOptions, tls_context
-from gateway.document import Document, FaultyDocumentError, load_yaml, variables
+from gateway.document import Document, FaultyDocumentError, is_ini, load_yaml, variables
 from gateway.document import Path as DataPath
 from gateway.errors import ConfigurationError, Finding
-from gateway.ini_config import OldDocument, load_ini
-from gateway.ini_document import is_ini
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.interface_loader import CodeNotFoundError, find_interface
@@ -138,6 +136,8 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     notes: list[Finding] = []
     text = read_text(path, is_ini, notes.append)
     if is_ini(text):
+        from gateway.ini_config import load_ini
+
         find = partial(find_as_before, beside=path.parent)
         return load_ini(text, path, find, lambda other: read_text(other, is_ini, notes.append), notes)
     return load_yaml(text, str(path), environment)
@@ -164,7 +164,7 @@ class _Loader:
         self.error = ConfigurationError(faults)
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
         self.secrets: list[str] = []
-        self.notes: list[str] = list(map(str, document.notes)) if isinstance(document, OldDocument) else []
+        self.notes: list[str] = list(map(str, document.notes))
         self.filters = FilterLoader(document, path.parent)
 
     def load(self) -> Configuration:
@@ -460,7 +460,7 @@ class _Loader:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Check the options of an interface; return them as given, and filled up as its class gets them."""
         schema = interface_schema(cls)
-        if isinstance(self.document, OldDocument):
+        if self.document.is_of_the_original:
             given = self.without_unknown(at, given, schema)
         given = convert_substituted(self.document, given, schema, at)
         findings = check_schema(self.document, given, schema, at)

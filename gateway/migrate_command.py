@@ -16,10 +16,10 @@ from typing import Any
 
 from gateway.app_properties import NAME, find_map, shipped
 from gateway.document import Path as DataPath
-from gateway.document import resolve_scalar
+from gateway.document import is_ini, resolve_scalar
 from gateway.errors import GatewayError, UsageError
 from gateway.ini_config import OldDocument
-from gateway.ini_document import Entry, IniText, Section, is_ini, read_ini
+from gateway.ini_document import Entry, IniText, Section, read_ini
 from gateway.line_map import is_line_map
 from gateway.load_config import Configuration, load_configuration, read_document
 from gateway.load_map import read_text

@@ -30,7 +30,7 @@ from gateway.paho_hooks import HookedClient
 from gateway.receiver import CallbackFailed, Receiver
 from gateway.sender import Sender
 from gateway.throttled_exception import ThrottledException
-from gateway.waiting import has_more, wait_for
+from gateway.waiting import Waiter, has_more
 
 LOG = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class MgClient(HookedClient):
         self.last_failure: LinkError | None = None
         self.outbox = outbox
         self._wakeup = wakeup
+        self._waiter = Waiter(wakeup)
         self._availability_topic = availability_topic
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
@@ -230,10 +231,9 @@ class MgClient(HookedClient):
         self.mg_reconnect()
         if self.link_state is LinkState.CONNECTING:
             self._take_over()
-        self._guard(self._send)
         limit = 0.0 if self._has_more_to_send() else self._time_left()
         limit = limit if timeout is None else min(limit, timeout)
-        readable, writable = wait_for(self.socket(), self._wakeup, limit, to_write=self.want_write())
+        readable, writable = self._waiter.wait(self.socket(), limit, to_write=self.want_write())
         if self._stood_still(limit):
             return
         if readable:
@@ -242,8 +242,7 @@ class MgClient(HookedClient):
         if writable:
             self._guard(self._flush)
         self._sender.settle()
-        if self._sender.states.has_unsaid:
-            self._guard(self._send)
+        self._guard(self._send)  # before what is not urgent
         if self.link_state is LinkState.UP:
             self._receiver.turn()
         self._keep_alive()
@@ -465,5 +464,5 @@ class MgClient(HookedClient):
         if self.link_state is LinkState.UP and not states.has_unsaid:
             self.disconnect()
             while self.want_write() and self.socket() is not None and self._clock() < deadline:
-                wait_for(self.socket(), self._wakeup, deadline - self._clock(), to_write=True)
+                self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)
                 self._guard(self._flush)

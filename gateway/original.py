@@ -23,7 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from gateway.app_properties import NAME, version
+from gateway import __version__
+from gateway.app_properties import NAME
 from gateway.mailbox import MsgList as Inbox
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.throttled_exception import ThrottledException
@@ -310,8 +311,8 @@ _MODULES: Mapping[str, Mapping[str, Any]] = {
         "END_THREAD": object(),
         "LIBRARY_NAME": NAME,
         "PY2": False,
-        "VERSION": version(),
-        "__version__": version(),
+        "VERSION": __version__,
+        "__version__": __version__,
     },
     "mqttgateway.mqtt_map": _MAP,
     "mqttgateway.app_properties": _PROPERTIES,

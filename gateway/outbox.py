@@ -247,12 +247,6 @@ class Outbox:
                     return
                 self._changed.wait(min(end - now, _STALLED))
 
-    def wait_until_taken(self, longest: float = 0.001) -> None:
-        """Let what was put go out before anything else is done, for up to `longest` seconds."""
-        with self._lock:
-            if self._lanes.has_ready:
-                self._changed.wait(longest)
-
     def flush(self, timeout: float) -> None:
         """Return once all that was accepted is acknowledged; raise `DeliveryError` if that takes over `timeout` s.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.errors import FilteredError, MessageError, RefusedError
@@ -17,6 +18,7 @@ from gateway.throttled_exception import ThrottledException
 LOG = logging.getLogger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
 _BATCH = 100  # publications for the outbox at once: for as long as it takes to make them, the first one waits
+_TURN = 0.0002  # s in which the main thread takes a message out of the outbox and sends it
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
@@ -91,8 +93,9 @@ class Outlet:
         self._outbox.flush(timeout)
 
     def let_go(self) -> None:
-        """Let the link have what was pushed before more is done: Python runs one thread at a time, for up to 5 ms."""
-        self._outbox.wait_until_taken()
+        """Let the link have what was pushed before more is done: Python runs one thread at a time."""
+        if self._outbox.has_waiting:
+            time.sleep(_TURN)
 
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""

@@ -5,7 +5,6 @@ Pure apart from the schema library. The schemas describe each option once; sampl
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
@@ -121,6 +120,8 @@ def _option(schema: Schema, name: str) -> Any:
 
 def near(word: str, known: Iterable[str]) -> str:
     """Return a remedy that names the words of `known` that `word` may be a slip of."""
+    import difflib  # only where something is wrong
+
     known = sorted(set(known))
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     if close:

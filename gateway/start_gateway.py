@@ -9,6 +9,7 @@ The main thread runs the network; each interface has a thread of its own (see AR
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -19,8 +20,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from gateway import demo_broker
-from gateway.app_properties import version
+from gateway import __version__, demo_broker
 from gateway.crowd import make_room
 from gateway.durable_outbox import DurableOutbox
 from gateway.errors import GatewayError
@@ -111,7 +111,7 @@ class Gateway:
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""
-        LOG.info("%s %s started with %s", self.configuration.name, version(), self.configuration.file)
+        LOG.info("%s %s started with %s", self.configuration.name, __version__, self.configuration.file)
         for note in self.configuration.notes:  # an old file mostly has the level of warnings, and would not get them
             LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
         if self._writer is not None:
@@ -121,6 +121,7 @@ class Gateway:
             for station in self.stations.values():
                 station.start()
             self._pid_file = PidFile(self.configuration.name, os.environ)
+            gc.freeze()  # what is loaded stays: it need not be looked through for garbage, at the cost of milliseconds
             try:
                 while not self._stop:
                     self._look_for_reload()

@@ -5,23 +5,40 @@ from __future__ import annotations
 import select
 from typing import Any
 
-from gateway.mailbox import Wakeup
+from gateway.mailbox import Wakeup, poll_milliseconds
 
 
-def wait_for(sock: Any, wakeup: Wakeup, timeout: float, *, to_write: bool) -> tuple[bool, bool]:
-    """Wait up to `timeout` seconds; return whether `sock` is readable and writable. `sock` may be None."""
-    poll = select.poll()
-    poll.register(wakeup.fileno(), select.POLLIN)
-    fd = sock.fileno() if sock is not None else -1
-    if fd >= 0:
-        poll.register(fd, select.POLLIN | (select.POLLOUT if to_write else 0))
-        if _pending(sock):
-            timeout = 0.0
-    events = dict(poll.poll(timeout * 1000))
-    if wakeup.fileno() in events:
-        wakeup.clear()
-    event = events.get(fd, 0)
-    return bool(event & ~select.POLLOUT) or (fd >= 0 and _pending(sock)), bool(event & select.POLLOUT)
+class Waiter:
+    """Waits for one socket at a time, and for `wakeup`."""
+
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
+        self._poll = select.poll()
+        self._poll.register(wakeup.fileno(), select.POLLIN)
+        self._watched = (-1, 0)  # descriptor and events
+
+    def wait(self, sock: Any, timeout: float, *, to_write: bool) -> tuple[bool, bool]:
+        """Wait up to `timeout` seconds; return whether `sock` is readable and writable. `sock` may be None."""
+        fd = sock.fileno() if sock is not None else -1
+        self._watch(fd, select.POLLIN | (select.POLLOUT if to_write else 0))
+        is_pending = fd >= 0 and _pending(sock)
+        event = 0
+        for ready, events in self._poll.poll(0 if is_pending else poll_milliseconds(timeout)):
+            if ready == fd:
+                event = events
+            else:
+                self._wakeup.clear()
+        return is_pending or bool(event & ~select.POLLOUT), bool(event & select.POLLOUT)
+
+    def _watch(self, fd: int, events: int) -> None:
+        if self._watched == (fd, events):
+            return
+        before = self._watched[0]
+        if before >= 0:
+            self._poll.unregister(before)
+        if fd >= 0:
+            self._poll.register(fd, events)
+        self._watched = (fd, events)
 
 
 def has_more(sock: Any) -> bool:
@@ -34,6 +51,6 @@ def has_more(sock: Any) -> bool:
 
 
 def _pending(sock: Any) -> bool:
-    """Tell whether a TLS socket has bytes that select does not know of."""
+    """Tell whether a socket has bytes that `poll` does not know of: those of TLS, and what was read ahead."""
     pending = getattr(sock, "pending", None)
     return bool(pending()) if pending is not None else False

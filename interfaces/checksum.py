@@ -10,8 +10,6 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from crccheck.crc import ALLCRCCLASSES, Crc
-
 from gateway.errors import GatewayError
 
 Sum = tuple[Callable[[bytes], int], int]  # the sum of bytes, and its width in bits
@@ -50,6 +48,8 @@ _CRC_NICKNAMES = {
 
 @functools.cache
 def _catalogue() -> Mapping[str, type[Any]]:
+    from crccheck.crc import ALLCRCCLASSES  # a hundred classes, which most devices need none of
+
     return {name.lower(): found for found in ALLCRCCLASSES for name in found._names}
 
 
@@ -69,6 +69,8 @@ def sum_names() -> list[str]:
 
 def custom_crc(parameters: Mapping[str, Any]) -> Sum:
     """Return the CRC with the parameters of the catalogue: width, poly, init, refin, refout, xorout."""
+    from crccheck.crc import Crc
+
     width = parameters["width"]
     values = [parameters.get(name, 0) for name in ("poly", "init")]
     flags = [parameters.get(name, False) for name in ("refin", "refout")]

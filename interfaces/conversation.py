@@ -91,6 +91,11 @@ class Conversation:
         self._late_until = 0.0
         self.last_written = 0.0
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing is under way, and nothing waits: `turn` would do nothing."""
+        return self._current is None and not any(self._waiting.values())
+
     def submit(self, exchange: Exchange, now: float) -> bool:
         """Take an exchange; return False if too many commands wait already."""
         queue = self._waiting[exchange.urgency]
@@ -150,6 +155,8 @@ class Conversation:
 
     def due(self) -> float | None:
         """Return the time (s) at which `turn` would do something, or None if only a frame can."""
+        if self.is_idle:
+            return None
         times = [queue[0].since + self._pacing.longest_wait for queue in [self._waiting[Urgency.COMMAND]] if queue]
         if self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_try_again(self._current) else 0.0))

@@ -90,6 +90,7 @@ class SerialInterface(DeviceInterface):
         super().__init__(params, msglist_in, msglist_out)
         self.rules = SerialRules(params)
         self.wire = self.rules.wire
+        self._frame_timeout: float | None = params["framing"].get("timeout")
         self.counts: Counter[str] = Counter()
         self._schedule = Schedule(self.rules.opening, self.rules.polls)
         self._conversation = Conversation(self._pacing())
@@ -144,16 +145,15 @@ class SerialInterface(DeviceInterface):
 
     def time_to_read(self) -> float | None:
         """Return in how many seconds something is due that no byte from the device will bring about."""
-        now = time.monotonic()
         framer = self.wire.framer
-        times = [framer.due(), self._conversation.due(), self._schedule.due()]
-        times = [None if when is None else max(when, self._settled_at) for when in times]
-        timeout = self.params["framing"].get("timeout")
-        if timeout is not None and framer.is_unfinished:
-            times.append(self._last_heard + timeout)
+        due = _earliest(framer.due(), self._conversation.due(), self._schedule.due())
+        if due is not None:
+            due = max(due, self._settled_at)
+        if self._frame_timeout is not None and framer.is_unfinished:
+            due = _earliest(due, self._last_heard + self._frame_timeout)
         if self.fileno() is None:
-            times.append(self._last_look + _LOOK)
-        return min((when - now for when in times if when is not None), default=None)
+            due = _earliest(due, self._last_look + _LOOK)
+        return None if due is None else due - time.monotonic()
 
     # --- from the device
 
@@ -165,8 +165,8 @@ class SerialInterface(DeviceInterface):
         if data:
             self._last_heard = now
         yield from self._frames(self.wire.feed(data, now), now)
-        timeout = self.params["framing"].get("timeout")
-        if timeout is not None and self.wire.framer.is_unfinished and now - self._last_heard >= timeout:
+        timeout, framer = self._frame_timeout, self.wire.framer
+        if timeout is not None and framer.is_unfinished and now - self._last_heard >= timeout:
             yield from self._frames(self.wire.give_up(), now)
         self._watch_garbage()
         yield from self._turn(now)
@@ -257,7 +257,7 @@ class SerialInterface(DeviceInterface):
 
     def _turn(self, now: float) -> Iterator[InternalMsg]:
         """Write what may be written now, and say what has become of what was."""
-        if now < self._settled_at:
+        if now < self._settled_at or (self._conversation.is_idle and not self.rules.polls):
             return
         for request in self._schedule.take(now, self._conversation.last_written):
             self._ask(request, Urgency.POLL, now)
@@ -301,6 +301,14 @@ class SerialInterface(DeviceInterface):
         if self._port is None:
             raise DeviceError("it is not open")
         return self._port
+
+
+def _earliest(*times: float | None) -> float | None:
+    found: float | None = None
+    for when in times:
+        if when is not None and (found is None or when < found):
+            found = when
+    return found
 
 
 def _shown(frame: bytes) -> str:

@@ -50,11 +50,12 @@ class DescriptorPort:
         """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
         if not is_readable:
             return b""
-        with _as_device_error():
-            try:
-                data = os.read(self._fd, _CHUNK)
-            except BlockingIOError:
-                return b""
+        try:
+            data = os.read(self._fd, _CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError as err:
+            raise DeviceError(_reason(err)) from err
         if not data:  # readable, and nothing there: that is how a port says that the other end is gone
             raise DeviceError("the device has hung up")
         return data

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from gateway import __version__
 from gateway.app_properties import (
     NAME,
     expanded,
@@ -17,7 +18,6 @@ from gateway.app_properties import (
     find_map,
     shipped,
     shipped_configurations,
-    version,
 )
 from gateway.errors import ConfigurationError
 
@@ -39,15 +39,7 @@ def put(path: Path) -> Path:
 
 
 def test_the_version_is_that_of_the_installed_program() -> None:
-    assert version() == metadata.version(NAME)
-
-
-def test_a_program_that_is_not_installed_has_the_version_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: str) -> NoReturn:
-        raise metadata.PackageNotFoundError
-
-    monkeypatch.setattr(metadata, "version", missing)
-    assert version() == "0"
+    assert __version__ == metadata.version(NAME)
 
 
 def test_the_shipped_files_are_there() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app_properties import shipped, shipped_configurations, version
+from gateway import __version__
+from gateway.app_properties import shipped, shipped_configurations
 from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from tests.support.broker import Mosquitto, free_port
 from tests.support.waiting import wait_until
@@ -60,7 +61,7 @@ def run_process(*arguments: str, out: int = subprocess.PIPE) -> Said:
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "--version")
-    assert (said.code, said.out) == (EXIT_OK, f"mqttgateway {version()}\n")
+    assert (said.code, said.out) == (EXIT_OK, f"mqttgateway {__version__}\n")
 
 
 def test_the_help_is_worth_reading(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from gateway import command_line, ini_config
+from gateway import __version__, command_line, ini_config
 from gateway.app_properties import shipped
 from gateway.document import dotted
 from gateway.errors import MessageError, PayloadError
@@ -351,8 +351,7 @@ def test_the_changelog_has_its_form() -> None:
     assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", release) for release in releases[1:])
     parts = re.findall(r"^### (.*)$", CHANGELOG.text, re.MULTILINE)
     assert set(parts) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert version.partition(".dev")[0] in CHANGELOG.section("## [Unreleased]")
+    assert __version__.partition(".dev")[0] in CHANGELOG.section("## [Unreleased]")
 
 
 # --- configuration

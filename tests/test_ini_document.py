@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.document import is_ini
 from gateway.errors import ConfigurationError
-from gateway.ini_document import Entry, Section, is_ini, read_ini
+from gateway.ini_document import Entry, Section, read_ini
 
 LINES = st.one_of(
     st.sampled_from(

@@ -463,6 +463,7 @@ def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: Exp
     os.close(near)
     os.close(far)
     bench.desk.wait_availability("online", "offline")
+    bench.stop()  # what it says comes after that
 
 
 def test_a_bug_is_not_taken_for_a_device_that_is_gone(bench: Bench) -> None:

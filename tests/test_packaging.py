@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import command_line, start_gateway
+from gateway import __version__, command_line, start_gateway
 from gateway.option_docs import default_configuration
 from tests.support.docs import ROOT
 
@@ -74,13 +74,13 @@ def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> Non
         "gateway/conf/dummy2mqtt.conf",
         "gateway/maps/dummy_map.json",
     } <= _shipped_files()
-    info = f"mqttgateway-{PROJECT['version']}.dist-info"
+    info = f"mqttgateway-{__version__}.dist-info"
     assert {name for name in names if not name.startswith(info)} == _shipped_files()
     assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt", f"{info}/METADATA"} <= names
 
 
 def test_wheel_is_for_any_machine(wheel: Path) -> None:
-    assert wheel.name == f"mqttgateway-{PROJECT['version']}-py3-none-any.whl"
+    assert wheel.name == f"mqttgateway-{__version__}-py3-none-any.whl"
 
 
 def test_sdist_holds_what_a_wheel_is_built_from(dist: Path) -> None:
@@ -121,7 +121,7 @@ def _run(command: Path, *words: str, folder: Path) -> subprocess.CompletedProces
 
 def test_installed_command_says_its_version(command: Path, tmp_path: Path) -> None:
     ran = _run(command, "--version", folder=tmp_path)
-    assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {PROJECT['version']}\n"), ran.stderr
+    assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {__version__}\n"), ran.stderr
 
 
 @pytest.mark.parametrize("conf", sorted(path.name for path in (ROOT / "conf").glob("*.conf")))
