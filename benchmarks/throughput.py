@@ -15,7 +15,7 @@ from benchmarks.contenders import BARE, C_PIPELINE, ON_DISK, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds
-from benchmarks.original import NAME, original, python
+from benchmarks.original import WAYS, original, python
 from benchmarks.report import Figures, Metric, median_ratio
 from benchmarks.rounds import run_rounds
 from benchmarks.subscriber import Subscriber
@@ -74,12 +74,11 @@ def pty(lab: Lab) -> None:
             print("  cat | mosquitto_pub -l translates nothing; its processor time is without that of cat.")
             plain = [line.strip() for line in lines(count)]
             runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
-            if python():
-                runners[NAME] = partial(
-                    _pty_round, lab, partial(_original, lab), lines(count), payloads(count), last_of_original(count)
-                )
+            for name, way in WAYS.items() if python() else ():
+                theirs = partial(_original, lab, way)
+                runners[name] = partial(_pty_round, lab, theirs, lines(count), payloads(count), last_of_original(count))
         samples = run_rounds(lab, runners, _METRICS)
-        peers = {C_PIPELINE: 0.7, NAME: 1.0} if qos == 0 else {BARE: 0.7}
+        peers = {C_PIPELINE: 0.7, **dict.fromkeys(WAYS, 1.0)} if qos == 0 else {BARE: 0.7}
         for peer, wanted in peers.items():
             if peer in samples:
                 ratio = median_ratio(samples[OURS], samples[peer], "messages")
@@ -87,8 +86,8 @@ def pty(lab: Lab) -> None:
 
 
 @contextlib.contextmanager
-def _original(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
-    with original(lab, lab.port, device.path) as process:
+def _original(lab: Lab, way: str, ear: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
+    with original(lab, way, lab.port, device.path) as process:
         ear.wait_live(STATUS_TOPIC, b"ready")
         yield process
 
