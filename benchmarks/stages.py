@@ -1,17 +1,16 @@
-"""Where the time of a line goes: each stage by itself, in this process, and their sum against the whole path.
+"""Where the time of a line goes: each stage by itself, in this process, and their sum.
 
-The last two stages need a socket: a connected pair, whose other end is read by a thread that discards.
+The last one needs a socket: a connected pair, whose other end is read by a thread that discards.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
-import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks import contenders
@@ -19,90 +18,85 @@ from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import lines, payloads
+from gateway.broker_limits import BrokerLimits
+from gateway.buffered_socket import BufferedSocket
+from gateway.mailbox import MsgList
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt_map import MsgMap
 from gateway.outbox import Outbox
 from gateway.outlet import Outlet
+from gateway.paho_hooks import HookedClient
 from gateway.schema_check import fill_defaults
+from gateway.sender import Sender
+from gateway.strict_json import dump
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_rules import SerialRules
 
-_CHUNK = 4096  # bytes of a read from a pty
-_BATCH = 100  # publications taken from the outbox at a time
+_CHUNK = 2048  # bytes of a read from a pty
+_BATCH = 100  # messages that the outlet gives to the outbox at a time
+_SLICE = 1000  # lines
+PUT, SEND = "outbox: put", "link: take, encode, write, settle"
+_STAGES = ("framing", "decoding", "map", PUT, SEND)
 
 
 def run(lab: Lab) -> None:
-    """Print the cost of each stage, of their sum, and of the stages in one piece."""
+    """Print the cost of each stage, and of their sum."""
     count = 5_000 if lab.fast else 20_000
-    print(f"stages: {count:,} lines, processor time of each stage by itself, from bytes to packets.")
-    params = fill_defaults(contenders.serial_options("loop://"), SerialInterface.SCHEMA)
-    stages = _Stages(SerialRules(params), MsgMap("bench", sender="bench", status_qos=0), count)
-    names = (
-        "framing",
-        "decoding",
-        "map, JSON included",
-        "JSON alone",
-        "hand-over and outbox",
-        "socket, one write for each",
-    )
-    metrics = [
-        Metric(name, "us/line", 2) for name in (*names, "paho, socket included", "sum", "device to outbox, in one")
-    ]
-    run_rounds(lab, {"stages": stages.measure}, metrics)
+    print(f"stages: {count:,} lines, processor time of each stage by itself, from bytes to packets (QoS 0).")
+    names = (*_STAGES[:3], "of which JSON", *_STAGES[3:], "sum")
+    run_rounds(lab, {"stages": _Stages(count).measure}, [Metric(name, "us/line", 2) for name in names])
 
 
 class _Stages:
-    def __init__(self, rules: SerialRules, msg_map: MsgMap, count: int) -> None:
-        self._rules, self._map, self._count = rules, msg_map, count
-        self._data = b"".join(lines(count))
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._map = MsgMap("bench", sender="bench", status_qos=0)
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def measure(self) -> Figures:
-        """Run each stage on what the one before has made."""
-        found: dict[str, float] = {}
+        """Run each stage on what the one before has made, a slice at a time: no more is in memory at once in a run."""
+        self._seconds.clear()
+        outbox = Outbox()
+        params = fill_defaults(contenders.serial_options("loop://"), SerialInterface.SCHEMA)
+        interface = SerialInterface(params, MsgList(), Outlet("device", self._map, outbox))
+        client = HookedClient(CallbackAPIVersion.VERSION2)
+        client._sock = BufferedSocket(_discarded())  # type: ignore[assignment]  # a link that is up, without a broker
+        sender = Sender(client, outbox, 0.0, time.monotonic)
+        sender.link_up("nowhere", BrokerLimits(), is_v5=False)
+        given, expected = lines(self._count), payloads(self._count)
+        for at in range(0, self._count, _SLICE):
+            publications = self._translate(interface, b"".join(given[at : at + _SLICE]))
+            if [publication.payload for publication in publications] != expected[at : at + _SLICE]:
+                raise WrongResultError("what comes out is not what went in")
+            batches = [publications[start : start + _BATCH] for start in range(0, _SLICE, _BATCH)]
+            self._timed(PUT, lambda batches=batches: [outbox.put_all(batch) for batch in batches])  # type: ignore[misc]
+            self._timed(SEND, lambda: _send(sender, client, outbox))
+        found = {name: seconds / self._count * 1e6 for name, seconds in self._seconds.items()}
+        return {**found, "sum": sum(found[stage] for stage in _STAGES)}
 
-        def timed(name: str, work: Callable[[], object]) -> None:
-            start = time.thread_time()
-            work()
-            found[name] = (time.thread_time() - start) / self._count * 1e6
-
-        frames: list[bytes] = []
+    def _translate(self, interface: SerialInterface, data: bytes) -> list[Publication]:
+        frames: list[tuple[bytes, str]] = []
         msgs: list[InternalMsg] = []
         publications: list[Publication] = []
-        decode, write = self._rules.decoder.decode, self._map.internal2mqtt
-        timed("framing", lambda: frames.extend(self._framed()))
-        timed("decoding", lambda: msgs.extend(msg for frame in frames for msg in decode(frame, 0.0) or ()))
-        timed("map, JSON included", lambda: publications.extend(map(write, msgs)))
-        dumps = json.dumps
-        timed("JSON alone", lambda: [dumps({"action": msg.action, **msg.arguments}) for msg in msgs])
-        if [publication.payload for publication in publications] != payloads(self._count):
-            raise WrongResultError("what comes out is not what went in")
-        outbox = Outbox()
-        timed("hand-over and outbox", lambda: self._pass(outbox, publications))
-        link = _discarded()
-        send = link.send
-        timed("socket, one write for each", lambda: [send(publication.payload) for publication in publications])
-        client = _client(link)
-        timed("paho, socket included", lambda: [client.publish(p.topic, p.payload, 0) for p in publications])
-        parts = ("framing", "decoding", "map, JSON included", "hand-over and outbox", "paho, socket included")
-        found["sum"] = sum(found[part] for part in parts)
-        outlet = Outlet("device", self._map, outbox)
-        timed(
-            "device to outbox, in one",
-            lambda: [outlet.push(msg) for f in self._framed() for msg in decode(f, 0.0) or ()],
-        )
-        return found
+        chunks = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
+        feed = interface.wire.feed
+        self._timed("framing", lambda: frames.extend(frame for chunk in chunks for frame in feed(chunk)))
+        self._timed("decoding", lambda: msgs.extend(interface._frames(frames, 0.0)))
+        self._timed("map", lambda: publications.extend(map(self._map.internal2mqtt, msgs)))
+        self._timed("of which JSON", lambda: [dump({"action": msg.action, **msg.arguments}) for msg in msgs])
+        return publications
 
-    def _framed(self) -> list[bytes]:
-        chunks = range(0, len(self._data), _CHUNK)
-        return [frame for at in chunks for frame, _ in self._rules.wire.feed(self._data[at : at + _CHUNK])]
+    def _timed(self, name: str, work: Callable[[], object]) -> None:
+        start = time.thread_time()
+        work()
+        self._seconds[name] += time.thread_time() - start
 
-    def _pass(self, outbox: Outbox, publications: list[Publication]) -> None:
-        """Put all, take all, settle all, as interface and main thread do between them."""
-        for at in range(0, len(publications), _BATCH):
-            for publication in publications[at : at + _BATCH]:
-                outbox.put(publication)
-            while entries := outbox.take(_BATCH):
-                outbox.settle(entries)
+
+def _send(sender: Sender, client: HookedClient, outbox: Outbox) -> None:
+    """Send what waits, as the main thread does."""
+    while len(outbox):
+        sender.hand_over()
+        client.loop_write()
+        sender.settle()
 
 
 def _discarded() -> socket.socket:
@@ -116,10 +110,3 @@ def _discarded() -> socket.socket:
 
     threading.Thread(target=discard, daemon=True).start()
     return ours
-
-
-def _client(link: socket.socket) -> mqtt.Client:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client._sock = link  # a link that is up, without a broker; the client closes it when it goes
-    client.on_socket_register_write = lambda *_: None
-    return client
