@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -59,14 +61,19 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
     That of systemd (`StateDirectory=`), or else `mqttgateway` in the state folder of the user, if there is one (XDG
     Base Directory Specification, 0.8).
     """
-    of_systemd = environment.get("STATE_DIRECTORY", "").split(":")[0]
-    if of_systemd:
-        return Path(of_systemd)
-    own = environment.get("XDG_STATE_HOME", "")
-    if own.startswith("/"):
-        return Path(own) / NAME
     home = expanded("~/.local/state")
-    return home / NAME if home.is_dir() else None
+    return (
+        _of_systemd(environment, "STATE_DIRECTORY")
+        or _of_user(environment, "XDG_STATE_HOME")
+        or (home / NAME if home.is_dir() else None)
+    )
+
+
+def runtime_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Return the folders for what a running gateway leaves to be found by, the best one first."""
+    of_all = Path(tempfile.gettempdir()) / f"{NAME}-{os.geteuid()}"
+    folders = (_of_systemd(environment, "RUNTIME_DIRECTORY"), _of_user(environment, "XDG_RUNTIME_DIR"), of_all)
+    return [folder for folder in folders if folder is not None]
 
 
 def find_as_before(given: str, beside: Path) -> Path | None:
@@ -84,10 +91,20 @@ def shipped_configurations() -> list[str]:
 
 
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
-    own = environment.get("XDG_CONFIG_HOME", "")
-    # An XDG path that is not absolute is to be ignored (XDG Base Directory Specification, 0.8).
-    yield (Path(own) if own.startswith("/") else expanded("~/.config")) / NAME
+    yield _of_user(environment, "XDG_CONFIG_HOME") or expanded("~/.config") / NAME
     yield Path("/etc") / NAME
+
+
+def _of_systemd(environment: Mapping[str, str], variable: str) -> Path | None:
+    """Return the first folder that systemd has made for the unit (systemd.exec, `StateDirectory=` and the like)."""
+    folder = environment.get(variable, "").split(":")[0]
+    return Path(folder) if folder else None
+
+
+def _of_user(environment: Mapping[str, str], variable: str) -> Path | None:
+    """Return our folder in one of the user's; a path that is not absolute is ignored, as XDG wants it."""
+    folder = environment.get(variable, "")
+    return Path(folder) / NAME if folder.startswith("/") else None
 
 
 def _first(given: str, places: list[Path], remedy: str) -> Path:

@@ -39,10 +39,6 @@ class DeliveryRule:
     replay: bool = False
     lifetime: float | None = None
 
-    def fits(self, msg: InternalMsg) -> bool:
-        """Tell whether each field that the rule names has one of its words."""
-        return all(getattr(msg, name) in words for name, words in self.words.items())
-
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRules:
@@ -56,7 +52,7 @@ class DeliveryRules:
     def delivery_of(self, msg: InternalMsg) -> Delivery:
         """Return how `msg` is delivered, by the first rule that fits it."""
         plain = PLAIN_REPLY if is_reply(msg) else PLAIN
-        rule = next((rule for rule in self.rules if rule.fits(msg)), None)
+        rule = next((rule for rule in self.rules if msg.has_words(rule.words)), None)
         if rule is None:
             return plain
         lane = plain.lane if rule.lane is None else rule.lane

@@ -33,35 +33,36 @@ class LinkEnded(LinkError):  # noqa: N818  (like LinkError, but it tells an end)
         self.ending = ending
 
 
-_CONNACK_REMEDIES = {
-    0x84: "use a broker that speaks MQTT 3.1.1 or 5",
-    0x85: "choose another mqtt.client_id",
-    0x86: "check mqtt.username and mqtt.password_file",
-    0x87: "check mqtt.username, mqtt.password_file and the broker's access rules",
-    0x88: "the broker is busy or stopping; it is tried again",
+_REMEDIES = {
     0x89: "the broker is busy; it is tried again",
-    0x8A: "the broker has banned this client",
-    0x8C: "check mqtt.username and mqtt.password_file",
-    0x97: "the broker is at its limit; it is tried again",
-    0x9A: "it is tried again with a last will that is not retained",
-    0x9B: "it is tried again with a last will of QoS 0",
     0x9C: "set mqtt.host to the server that it names, or ask its operator",
     0x9D: "set mqtt.host to the server that it names, or ask its operator",
     0x9F: "the broker takes no more connections for now; it is tried again",
 }
 
+_CONNACK_REMEDIES = {
+    **_REMEDIES,
+    0x84: "use a broker that speaks MQTT 3.1.1 or 5",
+    0x85: "choose another mqtt.client_id",
+    0x86: "check mqtt.username and mqtt.password_file",
+    0x87: "check mqtt.username, mqtt.password_file and the broker's access rules",
+    0x88: "the broker is busy or stopping; it is tried again",
+    0x8A: "the broker has banned this client",
+    0x8C: "check mqtt.username and mqtt.password_file",
+    0x97: "the broker is at its limit; it is tried again",
+    0x9A: "it is tried again with a last will that is not retained",
+    0x9B: "it is tried again with a last will of QoS 0",
+}
+
 _DISCONNECT_REMEDIES = {
+    **_REMEDIES,
     0x87: "check the broker's access rules",
-    0x89: "the broker is busy; it is tried again",
     0x8B: "it is tried again until the broker is back",
     0x8D: "check the network, or raise mqtt.keepalive",
     0x95: "see what is set aside, and the broker's limit for packets",
     0x96: "see the broker's limit for messages a second",
     0x97: "see the broker's quotas",
     0x98: "ask the broker's operator",
-    0x9C: "set mqtt.host to the server that it names, or ask its operator",
-    0x9D: "set mqtt.host to the server that it names, or ask its operator",
-    0x9F: "the broker takes no more connections for now; it is tried again",
     0xA0: "the broker limits how long a connection may last; it is made anew",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.document import Document, Path, dotted
 from gateway.errors import Finding
 from gateway.interface_loader import CodeNotFoundError, find_hook
+from gateway.load_map import listed, unknown_words
 from gateway.message_filter import FilterRule, Filters, HookStep, MessageFilter
 from gateway.mqtt_map import MsgMap
 
@@ -44,18 +45,5 @@ class FilterLoader:
             return
         match = dict(value)
         kinds = _KINDS.get(match.pop("kind", ""), (True, False))
-        for field, words in match.items():
-            self._look_at_words(field, words, (*at, what, field), maps)
-        yield FilterRule(what == "allow", {field: _listed(words) for field, words in match.items()}, kinds)
-
-    def _look_at_words(self, field: str, words: str | Sequence[str], at: Path, maps: Sequence[MsgMap]) -> None:
-        """Find the words that no message of any of the maps can have: a rule that names one does nothing."""
-        for index, word in enumerate(_listed(words)):
-            problems = [msg_map.problem_of(field, word) for msg_map in maps]
-            if problems and all(problems):
-                place = at if isinstance(words, str) else (*at, index)
-                self.findings.append(self._document.finding(place, problems[0]))
-
-
-def _listed(words: str | Sequence[str]) -> Sequence[str]:
-    return (words,) if isinstance(words, str) else tuple(words)
+        self.findings += unknown_words(self._document, (*at, what), match, maps)
+        yield FilterRule(what == "allow", {field: tuple(listed(words)) for field, words in match.items()}, kinds)

@@ -135,7 +135,8 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
             findings += [document.finding((*at, *p.path), p.what, p.remedy)
                          for p in ambiguities(data["syntax"], built.forms)]  # fmt: skip
         dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
-        findings += _unknown_words(document, at, sound.get("delivery", ()), built)
+        for index, rule in enumerate(sound.get("delivery", ())):
+            findings += unknown_words(document, (*at, "delivery", index, "match"), rule["match"], [built])
     return findings, dead
 
 
@@ -175,13 +176,14 @@ def _syntax(data: Mapping[str, Any]) -> Syntax:
 
 
 def _rule(given: Mapping[str, Any]) -> DeliveryRule:
-    words = {name: frozenset(_words(found)) for name, found in given["match"].items()}
+    words = {name: frozenset(listed(found)) for name, found in given["match"].items()}
     lane = Lane[given["lane"].upper()] if "lane" in given else None
     return DeliveryRule(words, lane, given.get("retain", False), given.get("replay", False), given.get("lifetime"))
 
 
-def _words(given: str | Sequence[str]) -> Sequence[str]:
-    return [given] if isinstance(given, str) else given
+def listed(words: str | Sequence[str]) -> Sequence[str]:
+    """Return what is given as one word or as a list of them, as a list."""
+    return [words] if isinstance(words, str) else words
 
 
 _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
@@ -244,17 +246,15 @@ def _text_problem(word: str) -> str:
     return ""
 
 
-def _unknown_words(
-    document: Document, at: Path, rules: Sequence[Mapping[str, Any]], built: MsgMap
+def unknown_words(
+    document: Document, at: Path, match: Mapping[str, str | Sequence[str]], maps: Sequence[MsgMap]
 ) -> Iterator[Finding]:
-    """Find the words in delivery rules that no message of this map can have."""
-    for index, rule in enumerate(rules):
-        for name, words in rule["match"].items():
-            for number, word in enumerate(_words(words)):
-                problem = built.problem_of(name, word)
-                if problem:
-                    path = (*at, "delivery", index, "match", name)
-                    yield document.finding(path if isinstance(words, str) else (*path, number), problem)
+    """Find the words in the `match` of a rule, at path `at`, that no message of any of the maps can have."""
+    for name, words in match.items():
+        for number, word in enumerate(listed(words)):
+            problems = [msg_map.problem_of(name, word) for msg_map in maps]
+            if problems and all(problems):
+                yield document.finding((*at, name) if isinstance(words, str) else (*at, name, number), problems[0])
 
 
 def _dead_filters(

@@ -6,7 +6,7 @@ Pure data. Nothing here may do I/O or know a map.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -75,6 +75,10 @@ class InternalMsg:
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` where the message has none of that name."""
         return self.arguments.get(name, default)
+
+    def has_words(self, words: Mapping[str, Collection[str]]) -> bool:
+        """Tell whether each field that `words` names has one of its words."""
+        return all(getattr(self, field) in known for field, known in words.items())
 
     def reply(self, response: str, reason: str = "") -> InternalMsg:
         """Return the status that answers this command.

@@ -26,7 +26,7 @@ class FilterRule:
 
     def fits(self, msg: InternalMsg) -> bool:
         """Tell whether the rule is for `msg`."""
-        return msg.iscmd in self.kinds and all(getattr(msg, field) in words for field, words in self.words.items())
+        return msg.iscmd in self.kinds and msg.has_words(self.words)
 
     def __str__(self) -> str:
         kinds = "messages" if len(self.kinds) > 1 else "commands" if True in self.kinds else "statuses"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.app_properties import NAME
+from gateway.app_properties import NAME, runtime_folders
 
 _BYTES = 1024  # of the file, always: nobody who reads it meanwhile finds half of what is said
 
@@ -25,7 +24,7 @@ class PidFile:
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self._file: BinaryIO | None = None
         self._path = Path()
-        for folder in _folders(environment):
+        for folder in runtime_folders(environment):
             with contextlib.suppress(OSError):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if folder.stat().st_uid == os.geteuid() or "RUNTIME_DIRECTORY" in environment:
@@ -52,7 +51,7 @@ class PidFile:
 
 def read_pid_file(name: str, environment: Mapping[str, str]) -> tuple[int, str] | None:
     """Return the process id of the running gateway called `name`, and what it says; None if there is none."""
-    for folder in (*_folders(environment), Path("/run") / NAME):
+    for folder in (*runtime_folders(environment), Path("/run") / NAME):
         with contextlib.suppress(OSError, ValueError), (folder / f"{name}.pid").open("rb") as file:
             if _is_locked(file):
                 pid, _, text = file.read().decode("utf-8", "replace").partition("\n")
@@ -77,13 +76,3 @@ def _is_locked(file: BinaryIO) -> bool:
     except OSError:
         return True
     return False
-
-
-def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
-    of_systemd = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    if of_systemd:
-        yield Path(of_systemd)
-    of_user = environment.get("XDG_RUNTIME_DIR", "")
-    if of_user.startswith("/"):
-        yield Path(of_user) / NAME
-    yield Path(tempfile.gettempdir()) / f"{NAME}-{os.geteuid()}"

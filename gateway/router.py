@@ -108,11 +108,11 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        delivery = _Delivery(arrival, self._reply_to(arrival) if arrival.reply_to is not None else None)
+        delivery = _Delivery(arrival, self._reply_to(arrival.reply_to, arrival) if arrival.reply_to else None)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
-        if delivery.reply_to is not None and not delivery.is_taken:
-            self._answer_refused(delivery)
+        if delivery.reply_to is not None and not delivery.is_taken and not arrival.retain:  # there nobody waits
+            self._answer_refused(delivery, delivery.reply_to)
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
         known = self._known.get(topic)
@@ -196,27 +196,23 @@ class Router:
             level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
-    def _answer_refused(self, delivery: _Delivery) -> None:
-        """Tell a sender who asked for it that nobody does the command; never one that was retained: nobody waits."""
-        if delivery.reply_to is None or delivery.arrival.retain:
-            return
+    def _answer_refused(self, delivery: _Delivery, reply_to: ReplyTo) -> None:
+        """Tell a sender who asked for it that nobody does the command."""
         for msg_map, msg, err in delivery.refusals:
             if msg.iscmd and err.is_answered:
                 with contextlib.suppress(MessageError):  # it has a word that can be read and not written
                     reply = msg_map.internal2mqtt(msg.reply("REFUSED", str(err)))
-                    self._answer(reply.answering(delivery.reply_to))
+                    self._answer(reply.answering(reply_to))
                 return
 
     # --- where answers go
 
-    def _reply_to(self, arrival: Arrival) -> ReplyTo | None:
+    def _reply_to(self, wanted: ReplyTo, arrival: Arrival) -> ReplyTo | None:
         """Return where an arrival is to be answered, if that is a topic on which a stranger may let us publish."""
-        if arrival.reply_to is None:
-            return None
-        topic = arrival.reply_to.topic
+        topic = wanted.topic
         problem = topic_problem(topic) or self._misuse_of(topic)
         if not problem:
-            return arrival.reply_to
+            return wanted
         self.counts["response topic refused"] += 1
         what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
         refusal = MessageRefused(f"{what}: use a response topic of your own", key=f"response {topic}")
