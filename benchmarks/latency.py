@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
-from benchmarks import contenders
+from benchmarks import contenders, node_red
 from benchmarks.contenders import BARE, C_PIPELINE, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
@@ -44,6 +44,8 @@ def run(lab: Lab) -> None:
         runners = {OURS: partial(_round, lab, ours, count), BARE: partial(_round, lab, bare, count)}
         if qos == 0:
             runners[C_PIPELINE] = partial(_round, lab, partial(contenders.c_pipeline, lab), count, plain=True)
+            if node_red.is_there():
+                runners[node_red.NAME] = partial(_round, lab, partial(node_red.node_red, lab), count)
         samples = run_rounds(lab, runners, _METRICS)
         if qos == 0:
             for key, wanted in (("p50", 1.5), ("p99", 2.0)):

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeAlias
 
-from benchmarks import contenders
+from benchmarks import contenders, node_red
 from benchmarks.contenders import BARE, C_PIPELINE, ON_DISK, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
@@ -74,11 +74,15 @@ def pty(lab: Lab) -> None:
             print("  cat | mosquitto_pub -l translates nothing; its processor time is without that of cat.")
             plain = [line.strip() for line in lines(count)]
             runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
+            if node_red.is_there():
+                theirs = partial(node_red.node_red, lab)
+                last = node_red.last_payload(count)
+                runners[node_red.NAME] = partial(_pty_round, lab, theirs, lines(count), payloads(count), last)
             for name, way in WAYS.items() if python() else ():
                 theirs = partial(_original, lab, way)
                 runners[name] = partial(_pty_round, lab, theirs, lines(count), payloads(count), last_of_original(count))
         samples = run_rounds(lab, runners, _METRICS)
-        peers = {C_PIPELINE: 0.7, **dict.fromkeys(WAYS, 1.0)} if qos == 0 else {BARE: 0.7}
+        peers = {C_PIPELINE: 0.7, **dict.fromkeys((node_red.NAME, *WAYS), 1.0)} if qos == 0 else {BARE: 0.7}
         for peer, wanted in peers.items():
             if peer in samples:
                 ratio = median_ratio(samples[OURS], samples[peer], "messages")
