@@ -11,7 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import commands, decoding, devices, latency, null, outbox, resources, stages, throughput, translation
+from benchmarks import (
+    commands,
+    decoding,
+    devices,
+    latency,
+    null,
+    outbox,
+    resources,
+    scale,
+    stages,
+    throughput,
+    translation,
+)
 from benchmarks.goals import Goal, draw_goals, print_goals
 from benchmarks.lab import Broker, Lab
 from benchmarks.machine import machine_line
@@ -35,6 +47,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "stages": (0.02, stages.run),
     "map": (0.1, translation.run),
     "devices": (0.3, devices.run),
+    "scale": (0.02, scale.run),
 }
 _SECONDS, _FAST_SECONDS = 225.0, 55.0  # for all of them
 _TABLES = {"latency": 2, "outbox": 4, "push": 2, "pty": 2}  # tables that share the time of a benchmark; 1 if not named
