@@ -67,7 +67,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _leave)  # so that every `finally` is run
     machine = machine_line()
-    print(machine, flush=True)
+    print(machine)
+    print(
+        "the gateway with default settings, but for QoS, store: memory where no disk is named, session_expiry: 0",
+        flush=True,
+    )
     began = time.monotonic()
     goals: list[Goal] = []
     chosen = [name for name in BENCHMARKS if name in (options.names or BENCHMARKS)]

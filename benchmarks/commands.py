@@ -18,6 +18,8 @@ from benchmarks.subscriber import Subscriber
 from benchmarks.throughput import Process
 from benchmarks.topics import COMMAND_TOPIC, FILTERS, READY_TOPIC, STATUS_TOPIC, commands
 
+STREAM_TOPIC = STATUS_TOPIC.replace("/probe/", "/talker/")
+
 
 def receive(lab: Lab) -> None:
     """Commands in, as fast as they come."""
@@ -76,9 +78,30 @@ def _trip_round(lab: Lab, rate: int, count: int) -> Figures:
                 )
             ),
         ):
-            time.sleep(0.5)
+            _check_stream(lab, rate)
             delays = [_trip(hand, number) * 1000 for number in range(count + 10)][10:]
+            _check_written(lab, count + 10)
     return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
+
+
+def _check_stream(lab: Lab, rate: int) -> None:
+    """Look for half a second at what the device says, and leave it alone then: reading along takes time."""
+    with Subscriber(lab.port, STREAM_TOPIC) as ear:
+        end, heard = time.monotonic() + 0.5, []
+        while time.monotonic() < end:
+            heard += [message.payload for message in ear.receive(0.05)]
+    if len(heard) < rate / 4 or set(heard) - {b'{"action": "TEMPERATURE", "celsius": 21.5}'}:
+        raise WrongResultError(f"{len(heard)} lines within 0.5 s at {rate} lines/s, or others: {heard[:1]}")
+
+
+def _check_written(lab: Lab, count: int) -> None:
+    """Look whether the device was told each command, once; the last one may be on its way."""
+    deadline = time.monotonic() + 2.0
+    wanted = b"".join(b"S %d\r\n" % number for number in range(count))
+    while (told := (lab.folder / "streamer.log").read_bytes()) != wanted:
+        if time.monotonic() > deadline:
+            raise WrongResultError(f"the device was told {told[-40:]!r} instead of {count} commands, one by one")
+        time.sleep(0.01)
 
 
 def _trip(hand: Subscriber, number: int) -> float:

@@ -10,7 +10,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import serial
 
@@ -18,6 +18,7 @@ from benchmarks.goals import Goal
 from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
+from gateway.message import InternalMsg
 from gateway.schema_check import fill_defaults
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_rules import SerialRules
@@ -25,14 +26,19 @@ from interfaces.serial_rules import SerialRules
 _MESSAGE = {"device": "probe", "action": "READING", "arguments": "*"}
 _METRICS = (Metric("frames", "1/s"), Metric("cost", "us/frame", 2))
 
-_KINDS: dict[str, tuple[dict[str, Any], Callable[[int], bytes]]] = {
+Make: TypeAlias = Callable[[int], bytes]
+Reading: TypeAlias = Callable[[int], dict[str, Any]]
+
+_KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
     "line, regex": (
         {"decode": [{"regex": "T (?P<value>[0-9.]+)", "values": {"value": "float"}, "message": _MESSAGE}]},
         lambda number: b"T %d.5\r\n" % number,
+        lambda number: {"value": number + 0.5},
     ),
     "line, key=value": (
         {"decode": [{"pairs": {"separator": ";"}, "values": {"*": "auto"}, "message": _MESSAGE}]},
         lambda number: b"T=%d.5;H=40;S=ok\r\n" % number,
+        lambda number: {"T": number + 0.5, "H": 40, "S": "ok"},
     ),
     "length, binary, CRC": (
         {
@@ -46,6 +52,7 @@ _KINDS: dict[str, tuple[dict[str, Any], Callable[[int], bytes]]] = {
             ],
         },
         lambda number: _with_crc(b"\x7e\x04" + struct.pack(">I", number)),
+        lambda number: {"value": number},
     ),
 }
 
@@ -67,8 +74,8 @@ def _rules(options: dict[str, Any]) -> SerialRules:
 def kinds(lab: Lab) -> None:
     """Frames of each kind."""
     count = 5_000 if lab.fast else 20_000
-    print(f"decode: {count:,} frames of each kind from bytes to messages, in chunks of 4 KiB, in this process")
-    runners = {name: _runner(_rules(options), make, count) for name, (options, make) in _KINDS.items()}
+    print(f"decode: {count:,} frames of each kind from bytes to messages, in chunks of 2 KiB, in this process")
+    runners = {name: _runner(_rules(options), make, said, count) for name, (options, make, said) in _KINDS.items()}
     run_rounds(lab, runners, _METRICS)
 
 
@@ -83,21 +90,25 @@ def rules(lab: Lab) -> None:
     def line(number: int) -> bytes:
         return b"K99 %d.5\r\n" % number
 
+    def value(number: int) -> dict[str, Any]:
+        return {"value": number + 0.5}
+
     hundred, one = _rules({"decode": [decode(n) for n in range(100)]}), _rules({"decode": [decode(99)]})
-    runners = {"100 rules": _runner(hundred, line, count), "1 rule": _runner(one, line, count)}
+    runners = {"100 rules": _runner(hundred, line, value, count), "1 rule": _runner(one, line, value, count)}
     samples = run_rounds(lab, runners, _METRICS)
     ratio = median_ratio(samples["100 rules"], samples["1 rule"], "cost")
     lab.goals.append(Goal("100 decoding rules, of one", ratio, "<=", 1.5))
 
 
-def _runner(found: SerialRules, make: Callable[[int], bytes], count: int) -> Callable[[], Figures]:
+def _runner(found: SerialRules, make: Make, reading: Reading, count: int) -> Callable[[], Figures]:
     data = b"".join(map(make, range(count)))
 
     def run() -> Figures:
         start = time.process_time()
+        _check(found, make, reading)
         made = 0
-        for offset in range(0, len(data), 4096):
-            for frame, problem in found.wire.feed(data[offset : offset + 4096]):
+        for offset in range(0, len(data), 2048):
+            for frame, problem in found.wire.feed(data[offset : offset + 2048]):
                 if problem:
                     raise WrongResultError(problem)
                 made += len(found.decoder.decode(frame) or ())
@@ -107,6 +118,15 @@ def _runner(found: SerialRules, make: Callable[[int], bytes], count: int) -> Cal
         return {"frames": count / seconds, "cost": seconds / count * 1e6}
 
     return run
+
+
+def _check(found: SerialRules, make: Make, reading: Reading) -> None:
+    """Look at the first hundred messages; the others are counted."""
+    data = b"".join(map(make, range(100)))
+    made = [msg for frame, _ in found.wire.feed(data) for msg in found.decoder.decode(frame) or ()]
+    expected = [InternalMsg(device="probe", action="READING", arguments=reading(number)) for number in range(100)]
+    if made != expected:
+        raise WrongResultError(f"not the messages of the frames: {made[:1]}")
 
 
 def reading(lab: Lab) -> None:
@@ -119,7 +139,7 @@ def reading(lab: Lab) -> None:
         framer = _rules({}).wire.framer
         found: list[bytes] = []
         while len(found) < count:
-            found += framer.feed(os.read(port.fileno(), 65536))
+            found += framer.feed(os.read(port.fileno(), 2048))
         return found
 
     def readline(port: serial.Serial) -> list[bytes]:

@@ -79,7 +79,8 @@ def spawn(
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            # An empty PYTHONDONTWRITEBYTECODE is none: who starts twice has compiled but once.
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""},
             stdin=stdin,
             stdout=file if stdout is None else stdout,
             stderr=file,

@@ -47,7 +47,7 @@ def run(lab: Lab) -> None:
 
     given: dict[str, Contender] = {OURS: ours}
     if python():
-        given |= {name: partial(original, lab, way) for name, way in WAYS.items()}
+        given |= {name: partial(original, lab, WAYS[name]) for name in sorted(WAYS, key=READLINE.__ne__)}
     given[BARE] = bare
     runners = {name: partial(_round, lab, contender, count) for name, contender in given.items()}
     samples = run_rounds(lab, runners, (Metric("processor", "us/line", 1), Metric("lines", "1/s")))

@@ -13,7 +13,9 @@ from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds, ending, resident_kib, spawn, stop_gateway, thread_wakeups
 from benchmarks.report import Figures, Metric, WrongResultError, median, print_table
 from benchmarks.rounds import run_rounds
-from benchmarks.topics import LINK_TOPIC
+from benchmarks.subscriber import Subscriber
+from benchmarks.topics import LINK_TOPIC, STATUS_TOPIC, lines, payloads
+from tests.support.waiting import wait_until
 
 _SETTLE = 1.0  # s after the start in which imports and first messages end
 LIBRARIES = "the four libraries"
@@ -27,9 +29,11 @@ def idle(lab: Lab) -> None:
     samples: dict[str, list[Figures]] = {OURS: [], BARE: []}
     threads: dict[str, list[str]] = {}
     with ExitStack() as stack:
-        pids = {}
+        pids: dict[str, int] = {}
+        heard: list[tuple[Device, Subscriber]] = []
         for name in samples:
             device, ear = stack.enter_context(Device()), stack.enter_context(contenders.subscriber(lab))
+            heard.append((device, ear))
             options = contenders.serial_options(device.path)
             ours = contenders.gateway(lab, ear, options, 0)
             bare = contenders.peer(lab, ear, "serial_publisher", device.path, 0)
@@ -48,6 +52,8 @@ def idle(lab: Lab) -> None:
                         "processor": (cpu_seconds(pid) - cpu) / seconds * 100,
                     }
                 )
+        for device, ear in heard:
+            _check_heard(device, ear)
     lab.goals.append(Goal("idle: wake-ups, 1/s", median(samples[OURS], "wake-ups"), "<=", 1.0))
     print_table((Metric("wake-ups", "1/s", 1, "at most 1"), Metric("processor", "%", 2)), samples)
     for name, parts in threads.items():
@@ -62,23 +68,25 @@ def start(lab: Lab) -> None:
     def ours() -> Figures:
         with Device() as device:
             command = contenders.gateway_command(lab, {"device": contenders.serial_options(device.path)}, 1)
-            return _start_round(lab, command, stop=True)
+            return _start_round(lab, command, device)
 
     def bare() -> Figures:
-        return _start_round(lab, contenders.peer_command("connect", lab.port, LINK_TOPIC), stop=False)
+        return _start_round(lab, contenders.peer_command("connect", lab.port, LINK_TOPIC), None)
 
     samples = run_rounds(lab, {OURS: ours, BARE: bare}, (Metric("start", "ms", 0, "at most 200"),), factor=2.0)
     lab.goals.append(Goal("start to CONNACK, ms", median(samples[OURS], "start"), "<=", 200))
 
 
-def _start_round(lab: Lab, command: Sequence[str], *, stop: bool) -> Figures:
+def _start_round(lab: Lab, command: Sequence[str], device: Device | None) -> Figures:
     log = contenders.fresh_log(lab, "start")
     with contenders.subscriber(lab) as ear:
         began = time.monotonic()
         with ending(spawn(list(command), log)) as process:
             ear.wait_live(LINK_TOPIC, b"online")
             milliseconds = (time.monotonic() - began) * 1000
-            if stop:
+            if device is not None:
+                wait_until(lambda: "is open" in log.read_text(), what="the port to be open")
+                _check_heard(device, ear)
                 stop_gateway(process, log)
     return {"start": milliseconds}
 
@@ -94,6 +102,7 @@ def memory(lab: Lab) -> None:
             contenders.subscriber(lab) as ear,
             contenders.gateway(lab, ear, contenders.serial_options(device.path), 1) as process,
         ):
+            _check_heard(device, ear)
             return _memory_of(process.pid)
 
     def libraries() -> Figures:
@@ -112,11 +121,18 @@ def memory(lab: Lab) -> None:
             contenders.subscriber(lab) as ear,
             contenders.peer(lab, ear, "serial_publisher", device.path, 1) as process,
         ):
+            _check_heard(device, ear)
             return _memory_of(process.pid)
 
     runners = {OURS: ours, LIBRARIES: libraries, BARE: bare}
     samples = run_rounds(lab, runners, (Metric("VmRSS", "MiB", 1, "at most 32"),), factor=0.6)
     lab.goals.append(Goal("resident memory, MiB", median(samples[OURS], "VmRSS"), "<=", 32))
+
+
+def _check_heard(device: Device, ear: Subscriber) -> None:
+    """Look whether it works: a line of the device arrives."""
+    device.write(lines(1)[0])
+    ear.wait_live(STATUS_TOPIC, payloads(1)[0])
 
 
 def _memory_of(pid: int) -> Figures:

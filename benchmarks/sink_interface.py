@@ -1,4 +1,4 @@
-"""An interface for the gateway that takes commands: when the last has come, it says so, if all were in order."""
+"""An interface for the gateway that takes commands: when the last has come, it says whether all were in order, once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ class SinkInterface(Interface):
     def __init__(self, params: dict[str, int], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self._next = 0
+        self._is_right = True
 
     def loop(self) -> None:
         """Take what is there."""
         msg = self.msglist_in.pull(block=True)
         while msg is not None:
-            self._next += msg.argument("n") == self._next
-            if self._next == self.params["count"]:
-                self.msglist_out.push(InternalMsg(function="climate", location="lab", device="probe", action="DONE"))
-                self._next = 0
+            self._is_right = self._is_right and msg.argument("n") == self._next
+            self._next += 1
+            if msg.argument("n") == self.params["count"] - 1:
+                said = "DONE" if self._is_right and self._next == self.params["count"] else "WRONG"
+                self.msglist_out.push(InternalMsg(function="climate", location="lab", device="probe", action=said))
             msg = self.msglist_in.pull()

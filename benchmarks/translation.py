@@ -61,6 +61,8 @@ def _runner(msg_map: MsgMap, file: Path, size: int, count: int) -> Callable[[], 
     def run() -> Figures:
         if [msg_map.mqtt2internal(*one).device for one in heard] != [msg.device for msg in said]:
             raise WrongResultError("what is read is not what was written")
+        if [msg_map.internal2mqtt(msg)[:2] for msg in said] != [(t.replace("/else/", "/bench/"), p) for t, p in heard]:
+            raise WrongResultError("what is written is not what was said")
         load = _seconds(partial(load_map, file, sender="bench"))
         return {"write": _seconds(write) / count * 1e6, "read": _seconds(read) / count * 1e6, "load": load}
 

@@ -276,7 +276,8 @@ class MgClient(HookedClient):
         sock = self.socket()
         for _ in range(_READS_PER_TURN if sock is not None else 0):
             self.loop_read()
-            if self.mg_read_here(_READS_PER_TURN) or self.socket() is not sock or not has_more(sock):
+            is_buffered = self.mg_read_here(_READS_PER_TURN)
+            if is_buffered or self.socket() is not sock or not has_more(sock):
                 return
 
     def _flush(self) -> None:

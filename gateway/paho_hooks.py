@@ -204,21 +204,21 @@ class HookedClient(mqtt.Client):
 
     # --- in
 
-    def mg_read_here(self, longest: int) -> int:
-        """Read packets that are here already, whole, up to `longest` of them; return how many there were."""
+    def mg_read_here(self, longest: int) -> bool:
+        """Read packets that are here already, whole, up to `longest` of them; return False if nothing is buffered."""
         buffer = self._buffer
-        if buffer is None or self._in_packet["command"]:
-            return 0
-        for number in range(longest):
+        if buffer is None:
+            return False
+        for _ in range(0 if self._in_packet["command"] else longest):
             here = buffer.packet()
             if here is None:
-                return number
+                break
             code = self._read(here)
             if code > 0:
                 self._loop_rc_handle(code)
             if self._buffer is not buffer:  # the link has ended
                 break
-        return longest
+        return True
 
     def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
         """Handle a packet, its first byte and its body, as paho would have read it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.broker_limits import varint
 
 _PUBLISH, _DUP = 0x30, 0x08
-_MAX_KNOWN = 4096  # topics whose bytes are remembered
+_MAX_KNOWN = 20_000  # topics whose bytes are remembered
 _MAX_TOPIC = 65_535  # bytes
 
 _BYTES = tuple(bytes((number,)) for number in range(256))

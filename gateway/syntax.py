@@ -20,7 +20,7 @@ from gateway.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding_problem, ma
 from gateway.topic import filter_can_match, word_problem
 from gateway.topic_template import fields_in, parse
 
-_MAX_REMEMBERED_TOPICS = 4096
+_MAX_REMEMBERED_TOPICS = 20_000
 Address: TypeAlias = tuple[bool, str, str, str, str, str]
 """Whether it is a command, then `ADDRESS_FIELDS`."""
 

@@ -1,4 +1,7 @@
-"""A device that says lines at a rate, and answers nothing. Arguments: the descriptor of its end of the pty, lines/s."""
+"""A device that says lines at a rate, and prints what is written to it.
+
+Arguments: the descriptor of its end of the pty, lines/s.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ def main(descriptor: int, rate: float) -> None:
     due = time.monotonic()
     while True:
         with contextlib.suppress(BlockingIOError):
-            while os.read(descriptor, 65536):
-                pass
+            while data := os.read(descriptor, 65536):
+                os.write(1, data)
         if rate:
             with contextlib.suppress(BlockingIOError):
                 os.write(descriptor, b"T 21.5\n" * round(rate * _TICK))

@@ -1,4 +1,7 @@
-"""Paho's `loop_start` that receives: says so when the last message has come in order. Arguments: port, count."""
+"""Paho's `loop_start` that receives: says, when the last message has come, whether all were in order, once.
+
+Arguments: port, count.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC, commands
 def main(port: int, count: int) -> None:
     """Run until killed."""
     expected = commands(count)
-    found = 0
+    found, is_right = 0, True
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
 
     def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        nonlocal found
-        found += found < count and message.payload == expected[found]
-        if found == count:
-            client.publish(STATUS_TOPIC, b"DONE")
-            found = 0
+        nonlocal found, is_right
+        is_right = is_right and found < count and message.payload == expected[found]
+        found += 1
+        if message.payload == expected[-1]:
+            client.publish(STATUS_TOPIC, b"DONE" if is_right and found == count else b"WRONG")
 
     client.on_message = on_message
 
