@@ -54,6 +54,7 @@ class GatewayProcess:
                 stdout=out,
                 stderr=err,
                 env=whole,
+                start_new_session=True,
             )
 
     def __enter__(self) -> GatewayProcess:
@@ -127,7 +128,10 @@ class GatewayProcess:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            if isinstance(self.process, ForkedGateway):
+                self.process.kill()
+            else:
+                os.killpg(self.process.pid, signal.SIGKILL)  # what traces it does not take it along
             self.process.wait()
 
 
