@@ -1,7 +1,7 @@
 """The one place that knows paho's inside: what it has no public way for, and what it spends most on.
 
 Written for paho-mqtt 2.2, to which pyproject.toml holds it; the tests hold these hooks to it. Without `_create_socket`
-or `_handle_publish` paho's own ways are gone, slower; `_handle_pubackcomp` is needed: only it knows what is in flight.
+or `_handle_publish` paho goes its own way, slower; `_handle_pubackcomp` is needed: only it knows what is in flight.
 """
 
 from __future__ import annotations
