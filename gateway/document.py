@@ -98,12 +98,15 @@ def dotted(path: Path) -> str:
 # --- YAML
 
 
+INI_HEADER = re.compile(r"\[(.+)\]")
+
+
 def is_ini(text: str) -> bool:
     """Tell whether a text is INI: the first line that says something is `[SECTION]`, which no mapping begins with."""
     for line in text.splitlines():
         stripped = line.strip()
         if stripped and stripped[0] not in "#;":
-            return re.match(r"\[(.+)\]", stripped) is not None
+            return INI_HEADER.match(stripped) is not None
     return False
 
 

@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from gateway.document import Place
+from gateway.document import INI_HEADER, Place
 from gateway.errors import ConfigurationError, Finding
 
 _DEFAULT = "DEFAULT"
-_HEADER = re.compile(r"\[(.+)\]")
 _INLINE_COMMENT = re.compile(r"([^;]*[^;\s])\s+(;.*)")
 _OPTION = re.compile(r"(.*?)\s*[=:]\s*(.*)$", re.DOTALL)
 
@@ -126,7 +125,7 @@ class _Reader:
             self.entry.parts.append((place, text))
         else:
             self.indent = column
-            header = _HEADER.match(text)
+            header = INI_HEADER.match(text)
             if header:
                 self.end_entry()
                 self.section = header[1]

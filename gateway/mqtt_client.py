@@ -304,6 +304,7 @@ class MgClient(HookedClient):
             self._sender.say_states()
         if self.want_write():
             self._flush()
+            self._sender.settle()
 
     def _has_more_to_send(self) -> bool:
         """Tell whether `_send` would go on at once; it stops after a while, so that others have their turn."""

@@ -49,7 +49,6 @@ class MsgMap:
         self._given_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
         self.fields = {**self._given_fields, "sender": self._given_fields["sender"].claiming(sender)}
         self._rules = delivery or DeliveryRules()
-        self._deliveries: dict[tuple[object, ...], Delivery] = {}
         self.forms = tuple(
             BoundForm(
                 form,
@@ -58,6 +57,7 @@ class MsgMap:
                 sender=sender,
                 heard=self.topics,
                 delivery_of=self.delivery_of,
+                rules_name_action=any("action" in rule.words for rule in self._rules.rules),
                 status_qos=status_qos,
             )
             for form in syntax
@@ -120,12 +120,7 @@ class MsgMap:
         """Return how `msg` is delivered, by the rules of this map."""
         if not self._rules.rules:
             return PLAIN_REPLY if is_reply(msg) else PLAIN
-        key = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, is_reply(msg))
-        known = self._deliveries.get(key)
-        if known is None:
-            known = self._rules.delivery_of(msg)
-            remember(self._deliveries, key, known)
-        return known
+        return self._rules.delivery_of(msg)
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
         """Return the message that `payload`, received on `topic`, stands for.

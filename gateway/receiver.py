@@ -58,6 +58,7 @@ class Receiver:
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._subscriptions = Subscriptions()
         self._is_v5 = self._takes_numbers = self._is_resuming = False
+        self._awaits_session = False  # until the broker has answered the subscriptions of a new link
         self._subscribed_at = self._last_arrival = clock()
 
     def link_up(self, *, is_v5: bool, session_present: bool, takes_numbers: bool = True) -> None:
@@ -65,7 +66,7 @@ class Receiver:
 
         `takes_numbers` tells whether the broker knows subscription identifiers.
         """
-        self._is_resuming = session_present
+        self._is_resuming, self._awaits_session = session_present, True
         self._is_v5, self._takes_numbers = is_v5, is_v5 and takes_numbers
         self._subscribing.clear()
         self._subscriptions.begin_anew(is_resumed=session_present)
@@ -73,6 +74,7 @@ class Receiver:
 
     def change(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
         """Listen to other filters: first to the new ones, and once the broker has these, to the old ones no more."""
+        self._look_whether_quiet()
         self._wants_retained, self._no_local = wants_retained, no_local
         before, self.filters = self.filters, without_covered(filters)
         self._leaving = tuple(dict.fromkeys(one for one in (*self._leaving, *before) if one not in self.filters))
@@ -117,9 +119,11 @@ class Receiver:
 
     def _look_whether_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
-        self._subscribed_at = self._last_arrival = self._clock()
+        if self.is_subscribed and self._awaits_session:
+            self._awaits_session = False
+            self._subscribed_at = self._last_arrival = self._clock()
         if self.is_subscribed and self._leaving:
-            self._leave_at = self._subscribed_at + _LINGER
+            self._leave_at = self._clock() + _LINGER
 
     @property
     def time_left(self) -> float:
@@ -160,12 +164,15 @@ class Receiver:
         The broker sends those first and at once: until it has answered the subscriptions, and then until it has sent
         nothing for a moment.
         """
+        self._look_whether_quiet()
+        self._last_arrival = self._clock()
+        return self._is_resuming
+
+    def _look_whether_quiet(self) -> None:
         now = self._clock()
-        if self.is_subscribed:
+        if self._is_resuming and self.is_subscribed:
             has_paused = now - self._last_arrival > _QUIET
             self._is_resuming = not has_paused and now - self._subscribed_at < _QUIET_AT_MOST
-        self._last_arrival = now
-        return self._is_resuming
 
 
 def _arrival(message: mqtt.MQTTMessage, *, resumed: bool) -> Arrival:

@@ -97,7 +97,7 @@ class Sender:
             self._take_back()
         for sent in self._in_flight:
             self._client.mg_publish_again(sent, self._properties_of(sent.entry))
-        # Said in the next turn, behind what is sent again: that may hold an older state.
+        # Said behind what is sent again: that may hold an older state.
         self.states.say_all_again()
 
     def hold(self) -> None:

@@ -37,7 +37,7 @@ class States:
         self._given_up.add(topic)
 
     def say_all_again(self) -> None:
-        """Let every state be said in the next turn: a broker may forget."""
+        """Let every state be said again: a broker may forget."""
         self._unsaid = deque(self._states)
 
     def forget_said(self) -> None:

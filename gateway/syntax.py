@@ -28,7 +28,6 @@ PayloadReader: TypeAlias = Callable[[str, str], tuple[str, dict[str, Argument]]]
 """Takes the action of the topic and the text of the payload, returns action and arguments."""
 
 _WORDS = (*ADDRESS_FIELDS, "action")
-_words_of = attrgetter(*_WORDS)
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class BoundForm:
     """A form with the root, the field maps and the sender of a map.
 
     `heard` are the filters of the map. Where the topic has no sender, what is written must not match any of them: it
-    would come back as the word of another. `delivery_of` says how a message is delivered; a command goes out with
-    QoS 0, a status with `status_qos`.
+    would come back as the word of another. `delivery_of` says how a message is delivered, and `rules_name_action`
+    whether that depends on its action, too; a command goes out with QoS 0, a status with `status_qos`.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class BoundForm:
         sender: str,
         heard: Sequence[str],
         delivery_of: Callable[[InternalMsg], Delivery],
+        rules_name_action: bool,
         status_qos: int,
     ) -> None:
         self.form = form
@@ -88,19 +88,24 @@ class BoundForm:
         self._status_qos = status_qos
         self._heard = () if "sender" in form.places else tuple(heard)
         self._constants = {name: form.constants.get(name, "") for name in _WORDS if name not in form.places}
+        # An action that stands in the payload may be anything, and large: it is no part of what is remembered.
+        self._names = ADDRESS_FIELDS if self._holds_action else _WORDS
+        self._key = attrgetter(*self._names)
+        self._rules_name_action = self._holds_action and rules_name_action
         # Devices say the same few things again and again: topic and delivery are found once for each.
-        self._written: dict[Any, tuple[str, Delivery]] = {}
+        self._written: dict[Any, tuple[str, Delivery | None]] = {}
 
     def write(self, msg: InternalMsg) -> Publication:
         """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
-        words = _words_of(msg)
+        words = self._key(msg)
         key = (words, is_reply(msg))
         try:
             known = self._written.get(key)
         except TypeError:  # a list, say, which no dict takes as key: it is named below
             known = None
         if known is None:
-            known = self._write_topic(dict(zip(_WORDS, words, strict=True))), self._delivery_of(msg)
+            topic = self._write_topic(dict(zip(self._names, words, strict=True)))
+            known = topic, None if self._rules_name_action else self._delivery_of(msg)
             remember(self._written, key, known)
         topic, how = known
         try:
@@ -109,6 +114,7 @@ class BoundForm:
             raise encoding_problem(msg.action if self._holds_action else "") from err
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise size_problem(payload)
+        how = how or self._delivery_of(msg)
         if self.form.iscmd:
             return Publication(topic, payload, 0, False, True, Lane.EVENT, how.lifetime)
         return Publication(topic, payload, self._status_qos, how.retain, False, how.lane, how.lifetime)

@@ -93,7 +93,7 @@ class Conversation:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether nothing is under way, and nothing waits: `turn` would do nothing."""
+        """Tell whether nothing is under way, and nothing waits: `turn` would write and end nothing."""
         return self._current is None and not any(self._waiting.values())
 
     def submit(self, exchange: Exchange, now: float) -> bool:
@@ -115,7 +115,7 @@ class Conversation:
         current = self._current
         if current is None:
             if self._late is not None:
-                self._forget_late(self._late, frame)
+                self._forget_late(self._late, frame, now)
             return None
         if current.refusal is not None and (found := current.refusal(frame)) is not None:
             self._current = None
@@ -172,10 +172,10 @@ class Conversation:
             queue.clear()
         return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
 
-    def _forget_late(self, late: Exchange, frame: bytes) -> None:
-        """End the wait for an answer that is overdue, if this is it."""
+    def _forget_late(self, late: Exchange, frame: bytes, now: float) -> None:
+        """End the wait for an answer that is overdue, if this is it, or if that is over."""
         readers = (late.response, late.refusal)
-        if any(read is not None and read(frame) is not None for read in readers):
+        if now >= self._late_until or any(read is not None and read(frame) is not None for read in readers):
             self._late = None
 
     def _may_try_again(self, exchange: Exchange) -> bool:

@@ -159,7 +159,7 @@ def _as_float(value: Any) -> float:
             number = float(value)
         except ValueError:
             raise ConversionError(f"{value!a} is not a number") from None
-        if math.isfinite(number):
+        if math.isfinite(number) and number:  # -0 is 0
             return number
     return float(_number(value))
 

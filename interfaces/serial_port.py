@@ -19,7 +19,8 @@ import serial
 
 from gateway.errors import DeviceError
 
-_CHUNK = 2048  # bytes read at a time: some milliseconds of work, after which commands have their turn
+_TURN = 2048  # bytes read at a time: some milliseconds of work, after which commands have their turn
+_ALL = 65536  # more than any driver's buffer: what comes together is taken together
 _CONNECT_TIMEOUT = 5.0  # s, as pyserial has it
 _PARITIES = {
     "none": serial.PARITY_NONE,
@@ -37,8 +38,9 @@ class DescriptorPort:
     ports. So it only opens the line: what holds the settings and the lock is the open file, and that is kept.
     """
 
-    def __init__(self, descriptor: int, write_timeout: float) -> None:
+    def __init__(self, descriptor: int, write_timeout: float, chunk: int = _TURN) -> None:
         self._fd = descriptor
+        self._chunk = chunk
         self._write_timeout = write_timeout
         os.set_blocking(descriptor, False)
 
@@ -51,7 +53,7 @@ class DescriptorPort:
         if not is_readable:
             return b""
         try:
-            data = os.read(self._fd, _CHUNK)
+            data = os.read(self._fd, self._chunk)
         except BlockingIOError:
             return b""
         except OSError as err:
@@ -101,9 +103,7 @@ class LibraryPort:
         data = bytearray()
         with _as_device_error():
             try:
-                while len(data) < _CHUNK and (
-                    more := self._port.read(_CHUNK - len(data))
-                ):  # rfc2217:// gives single bytes
+                while len(data) < _ALL and (more := self._port.read(_ALL - len(data))):  # rfc2217:// gives single bytes
                     data += more
             except OSError:
                 if not data:  # or the next read meets the end again
@@ -138,16 +138,17 @@ Port: TypeAlias = DescriptorPort | LibraryPort
 def open_port(params: Mapping[str, Any]) -> Port:
     """Open the port that `params`, the options of the serial interface, describe. Raises `DeviceError`."""
     url, write_timeout = params["port"], params["write_timeout"]
+    chunk = _ALL if params["framing"]["type"] == "gap" else _TURN  # there, time between two reads would be silence
     with _as_device_error():
         port: Any = serial.serial_for_url(url, do_not_open=True)
         if url.startswith("socket:"):
-            return DescriptorPort(_connect(port.from_url(url)), write_timeout)
+            return DescriptorPort(_connect(port.from_url(url)), write_timeout, chunk)
         _set(port, params)
         port.open()
         if not isinstance(port, serial.Serial) or url.startswith("spy:"):
             return LibraryPort(port, write_timeout)
         try:
-            return DescriptorPort(os.dup(port.fileno()), write_timeout)
+            return DescriptorPort(os.dup(port.fileno()), write_timeout, chunk)
         finally:
             port.close()
 

@@ -125,6 +125,15 @@ def test_a_late_answer_is_waited_for_lest_the_next_takes_it_for_its_own(frame: b
     assert conversation.turn(0.875) == (b"b", [])
 
 
+def test_a_late_answer_is_waited_for_no_longer_than_its_time() -> None:
+    conversation = talk(exchange("a", timeout=0.5))
+    run(conversation, 0.5)
+    assert conversation.is_idle
+    with pytest.raises(CodecError, match="unreadable"):
+        conversation.hear(b"A?", 0.75)
+    assert conversation.hear(b"A?", 1.0) is None
+
+
 @pytest.mark.parametrize("retries", [1, 2])
 def test_it_is_written_again_as_often_as_asked_for(retries: int) -> None:
     conversation = talk(exchange("a", timeout=0.5, retries=retries))

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
+import pytest
+
+from gateway.crowd import make_room
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
@@ -41,3 +45,13 @@ def test_a_reload_that_would_go_beyond_it_is_refused(tmp_path: Path, mosquitto: 
         gateway.process.send_signal(signal.SIGHUP)
         gateway.wait_log("not reloaded: 100 interfaces need 264 file descriptors")
         gateway.stop()
+
+
+def test_threads_take_shorter_turns_the_fewer_there_are() -> None:
+    before = sys.getswitchinterval()
+    try:
+        for interfaces, seconds in (1, 0.001), (10, 0.005), (100, 0.05), (400, 0.05):
+            make_room(interfaces)
+            assert sys.getswitchinterval() == pytest.approx(seconds)
+    finally:
+        sys.setswitchinterval(before)

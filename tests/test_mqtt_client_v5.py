@@ -259,6 +259,30 @@ def test_messages_that_never_pause_are_new_ten_seconds_after_a_session_was_resum
     assert 3 + 8 < sum(flags) < len(flags)
 
 
+def test_other_filters_do_not_make_a_quiet_session_one_in_which_something_waited() -> None:
+    came: list[Arrival] = []
+    act = serve(is_resumed=True, values={"subscription_ids_available": 0})
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
+        link.clock.shift += 5
+        link.client.mg_subscribe(["a", "b"])
+        link.turn_until(lambda: link.client.is_subscribed, "the other subscription")
+        peer.conversations[0].send(publish("a", b"live", version=V5))
+        link.turn_until(lambda: came, "a message")
+    assert not came[0].resumed
+
+
+def test_a_state_of_qos_0_is_over_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("has no QoS 1: messages go out with QoS 0")
+    with Peer(serve(values={"maximum_qos": 0})) as peer, Link(peer.port, availability="g/availability") as link:
+        link.connect()
+        link.turn_until(lambda: not len(link.client._sender), "online to be sent")
+        link.client.set_state("g/availability", b"busy")
+        link.client.loop_with_reconnect(0)
+        assert not len(link.client._sender)
+
+
 def test_a_session_that_is_new_marks_nothing() -> None:
     came: list[Arrival] = []
     with Peer(serve(first=publish("a", b"1", version=V5))) as peer, Link(peer.port, "a", on_msg=came.append) as link:

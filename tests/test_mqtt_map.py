@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.errors import MessageError, TopicError, WordError
-from gateway.message import ADDRESS_FIELDS, InternalMsg, Publication
+from gateway.message import ADDRESS_FIELDS, InternalMsg, Lane, Publication
 from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import word_problem
 from tests.support.strategies import (
@@ -279,6 +280,18 @@ def test_thousands_of_topics_are_translated_and_only_some_remembered() -> None:
         assert_round_trip(msg_map, InternalMsg(device=str(number)))
     assert all(len(form._written) <= 20_000 for form in msg_map.forms)
     assert len(msg_map._read_topics) <= 20_000
+
+
+@pytest.mark.parametrize("rules", [(), (DeliveryRule({"action": ("RAISE",)}, Lane.BULK),)])
+def test_an_action_in_the_payload_is_not_remembered(rules: Sequence[DeliveryRule]) -> None:
+    msg_map = MsgMap("home", sender="gw", delivery=DeliveryRules(rules))
+    lanes = [
+        msg_map.internal2mqtt(InternalMsg(device="lamp", action=action)).lane for action in ("a" * 9, "RAISE", "c")
+    ]
+    assert lanes == [Lane.EVENT, Lane.BULK if rules else Lane.EVENT, Lane.EVENT]
+    assert sum(len(form._written) for form in msg_map.forms) == 1
+    with pytest.raises(WordError, match=r"action: .* is not text"):
+        msg_map.internal2mqtt(InternalMsg(device="lamp", action=["x"]))  # type: ignore[arg-type]
 
 
 def test_a_word_that_is_not_text_is_refused_by_name() -> None:

@@ -131,3 +131,23 @@ def test_a_device_that_takes_a_part_and_no_more_has_failed(line: tuple[int, str]
     with pytest.raises(DeviceError, match=r"it took no bytes for 0\.2 s"):
         port.write(b"x" * 100_000)
     port.close()
+
+
+@pytest.mark.parametrize(("framing", "at_most"), [({"type": "line"}, 2048), ({"type": "gap", "gap": 0.002}, 65536)])
+def test_a_turn_of_a_device_is_short_but_where_time_tells_frames_apart(
+    framing: dict[str, object], at_most: int, line: tuple[int, str]
+) -> None:
+    device, path = line
+    port = opened(path, framing=framing)
+    os.write(device, b"x" * 3000)
+    wait_readable(port.fileno())
+    assert len(port.read(is_readable=True)) == min(3000, at_most)
+    port.close()
+
+
+def test_a_port_without_a_descriptor_gives_all_that_has_come() -> None:
+    port = opened("loop://", baudrate=921_600)
+    port.write(b"x" * 4000)
+    assert port.fileno() is None
+    assert len(port.read(is_readable=False)) == 4000
+    port.close()
