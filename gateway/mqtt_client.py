@@ -443,6 +443,7 @@ class MgClient(HookedClient):
         Where there is no link, one more is tried if something waits.
         """
         deadline = self._clock() + timeout
+        self._last_turn = time.monotonic()  # a thousand interfaces were waited for, not the process stopped
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:

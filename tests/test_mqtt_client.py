@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.dial import TlsOptions
+from gateway.message import Publication
 from gateway.mqtt_client import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
@@ -365,3 +366,14 @@ def test_no_busy_loop_while_the_broker_takes_nothing() -> None:
         link.turn_until(lambda: link.client.want_write(), "the line to be full")
         link.turn_for(0.3)
         assert link.turn_for(0.8) <= 5
+
+
+def test_a_stop_that_has_waited_for_the_interfaces_still_says_the_last(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("#") as listener, Link(mosquitto.port, availability="g/availability") as link:
+        link.connect()
+        link.outbox.put(Publication("last", b"words", 1))
+        link.client._last_turn -= 20
+        assert link.client.mg_stop(5)
+        listener.wait_topic("last", b"words")
+        listener.wait_topic("g/availability", b"offline")
+    assert link.client.connects == 1
