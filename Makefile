@@ -26,7 +26,7 @@ unit: $(VENV)/dev
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 bench: $(VENV)/dev
-	tests/install-tools.sh tools
+	tests/install-tools.sh bench
 	$(BIN)/python -m benchmarks $(if $(FAST),--fast)
 
 fault-test: $(VENV)/dev

@@ -30,6 +30,7 @@ MAX_BYTES = 16 * 1024 * 1024
 """A file over this is refused; a map of 100,000 entries has a third of it."""
 
 _MAX_DEPTH = 40
+_TOO_DEEP = (f"nested over {_MAX_DEPTH} deep", "flatten it")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
         mark = err.problem_mark or err.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         what = " ".join(filter(None, (err.context, err.problem)))
-        reader.findings.append(Finding(file, *place, "", f"not YAML: {what}", "check indentation, colons and quotes"))
+        is_too_deep = "nesting" in what  # libyaml reads ahead, and since PyYAML 6.0.4 has a limit of its own, of 1,000
+        said = _TOO_DEEP if is_too_deep else (f"not YAML: {what}", "check indentation, colons and quotes")
+        reader.findings.append(Finding(file, *place, "", *said))
         raise ConfigurationError(reader.findings) from err
     except yaml.YAMLError as err:
         reader.findings.append(Finding(file, 0, 0, "", f"not YAML: {' '.join(str(err).split())}", "remove it"))
@@ -219,7 +222,7 @@ class _YamlReader:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= _MAX_DEPTH:
-            self._complain(event, (), f"nested over {_MAX_DEPTH} deep", "flatten it")
+            self._complain(event, (), *_TOO_DEEP)
             raise ConfigurationError(self.findings)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Any] = []
@@ -301,7 +304,7 @@ def load_json(text: str, file: str) -> Document:
     except RecursionError:
         deep = True
     if deep:
-        raise _refusal(file, text, _deep_offset(text), f"nested over {_MAX_DEPTH} deep", "flatten it")
+        raise _refusal(file, text, _deep_offset(text), *_TOO_DEEP)
     document = _JsonDocument(file, data, text=text)
     if twice:
         raise FaultyDocumentError(document.duplicates(), document)

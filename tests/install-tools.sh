@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what is named: `venv` (Python with venv, for .venv) or `tools` (for the tests: a broker, and what breaks links).
+# Sets up what is named: `venv` (Python with venv, for .venv), `tools` (for the tests: a broker, what breaks links, what
+# counts system calls) or `bench` (for the benchmarks: a broker, and its clients).
 # Installs Debian packages where it may (as root); elsewhere it names what to install, and fails if CI is true.
 set -u
 
@@ -16,6 +17,7 @@ install() {  # packages...
 has() {  # package
     tool=$1
     [ "$1" = iproute2 ] && tool=tc
+    [ "$1" = mosquitto-clients ] && tool=mosquitto_pub
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" > /dev/null
 }
 
@@ -25,8 +27,9 @@ venv)
     python3 -c 'import venv, ensurepip' 2> /dev/null || install python3-venv
     python3 -c 'import venv, ensurepip' 2> /dev/null || { echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
     ;;
-tools)
-    packages="mosquitto socat iproute2 faketime"  # in Debian, each but iproute2 (ip, tc) is the name of its tool
+tools | bench)
+    packages="mosquitto socat strace iproute2 faketime"  # in Debian, most are the names of their tools, too
+    [ "$1" = bench ] && packages="mosquitto mosquitto-clients"
     missing=""
     for package in $packages; do
         has "$package" || missing="$missing $package"
@@ -34,12 +37,12 @@ tools)
     [ -z "$missing" ] || install $missing
     for package in $missing; do
         has "$package" && continue
-        echo "missing: $package (apt install $package); the tests that need it are skipped" >&2
+        echo "missing: $package (apt install $package); what needs it is left out" >&2
         [ "${CI:-}" = true ] && exit 1
     done
     ;;
 *)
-    echo "usage: $0 venv|tools" >&2
+    echo "usage: $0 venv|tools|bench" >&2
     exit 2
     ;;
 esac
