@@ -1,6 +1,8 @@
 """The MQTT client: one link to one broker, kept up, driven by one thread.
 
-Everything here is called by the main thread, but for `set_state`.
+One thread drives it, the main one: `loop_with_reconnect` waits, and does all that there is to do. What is done with the
+link is done by whoever has the turn, a lock: so a thread that has put something into the outbox may send it at once
+(`mg_send`), while the main thread sleeps. But for that and `set_state`, everything here is called by the main thread.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
+from threading import Lock
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -96,6 +99,7 @@ class MgClient(HookedClient):
         self.session_present = False
         self.last_failure: LinkError | None = None
         self.outbox = outbox
+        self._turn = Lock()  # who has it may touch the link; never taken with that of the outbox held
         self._wakeup = wakeup
         self._waiter = Waiter(wakeup)
         self._availability_topic = availability_topic
@@ -228,12 +232,19 @@ class MgClient(HookedClient):
 
         Returns at once when `wakeup` is set. Never raises for what network or broker do.
         """
-        self.mg_reconnect()
-        if self.link_state is LinkState.CONNECTING:
-            self._take_over()
-        limit = 0.0 if self._has_more_to_send() else self._time_left()
-        limit = limit if timeout is None else min(limit, timeout)
-        readable, writable = self._waiter.wait(self.socket(), limit, to_write=self.want_write())
+        with self._turn:
+            self.mg_reconnect()
+            if self.link_state is LinkState.CONNECTING:
+                self._take_over()
+            limit = 0.0 if self._has_more_to_send() else self._time_left()
+            limit = limit if timeout is None else min(limit, timeout)
+            sock, to_write = self.socket(), self.want_write()
+        readable, writable = self._waiter.wait(sock, limit, to_write=to_write)
+        with self._turn:
+            self._serve(limit, readable=readable, writable=writable)
+
+    def _serve(self, limit: float, *, readable: bool, writable: bool) -> None:
+        """Do what there is to do after a wait of up to `limit` seconds."""
         if self._stood_still(limit):
             return
         if readable:
@@ -305,6 +316,31 @@ class MgClient(HookedClient):
         if self.want_write():
             self._flush()
             self._sender.settle()
+
+    def mg_send(self) -> None:
+        """Send what waits in the outbox; any thread may call this, and nothing is raised.
+
+        It is done at once, in the calling thread, if nobody has the turn and the link is up: then no other thread
+        has to wake for it. Whatever cannot be is left to the main thread.
+        """
+        if not self._turn.acquire(blocking=False):
+            self._wakeup.set()
+            return
+        try:
+            is_done = self.link_state is not LinkState.UP or (self._send_here() and not self._sender.has_more)
+        finally:
+            self._turn.release()
+        if not is_done:
+            self._wakeup.set()
+
+    def _send_here(self) -> bool:
+        """Send what window and connection have room for; return False if the main thread is to look at the link."""
+        if self._buffer is None:
+            return False
+        self._sender.hand_over()
+        is_written = self.mg_flush()
+        self._sender.settle()
+        return is_written
 
     def _has_more_to_send(self) -> bool:
         """Tell whether `_send` would go on at once; it stops after a while, so that others have their turn."""
@@ -412,8 +448,9 @@ class MgClient(HookedClient):
 
     def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
         """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
-        is_up = self.link_state is LinkState.UP
-        self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
+        with self._turn:
+            is_up = self.link_state is LinkState.UP
+            self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 
     def _mg_on_disconnect(
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
@@ -453,8 +490,9 @@ class MgClient(HookedClient):
         self._connector.close()
         if self.link_state is LinkState.UP:
             self._say_goodbye(max(deadline, self._clock() + 0.5))
-        self._sock_close()
-        self._enter(LinkState.IDLE)
+        with self._turn:
+            self._sock_close()
+            self._enter(LinkState.IDLE)
         return len(self.outbox) == 0
 
     def _say_goodbye(self, deadline: float) -> None:
@@ -464,8 +502,9 @@ class MgClient(HookedClient):
             self.set_state(self._availability_topic, OFFLINE)
         while self.link_state is LinkState.UP and (states.has_unsaid or len(self._sender)) and self._clock() < deadline:
             self.loop_with_reconnect(deadline - self._clock())
-        if self.link_state is LinkState.UP and not states.has_unsaid:
-            self.disconnect()
-            while self.want_write() and self.socket() is not None and self._clock() < deadline:
-                self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)
-                self._guard(self._flush)
+        with self._turn:
+            if self.link_state is LinkState.UP and not states.has_unsaid:
+                self.disconnect()
+                while self.want_write() and self.socket() is not None and self._clock() < deadline:
+                    self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)
+                    self._guard(self._flush)

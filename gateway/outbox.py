@@ -1,6 +1,6 @@
 """The outbox: publications accepted and not yet acknowledged, in order per topic, bounded.
 
-Any thread puts; the main thread takes, and settles what the broker has taken. This one is in memory; one with a disk
+Any thread puts; who has the turn of the link takes, and settles what the broker has taken. This one is in memory; one with a disk
 behind it is in `durable_outbox`.
 """
 

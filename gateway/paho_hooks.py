@@ -191,6 +191,21 @@ class HookedClient(mqtt.Client):
         buffer = self._buffer
         return super().want_write() or (buffer is not None and buffer.has_unsent)
 
+    def mg_flush(self) -> bool:
+        """Write what was published, as far as the connection takes it now; return whether that was all of it.
+
+        False, too, if the connection is lost: `loop_write` meets that again.
+        """
+        buffer = self._buffer
+        if buffer is None or not buffer.has_unsent:
+            return True
+        try:
+            buffer.flush()
+        except OSError:
+            return False
+        self._last_msg_out = time.monotonic()
+        return not buffer.has_unsent
+
     def loop_write(self) -> MQTTErrorCode:
         """Write what there is, in as few pieces as can be."""
         code = super().loop_write() if self._out_packet else MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -1,6 +1,6 @@
 """What goes out: from the outbox to the client, and back to the outbox as delivered, refused, or to be sent again.
 
-Only the main thread calls it.
+Called with the turn of `MgClient`, by the main thread or by one that has put something into the outbox.
 """
 
 from __future__ import annotations

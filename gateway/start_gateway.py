@@ -62,7 +62,7 @@ class Gateway:
         self._is_reload_wanted = False
         self._reloads = 0
         self._retired: list[Station] = []
-        self.outbox, self._writer = _open_outbox(configuration.outbox, self._wakeup.set)
+        self.outbox, self._writer = _open_outbox(configuration.outbox, lambda: self.client.mg_send())
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
         self.router.use(self._routes(), configuration.availability_topics)

@@ -15,7 +15,7 @@ class Published(Protocol):
 
 
 class States:
-    """The states that the broker is to have, by topic. Any thread sets one; the main thread says them."""
+    """The states that the broker is to have, by topic. Any thread sets one; who has the turn of the link says them."""
 
     def __init__(self) -> None:
         self._states: dict[str, bytes] = {}

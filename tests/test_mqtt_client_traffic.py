@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
 import socket
 import threading
@@ -226,6 +227,90 @@ def test_a_put_from_another_thread_is_sent_at_once(mosquitto: Mosquitto) -> None
         link.turn_until(lambda: other.messages, "the message")
         putting.join()
         assert time.monotonic() - began < 2
+
+
+# --- by the thread that puts
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: int, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        for number in range(3):
+            link.put("a", b"%d" % number, qos)  # and no turn of the loop
+        wait_until(lambda: numbers(other.pairs()) == [0, 1, 2])
+        assert not woken(link), "the main thread may sleep on"
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+
+
+def test_what_is_put_while_another_has_the_turn_is_left_to_the_main_thread(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        with link.client._turn:
+            link.put("a", b"1", 0)
+            assert woken(link)
+            assert link.outbox.has_waiting
+        link.turn_until(lambda: other.messages, "the message")
+
+
+def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
+    with Link(1) as link:
+        link.put("a", b"1")
+        assert not woken(link)
+        assert link.outbox.has_waiting
+        link.outbox.settle(link.outbox.take(1))  # or the end would try to send it
+
+
+def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_nor_mix(mosquitto: Mosquitto) -> None:
+    count, threads = 1500, 4
+
+    def put(thread: int) -> None:
+        for number in range(count):
+            link.put(f"a/{thread}", b"%d" % number, thread % 2)
+
+    with mosquitto.client("a/#") as other, Link(mosquitto.port) as link:
+        link.connect()
+        putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
+        for one in putting:
+            one.start()
+        link.turn_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled", 30)
+        wait_until(lambda: len(other.pairs()) >= count * threads, 30)
+        for thread in range(threads):
+            of_thread = [(topic, payload) for topic, payload in other.pairs() if topic == f"a/{thread}"]
+            assert numbers(of_thread) == list(range(count))
+        assert link.client.connects == 1
+
+
+def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
+    with Peer(accept_and_read_no_more) as peer, Link(peer.port) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
+        link.turn_until(lambda: not woken(link))
+        while not link.client.want_write():
+            link.put("a", bytes(100_000), 0)
+        assert woken(link)
+
+
+def test_a_connection_that_is_gone_is_left_to_the_main_thread(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port, delay=0.05) as link:
+        link.connect()
+        mosquitto.kill()
+        for number in range(5):
+            link.put("a", b"%d" % number)  # raises nothing
+        mosquitto.start()
+        with mosquitto.client("a") as other:
+            link.turn_until(lambda: set(numbers(other.pairs())) == set(range(5)), "what was put")
+
+
+def woken(link: Link) -> bool:
+    """Tell whether the main thread would wake at once for something that was put."""
+    return bool(select.select([link.wakeup.fileno()], [], [], 0)[0])
 
 
 # --- what comes in
