@@ -31,8 +31,6 @@ class MessageTemplate:
         words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
         self._words = {name: Template(words.get(name, "")) for name in WORD_FIELDS}
         self._constant_words = {name: self._words[name].fill({}) for name in words if not self._words[name].names}
-        self._is_constant = not any(template.names for template in self._words.values())
-        self._filled = tuple(self._constant_words.get(name, "") for name in WORD_FIELDS)
         arguments = options.get("arguments", {})
         self._takes_all = arguments == ANY
         self._arguments: dict[str, Any] = {
@@ -41,9 +39,11 @@ class MessageTemplate:
         }
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
-        # As most are: an argument is a value.
+        # As most are: the words are always the same, and each argument is a value.
         plain = [(key, v.alone) for key, v in self._arguments.items() if isinstance(v, Template) and v.alone]
-        self._plain = plain if len(plain) == len(self._arguments) else None
+        self._plain = plain if len(plain) == len(self._arguments) and not self._takes_all else None
+        is_constant = not any(template.names for template in self._words.values())
+        self._prototype = self._message(self._constant_words, {}) if is_constant else None
 
     @property
     def constant_words(self) -> Mapping[str, str]:
@@ -57,28 +57,29 @@ class MessageTemplate:
         Raises `CodecError` if a value does not take its format.
         """
         try:
-            arguments = self._arguments_of(values)
+            if self._plain is not None:
+                arguments: Mapping[str, Any] = {}
+                for key, name in self._plain:  # a comprehension is a function of its own, which costs as much again
+                    if name in values:
+                        arguments[key] = values[name]  # type: ignore[index]
+            else:
+                arguments = values if self._takes_all else self._arguments_of(values)
             if not arguments and (self._arguments or self._takes_all):
                 return None
-            words = self._filled
-            if not self._is_constant:
-                if any(not template.names <= values.keys() for template in self._words.values()):
-                    return None
-                words = tuple([template.fill(values) for template in self._words.values()])
+            if self._prototype is not None:
+                return self._prototype.with_arguments(arguments)
+            if any(not template.names <= values.keys() for template in self._words.values()):
+                return None
+            words = {name: template.fill(values) for name, template in self._words.items()}
         except TemplateError as err:
             raise CodecError(str(err)) from err
-        function, gateway, location, device, sender, action = words
+        return self._message(words, arguments)
+
+    def _message(self, words: Mapping[str, str], arguments: Mapping[str, Any]) -> InternalMsg:
+        function, gateway, location, device, sender, action = [words.get(name, "") for name in WORD_FIELDS]
         return InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
 
     def _arguments_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self._takes_all:
-            return values
-        if self._plain is not None:
-            arguments = {}
-            for key, name in self._plain:  # a comprehension is a function of its own, which costs as much again
-                if name in values:
-                    arguments[key] = values[name]
-            return arguments
         return {
             key: value.value(values) if isinstance(value, Template) else value
             for key, value in self._arguments.items()
@@ -91,6 +92,7 @@ class ValueReader:
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self.matcher: Matcher = make_matcher(options, encoding)
+        self._match = self.matcher.match
         given = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in given.items() if name != ANY}
         self._default = pipeline(given[ANY]).read if ANY in given else None
@@ -100,28 +102,27 @@ class ValueReader:
 
         Raises `CodecError` if a value cannot be converted.
         """
+        name = ""
         try:
-            found = self.matcher.match(frame)
+            found = self._match(frame)
+            if found is None:
+                return None
+            converters, default = self._converters, self._default
+            for number, texts in enumerate(found):
+                values: Values = {}
+                for name, value in texts.items():
+                    if value is None or value == "":
+                        continue
+                    convert = converters.get(name, default)
+                    if convert is not None:
+                        value = convert(value)
+                    values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
+                found[number] = values
+        except ConversionError as err:
+            raise CodecError(f"{name}: {err}") from err
         except MatchError as err:
             raise CodecError(str(err)) from err
-        if found is not None:
-            for number, values in enumerate(found):
-                found[number] = self._converted(values)
         return found
-
-    def _converted(self, found: Values) -> Values:
-        values: Values = {}
-        for name, value in found.items():
-            if value is None or value == "":
-                continue
-            convert = self._converters.get(name, self._default)
-            if convert is not None:
-                try:
-                    value = convert(value)
-                except ConversionError as err:
-                    raise CodecError(f"{name}: {err}") from err
-            values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
-        return values
 
 
 class DecodeRule:
@@ -159,22 +160,28 @@ class Decoder:
         self.rules = rules
         self._every = every
         self._dispatch = Dispatch([rule.reader.matcher.prefix for rule in rules])
+        self._candidates = self._dispatch.candidates
 
     def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
         """Return the messages of `frame`, or None if no rule takes it. Raises `CodecError`."""
+        if self._every:
+            return self._decode_by_every(frame, now)
+        for index in self._candidates(frame):
+            messages = self.rules[index].decode(frame, now)
+            if messages is not None:
+                return messages
+        return None
+
+    def _decode_by_every(self, frame: bytes, now: float) -> list[InternalMsg] | None:
         result: list[InternalMsg] | None = None
         problem: CodecError | None = None
-        for index in self._dispatch.candidates(frame):
+        for index in self._candidates(frame):
             try:
                 messages = self.rules[index].decode(frame, now)
             except CodecError as err:
-                if not self._every:
-                    raise
                 problem = err  # the other rules are good all the same
                 continue
             if messages is not None:
-                if not self._every:
-                    return messages
                 result = [*(result or ()), *messages]
         if result is None and problem is not None:
             raise problem
@@ -182,7 +189,7 @@ class Decoder:
 
     def rule_of(self, frame: bytes) -> DecodeRule | None:
         """Return the first rule that takes `frame`, for people who ask. Raises `CodecError`."""
-        for index in self._dispatch.candidates(frame):
+        for index in self._candidates(frame):
             if self.rules[index].reader.read(frame) is not None:
                 return self.rules[index]
         return None

@@ -96,6 +96,11 @@ class Conversation:
         """Tell whether nothing is under way, and nothing waits: `turn` would write and end nothing."""
         return self._current is None and not any(self._waiting.values())
 
+    @property
+    def listens(self) -> bool:
+        """Tell whether a frame means anything to it; if not, `hear` need not be called before the next `submit`."""
+        return bool(self._pacing.pause) or self._current is not None or self._late is not None
+
     def submit(self, exchange: Exchange, now: float) -> bool:
         """Take an exchange; return False if too many commands wait already."""
         queue = self._waiting[exchange.urgency]

@@ -116,6 +116,9 @@ class DelimitedFramer(Framer):
         self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._held = b""  # a delimiter that has ended a frame, and may go on as a longer one
+        # As most are: what lies between two delimiters is a frame, and only a last byte may go on as a longer one.
+        is_short = self._overlap == 0 or not any(d[1:] in self._beginnings for d in delimiters if len(d) > 1)
+        self._is_plain = decode is None and not start and self._overlap <= 1 and is_short
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
         """Take what has come in; return the frames that are complete, without their delimiters."""
@@ -123,6 +126,35 @@ class DelimitedFramer(Framer):
             return []
         self._buffer += self._held + data
         self._held = b""
+        frames = self._split() if self._is_plain and not self._is_skipping else self._cut()
+        surplus = len(self._buffer) - self._overlap
+        if surplus > 0 and (self._is_skipping or surplus > self.max_length):
+            self._is_skipping = True
+            self._discard(surplus)
+        self._searched = max(0, len(self._buffer) - self._overlap)
+        return frames
+
+    def _split(self) -> list[bytes]:
+        """Take the frames that are complete out of the buffer, all in one step."""
+        buffer, begin = self._buffer, self._searched
+        pieces = self._delimiter.split(buffer[begin:] if begin else buffer)
+        rest = pieces.pop()
+        if not pieces:
+            return pieces
+        pieces[0] = bytes(buffer[:begin]) + pieces[0]
+        if not rest and bytes(buffer[-1:]) in self._beginnings:
+            self._held = bytes(buffer[-1:])
+        frames = list(filter(None, pieces))
+        if len(buffer) > self.max_length:
+            good = [frame for frame in frames if len(frame) <= self.max_length]
+            self.discarded_bytes += sum(map(len, frames)) - sum(map(len, good))
+            self.discarded_frames += len(frames) - len(good)
+            frames = good
+        buffer[:] = rest
+        return frames
+
+    def _cut(self) -> list[bytes]:
+        """Take the frames that are complete out of the buffer, one by one."""
         frames: list[bytes] = []
         start = 0
         for match in self._delimiter.finditer(self._buffer, self._searched):
@@ -134,11 +166,6 @@ class DelimitedFramer(Framer):
                 start = len(self._buffer)
                 break
         del self._buffer[:start]
-        surplus = len(self._buffer) - self._overlap
-        if surplus > 0 and (self._is_skipping or surplus > self.max_length):
-            self._is_skipping = True
-            self._discard(surplus)
-        self._searched = max(0, len(self._buffer) - self._overlap)
         return frames
 
     def wrap(self, frame: bytes) -> bytes:

@@ -40,20 +40,21 @@ class RegexMatcher(Matcher):
     """A regular expression that the whole frame matches; its named groups are the values."""
 
     def __init__(self, text: str, encoding: str) -> None:
-        self._regex = safe_regex(text)
+        regex = safe_regex(text)
+        self._fullmatch = regex.fullmatch
         self._encoding = encoding
-        self.names = frozenset(self._regex.names)
-        self.prefix = self._regex.prefix.encode(encoding, "ignore")
+        self.names = frozenset(regex.names)
+        self.prefix = regex.prefix.encode(encoding, "ignore")
 
     def match(self, frame: bytes) -> list[Values] | None:
         """Return the named groups."""
         try:
-            found = self._regex.match(frame.decode(self._encoding))
+            found = self._fullmatch(frame.decode(self._encoding))
         except UnicodeDecodeError:
             return None
         except RegexError as err:
             raise MatchError(str(err)) from err
-        return None if found is None else [found]
+        return None if found is None else [found.groupdict()]
 
 
 class FieldsMatcher(Matcher):
@@ -190,9 +191,13 @@ class Dispatch:
         self._tables: list[tuple[int, Callable[[bytes], list[int] | None]]] = [
             (length, table.get) for length, table in sorted(tables.items())
         ]
+        self.candidates: Callable[[bytes], Sequence[int]] = self._find
+        """Returns the indices of the rules to try for a frame, in order."""
+        if set(tables) <= {0}:  # one rule, say
+            every = tuple(range(len(prefixes)))
+            self.candidates = lambda _: every
 
-    def candidates(self, frame: bytes) -> Sequence[int]:
-        """Return the indices of the rules to try, in order."""
+    def _find(self, frame: bytes) -> Sequence[int]:
         if len(self._tables) == 1:
             length, get = self._tables[0]
             return get(frame[:length]) or ()

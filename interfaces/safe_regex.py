@@ -48,11 +48,12 @@ class SafeRegex:
         self.names: tuple[str, ...] = tuple(compiled.groupindex)
         self.prefix = _literal_prefix(parsed) if not compiled.flags & re.IGNORECASE else ""
         self.is_fast = doubts <= 1
-        self._longest = _LONGEST_SQUARE if doubts else MAX_TEXT
-        self._fullmatch: Callable[[str], Any] = compiled.fullmatch
+        self._longest = _LONGEST_SQUARE if doubts == 1 else MAX_TEXT
+        self._try: Callable[[str], Any] = compiled.fullmatch
         if not self.is_fast:
-            self._longest = MAX_TEXT
             self._bound()
+        self.fullmatch: Callable[[str], Any] = self._within_bounds if doubts else compiled.fullmatch
+        """As that of `re`, for a frame, which has `MAX_TEXT` at most; raises `RegexError` if it would take too long."""
 
     def _bound(self) -> None:
         if find_spec("regex") is None:
@@ -63,19 +64,22 @@ class SafeRegex:
         import regex  # only where it is needed
 
         try:
-            self._fullmatch = functools.partial(regex.compile(self.text).fullmatch, timeout=TIME_LIMIT)
+            self._try = functools.partial(regex.compile(self.text).fullmatch, timeout=TIME_LIMIT)
         except regex.error as err:
             raise RegexError(f"not a regular expression: {err}") from err
 
     def match(self, text: str) -> dict[str, str | None] | None:
         """Return the named groups if the whole `text` matches, or None; raise `RegexError` if that takes too long."""
+        found = self._within_bounds(text)
+        return None if found is None else found.groupdict()
+
+    def _within_bounds(self, text: str) -> Any:
         if len(text) > self._longest:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._longest})")
         try:
-            found = self._fullmatch(text)
+            return self._try(text)
         except TimeoutError:
             raise RegexError(f"the expression was stopped after {TIME_LIMIT} s") from None
-        return None if found is None else found.groupdict()
 
 
 @functools.lru_cache(maxsize=1000)

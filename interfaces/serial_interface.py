@@ -172,18 +172,20 @@ class SerialInterface(DeviceInterface):
         yield from self._turn(now)
 
     def _frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
+        counts, decode = self.counts, self.rules.decoder.decode
+        hear = self._conversation.hear if self._conversation.listens else None
         for frame, problem in frames:
-            self.counts["frames"] += 1
+            counts["frames"] += 1
             if problem:
                 self._refuse("bad checksum", frame, problem)
                 continue
             try:
-                result = self._conversation.hear(frame, now)
+                result = hear(frame, now) if hear is not None else None
                 if result is not None:
-                    self.counts["answers"] += 1
+                    counts["answers"] += 1
                     yield from self._answer(result, now)
                     continue
-                messages = self.rules.decoder.decode(frame, now)
+                messages = decode(frame, now)
             except CodecError as err:
                 self._refuse("unreadable", frame, str(err))
                 continue
