@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, Problem
+from gateway.listeners import Addresses
 from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
@@ -63,6 +64,14 @@ class Interface:
         They are checked against the map before anything starts.
         """
         yield from ()
+
+    @classmethod
+    def addresses(cls, params: Mapping[str, Any]) -> Addresses | None:  # noqa: ARG003
+        """Return the addresses of its commands, words by field; None if it is to have every message, as is usual.
+
+        With many interfaces in a process it matters: only those are woken that a command is for.
+        """
+        return None
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:  # noqa: ARG003

@@ -1,7 +1,7 @@
 """The outbox: publications accepted and not yet acknowledged, in order per topic, bounded.
 
-Any thread puts; who has the turn of the link takes, and settles what the broker has taken. This one is in memory; one with a disk
-behind it is in `durable_outbox`.
+Any thread puts; who has the turn of the link takes, and settles what the broker has taken. This one is in memory; one
+with a disk behind it is in `durable_outbox`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from gateway.command_guard import CommandGuard
 from gateway.echo_loop import EchoLoops
 from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
+from gateway.listeners import Addresses, Listeners
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
@@ -45,7 +46,8 @@ class InboxFull(ThrottledException):
 class Route:
     """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
 
-    `filters` holds the incoming filters of those that have any.
+    `filters` holds the incoming filters of those that have any, and `addresses` what commands are for those that do
+    not want every message.
     """
 
     msg_map: MsgMap
@@ -53,6 +55,11 @@ class Route:
     filters: dict[str, Sequence[MessageFilter]] = field(default_factory=dict)
     guard: CommandGuard = field(default_factory=CommandGuard)
     loops: EchoLoops = field(default_factory=EchoLoops)
+    addresses: dict[str, Addresses] = field(default_factory=dict)
+
+    def listeners(self) -> Listeners:
+        """Return who is to have which message. A filter may make any of one, so that it sees all of them."""
+        return Listeners({name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes})
 
 
 @dataclass(slots=True)
@@ -70,8 +77,9 @@ class Router:
 
     `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
     received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
-    expired command, undated command, echo loop, filtered, hook failed, response topic refused. `answer` takes what is
-    said to those who asked for it when nobody does their command.
+    expired command, undated command, for nobody (a command that no interface has an address for), echo loop, filtered,
+    hook failed, response topic refused. `answer` takes what is said to those who asked for it when nobody does their
+    command.
     """
 
     def __init__(
@@ -100,6 +108,7 @@ class Router:
             self._matcher[plain] = targets
         self._known: dict[str, tuple[Route, ...]] = {}  # by topic, those that `_matcher` has found
         self._maps = tuple(route.msg_map for route in routes)
+        self._listeners = {id(route): route.listeners() for route in routes}
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
 
     def deliver(self, arrival: Arrival) -> None:
@@ -144,8 +153,11 @@ class Router:
             self._refuse(err, arrival.topic)
             delivery.refusals.append((msg_map, msg, err))
             return
-        for name, inbox in route.inboxes.items():
-            self._give(route, name, inbox, msg, lifetime, delivery)
+        names = self._listeners[id(route)].of(msg)
+        if msg.iscmd and not names:
+            self.counts["for nobody"] += 1
+        for name in names:
+            self._give(route, name, route.inboxes[name], msg, lifetime, delivery)
 
     def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
         """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it is not to be done."""

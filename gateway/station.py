@@ -68,7 +68,12 @@ class Station:
         """Send and receive by `route` from now on."""
         self.route = route
         route.inboxes[self.options.name] = self.inbox
-        route.filters[self.options.name] = self.options.filters.incoming
+        if self.options.filters.incoming:
+            route.filters[self.options.name] = self.options.filters.incoming
+        addresses_of = getattr(self.options.cls, "addresses", None)  # an interface of the original has none
+        addresses = addresses_of(self.options.params) if callable(addresses_of) else None
+        if addresses is not None:
+            route.addresses[self.options.name] = addresses
         self.outlet.use(route.msg_map, self.options.filters.outgoing, route.loops.note_sent)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:

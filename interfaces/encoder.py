@@ -148,10 +148,15 @@ class EncodeRule:
     """Which commands a rule takes, what is written for them, and what the device answers."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.match: Mapping[str, str | None] = {**address, **options.get("match", {})}
+        self.match = self.words_of(options, address)
         self.arguments = {name: Argument(name, given) for name, given in options.get("arguments", {}).items()}
         self.content = Content(options, encoding)
         self.answer = Answer(options, encoding)
+
+    @staticmethod
+    def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
+        """Return the words, by field, that a command of this rule has; None: any."""
+        return {**address, **options.get("match", {})}
 
     def is_for(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
         """Tell whether `msg` has all the words that this rule asks for, the field `ignoring` left aside."""

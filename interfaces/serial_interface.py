@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
+from gateway.listeners import Addresses
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
@@ -28,7 +29,7 @@ from interfaces.encoder import Answer
 from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
 from interfaces.serial_port import Port, hide_password, open_port
-from interfaces.serial_rules import SerialRules, check_rules, rule_words
+from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.wire import WireError
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +76,11 @@ class SerialInterface(DeviceInterface):
     def words(cls, params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         """Yield the words that the rules themselves put into messages."""
         yield from rule_words(params)
+
+    @classmethod
+    def addresses(cls, params: Mapping[str, Any]) -> Addresses:
+        """Return the addresses of the commands that its rules know, whatever their actions."""
+        return command_addresses(params)
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.errors import Problem
+from gateway.listeners import Addresses
 from gateway.message import InternalMsg
 from gateway.schema_check import near
 from interfaces.codec import Decoder, DecodeRule, MessageTemplate, check_decode_rule
@@ -89,6 +90,14 @@ def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
             elif field not in seen:
                 seen.add(field)
                 yield ("address", field), field, word
+
+
+def command_addresses(params: Mapping[str, Any]) -> Addresses:
+    """Return the addresses of the commands that any rule of `encode` is for, their actions left aside."""
+    addresses = [EncodeRule.words_of(rule, params["address"]) for rule in params["encode"]]
+    return [
+        {name: word for name, word in words.items() if word is not None and name != "action"} for words in addresses
+    ]
 
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:

@@ -52,6 +52,42 @@ def pulled(inbox: MsgList) -> list[InternalMsg]:
     return [msg for _ in range(len(inbox)) if (msg := inbox.pull()) is not None]
 
 
+def test_a_command_reaches_only_those_that_have_an_address_for_it() -> None:
+    lamp, heater, log = MsgList(), MsgList(), MsgList()
+    inboxes = {"lamp": lamp, "heater": heater, "log": log}
+    msg_map = MsgMap("home", ["home/#"], sender="gw")
+    addresses = {"lamp": [{"device": "lamp"}], "heater": [{"device": "heater"}]}
+    router = Router([Route(msg_map, inboxes, addresses=addresses)])
+    router.deliver(Arrival("home/lighting//hall/lamp/me/C", b"ON"))
+    assert [len(pulled(inbox)) for inbox in (lamp, heater, log)] == [1, 0, 1]
+    router.deliver(Arrival("home/lighting//hall/lamp/me/S", b"ON"))
+    assert [len(pulled(inbox)) for inbox in (lamp, heater, log)] == [0, 0, 1]
+    for inbox in inboxes.values():
+        inbox.close()
+
+
+def test_a_command_for_nobody_is_counted() -> None:
+    lamp = MsgList()
+    router = Router([Route(MsgMap("home", ["home/#"], sender="gw"), {"lamp": lamp}, addresses={"lamp": []})])
+    router.deliver(Arrival("home/lighting//hall/lamp/me/C", b"ON"))
+    assert (len(lamp), router.counts) == (0, {"received": 1, "for nobody": 1})
+    lamp.close()
+
+
+def test_an_interface_with_filters_sees_every_message_for_they_may_make_another_of_it() -> None:
+    gate = MsgList()
+    rename = MessageFilter("gate", [HookStep("hooks.rename", lambda msg: replace(msg, device="gate"))])
+    route = Route(
+        MsgMap("home", ["home/#"], sender="gw"),
+        {"gate": gate},
+        {"gate": [rename]},
+        addresses={"gate": [{"device": "gate"}]},
+    )
+    Router([route]).deliver(Arrival("home/x///door/me/C", b"OPEN"))
+    assert [msg.device for msg in pulled(gate)] == ["gate"]
+    gate.close()
+
+
 def test_a_message_reaches_every_interface_of_its_map_once(house: House) -> None:
     house.router.deliver(Arrival("home/lighting/g/hall/lamp/me/C", b"an"))
     expected = [InternalMsg(True, "lighting", "g", "hall", "lamp", "me", "ON")]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import Problem
+from gateway.listeners import Listeners
 from gateway.message import InternalMsg, ReplyTo
 from interfaces.conversation import Exchange, Outcome, Result, Urgency
-from interfaces.serial_rules import SerialRules, check_rules, rule_words
+from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
 from tests.support.configuration import serial_params
 
 READING = {"action": "READING", "arguments": "*"}
@@ -168,3 +171,27 @@ def test_a_reply_says_what_the_device_has_answered(answer: Result, arguments: di
     assert built.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
     asked = reply.answered_at(ReplyTo("answers/me", b"1"))
     assert built.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it goes to where it was asked for"
+
+
+# --- whose commands
+
+
+WORD = st.sampled_from(["a", "b", ""])
+MATCH = st.fixed_dictionaries(
+    {"action": st.sampled_from(["ON", "OFF"])},
+    optional=dict.fromkeys(("function", "gateway", "location", "device"), WORD | st.none()),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["function", "location", "device"]), WORD),
+    st.lists(MATCH, max_size=3),
+    st.builds(InternalMsg, st.booleans(), WORD, WORD, WORD, WORD, st.just("me"), st.sampled_from(["ON", "DIM"])),
+)
+def test_the_addresses_of_a_device_are_those_of_the_commands_that_it_accepts(
+    address: dict[str, str], matches: list[dict[str, Any]], msg: InternalMsg
+) -> None:
+    encode = [{"match": match, "write": "x"} for match in matches]
+    params = serial_params(address=address, encode=encode)
+    found = Listeners({"it": command_addresses(params)}).of(msg)
+    assert bool(found) == SerialRules(params).encoder.accepts(msg)
