@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.init_logger import TRAFFIC
+from gateway.listeners import Addresses
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
@@ -56,7 +57,7 @@ def test_a_command_reaches_only_those_that_have_an_address_for_it() -> None:
     lamp, heater, log = MsgList(), MsgList(), MsgList()
     inboxes = {"lamp": lamp, "heater": heater, "log": log}
     msg_map = MsgMap("home", ["home/#"], sender="gw")
-    addresses = {"lamp": [{"device": "lamp"}], "heater": [{"device": "heater"}]}
+    addresses: dict[str, Addresses] = {"lamp": [{"device": "lamp"}], "heater": [{"device": "heater"}]}
     router = Router([Route(msg_map, inboxes, addresses=addresses)])
     router.deliver(Arrival("home/lighting//hall/lamp/me/C", b"ON"))
     assert [len(pulled(inbox)) for inbox in (lamp, heater, log)] == [1, 0, 1]
