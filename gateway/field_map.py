@@ -29,7 +29,8 @@ class FieldMap:
         entries = self.entries if maptype != "none" else {}
         self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
         self._written = {internal: words[0] for internal, words in entries.items()}
-        self._passes_all = maptype != "strict" and not entries
+        self.passes_all = maptype != "strict" and not entries
+        """Whether every text is passed unchanged, both ways."""
 
     def claiming(self, internal: str) -> FieldMap:
         """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
@@ -38,7 +39,7 @@ class FieldMap:
         mqtt = self._written.get(internal, internal)
         claimed._written = {**self._written, internal: mqtt}
         claimed._read = {**self._read, mqtt: internal}
-        claimed._passes_all = self._passes_all
+        claimed.passes_all = self.passes_all
         return claimed
 
     def write(self, word: object) -> str:
@@ -49,7 +50,7 @@ class FieldMap:
         """
         if not isinstance(word, str):
             raise WordError(f"{self.field}: {short(word)} is not text: make it text")
-        if self._passes_all:
+        if self.passes_all:
             return word
         mqtt = self._written.get(word)
         if mqtt is None:

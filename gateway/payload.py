@@ -26,6 +26,7 @@ ACTION_KEY = "action"
 """The key of the action in a payload of the form `action`; there no argument may be written under it."""
 
 _Arguments: TypeAlias = Mapping[str, Argument]
+_FLAT = frozenset((str, int, float, bool, type(None)))
 _JSON_SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
 
 
@@ -39,7 +40,7 @@ class ActionPayload:
     def write(self, action: str, arguments: _Arguments) -> str:
         """Return action and arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
         mqtt = self._action.write(action)
-        if mqtt and not arguments and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
+        if not arguments and mqtt and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
             return mqtt
         return self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments)
 
@@ -155,19 +156,28 @@ class _Members:
     def __init__(self, fields: Mapping[str, FieldMap], reserved: str | None = None) -> None:
         self._argkey, self._argvalue = fields["argkey"], fields["argvalue"]
         self._reserved = reserved
+        self._is_plain = self._argkey.passes_all and self._argvalue.passes_all
 
     def write(self, members: dict[str, Argument], arguments: _Arguments) -> str:
-        argkey, argvalue = self._argkey, self._argvalue
+        argkey, argvalue, is_plain, reserved = self._argkey, self._argvalue, self._is_plain, self._reserved
         for key, value in arguments.items():
+            if is_plain and type(value) in _FLAT and type(key) is str and key != reserved:  # as most are
+                members[key] = value
+                continue
             mqtt_key = argkey.write(key)
-            if mqtt_key == self._reserved:
+            if mqtt_key == reserved:
                 raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
             if isinstance(value, str):
                 value = argvalue.write(value)
             else:
                 check_value(key, value)
             members[mqtt_key] = value
-        return dump(members)
+        try:
+            return dump(members)
+        except PayloadError:
+            for key, value in arguments.items():  # NaN, say: the argument is named then
+                check_value(key, value)
+            raise
 
     def read(self, members: _Arguments) -> dict[str, Argument]:
         argkey, argvalue = self._argkey, self._argvalue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import json.encoder
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.errors import PayloadError
@@ -22,15 +22,17 @@ _PLAIN = (str, bool, int)  # made once: a union in the call costs more than the 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
 
-def _make_encode() -> Callable[[Any], str]:
-    """Return what `json.dumps` does, without making its inner encoder, in C, anew for each call."""
+def _make_encode() -> Callable[[Any, int], Iterable[str]]:
+    """Return what is inside `json.dumps`, in C, and otherwise made anew for each call: a value and 0 to its pieces."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     escape = json.encoder.encode_basestring
     try:
-        inner = make(None, _encoder.default, escape, None, ": ", ", ", False, False, False)
+        pieces: Callable[[Any, int], Iterable[str]] = make(
+            None, _encoder.default, escape, None, ": ", ", ", False, False, False
+        )
     except TypeError:  # there is none, or in another Python it takes something else
-        return _encoder.encode
-    return lambda value: "".join(inner(value, 0))
+        return lambda value, _: (_encoder.encode(value),)
+    return pieces
 
 
 _encode = _make_encode()
@@ -39,7 +41,7 @@ _encode = _make_encode()
 def dump(value: Argument | dict[str, Argument]) -> str:
     """Return `value`, which `check_value` has passed, as JSON; raise `PayloadError` if it cannot be said."""
     try:
-        return _encode(value)
+        return "".join(_encode(value, 0))
     except ValueError as err:  # an integer of thousands of digits
         raise PayloadError(f"the arguments cannot be written as JSON: {err}") from err
 
@@ -58,7 +60,7 @@ def load_object(text: str) -> dict[str, Argument]:
     try:
         value = _decoder.decode(text.strip(JSON_SPACE))
         if "\\u" in text:
-            _encode(value).encode("utf-8")  # an escape can say what UTF-8 cannot
+            "".join(_encode(value, 0)).encode("utf-8")  # an escape can say what UTF-8 cannot
     except json.JSONDecodeError as err:
         raise PayloadError(f"the payload begins with '{{' but is not JSON: {err}") from err
     except RecursionError as err:

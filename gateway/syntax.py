@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from gateway.delivery import Delivery, is_reply
+from gateway.delivery import Delivery
 from gateway.errors import TopicError, WordError
 from gateway.field_map import FieldMap, short
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
@@ -94,19 +94,20 @@ class BoundForm:
         self._rules_name_action = self._holds_action and rules_name_action
         # Devices say the same few things again and again: topic and delivery are found once for each.
         self._written: dict[Any, tuple[str, Delivery | None]] = {}
+        self._written_replies: dict[Any, tuple[str, Delivery | None]] = {}
 
     def write(self, msg: InternalMsg) -> Publication:
         """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
         words = self._key(msg)
-        key = (words, is_reply(msg))
+        written = self._written_replies if "response" in msg.arguments else self._written
         try:
-            known = self._written.get(key)
+            known = written.get(words)
         except TypeError:  # a list, say, which no dict takes as key: it is named below
             known = None
         if known is None:
             topic = self._write_topic(dict(zip(self._names, words, strict=True)))
             known = topic, None if self._rules_name_action else self._delivery_of(msg)
-            remember(self._written, key, known)
+            remember(written, words, known)
         topic, how = known
         try:
             payload = self._write_payload(msg.action, msg.arguments).encode("utf-8")
