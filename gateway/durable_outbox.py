@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 from gateway.lane import Entry
 from gateway.message import Lane, Publication
 from gateway.outbox import OVERHEAD, Outbox
-from gateway.receipt import Receipt
 from gateway.unwritten import Unwritten, Work
 
 OVERHEAD_ON_DISK = 100
@@ -65,8 +64,7 @@ class DurableOutbox(Outbox):
         """Begin with what is on disk (see `Lanes.restore`); return how many wait."""
         with self._lock:
             self.retained = retained
-            for replaced in self._lanes.restore(counts, topics, latest):
-                self._end(replaced)
+            self._end(self._lanes.restore(counts, topics, latest))
             self._last_number = last_number
             count = len(self._lanes)
             self._counts.restored += count
@@ -119,8 +117,7 @@ class DurableOutbox(Outbox):
         """Take what was read from the disk (see `Lanes.refill`); return how many were not there any more."""
         with self._lock:
             before = len(self._lanes)
-            for entry in self._lanes.refill(lane, asked, entries):
-                self._end(entry, dropped="the outbox is full")
+            self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
             lost = before - len(self._lanes)
             self._counts.dropped_old += lost
             self._changed.notify_all()
@@ -147,21 +144,26 @@ class DurableOutbox(Outbox):
 
     # --- what an outbox in memory does not do
 
-    def _entry(self, publication: Publication, now: float, receipt: Receipt | None = None) -> Entry:
-        entry = super()._entry(publication, now, receipt)
-        if publication.qos > 0 and not publication.is_command:  # a command would come too late
-            entry.is_for_disk = True
-            entry.size += OVERHEAD_ON_DISK - OVERHEAD
-        return entry
+    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
+        entries = super()._entries(publications, now)
+        for entry in entries:
+            if entry.publication.qos > 0 and not entry.publication.is_command:  # a command would come too late
+                entry.is_for_disk = True
+                entry.size += OVERHEAD_ON_DISK - OVERHEAD
+        return entries
 
-    def _note_added(self, entry: Entry) -> None:
-        if entry.is_for_disk:
-            self._unwritten.add(entry, self._clock())
-        else:
-            super()._note_added(entry)
+    def _note_added(self, entries: Iterable[Entry]) -> None:
+        now = self._clock()
+        for entry in entries:
+            if entry.is_for_disk:
+                self._unwritten.add(entry, now)
+            elif entry.receipt is not None:
+                entry.receipt.say_accepted()
 
-    def _note_ended(self, entry: Entry) -> None:
-        self._unwritten.end(entry, self._clock())
+    def _note_ended(self, entries: Iterable[Entry]) -> None:
+        now = self._clock()
+        for entry in entries:
+            self._unwritten.end(entry, now)
 
     def _note_taken(self) -> None:
         if self._is_reading_due():
@@ -188,7 +190,7 @@ class DurableOutbox(Outbox):
         if oldest is None:
             return False
         self._lanes.discard(oldest)
-        self._end(oldest, dropped="the disk takes nothing")
+        self._end((oldest,), dropped="the disk takes nothing")
         return True
 
     # --- within

@@ -70,19 +70,22 @@ class Queue:
         self.bytes += entry.size
         self.head.appendleft(entry)
 
-    def take(self) -> Entry | None:
-        """Take the oldest; None if there is none, or it is not in memory yet."""
-        if not self.head:
+    def take(self, count: int) -> list[Entry]:
+        """Take up to `count` of the oldest; fewer if there are no more, or they are not in memory yet."""
+        if len(self.head) < count:
             self._join()
-        if not self.head:
-            return None
-        entry = self.head.popleft()
-        self._leave(entry)
-        return entry
+        if len(self.head) <= count:
+            taken = list(self.head)
+            self.head.clear()
+        else:
+            taken = [self.head.popleft() for _ in range(count)]
+        self.count -= len(taken)
+        self.bytes -= sum([entry.size for entry in taken])
+        return taken
 
     def drop_oldest(self) -> Entry | None:
         """Drop the oldest; return it, or None if it is only on disk (or there is none)."""
-        entry = self.take()
+        entry = next(iter(self.take(1)), None)
         waiting = self.gap - self.skip
         if entry is None and waiting:
             size = max(0, self._gap_bytes // waiting)  # as good as is known
@@ -95,7 +98,8 @@ class Queue:
     def discard(self, entry: Entry) -> None:
         """Drop an entry that stands anywhere in memory."""
         (self.head if entry.number <= self.after else self.tail).remove(entry)
-        self._leave(entry)
+        self.count -= 1
+        self.bytes -= entry.size
 
     def spill(self) -> Iterator[Entry]:
         """Keep in memory what goes next, and leave the rest that is committed to the disk; yield what is left."""
@@ -153,10 +157,6 @@ class Queue:
             self.head.extend(self.tail)
             self.tail.clear()
 
-    def _leave(self, entry: Entry) -> None:
-        self.count -= 1
-        self.bytes -= entry.size
-
     def _leave_gap(self, size: int) -> None:
         self._gap_bytes -= size
         if self.gap == self.skip:  # nothing waits there any more: what was guessed wrong is put right
@@ -197,15 +197,15 @@ class Latest:
         self.entries.move_to_end(topic, last=False)
         return True
 
-    def take(self) -> Entry | None:
-        """Take the oldest; None if there is none."""
-        if not self.entries:
-            return None
-        _, entry = self.entries.popitem(last=False)
-        self.bytes -= entry.size
-        return entry
+    def take(self, count: int) -> list[Entry]:
+        """Take up to `count` of the oldest."""
+        taken = [self.entries.popitem(last=False)[1] for _ in range(min(count, len(self.entries)))]
+        self.bytes -= sum([entry.size for entry in taken])
+        return taken
 
-    drop_oldest = take
+    def drop_oldest(self) -> Entry | None:
+        """Drop the oldest; return it, or None if there is none."""
+        return next(iter(self.take(1)), None)
 
     def discard(self, entry: Entry) -> None:
         """Drop an entry."""

@@ -49,28 +49,35 @@ class Lanes:
         """Tell whether anything of `topic` waits or is in flight."""
         return topic in self._topics
 
-    def put(self, entry: Entry) -> Entry | None:
-        """Append `entry`; return the one that it replaces, which is to be ended."""
-        topic = entry.publication.topic
-        lane = entry.publication.lane
-        known = self._topics.get(topic)
-        if known is None:
-            known = self._topics[topic] = [0, lane]
-        elif known[1] > lane:
-            lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
-        known[0] += 1
-        known[1] = entry.lane = lane
-        return self._ordered[lane].put(entry)
+    def put(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Append `entries`; return those that they replace, which are to be ended."""
+        topics, ordered = self._topics, self._ordered
+        all_replaced: list[Entry] = []
+        for entry in entries:
+            publication = entry.publication
+            lane = publication.lane
+            known = topics.get(publication.topic)
+            if known is None:
+                known = topics[publication.topic] = [0, lane]
+            elif known[1] > lane:
+                lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
+            known[0] += 1
+            known[1] = entry.lane = lane
+            replaced = ordered[lane].put(entry)
+            if replaced is not None:
+                all_replaced.append(replaced)
+        return all_replaced
 
-    def take(self) -> Entry | None:
-        """Take what goes next; None if nothing waits, or what goes next is still on its way from the disk."""
+    def take(self, count: int) -> list[Entry]:
+        """Take up to `count` of what goes next; fewer if there are no more, or they are on their way from the disk."""
+        taken: list[Entry] = []
         for lane in self._ordered:
             if lane.count:
-                entry = lane.take()
-                if entry is not None:
-                    self.in_flight.add(entry)
-                return entry
-        return None
+                taken += lane.take(count - len(taken))
+                if lane.count:
+                    break
+        self.in_flight.update(taken)
+        return taken
 
     def load(self) -> tuple[int, int]:
         """Return how many wait, and their bytes as entries count them."""
@@ -103,13 +110,17 @@ class Lanes:
         lane = self._latest if entry.lane is Lane.LATEST else self._queues[entry.lane]
         lane.discard(entry)
 
-    def end(self, entry: Entry) -> None:
-        """Take note that an entry is over: nothing of its topic need wait behind it any more."""
-        self.in_flight.discard(entry)
-        known = self._topics[entry.publication.topic]
-        known[0] -= 1
-        if not known[0]:
-            del self._topics[entry.publication.topic]
+    def end(self, entries: Iterable[Entry]) -> None:
+        """Take note that entries are over: nothing of their topics need wait behind them any more."""
+        in_flight, topics = self.in_flight, self._topics
+        for entry in entries:
+            entry.is_ended = True
+            in_flight.discard(entry)
+            topic = entry.publication.topic
+            known = topics[topic]
+            known[0] -= 1
+            if not known[0]:
+                del topics[topic]
 
     def in_memory(self) -> Iterator[Entry]:
         """Yield what waits in memory or is in flight."""

@@ -72,25 +72,27 @@ class Outbox:
 
     def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
         """Accept `publication`; return False if it was refused because the outbox is full."""
-        return self._put([self._entry(publication, self._clock(), receipt)]) == 0
+        entries = self._entries((publication,), self._clock())
+        entries[0].receipt = receipt
+        return self._put(entries) == 0
 
     def put_all(self, publications: Iterable[Publication]) -> int:
         """Accept `publications`, as one `put` after the other would; return how many were refused."""
-        now = self._clock()
-        return self._put([self._entry(publication, now) for publication in publications])
+        return self._put(self._entries(publications, self._clock()))
 
     def _put(self, entries: Sequence[Entry]) -> int:
         refused: list[Entry] = []
         dropped = 0
         with self._lock:
-            all_fit = self._fit(entries)
-            for entry in entries:
-                if not all_fit and not self._fit((entry,)):
+            if self._fit(entries):
+                self._add(entries)
+            else:
+                for entry in entries:
                     dropped += self._drop_until_fits(entry)
-                    if not self._fit((entry,)):
+                    if self._fit((entry,)):
+                        self._add((entry,))
+                    else:
                         refused.append(entry)
-                        continue
-                self._add(entry)
             self._counts.dropped_old += dropped
             self._counts.refused_new += len(refused)
             if dropped or refused:
@@ -130,10 +132,11 @@ class Outbox:
             for topic, payload in self.retained.items():
                 if topic in self._said_elsewhere or self._lanes.has(topic):
                     continue
-                entry = self._entry(Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST), self._clock())
+                publication = Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST)
+                (entry,) = self._entries((publication,), self._clock())
                 entry.is_for_disk = False  # where it is already, as what is retained
                 if self._fit((entry,)):
-                    self._add(entry)
+                    self._add((entry,))
                 else:
                     refused += 1
             self._counts.refused_new += refused
@@ -142,18 +145,18 @@ class Outbox:
         self._look_at_level()
         self._on_put()
 
-    def _entry(self, publication: Publication, now: float, receipt: Receipt | None = None) -> Entry:
-        size = len(publication.topic) + len(publication.payload) + OVERHEAD
-        return Entry(publication, now, 0, size, publication.lane, receipt)
+    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
+        return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
 
-    def _add(self, entry: Entry) -> None:
-        self._counts.accepted += 1
-        self._last_number += 1
-        entry.number = self._last_number
-        replaced = self._lanes.put(entry)
-        if replaced is not None:
+    def _add(self, entries: Sequence[Entry]) -> None:
+        self._counts.accepted += len(entries)
+        for number, entry in enumerate(entries, self._last_number + 1):
+            entry.number = number
+        self._last_number += len(entries)
+        all_replaced = self._lanes.put(entries)
+        self._note_added(entries)
+        for replaced in all_replaced:
             self._supersede(replaced)
-        self._note_added(entry)
 
     # --- out
 
@@ -163,17 +166,16 @@ class Outbox:
         expired = 0
         with self._lock:
             now = self._clock()
-            while len(taken) < count:
-                entry = self._lanes.take()
-                if entry is None:
-                    break
-                if self._is_expired(entry, now):
-                    self._end(entry, dropped="it waited too long")
-                    expired += 1
-                    continue
-                if entry.publication.retain:
-                    self._remember(entry.publication.topic, entry.publication.payload)
-                taken.append(entry)
+            while len(taken) < count and (found := self._lanes.take(count - len(taken))):
+                for entry in found:
+                    publication = entry.publication
+                    if self._is_expired(entry, now):
+                        self._end((entry,), dropped="it waited too long")
+                        expired += 1
+                        continue
+                    if publication.retain:
+                        self._remember(publication.topic, publication.payload)
+                    taken.append(entry)
             self._counts.expired += expired
             if taken:
                 self._last_taken = now
@@ -185,15 +187,15 @@ class Outbox:
         self._look_at_level()
         return taken
 
-    def settle(self, entries: Iterable[Entry]) -> None:
+    def settle(self, entries: Sequence[Entry]) -> None:
         """Count entries in flight as delivered: the broker has them."""
         with self._lock:
+            self._end(entries)
+            self._counts.delivered += len(entries)
             for entry in entries:
-                self._end(entry)
-                self._counts.delivered += 1
-                topic, payload = entry.publication.topic, entry.publication.payload
-                if entry.publication.retain and self.retained.get(topic, b"") == payload:
-                    self._note_retained(topic, payload)
+                publication = entry.publication
+                if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
+                    self._note_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
                 self._changed.notify_all()
 
@@ -202,7 +204,7 @@ class Outbox:
         topic, payload = entry.publication.topic, entry.publication.payload
         with self._lock:
             self._counts.set_aside += 1
-            self._end(entry, dropped=reason)
+            self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 del self.retained[topic]
             self._note_set_aside(entry, reason)
@@ -218,7 +220,7 @@ class Outbox:
         with self._lock:
             for entry in reversed(list(entries)):
                 if dropped or not self._has_room((entry,)):
-                    self._end(entry, dropped=_FULL)
+                    self._end((entry,), dropped=_FULL)
                     dropped += 1
                 elif not self._lanes.put_front(entry):
                     self._supersede(entry)
@@ -277,11 +279,12 @@ class Outbox:
 
     # --- what an outbox with a disk does more
 
-    def _note_added(self, entry: Entry) -> None:
-        if entry.receipt is not None:
-            entry.receipt.say_accepted()
+    def _note_added(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.receipt is not None:
+                entry.receipt.say_accepted()
 
-    def _note_ended(self, entry: Entry) -> None:
+    def _note_ended(self, entries: Iterable[Entry]) -> None:
         """Nothing is to be removed from memory."""
 
     def _note_taken(self) -> None:
@@ -307,25 +310,25 @@ class Outbox:
 
     # --- within
 
-    def _end(self, entry: Entry, *, dropped: str = "") -> None:
-        """Take note that an entry is over, and tell whoever waits for it: it is delivered, or why it was dropped."""
-        entry.is_ended = True
-        self._lanes.end(entry)
-        self._note_ended(entry)
-        if entry.receipt is not None:
-            if dropped:
-                entry.receipt.say_dropped(dropped)
-            else:
-                entry.receipt.say_delivered()
+    def _end(self, entries: Iterable[Entry], *, dropped: str = "") -> None:
+        """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""
+        self._lanes.end(entries)
+        self._note_ended(entries)
+        for entry in entries:
+            if entry.receipt is not None:
+                if dropped:
+                    entry.receipt.say_dropped(dropped)
+                else:
+                    entry.receipt.say_delivered()
 
     def _supersede(self, entry: Entry) -> None:
         self._counts.superseded += 1
-        self._end(entry, dropped="a newer value has taken its place")
+        self._end((entry,), dropped="a newer value has taken its place")
 
     def _drop_oldest(self) -> bool:
         was_one, entry = self._lanes.drop_oldest()
         if entry is not None:
-            self._end(entry, dropped=_FULL)
+            self._end((entry,), dropped=_FULL)
         return was_one
 
     def _is_expired(self, entry: Entry, now: float) -> bool:

@@ -35,11 +35,12 @@ class ActionPayload:
 
     def __init__(self, fields: Mapping[str, FieldMap]) -> None:
         self._action = fields["action"]
+        self._passes_action = self._action.passes_all
         self._members = _Members(fields, reserved=ACTION_KEY)
 
     def write(self, action: str, arguments: _Arguments) -> str:
         """Return action and arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
-        mqtt = self._action.write(action)
+        mqtt = action if self._passes_action and type(action) is str else self._action.write(action)
         if not arguments and mqtt and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
             return mqtt
         return self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.lane import Entry
@@ -196,9 +196,15 @@ class Sender:
         begin = len(self._in_flight)
         while self.has_more:
             taken = self._outbox.take(self._room())
-            for number, entry in enumerate(taken):
-                if not self._publish(entry):
-                    self._outbox.put_back(taken[number:])
+            while taken:
+                plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
+                self._note_sent(plain)
+                if plain:
+                    taken = taken[len(plain) :]
+                elif self._publish(taken[0]):
+                    taken = taken[1:]
+                else:
+                    self._outbox.put_back(taken)
                     return False
         return len(self._in_flight) > begin
 
@@ -211,7 +217,7 @@ class Sender:
         qos, retain = self._degraded(1, True)
         handed = self._client.mg_publish(Publication(topic, payload, 1, retain=True), qos, retain)
         if handed is not None:
-            self._note_sent(handed)
+            self._note_sent((handed,))
         return handed
 
     def _publish(self, entry: Entry) -> bool:
@@ -234,14 +240,14 @@ class Sender:
             return True
         if handed is None:
             return False
-        self._note_sent(handed)
+        self._note_sent((handed,))
         return True
 
-    def _note_sent(self, sent: Handed) -> None:
+    def _note_sent(self, all_sent: Sequence[Handed]) -> None:
         if not self._in_flight:
             self._oldest_since = self._clock()
-        self._in_flight.append(sent)
-        self._unacknowledged += sent.qos
+        self._in_flight.extend(all_sent)
+        self._unacknowledged += sum([sent.qos for sent in all_sent])
 
     def _properties_of(self, entry: Entry | None) -> PublishProperties | None:
         """Return what MQTT 5 can say of a publication beyond topic and payload; None if there is nothing."""
@@ -286,6 +292,7 @@ class Sender:
         in_flight = self._in_flight
         if in_flight and in_flight[0].is_published():
             self._oldest_since = self._clock()
+        is_any_suspected = self._suspicion.is_any
         while in_flight and in_flight[0].is_published():
             sent = in_flight.popleft()
             self._unacknowledged -= sent.qos
@@ -297,7 +304,7 @@ class Sender:
             else:
                 self._give_back(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
-            if self._suspicion.is_any:
+            if is_any_suspected:
                 self._suspicion.settled(acknowledged=sent.qos > 0)
         if done:
             self._outbox.settle(done)

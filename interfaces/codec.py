@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, InternalMsg
@@ -135,7 +135,7 @@ class DecodeRule:
         self.messages = [MessageTemplate(message, address) for message in given]
         self.change_filter = ChangeFilter(options["publish"]) if options.get("publish") else None
 
-    def decode(self, frame: bytes, now: float) -> list[InternalMsg] | None:
+    def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
         """Return the messages of `frame`, or None if it is not this rule's. Raises `CodecError`."""
         try:
             found = self.reader.read(frame)
@@ -153,26 +153,34 @@ class DecodeRule:
         return messages if keep is None else [msg for msg in messages if keep.passes(msg, now)]
 
 
+class _Decode(Protocol):
+    def __call__(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None: ...
+
+
 class Decoder:
     """All rules: the first that takes a frame makes its messages, or, with `every`, each that takes it."""
 
     def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
         self.rules = rules
-        self._every = every
-        self._dispatch = Dispatch([rule.reader.matcher.prefix for rule in rules])
-        self._candidates = self._dispatch.candidates
+        self._candidates = Dispatch([rule.reader.matcher.prefix for rule in rules]).candidates
+        self.decode: _Decode = self._decode_by_first
+        """Returns the messages of a frame that came at the time `now` (s), or None if no rule takes it.
 
-    def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
-        """Return the messages of `frame`, or None if no rule takes it. Raises `CodecError`."""
-        if self._every:
-            return self._decode_by_every(frame, now)
+        Raises `CodecError`.
+        """
+        if every:
+            self.decode = self._decode_by_every
+        elif len(rules) == 1:
+            self.decode = rules[0].decode
+
+    def _decode_by_first(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
         for index in self._candidates(frame):
             messages = self.rules[index].decode(frame, now)
             if messages is not None:
                 return messages
         return None
 
-    def _decode_by_every(self, frame: bytes, now: float) -> list[InternalMsg] | None:
+    def _decode_by_every(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
         result: list[InternalMsg] | None = None
         problem: CodecError | None = None
         for index in self._candidates(frame):

@@ -191,13 +191,9 @@ class Dispatch:
         self._tables: list[tuple[int, Callable[[bytes], list[int] | None]]] = [
             (length, table.get) for length, table in sorted(tables.items())
         ]
-        self.candidates: Callable[[bytes], Sequence[int]] = self._find
-        """Returns the indices of the rules to try for a frame, in order."""
-        if set(tables) <= {0}:  # one rule, say
-            every = tuple(range(len(prefixes)))
-            self.candidates = lambda _: every
 
-    def _find(self, frame: bytes) -> Sequence[int]:
+    def candidates(self, frame: bytes) -> Sequence[int]:
+        """Return the indices of the rules to try, in order."""
         if len(self._tables) == 1:
             length, get = self._tables[0]
             return get(frame[:length]) or ()

@@ -28,6 +28,14 @@ def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, rece
     return Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size, lane, receipt)
 
 
+def put(lanes: Lanes, new: Entry) -> Entry | None:
+    return next(iter(lanes.put([new])), None)
+
+
+def take(lanes: Lanes) -> Entry | None:
+    return next(iter(lanes.take(1)), None)
+
+
 class Table:
     """The table of the file, as the lanes are to see it."""
 
@@ -61,7 +69,7 @@ class Bench:
     def put(self, topic: str, lane: Lane, size: int) -> None:
         self.number += 1
         new = entry(self.number, topic, lane, size)
-        replaced = self.lanes.put(new)
+        replaced = put(self.lanes, new)
         self.waiting[new.number] = new
         if replaced is not None:
             assert replaced.publication.topic == topic
@@ -70,12 +78,11 @@ class Bench:
             self.over(replaced)
 
     def take(self, count: int) -> None:
-        for _ in range(count):
-            ready = self.lanes.has_ready
-            taken = self.lanes.take()
-            assert ready == (taken is not None), "has_ready tells what take would find"
-            if taken is None:
-                return
+        ready = self.lanes.has_ready
+        found = self.lanes.take(count)
+        assert ready == bool(found), "has_ready tells what take would find"
+        assert len(found) == count or not self.lanes.has_ready, "all that is ready is taken"
+        for taken in found:
             of_topic = [n for n, e in self.waiting.items() if e.publication.topic == taken.publication.topic]
             assert taken.number == min(of_topic), "the order of the topic"
             del self.waiting[taken.number]
@@ -146,7 +153,7 @@ class Bench:
 
     def over(self, each: Entry) -> None:
         each.is_ended = True
-        self.lanes.end(each)
+        self.lanes.end([each])
         self.table.rows.pop(each.number, None)
 
     # --- laws
@@ -207,37 +214,37 @@ def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: li
 def test_replies_go_before_events_and_states_and_these_before_bulk() -> None:
     lanes = Lanes(spills=False)
     for number, lane in enumerate([Lane.BULK, Lane.LATEST, Lane.EVENT, Lane.REPLY, Lane.BULK, Lane.REPLY], 1):
-        lanes.put(entry(number, f"t{number}", lane))
-    assert [each.number for each in iter(lanes.take, None)] == [4, 6, 3, 2, 1, 5]
+        put(lanes, entry(number, f"t{number}", lane))
+    assert [each.number for each in lanes.take(100)] == [4, 6, 3, 2, 1, 5]
 
 
 def test_of_a_state_only_the_newest_waits_in_the_place_of_the_oldest() -> None:
     lanes = Lanes(spills=False)
-    assert lanes.put(entry(1, "a", Lane.LATEST)) is None
-    assert lanes.put(entry(2, "b", Lane.LATEST)) is None
-    replaced = lanes.put(entry(3, "a", Lane.LATEST, size=30))
+    assert put(lanes, entry(1, "a", Lane.LATEST)) is None
+    assert put(lanes, entry(2, "b", Lane.LATEST)) is None
+    replaced = put(lanes, entry(3, "a", Lane.LATEST, size=30))
     assert replaced is not None
     assert replaced.number == 1
-    lanes.end(replaced)
+    lanes.end([replaced])
     assert (len(lanes), lanes.bytes) == (2, 40)
-    assert [each.number for each in iter(lanes.take, None)] == [3, 2]
+    assert [each.number for each in lanes.take(100)] == [3, 2]
 
 
 def test_an_event_does_not_replace_a_state_of_its_topic_nor_overtake_it() -> None:
     lanes = Lanes(spills=False)
     for number, lane in enumerate([Lane.LATEST, Lane.EVENT, Lane.LATEST, Lane.REPLY], 1):
-        assert lanes.put(entry(number, "a", lane)) is None
-    assert [each.number for each in iter(lanes.take, None)] == [1, 2, 3, 4]
+        assert put(lanes, entry(number, "a", lane)) is None
+    assert [each.number for each in lanes.take(100)] == [1, 2, 3, 4]
 
 
 def test_nothing_overtakes_what_is_in_flight_and_may_come_back() -> None:
     lanes = Lanes(spills=False)
-    lanes.put(entry(1, "a", Lane.EVENT))
-    taken = lanes.take()
+    put(lanes, entry(1, "a", Lane.EVENT))
+    taken = take(lanes)
     assert taken is not None
-    lanes.put(entry(2, "a", Lane.REPLY))
+    put(lanes, entry(2, "a", Lane.REPLY))
     assert lanes.put_front(taken)
-    assert [each.number for each in iter(lanes.take, None)] == [1, 2]
+    assert [each.number for each in lanes.take(100)] == [1, 2]
 
 
 def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> None:
@@ -245,10 +252,10 @@ def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> 
     state = entry(9, "state", Lane.LATEST)
     lanes.restore([(Lane.EVENT, 3, 30)], [("a", Lane.EVENT, 3), ("state", Lane.LATEST, 1)], [state])
     assert not lanes.has_ready
-    assert lanes.take() is None
+    assert take(lanes) is None
     assert list(lanes.wanted()) == [(Lane.EVENT, 0, 3)]
     lanes.refill(Lane.EVENT, 3, [entry(number, "a") for number in (1, 2, 3)])
-    assert [each.number for each in iter(lanes.take, None)] == [1, 2, 3, 9]
+    assert [each.number for each in lanes.take(100)] == [1, 2, 3, 9]
 
 
 def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
@@ -256,21 +263,21 @@ def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
     rows = [entry(2, "a", Lane.LATEST), entry(4, "a", Lane.LATEST)]
     replaced = lanes.restore([(Lane.BULK, 1, 10), (Lane.LATEST, 2, 20)], [("a", Lane.BULK, 3)], rows)
     assert [each.number for each in replaced] == [2]
-    lanes.end(replaced[0])
-    lanes.put(entry(6, "a", Lane.REPLY))
+    lanes.end([replaced[0]])
+    put(lanes, entry(6, "a", Lane.REPLY))
     assert len(lanes) == 3
-    first = lanes.take()
+    first = take(lanes)
     assert first is not None
-    lanes.end(first)
-    lanes.put(entry(7, "a", Lane.EVENT))
+    lanes.end([first])
+    put(lanes, entry(7, "a", Lane.EVENT))
     lanes.refill(Lane.BULK, 1, [entry(5, "a", Lane.BULK)])
-    assert [first.number, *(each.number for each in iter(lanes.take, None))] == [4, 5, 6, 7]
+    assert [first.number, *(each.number for each in lanes.take(100))] == [4, 5, 6, 7]
 
 
 def test_in_memory_nothing_is_left_to_a_disk() -> None:
     lanes = Lanes(spills=False)
     for number in range(1, 10 * HEAD):
-        lanes.put(entry(number, "a"))
+        put(lanes, entry(number, "a"))
     lanes.spill()
     assert list(lanes.wanted()) == []
     assert len(list(lanes.in_memory())) == len(lanes) == 10 * HEAD - 1
@@ -280,7 +287,7 @@ def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[Lane
     """Return lanes in which all but the first few are left to the disk."""
     lanes, table = Lanes(spills=True), Table()
     for number in range(1, count + 1):
-        lanes.put(entry(number, "a", receipt=(receipts or {}).get(number)))
+        put(lanes, entry(number, "a", receipt=(receipts or {}).get(number)))
     table.insert(list(lanes.in_memory()))
     lanes.spill()
     return lanes, table
@@ -294,8 +301,8 @@ def test_what_is_left_to_the_disk_takes_no_memory() -> None:
 def test_a_receipt_finds_its_message_again_when_that_is_brought_back() -> None:
     receipts = {number: Receipt() for number in (1, 8)}
     lanes, table = filled(9, receipts)
-    while (found := lanes.take()) is not None:
-        lanes.end(found)
+    while (found := take(lanes)) is not None:
+        lanes.end([found])
     [(lane, after, count)] = lanes.wanted()
     lanes.refill(lane, count, table.select(lane, after, count))
     again = {each.number: each.receipt for each in lanes.in_memory()}
@@ -314,52 +321,52 @@ def test_a_receipt_that_nobody_has_any_more_is_not_kept() -> None:
 def test_when_the_file_is_gone_what_is_in_memory_goes_on() -> None:
     receipts = {9: Receipt()}
     lanes, _ = filled(9, receipts)
-    taken = lanes.take()
-    lanes.put(entry(10, "b"))
+    taken = take(lanes)
+    put(lanes, entry(10, "b"))
     assert lanes.forget_spilled() == (9 - HEAD, [receipts[9]])
     assert (len(lanes), lanes.bytes) == (HEAD, 10 * HEAD)
-    assert [each.number for each in iter(lanes.take, None)] == [2, 3, 4, 10]
+    assert [each.number for each in lanes.take(100)] == [2, 3, 4, 10]
     assert taken is not None
     for each in list(lanes.in_flight):
-        lanes.end(each)
+        lanes.end([each])
     assert not lanes.has("a")
     assert not lanes.has("b")
 
 
 def test_what_is_dropped_while_it_is_read_is_dropped() -> None:
     lanes, table = filled(9)
-    while lanes.take() is not None:
+    while take(lanes) is not None:
         pass
     [(lane, after, count)] = lanes.wanted()
     read = table.select(lane, after, count)
     assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
     assert [each.number for each in lanes.refill(lane, count, read)] == [5, 6]
-    assert [each.number for each in iter(lanes.take, None)] == [7, 8]
+    assert [each.number for each in lanes.take(100)] == [7, 8]
 
 
 def test_when_all_that_is_on_disk_was_dropped_what_comes_goes_on() -> None:
     lanes, table = filled(6)
-    while (found := lanes.take()) is not None:
-        lanes.end(found)
+    while (found := take(lanes)) is not None:
+        lanes.end([found])
     assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
     assert (len(lanes), lanes.bytes) == (0, 0)
-    lanes.put(new := entry(7, "a"))
+    put(lanes, new := entry(7, "a"))
     table.insert([new])
     lanes.spill()
     [(lane, after, count)] = lanes.wanted()
     for dropped in lanes.refill(lane, count, table.select(lane, after, count)):
-        lanes.end(dropped)
+        lanes.end([dropped])
     for lane, after, count in list(lanes.wanted()):
         lanes.refill(lane, count, table.select(lane, after, count))
-    assert [each.number for each in iter(lanes.take, None)] == [7]
+    assert [each.number for each in lanes.take(100)] == [7]
 
 
 def test_rows_that_somebody_has_removed_are_not_asked_for_for_ever() -> None:
     lanes, table = filled(9)
-    while lanes.take() is not None:
+    while take(lanes) is not None:
         pass
     [(lane, after, count)] = lanes.wanted()
     lanes.refill(lane, count, table.select(lane, after, count)[:2])
     assert len(lanes) == 2
-    assert [each.number for each in iter(lanes.take, None)] == [5, 6]
+    assert [each.number for each in lanes.take(100)] == [5, 6]
     assert list(lanes.wanted()) == []
