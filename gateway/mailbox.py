@@ -115,8 +115,8 @@ class MsgList:
     def pull(self, block: bool = False, timeout: float | None = None) -> InternalMsg | None:
         """Take the oldest message, or return None if there is none.
 
-        With `block`, wait for one: up to `timeout` seconds, or until `wake` is called. Only the thread that
-        owns the list may pull.
+        With `block`, wait for one: up to `timeout` seconds, or until something wakes it: `wake`, or, late, a message
+        that it has pulled already. Only the thread that owns the list may pull.
         """
         if block and not self._messages:
             self.wait(timeout)
