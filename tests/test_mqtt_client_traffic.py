@@ -238,10 +238,28 @@ def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: in
         link.connect()
         link.turn_until(lambda: not woken(link))
         for number in range(3):
-            link.put("a", b"%d" % number, qos)  # and no turn of the loop
-        wait_until(lambda: numbers(other.pairs()) == [0, 1, 2])
+            link.client._last_put = 0.0  # it comes alone,
+            link.put("a", b"%d" % number, qos)  # and there is no turn of the loop
+            wait_until(lambda: len(other.pairs()) > number)  # noqa: B023
+        assert numbers(other.pairs()) == [0, 1, 2]
         assert not woken(link), "the main thread may sleep on"
         link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+
+
+def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(mosquitto: Mosquitto) -> None:
+    count = 2000
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        buffer = link.client._buffer
+        assert buffer is not None
+        writes = []
+        flush = buffer.flush
+        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())  # type: ignore[assignment, func-returns-value]
+        for number in range(count):
+            link.put("a", b"%d" % number, 0)
+        assert len(writes) < count / 10, "most of them with company"
+        link.turn_until(lambda: len(other.pairs()) == count, "all to arrive")
+        assert numbers(other.pairs()) == list(range(count))
 
 
 def test_what_is_put_while_another_has_the_turn_is_left_to_the_main_thread(mosquitto: Mosquitto) -> None:
