@@ -41,10 +41,9 @@ def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
     base = jsonschema.Draft202012Validator
 
     def additional_properties(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        # All that is named freely, such as the words of a map: one of 100,000 may be wrong.
-        if (
-            isinstance(rest, dict) and "$defs" not in rest and isinstance(instance, dict)
-        ):  # a $ref means those at the root
+        # All that is named freely, such as the words of a map: one of 100,000 may be wrong. A $ref means the $defs
+        # at the root, which are not at hand here.
+        if isinstance(rest, dict) and "$defs" not in rest and isinstance(instance, dict):
             instance = {name: value for name, value in instance.items() if not plainly_fits(value, rest)}
         yield from base.VALIDATORS["additionalProperties"](validator, rest, instance, schema)
 
