@@ -6,13 +6,16 @@ Pure apart from the schema library. The schemas describe each option once; sampl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, cast
-
-import jsonschema
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gateway.document import Document, Path
 from gateway.errors import Finding
+from gateway.schema_fit import plainly_fits
+
+if TYPE_CHECKING:
+    import jsonschema
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -27,42 +30,35 @@ _TYPE_NAMES = {
 }
 
 
-def _is_integer(_: object, value: object) -> bool:
-    """Tell whether `value` is a whole number that can stand where Python wants one: to JSON Schema, 60.0 is one too."""
-    return isinstance(value, int) and not isinstance(value, bool)
+@cache
+def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
+    """Return the class that checks against a schema."""
+    import jsonschema  # only where something is wrong: it takes a third of the time of a start
 
+    def is_integer(_: object, value: object) -> bool:  # to JSON Schema, 60.0 is one too; Python wants 60
+        return isinstance(value, int) and not isinstance(value, bool)
 
-def _plainly_fits(value: Any, schema: Any) -> bool:
-    """Tell of a text, or a list of texts, that it fits; False if that takes jsonschema to say, at 20 times the cost."""
-    if not isinstance(schema, dict) or schema.keys() - {"type", "minItems", "items", "description"}:
-        return False
-    if schema.get("type") == "string":
-        return isinstance(value, str)
-    return (
-        schema.get("type") == "array"
-        and isinstance(value, list)
-        and len(value) >= schema.get("minItems", 0)
-        and all(_plainly_fits(item, schema.get("items")) for item in value)
+    base = jsonschema.Draft202012Validator
+
+    def additional_properties(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        # All that is named freely, such as the words of a map: one of 100,000 may be wrong. A $ref means the $defs
+        # at the root, which are not at hand here.
+        if isinstance(rest, dict) and "$defs" not in rest and isinstance(instance, dict):
+            instance = {name: value for name, value in instance.items() if not plainly_fits(value, rest)}
+        yield from base.VALIDATORS["additionalProperties"](validator, rest, instance, schema)
+
+    return jsonschema.validators.extend(  # type: ignore[no-any-return, no-untyped-call]
+        base,
+        {"additionalProperties": additional_properties},
+        type_checker=base.TYPE_CHECKER.redefine("integer", is_integer),
     )
-
-
-def _additional_properties(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterator[Any]:
-    """Look at all that is named freely, such as the words of a map, of which there may be 100,000."""
-    if isinstance(rest, dict) and isinstance(instance, dict):
-        instance = {name: value for name, value in instance.items() if not _plainly_fits(value, rest)}
-    yield from jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"](validator, rest, instance, schema)
-
-
-_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-    jsonschema.Draft202012Validator,
-    {"additionalProperties": _additional_properties},
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
 
 
 def check_schema(document: Document, data: Any, schema: Schema, at: Path = ()) -> list[Finding]:
     """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`."""
-    errors = list(_Validator(schema).iter_errors(data))
+    if plainly_fits(data, schema):
+        return []
+    errors = list(_validator()(schema).iter_errors(data))
     of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
     return [finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
             for finding in _explain(document, error, at)]  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.load_map import map_schema
 from gateway.mqtt_options import MqttOptions
 from gateway.option_docs import default_configuration
 from gateway.schema_check import fill_defaults
+from gateway.schema_fit import plainly_fits
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "configuration": config_schema(),
@@ -84,9 +85,11 @@ def test_every_schema_is_one_and_its_defaults_and_examples_fit(name: str) -> Non
     schema = SCHEMAS[name]
     jsonschema.Draft202012Validator.check_schema(schema)
     for path, _, option in options(schema):
-        validator = jsonschema.Draft202012Validator({**option, "$defs": schema.get("$defs", {})})
+        whole = {**option, "$defs": schema.get("$defs", {})}
+        validator = jsonschema.Draft202012Validator(whole)
         for value in [*option.get("examples", ()), *([option["default"]] if "default" in option else ())]:
             assert not list(validator.iter_errors(value)), f"{path}: {value!r}"
+            assert plainly_fits(value, whole), f"{path}: {value!r}: it takes the schema library"
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

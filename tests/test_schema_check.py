@@ -121,6 +121,13 @@ def test_a_part_of_a_document_is_checked_at_its_place() -> None:
     assert list(map(str, findings)) == ['f:2:11: interfaces[0].port: expected a whole number, found "x"']
 
 
+def test_a_reference_of_what_is_named_freely_means_the_definitions_of_the_whole_schema() -> None:
+    inner = {"$ref": "#/$defs/a", "$defs": {"a": {}}}
+    assert complaints({"additionalProperties": inner, "$defs": {"a": TEXT}}, "b: 1") == [
+        "f:1:4: b: expected text, found 1: put it in quotes"
+    ]
+
+
 # --- alternatives
 
 MAP = {"anyOf": [{"type": "string", "minLength": 1}, options(root=TEXT)]}
