@@ -32,7 +32,7 @@ class DurableOutbox(Outbox):
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        on_put: Callable[[], None] = lambda: None,
+        on_put: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         *,
         commit_interval: float = 0.0,
@@ -121,7 +121,7 @@ class DurableOutbox(Outbox):
             lost = before - len(self._lanes)
             self._counts.dropped_old += lost
             self._changed.notify_all()
-        self._on_put()
+        self._on_put(False)
         return lost
 
     def begin_anew(self) -> int:

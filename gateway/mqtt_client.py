@@ -41,6 +41,7 @@ _READS_PER_TURN = 200  # packets read before the outbox has its turn again
 _STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
 _SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
 _TICK = 0.002  # or, for so many s, for the main thread
+_FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
 _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
 
 _RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # of the will, where a CONNACK says so
@@ -102,6 +103,7 @@ class MgClient(HookedClient):
         self.last_failure: LinkError | None = None
         self.outbox = outbox
         self._last_put = 0.0  # when something came to be sent
+        self._is_asked = False  # to send what others have put: who gives the turn back looks at this
         self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
         self._turn = Lock()  # who has it may touch the link; never taken with that of the outbox held
         self._wakeup = wakeup
@@ -243,8 +245,11 @@ class MgClient(HookedClient):
             limit = _TICK if self._goes_on() else 0.0 if self._has_more_to_send() else self._time_left()
             limit = limit if timeout is None else min(limit, timeout)
             sock, to_write = self.socket(), self.want_write()
+        if self._is_asked:  # while this had the turn
+            limit = 0.0
         readable, writable = self._waiter.wait(sock, limit, to_write=to_write)
         with self._turn:
+            self._is_asked = False
             self._serve(limit, readable=readable, writable=writable)
 
     def _serve(self, limit: float, *, readable: bool, writable: bool) -> None:
@@ -321,29 +326,36 @@ class MgClient(HookedClient):
             self._flush()
             self._sender.settle()
 
-    def mg_send(self) -> None:
+    def mg_send(self, may_wait: bool = False) -> None:
         """Send what waits in the outbox; any thread may call this, and nothing is raised.
 
-        It is done at once, in the calling thread, if nobody has the turn and the link is up: then no other thread
-        has to wake for it. Whatever cannot be is left to the main thread. What comes one by one and fast waits until
-        there is enough for a write, or the main thread looks after it.
+        It is done at once, in the calling thread, if the link is up: then no other thread has to wake for it. If
+        somebody has the turn, they do it with theirs. What cannot be done now is left to the main thread. A message
+        that `may_wait`, and comes soon after another, waits for company, or until the main thread looks after it.
         """
         last, self._last_put = self._last_put, time.monotonic()
-        if self._last_put - last < _SOON and len(self.outbox) < _COMPANY:
+        if may_wait and self._last_put - last < _SOON and len(self.outbox) < _COMPANY:
             if not self._is_burst:
                 self._is_burst = True
                 self._wakeup.set()
             return
-        if not self._turn.acquire(blocking=False):
-            self._wakeup.set()
-            return
-        try:
-            is_done = self.link_state is not LinkState.UP or (self._send_here() and not self._sender.has_more)
-        finally:
-            self._last_put = time.monotonic()
-            self._turn.release()
-        if not is_done:
-            self._wakeup.set()
+        self._is_asked = True
+        for _ in range(_FOR_OTHERS):
+            if not self._is_asked or not self._turn.acquire(blocking=False):
+                return
+            try:
+                self._is_asked = False  # first: who asks from now on is not to be missed
+                if self.link_state is LinkState.UP:
+                    if not self._send_here():
+                        break
+                    if self._sender.has_more:
+                        self._is_asked = True
+            except Exception as err:  # noqa: BLE001  (the main thread meets it, too, and gives the link up)
+                LOG.debug("sending: %r", err)
+                break
+            finally:
+                self._turn.release()
+        self._wakeup.set()
 
     def _goes_on(self) -> bool:
         """Tell whether messages come one by one and fast, so that who puts them sends them, but for the last."""

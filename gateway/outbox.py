@@ -34,7 +34,8 @@ class Outbox:
     At the limits (`max_messages`, or `max_bytes`) `discard` decides: `old` drops the oldest that waits, beginning
     with bulk, and `new` refuses the one that comes. What waited longer than its lifetime is dropped when its turn
     comes: that of its publication, or `command_lifetime` and `status_lifetime` (s; 0: for ever). All of it is
-    counted and said. `on_put` is called after each put, from the thread that put.
+    counted and said. `on_put` is called after each put, from the thread that put, with whether that may wait for
+    others: a single message that nobody waits for.
     """
 
     is_durable: ClassVar[bool] = False
@@ -47,7 +48,7 @@ class Outbox:
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        on_put: Callable[[], None] = lambda: None,
+        on_put: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_messages = max_messages
@@ -74,13 +75,13 @@ class Outbox:
         """Accept `publication`; return False if it was refused because the outbox is full."""
         entries = self._entries((publication,), self._clock())
         entries[0].receipt = receipt
-        return self._put(entries) == 0
+        return self._put(entries, may_wait=receipt is None and publication.lane is not Lane.REPLY) == 0
 
     def put_all(self, publications: Iterable[Publication]) -> int:
         """Accept `publications`, as one `put` after the other would; return how many were refused."""
         return self._put(self._entries(publications, self._clock()))
 
-    def _put(self, entries: Sequence[Entry]) -> int:
+    def _put(self, entries: Sequence[Entry], *, may_wait: bool = False) -> int:
         refused: list[Entry] = []
         dropped = 0
         with self._lock:
@@ -103,7 +104,7 @@ class Outbox:
         if dropped or refused:
             self._say_full()
         self._look_at_level()
-        self._on_put()
+        self._on_put(may_wait)
         return len(refused)
 
     def _drop_until_fits(self, entry: Entry) -> int:
@@ -143,7 +144,7 @@ class Outbox:
         if refused:
             self._say_full()
         self._look_at_level()
-        self._on_put()
+        self._on_put(False)
 
     def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
         return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
@@ -216,9 +217,11 @@ class Outbox:
 
         What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
         """
-        dropped = 0
+        entries, dropped = list(entries), 0
+        if not entries:
+            return
         with self._lock:
-            for entry in reversed(list(entries)):
+            for entry in reversed(entries):
                 if dropped or not self._has_room((entry,)):
                     self._end((entry,), dropped=_FULL)
                     dropped += 1

@@ -196,16 +196,18 @@ class Sender:
         begin = len(self._in_flight)
         while self.has_more:
             taken = self._outbox.take(self._room())
-            while taken:
-                plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
-                self._note_sent(plain)
-                if plain:
-                    taken = taken[len(plain) :]
-                elif self._publish(taken[0]):
-                    taken = taken[1:]
-                else:
-                    self._outbox.put_back(taken)
-                    return False
+            try:
+                while taken:
+                    plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
+                    self._note_sent(plain)
+                    if plain:
+                        taken = taken[len(plain) :]
+                    elif self._publish(taken[0]):
+                        taken = taken[1:]
+                    else:
+                        return False
+            finally:
+                self._outbox.put_back(taken)
         return len(self._in_flight) > begin
 
     def say_states(self) -> None:

@@ -8,13 +8,16 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
+from gateway.lane import Entry
 from gateway.message import Arrival, Publication
 from gateway.mqtt_client import LinkState
 from gateway.mqtt_options import Version
+from gateway.paho_hooks import Handed
 from gateway.sender import WINDOW
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
@@ -262,15 +265,64 @@ def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(mosquitto: Mosqu
         assert numbers(other.pairs()) == list(range(count))
 
 
-def test_what_is_put_while_another_has_the_turn_is_left_to_the_main_thread(mosquitto: Mosquitto) -> None:
+def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
         with link.client._turn:
             link.put("a", b"1", 0)
-            assert woken(link)
             assert link.outbox.has_waiting
-        link.turn_until(lambda: other.messages, "the message")
+        began = time.monotonic()
+        link.turn(30.0)  # does not wait
+        assert time.monotonic() - began < 10
+        wait_until(lambda: other.messages)
+
+
+def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        buffer = link.client._buffer
+        assert buffer is not None
+        flush, is_there, may_go_on = buffer.flush, threading.Event(), threading.Event()
+
+        def slow_flush() -> None:
+            is_there.set()
+            assert may_go_on.wait(10)
+            flush()
+
+        buffer.flush = slow_flush  # type: ignore[method-assign]
+        first = threading.Thread(target=link.put, args=("a", b"0", 0))
+        first.start()
+        assert is_there.wait(10)
+        link.client._last_put = 0.0  # it comes alone
+        link.put("a", b"1", 0)
+        assert link.outbox.has_waiting
+        may_go_on.set()
+        first.join()
+        wait_until(lambda: numbers(other.pairs()) == [0, 1])
+        assert not woken(link), "the main thread may sleep on"
+
+
+def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    def fails(entries: Sequence[Entry]) -> list[Handed]:
+        raise RuntimeError("a bug")
+
+    expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
+    with Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        publish = link.client.mg_publish_plain
+        link.client.mg_publish_plain = fails  # type: ignore[method-assign]
+        link.put("a", b"1", 0)
+        assert woken(link)
+        link.put("a", b"2", 0)
+        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+        link.client.mg_publish_plain = publish  # type: ignore[method-assign]
+        with mosquitto.client("a") as other:
+            link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 
 
 def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
