@@ -103,8 +103,8 @@ class Outbox:
                 entry.receipt.say_dropped(_FULL)
         if dropped or refused:
             self._say_full()
+        self._on_put(may_wait)  # before what can wait: somebody may wait for the message
         self._look_at_level()
-        self._on_put(may_wait)
         return len(refused)
 
     def _drop_until_fits(self, entry: Entry) -> int:
@@ -185,7 +185,6 @@ class Outbox:
                 self._changed.notify_all()
         if expired:
             say_expired(expired)
-        self._look_at_level()
         return taken
 
     def settle(self, entries: Sequence[Entry]) -> None:
@@ -199,6 +198,7 @@ class Outbox:
                     self._note_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
                 self._changed.notify_all()
+        self._look_at_level()
 
     def set_aside(self, entry: Entry, reason: str) -> None:
         """Give up an entry in flight that no broker will take, and say why."""
