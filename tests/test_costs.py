@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway.broker_limits import BrokerLimits
 from gateway.buffered_socket import BufferedSocket
 from gateway.init_logger import TRAFFIC
+from gateway.listeners import Listeners
 from gateway.load_config import load_configuration
 from gateway.load_map import load_map
 from gateway.message import InternalMsg, Publication
@@ -113,7 +114,7 @@ def test_the_way_of_a_line_to_the_outbox_takes_few_calls() -> None:
         outlet.push_all(msg for frame, _ in frames for msg in rules.decoder.decode(frame) or ())
 
     work()
-    assert calls(work) / 1000 < 40  # 33 when this was written
+    assert calls(work) / 1000 < 22  # 18 when this was written
 
 
 def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
@@ -134,7 +135,7 @@ def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
                 sender.settle()
                 theirs.recv(1 << 20)
 
-        assert calls(work) / 1000 < 20  # 18 when this was written
+        assert calls(work) / 1000 < 8  # 5.4 when this was written
         client._sock = None
 
 
@@ -190,6 +191,17 @@ def test_an_entry_of_a_map_is_checked_in_few_calls(tmp_path: Path) -> None:
 # --- many interfaces
 
 
+def test_a_command_for_one_of_a_thousand_interfaces_costs_no_more_than_for_one_of_ten() -> None:
+    command = InternalMsg(True, location="hall", device="d7", action="ON")
+
+    def find(count: int) -> int:
+        listeners = Listeners({f"d{number}": [{"location": "hall", "device": f"d{number}"}] for number in range(count)})
+        assert listeners.of(command) == ("d7",)
+        return steps(lambda: listeners.of(command))
+
+    assert find(1000) == find(10)
+
+
 def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faster(tmp_path: Path) -> None:
     def load(count: int) -> int:
         interfaces = {
@@ -225,6 +237,26 @@ def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosqu
     reads = [line for line in lines if re.search(r"read\(\d+, \"T ", line)]
     assert len(reads) <= 30  # one for what is there, not one for each byte or line
     assert len(lines) <= 100  # 10 if nothing interrupts
+
+
+def test_a_line_wakes_the_thread_of_its_interface_and_not_the_main_one(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    strace = tool_or_skip("strace", "strace")
+    conf, trace, count = tmp_path / "gw.conf", tmp_path / "trace", 20
+    with PtyDevice(tmp_path) as device, mosquitto.client("home/#") as listener:
+        interface = {"type": "serial", "port": str(device.path), "decode": [RULE]}
+        options = {"name": "gw", "root": "home", "topics": [], "mqtt": {"port": mosquitto.port, "qos": 0}}
+        conf.write_text(json.dumps({**options, "outbox": {"store": "memory"}, "interface": interface}))
+        with GatewayProcess(conf, prefix=(strace, "-f", "-qq", "-o", str(trace))):
+            listener.wait_topic("home/gw/serial/availability", b"online")
+            seen = len(listener.pairs())
+            before = len(trace.read_text().splitlines())
+            for number in range(count):
+                device.write(b"T 21.5\n")
+                wait_until(lambda: len(listener.pairs()) > seen + number)  # noqa: B023
+            lines = trace.read_text().splitlines()
+    main = lines[0].split()[0]
+    of_main = [line for line in lines[before:] if line.startswith(f"{main} ")]
+    assert len(of_main) < count, of_main  # some looks at the keepalive, if it takes long
 
 
 def test_at_rest_nobody_wakes_but_for_the_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> None:
