@@ -1,7 +1,7 @@
 """A socket that sends and receives in large pieces.
 
 paho sends each packet with a system call of its own, and reads nearly byte by byte. Around a socket that is not
-blocking, this collects what is sent until `flush`, and reads ahead. Used by one thread.
+blocking, this collects what is sent until `flush`, and reads ahead. Used by one thread at a time.
 """
 
 from __future__ import annotations

@@ -87,6 +87,10 @@ class Queue:
         """Drop the oldest; return it, or None if it is only on disk (or there is none)."""
         entry = next(iter(self.take(1)), None)
         waiting = self.gap - self.skip
+        if entry is None and self.tail and not waiting:  # all that lies between on disk was dropped before
+            entry = self.tail.popleft()
+            self.count -= 1
+            self.bytes -= entry.size
         if entry is None and waiting:
             size = max(0, self._gap_bytes // waiting)  # as good as is known
             self.skip += 1

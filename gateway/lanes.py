@@ -110,7 +110,7 @@ class Lanes:
         lane = self._latest if entry.lane is Lane.LATEST else self._queues[entry.lane]
         lane.discard(entry)
 
-    def end(self, entries: Iterable[Entry]) -> None:
+    def end(self, entries: Sequence[Entry]) -> None:
         """Take note that entries are over: nothing of their topics need wait behind them any more."""
         in_flight, topics = self.in_flight, self._topics
         for entry in entries:

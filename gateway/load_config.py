@@ -25,8 +25,10 @@ from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.interface_loader import CodeNotFoundError, find_interface
+from gateway.listeners import Addresses
 from gateway.load_filters import FilterLoader
 from gateway.load_map import build_map, load_map, read_text
+from gateway.message import ADDRESS_FIELDS
 from gateway.message_filter import Filters
 from gateway.mqtt_map import MsgMap
 from gateway.mqtt_options import MqttOptions, parse_server
@@ -53,13 +55,17 @@ class OutboxOptions:
 
 @dataclass(frozen=True)
 class InterfaceOptions:
-    """One interface: its name, its class, its options with defaults filled in, its map, and its filters."""
+    """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
+
+    `addresses` are those of the commands that it is given; None: it is given every message.
+    """
 
     name: str
     cls: type[Any]
     params: Mapping[str, Any]
     msg_map: MsgMap
     filters: Filters = field(default_factory=Filters)
+    addresses: Addresses | None = None
 
 
 @dataclass(frozen=True)
@@ -453,7 +459,16 @@ class _Loader:
                     self.complain((*at, *path), problem)
         if msg_map is not None:
             filters = self.filters_of(given, at, [msg_map], len(self.error.findings) == before)
-            yield InterfaceOptions(name, cls, params, msg_map, filters)
+            addresses = self.addresses_of(at, cls, params) if is_sound else None
+            yield InterfaceOptions(name, cls, params, msg_map, filters, addresses)
+
+    def addresses_of(self, at: DataPath, cls: type[Any], params: Mapping[str, Any]) -> Addresses | None:
+        """Return the addresses of an interface's commands; None if it is to have every message."""
+        addresses = cls.addresses(params) if issubclass(cls, Interface) else None
+        for name in sorted({name for address in addresses or () for name in address} - set(ADDRESS_FIELDS)):
+            what = f"its class names the field {name!a} in an address of a command"
+            self.complain(at, what, f"mend it: there are {', '.join(ADDRESS_FIELDS)}")
+        return addresses
 
     def interface_params(
         self, at: DataPath, cls: type[Any], given: Mapping[str, Any]

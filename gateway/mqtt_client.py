@@ -67,8 +67,8 @@ class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
     `filters` are subscribed to at each connect, `on_msg` gets what they bring, and
-    `outbox` is emptied while the link is up. `availability_topic` is the will's, and says `online` while
-    the link is up. `wakeup` ends the wait of `loop_with_reconnect`: the outbox sets it. Commands expire at the broker
+    `outbox`, which is to call `mg_send`, is emptied while the link is up. `availability_topic` is the will's, and says
+    `online` while the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker
     once they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
@@ -114,6 +114,7 @@ class MgClient(HookedClient):
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = clock()
         self._last_turn = time.monotonic()  # of the process, whatever clock is given
+        self._longest_wait = 0.0  # s that the turn may take, since nothing is due
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
@@ -247,14 +248,15 @@ class MgClient(HookedClient):
             sock, to_write = self.socket(), self.want_write()
         if self._is_asked:  # while this had the turn
             limit = 0.0
+        self._longest_wait = limit
         readable, writable = self._waiter.wait(sock, limit, to_write=to_write)
         with self._turn:
             self._is_asked = False
-            self._serve(limit, readable=readable, writable=writable)
+            self._serve(readable=readable, writable=writable)
 
-    def _serve(self, limit: float, *, readable: bool, writable: bool) -> None:
-        """Do what there is to do after a wait of up to `limit` seconds."""
-        if self._stood_still(limit):
+    def _serve(self, *, readable: bool, writable: bool) -> None:
+        """Do what there is to do after a wait."""
+        if self._stood_still():
             return
         if readable:
             self._last_heard = self._clock()
@@ -267,14 +269,14 @@ class MgClient(HookedClient):
             self._receiver.turn()
         self._keep_alive()
 
-    def _stood_still(self, limit: float) -> bool:
+    def _stood_still(self) -> bool:
         """Give a link up on which nobody has listened for a while, because the process was stopped.
 
         What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
         that nobody expects to be done any more.
         """
         last, self._last_turn = self._last_turn, time.monotonic()
-        seconds = self._last_turn - last - limit
+        seconds = self._last_turn - last - self._longest_wait
         if self.link_state is not LinkState.UP or seconds < _STOOD_STILL:
             return False
         self._sock_close()
@@ -334,6 +336,9 @@ class MgClient(HookedClient):
         that `may_wait`, and comes soon after another, waits for company, or until the main thread looks after it.
         """
         last, self._last_put = self._last_put, time.monotonic()
+        if self._last_put - self._last_turn - self._longest_wait > _STOOD_STILL:  # the main thread gives the link up
+            self._wakeup.set()
+            return
         if may_wait and self._last_put - last < _SOON and len(self.outbox) < _COMPANY:
             if not self._is_burst:
                 self._is_burst = True

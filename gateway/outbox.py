@@ -313,7 +313,7 @@ class Outbox:
 
     # --- within
 
-    def _end(self, entries: Iterable[Entry], *, dropped: str = "") -> None:
+    def _end(self, entries: Sequence[Entry], *, dropped: str = "") -> None:
         """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""
         self._lanes.end(entries)
         self._note_ended(entries)

@@ -70,10 +70,8 @@ class Station:
         route.inboxes[self.options.name] = self.inbox
         if self.options.filters.incoming:
             route.filters[self.options.name] = self.options.filters.incoming
-        addresses_of = getattr(self.options.cls, "addresses", None)  # an interface of the original has none
-        addresses = addresses_of(self.options.params) if callable(addresses_of) else None
-        if addresses is not None:
-            route.addresses[self.options.name] = addresses
+        if self.options.addresses is not None:
+            route.addresses[self.options.name] = self.options.addresses
         self.outlet.use(route.msg_map, self.options.filters.outgoing, route.loops.note_sent)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:

@@ -74,6 +74,8 @@ class SafeRegex:
         return None if found is None else found.groupdict()
 
     def _within_bounds(self, text: str) -> Any:
+        if not text.startswith(self.prefix):
+            return None
         if len(text) > self._longest:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._longest})")
         try:

@@ -370,3 +370,15 @@ def test_rows_that_somebody_has_removed_are_not_asked_for_for_ever() -> None:
     assert len(lanes) == 2
     assert [each.number for each in lanes.take(100)] == [5, 6]
     assert list(lanes.wanted()) == []
+
+
+def test_when_all_that_is_on_disk_was_dropped_the_oldest_that_came_later_is_dropped() -> None:
+    lanes, _ = filled(HEAD + 3)
+    for number in (90, 91):
+        put(lanes, entry(number, "a"))
+    assert len(lanes.take(100)) == HEAD
+    dropped = [lanes.drop_oldest() for _ in range(6)]
+    assert [(was_one, each and each.number) for was_one, each in dropped] == [
+        (True, None), (True, None), (True, None), (True, 90), (True, 91), (False, None),
+    ]  # fmt: skip
+    assert (len(lanes), lanes.bytes) == (0, 0)

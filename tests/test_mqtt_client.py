@@ -151,7 +151,7 @@ def test_a_connack_that_never_comes(expected_logs: ExpectedLogs) -> None:
         link.turn_until(is_backing_off(link), "the link to be given up")
         assert 0.3 <= time.monotonic() - began < 3
         link.turn_until(is_up(link), "the next try")
-        assert peer.conversations[0].is_closed
+        wait_until(lambda: peer.conversations[0].is_closed)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import select
 import signal
 import socket
@@ -269,6 +270,34 @@ def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
         assert numbers(other.pairs()) == list(range(count))
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquitto: Mosquitto) -> None:
+    chance = random.Random(20261127)
+    stopping = threading.Event()
+
+    def run() -> None:
+        while not stopping.is_set():
+            link.client.loop_with_reconnect()  # sleeps for seconds, unless somebody wakes it
+
+    with Link(mosquitto.port) as link:
+        link.connect()
+        main = threading.Thread(target=run)
+        main.start()
+        try:
+            for number in range(60):
+                gap = chance.choice([0.0, 0.0, 0.00003, 0.0001])
+                for _ in range(chance.randint(1, 150)):
+                    link.put("a", b"%d" % number, qos)
+                    until = time.monotonic() + gap
+                    while time.monotonic() < until:
+                        pass
+                wait_until(lambda: len(link.outbox) == 0, 2, pause=0.0005)  # s; the main thread sleeps for five
+        finally:
+            stopping.set()
+            link.wakeup.set()
+            main.join()
+
+
 def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
@@ -329,6 +358,20 @@ def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_ma
             link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 
 
+def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_the_link_up(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the gateway stood still for")
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.put("a", b"1", 0)
+        assert link.outbox.has_waiting, "not written to a link that may be dead"
+        link.turn_until(lambda: other.messages, "the message, on the next link")
+        assert link.client.connects == 2
+
+
 def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
     with Link(1) as link:
         link.put("a", b"1")
@@ -364,6 +407,7 @@ def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
         link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
         link.turn_until(lambda: not woken(link))
         while not link.client.want_write():
+            link.client._last_put = 0.0  # each comes alone
             link.put("a", bytes(100_000), 0)
         assert woken(link)
 
