@@ -311,6 +311,27 @@ def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto:
         wait_until(lambda: other.messages)
 
 
+def test_what_is_put_just_before_the_main_thread_falls_asleep_keeps_it_awake(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+
+        def put_meanwhile() -> float:
+            """Stand for another thread that comes when all has been looked at, and the turn is not given back yet."""
+            putting = threading.Thread(target=link.put, args=("a", b"1", 0))
+            putting.start()
+            putting.join()
+            return 30.0
+
+        monkeypatch.setattr(link.client, "_time_left", put_meanwhile)
+        began = time.monotonic()
+        link.turn(30.0)
+        assert time.monotonic() - began < 10
+        wait_until(lambda: other.messages)
+
+
 def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
