@@ -104,6 +104,7 @@ class MgClient(HookedClient):
         self.outbox = outbox
         self._last_put = 0.0  # when something came to be sent
         self._is_asked = False  # to send what others have put: who gives the turn back looks at this
+        self._company = 0  # messages that wait for more; about so many, if several threads count them
         self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
         self._turn = Lock()  # who has it may touch the link; never taken with that of the outbox held
         self._wakeup = wakeup
@@ -339,7 +340,8 @@ class MgClient(HookedClient):
         if self._last_put - self._last_turn - self._longest_wait > _STOOD_STILL:  # the main thread gives the link up
             self._wakeup.set()
             return
-        if may_wait and self._last_put - last < _SOON and len(self.outbox) < _COMPANY:
+        if may_wait and self._last_put - last < _SOON and self._company < _COMPANY:
+            self._company += 1
             if not self._is_burst:
                 self._is_burst = True
                 self._wakeup.set()
@@ -350,6 +352,7 @@ class MgClient(HookedClient):
                 return
             try:
                 self._is_asked = False  # first: who asks from now on is not to be missed
+                self._company = 0
                 if self.link_state is LinkState.UP:
                     if not self._send_here():
                         break
