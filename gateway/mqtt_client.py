@@ -340,7 +340,8 @@ class MgClient(HookedClient):
         if self._last_put - self._last_turn - self._longest_wait > _STOOD_STILL:  # the main thread gives the link up
             self._wakeup.set()
             return
-        if may_wait and self._last_put - last < _SOON and self._company < _COMPANY:
+        is_soon = may_wait and self._last_put - last < _SOON
+        if is_soon and (self._company < _COMPANY or self._turn.locked()):  # the next one is about to come
             self._company += 1
             if not self._is_burst:
                 self._is_burst = True
