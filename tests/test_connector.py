@@ -153,7 +153,7 @@ def test_the_way_back_waits_for_what_is_in_flight(expected_logs: ExpectedLogs) -
         link.turn_until(lambda: two.packets(PUBLISH), "a publication")
         link.clock.shift += 60
         link.client._last_heard = link.client._sender._oldest_since = link.clock()
-        link.turn_until(lambda: len(one.conversations) == 2, "a look")
+        link.turn_until(lambda: link.client._is_returning, "a look that finds the preferred one")
         link.put("a", b"2")
         link.turn_for(0.3)
         assert where(link) == str(two.port)
