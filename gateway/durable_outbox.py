@@ -157,8 +157,8 @@ class DurableOutbox(Outbox):
         for entry in entries:
             if entry.is_for_disk:
                 self._unwritten.add(entry, now)
-            elif entry.receipt is not None:
-                entry.receipt.say_accepted()
+            else:
+                super()._note_added((entry,))
 
     def _note_ended(self, entries: Iterable[Entry]) -> None:
         now = self._clock()

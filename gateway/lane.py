@@ -89,8 +89,7 @@ class Queue:
         waiting = self.gap - self.skip
         if entry is None and self.tail and not waiting:  # all that lies between on disk was dropped before
             entry = self.tail.popleft()
-            self.count -= 1
-            self.bytes -= entry.size
+            self._leave(entry)
         if entry is None and waiting:
             size = max(0, self._gap_bytes // waiting)  # as good as is known
             self.skip += 1
@@ -102,8 +101,7 @@ class Queue:
     def discard(self, entry: Entry) -> None:
         """Drop an entry that stands anywhere in memory."""
         (self.head if entry.number <= self.after else self.tail).remove(entry)
-        self.count -= 1
-        self.bytes -= entry.size
+        self._leave(entry)
 
     def spill(self) -> Iterator[Entry]:
         """Keep in memory what goes next, and leave the rest that is committed to the disk; yield what is left."""
@@ -160,6 +158,10 @@ class Queue:
             self.after = self.tail[-1].number
             self.head.extend(self.tail)
             self.tail.clear()
+
+    def _leave(self, entry: Entry) -> None:
+        self.count -= 1
+        self.bytes -= entry.size
 
     def _leave_gap(self, size: int) -> None:
         self._gap_bytes -= size

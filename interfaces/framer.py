@@ -117,7 +117,7 @@ class DelimitedFramer(Framer):
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._held = b""  # a delimiter that has ended a frame, and may go on as a longer one
         # As most are: what lies between two delimiters is a frame, and only a last byte may go on as a longer one.
-        is_short = self._overlap == 0 or not any(d[1:] in self._beginnings for d in delimiters if len(d) > 1)
+        is_short = not any(d[1:] in self._beginnings for d in delimiters if len(d) > 1)
         self._is_plain = decode is None and not start and self._overlap <= 1 and is_short
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
