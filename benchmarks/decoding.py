@@ -18,8 +18,8 @@ from benchmarks.goals import Goal
 from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
+from gateway.configuration.schema_check import fill_defaults
 from gateway.message import InternalMsg
-from gateway.schema_check import fill_defaults
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_rules import SerialRules
 

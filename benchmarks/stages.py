@@ -18,17 +18,17 @@ from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import STATUS_TOPIC, lines, payloads
-from gateway.broker_limits import BrokerLimits
-from gateway.buffered_socket import BufferedSocket
+from gateway.configuration.schema_check import fill_defaults
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg, Publication
-from gateway.mqtt_map import MsgMap
-from gateway.outbox import Outbox
+from gateway.mqtt.broker_limits import BrokerLimits
+from gateway.mqtt.buffered_socket import BufferedSocket
+from gateway.mqtt.paho_hooks import HookedClient
+from gateway.mqtt.sender import Sender
+from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
-from gateway.paho_hooks import HookedClient
-from gateway.schema_check import fill_defaults
-from gateway.sender import Sender
-from gateway.strict_json import dump
+from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.strict_json import dump
 from interfaces.serial_interface import SerialInterface
 
 _CHUNK = 2048  # bytes of a read from a pty

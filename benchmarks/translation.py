@@ -12,9 +12,9 @@ from benchmarks.goals import Goal
 from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError, median
 from benchmarks.rounds import run_rounds
-from gateway.load_map import load_map
+from gateway.configuration.load_map import load_map
 from gateway.message import InternalMsg
-from gateway.mqtt_map import MsgMap
+from gateway.translation.mqtt_map import MsgMap
 
 _SIZES = (100_000, 10, 1_000)  # ours first, then the peer of the ratio
 _DISTINCT = 10  # words in use, spread over all of a map: what is asked for is a map's size, not that of its caches

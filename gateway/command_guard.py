@@ -11,9 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.delivery import Delivery
 from gateway.errors import RefusedError
 from gateway.message import Argument, Arrival, InternalMsg
+from gateway.translation.delivery import Delivery
 
 _CORRELATED = 600.0  # s in which the same correlation data means the same command; senders repeat within seconds
 _REMEMBERED = 10_000  # commands, about 1.5 MiB; at some ten commands a second they last longer than the above

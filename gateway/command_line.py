@@ -83,19 +83,19 @@ def _stdout_failed(err: OSError) -> int:
 def _dispatch(options: argparse.Namespace) -> int:
     # Each command imports what it needs itself: a run must start fast.
     if options.command == "options":
-        from gateway.option_docs import default_configuration
+        from gateway.configuration.option_docs import default_configuration
 
         print(default_configuration(), end="")  # noqa: T201
         return EXIT_OK
     if options.command == "migrate":
-        from gateway.migrate_command import migrate
+        from gateway.commands.migrate import migrate
 
         return migrate(find_configuration(options.old, os.environ), options.output, os.environ)
     if options.command == "map":
-        from gateway.map_command import run_map_command
+        from gateway.commands.map import run_map_command
 
         return run_map_command(options)
-    from gateway.load_config import (
+    from gateway.configuration.load_config import (
         Configuration,
         load_configuration,
     )  # not above: Ctrl-C in the middle of it is no traceback
@@ -108,25 +108,25 @@ def _dispatch(options: argparse.Namespace) -> int:
 
     configuration = load()
     if options.command == "check":
-        from gateway.check_command import check
+        from gateway.commands.check import check
 
         return check(configuration, options)
     if options.command in ("watch", "send"):  # standard output is theirs; the log says what goes wrong
         init_logger(LogOptions(level=options.log_level or "warning"), configuration.secrets)
     if options.command == "watch":
-        from gateway.watch_command import watch
+        from gateway.commands.watch import watch
 
         return watch(configuration, options.count)
     if options.command == "send":
-        from gateway.send_command import send
+        from gateway.commands.send import send
 
         return send(configuration, options)
     if options.command == "reload":
-        from gateway.reload_command import reload
+        from gateway.commands.reload import reload
 
         return reload(configuration)
     if options.command == "outbox":
-        from gateway.outbox_command import outbox
+        from gateway.commands.outbox import outbox
 
         return outbox(configuration, options)
     from gateway.start_gateway import start_gateway

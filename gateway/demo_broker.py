@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
-from gateway.mqtt_options import MqttOptions
+from gateway.mqtt.options import MqttOptions
 
 LOG = logging.getLogger(__name__)
 

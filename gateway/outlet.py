@@ -10,10 +10,10 @@ from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication
 from gateway.message_filter import MessageFilter, passed
-from gateway.mqtt_map import MsgMap
-from gateway.outbox import Outbox
+from gateway.outbox.outbox import Outbox
 from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
+from gateway.translation.mqtt_map import MsgMap
 
 LOG = logging.getLogger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile

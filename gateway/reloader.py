@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from gateway.configuration.load_config import Configuration
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.load_config import Configuration
 
 
 class Reloader:

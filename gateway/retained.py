@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gateway.errors import MessageError
-from gateway.mqtt_map import MsgMap
+from gateway.translation.mqtt_map import MsgMap
 
 
 def orphans(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Collection[str]) -> Iterator[str]:

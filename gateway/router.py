@@ -25,10 +25,10 @@ from gateway.listeners import Addresses, Listeners
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
-from gateway.mqtt_map import MsgMap
-from gateway.syntax import remember
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
+from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.syntax import remember
 
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)

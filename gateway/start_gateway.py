@@ -21,15 +21,15 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from gateway import __version__, demo_broker
+from gateway.configuration.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
-from gateway.durable_outbox import DurableOutbox
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger
-from gateway.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, Lane, Publication
-from gateway.mqtt_client import LinkState, MgClient
-from gateway.outbox import Outbox
+from gateway.mqtt.client import LinkState, MgClient
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.outbox import Outbox
 from gateway.pid_file import PidFile
 from gateway.reloader import Reloader
 from gateway.retained import orphans
@@ -37,7 +37,7 @@ from gateway.router import Route, Router
 from gateway.station import Station, routes_of
 
 if TYPE_CHECKING:
-    from gateway.outbox_writer import OutboxWriter
+    from gateway.outbox.writer import OutboxWriter
 
 LOG = logging.getLogger(__name__)
 
@@ -263,8 +263,8 @@ def _open_outbox(options: OutboxOptions, on_put: Callable[[bool], None]) -> tupl
     )
     if options.file is None:
         return Outbox(*limits), None
-    from gateway.outbox_store import open_store  # with SQLite, which no other gateway needs
-    from gateway.outbox_writer import OutboxWriter
+    from gateway.outbox.store import open_store  # with SQLite, which no other gateway needs
+    from gateway.outbox.writer import OutboxWriter
 
     outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.command_guard import CommandGuard, CommandOptions
-from gateway.load_config import InterfaceOptions
+from gateway.configuration.load_config import InterfaceOptions
 from gateway.mailbox import MsgList
 from gateway.message import OFFLINE, ONLINE
-from gateway.outbox import Outbox
+from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
 from gateway.router import Route
 from gateway.supervisor import Supervisor

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from gateway.configuration.schema_check import near
 from gateway.errors import Problem
 from gateway.listeners import Addresses
 from gateway.message import InternalMsg
-from gateway.schema_check import near
 from interfaces.codec import Decoder, DecodeRule, MessageTemplate, check_decode_rule
 from interfaces.conversation import Result
 from interfaces.encoder import Content, Encoder, EncodeRule, check_content

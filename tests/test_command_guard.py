@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.command_guard import CommandGuard, CommandOptions, timestamp
-from gateway.delivery import PLAIN, Delivery
 from gateway.errors import RefusedError
 from gateway.message import Arrival, InternalMsg, ReplyTo
+from gateway.translation.delivery import PLAIN, Delivery
 
 WALL = 1_790_000_000.0  # s since 1970
 REPLAYED = Delivery(replay=True)

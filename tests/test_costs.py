@@ -19,19 +19,19 @@ from typing import Any
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.broker_limits import BrokerLimits
-from gateway.buffered_socket import BufferedSocket
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.load_map import load_map
+from gateway.configuration.schema_check import fill_defaults
 from gateway.init_logger import TRAFFIC
 from gateway.listeners import Listeners
-from gateway.load_config import load_configuration
-from gateway.load_map import load_map
 from gateway.message import InternalMsg, Publication
-from gateway.mqtt_map import MsgMap
-from gateway.outbox import Outbox
+from gateway.mqtt.broker_limits import BrokerLimits
+from gateway.mqtt.buffered_socket import BufferedSocket
+from gateway.mqtt.paho_hooks import HookedClient
+from gateway.mqtt.sender import Sender
+from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
-from gateway.paho_hooks import HookedClient
-from gateway.schema_check import fill_defaults
-from gateway.sender import Sender
+from gateway.translation.mqtt_map import MsgMap
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_rules import SerialRules
 from tests.support.broker import Mosquitto, tool_or_skip

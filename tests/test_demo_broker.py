@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo_broker import running_if_wanted
-from gateway.mqtt_options import MqttOptions
+from gateway.mqtt.options import MqttOptions
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import trial, write_conf

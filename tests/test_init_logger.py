@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.configuration.load_config import load_configuration
 from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger
-from gateway.load_config import load_configuration
 from tests.conftest import ExpectedLogs
 
 LOG = logging.getLogger("test")

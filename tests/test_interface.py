@@ -15,14 +15,14 @@ import jsonschema
 import pytest
 
 from gateway.backoff import Backoff
+from gateway.configuration.interface_loader import BUILT_IN, find_interface
+from gateway.configuration.load_config import interface_schema
+from gateway.configuration.schema_check import fill_defaults
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
-from gateway.interface_loader import BUILT_IN, find_interface
-from gateway.load_config import interface_schema
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
-from gateway.schema_check import fill_defaults
 from gateway.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk

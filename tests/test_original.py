@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.interface_loader import CodeNotFoundError, find_interface
+from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.original import AppProperties, adapted, internalMsg
@@ -246,7 +246,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
 
 def test_only_the_loader_knows_the_module_of_the_original() -> None:
     root = Path(__file__).parents[1]
-    users = [path.name for folder in ("gateway", "interfaces") for path in (root / folder).glob("*.py")
+    users = [path.name for folder in ("gateway", "interfaces") for path in (root / folder).rglob("*.py")
              if "gateway.original" in path.read_text()]  # fmt: skip
     assert users == ["interface_loader.py"]
 

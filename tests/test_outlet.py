@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.mqtt_map import FieldMap, MsgMap
-from gateway.outbox import Outbox
+from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
 from gateway.receipt import DeliveryError
+from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__, command_line, start_gateway
-from gateway.option_docs import default_configuration
+from gateway.configuration.option_docs import default_configuration
 from tests.support.docs import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,7 +32,7 @@ def _shipped_files() -> set[str]:
     for folder, inside in (("gateway", "gateway"), ("interfaces", "interfaces"), ("maps", "gateway/maps"),
                            ("conf", "gateway/conf")):  # fmt: skip
         for pattern in ("*.py", "*.json", "*.conf", "py.typed"):
-            names |= {f"{inside}/{path.name}" for path in (ROOT / folder).glob(pattern)}
+            names |= {f"{inside}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).rglob(pattern)}
     return names
 
 
@@ -67,8 +67,8 @@ def wheel(dist: Path) -> Path:
 def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
-        "gateway/config_schema.json",
-        "gateway/map_schema.json",
+        "gateway/configuration/config_schema.json",
+        "gateway/configuration/map_schema.json",
         "gateway/py.typed",
         "interfaces/py.typed",
         "gateway/conf/dummy2mqtt.conf",
@@ -140,7 +140,7 @@ def test_installed_command_prints_its_options(command: Path, tmp_path: Path) -> 
 def _imported() -> Iterator[tuple[str, str]]:
     """Yield file and top-level package of every import of something that is neither Python's nor ours."""
     ours = {*sys.stdlib_module_names, "gateway", "interfaces"}
-    for path in [*(ROOT / "gateway").glob("*.py"), *(ROOT / "interfaces").glob("*.py")]:
+    for path in [*(ROOT / "gateway").rglob("*.py"), *(ROOT / "interfaces").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -153,7 +153,7 @@ def test_everything_that_is_imported_is_declared() -> None:
     declared = {re.split(r"[^\w-]", line)[0].lower() for line in [*PROJECT["dependencies"], *extras]}
     owners = metadata.packages_distributions()
     found = {(file, owner.lower()) for file, package in _imported() for owner in owners[package]}
-    assert ("mqtt_client.py", "paho-mqtt") in found
+    assert ("client.py", "paho-mqtt") in found
     assert not [f"{file} needs {owner}" for file, owner in sorted(found) if owner not in declared]
 
 

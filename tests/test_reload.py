@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.configuration.load_config import Configuration, load_configuration
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.load_config import Configuration, load_configuration
 from gateway.reloader import Reloader
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import trial, write_conf

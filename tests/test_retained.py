@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.message import OFFLINE
-from gateway.mqtt_map import FieldMap, MsgMap
 from gateway.retained import orphans
+from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess

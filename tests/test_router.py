@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.command_guard import CommandGuard, CommandOptions
-from gateway.delivery import DeliveryRule, DeliveryRules
 from gateway.init_logger import TRAFFIC
 from gateway.listeners import Addresses
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.mqtt_map import FieldMap, MsgMap
-from gateway.payload import MAX_PAYLOAD_BYTES
 from gateway.router import Route, Router
-from gateway.syntax import MessageForm
+from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.mqtt_map import FieldMap, MsgMap
+from gateway.translation.payload import MAX_PAYLOAD_BYTES
+from gateway.translation.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 
 

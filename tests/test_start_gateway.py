@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.load_config import load_configuration
+from gateway.configuration.load_config import load_configuration
 from gateway.start_gateway import Gateway
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.cable import Cable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg, Publication
-from gateway.mqtt_map import MsgMap
-from gateway.outbox import Outbox
+from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
+from gateway.translation.mqtt_map import MsgMap
 from tests.support.waiting import wait_until
 
 

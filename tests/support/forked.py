@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["gateway.command_line", "gateway.start_gateway", "gateway.visit"])
+_CONTEXT.set_forkserver_preload(["gateway.command_line", "gateway.start_gateway", "gateway.commands.visit"])
 
 
 class ForkedGateway:

@@ -9,9 +9,9 @@ from typing import Any
 
 from gateway.mailbox import Wakeup
 from gateway.message import Arrival, Publication
-from gateway.mqtt_client import LinkState, MgClient
-from gateway.mqtt_options import MqttOptions
-from gateway.outbox import Outbox
+from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.options import MqttOptions
+from gateway.outbox.outbox import Outbox
 
 DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "client_id": "test", "connect_timeout": 5.0}
 """The options of a link for which a test gives none."""

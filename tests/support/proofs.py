@@ -8,14 +8,14 @@ from dataclasses import replace
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from gateway.document import load_json
+from gateway.configuration.document import load_json
+from gateway.configuration.load_map import build_map
 from gateway.errors import MessageError, TopicError
-from gateway.filter_proof import prove_filters
-from gateway.load_map import build_map
-from gateway.map_proof import Flaw, prove_words
+from gateway.map_tools.filter_proof import prove_filters
+from gateway.map_tools.proof import Flaw, prove_words
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.mqtt_map import FIELDS, MsgMap
 from gateway.topic import filter_matches, filter_problem
+from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import MapData, make_map, map_data, own_names, words
 from tests.support.syntaxes import loaded as syntax_map
 from tests.support.syntaxes import syntax_maps, topics_for

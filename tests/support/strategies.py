@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.topic import word_problem
+from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MapData: TypeAlias = dict[str, Any]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.check_syntax import build_syntax
-from gateway.document import load_json
+from gateway.configuration.check_syntax import build_syntax
+from gateway.configuration.document import load_json
+from gateway.configuration.load_map import build_map
 from gateway.errors import ConfigurationError, MessageError
-from gateway.load_map import build_map
 from gateway.message import InternalMsg
-from gateway.mqtt_map import MsgMap
-from gateway.syntax import BoundForm, MessageForm
-from gateway.topic_template import PLACEHOLDERS
+from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.syntax import BoundForm, MessageForm
+from gateway.translation.topic_template import PLACEHOLDERS
 from tests.support.strategies import MapData, field_data, json_values, texts, words
 
 _FIXED = ("", "a", "b", "ab", "-", "--", "cmnd", "stat", "set", "$x", "C", "S")

@@ -1,0 +1,121 @@
+"""`mqttgateway check`: says what a configuration amounts to, and what it makes of a frame or a command.
+
+Reaching this far means that the configuration is right. Nothing is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+
+from gateway.commands.message_options import choose_interface, message_from
+from gateway.configuration.load_config import Configuration, InterfaceOptions
+from gateway.errors import MessageError, UsageError
+from gateway.interface import Interface
+from gateway.message import InternalMsg
+from gateway.message_filter import MessageFilter
+from gateway.mqtt.options import MqttOptions
+
+
+def check(configuration: Configuration, options: argparse.Namespace) -> int:
+    """Print what the command line asks for; return the exit code."""
+    lines = _explain(configuration, options) if _asks(options) else _summary(configuration)
+    for line in lines:
+        print(line)  # noqa: T201
+    return 0
+
+
+def _asks(options: argparse.Namespace) -> bool:
+    return options.frame is not None or options.hex is not None or bool(options.action)
+
+
+def _summary(configuration: Configuration) -> Iterator[str]:
+    mqtt = configuration.mqtt
+    yield f"{configuration.file}: good"
+    yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
+    yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
+    yield f"  protocol      {_protocol(mqtt)}"
+    kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed"
+    yield f"  outbox        {kept}"
+    yield f"  availability  {configuration.availability_topic()}"
+    for interface in configuration.interfaces:
+        yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"
+        yield f"    root        {interface.msg_map.root or '-'}"
+        yield f"    sender      {interface.msg_map.sender}"
+        yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
+        yield from _filters("in", interface.filters.incoming)
+        yield from _filters("out", interface.filters.outgoing)
+    yield from (f"  note          {note}" for note in configuration.notes)
+
+
+def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
+    for one in filters:
+        yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_others else 'dropped'}"
+        yield from (f"                {step}" for step in one.steps)
+
+
+def _carrier(mqtt: MqttOptions) -> str:
+    carriers = [f"websockets at {mqtt.path}"] if mqtt.transport == "websockets" else []
+    carriers += ["TLS"] if mqtt.tls.enabled else []
+    return f" with {' and '.join(carriers)}" if carriers else ""
+
+
+def _protocol(mqtt: MqttOptions) -> str:
+    if mqtt.version != 5:
+        return "MQTT 3.1.1, clean session"
+    session = f"session kept for {mqtt.session_expiry} s" if mqtt.session_expiry else "clean session"
+    return f"MQTT 5, {session}; MQTT 3.1.1, clean session, where that is refused"
+
+
+def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:
+    interface = choose_interface(configuration, options.interface)
+    cls = interface.cls if issubclass(interface.cls, Interface) else Interface
+    for data in _frames(options, interface.params.get("encoding", "utf-8")):
+        for part in cls.explain_frame(interface.params, data):
+            yield from _message(interface, part) if isinstance(part, InternalMsg) else [part]
+    if options.action:
+        msg = message_from(options, sender=options.sender)
+        yield str(msg)
+        yield from cls.explain_command(interface.params, msg)
+
+
+def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
+    yield f"  {msg}"
+    try:
+        publication = interface.msg_map.internal2mqtt(msg)
+    except MessageError as err:
+        yield f"    not sent: {err}"
+        return
+    yield f"    topic    {publication.topic}"
+    yield f"    payload  {publication.payload.decode('utf-8')}"
+
+
+_ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}
+
+
+def _frames(options: argparse.Namespace, encoding: str) -> Iterator[bytes]:
+    if options.frame is not None:
+        frame = b""
+        for part in re.findall(r"\\x[0-9a-fA-F]{2}|\\.|\\$|[^\\]+", options.frame, re.DOTALL):
+            if part[0] != "\\":
+                try:
+                    frame += part.encode(encoding)
+                except UnicodeEncodeError as err:
+                    raise _wrong("--frame", options.frame, f"it cannot be written as {encoding}") from err
+            elif part in _ESCAPES:
+                frame += _ESCAPES[part]
+            elif part.startswith("\\x") and len(part) == 4:
+                frame += bytes.fromhex(part[2:])
+            else:
+                raise _wrong("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN")
+        yield frame
+    if options.hex is not None:
+        try:
+            yield bytes.fromhex(options.hex)
+        except ValueError as err:
+            raise _wrong("--hex", options.hex, "for example --hex 'AA 55 01'") from err
+
+
+def _wrong(option: str, given: str, remedy: str) -> UsageError:
+    return UsageError(f"{option}: {given!a} is not bytes: {remedy}")

@@ -1,0 +1,42 @@
+"""A message on the command line: the options that say it, for `send` and `check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from gateway.configuration.load_config import Configuration, InterfaceOptions
+from gateway.errors import UsageError
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
+
+
+def message_from(options: argparse.Namespace, *, sender: str) -> InternalMsg:
+    """Return the message that the options say; raise `UsageError` if an argument is not NAME=VALUE."""
+    words = {name: getattr(options, name) for name in (*ADDRESS_FIELDS, "action")}
+    is_command = not getattr(options, "status", False)
+    return InternalMsg(iscmd=is_command, arguments=_arguments(options.arg), **{**words, "sender": sender})
+
+
+def choose_interface(configuration: Configuration, name: str | None) -> InterfaceOptions:
+    """Return the interface called `name`, or the first; raise `UsageError` naming those there are."""
+    if name is None:
+        return configuration.interfaces[0]
+    for interface in configuration.interfaces:
+        if interface.name == name:
+            return interface
+    known = ", ".join(interface.name for interface in configuration.interfaces)
+    raise UsageError(f"--interface: no interface is called {name!r}: there are: {known}")
+
+
+def _arguments(given: Sequence[str]) -> dict[str, Argument]:
+    arguments: dict[str, Argument] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--arg: {text!a} is not NAME=VALUE: for example --arg level=50")
+        try:
+            arguments[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            arguments[name] = value
+    return arguments

@@ -1,0 +1,1 @@
+"""Files to what they configure, or to findings that say what is wrong and where."""

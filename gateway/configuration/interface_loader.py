@@ -1,0 +1,206 @@
+"""Finds other people's code: the class of an interface by its `type`, and the function of a hook by its name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gateway.app_properties import NAME, expanded, is_file
+from gateway.configuration.schema_check import near
+from gateway.errors import GatewayError
+
+BUILT_IN = {
+    "dummy": "interfaces.dummy_interface:DummyInterface",
+    "serial": "interfaces.serial_interface:SerialInterface",
+}
+
+ENTRY_POINTS = "mqttgateway.interfaces"
+"""The entry point group in which packages register interfaces of their own."""
+
+_MODULES_OF_PYTHON_2 = ("ConfigParser", "Queue", "StringIO", "cPickle", "httplib", "thread", "urllib2", "urlparse")
+_SIGNS_OF_PYTHON_2 = (  # what Python 3 says of it
+    "call to 'print'",
+    "call to 'exec'",
+    "multiple exception types must be parenthesized",
+    "leading zeros in decimal integer",
+    "inconsistent use of tabs",
+)
+
+
+class CodeNotFoundError(GatewayError):
+    """No usable class for a type, or function for a hook: what is wrong, and the remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+
+def is_name(type_name: str) -> bool:
+    """Tell whether an interface is called `type_name`: a built-in one, or one that a package has registered."""
+    return type_name in BUILT_IN or any(point.name == type_name for point in _entry_points())
+
+
+def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> type[Any]:
+    """Return the interface class called `type_name`; a relative file path begins in `folder`.
+
+    One that was written for the original is returned as an interface of today. Raises `CodeNotFoundError` if
+    there is none, or if what is there cannot be imported.
+    """
+    if type_name in BUILT_IN:
+        module_name, _, class_name = BUILT_IN[type_name].partition(":")
+        return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
+    from gateway.original import adapted, old_names  # not for those that ship with the gateway
+
+    path, _, class_name = type_name.partition(":")
+    file = folder / expanded(path)
+    directories = [str(folder), ".", str(file.parent)]
+    with old_names(_edition(file) or type_name, gateway_name, directories) as is_of_the_original:
+        if path.endswith(".py"):
+            cls = _choose(_load_file(file), class_name)
+        elif class_name:
+            cls = _choose(_load_module(path), class_name)
+        else:
+            cls = _load_entry_point(type_name)
+        if not is_of_the_original():
+            return cls
+    _check_constructor(cls)
+    return adapted(cls)
+
+
+def _entry_points() -> Iterable[Any]:
+    from importlib import metadata  # with much of the standard library, which nobody else needs
+
+    return metadata.entry_points(group=ENTRY_POINTS)
+
+
+def _check_constructor(cls: type[Any]) -> None:
+    """Refuse a class that the gateway could not make; the earliest ones had a fourth argument, `path`."""
+    try:
+        inspect.signature(cls).bind(None, None, None)
+    except (TypeError, ValueError) as err:
+        what = f"{cls.__name__} cannot be made of three arguments: {err}"
+        raise CodeNotFoundError(what, "give it __init__(self, params, msglist_in, msglist_out)") from err
+
+
+def _edition(file: Path) -> str:
+    """Return a text that stands for a file as it is now, or `""` if there is none."""
+    return f"{file} {file.stat().st_mtime_ns}" if is_file(file) else ""
+
+
+def _load_entry_point(name: str) -> type[Any]:
+    found = [point for point in _entry_points() if point.name == name]
+    if not found:
+        known = [*BUILT_IN, *(point.name for point in _entry_points())]
+        raise CodeNotFoundError(f"no interface is called {name!r}", near(name, known))
+    try:
+        cls = found[0].load()
+    except (Exception, SystemExit) as err:
+        raise CodeNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
+    if not inspect.isclass(cls) or not _is_interface(cls):
+        what = f"{found[0].value} is not a class with loop() or loop_start()"
+        raise CodeNotFoundError(what, "mend or reinstall its package")
+    return cls
+
+
+def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callable[..., Any]:
+    """Return the function called `name`: `module:function`, or `file.py:function` with a path as for interfaces.
+
+    `loaded` keeps the modules, so that the hooks of one file share what it holds. Raises `CodeNotFoundError`.
+    """
+    module_name, _, function_name = name.rpartition(":")
+    if not module_name or not function_name:
+        raise CodeNotFoundError(f"{name!r} is not MODULE:FUNCTION", "for example my_hooks.py:only_by_day")
+    if module_name not in loaded:
+        is_path = module_name.endswith(".py")
+        loaded[module_name] = _load_file(folder / expanded(module_name)) if is_path else _load_module(module_name)
+    module = loaded[module_name]
+    function = getattr(module, function_name, None)
+    if not callable(function) or inspect.isclass(function):
+        known = [name for name, _ in inspect.getmembers(module, inspect.isfunction)]
+        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", near(function_name, known))
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError) as err:
+        remedy = "a hook takes a message, and returns it or None"
+        raise CodeNotFoundError(f"{name} cannot be called with one message: {err}", remedy) from err
+    return function  # type: ignore[no-any-return]
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as err:
+        if isinstance(err, ModuleNotFoundError) and err.name and f"{name}.".startswith(f"{err.name}."):
+            what, remedy = f"there is no module {name!r}", "install its package, or give the path of its file"
+        else:
+            what, remedy = _import_failed(name, err), _remedy(err, "mend or reinstall its package")
+        raise CodeNotFoundError(what, remedy) from err
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not is_file(path):
+        raise CodeNotFoundError(f"no such file: {path}", "check the path; a relative one begins at this file's folder")
+    name = f"mqttgateway_interface_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise CodeNotFoundError(f"{path} is not a Python file", "give one that is")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for modules beside it; at the end, so that none of them hides another
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as err:
+        del sys.modules[name]
+        raise CodeNotFoundError(_import_failed(str(path), err), _remedy(err, "mend the file")) from err
+    return module
+
+
+def _import_failed(what: str, err: BaseException) -> str:
+    if isinstance(err, SyntaxError):
+        reason, place = err.msg, f"{err.filename}:{err.lineno}"
+    else:
+        frames = traceback.extract_tb(err.__traceback__)
+        frame = next((frame for frame in reversed(frames) if frame.filename == what), frames[-1])
+        reason, place = str(err), f"{frame.filename}:{frame.lineno}"
+    return f"{what} cannot be imported: {type(err).__name__}: {reason} ({place})"
+
+
+def _remedy(err: BaseException, otherwise: str) -> str:
+    """Return what to do about code that cannot be imported, where it shows that it is old."""
+    module = (err.name or "").partition(".")[0] if isinstance(err, ModuleNotFoundError) else ""
+    if module == "mqtt_gateways":
+        return f"that is what {NAME} was called at first: write {NAME} instead, the rest of the name stays"
+    message = err.msg if isinstance(err, SyntaxError) else ""
+    if module in _MODULES_OF_PYTHON_2 or any(sign in message for sign in _SIGNS_OF_PYTHON_2):
+        return "it is written for Python 2: make it Python 3, see docs/migration.md"
+    return otherwise
+
+
+def _is_interface(cls: type[Any]) -> bool:
+    return hasattr(cls, "loop") or hasattr(cls, "loop_start")
+
+
+def _choose(module: ModuleType, class_name: str) -> type[Any]:
+    own = {
+        name: found
+        for name, found in inspect.getmembers(module, inspect.isclass)
+        if found.__module__ == module.__name__ and _is_interface(found)
+    }
+    if class_name:
+        if class_name not in own:
+            what = f"{module.__file__} has no interface class {class_name!r}"
+            raise CodeNotFoundError(what, near(class_name, own))
+        return own[class_name]
+    if len(own) != 1:
+        what = f"{module.__file__} has {len(own) or 'no'} classes with loop() or loop_start()"
+        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(own), 'ClassName')}")
+    return next(iter(own.values()))

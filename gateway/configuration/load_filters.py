@@ -1,0 +1,49 @@
+"""Builds the filters of a configuration: `filters: {in: [...], out: [...]}`, for all interfaces or for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as FilePath
+from types import ModuleType
+from typing import Any
+
+from gateway.configuration.document import Document, Path, dotted
+from gateway.configuration.interface_loader import CodeNotFoundError, find_hook
+from gateway.configuration.load_map import listed, unknown_words
+from gateway.errors import Finding
+from gateway.message_filter import FilterRule, Filters, HookStep, MessageFilter
+from gateway.translation.mqtt_map import MsgMap
+
+_KINDS = {"command": (True,), "status": (False,)}
+
+
+class FilterLoader:
+    """Builds filters that fit their schema, and collects what a schema cannot say into `findings`."""
+
+    def __init__(self, document: Document, folder: FilePath) -> None:
+        self._document = document
+        self._folder = folder
+        self._modules: dict[str, ModuleType] = {}
+        self.findings: list[Finding] = []
+
+    def build(self, given: Mapping[str, Any], at: Path, maps: Sequence[MsgMap]) -> Filters:
+        """Return the filters in `given`, which stands at path `at`, for interfaces with these maps."""
+        incoming, outgoing = (self._list(given[way], (*at, way), maps) if way in given else () for way in ("in", "out"))
+        return Filters(incoming, outgoing)
+
+    def _list(self, given: Sequence[Mapping[str, Any]], at: Path, maps: Sequence[MsgMap]) -> tuple[MessageFilter]:
+        steps = [step for index, one in enumerate(given) for step in self._step(one, (*at, index), maps)]
+        return (MessageFilter(dotted(at), tuple(steps)),)
+
+    def _step(self, given: Mapping[str, Any], at: Path, maps: Sequence[MsgMap]) -> Iterator[FilterRule | HookStep]:
+        ((what, value),) = given.items()
+        if what == "hook":
+            try:
+                yield HookStep(value, find_hook(value, self._folder, self._modules))
+            except CodeNotFoundError as err:
+                self.findings.append(self._document.finding((*at, what), err.what, err.remedy))
+            return
+        match = dict(value)
+        kinds = _KINDS.get(match.pop("kind", ""), (True, False))
+        self.findings += unknown_words(self._document, (*at, what), match, maps)
+        yield FilterRule(what == "allow", {field: tuple(listed(words)) for field, words in match.items()}, kinds)

@@ -1,0 +1,269 @@
+"""Builds a message map from its text (JSON, or the lines of the earliest), or says everything that is wrong with it.
+
+A map is checked against `map_schema.json` and then for what a schema cannot say. Nothing is built from
+a map with findings, and no hardware is touched before a map is known to be good.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.configuration.check_syntax import ambiguities, build_syntax, form_problems
+from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
+from gateway.configuration.line_map import is_line_map, read_line_map
+from gateway.configuration.old_maps import Reading, read_old_map
+from gateway.configuration.schema_check import check_schema
+from gateway.errors import ConfigurationError, Finding
+from gateway.message import ADDRESS_FIELDS, Lane
+from gateway.topic import filter_problem, root_problem, word_problem
+from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
+from gateway.translation.payload import ACTION_KEY
+from gateway.translation.syntax import SEVEN_LEVELS, Syntax
+from gateway.translation.topic_template import fields_in
+
+LOG = logging.getLogger(__name__)
+
+
+@cache
+def map_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a map."""
+    text = (resources.files("gateway.configuration") / "map_schema.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def read_text(
+    path: FilePath,
+    is_old: Callable[[str], bool] = lambda _: False,
+    say: Callable[[Finding], None] = lambda _: None,
+) -> str:
+    """Return the text of a configuration or map file; raise `ConfigurationError` if it cannot be read.
+
+    A text of which `is_old` is true may be Latin-1, since Python 2 read bytes: as Windows has it, and that is said.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            what, remedy = f"larger than {MAX_BYTES // 1024**2} MiB", "is it the right file?"
+        else:
+            return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as err:
+        what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
+        text = path.read_text(encoding="cp1252", errors="replace")
+        if is_old(text):
+            say(Finding(str(path), 0, 0, "", f"{what}, and read as Latin-1", remedy))
+            return text
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL or an unpaired surrogate
+        what, remedy = f"cannot be read: {getattr(err, 'strerror', '') or err}", "check its path and permissions"
+    raise ConfigurationError([Finding(str(path), 0, 0, "", what, remedy)])
+
+
+def read_map(path: FilePath) -> tuple[Reading, Sequence[Finding]]:
+    """Return the map in the file at `path` as data of today, and the faults of the text that still let it be read.
+
+    Raises `ConfigurationError` if it cannot be read at all.
+    """
+    notes: list[str] = []
+    text = read_text(path, is_line_map, lambda found: notes.append(f"{found.what}: {found.remedy}"))
+    if is_line_map(text):
+        document, said = read_line_map(text, str(path))
+        return Reading(document, True, (*notes, *said)), ()
+    faults: Sequence[Finding] = ()
+    try:
+        document = load_json(text, str(path))
+    except FaultyDocumentError as err:
+        document, faults = err.document, err.findings
+    return read_old_map(document, map_schema()["properties"]), faults
+
+
+def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[[str], None] = LOG.info) -> MsgMap:
+    """Return the map in the file at `path`, for a gateway called `sender`.
+
+    A map of the original is read as what it means today, and that is said. Raises `ConfigurationError` with
+    every finding, each with file, line and column.
+    """
+    (document, is_old, notes), faults = read_map(path)
+    findings, dead = _check(document, document.data, (), sender)
+    if faults or findings or (dead and not is_old):
+        raise ConfigurationError([*faults, *findings, *dead])
+    for note in (*(f"{path}: {note}" for note in notes), *map(str, dead)):
+        say(note)
+    return _build(document.data, sender, status_qos)
+
+
+def build_map(document: Document, data: Any, at: Path = (), *, sender: str, status_qos: int = 1) -> MsgMap:
+    """Return the map in `data`, which stands at path `at` of `document`.
+
+    Raises `ConfigurationError` with every finding.
+    """
+    findings = check_map(document, data, at, sender=sender)
+    if findings:
+        raise ConfigurationError(findings)
+    return _build(data, sender, status_qos)
+
+
+def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> list[Finding]:
+    """Return everything that is wrong with the map in `data`: its form, and, where that is right, its words."""
+    findings, dead = _check(document, data, at, sender)
+    return [*findings, *dead]
+
+
+def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[Finding], list[Finding]]:
+    """Return what is wrong with a map, and apart from it the filters that match nothing, which do no harm."""
+    findings = check_schema(document, data, map_schema(), at)
+    dead: list[Finding] = []
+    if not isinstance(data, dict):
+        return findings, dead
+    options = map_schema()["properties"]
+    sound = {name: value for name, value in data.items() if name in options
+             and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
+    problems = list(_problems(sound))
+    if "syntax" not in sound:
+        problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
+    findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
+    wrong_options = {path[0] for path, *_ in problems} | (set(data) - set(sound))
+    if not wrong_options & {"root", "syntax"} and "root" in sound:
+        wrong = {path[1] for path, *_ in problems if path[0] == "topics" and len(path) > 1}
+        usable = {name: value for name, value in sound.items() if name not in wrong_options}
+        built = _build({**usable, "topics": []}, sender, 0)
+        if "syntax" in data and not wrong_options & set(FIELDS):  # its words may be all that tells two topics apart
+            findings += [document.finding((*at, *p.path), p.what, p.remedy)
+                         for p in ambiguities(data["syntax"], built.forms)]  # fmt: skip
+        dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
+        for index, rule in enumerate(sound.get("delivery", ())):
+            findings += unknown_words(document, (*at, "delivery", index, "match"), rule["match"], [built])
+    return findings, dead
+
+
+def _sound_forms(document: Document, data: Any) -> Mapping[str, Any]:
+    """Return a syntax that has not the form of the schema, with None for the forms that are to blame."""
+    found: dict[str, Any] = {"commands": [], "statuses": []}
+    schemas = map_schema()["$defs"]
+    if not isinstance(data, dict) or check_schema(document, data.get("constants", {}), schemas["constants"]):
+        return found
+    for kind in found:
+        given = data.get(kind)
+        forms = given if isinstance(given, list) else ()
+        found[kind] = [None if check_schema(document, form, _with_defs(schemas["forms"]["items"])) else form
+                       for form in forms]  # fmt: skip
+    return {**found, "constants": data.get("constants", {})}
+
+
+def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**schema, "$defs": map_schema()["$defs"]}
+
+
+def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
+    fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
+    return MsgMap(
+        data["root"],
+        dict.fromkeys(data["topics"]),
+        fields,
+        sender=sender,
+        status_qos=status_qos,
+        delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
+        syntax=_syntax(data),
+    )
+
+
+def _syntax(data: Mapping[str, Any]) -> Syntax:
+    return build_syntax(data["syntax"]) if "syntax" in data else SEVEN_LEVELS
+
+
+def _rule(given: Mapping[str, Any]) -> DeliveryRule:
+    words = {name: frozenset(listed(found)) for name, found in given["match"].items()}
+    lane = Lane[given["lane"].upper()] if "lane" in given else None
+    return DeliveryRule(words, lane, given.get("retain", False), given.get("replay", False), given.get("lifetime"))
+
+
+def listed(words: str | Sequence[str]) -> Sequence[str]:
+    """Return what is given as one word or as a list of them, as a list."""
+    return [words] if isinstance(words, str) else words
+
+
+_Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
+
+
+def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
+    problem = root_problem(data["root"]) if "root" in data else ""
+    if problem:
+        yield ("root",), problem, "for example home or site/home", False
+    for index, topic_filter in enumerate(data.get("topics", ())):
+        problem = filter_problem(topic_filter)
+        if problem:
+            yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
+    if "syntax" in data:
+        yield from _form_problems(data["syntax"], data)
+    syntax = _syntax(data)
+    in_topics = {*ADDRESS_FIELDS, *(name for form in syntax for name in fields_in(form.topic))}
+    reserved = ACTION_KEY if any(form.payload == "action" for form in syntax) else None
+    for name in FIELDS:
+        field = data.get(name, {})
+        if field.get("maptype", "none") == "none":
+            continue
+        if not field.get("map"):
+            remedy = "give it a map, or make it none"
+            yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
+        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved)
+
+
+def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
+    if "syntax" in data or any(syntax.values()):
+        for path, what, remedy in form_problems(syntax, data.get("root", "root")):
+            yield path, what, remedy, "constants" in path
+
+
+def _word_problems(
+    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None
+) -> Iterator[_Problem]:
+    owners: dict[str, str] = {}
+    for internal, words in entries.items():
+        for index, word in enumerate(words):
+            path = (name, "map", internal, index)
+            if word in owners:
+                owner = owners[word]
+                what = f"{word!a} is an MQTT word of {owner!a} already"
+                yield path, what, "an MQTT word can mean one thing: remove one of the two", False
+                continue
+            owners[word] = internal
+            problem = word_problem(word) if is_in_topics else _text_problem(word)
+            if problem:
+                yield path, f"{word!a}: {problem}", "use another word", False
+            elif name == "argkey" and word == reserved:
+                yield path, f"the payload keeps {word!a} for the action", "use another word", False
+
+
+def _text_problem(word: str) -> str:
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return "an unpaired surrogate cannot be written as UTF-8"
+    return ""
+
+
+def unknown_words(
+    document: Document, at: Path, match: Mapping[str, str | Sequence[str]], maps: Sequence[MsgMap]
+) -> Iterator[Finding]:
+    """Find the words in the `match` of a rule, at path `at`, that no message of any of the maps can have."""
+    for name, words in match.items():
+        for number, word in enumerate(listed(words)):
+            problems = [msg_map.problem_of(name, word) for msg_map in maps]
+            if problems and all(problems):
+                yield document.finding((*at, name) if isinstance(words, str) else (*at, name, number), problems[0])
+
+
+def _dead_filters(
+    document: Document, at: Path, topics: Sequence[str], wrong: Collection[object], built: MsgMap
+) -> Iterator[Finding]:
+    for index, topic_filter in enumerate(topics):
+        if index not in wrong and not built.hears(topic_filter):
+            yield document.finding(
+                (*at, "topics", index),
+                f"{topic_filter!a} matches no topic that this map accepts",
+                f"a topic is {built.shapes}, in the words of the map",
+            )

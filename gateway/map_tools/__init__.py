@@ -1,0 +1,1 @@
+"""Maps tried out, proven, explained, compared and drawn."""

@@ -1,0 +1,276 @@
+"""Explains, form by form and field by field, what a map makes of one message, in either direction. Pure.
+
+The verdict is that of the map itself and of the rules of `gateway.router`; the steps say how it came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.configuration.document import Path
+from gateway.errors import MessageError, TopicError, WordError
+from gateway.map_tools.probe import FormProbe, Probe
+from gateway.map_tools.words import delivery_text, find_entry, shown
+from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.topic import filter_matches, word_problem
+from gateway.translation.mqtt_map import FieldMap, MsgMap
+from gateway.translation.payload import ACTION_KEY
+from gateway.translation.syntax import SEVEN_LEVELS, misfit
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what is looked at (a field, the filters), what becomes of it, and where in the map that stands."""
+
+    name: str
+    text: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All steps of one message, and whether it passes or why not."""
+
+    steps: tuple[Step, ...]
+    verdict: str
+    passes: bool
+
+
+def trace_read(msg_map: MsgMap, topic: str, payload: bytes, *, retain: bool = False) -> Trace:
+    """Explain what becomes of `payload` that the broker sends on `topic`."""
+    matching = [one for one in msg_map.topics if filter_matches(one, topic)]
+    steps = [Step("filter", f"{one!a} lets it in", ("topics", one)) for one in matching]
+    if not matching:
+        steps.append(Step("filter", "none lets it in", ("topics",)))
+    steps += _read_steps(msg_map, topic, payload)
+    return Trace(tuple(steps), *_read_verdict(msg_map, topic, payload, retain, heard=bool(matching)))
+
+
+def _read_verdict(msg_map: MsgMap, topic: str, payload: bytes, retain: bool, *, heard: bool) -> tuple[str, bool]:
+    if not heard:
+        return "not heard: no filter lets it in, so the broker does not send it", False
+    try:
+        msg = msg_map.mqtt2internal(topic, payload)
+    except MessageError as err:
+        if isinstance(err, TopicError) and topic.endswith("/availability"):
+            return "dropped: it says whether a gateway is there, and is no message", False
+        return f"dropped: {err}", False
+    if msg_map.is_echo(msg):
+        return f"dropped as an echo: its sender is this gateway, {msg_map.sender!a}", False
+    if msg.iscmd and retain and not msg_map.delivery_of(msg).replay:
+        return "dropped: a retained command is not acted on, unless the delivery of the map lets it be replayed", False
+    return f"read as: {msg}", True
+
+
+def _read_steps(msg_map: MsgMap, topic: str, payload: bytes) -> Iterator[Step]:
+    probe = Probe(msg_map)
+    levels = topic.split("/")
+    refusing: tuple[FormProbe, str] | None = None
+    for form in probe.forms:
+        try:
+            found = form.form.read_topic(levels)
+        except WordError as err:  # another form may have the word as fixed text
+            refusing = refusing or (form, str(err))
+            yield from _form_step(msg_map, form, str(err))
+            continue
+        if found is not None:
+            yield from _form_step(msg_map, form)
+            yield from _topic_steps(msg_map, form, levels)
+            yield Step("kind", "a command" if form.is_command else "a status")
+            yield from _payload_steps(msg_map, form, topic, payload)
+            return
+        yield from _form_step(msg_map, form, misfit(topic, msg_map.root, (form.form,)))
+    if refusing is None:
+        try:
+            msg_map.mqtt2internal(topic, payload)
+        except MessageError as err:
+            yield Step("topic", str(err))
+        return
+    form, why = refusing
+    steps = list(_topic_steps(msg_map, form, levels))
+    yield from steps
+    if not any("refused" in step.text for step in steps):
+        yield Step("topic", f"refused: {why}")
+    yield from _payload_steps(msg_map, form, form.topic or topic, payload)
+
+
+def _form_step(msg_map: MsgMap, form: FormProbe, why_not: str = "") -> Iterator[Step]:
+    """Say of a declared form that it is the one, or why not."""
+    if msg_map.syntax != SEVEN_LEVELS:
+        given = form.form.form
+        argument = f" {given.argument!a}" if given.payload == "value" else ""
+        kind = "command" if given.iscmd else "status"
+        text = f"does not fit: {why_not}" if why_not else f"fits: a {kind}, payload {given.payload}{argument}"
+        yield Step("form", f"{form.name} {text}", form.path)
+
+
+def _topic_steps(msg_map: MsgMap, form: FormProbe, levels: Sequence[str]) -> Iterator[Step]:
+    for name in (*ADDRESS_FIELDS, "action"):
+        at = form.level_of(name)
+        if at is not None:
+            mqtt = form.level_word(name, levels[at]) or ""
+            yield _read_step(msg_map.fields[name], name, mqtt, word_problem(mqtt))
+        elif not form.holds(name):
+            yield _constant_step(form, name)
+
+
+def _constant_step(form: FormProbe, name: str) -> Step:
+    if name == "sender":
+        return Step(name, "has no place in this form: ''")
+    return Step(name, f"is always {form.samples[name]!a} in this form", (*form.path, "constants", name))
+
+
+def _payload_steps(msg_map: MsgMap, form: FormProbe, topic: str, payload: bytes) -> Iterator[Step]:
+    kind = form.form.form.payload
+    if kind == "value":
+        yield from _value_steps(msg_map, form, payload)
+    members = _members(payload) if kind in ("action", "json") else {}
+    action = members.pop(ACTION_KEY, None) if kind == "action" else None
+    if isinstance(action, str):
+        yield _read_step(msg_map.fields["action"], "action", action)
+    for key, value in members.items():
+        yield _read_step(msg_map.fields["argkey"], "argkey", key)
+        if isinstance(value, str):
+            yield _read_step(msg_map.fields["argvalue"], "argvalue", value)
+        else:
+            yield Step("argvalue", f"{shown(json.dumps(value))} is not text, and stays as it is")
+    try:
+        msg_map.mqtt2internal(topic, payload)
+    except WordError:
+        pass  # a step above says so
+    except MessageError as err:
+        yield Step("payload", str(err))
+
+
+def _value_steps(msg_map: MsgMap, form: FormProbe, payload: bytes) -> Iterator[Step]:
+    try:
+        text = payload.decode()
+        _, arguments = form.form.read_payload("", text)
+    except WordError:
+        arguments = {form.form.form.argument: text}
+    except (MessageError, ValueError):
+        return
+    for key, value in arguments.items():
+        yield Step("argkey", f"{key!a}, the argument of this form", (*form.path, "argument"))
+        if isinstance(value, str):
+            yield _read_step(msg_map.fields["argvalue"], "argvalue", text)
+        else:
+            yield Step("argvalue", f"{shown(text)} is not text, and stays as it is")
+
+
+def _members(payload: bytes) -> dict[str, Any]:
+    """Return what a payload says by name, as far as it can be read."""
+    try:
+        text = payload.decode()
+        if not text.lstrip(" \t\r\n").startswith("{"):
+            return {ACTION_KEY: text} if text else {}  # of a payload `json`, no object: that is said below
+        return dict(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _read_step(field: FieldMap, name: str, mqtt: str, problem: str = "") -> Step:
+    if problem:
+        return Step(name, f"{mqtt!a}: refused: {problem}")
+    try:
+        internal = field.read(mqtt)
+    except MessageError:
+        return Step(name, f"{mqtt!a}: refused: a strict map does not have it", (name, "map"))
+    path = find_entry(field, internal, mqtt)
+    if path:
+        return Step(name, f"{mqtt!a} -> {internal!a}{', an alias' if path[-1] else ', its first word'}", path)
+    return Step(name, _passed(field, mqtt, internal))
+
+
+# --- writing
+
+
+def trace_write(msg_map: MsgMap, msg: InternalMsg) -> Trace:
+    """Explain how `msg` is written."""
+    steps = list(_write_steps(msg_map, msg))
+    try:
+        publication = msg_map.internal2mqtt(msg)
+    except MessageError as err:
+        return Trace(tuple(steps), f"not sent: {err}", passes=False)
+    steps += [
+        Step("topic", shown(publication.topic)),
+        Step("payload", shown(publication.payload)),
+        Step("QoS", str(publication.qos)),
+        Step("delivery", delivery_text(msg_map.delivery_of(msg)), ("delivery",) if msg_map.delivery_rules else None),
+    ]
+    back = next((one for one in msg_map.topics if filter_matches(one, publication.topic)), None)
+    if back:
+        is_own = msg_map.is_echo(msg_map.mqtt2internal(publication.topic, publication.payload))
+        what = "and is dropped as an echo" if is_own else "and is heard as another's"
+        steps.append(Step("echo", f"it comes back through {back!a}, {what}", ("topics", back)))
+    return Trace(tuple(steps), "sent", passes=True)
+
+
+def _write_steps(msg_map: MsgMap, msg: InternalMsg) -> Iterator[Step]:
+    forms = [form for form in Probe(msg_map).forms if form.is_command == msg.iscmd]
+    used = forms[0] if len(forms) == 1 else None
+    for form in forms:
+        try:
+            form.form.write(msg)
+        except MessageError as err:
+            yield from _form_step(msg_map, form, str(err))
+        else:
+            yield from _form_step(msg_map, form)
+            used = form
+            break
+    if used is None:  # each form has said why
+        return
+    for name in (*ADDRESS_FIELDS, "action"):
+        yield _write_step(msg_map, used, name, getattr(msg, name))
+    for key, value in msg.arguments.items():
+        payload = used.form.form.payload
+        if payload == "empty" or (payload == "value" and key != used.form.form.argument):
+            yield Step("argkey", f"{key!a}: refused: there is no place for it in this form", used.path)
+            continue
+        if payload == "value":
+            yield Step("argkey", f"{key!a}, the argument of this form", (*used.path, "argument"))
+        else:
+            yield _write_step(msg_map, used, "argkey", key)
+        if isinstance(value, str):
+            yield _write_step(msg_map, used, "argvalue", value)
+        else:
+            yield Step("argvalue", f"{shown(repr(value))} is not text, and stays as it is")
+
+
+def _write_step(msg_map: MsgMap, form: FormProbe, name: str, internal: str) -> Step:
+    field = msg_map.fields[name]
+    if name == "sender" and not internal and form.holds(name):
+        mqtt = field.write(msg_map.sender)
+        return Step(name, f"{''!a} -> {mqtt!a}, this gateway's name", find_entry(field, msg_map.sender, mqtt))
+    problem = form.form.problem_of(name, internal or (msg_map.sender if name == "sender" else ""))
+    if problem:
+        place = _culprit(field, internal) if form.holds(name) else form.path
+        return Step(name, f"{internal!a}: refused: {problem.removeprefix(f'{name}: ')}", place)
+    if not form.holds(name) and name in (*ADDRESS_FIELDS, "action"):
+        return _constant_step(form, name)
+    mqtt = field.write(internal)
+    path = find_entry(field, internal, mqtt)
+    if path:
+        return Step(name, f"{internal!a} -> {mqtt!a}, its first word", path)
+    return Step(name, _passed(field, internal, mqtt))
+
+
+def _culprit(field: FieldMap, internal: str) -> Path:
+    """Return the place of the entry that keeps `internal` from being written, or else that of the entries."""
+    try:
+        owner = field.read(internal)
+    except MessageError:
+        owner = internal
+    return find_entry(field, owner, internal) or (field.field, "map")
+
+
+def _passed(field: FieldMap, given: str, result: str) -> str:
+    if given != result:
+        return f"{given!a} -> {result!a}"
+    why = {"none": "there is no map", "loose": "the map is loose, and does not have it"}.get(field.maptype)
+    if why is None:
+        why = "this gateway's name passes a strict map" if given else "the empty word passes a strict map"
+    return f"{given!a} passes: {why}"

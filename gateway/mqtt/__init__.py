@@ -1,0 +1,1 @@
+"""The link to the broker, and what goes out and comes in over it."""

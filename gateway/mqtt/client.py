@@ -1,0 +1,550 @@
+"""The MQTT client: one link to one broker, kept up, driven by one thread.
+
+One thread drives it, the main one: `loop_with_reconnect` waits, and does all that there is to do. What is done with the
+link is done by whoever has the turn, a lock: so a thread that has put something into the outbox may send it at once
+(`mg_send`), while the main thread sleeps. But for that and `set_state`, everything here is called by the main thread.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.mailbox import Wakeup
+from gateway.message import OFFLINE, ONLINE, Arrival
+from gateway.mqtt.broker_limits import limits_of
+from gateway.mqtt.connector import Connector
+from gateway.mqtt.dial import LinkError
+from gateway.mqtt.link_words import Ending, LinkEnded, why_closed, why_not_connected, why_refused
+from gateway.mqtt.options import MqttOptions
+from gateway.mqtt.paho_hooks import HookedClient
+from gateway.mqtt.receiver import CallbackFailed, Receiver
+from gateway.mqtt.sender import Sender
+from gateway.mqtt.waiting import Waiter, has_more
+from gateway.outbox.outbox import Outbox
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+_READS_PER_TURN = 200  # packets read before the outbox has its turn again
+_STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
+_SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
+_TICK = 0.002  # or, for so many s, for the main thread
+_FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
+_SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
+
+_RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # of the will, where a CONNACK says so
+
+
+class LinkState(enum.Enum):
+    """Where the link to the broker stands."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    AWAITING_CONNACK = "waiting for CONNACK"
+    UP = "up"
+    BACKING_OFF = "backing off"
+
+
+class LinkFailed(ThrottledException):
+    """The broker cannot be reached, refuses, or was lost."""
+
+    period = 600.0
+
+
+class MgClient(HookedClient):
+    """A paho client with a link that is guarded while it is pending and made anew when it is lost.
+
+    `filters` are subscribed to at each connect, `on_msg` gets what they bring, and
+    `outbox`, which is to call `mg_send`, is emptied while the link is up. `availability_topic` is the will's, and says
+    `online` while the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker
+    once they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
+
+    Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        outbox: Outbox,
+        wakeup: Wakeup,
+        *,
+        filters: Iterable[str] = (),
+        on_msg: Callable[[Arrival], None] = lambda _: None,
+        availability_topic: str = "",
+        command_lifetime: float = 0.0,
+        wants_retained: bool = False,
+        no_local: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            options.client_id,
+            clean_session=True,  # of 3.1.1, where a session never expires; for version 5 see `_take_over`
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,  # paho would connect again by itself, inside a callback
+        )
+        self.options = options
+        self.link_state = LinkState.IDLE
+        self.connects = 0
+        self.session_present = False
+        self.last_failure: LinkError | None = None
+        self.outbox = outbox
+        self._last_put = 0.0  # when something came to be sent
+        self._is_asked = False  # to send what others have put: who gives the turn back looks at this
+        self._company = 0  # messages that wait for more; about so many, if several threads count them
+        self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
+        self._turn = Lock()  # who has it may touch the link; never taken with that of the outbox held
+        self._wakeup = wakeup
+        self._waiter = Waiter(wakeup)
+        self._availability_topic = availability_topic
+        self._clock = clock
+        self._connector = Connector(options, wakeup, clock, uniform)
+        self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
+        self._last_heard = clock()
+        self._last_turn = time.monotonic()  # of the process, whatever clock is given
+        self._longest_wait = 0.0  # s that the turn may take, since nothing is due
+        self._reason: LinkError | None = None
+        self._is_returning = False  # to the preferred broker
+        self._sender = Sender(self, outbox, command_lifetime, clock)
+        self._receiver = Receiver(self, filters, on_msg, clock, wants_retained=wants_retained, no_local=no_local)
+        if availability_topic:
+            self.set_state(availability_topic, ONLINE)
+        self._stopping = False
+        self._set_up_paho()
+
+    def __repr__(self) -> str:
+        return f"<MgClient {self._where} {self.link_state.value}>"
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters, without those that others of them cover."""
+        return self._receiver.filters
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the broker has answered all subscriptions."""
+        return self._receiver.is_subscribed
+
+    @property
+    def _where(self) -> str:
+        return self._connector.where
+
+    @property
+    def _longest_unsettled(self) -> float:
+        """How long (s) the broker may leave the oldest publication in flight unacknowledged."""
+        return max(1.5 * (self.keepalive or self.options.keepalive), 10.0)
+
+    def _set_up_paho(self) -> None:
+        self.max_inflight_messages_set(0)  # the window is ours; paho's own scans all of it at each PUBACK
+        self.connect_timeout = self.options.connect_timeout
+        if self.options.username is not None:
+            self.username_pw_set(self.options.username, self.options.password)
+        if self._availability_topic:
+            self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
+        self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
+        self.on_connect = self._mg_on_connect
+        self.on_disconnect = self._mg_on_disconnect
+        self.on_subscribe = lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes)
+        self.on_unsubscribe = lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid)
+        self.on_message = lambda _c, _u, message: self._receiver.take(message, self._where)
+
+    # --- the guard of a pending connection
+
+    def lag_reset(self) -> None:
+        """Begin the wait for CONNACK."""
+        self._deadline = self._clock() + self.options.connect_timeout
+
+    def lag_end(self) -> bool:
+        """Tell whether the wait (for CONNACK, or for the next try) is over."""
+        return self._clock() >= self._deadline
+
+    def lag_test(self) -> bool:
+        """Tell whether a connection may be tried now: none is up or pending, and the delay is over."""
+        return self.link_state in (LinkState.IDLE, LinkState.BACKING_OFF) and self.lag_end()
+
+    # --- connecting
+
+    def mg_connect(self) -> None:
+        """Begin to connect; `loop_with_reconnect` does the rest. Does nothing while a link is up or pending."""
+        if self.link_state is LinkState.IDLE and self.options.tls.enabled and not self.options.tls.verify:
+            LOG.warning(
+                "the certificate of %s is not checked: anybody in between can read along and send commands: "
+                "set mqtt.tls.verify to true, with mqtt.tls.ca_file",
+                self._where,
+            )
+        self.mg_reconnect()
+
+    def mg_reconnect(self) -> None:
+        """Try to connect, if `lag_test` allows it."""
+        if not self.lag_test():
+            return
+        self._enter(LinkState.CONNECTING)
+        self._connector.start()
+
+    def _take_over(self) -> None:
+        """Go on with what the dialler has left: send CONNECT, or back off."""
+        try:
+            connection = self._connector.take()
+            if connection is None:
+                return
+            self._enter(LinkState.AWAITING_CONNACK)
+            self.lag_reset()
+            self._prepare_connect()
+            self.mg_adopt(connection, self._connector.servers.protocol)
+        except LinkError as err:
+            self._lost(err)
+        except (OSError, ValueError, struct.error) as err:  # struct.error: a user name over 65,535 bytes
+            self._lost(LinkError(f"the connection to {self._where} failed ({err})"))
+
+    def _prepare_connect(self) -> None:
+        """Tell paho what its CONNECT is to say.
+
+        A session that began with clean start set would not survive a restart of Mosquitto 2.0: it is only set where
+        no session is wanted.
+        """
+        server = self._connector.servers.current
+        self.connect_async(
+            server.host,
+            server.port or 1,  # a unix socket has none, which paho takes for a mistake
+            self.options.keepalive,
+            clean_start=self.options.session_expiry == 0,
+            properties=self._connector.connect_properties(),
+        )
+
+    def _look_for_preferred(self) -> None:
+        """Return to the preferred broker when it answers again, once what is in flight has arrived."""
+        if not self._is_returning and self._connector.preferred_answers():
+            self._is_returning = True
+            self._sender.hold()
+        if self._is_returning and len(self._sender) == 0:
+            what = f"{self._where} is left: {self._connector.servers.preferred} answers again"
+            self._drop(LinkEnded(what, "", Ending.RETURNING))
+
+    # --- the loop
+
+    def loop_with_reconnect(self, timeout: float | None = None) -> None:
+        """Do one turn: connect if it is due, wait up to `timeout` seconds for something to do, and do it.
+
+        Returns at once when `wakeup` is set. Never raises for what network or broker do.
+        """
+        with self._turn:
+            self.mg_reconnect()
+            if self.link_state is LinkState.CONNECTING:
+                self._take_over()
+            limit = _TICK if self._goes_on() else 0.0 if self._has_more_to_send() else self._time_left()
+            limit = limit if timeout is None else min(limit, timeout)
+            sock, to_write = self.socket(), self.want_write()
+        if self._is_asked:  # while this had the turn
+            limit = 0.0
+        self._longest_wait = limit
+        readable, writable = self._waiter.wait(sock, limit, to_write=to_write)
+        with self._turn:
+            self._is_asked = False
+            self._serve(readable=readable, writable=writable)
+
+    def _serve(self, *, readable: bool, writable: bool) -> None:
+        """Do what there is to do after a wait."""
+        if self._stood_still():
+            return
+        if readable:
+            self._last_heard = self._clock()
+            self._guard(self._receive)
+        if writable:
+            self._guard(self._flush)
+        self._sender.settle()
+        self._guard(self._send)  # before what is not urgent
+        if self.link_state is LinkState.UP:
+            self._receiver.turn()
+        self._keep_alive()
+
+    def _stood_still(self) -> bool:
+        """Give a link up on which nobody has listened for a while, because the process was stopped.
+
+        What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
+        that nobody expects to be done any more.
+        """
+        last, self._last_turn = self._last_turn, time.monotonic()
+        seconds = self._last_turn - last - self._longest_wait
+        if self.link_state is not LinkState.UP or seconds < _STOOD_STILL:
+            return False
+        self._sock_close()
+        self._lost(
+            LinkError(f"the gateway stood still for {seconds:.0f} s", "what was sent to it meanwhile is dropped")
+        )
+        return True
+
+    def _time_left(self) -> float:
+        """Return how long (s) nothing can be due."""
+        if self.link_state is LinkState.UP:
+            tick = min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+            return min(tick, self._sender.time_left, self._receiver.time_left)
+        if self.link_state is LinkState.CONNECTING:
+            return _LONGEST_TICK  # the dialling thread wakes us
+        return max(0.0, self._deadline - self._clock())
+
+    def _receive(self) -> None:
+        sock = self.socket()
+        for _ in range(_READS_PER_TURN if sock is not None else 0):
+            self.loop_read()
+            is_buffered = self.mg_read_here(_READS_PER_TURN)
+            if is_buffered or self.socket() is not sock or not has_more(sock):
+                return
+
+    def _flush(self) -> None:
+        self.loop_write()
+
+    def set_state(self, topic: str, payload: bytes) -> None:
+        """Publish `payload` on `topic`, retained, now or when the link is up, and again at each connect.
+
+        For what is a state and not a message: only its latest value counts. Any thread may call this.
+        """
+        self._sender.states.set(topic, payload)
+        self._wakeup.set()
+
+    def forget_state(self, topic: str) -> None:
+        """Say a state no more. What the broker retains of it is for others to remove."""
+        self._sender.states.forget(topic)
+
+    def _send(self) -> None:
+        """Hand publications over as the window has room, and all that is to be written to the socket."""
+        if self.link_state is LinkState.UP and self._sender.hand_over():
+            self._flush()
+            self._sender.settle()
+        if self.link_state is LinkState.UP:
+            self._sender.say_states()
+        if self.want_write():
+            self._flush()
+            self._sender.settle()
+
+    def mg_send(self, may_wait: bool = False) -> None:
+        """Send what waits in the outbox; any thread may call this, and nothing is raised.
+
+        It is done at once, in the calling thread, if the link is up: then no other thread has to wake for it. If
+        somebody has the turn, they do it with theirs. What cannot be done now is left to the main thread. A message
+        that `may_wait`, and comes soon after another, waits for company, or until the main thread looks after it.
+        """
+        last, self._last_put = self._last_put, time.monotonic()
+        if self._last_put - self._last_turn - self._longest_wait > _STOOD_STILL:  # the main thread gives the link up
+            self._wakeup.set()
+            return
+        is_soon = may_wait and self._last_put - last < _SOON
+        if is_soon and (self._company < _COMPANY or self._turn.locked()):  # the next one is about to come
+            self._company += 1
+            if not self._is_burst:
+                self._is_burst = True
+                self._wakeup.set()
+            return
+        self._is_asked = True
+        for _ in range(_FOR_OTHERS):
+            if not self._is_asked or not self._turn.acquire(blocking=False):
+                return
+            try:
+                self._is_asked = False  # first: who asks from now on is not to be missed
+                self._company = 0
+                if self.link_state is LinkState.UP:
+                    if not self._send_here():
+                        break
+                    if self._sender.has_more:
+                        self._is_asked = True
+            except Exception as err:  # noqa: BLE001  (the main thread meets it, too, and gives the link up)
+                LOG.debug("sending: %r", err)
+                break
+            finally:
+                self._turn.release()
+        self._wakeup.set()
+
+    def _goes_on(self) -> bool:
+        """Tell whether messages come one by one and fast, so that who puts them sends them, but for the last."""
+        if self._is_burst:
+            self._is_burst = False  # first: one that comes from now on is not to be missed
+            self._is_burst = time.monotonic() - self._last_put < _TICK
+        return self._is_burst
+
+    def _send_here(self) -> bool:
+        """Send what window and connection have room for; return False if the main thread is to look at the link."""
+        if self._buffer is None:
+            return False
+        self._sender.hand_over()
+        is_written = self.mg_flush()
+        self._sender.settle()
+        return is_written
+
+    def _has_more_to_send(self) -> bool:
+        """Tell whether `_send` would go on at once; it stops after a while, so that others have their turn."""
+        return self.link_state is LinkState.UP and self._sender.has_more
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        """Do a step of the network; give the link up if a packet of the broker breaks paho."""
+        try:
+            step()
+        except Exception as err:
+            failed = CallbackFailed(f"a packet from {self._where} could not be handled: {err!r}", key=repr(err))
+            if failed.trigger:
+                LOG.error(failed.report, exc_info=err if failed.is_first else None)
+            self._drop(LinkError("a packet could not be handled", "is it an MQTT broker?"))
+
+    def _keep_alive(self) -> None:
+        if self.link_state is LinkState.UP:
+            self._guard(self._misc)
+            if self.keepalive and self._clock() - self._last_heard > 1.5 * self.keepalive:
+                self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
+            elif self._sender.stalled_for > self._longest_unsettled:
+                self._drop(LinkError(f"{self._where} acknowledges nothing any more", "check the broker"))
+            else:
+                self._look_for_preferred()
+        elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
+            what = f"{self._where} sent no CONNACK within {self.options.connect_timeout:g} s"
+            self._drop(LinkEnded(what, "is it an MQTT broker?", Ending.NO_CONNACK))
+
+    def _misc(self) -> None:
+        self.loop_misc()
+
+    # --- the end of a link
+
+    def _drop(self, reason: LinkError) -> None:
+        """Give the link up, as paho then notices by itself."""
+        self._reason = reason
+        sock = self.socket()
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+                self.loop_read()
+            except Exception as err:  # noqa: BLE001
+                LOG.debug("closing: %r", err)
+        if self.link_state in (LinkState.AWAITING_CONNACK, LinkState.UP):
+            self._sock_close()
+            self._lost(reason)
+
+    def _lost(self, reason: LinkError) -> None:
+        """Take note that there is no link, and when to try again."""
+        ending = reason.ending if isinstance(reason, LinkEnded) else Ending.OTHER
+        was_up, where = self.link_state is LinkState.UP, self._where
+        self._enter(LinkState.BACKING_OFF)
+        self._is_returning = False
+        is_over_message = was_up and ending is Ending.CLOSED
+        if self._sender.link_lost(may_be_a_message=is_over_message):
+            self._connector.try_soon()
+        if self._stopping:
+            return
+        plan = self._connector.link_lost(ending) if was_up else self._connector.failed(ending)
+        self._deadline = self._clock() + plan.delay
+        if plan.all_tried and ending is not Ending.RETURNING:
+            self.last_failure = reason
+        if plan.words:
+            self._say_lost(f"{reason}", where, plan.words, was_up=was_up, is_taken_over=ending is Ending.TAKEN_OVER)
+        elif ending is Ending.RETURNING or LinkFailed(f"{reason}", key=f"{where} {reason}").trigger:
+            LOG.info("%s", reason)
+
+    def _say_lost(self, reason: str, where: str, plan: str, *, was_up: bool, is_taken_over: bool) -> None:
+        """Say why there is no link: each loss, but a failure to connect and a fight over the client id once."""
+        what = "lost the broker" if was_up else "no connection to the broker"
+        failed = LinkFailed(f"{what}: {reason}", key=f"{where} {reason}")
+        if failed.trigger or (was_up and not is_taken_over and not self._connector.is_fight):
+            LOG.warning("%s (%s)", failed.report or failed, plan)
+
+    def _enter(self, state: LinkState) -> None:
+        LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)
+        self.link_state = state
+
+    # --- what paho calls; all within loop_with_reconnect
+
+    def _mg_on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._reason = why_refused(self._where, code, properties)
+            if code.value in (_RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED):
+                self.mg_weaken_will(
+                    without_qos=code.value == _QOS_NOT_SUPPORTED, without_retain=code.value == _RETAIN_NOT_SUPPORTED
+                )
+            return
+        self._enter(LinkState.UP)
+        self.connects += 1
+        self.session_present = flags.session_present
+        self._last_heard = self._clock()
+        self._reason = self.last_failure = None
+        client_id = getattr(properties, "AssignedClientIdentifier", self.options.client_id)
+        LOG.info("connected to %s as %s", self._where, client_id)
+        self._connector.link_up()
+        is_v5 = self._connector.servers.speaks_v5
+        self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
+        takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
+        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
+        if not self.session_present:
+            self.outbox.say_retained_again()
+
+    def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
+        """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
+        with self._turn:
+            is_up = self.link_state is LinkState.UP
+            self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
+
+    def _mg_on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if self.link_state not in (LinkState.AWAITING_CONNACK, LinkState.UP):
+            return
+        reason, self._reason = self._reason, None
+        if reason is None and self.link_state is LinkState.AWAITING_CONNACK:
+            reason = why_not_connected(self._where, code, self._connector.version, with_tls=self.options.tls.enabled)
+        self._lost(
+            reason
+            or why_closed(
+                self._where,
+                code,
+                properties,
+                client_id=self.options.client_id,
+                by_broker=flags.is_disconnect_packet_from_server,
+                is_fight=self._connector.is_fight,
+            )
+        )
+
+    # --- the end
+
+    def mg_stop(self, timeout: float) -> bool:
+        """Send what waits, say `offline`, and disconnect, within `timeout` seconds; return whether all was sent.
+
+        Where there is no link, one more is tried if something waits.
+        """
+        deadline = self._clock() + timeout
+        self._last_turn = time.monotonic()  # a thousand interfaces were waited for, not the process stopped
+        if self.link_state is LinkState.BACKING_OFF:
+            self._deadline = self._clock()  # the delay is over
+        while len(self.outbox) and self._clock() < deadline:
+            # A short wait: the broker answers nothing to what has gone out with QoS 0.
+            self.loop_with_reconnect(min(deadline - self._clock(), _SHORTEST_TICK))
+        self._stopping = True
+        self._connector.close()
+        if self.link_state is LinkState.UP:
+            self._say_goodbye(max(deadline, self._clock() + 0.5))
+        with self._turn:
+            self._sock_close()
+            self._enter(LinkState.IDLE)
+        return len(self.outbox) == 0
+
+    def _say_goodbye(self, deadline: float) -> None:
+        """Say `offline` and DISCONNECT. Where the first cannot be said, nor is the second: the will then says it."""
+        states = self._sender.states
+        if self._availability_topic:
+            self.set_state(self._availability_topic, OFFLINE)
+        while self.link_state is LinkState.UP and (states.has_unsaid or len(self._sender)) and self._clock() < deadline:
+            self.loop_with_reconnect(deadline - self._clock())
+        with self._turn:
+            if self.link_state is LinkState.UP and not states.has_unsaid:
+                self.disconnect()
+                while self.want_write() and self.socket() is not None and self._clock() < deadline:
+                    self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)
+                    self._guard(self._flush)

@@ -1,0 +1,55 @@
+"""What a configuration says of the link to the broker. Pure data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from gateway.mqtt.dial import Server, TlsOptions, Transport
+
+Version: TypeAlias = Literal[5, "3.1.1"]
+
+
+@dataclass(frozen=True)
+class MqttOptions:
+    """The `mqtt` part of a configuration. Times in seconds.
+
+    `servers` are several brokers in the order of preference; without them there is the one at `host` and `port`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    servers: tuple[Server, ...] = ()
+    transport: Transport = "tcp"
+    path: str = "/mqtt"
+    version: Version = 5
+    session_expiry: int = 86_400
+    keepalive: int = 60
+    client_id: str = ""
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    qos: int = 1
+    connect_timeout: float = 5.0
+    reconnect_max: float = 60.0
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    demo_broker: bool = False
+
+    @property
+    def brokers(self) -> tuple[Server, ...]:
+        """Return all brokers, the preferred one first."""
+        return self.servers or (Server(self.host, 0 if self.transport == "unix" else self.port),)
+
+
+_SERVER = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
+
+
+def parse_server(text: str, default_port: int) -> Server:
+    """Return the server that is written `host`, `host:port` or `[IPv6 address]:port`; raise `ValueError` if none is."""
+    found = _SERVER.fullmatch(text)
+    if found is None:
+        raise ValueError("it is not of the form host:port")
+    port = int(found["port"] or default_port)
+    if not 0 < port < 65_536:
+        raise ValueError(f"{port} is no port")
+    return Server(found["v6"] or found["host"], port)

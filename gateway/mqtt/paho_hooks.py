@@ -1,0 +1,325 @@
+"""The one place that knows paho's inside: what it has no public way for, and what it spends most on.
+
+Written for paho-mqtt 2.2, to which pyproject.toml holds it; the tests hold these hooks to it. Without `_create_socket`
+or `_handle_publish` paho goes its own way, slower; `_handle_pubackcomp` is needed: only it knows what is in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
+
+from gateway.message import Publication
+from gateway.mqtt.broker_limits import PublishProperties
+from gateway.mqtt.buffered_socket import BufferedSocket
+from gateway.mqtt.dial import Connection, is_websocket
+from gateway.mqtt.publish_packet import publish_packet
+from gateway.outbox.lane import Entry
+
+_V5 = MQTTProtocolVersion.MQTTv5
+_QOS, _RETAIN, _DUP = 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
+
+
+class Handed:
+    """A publication in the client's hands, with the QoS that it is sent with, and the `entry` that it came from.
+
+    `mid` is its packet identifier, 0 with QoS 0. It is done with once the connection has taken it (QoS 0), or the
+    broker has acknowledged it (QoS 1), which may have given a `refusal`, a reason code.
+    """
+
+    __slots__ = ("_buffer", "_end", "_is_done", "_start", "entry", "mid", "publication", "qos", "rc", "refusal")
+
+    rc: MQTTErrorCode  # paho says there that it has lost it
+
+    def __init__(self, publication: Publication, qos: int, mid: int, entry: Entry | None) -> None:
+        self.publication = publication
+        self.qos = qos
+        self.mid = mid
+        self.entry = entry
+        self.refusal = 0
+        self._buffer: BufferedSocket | None = None
+        self._is_done = False
+
+    def lies_in(self, buffer: BufferedSocket, start: int, end: int) -> None:
+        """Take note of where its bytes lie among those that a connection is given, as that counts them."""
+        self._buffer, self._start, self._end = buffer, start, end
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether the connection has taken nothing of it."""
+        return self._buffer is not None and self._buffer.sent <= self._start
+
+    def is_published(self) -> bool:
+        """Tell whether it is done with."""
+        if self.mid or self._buffer is None:
+            return self._is_done
+        return self._buffer.sent >= self._end
+
+    def acknowledged(self, reason: int) -> None:
+        """Take note of a PUBACK."""
+        self._is_done = True
+        self.refusal = reason if reason >= 0x80 else 0
+
+    def _set_as_published(self) -> None:
+        """Take note that it is written; what paho has in its queue it tells by this."""
+        self._is_done = True
+
+
+class Received(NamedTuple):
+    """A message as paho would give it, which makes a lock and a dozen attributes for each."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    dup: bool
+    mid: int
+    properties: None = None
+
+
+class HookedClient(mqtt.Client):
+    """A paho client that takes connections that are open already, and writes and reads them in large pieces.
+
+    Connections are buffered, but for websockets: there paho's own ways are taken. Publications of `mg_publish` are in
+    the hands of this class, and not sent again by itself; those of `publish` are in paho's, as ever.
+    """
+
+    _adopted: Connection | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._handed: dict[int, Handed] = {}  # with QoS 1, by packet identifier, until acknowledged
+        super().__init__(*args, **options)
+
+    def mg_adopt(self, connection: Connection, protocol: MQTTProtocolVersion) -> None:
+        """Connect over `connection`, as `connect_async` has been told to.
+
+        paho takes the version in its constructor, and changes it itself between two connections, to fall back to 3.1.
+        """
+        self._adopted = connection
+        self._protocol = protocol
+        self.reconnect()
+
+    def _create_socket(self) -> Any:
+        """Give paho the connection that is open already."""
+        adopted, self._adopted = self._adopted, None
+        if adopted is None:
+            return super()._create_socket()
+        return adopted if is_websocket(adopted) else BufferedSocket(adopted)
+
+    @property
+    def _buffer(self) -> BufferedSocket | None:
+        """The connection, if it is buffered."""
+        sock: object = self._sock
+        return sock if isinstance(sock, BufferedSocket) else None
+
+    def mg_weaken_will(self, *, without_qos: bool, without_retain: bool) -> None:
+        """Do without what the broker does not have, from the next CONNECT on."""
+        qos = 0 if without_qos else self._will_qos
+        self.will_set(self.will_topic or "", self.will_payload, qos, self._will_retain and not without_retain)
+
+    # --- out
+
+    def mg_publish(
+        self,
+        publication: Publication,
+        qos: int,
+        retain: bool,
+        properties: PublishProperties | None = None,
+        *,
+        entry: Entry | None = None,
+    ) -> Handed | None:
+        """Write a PUBLISH with the next `loop_write`, `qos` and `retain` as given; None if there is no connection.
+
+        Raises `ValueError` for a topic on which nothing can be published. paho's `publish` makes a message, a lock
+        and a condition for each, which takes four times as long.
+        """
+        if self._sock is None:
+            return None
+        handed = Handed(publication, qos, self._mid_generate() if qos else 0, entry)
+        self._put(handed, retain, properties, dup=False)
+        if qos:
+            self._handed[handed.mid] = handed
+        return handed
+
+    def mg_publish_plain(self, entries: Sequence[Entry]) -> list[Handed]:
+        """Write the first of `entries` as `mg_publish` would one after the other, at less cost; return what it was.
+
+        Not those from the first on that has properties of its own, or a topic on which nothing can be published.
+        """
+        buffer = self._buffer
+        if buffer is None:
+            return []
+        properties = b"\0" if self._protocol == _V5 else b""
+        all_handed: list[Handed] = []
+        packets: list[bytes] = []
+        end = buffer.taken
+        for entry in entries:
+            publication = entry.publication
+            if publication.is_command or publication.correlation:
+                break
+            qos = publication.qos
+            mid = self._mid_generate() if qos else 0
+            try:
+                packet = publish_packet(
+                    publication.topic, publication.payload, qos, mid, properties, retain=publication.retain
+                )
+            except ValueError:
+                break
+            handed = Handed(publication, qos, mid, entry)
+            start, end = end, end + len(packet)
+            handed.lies_in(buffer, start, end)
+            if qos:
+                self._handed[mid] = handed
+            packets.append(packet)
+            all_handed.append(handed)
+        buffer.put(b"".join(packets))
+        return all_handed
+
+    def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:
+        """Write a PUBLISH with QoS 1 that another connection was given, under the same identifier."""
+        self._handed[handed.mid] = handed
+        self._put(handed, handed.publication.retain, properties, dup=not self.mg_is_unwritten(handed))
+
+    def _put(self, handed: Handed, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
+        topic, payload = handed.publication[:2]
+        packed = b"" if self._protocol != _V5 else properties.pack() if properties is not None else b"\0"
+        packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
+        sock: object = self._sock
+        if isinstance(sock, BufferedSocket):
+            handed.lies_in(sock, sock.taken, sock.taken + len(packet))
+            sock.put(packet)
+        else:
+            self._packet_queue(mqtt.PUBLISH, packet, handed.mid, handed.qos, handed)  # type: ignore[arg-type]
+
+    def mg_forget_handed(self) -> None:
+        """Forget all that is not acknowledged, paho's own publications too."""
+        self._handed.clear()
+        self.drop_out_messages()
+
+    @property
+    def mg_unsent(self) -> int:
+        """How many bytes of publications the connection has not taken yet."""
+        buffer = self._buffer
+        return buffer.taken - buffer.sent if buffer is not None else sum(one["to_process"] for one in self._out_packet)
+
+    def mg_is_unwritten(self, handed: Handed) -> bool:
+        """Tell whether nothing of a publication has been written."""
+        queued: Iterable[Any] = self._out_packet
+        return handed.is_unwritten or any(packet["info"] is handed and packet["pos"] == 0 for packet in queued)
+
+    def _mid_generate(self) -> int:
+        """Return a packet identifier that is not in use."""
+        mid = super()._mid_generate()
+        while mid in self._handed:
+            mid = super()._mid_generate()
+        return mid
+
+    def want_write(self) -> bool:
+        """Tell whether `loop_write` has something to do."""
+        buffer = self._buffer
+        return super().want_write() or (buffer is not None and buffer.has_unsent)
+
+    def mg_flush(self) -> bool:
+        """Write what was published, as far as the connection takes it now; return whether that was all of it.
+
+        False, too, if the connection is lost: `loop_write` meets that again.
+        """
+        buffer = self._buffer
+        if buffer is None or not buffer.has_unsent:
+            return True
+        try:
+            buffer.flush()
+        except OSError:
+            return False
+        self._last_msg_out = time.monotonic()
+        return not buffer.has_unsent
+
+    def loop_write(self) -> MQTTErrorCode:
+        """Write what there is, in as few pieces as can be."""
+        code = super().loop_write() if self._out_packet else MQTTErrorCode.MQTT_ERR_SUCCESS
+        buffer = self._buffer
+        if buffer is not None and buffer.has_unsent:
+            try:
+                buffer.flush()
+            except OSError:
+                return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            self._last_msg_out = time.monotonic()
+        return code
+
+    # --- in
+
+    def mg_read_here(self, longest: int) -> bool:
+        """Read packets that are here already, whole, up to `longest` of them; return False if nothing is buffered."""
+        buffer = self._buffer
+        if buffer is None:
+            return False
+        for _ in range(0 if self._in_packet["command"] else longest):
+            here = buffer.packet()
+            if here is None:
+                break
+            code = self._read(here)
+            if code > 0:
+                self._loop_rc_handle(code)
+            if self._buffer is not buffer:  # the link has ended
+                break
+        return True
+
+    def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
+        """Handle a packet, its first byte and its body, as paho would have read it."""
+        packet = self._in_packet
+        packet["command"], packet["packet"], packet["remaining_length"] = here[0], bytearray(here[1]), len(here[1])
+        try:
+            code = self._packet_handle()
+        except MalformedPacket:
+            code = MQTTErrorCode.MQTT_ERR_PROTOCOL
+        packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
+        self._last_bytes_received = time.monotonic()
+        return code
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """Take note of a PUBACK.
+
+        paho makes a reason code and properties for each, which costs more than all the rest of a publication.
+        """
+        packet = self._in_packet["packet"]
+        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):
+            return super()._handle_pubackcomp(cmd)
+        mid = packet[0] << 8 | packet[1]
+        reason = packet[2] if len(packet) > 2 else 0
+        handed = self._handed.pop(mid, None)
+        if handed is not None:
+            handed.acknowledged(reason)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return super()._handle_pubackcomp(cmd)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Read a PUBLISH of QoS 0 or 1 without properties, as most are, and leave the others to paho.
+
+        For these, too, paho makes a lock and properties, and takes ten times as long.
+        """
+        command, packet = self._in_packet["command"], self._in_packet["packet"]
+        end = 2 + int.from_bytes(packet[:2], "big")
+        at = end + 2 if command & _QOS else end
+        has_properties = False
+        if self._protocol == _V5:
+            has_properties = packet[at : at + 1] != b"\0"
+            at += 1
+        topic = bytes(packet[2:end])
+        if has_properties or command & _QOS > 2 or len(packet) < at or not _is_plain(topic):
+            return super()._handle_publish()
+        mid = packet[end] << 8 | packet[end + 1] if command & _QOS else 0
+        qos, retain, dup = command >> 1 & 3, bool(command & _RETAIN), bool(command & _DUP)
+        message = Received(topic.decode("ascii"), bytes(packet[at:]), qos, retain, dup, mid)
+        if self.on_message is not None:
+            self.on_message(self, self._userdata, message)  # type: ignore[arg-type]
+        return self._send_puback(mid) if qos else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _is_plain(topic: bytes) -> bool:
+    """Tell whether no MQTT library would take offence at `topic`."""
+    return bool(topic) and topic.isascii() and b"\0" not in topic and b"+" not in topic and b"#" not in topic

@@ -1,0 +1,333 @@
+"""What goes out: from the outbox to the client, and back to the outbox as delivered, refused, or to be sent again.
+
+Called with the turn of `MgClient`, by the main thread or by one that has put something into the outbox.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.message import Publication
+from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
+from gateway.mqtt.link_words import can_be_sent_again, puback_words
+from gateway.mqtt.paho_hooks import Handed, HookedClient
+from gateway.mqtt.states import States
+from gateway.mqtt.suspicion import Suspicion, Verdict
+from gateway.outbox.lane import Entry
+from gateway.outbox.outbox import Outbox
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+WINDOW = 100
+"""Publications with QoS 1 that the broker has not acknowledged, at most; the rest waits in the outbox."""
+
+_MOST = 1000  # publications in flight; with QoS 0, one write takes so many
+_MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothing more is handed over
+
+_PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
+_SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
+_PROBATION = 1.0  # s that a link must have held before a suspect is sent on it: a broker that flaps is no proof
+
+
+class BrokerDegrades(ThrottledException):
+    """The broker takes publications only with less than was asked for."""
+
+    period = 86_400.0
+
+
+class BrokerRefuses(ThrottledException):
+    """The broker has not taken something that is tried again."""
+
+
+class Sender:
+    """Hands publications to the client, in their order and within what the broker takes, and settles what it has taken.
+
+    Commands expire at the broker when they are `command_lifetime` (s; 0: never) old.
+    """
+
+    def __init__(
+        self, client: HookedClient, outbox: Outbox, command_lifetime: float, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._command_lifetime = command_lifetime
+        self._clock = clock
+        self.states = States()
+        self._in_flight: deque[Handed] = deque()
+        self._unacknowledged = 0  # of them, those with QoS 1
+        self._suspicion = Suspicion()
+        self._limits = BrokerLimits()
+        self._is_v5 = False
+        self._where = ""
+        self._is_held = False
+        self._not_before = self._up_since = self._oldest_since = clock()
+        self._has_settled = False  # anything, on this link
+        self._is_new_link = False
+        self._must_take_back = False
+
+    def __len__(self) -> int:
+        """Return how many publications are in flight, states among them."""
+        return len(self._in_flight)
+
+    @property
+    def stalled_for(self) -> float:
+        """Return how long (s) the broker has been taking nothing of what it was sent."""
+        return self._clock() - max(self._oldest_since, self._up_since) if self._in_flight else 0.0
+
+    @property
+    def time_left(self) -> float:
+        """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
+        return self._not_before - self._clock() if self._clock() < self._not_before else math.inf
+
+    # --- the link
+
+    def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
+        """Go by the limits of the broker at `where`, and send it again what is in flight."""
+        self._where, self._limits, self._is_v5 = where, limits, is_v5
+        self._up_since = self._clock()
+        self._has_settled = self._is_held = False
+        self._is_new_link = True
+        self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
+        is_too_much = self._unacknowledged > self._window
+        if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
+            self._take_back()
+        for sent in self._in_flight:
+            self._client.mg_publish_again(sent, self._properties_of(sent.entry))
+        # Said behind what is sent again: that may hold an older state.
+        self.states.say_all_again()
+
+    def hold(self) -> None:
+        """Hand nothing more over on this link: it is about to be given up."""
+        self._is_held = True
+
+    def link_lost(self, *, may_be_a_message: bool) -> bool:
+        """Return to the outbox what was never sent; QoS 1 is sent again on the next link.
+
+        `may_be_a_message` tells that the broker may have closed the link over something that it was sent.
+        Return whether the next link will be sent something else, and may hold for that.
+        """
+        self.settle()
+        if may_be_a_message and self._in_flight and not self._has_settled and self.stalled_for < _SOON:
+            verdict = self._suspect()
+        else:
+            verdict = Verdict.NONE
+        at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
+        self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
+        self._unacknowledged = len(self._in_flight)
+        if any(sent.entry is None for sent in at_most_once):
+            self.states.forget_said()
+        # Sent behind a QoS 1 that is not acknowledged:
+        self._outbox.settle(_entries(sent for sent in at_most_once if sent.is_published()))
+        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.is_published()))
+        return verdict is not Verdict.NONE
+
+    def _suspect(self) -> Verdict:
+        """Blame the oldest publication in flight for the end of the link, if it has been written."""
+        first = self._in_flight[0]
+        if self._client.mg_is_unwritten(first):
+            return Verdict.NONE
+        verdict = self._suspicion.lost(first.publication, len(self._in_flight))
+        if verdict is Verdict.GUILTY:
+            self._in_flight.popleft()
+            self._unacknowledged -= first.qos
+            why = "the broker closed the link right after it, three times"
+            if first.entry is None:
+                self._give_up_state(first.publication.topic, why)
+            else:
+                self._outbox.set_aside(first.entry, why)
+        self._must_take_back = verdict is not Verdict.NONE
+        return verdict
+
+    def _give_up_state(self, topic: str, why: str) -> None:
+        """Go on without a state, and without the last will that would say it."""
+        self.states.give_up(topic)
+        if self._client.will_topic == topic:
+            self._client.will_clear()
+        remedy = "allow it in the broker's access rules and start the gateway again"
+        LOG.error("the state %a is not said any more: %s: %s", topic, why, remedy)
+
+    def _take_back(self) -> None:
+        """Let the client forget everything that it was given, and return it to the outbox."""
+        self._must_take_back = False
+        self._client.mg_forget_handed()
+        entries = _entries(self._in_flight)
+        self._in_flight.clear()
+        self._unacknowledged = 0
+        self.states.forget_said()
+        self._outbox.put_back(entries)
+
+    # --- out
+
+    @property
+    def _window(self) -> int:
+        return 1 if self._suspicion.is_strong else min(WINDOW, self._limits.receive_maximum)
+
+    def _room(self) -> int:
+        return self._window - (len(self._in_flight) if self._suspicion.is_strong else self._unacknowledged)
+
+    @property
+    def _may_send(self) -> bool:
+        return self._clock() >= self._not_before
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether `hand_over` would take something from the outbox now."""
+        return (
+            self._outbox.has_waiting
+            and self._room() > 0
+            and len(self._in_flight) < _MOST
+            and not self._is_held
+            and self._client.mg_unsent < _MOST_UNSENT
+            and self._may_send
+        )
+
+    def hand_over(self) -> bool:
+        """Hand to the client what window and connection have room for; return whether that was anything.
+
+        On a new link the states go first: with messages acknowledged before, none would come under suspicion.
+        """
+        if self._is_new_link:
+            self.say_states()
+            self._is_new_link = self.states.has_unsaid
+        begin = len(self._in_flight)
+        while self.has_more:
+            taken = self._outbox.take(self._room())
+            try:
+                while taken:
+                    plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
+                    self._note_sent(plain)
+                    if plain:
+                        taken = taken[len(plain) :]
+                    elif self._publish(taken[0]):
+                        taken = taken[1:]
+                    else:
+                        return False
+            finally:
+                self._outbox.put_back(taken)
+        return len(self._in_flight) > begin
+
+    def say_states(self) -> None:
+        """Hand to the client the states that have changed."""
+        if self.states.has_unsaid and self._may_send:
+            self.states.say(self._publish_state, self._room)
+
+    def _publish_state(self, topic: str, payload: bytes) -> Handed | None:
+        qos, retain = self._degraded(1, True)
+        handed = self._client.mg_publish(Publication(topic, payload, 1, retain=True), qos, retain)
+        if handed is not None:
+            self._note_sent((handed,))
+        return handed
+
+    def _publish(self, entry: Entry) -> bool:
+        """Hand an entry over, or set it aside; False if the link has just ended."""
+        publication = entry.publication
+        qos, retain = publication.qos, publication.retain
+        is_plain = not (publication.is_command or publication.correlation)
+        properties = None if is_plain else self._properties_of(entry)
+        if self._limits.concern_each:
+            qos, retain = self._degraded(qos, retain)
+            size = publish_size(publication.topic, publication.payload, qos, properties, is_v5=self._is_v5)
+            if not self._limits.take(size, qos, retain):
+                what = f"a packet of {size} bytes is over the broker's limit of {self._limits.maximum_packet}"
+                self._outbox.set_aside(entry, what)
+                return True
+        try:
+            handed = self._client.mg_publish(publication, qos, retain, properties, entry=entry)
+        except ValueError as err:
+            self._outbox.set_aside(entry, f"it cannot be published: {err}")
+            return True
+        if handed is None:
+            return False
+        self._note_sent((handed,))
+        return True
+
+    def _note_sent(self, all_sent: Sequence[Handed]) -> None:
+        if not self._in_flight:
+            self._oldest_since = self._clock()
+        self._in_flight.extend(all_sent)
+        self._unacknowledged += sum([sent.qos for sent in all_sent])
+
+    def _properties_of(self, entry: Entry | None) -> PublishProperties | None:
+        """Return what MQTT 5 can say of a publication beyond topic and payload; None if there is nothing."""
+        if entry is None:
+            return None
+        publication = entry.publication
+        lifetime = 0.0
+        if publication.is_command:
+            lifetime = self._command_lifetime if publication.lifetime is None else publication.lifetime
+        if not self._is_v5 or not (lifetime or publication.correlation):
+            return None
+        left = lifetime - (self._clock() - entry.since) if lifetime else None
+        return PublishProperties(left, publication.correlation)
+
+    def _degraded(self, qos: int, retain: bool) -> tuple[int, bool]:
+        """Return QoS and retain as far as the broker has them, and say once where it has not."""
+        if qos > self._limits.maximum_qos:
+            self._say_degraded("QoS 1: messages go out with QoS 0 and may be lost")
+            qos = self._limits.maximum_qos
+        if retain and not self._limits.retain_available:
+            self._say_degraded("retained messages: they are published without retain")
+            retain = False
+        return qos, retain
+
+    def _say_degraded(self, what: str) -> None:
+        degrades = BrokerDegrades(f"the broker at {self._where} has no {what}", key=f"{self._where} {what}")
+        if degrades.trigger:
+            LOG.warning(degrades.report)
+
+    def _suits(self, sent: Handed) -> bool:
+        """Tell whether the broker takes what is in flight, which is as another link was given it."""
+        publication = sent.publication
+        properties = self._properties_of(sent.entry)
+        size = publish_size(publication.topic, publication.payload, sent.qos, properties, is_v5=self._is_v5)
+        return self._limits.take(size, sent.qos, publication.retain)
+
+    # --- back
+
+    def settle(self) -> None:
+        """Tell the outbox what the broker has taken, and what it has refused."""
+        done: list[Entry] = []
+        in_flight = self._in_flight
+        if in_flight and in_flight[0].is_published():
+            self._oldest_since = self._clock()
+        is_any_suspected = self._suspicion.is_any
+        while in_flight and in_flight[0].is_published():
+            sent = in_flight.popleft()
+            self._unacknowledged -= sent.qos
+            if sent.entry is None:
+                self._state_settled(sent.publication, sent.refusal)
+                continue
+            if not sent.refusal:
+                done.append(sent.entry)
+            else:
+                self._give_back(sent.entry, sent.refusal)
+            self._has_settled = self._has_settled or sent.qos > 0
+            if is_any_suspected:
+                self._suspicion.settled(acknowledged=sent.qos > 0)
+        if done:
+            self._outbox.settle(done)
+
+    def _state_settled(self, state: Publication, reason: int) -> None:
+        """Go on without a state that was refused: some brokers end the link over it each time that it is said."""
+        self._suspicion.acquit(state)
+        if reason and not can_be_sent_again(reason):
+            self._give_up_state(state.topic, f"the broker refused it: {puback_words(reason)}")
+
+    def _give_back(self, entry: Entry, reason: int) -> None:
+        if not can_be_sent_again(reason):
+            self._outbox.set_aside(entry, f"the broker refused it: {puback_words(reason)}")
+            return
+        refuses = BrokerRefuses(f"{self._where} takes no messages for now: {puback_words(reason)}", key=self._where)
+        if refuses.trigger:
+            LOG.warning("%s: they are sent again (see the broker's quotas)", refuses.report)
+        self._not_before = self._clock() + _PAUSE
+        self._outbox.put_back([entry])
+
+
+def _entries(sent: Iterable[Handed]) -> list[Entry]:
+    """Return the entries of the outbox among what paho was given."""
+    return [each.entry for each in sent if each.entry is not None]

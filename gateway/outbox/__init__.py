@@ -1,0 +1,1 @@
+"""Publications that are not yet with the broker: in memory, and on disk."""

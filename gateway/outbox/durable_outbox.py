@@ -1,0 +1,214 @@
+"""An outbox with a disk behind it: a writer (`writer`) asks for work, and says what it has done."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from threading import Condition
+from typing import ClassVar, Literal
+
+from gateway.message import Lane, Publication
+from gateway.outbox.lane import Entry
+from gateway.outbox.outbox import OVERHEAD, Outbox
+from gateway.outbox.unwritten import Unwritten, Work
+
+OVERHEAD_ON_DISK = 100
+"""Bytes that a waiting publication costs in the file beyond topic and payload."""
+
+
+class DurableOutbox(Outbox):
+    """An outbox of which what has QoS 1, and is no command, is for the disk. See `Outbox` for the limits.
+
+    What comes is committed within `commit_interval` s (see `Unwritten`).
+    """
+
+    is_durable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        max_messages: int = 1_000_000,
+        max_bytes: int = 256 * 1024**2,
+        discard: Literal["old", "new"] = "old",
+        command_lifetime: float = 0.0,
+        status_lifetime: float = 0.0,
+        on_put: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        commit_interval: float = 0.0,
+    ) -> None:
+        super().__init__(max_messages, max_bytes, discard, command_lifetime, status_lifetime, on_put, clock)
+        self._work = Condition(self._lock)
+        self._unwritten = Unwritten(commit_interval, self._work.notify)
+        self._room_made = 0  # bytes of the disk, for what is not committed yet
+        self._is_closing = False
+
+    @property
+    def at_risk(self) -> int:
+        """How many are in memory only, and would be lost if the gateway were killed."""
+        with self._lock:
+            unsafe = [entry for entry in self._lanes.in_memory() if not entry.is_committed]
+        # What is retained, and not for the disk, is there already (see `say_retained_again`).
+        return sum(1 for entry in unsafe if entry.is_for_disk or not entry.publication.retain)
+
+    # --- the writer
+
+    def restore(
+        self,
+        last_number: int,
+        retained: dict[str, bytes],
+        counts: Iterable[tuple[Lane, int, int]],
+        topics: Iterable[tuple[str, Lane, int]],
+        latest: Iterable[Entry],
+    ) -> int:
+        """Begin with what is on disk (see `Lanes.restore`); return how many wait."""
+        with self._lock:
+            self.retained = retained
+            self._end(self._lanes.restore(counts, topics, latest))
+            self._last_number = last_number
+            count = len(self._lanes)
+            self._counts.restored += count
+        return count
+
+    def next_work(self, hold_off: float = 0.0) -> bool:
+        """Wait until there is something to do for the writer, but at least `hold_off` s; False: for the last time."""
+        with self._lock:
+            begin = self._clock() + hold_off
+            while not self._is_closing:
+                now = self._clock()
+                due = -math.inf if self._is_reading_due() else self._unwritten.due()
+                if due is not None:
+                    due = max(due, begin)
+                    if due <= now:
+                        break
+                self._work.wait(None if due is None else due - now)
+            return not self._is_closing
+
+    def work(self, *, disk_is_full: bool = False, at_most: float = math.inf) -> Work:
+        """Return what is to be done for the disk, with up to `at_most` bytes to be committed.
+
+        What was settled before it was committed is not written at all. While the disk is full, the policy decides:
+        `old` drops as much as is to come, `new` leaves what comes in memory, as far as that goes.
+        """
+        dropped = 0
+        with self._lock:
+            if disk_is_full and self._discard == "old":
+                dropped = self._make_room(min(self._unwritten.bytes, at_most))
+            is_refusing = disk_is_full and self._discard == "new"
+            work = self._unwritten.work(is_refusing=is_refusing, at_most=at_most, wanted=self._lanes.wanted())
+        if dropped:
+            self._say_full()
+        return work
+
+    def committed(self, work: Work) -> None:
+        """Take note that `work` is on disk."""
+        with self._lock:
+            self._unwritten.committed(work, self._clock())
+            self._room_made = 0
+            self._lanes.spill()
+            self._changed.notify_all()
+
+    def not_committed(self, work: Work) -> None:
+        """Take note that `work` could not be written; it is given again."""
+        with self._lock:
+            self._unwritten.not_committed(work, self._clock())
+
+    def refill(self, lane: Lane, asked: int, entries: Sequence[Entry]) -> int:
+        """Take what was read from the disk (see `Lanes.refill`); return how many were not there any more."""
+        with self._lock:
+            before = len(self._lanes)
+            self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
+            lost = before - len(self._lanes)
+            self._counts.dropped_old += lost
+            self._changed.notify_all()
+        self._on_put(False)
+        return lost
+
+    def begin_anew(self) -> int:
+        """Give all that is in memory to the writer again, for an empty file; return how many were only on disk."""
+        with self._lock:
+            lost, receipts = self._lanes.forget_spilled()
+            self._counts.dropped_old += lost
+            entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
+            self._unwritten.begin_anew(entries, self.retained, self._clock())
+            self._changed.notify_all()
+        for receipt in receipts:
+            receipt.say_dropped("the file of the outbox was lost")
+        return lost
+
+    def close(self) -> None:
+        """Let the writer have its last work."""
+        with self._lock:
+            self._is_closing = True
+            self._work.notify_all()
+
+    # --- what an outbox in memory does not do
+
+    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
+        entries = super()._entries(publications, now)
+        for entry in entries:
+            if entry.publication.qos > 0 and not entry.publication.is_command:  # a command would come too late
+                entry.is_for_disk = True
+                entry.size += OVERHEAD_ON_DISK - OVERHEAD
+        return entries
+
+    def _note_added(self, entries: Iterable[Entry]) -> None:
+        now = self._clock()
+        for entry in entries:
+            if entry.is_for_disk:
+                self._unwritten.add(entry, now)
+            else:
+                super()._note_added((entry,))
+
+    def _note_ended(self, entries: Iterable[Entry]) -> None:
+        now = self._clock()
+        for entry in entries:
+            self._unwritten.end(entry, now)
+
+    def _note_taken(self) -> None:
+        if self._is_reading_due():
+            self._work.notify()
+
+    def _note_retained(self, topic: str, payload: bytes) -> None:
+        self._unwritten.retain(topic, payload, self._clock())
+
+    def _note_set_aside(self, entry: Entry, reason: str) -> None:
+        self._unwritten.set_aside(entry, reason, self._clock())
+
+    def _backlog(self) -> float:
+        return self._unwritten.level
+
+    def _fit(self, entries: Sequence[Entry]) -> bool:
+        return super()._fit(entries) and self._disk_takes(entries)
+
+    def _drop_for(self, entry: Entry) -> bool:
+        if self._disk_takes((entry,)):
+            return self._drop_oldest()
+        # What is on disk takes no memory: dropping that would not help.
+        waiting = (entry for entry in self._unwritten.entries.values() if entry not in self._lanes.in_flight)
+        oldest = next(waiting, None)
+        if oldest is None:
+            return False
+        self._lanes.discard(oldest)
+        self._end((oldest,), dropped="the disk takes nothing")
+        return True
+
+    # --- within
+
+    def _disk_takes(self, entries: Sequence[Entry]) -> bool:
+        for_disk = [entry for entry in entries if entry.is_for_disk]
+        return not for_disk or self._unwritten.has_room(for_disk)
+
+    def _is_reading_due(self) -> bool:
+        return any(True for _ in self._lanes.wanted())
+
+    def _make_room(self, needed: float) -> int:
+        """Drop the oldest, until `needed` bytes to be committed have room on disk; return how many that were."""
+        dropped, before, size = 0, self._lanes.bytes, needed - self._room_made
+        while before - self._lanes.bytes < size and len(self._lanes) > len(self._unwritten.entries):
+            if not self._drop_oldest():
+                break
+            dropped += 1
+        self._room_made += before - self._lanes.bytes
+        self._counts.dropped_old += dropped
+        return dropped

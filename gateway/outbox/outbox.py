@@ -1,0 +1,367 @@
+"""The outbox: publications accepted and not yet acknowledged, in order per topic, bounded.
+
+Any thread puts; who has the turn of the link takes, and settles what the broker has taken. This one is in memory; one
+with a disk behind it is in `durable_outbox`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from threading import Condition, Lock
+from typing import ClassVar, Literal
+
+from gateway.message import Lane, Publication
+from gateway.outbox.counts import LevelGauge, OutboxCounts, say_expired, say_full, say_set_aside
+from gateway.outbox.lane import Entry
+from gateway.outbox.lanes import Lanes
+from gateway.receipt import DeliveryError, Receipt
+
+OVERHEAD = 500
+"""Bytes that a waiting publication costs beyond topic and payload: measured with tracemalloc."""
+
+_CROWDED = 0.5  # of the limit, while the broker takes messages: time to slow their makers down
+_STALLED = 0.5  # s without a message taken: the broker is not taking them, and the limits decide
+_MAX_RETAINED = 100_000  # topics whose retained payload is remembered
+_FULL = "the outbox is full"  # why something was dropped
+
+
+class Outbox:
+    """A bounded store of publications.
+
+    At the limits (`max_messages`, or `max_bytes`) `discard` decides: `old` drops the oldest that waits, beginning
+    with bulk, and `new` refuses the one that comes. What waited longer than its lifetime is dropped when its turn
+    comes: that of its publication, or `command_lifetime` and `status_lifetime` (s; 0: for ever). All of it is
+    counted and said. `on_put` is called after each put, from the thread that put, with whether that may wait for
+    others: a single message that nobody waits for.
+    """
+
+    is_durable: ClassVar[bool] = False
+    """Whether what waits outlives the gateway."""
+
+    def __init__(
+        self,
+        max_messages: int = 1_000_000,
+        max_bytes: int = 32 * 1024**2,
+        discard: Literal["old", "new"] = "old",
+        command_lifetime: float = 0.0,
+        status_lifetime: float = 0.0,
+        on_put: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._discard = discard
+        self._command_lifetime = command_lifetime
+        self._status_lifetime = status_lifetime
+        self._on_put = on_put
+        self._clock = clock
+        self._lock = Lock()
+        self._changed = Condition(self._lock)  # for producers that are held back, and for `flush`
+        self._last_taken = -math.inf
+        self._lanes = Lanes(spills=self.is_durable)
+        self._last_number = 0
+        self._counts = OutboxCounts()
+        self._gauge = LevelGauge()
+        self._said_elsewhere: set[str] = set()  # topics of `retained`
+        self.retained: dict[str, bytes] = {}
+        """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
+
+    # --- in
+
+    def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
+        """Accept `publication`; return False if it was refused because the outbox is full."""
+        entries = self._entries((publication,), self._clock())
+        entries[0].receipt = receipt
+        return self._put(entries, may_wait=receipt is None and publication.lane is not Lane.REPLY) == 0
+
+    def put_all(self, publications: Iterable[Publication]) -> int:
+        """Accept `publications`, as one `put` after the other would; return how many were refused."""
+        return self._put(self._entries(publications, self._clock()))
+
+    def _put(self, entries: Sequence[Entry], *, may_wait: bool = False) -> int:
+        refused: list[Entry] = []
+        dropped = 0
+        with self._lock:
+            if self._fit(entries):
+                self._add(entries)
+            else:
+                for entry in entries:
+                    dropped += self._drop_until_fits(entry)
+                    if self._fit((entry,)):
+                        self._add((entry,))
+                    else:
+                        refused.append(entry)
+            self._counts.dropped_old += dropped
+            self._counts.refused_new += len(refused)
+            if dropped or refused:
+                self._changed.notify_all()
+        for entry in refused:
+            if entry.receipt is not None:
+                entry.receipt.say_dropped(_FULL)
+        if dropped or refused:
+            self._say_full()
+        self._on_put(may_wait)  # before what can wait: somebody may wait for the message
+        self._look_at_level()
+        return len(refused)
+
+    def _drop_until_fits(self, entry: Entry) -> int:
+        """Drop what the policy allows, so that `entry` may fit; return how many that were."""
+        dropped = 0
+        if self._discard == "old" and entry.size <= self._max_bytes:  # or it would not fit all the same
+            while not self._fit((entry,)) and self._drop_for(entry):
+                dropped += 1
+        return dropped
+
+    def remember(self, topic: str, payload: bytes) -> None:
+        """Remember that the broker retains `payload` on `topic`, said, also again, by somebody else than the outbox."""
+        with self._lock:
+            self._said_elsewhere.add(topic)
+            if self.retained.get(topic) != payload:
+                self._remember(topic, payload)
+                self._note_retained(topic, payload)
+
+    def say_retained_again(self) -> None:
+        """Put what is retained into the outbox again, since the broker may have lost it.
+
+        Not those topics of which a newer value waits, and not those that somebody else says.
+        """
+        refused = 0
+        with self._lock:
+            for topic, payload in self.retained.items():
+                if topic in self._said_elsewhere or self._lanes.has(topic):
+                    continue
+                publication = Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST)
+                (entry,) = self._entries((publication,), self._clock())
+                entry.is_for_disk = False  # where it is already, as what is retained
+                if self._fit((entry,)):
+                    self._add((entry,))
+                else:
+                    refused += 1
+            self._counts.refused_new += refused
+        if refused:
+            self._say_full()
+        self._look_at_level()
+        self._on_put(False)
+
+    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
+        return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        self._counts.accepted += len(entries)
+        for number, entry in enumerate(entries, self._last_number + 1):
+            entry.number = number
+        self._last_number += len(entries)
+        all_replaced = self._lanes.put(entries)
+        self._note_added(entries)
+        for replaced in all_replaced:
+            self._supersede(replaced)
+
+    # --- out
+
+    def take(self, count: int) -> list[Entry]:
+        """Take up to `count` publications, in the order of `Lanes`; they are in flight until settled or put back."""
+        taken: list[Entry] = []
+        expired = 0
+        with self._lock:
+            now = self._clock()
+            while len(taken) < count and (found := self._lanes.take(count - len(taken))):
+                for entry in found:
+                    publication = entry.publication
+                    if self._is_expired(entry, now):
+                        self._end((entry,), dropped="it waited too long")
+                        expired += 1
+                        continue
+                    if publication.retain:
+                        self._remember(publication.topic, publication.payload)
+                    taken.append(entry)
+            self._counts.expired += expired
+            if taken:
+                self._last_taken = now
+            self._note_taken()
+            if expired or self._level() < _CROWDED:
+                self._changed.notify_all()
+        if expired:
+            say_expired(expired)
+        return taken
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Count entries in flight as delivered: the broker has them."""
+        with self._lock:
+            self._end(entries)
+            self._counts.delivered += len(entries)
+            for entry in entries:
+                publication = entry.publication
+                if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
+                    self._note_retained(publication.topic, publication.payload)
+            if not self._lanes.in_flight:
+                self._changed.notify_all()
+        self._look_at_level()
+
+    def set_aside(self, entry: Entry, reason: str) -> None:
+        """Give up an entry in flight that no broker will take, and say why."""
+        topic, payload = entry.publication.topic, entry.publication.payload
+        with self._lock:
+            self._counts.set_aside += 1
+            self._end((entry,), dropped=reason)
+            if self.retained.get(topic) == payload:
+                del self.retained[topic]
+            self._note_set_aside(entry, reason)
+            self._changed.notify_all()
+        say_set_aside(topic, len(payload), reason)
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """Return entries in flight that were never sent to the front of their lanes, in their order.
+
+        What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
+        """
+        entries, dropped = list(entries), 0
+        if not entries:
+            return
+        with self._lock:
+            for entry in reversed(entries):
+                if dropped or not self._has_room((entry,)):
+                    self._end((entry,), dropped=_FULL)
+                    dropped += 1
+                elif not self._lanes.put_front(entry):
+                    self._supersede(entry)
+            self._counts.dropped_old += dropped
+            self._changed.notify_all()
+        if dropped:
+            self._say_full()
+        self._look_at_level()
+
+    # --- how it stands
+
+    def wait_for_room(self, longest: float = 0.2) -> None:
+        """Hold the calling producer back, up to `longest` seconds, while more comes than broker and disk take.
+
+        A fast device is slowed down rather than its messages dropped. While the broker takes nothing there
+        is no waiting for it: then the limits of the outbox decide.
+        """
+        if max(self._level(), self._backlog()) < _CROWDED:
+            return
+        with self._lock:
+            end = self._clock() + longest
+            while True:
+                now = self._clock()
+                is_stalled = now - self._last_taken > _STALLED
+                if now >= end or (self._backlog() < _CROWDED and (is_stalled or self._level() < _CROWDED)):
+                    return
+                self._changed.wait(min(end - now, _STALLED))
+
+    def flush(self, timeout: float) -> None:
+        """Return once all that was accepted is acknowledged; raise `DeliveryError` if that takes over `timeout` s.
+
+        Also raised if something was dropped meanwhile.
+        """
+        with self._lock:
+            before = self._counts.dropped
+            self._changed.wait_for(lambda: not len(self) or self._counts.dropped > before, timeout)
+            dropped = self._counts.dropped - before
+            if dropped:
+                raise DeliveryError(f"{dropped} messages were dropped")
+            if len(self):
+                raise DeliveryError(f"{len(self)} messages were not acknowledged within {timeout:g} s")
+
+    def __len__(self) -> int:
+        """Return how many publications are not yet with the broker: waiting and in flight."""
+        return len(self._lanes) + len(self._lanes.in_flight)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Tell whether `take` would find anything now."""
+        return self._lanes.has_ready
+
+    def counts(self) -> OutboxCounts:
+        """Return the counts of this moment."""
+        with self._lock:
+            return replace(self._counts, waiting=len(self._lanes), in_flight=len(self._lanes.in_flight))
+
+    # --- what an outbox with a disk does more
+
+    def _note_added(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.receipt is not None:
+                entry.receipt.say_accepted()
+
+    def _note_ended(self, entries: Iterable[Entry]) -> None:
+        """Nothing is to be removed from memory."""
+
+    def _note_taken(self) -> None:
+        """Nothing is to be brought back into memory."""
+
+    def _note_retained(self, topic: str, payload: bytes) -> None:
+        """What is retained is in memory already."""
+
+    def _note_set_aside(self, entry: Entry, reason: str) -> None:
+        """What is set aside is not kept."""
+
+    def _backlog(self) -> float:
+        """Return how far behind the disk is: 0 to 1."""
+        return 0.0
+
+    def _fit(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether all of `entries` fit without anything being dropped."""
+        return self._has_room(entries)
+
+    def _drop_for(self, entry: Entry) -> bool:  # noqa: ARG002
+        """Drop something so that `entry` may fit; return False if there is nothing that would help."""
+        return self._drop_oldest()
+
+    # --- within
+
+    def _end(self, entries: Sequence[Entry], *, dropped: str = "") -> None:
+        """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""
+        self._lanes.end(entries)
+        self._note_ended(entries)
+        for entry in entries:
+            if entry.receipt is not None:
+                if dropped:
+                    entry.receipt.say_dropped(dropped)
+                else:
+                    entry.receipt.say_delivered()
+
+    def _supersede(self, entry: Entry) -> None:
+        self._counts.superseded += 1
+        self._end((entry,), dropped="a newer value has taken its place")
+
+    def _drop_oldest(self) -> bool:
+        was_one, entry = self._lanes.drop_oldest()
+        if entry is not None:
+            self._end((entry,), dropped=_FULL)
+        return was_one
+
+    def _is_expired(self, entry: Entry, now: float) -> bool:
+        lifetime = entry.publication.lifetime
+        if lifetime is None:
+            lifetime = self._command_lifetime if entry.publication.is_command else self._status_lifetime
+        return bool(lifetime) and now - entry.since > lifetime
+
+    def _remember(self, topic: str, payload: bytes) -> None:
+        """Remember what is retained from now on; an empty payload ends that."""
+        if not payload:
+            self.retained.pop(topic, None)
+        elif topic in self.retained or len(self.retained) < _MAX_RETAINED:
+            self.retained[topic] = payload
+
+    def _level(self) -> float:
+        """Return how full it is: 0 to 1."""
+        count, size = self._lanes.load()
+        return max(count / self._max_messages, size / self._max_bytes)
+
+    def _has_room(self, entries: Sequence[Entry]) -> bool:
+        count, size = self._lanes.load()
+        size += sum([entry.size for entry in entries])
+        return count + len(entries) <= self._max_messages and size <= self._max_bytes
+
+    def _say_full(self) -> None:
+        counts = self.counts()
+        say_full(self._discard, counts.waiting, counts.dropped)
+
+    def _look_at_level(self) -> None:
+        level = self._level()
+        if self._gauge.is_news(level):
+            self._gauge.say(level, len(self._lanes))

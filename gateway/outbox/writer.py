@@ -1,0 +1,216 @@
+"""Keeps the outbox on disk: commits what is put, removes what is settled, brings back what was left to the disk.
+
+A thread of its own, so that nobody else waits for the disk. What comes while one commit is under way is the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.message import Lane
+from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
+from gateway.outbox.lane import Entry
+from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError, set_file_aside
+from gateway.outbox.unwritten import Work
+from gateway.throttled_exception import ThrottledException
+
+LOG = logging.getLogger(__name__)
+
+_RETRY = 1.0  # s after a disk that took nothing
+_STEP = 50  # rows at a time on a disk that is full
+_RESERVE = 4 * 1024**2  # bytes of the disk that are left free, so that SQLite can still tidy up
+_SHARE = 4  # of what is free, a commit takes that part at most: it is written to SQLite's log, and then to the file
+_LEAST = 64 * 1024  # bytes that a commit may have all the same: the log has that much room already
+
+
+class DiskTakesNothing(ThrottledException):
+    """The outbox cannot be written to disk."""
+
+
+class OutboxWriter:
+    """The thread that keeps `outbox` in the file `store`; `clock` is the outbox's."""
+
+    def __init__(self, outbox: DurableOutbox, store: OutboxStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._clock = clock
+        # Jumps of the wall clock after the start do not count: only what came before is dated by it.
+        self._wall_start, self._start = time.time(), clock()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._is_full = self._is_unwell = False
+        self._damage = ""  # what has become of the file, as long as there is no new one
+        self._reserve = _reserve(store)
+        self._free = 0  # bytes of the disk, as of the last look
+        self._restore()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> int:
+        """Write what is left, close the file, and end the thread, within `timeout` s; return how many are lost."""
+        self._outbox.close()
+        self._thread.join(timeout)
+        return self._outbox.at_risk
+
+    def _run(self) -> None:
+        goes_on = True
+        while goes_on:
+            goes_on = self._outbox.next_work(_RETRY if self._is_unwell or self._is_full else 0.0)
+            if self._is_damaged():
+                continue
+            is_full = self._look_at_disk()
+            work = self._outbox.work(disk_is_full=is_full, at_most=max(_LEAST, self._free // _SHARE))
+            try:
+                self._commit(work)
+            except Exception as err:  # noqa: BLE001
+                if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    self._write_in_steps(work)
+                self._outbox.not_committed(work)
+                self._fail(err)
+                continue
+            self._outbox.committed(work)
+            try:
+                self._bring_back(work)
+            except Exception as err:  # noqa: BLE001
+                self._fail(err)
+                continue
+            self._note_success(work)
+            goes_on = goes_on or work.has_more
+        self._store.close()
+
+    def _commit(self, work: Work) -> None:
+        if work.is_to_write:
+            self._store.commit(
+                [Row.of(e.number, e.lane, self._wall(e.since), e.publication) for e in work.inserts],
+                work.removals,
+                [self._set_aside(entry, reason) for entry, reason in work.set_aside],
+                work.retained.items(),
+            )
+
+    def _write_in_steps(self, work: Work) -> None:
+        """Do as much of `work` as goes on a full disk: SQLite's log of small steps needs less room.
+
+        What is removed here is removed once more with the next work, which does no harm.
+        """
+        with contextlib.suppress(sqlite3.Error):  # said by who called
+            self._bring_back(work)
+            for begin in range(0, len(work.removals), _STEP):
+                self._store.commit([], work.removals[begin : begin + _STEP])
+            for begin in range(0, len(work.inserts), _STEP):
+                part = replace(work, inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
+                               retained={}, wanted=[])  # fmt: skip
+                self._commit(part)
+                self._outbox.committed(part)
+
+    def _bring_back(self, work: Work) -> None:
+        for lane, after, count in work.wanted:
+            rows = self._store.rows(lane, after, count)
+            lost = self._outbox.refill(lane, count, [self._entry(row) for row in rows])
+            if lost:
+                LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
+
+    def _restore(self) -> None:
+        store = self._store
+        latest = [self._entry(row) for row in store.rows(Lane.LATEST)]
+        counts = store.counts(OVERHEAD_ON_DISK)
+        count = self._outbox.restore(store.last_number(), store.retained(), counts, store.topics(), latest)
+        if count:
+            LOG.info("%d messages of an earlier run wait in %s", count, store.path)
+
+    def _entry(self, row: Row) -> Entry:
+        size = len(row.topic) + len(row.payload) + OVERHEAD_ON_DISK
+        since = min(self._start + row.since - self._wall_start, self._clock())  # a clock may have been put back
+        return Entry(row.publication(), since, row.number, size, Lane(row.lane), is_for_disk=True, is_committed=True)
+
+    def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
+        p = entry.publication
+        return SetAsideRow(None, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
+
+    def _wall(self, since: float) -> float:
+        return self._wall_start + since - self._start
+
+    # --- when the disk is not well
+
+    def _look_at_disk(self) -> bool:
+        """Tell whether the disk has no room for more, and say when that begins and ends."""
+        is_full = self._look_for_room() < self._reserve
+        if is_full != self._is_full:
+            self._is_full = is_full
+            if is_full:
+                LOG.error("the disk of %s is full: the limits of the outbox count: make room", self._store.path)
+            else:
+                LOG.info("the disk of %s has room again", self._store.path)
+        return is_full
+
+    def _look_for_room(self) -> int:
+        """Return how many bytes are free: on the disk, or, if that are few, in the file."""
+        try:
+            found = os.statvfs(self._store.path.parent)
+            self._free = found.f_bavail * found.f_frsize
+            return self._free if self._free >= self._reserve else max(self._free, self._store.free_bytes())
+        except (OSError, sqlite3.Error):
+            return self._reserve  # the commit will say what is wrong
+
+    def _fail(self, err: Exception) -> None:
+        """Say that something could not be written or read; it is tried again."""
+        self._is_unwell = True
+        code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._damage = f"is damaged ({err})"
+            return
+        failed = DiskTakesNothing(
+            f"the outbox cannot be written to {self._store.path} ({err}): what comes is kept in memory, "
+            f"and lost if the gateway is killed: check the disk",
+            key=str(err),
+        )
+        if failed.trigger:
+            LOG.error(failed.report, exc_info=None if isinstance(err, sqlite3.Error) else err)
+
+    def _note_success(self, work: Work) -> None:
+        if self._is_unwell and (work.is_to_write or work.wanted):
+            self._is_unwell = False
+            LOG.info("the outbox is on disk again")
+
+    def _is_damaged(self) -> bool:
+        """Set a file aside that was damaged or removed while it was in use, and begin a new one.
+
+        Return whether there is none to work with. What is in memory is written into the new one.
+        """
+        if not self._damage and not self._store.is_in_place():
+            self._damage = "was removed"
+        if not self._damage:
+            return False
+        path = self._store.path
+        try:
+            self._store.close()
+            aside = ""
+            with contextlib.suppress(FileNotFoundError):
+                aside = f", and set aside as {set_file_aside(path, 'corrupt').name}"
+            self._store = OutboxStore(path)
+        except (StoreError, OSError, sqlite3.Error) as again:
+            self._is_unwell = True
+            failed = DiskTakesNothing(f"{path} {self._damage}, and cannot be begun anew: {again}", key="anew")
+            if failed.trigger:
+                LOG.error(failed.report)
+            return True
+        lost = self._outbox.begin_anew()
+        LOG.error("%s %s%s: a new one is begun; %d messages were only there", path, self._damage, aside, lost)
+        self._damage = ""
+        return False
+
+
+def _reserve(store: OutboxStore) -> int:
+    """Return how many bytes of the disk are to be left free: on a small one, an eighth."""
+    try:
+        found = os.statvfs(store.path.parent)
+    except OSError:
+        return 0
+    return min(_RESERVE, found.f_blocks * found.f_frsize // 8)

@@ -1,0 +1,1 @@
+"""Internal messages to topics and payloads, and back. Pure."""

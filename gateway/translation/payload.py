@@ -1,0 +1,209 @@
+"""The payload of a message: action and arguments, as a syntax says that they are written. Pure and immutable.
+
+    action   the action as plain text, or {"action": "...", "arg": value, ...} when there are arguments
+    json     {"arg": value, ...}; the action stands in the topic, or is always the same
+    value    the value of one argument, as plain text or a number; nothing at all if there is no argument
+    empty    nothing at all
+
+What is written is read back to the same action and arguments; what cannot be is refused with a `MessageError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from gateway.errors import PayloadError, WordError
+from gateway.message import Argument
+from gateway.translation.field_map import FieldMap, short
+from gateway.translation.strict_json import JSON_SPACE, check_value, dump, load_object, load_scalar
+
+MAX_PAYLOAD_BYTES = 256 * 1024
+"""A payload over this is refused both ways. A reading or a command has no use for more."""
+
+ACTION_KEY = "action"
+"""The key of the action in a payload of the form `action`; there no argument may be written under it."""
+
+_Arguments: TypeAlias = Mapping[str, Argument]
+_FLAT = frozenset((str, int, float, bool, type(None)))
+_JSON_SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
+
+
+class ActionPayload:
+    """The action as plain text; with arguments, JSON that holds both."""
+
+    def __init__(self, fields: Mapping[str, FieldMap]) -> None:
+        self._action = fields["action"]
+        self._passes_action = self._action.passes_all
+        self._members = _Members(fields, reserved=ACTION_KEY)
+
+    def write(self, action: str, arguments: _Arguments) -> str:
+        """Return action and arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
+        mqtt = action if self._passes_action and type(action) is str else self._action.write(action)
+        if not arguments and mqtt and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
+            return mqtt
+        return self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments)
+
+    def read(self, _action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return the action and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        if not text:
+            raise PayloadError("the payload is empty: an action or a JSON object was expected")
+        if "{" not in text or text.lstrip(JSON_SPACE)[0] != "{":
+            return self._action.read(text), {}
+        members = load_object(text)
+        action = members.pop(ACTION_KEY, None)
+        if action is None:
+            action = ""
+        if not isinstance(action, str):
+            raise PayloadError(f"the action is {short(action)}: it must be text, in quotes")
+        arguments = self._members.read(members)
+        return self._action.read(action), arguments
+
+
+class JsonPayload:
+    """The arguments as a JSON object."""
+
+    def __init__(self, fields: Mapping[str, FieldMap]) -> None:
+        self._members = _Members(fields)
+
+    def write(self, _action: str, arguments: _Arguments) -> str:
+        """Return the arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
+        return self._members.write({}, arguments)
+
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        if text.lstrip(JSON_SPACE)[:1] != "{":
+            raise PayloadError(f"the payload is {short(text)}: a JSON object was expected")
+        return action, self._members.read(load_object(text))
+
+
+class ValuePayload:
+    """The value of the one argument called `argument`, plain; an empty payload has no argument.
+
+    What JSON reads as a number, true, false or null is that, unless the map of values knows the word.
+    """
+
+    def __init__(self, fields: Mapping[str, FieldMap], argument: str) -> None:
+        self._argument = argument
+        self._argvalue = fields["argvalue"]
+
+    def write(self, _action: str, arguments: _Arguments) -> str:
+        """Return the one argument as a text; raise `WordError` or `PayloadError` if that cannot be."""
+        if not arguments:
+            return ""
+        for key in arguments:
+            if key != self._argument:
+                raise PayloadError(f"there is no place for the argument {short(key)}, only for {self._argument!a}")
+        value = arguments[self._argument]
+        if isinstance(value, list | dict):
+            raise PayloadError(
+                f"argument {self._argument!a} holds a {type(value).__name__}: one plain value has a place"
+            )
+        if isinstance(value, str):
+            text = self._argvalue.write(value)
+        else:
+            check_value(self._argument, value)
+            text = dump(value)
+        if not text:
+            raise PayloadError(f"argument {self._argument!a} is empty, which would be read as no argument")
+        back = self._read(text)
+        if isinstance(back, str) != isinstance(value, str) or back != value:
+            raise PayloadError(f"argument {self._argument!a}: {short(value)} would be read back as {short(back)}")
+        return text
+
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` and the argument of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        return action, {self._argument: self._read(text)} if text else {}
+
+    def _read(self, text: str) -> Argument:
+        if _JSON_SCALAR.fullmatch(text) and not self._argvalue.knows(text):
+            return load_scalar(text)
+        return self._argvalue.read(text)
+
+
+class EmptyPayload:
+    """Nothing: the topic says it all."""
+
+    def write(self, _action: str, arguments: _Arguments) -> str:
+        """Return the empty payload; raise `PayloadError` if there is an argument."""
+        for key in arguments:
+            raise PayloadError(f"there is no place for the argument {short(key)}")
+        return ""
+
+    def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
+        """Return `action` without arguments; raise `PayloadError` if `text` holds anything."""
+        if text:
+            raise PayloadError("there is a payload where none was expected")
+        return action, {}
+
+
+Payload: TypeAlias = ActionPayload | JsonPayload | ValuePayload | EmptyPayload
+PayloadKind = Literal["action", "json", "value", "empty"]
+
+
+def make_payload(kind: PayloadKind, fields: Mapping[str, FieldMap], argument: str) -> Payload:
+    """Return the payload that a map calls `kind`; `argument` names the one of a `value`."""
+    if kind == "action":
+        return ActionPayload(fields)
+    if kind == "json":
+        return JsonPayload(fields)
+    return ValuePayload(fields, argument) if kind == "value" else EmptyPayload()
+
+
+class _Members:
+    """Arguments as members of a JSON object, their names and values translated."""
+
+    def __init__(self, fields: Mapping[str, FieldMap], reserved: str | None = None) -> None:
+        self._argkey, self._argvalue = fields["argkey"], fields["argvalue"]
+        self._reserved = reserved
+        self._is_plain = self._argkey.passes_all and self._argvalue.passes_all
+
+    def write(self, members: dict[str, Argument], arguments: _Arguments) -> str:
+        argkey, argvalue, is_plain, reserved = self._argkey, self._argvalue, self._is_plain, self._reserved
+        for key, value in arguments.items():
+            if is_plain and type(value) in _FLAT and type(key) is str and key != reserved:  # as most are
+                members[key] = value
+                continue
+            mqtt_key = argkey.write(key)
+            if mqtt_key == reserved:
+                raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
+            if isinstance(value, str):
+                value = argvalue.write(value)
+            else:
+                check_value(key, value)
+            members[mqtt_key] = value
+        try:
+            return dump(members)
+        except PayloadError:
+            for key, value in arguments.items():  # NaN, say: the argument is named then
+                check_value(key, value)
+            raise
+
+    def read(self, members: _Arguments) -> dict[str, Argument]:
+        argkey, argvalue = self._argkey, self._argvalue
+        arguments: dict[str, Argument] = {}
+        for mqtt_key, value in members.items():
+            key = argkey.read(mqtt_key)
+            if key in arguments:
+                raise PayloadError(f"argument {short(key)} is given twice, under two of its aliases")
+            if isinstance(value, str):
+                value = argvalue.read(value)
+            else:
+                check_value(key, value)
+            arguments[key] = value
+        return arguments
+
+
+def encoding_problem(action: str) -> WordError:
+    """Return the error of a message that holds an unpaired surrogate, in its action or elsewhere."""
+    try:
+        action.encode("utf-8")
+    except UnicodeEncodeError:
+        return WordError("action: an unpaired surrogate cannot be written as UTF-8")
+    return WordError("arguments: an unpaired surrogate cannot be written as UTF-8")
+
+
+def size_problem(payload: bytes) -> PayloadError:
+    """Return the error of a payload over the limit."""
+    return PayloadError(f"the payload has {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")

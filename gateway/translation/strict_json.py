@@ -1,0 +1,120 @@
+"""JSON that two readers cannot disagree about: parsed, written and checked. Pure. Source: RFC 8259."""
+
+from __future__ import annotations
+
+import json
+import json.encoder
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gateway.errors import PayloadError
+from gateway.message import Argument
+from gateway.translation.field_map import short
+
+MAX_DEPTH = 20
+"""How deep lists and objects may stand in one another in an argument."""
+
+JSON_SPACE = " \t\r\n"
+"""What may stand around a value (section 2)."""
+
+_PLAIN = (str, bool, int)  # made once: a union in the call costs more than the rest of it
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
+
+
+def _make_encode() -> Callable[[Any, int], Iterable[str]]:
+    """Return what is inside `json.dumps`, in C, and otherwise made anew for each call: a value and 0 to its pieces."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    escape = json.encoder.encode_basestring
+    try:
+        pieces: Callable[[Any, int], Iterable[str]] = make(
+            None, _encoder.default, escape, None, ": ", ", ", False, False, False
+        )
+    except TypeError:  # there is none, or in another Python it takes something else
+        return lambda value, _: (_encoder.encode(value),)
+    return pieces
+
+
+_encode = _make_encode()
+
+
+def dump(value: Argument | dict[str, Argument]) -> str:
+    """Return `value`, which `check_value` has passed, as JSON; raise `PayloadError` if it cannot be said."""
+    try:
+        return "".join(_encode(value, 0))
+    except ValueError as err:  # an integer of thousands of digits
+        raise PayloadError(f"the arguments cannot be written as JSON: {err}") from err
+
+
+def load_scalar(text: str) -> Argument:
+    """Return the number, truth value or null that `text` is; raise `PayloadError` if it cannot be held."""
+    try:
+        value: Argument = _decoder.decode(text)
+    except ValueError as err:  # an integer of thousands of digits
+        raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
+    return value
+
+
+def load_object(text: str) -> dict[str, Argument]:
+    """Parse a JSON object strictly; raise `PayloadError` for whatever two readers could disagree about."""
+    try:
+        value = _decoder.decode(text.strip(JSON_SPACE))
+        if "\\u" in text:
+            "".join(_encode(value, 0)).encode("utf-8")  # an escape can say what UTF-8 cannot
+    except json.JSONDecodeError as err:
+        raise PayloadError(f"the payload begins with '{{' but is not JSON: {err}") from err
+    except RecursionError as err:
+        raise PayloadError(f"the payload has lists or objects nested over {MAX_DEPTH} deep") from err
+    except UnicodeEncodeError as err:
+        raise PayloadError("the payload has an unpaired surrogate, which is no character: leave it out") from err
+    except ValueError as err:  # an integer of thousands of digits
+        raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
+    if not isinstance(value, dict):  # cannot be: it begins with '{'
+        raise PayloadError("the payload is not a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Argument]]) -> dict[str, Argument]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise PayloadError(f"the payload gives {short(twice)} twice")
+    return members
+
+
+def _refuse_constant(name: str) -> Argument:
+    raise PayloadError(f"the payload holds {name}, which JSON does not know: leave the argument out, or use null")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise PayloadError(f"the payload has a number that cannot be read: {short(text)}")
+    return number
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def check_value(key: str, value: object, depth: int = 1) -> None:
+    """Raise `PayloadError` unless `value` can be said in JSON and is read back equal."""
+    if value is None or isinstance(value, _PLAIN):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise PayloadError(f"argument {short(key)} is {value}, which JSON does not know: leave it out, or use None")
+        return
+    if depth > MAX_DEPTH:
+        raise PayloadError(f"argument {short(key)} has lists or objects nested over {MAX_DEPTH} deep")
+    if isinstance(value, list):
+        for item in value:
+            check_value(key, item, depth + 1)
+    elif isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        for item in value.values():
+            check_value(key, item, depth + 1)
+    else:
+        raise PayloadError(
+            f"argument {short(key)} holds a {type(value).__name__}: use text, a number, a boolean, None, "
+            f"a list, or a dict with text keys"
+        )

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.command_line import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
+from gateway.message import Lane, Publication
+from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from tests.support.configuration import trial, write_conf
+
+NOON = 1_700_000_000.0
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    return write_conf(tmp_path, 1, interface=trial("Recorder"), outbox={"file": "gw.outbox"})
+
+
+@pytest.fixture
+def full(conf: Path) -> Path:
+    store = OutboxStore(conf.with_name("gw.outbox"))
+    sent = [
+        Publication("home/a", b"one", 1),
+        Publication("home/b", b"\xff\n", 1, retain=True, lane=Lane.LATEST),
+        Publication("home/a", b"x" * 100, 1, lane=Lane.BULK),
+    ]
+    rows = [Row.of(number, each.lane, NOON, each) for number, each in enumerate(sent, 1)]
+    store.commit(rows, [], [SetAsideRow(None, NOON, "home/c", b"big", 1, 0, "too large for the broker")])
+    store.close()
+    return conf
+
+
+def run(conf: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = EXIT_OK) -> list[str]:
+    assert main(["outbox", *arguments, "--conf", str(conf)]) == code
+    found = capsys.readouterr()
+    return (found.out + found.err).splitlines()
+
+
+def test_a_list_shows_what_waits_and_what_is_set_aside(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, long, aside, total = run(full, capsys, "list")
+    assert one.endswith(" event  home/a one")
+    assert other.endswith(r" latest home/b \\xff\n"), "nothing that is sent can harm a terminal"
+    assert long.endswith("x...")
+    assert aside.endswith(" set aside home/c big: too large for the broker")
+    assert total == "3 messages wait (1 event, 1 latest, 1 bulk), 1 are set aside"
+
+
+def test_a_list_is_bounded_and_filtered(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(full, capsys, "list", "--topic", "home/a", "--count", "1")
+    assert lines[1:] == ["... and 1 more (--count)", "2 messages wait (1 event, 1 bulk), 0 are set aside"]
+
+
+def test_an_export_is_a_json_object_a_line(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [json.loads(line) for line in run(full, capsys, "export")]
+    assert [each["topic"] for each in found] == ["home/a", "home/b", "home/a", "home/c"]
+    assert (found[0]["payload"], found[0]["qos"], found[0]["retain"], found[0]["lane"]) == ("one", 1, False, "event")
+    assert (found[1]["payload_base64"], found[1]["retain"]) == ("/wo=", True)
+    assert found[3]["set_aside"] == "too large for the broker"
+
+
+def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(
+    full: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (refusal,) = run(full, capsys, "purge", "--topic", "home/a", code=EXIT_USAGE)
+    assert "purge removes 2 messages that wait and 0 that are set aside for good: say --yes" in refusal
+    assert run(full, capsys, "purge", "--topic", "home/a", "--yes")[0].startswith("removed 2 messages")
+    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 that are set aside")
+    assert run(full, capsys, "list")[-1] == "1 messages wait (1 latest), 0 are set aside"
+
+
+def test_where_nothing_ever_waited_nothing_is_made(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = run(conf, capsys, "list")
+    assert line.endswith("gw.outbox: nothing waits (there is no such file yet)")
+    assert not conf.with_name("gw.outbox").exists()
+
+
+def test_what_cannot_be_is_said(full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = run(full, capsys, "list", "--topic", "home/#/a", code=EXIT_USAGE)
+    assert "--topic: 'home/#/a': '#' may only be the whole last level" in line
+    memory = write_conf(tmp_path, 1, "memory", interface=trial("Recorder"), outbox={"store": "memory"})
+    (line,) = run(memory, capsys, "list", code=EXIT_FAILED)
+    assert "keeps its outbox in memory" in line
+    store = OutboxStore(full.with_name("gw.outbox"))
+    try:
+        (line,) = run(full, capsys, "list", code=EXIT_FAILED)
+        assert "gw.outbox is in use: does another gateway run with it?" in line
+    finally:
+        store.close()
+    full.with_name("gw.outbox").write_bytes(b"no database at all" * 100)
+    (line,) = run(full, capsys, "list", code=EXIT_FAILED)
+    assert "gw.outbox is no outbox" in line

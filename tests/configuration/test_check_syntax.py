@@ -1,0 +1,240 @@
+"""What a syntax is refused for, each with its place and a counterexample that is one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from gateway.configuration.check_syntax import build_syntax
+from gateway.configuration.document import load_json
+from gateway.configuration.load_map import build_map, load_map
+from gateway.errors import ConfigurationError
+from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
+from gateway.translation.syntax import SEVEN_LEVELS, MessageForm
+from tests.support.strategies import MapData
+from tests.support.syntaxes import loaded, readers, syntax_maps
+
+EVERYTHING = {"function": "f", "gateway": "", "location": "", "device": "d", "action": "SET"}
+
+
+def complaints(syntax: Any, **others: Any) -> list[str]:
+    """Return the findings of a map with this syntax, without their file."""
+    text = json.dumps({"root": "home", "topics": [], **others, "syntax": syntax})
+    document = load_json(text, "map.json")
+    with pytest.raises(ConfigurationError) as info:
+        build_map(document, document.data, sender="gw")
+    for finding in info.value.findings:
+        assert finding.line == 1
+        assert finding.column > 1
+    return [str(finding).split(": ", 1)[1] for finding in info.value.findings]
+
+
+def forms(*statuses: Any, constants: Any = EVERYTHING, commands: Any = ()) -> dict[str, Any]:
+    return {"constants": constants, "commands": list(commands), "statuses": list(statuses)}
+
+
+def test_a_syntax_is_built_of_its_forms() -> None:
+    built = build_syntax(
+        {
+            "_": "a comment",
+            "constants": {"_": "another", "function": "f", "device": "d"},
+            "commands": [{"topic": "{action}", "payload": "value", "argument": "to"}],
+            "statuses": [{"_": "one more", "topic": "a", "constants": {"_": "", "device": "lamp"}}],
+        }
+    )
+    assert built == (
+        MessageForm(True, "{action}", "value", "to", {"function": "f", "device": "d"}),
+        MessageForm(False, "a", "action", "value", {"function": "f", "device": "lamp"}),
+    )
+    assert built[0].places == {"action"}
+    assert built[1].places == {"action"}
+
+
+def test_the_seven_levels_can_be_declared_too() -> None:
+    levels = "{root}/{function}/{gateway}/{location}/{device}/{sender}/"
+    declared = build_syntax({"commands": [{"topic": f"{levels}C"}], "statuses": [{"topic": f"{levels}S"}]})
+    assert declared == SEVEN_LEVELS
+    data: MapData = {"root": "home", "topics": [], "syntax": forms({"topic": f"{levels}S"}, constants={})}
+    assert loaded(data) is not None
+
+
+def test_a_field_without_a_place_is_refused_with_two_messages_that_would_be_one() -> None:
+    found = complaints(
+        forms({"topic": "stat/{device}", "payload": "action"}, constants={"function": "f", "gateway": ""})
+    )
+    assert found == [
+        (
+            "syntax.statuses[0].topic: 'stat/{device}' has no place for location: 'status f/-/a/device/- action' and "
+            "'status f/-/b/device/- action' would both be written to 'stat/device': "
+            "add {location}, or a constant for location"
+        )
+    ]
+
+
+def test_the_action_needs_a_place_too_but_the_sender_does_not() -> None:
+    address = dict.fromkeys(("function", "gateway", "location", "device"), "")
+    [found] = complaints(forms({"topic": "{root}/x", "payload": "json"}, constants=address))
+    assert found == (
+        "syntax.statuses[0].topic: '{root}/x' has no place for action: 'status -/-/-/-/- a' and 'status -/-/-/-/- b' "
+        "would both be written to 'home/x': add {action}, or a constant for action"
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        (
+            {"topic": "a/{action}", "payload": "action"},
+            ("topic: 'a/{action}' holds the action, and so does the payload 'action': they could say two things: "
+            "make the payload json, value or empty"),
+        ),
+        (
+            {"topic": "a", "payload": "json", "argument": "x"},
+            ("argument: the payload 'json' names its arguments itself, or has none: "
+            "remove it, or make the payload value"),
+        ),
+        (
+            {"topic": "a/{device}", "payload": "json", "constants": {"device": "x"}},
+            "constants.device: device stands in the topic already: it could be another word there: keep one of the two",
+        ),
+        (
+            {"topic": "a", "constants": {"action": "x"}},
+            ("constants.action: action stands in the payload already: it could be another word there: "
+            "keep one of the two"),
+        ),
+        ({"topic": "a/{x}"}, ("topic: 'a/{x}': {x} is no field: known here: root, function, gateway, location, device, "
+                             "sender, action")),
+        ({"topic": ""}, "topic: it is empty: for example cmnd/{device}/{action}"),
+        ({"topic": "a", "payload": "text"}, ("payload: expected one of action, json, value, empty, found \"text\": "
+                                            "known here: action, empty, json, value")),
+        ({"topic": "a", "constants": {"sender": "x"}}, ("constants.sender: unknown option: "
+                                                       "known here: action, device, function, gateway, location")),
+    ],
+)  # fmt: skip
+def test_a_form_that_cannot_be_is_refused_at_its_place(form: Any, found: str) -> None:
+    assert complaints(forms({"topic": "fine/{device}"}, form)) == [f"syntax.statuses[1].{found}"]
+
+
+def test_a_syntax_without_forms_is_refused() -> None:
+    assert complaints(forms()) == [
+        "syntax: it has no form: nothing could be written or read: add one, or remove the syntax"
+    ]
+
+
+def test_two_forms_that_one_topic_can_have_are_refused_with_that_topic() -> None:
+    found = complaints(
+        forms(
+            {"topic": "{root}/{location}/state", "payload": "json"},
+            commands=[{"topic": "home/x-{device}/{action}", "payload": "empty"}],
+        )
+    )
+    assert found == [
+        (
+            "syntax.statuses[0].topic: '{root}/{location}/state' can be the same topic as 'home/x-{device}/{action}': "
+            "'home/x-device/state' would be 'command f/-/-/device/- state' (home/x-{device}/{action}, empty) "
+            "as well as 'status f/-/x-device/d/- SET' ({root}/{location}/state, json): "
+            "tell them apart by fixed text, or by the words of a strict map"
+        )
+    ]
+
+
+STRICT = {"maptype": "strict", "map": {"ON": ["on", "an"]}}
+
+
+def test_the_words_of_a_strict_map_tell_forms_apart_unless_one_is_the_fixed_text() -> None:
+    syntax = forms({"topic": "a/{action}", "payload": "value"}, {"topic": "a/json", "payload": "json"})
+    assert loaded({"root": "home", "topics": [], "syntax": syntax, "action": STRICT}) is not None
+    also_json = {"maptype": "strict", "map": {"ON": ["on", "json"]}}
+    for action in also_json, {**STRICT, "maptype": "loose"}, {"maptype": "none"}:
+        [found] = complaints(syntax, action=action)
+        assert "'a/json' would be" in found
+
+
+def test_the_map_of_senders_tells_nothing_apart_since_another_sender_may_use_the_map() -> None:
+    syntax = forms({"topic": "a/{sender}", "payload": "value"}, {"topic": "a/json", "payload": "json"})
+    [found] = complaints(syntax, sender=STRICT)
+    assert "'a/json' would be" in found
+
+
+def test_what_else_is_wrong_with_the_words_is_said_instead_of_what_only_follows_from_it() -> None:
+    syntax = forms({"topic": "a/{action}", "payload": "value"}, {"topic": "a/json", "payload": "json"})
+    wrong = {"maptype": "strict", "map": {"ON": ["on"], "OFF": ["on"]}}
+    [found] = complaints(syntax, action=wrong)
+    assert found.startswith("action.map.OFF[0]: 'on' is an MQTT word of 'ON' already")
+
+
+def test_a_filter_that_matches_no_topic_of_the_syntax_is_refused() -> None:
+    syntax = forms({"topic": "stat/x-{device}/{action}", "payload": "json"}, commands=[{"topic": "cmnd/{device}"}])
+    good = ["#", "stat/#", "stat/+/on", "stat/x-lamp/+", "cmnd/+", "cmnd/lamp", "cmnd/lamp/#", "$share/g/cmnd/+"]
+    assert loaded({"root": "home", "topics": good, "syntax": syntax, "action": STRICT}) is not None
+    dead = ["stat/lamp/+", "stat/x-lamp/off", "stat/+", "home/#", "cmnd/+/+"]
+    assert complaints(syntax, action=STRICT, topics=dead) == [
+        f"topics[{index}]: '{topic_filter}' matches no topic that this map accepts: a topic is cmnd/device, "
+        f"stat/x-device/action, in the words of the map"
+        for index, topic_filter in enumerate(dead)
+    ]
+
+
+def test_an_action_that_stands_in_the_topic_may_hold_only_what_a_topic_may() -> None:
+    action = {"maptype": "loose", "map": {"ON": ["on/off"]}}
+    in_topic = forms({"topic": "a/{action}", "payload": "json"})
+    assert complaints(in_topic, action=action) == [
+        "action.map.ON[0]: 'on/off': '/' may not stand in a topic: use another word"
+    ]
+    assert loaded({"root": "home", "topics": [], "syntax": forms({"topic": "a"}), "action": action}) is not None
+
+
+def test_an_argument_may_be_called_action_where_no_payload_keeps_that_name() -> None:
+    argkey = {"maptype": "loose", "map": {"BUTTON": ["action"]}}
+    json_only = forms({"topic": "a", "payload": "json"})
+    msg_map = loaded({"root": "home", "topics": [], "syntax": json_only, "argkey": argkey})
+    assert msg_map is not None
+    assert msg_map.mqtt2internal("a", b'{"action": "single"}').arguments == {"BUTTON": "single"}
+    [found] = complaints(forms({"topic": "a"}), argkey=argkey)
+    assert found.startswith("argkey.map.BUTTON[0]: the payload keeps 'action' for the action")
+
+
+@settings(max_examples=200)
+@given(syntax_maps())
+def test_a_counterexample_is_a_topic_that_two_forms_read(data: MapData) -> None:
+    document = load_json(json.dumps(data), "map.json")
+    try:
+        build_map(document, document.data, sender="gw")
+        return
+    except ConfigurationError as err:
+        found = [re.search(r"the same topic as .*?: '([^']*)' would be", finding.what) for finding in err.findings]
+        topics = [match[1] for match in found if match]
+    fields = {name: FieldMap(name, data[name]["maptype"], data[name]["map"]) for name in data if name in
+              ("function", "gateway", "location", "device", "action")}  # fmt: skip
+    msg_map = MsgMap("home", fields=fields, sender="gw", syntax=build_syntax(data["syntax"]))
+    for topic in topics:
+        assert topic.startswith("$") or len(readers(msg_map, topic)) >= 2
+
+
+def test_a_map_with_all_sections_and_a_syntax_is_no_map_of_the_original(tmp_path: Path) -> None:
+    file = tmp_path / "map.json"
+    data = {"root": "home", "topics": [], **{name: {"maptype": "none"} for name in FIELDS}}
+    file.write_text(json.dumps({**data, "syntax": forms({"topic": "stat/{device}", "payload": "json"})}))
+    assert load_map(file, sender="gw").filters() == ("stat/+",)
+
+
+def test_a_form_that_is_wrong_hides_no_fault_of_another() -> None:
+    found = complaints(
+        {
+            "constants": {"function": "", "gateway": "", "location": "", "action": "SET"},
+            "commands": [
+                {"topic": "a/{device}", "payload": "xml"},
+                {"topic": "b/{device}/{device}", "payload": "json"},
+            ],
+            "statuses": [{"topic": "c", "payload": "json"}],
+        }
+    )
+    assert len(found) == 3, found
+    assert any("syntax.commands[0].payload" in one for one in found)
+    assert any("syntax.commands[1].topic" in one and "stands there twice" in one for one in found)
+    assert any("syntax.statuses[0].topic" in one and "has no place for device" in one for one in found)

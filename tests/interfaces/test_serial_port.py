@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import resource
+import select
+import socket
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.configuration.schema_check import fill_defaults
+from gateway.errors import DeviceError
+from interfaces.serial_interface import SerialInterface
+from interfaces.serial_port import Port, open_port
+
+BEYOND_SELECT = 1024  # the first descriptor that select() does not know
+
+
+def opened(port: str, **options: object) -> Port:
+    return open_port(fill_defaults({"port": port, **options}, SerialInterface.SCHEMA))
+
+
+@pytest.fixture
+def high_descriptors() -> Iterator[None]:
+    """Take all descriptors that select() knows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = BEYOND_SELECT + 100
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    with ExitStack() as stack:
+        while True:
+            taken = os.open(os.devnull, os.O_RDONLY)
+            stack.callback(os.close, taken)
+            if taken >= BEYOND_SELECT:
+                break
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[int, str]]:
+    """A pty: the descriptor of the device's end, and the path of ours."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def wait_readable(descriptor: int | None) -> None:
+    assert descriptor is not None
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    assert poll.poll(5000), "nothing came"
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def exchange(port: Port, device: int) -> None:
+    """Send something both ways."""
+    os.write(device, b"hello")
+    wait_readable(port.fileno())
+    assert port.read(is_readable=True) == b"hello"
+    assert port.read(is_readable=False) == b""
+    port.write(b"and back")
+    wait_readable(device)
+    assert os.read(device, 100) == b"and back"
+
+
+@pytest.mark.usefixtures("high_descriptors")
+def test_a_line_beyond_the_descriptors_that_select_knows(line: tuple[int, str]) -> None:
+    device, path = line
+    port = opened(path)
+    assert (port.fileno() or 0) > BEYOND_SELECT
+    exchange(port, device)
+    port.close()
+
+
+@pytest.mark.usefixtures("high_descriptors")
+def test_a_tcp_connection_beyond_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = opened(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        connection, _ = server.accept()
+        with connection:
+            assert (port.fileno() or 0) > BEYOND_SELECT
+            exchange(port, connection.fileno())
+        wait_readable(port.fileno())
+        with pytest.raises(DeviceError, match="the device has hung up"):
+            port.read(is_readable=True)
+        port.close()
+
+
+def test_a_port_has_one_descriptor(line: tuple[int, str]) -> None:
+    before = descriptors()
+    port = opened(line[1])
+    assert len(descriptors()) == len(before) + 1
+    port.close()
+    assert descriptors() == before
+
+
+def test_the_lock_is_held_until_it_is_closed(line: tuple[int, str]) -> None:
+    port = opened(line[1])
+    with pytest.raises(DeviceError, match="another program has it open"):
+        opened(line[1])
+    port.close()
+    opened(line[1]).close()
+
+
+def test_without_the_lock_two_may_have_it(line: tuple[int, str]) -> None:
+    first, second = opened(line[1], exclusive=False), opened(line[1], exclusive=False)
+    first.close()
+    second.close()
+
+
+def test_the_settings_last_although_pyserial_is_gone(line: tuple[int, str]) -> None:
+    port = opened(line[1], baudrate=19200, stopbits=2)
+    settings = termios.tcgetattr(line[0])
+    assert settings[4:6] == [termios.B19200, termios.B19200]
+    assert settings[2] & termios.CSTOPB
+    port.close()
+
+
+def test_a_device_that_takes_a_part_and_no_more_has_failed(line: tuple[int, str]) -> None:
+    port = opened(line[1], write_timeout=0.2)
+    with pytest.raises(DeviceError, match=r"it took no bytes for 0\.2 s"):
+        port.write(b"x" * 100_000)
+    port.close()
+
+
+@pytest.mark.parametrize(("framing", "at_most"), [({"type": "line"}, 2048), ({"type": "gap", "gap": 0.002}, 65536)])
+def test_a_turn_of_a_device_is_short_but_where_time_tells_frames_apart(
+    framing: dict[str, object], at_most: int, line: tuple[int, str]
+) -> None:
+    device, path = line
+    port = opened(path, framing=framing)
+    os.write(device, b"x" * 3000)
+    wait_readable(port.fileno())
+    assert len(port.read(is_readable=True)) == min(3000, at_most)
+    port.close()
+
+
+def test_a_port_without_a_descriptor_gives_all_that_has_come() -> None:
+    port = opened("loop://", baudrate=921_600)
+    port.write(b"x" * 4000)
+    assert port.fileno() is None
+    assert len(port.read(is_readable=False)) == 4000
+    port.close()

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import MessageError
+from gateway.map_tools.filter_proof import prove_filters
+from gateway.map_tools.probe import Probe
+from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.topic import filter_levels, filter_matches
+from gateway.translation.mqtt_map import FieldMap, MsgMap
+from tests.support.proofs import Shown, any_loadable_maps, loadable_maps, loaded, prove
+from tests.support.strategies import MapData, topics
+from tests.support.syntaxes import readers, topics_for
+
+STRICT = {"maptype": "strict", "map": {"lighting": ["lighting", "lights"], "heating": ["heat"]}}
+LOOSE = {"maptype": "loose", "map": {"office": ["study"]}}
+
+
+def home(*filters: str, **fields: Any) -> dict[str, Any]:
+    return {"root": "home", "topics": list(filters), **fields}
+
+
+CASES: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "no filters": (home(), "note", "deaf", ""),
+    "the rest of the tree": (home("home/#"), "warning", "open-end", "home/#"),
+    "the rest of a branch": (home("home/lighting/+/#"), "warning", "open-end", "home/lighting/+/#"),
+    "everything": (home("#"), "warning", "open-end", "#"),
+    "words that a strict map refuses": (
+        home("home/+/+/+/+/+/C", function=STRICT), "note", "wide", "home/+/+/+/+/+/C"),
+    "kinds that there are not": (home("home/lighting/+/+/+/+/+"), "note", "wide", "home/lighting/+/+/+/+/+"),
+    "any root": (home("+/lighting/+/+/+/+/C"), "note", "wide", "+/lighting/+/+/+/+/C"),
+    "own statuses": (home("home/+/+/+/+/+/S"), "note", "echo", "home/+/+/+/+/+/S"),
+    "own commands": (home("home/+/+/+/+/+/C"), "note", "echo", "home/+/+/+/+/+/C"),
+    "own commands, for a group of subscribers": (
+        home("$share/g/home/+/+/+/+/+/C"), "note", "echo", "$share/g/home/+/+/+/+/+/C"),
+    "nothing but own messages": (home("home/+/+/+/+/gw/S"), "warning", "only-own", "home/+/+/+/+/gw/S"),
+    "filters that meet": (
+        home("home/a/+/+/+/+/C", "home/+/+/b/+/+/C"), "warning", "overlap", "home/+/+/b/+/+/C"),
+    "filters that meet under a rest": (
+        home("home/a/#", "home/+/+/b/+/+/C"), "warning", "overlap", "home/+/+/b/+/+/C"),
+    "a filter within another": (home("home/a/+/+/+/+/C", "home/+/+/+/+/+/C"), "note", "covered", "home/a/+/+/+/+/C"),
+    "the internal word in a filter": (
+        home("home/+/+/office/+/+/C", location=LOOSE), "warning", "internal-word", "home/+/+/office/+/+/C"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "severity", "kind", "topic_filter"), CASES.values(), ids=CASES)
+def test_a_flaw_of_a_filter_is_found_and_shown(
+    data: dict[str, Any], severity: str, kind: str, topic_filter: str
+) -> None:
+    msg_map = loaded(data)
+    path = ("topics", topic_filter) if topic_filter else ("topics",)
+    found = [flaw for flaw in prove_filters(msg_map) if (flaw.kind, flaw.path) == (kind, path)]
+    assert len(found) == 1, list(prove_filters(msg_map))
+    assert found[0].severity == severity
+    assert Shown(msg_map, found[0]).ask()
+
+
+def test_a_filter_of_an_old_map_that_lets_in_nothing() -> None:
+    field = FieldMap("function", "strict", {"lighting": ["lighting", "lights"]})
+    msg_map = MsgMap("home", ["home/lighting", "home/lamps/+/+/+/+/C"], {"function": field}, sender="gw")
+    found = {(flaw.kind, flaw.path) for flaw in prove_filters(msg_map)}
+    assert {("dead", ("topics", topic_filter)) for topic_filter in msg_map.topics} <= found
+    assert ("unheard-alias", ("function", "map", "lighting", 1)) in found
+
+
+def test_words_that_no_filter_lets_in() -> None:
+    msg_map = loaded(home("home/lighting/+/+/+/+/C", function=STRICT))
+    found = {(flaw.kind, flaw.path) for flaw in prove_filters(msg_map)} - {("echo", ("topics", msg_map.topics[0]))}
+    assert found == {
+        ("unheard-alias", ("function", "map", "lighting", 1)),
+        ("write-only", ("function", "map", "heating")),
+    }
+
+
+def test_the_remedy_for_an_alias_that_is_not_heard_is_one() -> None:
+    data = home("home/lighting/+/+/+/+/C", function=STRICT)
+    (flaw,) = [flaw for flaw in prove_filters(loaded(data)) if flaw.kind == "unheard-alias"]
+    remedy = "home/lights/+/+/+/+/C"
+    assert remedy in flaw.remedy
+    more = loaded({**data, "topics": [*data["topics"], remedy]})
+    assert not [flaw for flaw in prove_filters(more) if flaw.kind == "unheard-alias"]
+
+
+def test_the_remedy_for_an_open_end_is_one() -> None:
+    for topic_filter, remedy in (("home/lighting/#", "home/lighting/+/+/+/+/C"),
+                                 ("$share/g/home/#", "$share/g/home/+/+/+/+/+/C")):  # fmt: skip
+        (flaw,) = [flaw for flaw in prove_filters(loaded(home(topic_filter))) if flaw.kind == "open-end"]
+        assert remedy in flaw.remedy
+        assert {flaw.kind for flaw in prove_filters(loaded(home(remedy)))} == {"echo"}
+
+
+GOOD = {
+    "commands of one other": home("home/lighting/+/+/+/panel/C"),
+    "two filters apart": home("home/a/+/+/+/panel/C", "home/b/+/+/+/panel/C"),
+    "commands and statuses of one other": home("home/a/+/+/+/panel/C", "home/a/+/+/+/panel/S"),
+    "every word of a strict map": home(
+        "home/lighting/+/+/+/me/C", "home/lights/+/+/+/me/C", "home/heat/+/+/+/me/C", function=STRICT),
+    "a shared filter beside a plain one": home("home/a/+/+/+/me/C", "$share/g/home/a/+/+/+/me/C"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
+def test_nothing_is_said_about_good_filters(data: dict[str, Any]) -> None:
+    assert list(prove_filters(loaded(data))) == []
+
+
+# --- laws
+
+
+@settings(max_examples=120)
+@given(st.data(), any_loadable_maps())
+def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, msg_map: MsgMap) -> None:
+    probe = Probe(msg_map)
+    told = {str(flaw.path[1]) for flaw in prove_filters(msg_map) if flaw.kind in ("overlap", "covered")}
+    near = [form.filled(one) for one in msg_map.topics for form in probe.hearing(one)]
+    assume(near)
+    topic = data.draw(st.sampled_from(near) | topics(msg_map.root) | topics_for(msg_map.forms))
+    hearing = {one for one in msg_map.topics if filter_matches(one, topic)}
+    if not readers(msg_map, topic):
+        return
+    assert len(hearing - told) <= 1, f"{topic}: {hearing}"
+
+
+@settings(max_examples=120)
+@given(loadable_maps())
+def test_each_word_of_which_nothing_is_said_is_let_in(case: tuple[MapData, MsgMap]) -> None:
+    _, msg_map = case
+    if not msg_map.topics:
+        return
+    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("unheard-alias", "write-only")}
+    probe = Probe(msg_map)
+    for name in ADDRESS_FIELDS:
+        field, at = msg_map.fields[name], probe.forms[0].level_of(name)
+        if field.maptype == "none" or at is None:
+            continue
+        for internal, words in field.entries.items():
+            if {field.read(word) for word in words} != {internal} or (name, "map", internal) in told:
+                continue
+            if name == "sender" and internal == msg_map.sender:
+                continue
+            for index, word in enumerate(words[1:], 1):
+                if (name, "map", internal, index) not in told:
+                    assert any(_lets_in(one, at, word) for one in msg_map.topics), (name, word)
+            assert any(_lets_in(one, at, word) for one in msg_map.topics for word in words), (name, internal)
+
+
+def _lets_in(topic_filter: str, at: int, word: str) -> bool:
+    levels = filter_levels(topic_filter)
+    return (levels[-1] == "#" and at >= len(levels) - 1) or levels[at] in ("+", word)
+
+
+@settings(max_examples=200)
+@given(any_loadable_maps())
+def test_own_output_that_comes_back_is_said(msg_map: MsgMap) -> None:
+    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("echo", "only-own", "unsent")}
+    probe = Probe(msg_map)
+    for form in probe.forms:
+        try:
+            publication = probe.quiet.internal2mqtt(form.message)
+        except MessageError:
+            continue
+        for topic_filter in msg_map.topics:
+            if filter_matches(topic_filter, publication.topic):
+                assert ("topics", topic_filter) in told
+
+
+TASMOTA = {
+    "root": "home",
+    "syntax": {
+        "constants": {"function": "", "gateway": "", "location": ""},
+        "commands": [{"topic": "cmnd/{device}/{action}", "payload": "value"}],
+        "statuses": [
+            {"topic": "stat/{device}/{action}", "payload": "value"},
+            {"topic": "tele/{device}/{action}", "payload": "json"},
+        ],
+    },
+}
+
+
+def said(*filters: str, **fields: Any) -> list[tuple[str, object]]:
+    msg_map = loaded({**TASMOTA, "topics": list(filters), **fields})
+    flaws = prove(msg_map)
+    assert all(Shown(msg_map, flaw).ask() for flaw in flaws)
+    return [(flaw.kind, flaw.path[-1]) for flaw in flaws]
+
+
+def test_what_a_filter_would_bring_back_without_a_sender_is_said_not_to_be_sent() -> None:
+    assert said("cmnd/lamp/+") == [("unsent", "cmnd/lamp/+")]
+    assert said("stat/lamp/+") == [("unsent", "stat/lamp/+")]
+
+
+def test_answers_that_a_filter_would_bring_back_are_not_sent() -> None:
+    assert ("reply", "cmnd/lamp/+") in said("cmnd/lamp/+", "stat/lamp/+", "tele/lamp/+")
+    assert ("reply", "cmnd/lamp/+") not in said("cmnd/lamp/+", "stat/lamp/+")
+
+
+def test_filters_for_topics_of_several_sizes_and_forms() -> None:
+    assert ("open-end", "cmnd/#") in said("cmnd/#")
+    assert ("wide", "+/lamp/POWER") in said("+/lamp/POWER")
+    assert ("overlap", "+/lamp/POWER") in said("cmnd/lamp/+", "+/lamp/POWER")
+    strict = {"maptype": "strict", "map": {"POWER": ["POWER", "Power"], "DIM": ["dim"]}}
+    found = said("cmnd/lamp/POWER", action=strict)
+    assert ("unheard-alias", 1) in found and ("write-only", "DIM") in found
+    assert ("unheard-alias", 1) not in said("cmnd/lamp/+", action=strict)
+
+
+def test_a_map_of_a_field_for_which_no_form_has_a_place_is_unused() -> None:
+    assert ("unused", "map") in said("cmnd/lamp/+", function={"maptype": "strict", "map": {"a": ["b"]}})
+
+
+# --- a syntax that cannot be
+
+
+class _NoSender(MsgMap):
+    """A syntax that loses the sender: an echo is not known as one."""
+
+    def for_sender(self, sender: str, topics: object = None) -> MsgMap:
+        return self
+
+    def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
+        return replace(super().mqtt2internal(topic, payload), sender="")
+
+
+def test_a_syntax_in_which_an_echo_is_not_known_is_an_error() -> None:
+    found = [flaw for flaw in prove_filters(_NoSender("home", ["home/+/+/+/+/+/C"], sender="gw"))
+             if flaw.severity == "error"]  # fmt: skip
+    assert [(flaw.kind, flaw.path) for flaw in found] == [("loop", ("topics", "home/+/+/+/+/+/C"))]
+
+
+def test_a_map_that_can_write_nothing_is_left_to_the_proof_of_its_words() -> None:
+    assert list(prove_filters(MsgMap("home", ["home/#"], sender="a/b"))) == []
+
+
+def test_a_thousand_filters_are_no_trouble() -> None:
+    filters = [f"home/a{i}/+/b{i}/+/+/C" for i in range(500)] + [f"home/+/+/+/+/s{i}/C" for i in range(500)]
+    found = [flaw for flaw in prove_filters(MsgMap("home", filters, sender="gw")) if flaw.kind == "overlap"]
+    assert len(found) == 500

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.mqtt.buffered_socket import BufferedSocket
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    far.settimeout(10)
+    yield BufferedSocket(near), far
+    near.close()
+    far.close()
+
+
+Pair = tuple[BufferedSocket, socket.socket]
+
+
+def test_what_is_sent_goes_out_at_the_flush_and_in_one_piece(pair: Pair) -> None:
+    near, far = pair
+    assert near.send(b"one") == 3
+    assert near.send(b"two") == 3
+    far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        far.recv(10)
+    assert near.has_unsent
+    near.flush()
+    assert far.recv(100) == b"onetwo"
+    assert not near.has_unsent
+
+
+def test_what_is_received_is_read_ahead(pair: Pair) -> None:
+    near, far = pair
+    far.sendall(b"abcdef")
+    assert near.recv(1) == b"a"
+    assert near.pending() == 5
+    assert near.recv(3) == b"bcd"
+    assert near.recv(100) == b"ef"
+    assert near.pending() == 0
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    far.close()
+    assert near.recv(1) == b""
+
+
+def test_a_peer_that_takes_nothing_makes_the_sender_wait_and_nothing_is_lost(pair: Pair) -> None:
+    near, far = pair
+    sent = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            sent += near.send(bytes([sent // 1000 % 251]) * 1000)
+    near.flush()
+    assert near.has_unsent
+    received = bytearray()
+
+    def drained() -> bool:
+        near.flush()
+        received.extend(far.recv(1 << 20))
+        return len(received) == sent
+
+    wait_until(drained, what=lambda: f"{sent} bytes; got {len(received)}")
+    assert received == b"".join(bytes([number % 251]) * 1000 for number in range(sent // 1000))
+
+
+def test_the_last_words_go_out_at_the_close(pair: Pair) -> None:
+    near, far = pair
+    near.send(b"bye")
+    near.close()
+    assert far.recv(10) == b"bye"
+    assert far.recv(10) == b""
+
+
+def test_a_lost_connection_is_an_error_of_the_flush_and_none_of_the_close(pair: Pair) -> None:
+    near, far = pair
+    far.close()
+    near.send(b"bye")
+    with pytest.raises(OSError):
+        near.flush()
+    near.close()
+
+
+def test_all_else_is_the_sockets_own(pair: Pair) -> None:
+    near, _ = pair
+    assert near.family == socket.AF_UNIX
+    assert near.fileno() > 0
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20), st.lists(st.integers(1, 400), min_size=1, max_size=20))
+def test_however_it_is_cut_the_bytes_are_the_same(chunks: list[bytes], sizes: list[int]) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        left.setblocking(False)
+        right.setblocking(False)
+        near, far = BufferedSocket(left), BufferedSocket(right)
+        for chunk in chunks:
+            near.send(chunk)
+        near.close()
+        received, turn = b"", 0
+        while data := far.recv(sizes[turn % len(sizes)]):
+            received += data
+            turn += 1
+        assert received == b"".join(chunks)

@@ -1,0 +1,283 @@
+"""A message over which a broker closes the link is found and set aside, and no other; and two clients with one id."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from gateway.mqtt.client import LinkState
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto, mosquitto_or_skip
+from tests.support.link import Link
+from tests.support.peer import CONNECT, PUBLISH, Act, Conversation, Peer, goodbye, serve
+from tests.support.waiting import wait_until
+
+VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
+
+
+def closes_on(payload: bytes, last: bytes = b"") -> Act:
+    """Acknowledge all but a PUBLISH of `payload`, which is answered with `last` and the end of the connection."""
+
+    def act(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        for found in conversation.packets_until_closed():
+            if found.kind == PUBLISH and found.payload == payload:
+                conversation.send(last)
+                return
+            if found.kind == PUBLISH:
+                conversation.puback(found)
+
+    return act
+
+
+def drain(link: Link) -> None:
+    """Turn until nothing waits any more; the clock goes on a little with each turn, past every probation."""
+
+    def is_empty() -> bool:
+        link.clock.shift += 0.01
+        return len(link.outbox) == 0
+
+    link.turn_until(is_empty, "an empty outbox", timeout=30)
+
+
+@VERSIONS
+@pytest.mark.parametrize("availability", ["", "av"])
+def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
+    version: object, availability: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't/5': the broker closed the link right after it")
+    with Peer(closes_on(b"bad")) as peer, Link(peer.port, version=version, availability=availability) as link:
+        link.connect()
+        for number in range(10):
+            link.put(f"t/{number}", b"bad" if number == 5 else b"good")
+        drain(link)
+        counts = link.outbox.counts()
+        assert (counts.delivered, counts.set_aside) == (9, 1)
+        bad = [found for found in peer.packets(PUBLISH) if found.payload == b"bad"]
+        assert len(bad) >= 6  # three times among others, three times alone
+        assert link.bounds[-1] == 1, "once it is known which one it is, nothing is to be waited for"
+        assert link.bounds.count(1) == 3, "at first, one by one, and without it"
+        order = [found.topic for found in peer.packets(PUBLISH) if found.payload == b"good"]
+        assert list(dict.fromkeys(order)) == [f"t/{number}" for number in range(10) if number != 5]
+
+
+def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_not_set_aside(
+    expected_logs: ExpectedLogs,
+) -> None:
+    """A broker that closes with data unread takes acknowledgements with it that it has sent."""
+    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't/2'")
+
+    def close_before_it_acknowledges(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        batch = []
+        for found in conversation.packets_until_closed():
+            batch.append(found)
+            if found.payload == b"bad":
+                return
+            if len(conversation.of_kind(PUBLISH)) < 3 and link.client._sender._window > 1:
+                continue
+            while batch:
+                conversation.puback(batch.pop(0))
+
+    with Peer(close_before_it_acknowledges) as peer, Link(peer.port, version="3.1.1") as link:
+        link.connect()
+        for number in range(6):
+            link.put(f"t/{number}", b"bad" if number == 2 else b"good")
+        drain(link)
+        counts = link.outbox.counts()
+        assert (counts.delivered, counts.set_aside) == (5, 1)
+
+
+@pytest.mark.parametrize("reason", [0x95, 0x99, 0x82])
+def test_a_broker_that_says_that_it_closes_over_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't'")
+    with Peer(closes_on(b"bad", goodbye(reason))) as peer, Link(peer.port) as link:
+        link.connect()
+        link.put("t", b"bad")
+        link.put("t", b"good")
+        drain(link)
+        assert link.outbox.counts().delivered == 1
+
+
+@pytest.mark.parametrize("reason", [0x8E, 0x8B, 0x89, 0x98, 0x8D])
+def test_a_broker_that_has_reasons_of_its_own_blames_no_message(reason: int, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    acts = itertools.repeat(closes_on(b"good", goodbye(reason)), 8)
+    with Peer(*acts, serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        link.put("t", b"good")
+        drain(link)
+        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (1, 0)
+
+
+def test_a_link_that_ends_before_the_message_was_written_blames_no_message(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+
+    def close(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+
+    with Peer(*itertools.repeat(close, 8), serve()) as peer, Link(peer.port) as link:
+        link.put("t", b"good")
+        link.client.mg_connect()
+        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
+        assert link.outbox.counts().set_aside == 0
+
+
+def test_a_link_that_is_lost_long_after_the_message_blames_it_not(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(*itertools.repeat(serve(pubacks=0), 8), serve()) as peer, Link(peer.port) as link:
+        link.put("t", b"good")
+        for count in range(1, 9):
+            link.client.mg_connect()
+            link.turn_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
+            link.clock.shift += 11
+            peer.conversations[-1].hang_up()
+            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+        drain(link)
+        assert link.outbox.counts().set_aside == 0
+
+
+@VERSIONS
+def test_a_broker_that_is_killed_again_and_again_costs_no_message(
+    version: object, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    expected_logs.expect("nothing listens")
+    with Link(mosquitto.port, version=version, delay=0.02) as link:
+        for number in range(8):
+            link.client._deadline = link.clock()
+            link.client.mg_connect()
+            link.turn_until(lambda: link.state is LinkState.UP, "the link")
+            for index in range(300):
+                link.put("n", b"%d %d" % (number, index))
+            link.turn(0.0)
+            mosquitto.kill()
+            link.turn_until(lambda: "nothing listens" in link.failure, "the loss")
+            mosquitto.start()
+        drain(link)
+        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().delivered == 2400
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_real_broker_of_3_1_1_that_closes_over_a_large_message(
+    qos: int, tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    mosquitto_or_skip()
+    expected_logs.expect("lost the broker: ")
+    if qos:
+        expected_logs.expect("set aside: 250000 bytes to 't'")
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker,
+        Link(broker.port, version="3.1.1") as link,
+        broker.client("t") as other,
+    ):
+        link.connect()
+        link.put("t", b"before", qos)
+        link.put("t", bytes(250_000), qos)
+        link.put("t", b"after", 1)
+        drain(link)
+        wait_until(lambda: ("t", b"after") in other.pairs(), 10, "what came after it")
+
+
+def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ", "set aside: 8000000 bytes to 't'")
+
+    def close_at_once_when_it_comes(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        first = conversation.sock.recv(5)
+        while first[:1] == b"\x32" and len(first) == 5 and first[1] < 128:  # short: it was read as a whole
+            length = first[1]
+            rest = conversation._take(length - 3)
+            at = 2 + 1 - 0
+            mid = (first[2:] + rest)[at : at + 2]
+            conversation.send(b"\x40\x02" + mid)
+            first = conversation.sock.recv(5)
+
+    with Peer(close_at_once_when_it_comes) as peer, Link(peer.port, version="3.1.1") as link:
+        link.connect()
+        link.put("t", bytes(8_000_000), 0)
+        link.put("t", b"after")
+        drain(link)
+        assert link.outbox.counts().set_aside == 1
+
+
+@VERSIONS
+def test_a_state_that_closes_the_link_is_given_up_and_its_will_too(
+    version: object, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    expected_logs.expect("the state 'av' is not said any more: the broker closed the link right after it, three times")
+    with Peer(closes_on(b"online")) as peer, Link(peer.port, version=version, availability="av") as link:
+        link.client.set_state("other", b"well")
+        for number in range(10):
+            link.put(f"t/{number}", b"good")
+        link.client.mg_connect()
+        drain(link)
+        said = peer.packets(PUBLISH)
+        assert sum(found.payload == b"online" for found in said) == 6  # three times among others, three times alone
+        assert sum(found.payload == b"well" for found in peer.conversations[-1].of_kind(PUBLISH)) == 1
+        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (10, 0)
+        assert [bool(found.body[7] & 4) for found in peer.packets(CONNECT)] == [True] * 6 + [False]
+
+
+def test_states_are_said_again_after_everything_was_taken_back(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't'")
+    with Peer(closes_on(b"bad")) as peer, Link(peer.port, availability="av") as link:
+        link.connect()
+        link.put("t", b"bad")
+        drain(link)
+        link.turn_until(
+            lambda: [found.payload for found in peer.conversations[-1].of_kind(PUBLISH)] == [b"online"], "the state"
+        )
+
+
+# --- two clients with one id
+
+
+def test_a_takeover_is_said_once_with_its_remedy_and_backed_off(expected_logs: ExpectedLogs) -> None:
+    said = "closed the connection: another client has the client id 'test': give each client an mqtt.client_id of its"
+    expected_logs.expect(said)
+
+    def taken_over(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        assert conversation.is_over.wait(10)
+        conversation.send(goodbye(0x8E))
+
+    with Peer(taken_over) as peer, Link(peer.port) as link:
+        for count in range(1, 5):
+            link.client.mg_connect()
+            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
+            link.clock.shift += 40  # it had held
+            link.client._last_heard = link.clock()
+            peer.conversations[-1].is_over.set()
+            link.turn_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
+        assert link.bounds == [1, 2, 4, 8]
+
+
+@VERSIONS
+def test_two_clients_with_one_id_at_a_real_broker(
+    version: object, mosquitto: Mosquitto, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("lost the broker: ")  # Mosquitto 2.0.11 gives no reason to a client of version 5 either
+    with Link(mosquitto.port, version=version) as one, Link(mosquitto.port, version=version) as two:
+        for _ in range(4):
+            for link in (one, two):
+                link.client._deadline = link.clock()
+                link.client.mg_connect()
+                link.turn_until(lambda who=link: who.state is LinkState.UP, "a link")  # type: ignore[misc]
+                other = two if link is one else one
+                if other.client.connects:
+                    other.delay = 100
+                    other.turn_until(lambda who=other: who.state is LinkState.BACKING_OFF, "a loss")  # type: ignore[misc]
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert any("client id 'test'" in text for text in warnings)
+        assert len(warnings) <= 2
+        assert one.bounds == [2.0**number for number in range(len(one.bounds))]

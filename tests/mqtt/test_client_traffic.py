@@ -1,0 +1,635 @@
+"""What goes over the link: subscriptions, availability, publications in their order; and packets that are broken."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from gateway.message import Arrival, Publication
+from gateway.mqtt import client
+from gateway.mqtt.client import LinkState
+from gateway.mqtt.options import Version
+from gateway.mqtt.paho_hooks import Handed
+from gateway.mqtt.sender import WINDOW
+from gateway.outbox.lane import Entry
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto
+from tests.support.link import DEFAULTS, Link
+from tests.support.peer import (
+    CONNECT,
+    DISCONNECT,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
+    Peer,
+    accept_and_read_no_more,
+    packet,
+    serve,
+    stay_silent,
+)
+from tests.support.waiting import wait_until
+
+AVAILABILITY = "home/test/availability"
+
+
+@pytest.fixture(autouse=True, params=[5, "3.1.1"])
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Version:
+    """What goes over the link goes over it in both versions of MQTT."""
+    monkeypatch.setitem(DEFAULTS, "version", request.param)
+    return cast(Version, request.param)
+
+
+def numbers(messages: list[tuple[str, bytes]]) -> list[int]:
+    return [int(payload) for _, payload in messages]
+
+
+# --- subscriptions
+
+
+def test_subscriptions_are_renewed_after_a_restart_of_the_broker(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ", "nothing listens at")
+    with Link(mosquitto.port, "a/#", "b/+", delay=0.05) as link:
+        link.connect()
+        mosquitto.kill()
+        link.turn_until(lambda: "nothing listens" in link.failure, "the loss and a try")
+        mosquitto.start()
+        link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
+        with mosquitto.client() as other:
+            other.publish("a/x/y", b"1")
+            other.publish("b/x", b"2")
+            link.turn_until(lambda: len(link.received) == 2, "both messages")
+    assert link.received == [("a/x/y", b"1", False), ("b/x", b"2", False)]
+
+
+@pytest.mark.parametrize("bad", ["a/#/b", "a+/b", "", "a/b#", "n\0l", "\ud800"])
+def test_a_bad_filter_does_not_lose_the_others(bad: str, mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(f"cannot subscribe to {bad!a}: ")
+    with Link(mosquitto.port, "a/#", bad, "b/#") as link:
+        link.connect()
+        with mosquitto.client() as other:
+            other.publish("a/1", b"1")
+            other.publish("b/1", b"2")
+            link.turn_until(lambda: len(link.received) == 2, "both messages")
+        assert link.client.connects == 1
+
+
+def test_a_refused_filter_is_named(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the broker refused the filter 'b/#': ")
+    with Peer(serve(refused={"b/#": 0x80})) as peer, Link(peer.port, "a/#", "b/#", "c/#") as link:
+        link.connect()
+        assert [found.filters for found in peer.packets(SUBSCRIBE)] == [["a/#"], ["b/#"], ["c/#"]]
+        link.turn_for(0.1)
+        assert link.state is LinkState.UP
+
+
+# --- availability
+
+
+def test_availability_is_retained_and_ends_with_offline_before_disconnect(mosquitto: Mosquitto) -> None:
+    with mosquitto.client(AVAILABILITY) as other:
+        with Link(mosquitto.port, availability=AVAILABILITY) as link:
+            link.connect()
+            link.turn_until(lambda: other.messages, "online")
+            with mosquitto.client(AVAILABILITY) as late:
+                assert late.wait_topic(AVAILABILITY, b"online").retain
+            assert link.client.mg_stop(5.0)
+        other.wait_topic(AVAILABILITY, b"offline")
+        with mosquitto.client(AVAILABILITY) as late:
+            assert late.wait_topic(AVAILABILITY, b"offline").retain
+    assert [payload for _, payload in other.pairs()] == [b"online", b"offline"]
+    wait_until(lambda: "Received DISCONNECT from test" in mosquitto.log.read_text(), 5, "DISCONNECT")
+
+
+def test_a_link_that_is_cut_leaves_its_will(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with (
+        mosquitto.client(AVAILABILITY) as other,
+        Link(mosquitto.port, availability=AVAILABILITY) as link,
+    ):
+        link.connect()
+        link.turn_until(lambda: other.messages, "online")
+        sock = link.client.socket()
+        assert sock is not None
+        sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+        other.wait_topic(AVAILABILITY, b"offline")
+        link.turn_until(lambda: link.client.connects == 2, "the link to be up again")
+        link.turn_until(lambda: len(other.messages) == 3, "online again")
+        assert [payload for _, payload in other.pairs()] == [b"online", b"offline", b"online"]
+
+
+def test_a_clean_stop_sends_what_waits_then_offline_then_disconnect() -> None:
+    with Peer(serve()) as peer, Link(peer.port, availability=AVAILABILITY) as link:
+        link.connect()
+        link.turn_until(lambda: len(peer.packets(PUBLISH)) == 1, "online")
+        for number in range(3):
+            link.put("a", b"%d" % number)
+        assert link.client.mg_stop(5.0)
+        wait_until(lambda: peer.packets(DISCONNECT), 5, "DISCONNECT")
+        (conversation,) = peer.conversations
+        sent = [(found.kind, found.payload if found.kind == PUBLISH else b"") for found in conversation.packets]
+        assert sent[1:] == [(PUBLISH, payload) for payload in (b"online", b"0", b"1", b"2", b"offline")] + [
+            (DISCONNECT, b"")
+        ]
+
+
+# --- publications
+
+
+def test_nothing_is_lost_and_order_is_kept_through_an_outage(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port) as link:
+        with mosquitto.client("n") as first:
+            link.connect()
+            for number in range(300):
+                link.put("n", b"%d" % number)
+            link.turn_until(lambda: link.outbox.counts().delivered >= 50, "some to be delivered")
+            for number in range(300, 600):
+                link.put("n", b"%d" % number)
+            link.turn(0.0)
+            mosquitto.kill()
+            before = numbers(first.pairs())
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        acknowledged = link.outbox.counts().delivered
+        for number in range(600, 1000):
+            link.put("n", b"%d" % number)
+        mosquitto.start()
+        with mosquitto.client("n") as second:
+            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+            wait_until(lambda: numbers(second.pairs())[-1:] == [999], 10, "the last one")
+            after = numbers(second.pairs())
+    assert before == list(range(len(before)))
+    assert after == list(range(acknowledged, 1000))
+    assert 50 <= acknowledged < 600
+
+
+def test_qos_0_made_during_an_outage_arrives_once_and_in_order(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port) as link:
+        link.connect()
+        mosquitto.kill()
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        for number in range(500):
+            link.put("n", b"%d" % number, qos=0)
+        mosquitto.start()
+        with mosquitto.client("n") as other:
+            link.turn_until(lambda: len(link.outbox) == 0, "all to be sent")
+            wait_until(lambda: len(other.messages) >= 500, 10, "all to arrive")
+        assert numbers(other.pairs()) == list(range(500))
+
+
+def test_the_window_is_never_exceeded(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(pubacks=40), serve(pubacks=0)) as peer, Link(peer.port) as link:
+        link.connect()
+        for number in range(1000):
+            link.put("n", b"%d" % number)
+        link.turn_until(lambda: link.outbox.counts().delivered == 40, "what the peer acknowledges")
+        link.turn_for(0.2)
+        first = peer.conversations[0]
+        wait_until(lambda: len(first.of_kind(PUBLISH)) == 40 + WINDOW, 5, "the window to be full")
+        first.hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the link to be up again")
+        link.turn_for(0.3)
+        again = peer.conversations[1].of_kind(PUBLISH)
+        assert [int(found.payload) for found in again] == list(range(40, 40 + WINDOW))
+        assert all(found.is_duplicate for found in again)
+        counts = link.outbox.counts()
+        assert (counts.delivered, counts.in_flight, counts.waiting) == (40, WINDOW, 1000 - 40 - WINDOW)
+
+
+def test_a_publication_that_paho_refuses_is_set_aside(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("set aside: ")
+    with mosquitto.client("good") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.put("bad/+/topic", b"1")
+        link.put("good", b"2")
+        link.turn_until(lambda: other.messages, "the good one")
+        link.turn_until(lambda: len(link.outbox) == 0, "an empty outbox")
+        assert link.client.connects == 1
+
+
+def test_a_put_from_another_thread_is_sent_at_once(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_for(0.1)
+        putting = threading.Timer(0.2, link.put, ("a", b"1"))
+        putting.start()
+        began = time.monotonic()
+        link.turn(5.0)  # waits for something to do
+        link.turn_until(lambda: other.messages, "the message")
+        putting.join()
+        assert time.monotonic() - began < 2
+
+
+# --- by the thread that puts
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: int, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        for number in range(3):
+            link.client._last_put = 0.0  # it comes alone,
+            link.put("a", b"%d" % number, qos)  # and there is no turn of the loop
+            wait_until(lambda: len(other.pairs()) > number)  # noqa: B023
+        assert numbers(other.pairs()) == [0, 1, 2]
+        assert not woken(link), "the main thread may sleep on"
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+
+
+def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_SOON", 10.0)  # s; whatever this machine calls fast
+    count = 2000
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        buffer = link.client._buffer
+        assert buffer is not None
+        writes = []
+        flush = buffer.flush
+        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())  # type: ignore[assignment, func-returns-value]
+        for number in range(count):
+            link.put("a", b"%d" % number, 0)
+        assert len(writes) <= count / 100, "all of them with company"
+        link.turn_until(lambda: len(other.pairs()) == count, "all to arrive")
+        assert numbers(other.pairs()) == list(range(count))
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquitto: Mosquitto) -> None:
+    chance = random.Random(20261127)
+    stopping = threading.Event()
+
+    def run() -> None:
+        while not stopping.is_set():
+            link.client.loop_with_reconnect()  # sleeps for seconds, unless somebody wakes it
+
+    with Link(mosquitto.port) as link:
+        link.connect()
+        main = threading.Thread(target=run)
+        main.start()
+        try:
+            for number in range(60):
+                gap = chance.choice([0.0, 0.0, 0.00003, 0.0001])
+                for _ in range(chance.randint(1, 150)):
+                    link.put("a", b"%d" % number, qos)
+                    until = time.monotonic() + gap
+                    while time.monotonic() < until:
+                        pass
+                wait_until(lambda: len(link.outbox) == 0, 2, pause=0.0005)  # s; the main thread sleeps for five
+        finally:
+            stopping.set()
+            link.wakeup.set()
+            main.join()
+
+
+def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        with link.client._turn:
+            link.put("a", b"1", 0)
+            assert link.outbox.has_waiting
+        began = time.monotonic()
+        link.turn(30.0)  # does not wait
+        assert time.monotonic() - began < 10
+        wait_until(lambda: other.messages)
+
+
+def test_what_is_put_just_before_the_main_thread_falls_asleep_keeps_it_awake(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+
+        def put_meanwhile() -> float:
+            """Stand for another thread that comes when all has been looked at, and the turn is not given back yet."""
+            putting = threading.Thread(target=link.put, args=("a", b"1", 0))
+            putting.start()
+            putting.join()
+            return 30.0
+
+        monkeypatch.setattr(link.client, "_time_left", put_meanwhile)
+        began = time.monotonic()
+        link.turn(30.0)
+        assert time.monotonic() - began < 10
+        wait_until(lambda: other.messages)
+
+
+def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        buffer = link.client._buffer
+        assert buffer is not None
+        flush, is_there, may_go_on = buffer.flush, threading.Event(), threading.Event()
+
+        def slow_flush() -> None:
+            is_there.set()
+            assert may_go_on.wait(10)
+            flush()
+
+        buffer.flush = slow_flush  # type: ignore[method-assign]
+        first = threading.Thread(target=link.put, args=("a", b"0", 0))
+        first.start()
+        assert is_there.wait(10)
+        link.client._last_put = 0.0  # it comes alone
+        link.put("a", b"1", 0)
+        assert link.outbox.has_waiting
+        may_go_on.set()
+        first.join()
+        wait_until(lambda: numbers(other.pairs()) == [0, 1])
+        assert not woken(link), "the main thread may sleep on"
+
+
+def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    def fails(entries: Sequence[Entry]) -> list[Handed]:
+        raise RuntimeError("a bug")
+
+    expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
+    with Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        publish = link.client.mg_publish_plain
+        link.client.mg_publish_plain = fails  # type: ignore[method-assign]
+        link.put("a", b"1", 0)
+        assert woken(link)
+        link.put("a", b"2", 0)
+        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+        link.client.mg_publish_plain = publish  # type: ignore[method-assign]
+        with mosquitto.client("a") as other:
+            link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
+
+
+def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_the_link_up(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the gateway stood still for")
+    with mosquitto.client("a") as other, Link(mosquitto.port) as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.put("a", b"1", 0)
+        assert link.outbox.has_waiting, "not written to a link that may be dead"
+        link.turn_until(lambda: other.messages, "the message, on the next link")
+        assert link.client.connects == 2
+
+
+def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
+    with Link(1) as link:
+        link.put("a", b"1")
+        assert not woken(link)
+        assert link.outbox.has_waiting
+        link.outbox.settle(link.outbox.take(1))  # or the end would try to send it
+
+
+def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_nor_mix(mosquitto: Mosquitto) -> None:
+    count, threads = 1500, 4
+
+    def put(thread: int) -> None:
+        for number in range(count):
+            link.put(f"a/{thread}", b"%d" % number, thread % 2)
+
+    with mosquitto.client("a/#") as other, Link(mosquitto.port) as link:
+        link.connect()
+        putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
+        for one in putting:
+            one.start()
+        link.turn_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled", 30)
+        wait_until(lambda: len(other.pairs()) >= count * threads, 30)
+        for thread in range(threads):
+            of_thread = [(topic, payload) for topic, payload in other.pairs() if topic == f"a/{thread}"]
+            assert numbers(of_thread) == list(range(count))
+        assert link.client.connects == 1
+
+
+def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
+    with Peer(accept_and_read_no_more) as peer, Link(peer.port) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
+        link.turn_until(lambda: not woken(link))
+        while not link.client.want_write():
+            link.client._last_put = 0.0  # each comes alone
+            link.put("a", bytes(100_000), 0)
+        assert woken(link)
+
+
+def test_a_connection_that_is_gone_is_left_to_the_main_thread(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port, delay=0.05) as link:
+        link.connect()
+        mosquitto.kill()
+        for number in range(5):
+            link.put("a", b"%d" % number)  # raises nothing
+        mosquitto.start()
+        with mosquitto.client("a") as other:
+            link.turn_until(lambda: set(numbers(other.pairs())) == set(range(5)), "what was put")
+
+
+def woken(link: Link) -> bool:
+    """Tell whether the main thread would wake at once for something that was put."""
+    return bool(select.select([link.wakeup.fileno()], [], [], 0)[0])
+
+
+# --- what comes in
+
+
+def test_a_message_whose_handling_fails_does_no_harm(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a message on 'a/1' failed: ZeroDivisionError('division by zero')")
+    received: list[bytes] = []
+
+    def take(arrival: Arrival) -> None:
+        received.append(arrival.payload)
+        assert 1 / int(arrival.payload)
+
+    with mosquitto.client() as other, Link(mosquitto.port, "a/#", on_msg=take) as link:
+        link.connect()
+        other.publish("a/1", b"0")
+        other.publish("a/1", b"1")
+        link.turn_until(lambda: len(received) == 2, "both messages")
+        assert link.state is LinkState.UP
+        assert link.client.connects == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(packet(0), id="kind 0"),
+        pytest.param(packet(15), id="kind 15"),
+        pytest.param(packet(CONNECT), id="CONNECT"),
+        pytest.param(packet(DISCONNECT), id="DISCONNECT"),
+        pytest.param(packet(PUBLISH), id="PUBLISH without a topic"),
+        pytest.param(packet(PUBLISH, b"\0\x09a"), id="PUBLISH with a topic longer than itself"),
+        pytest.param(packet(PUBLISH, b"\0\1a", flags=2), id="PUBLISH without an identifier"),
+        pytest.param(packet(PUBLISH, b"\0\1a\0\1", flags=6), id="PUBLISH with QoS 3"),
+        pytest.param(packet(4), id="PUBACK without an identifier"),
+        pytest.param(packet(4, b"\0"), id="PUBACK with half an identifier"),
+        pytest.param(packet(5), id="PUBREC without an identifier"),
+        pytest.param(packet(6), id="PUBREL without an identifier"),
+        pytest.param(packet(7), id="PUBCOMP without an identifier"),
+        pytest.param(packet(SUBACK), id="SUBACK without anything"),
+        pytest.param(packet(SUBACK, b"\0\1\x55"), id="SUBACK with an unknown code"),
+        pytest.param(packet(13, b"abc"), id="PINGRESP with a body"),
+        pytest.param(b"\x30\xff\xff\xff\xff\xff", id="a length of five bytes"),
+    ],
+)
+def test_a_broken_packet_costs_the_link_and_no_more(data: bytes, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(first=data), serve()) as peer, Link(peer.port) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        _works(link, peer)
+
+
+def test_a_packet_that_paho_stumbles_over_costs_the_link_and_no_more(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("could not be handled: UnicodeDecodeError(", "lost the broker: ")
+    topic_not_utf_8 = packet(PUBLISH, b"\0\2\xff\xfea")
+    with Peer(serve(first=topic_not_utf_8), serve()) as peer, Link(peer.port, version="3.1.1") as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        _works(link, peer)
+
+
+def test_a_broken_packet_that_says_nothing_costs_nothing() -> None:
+    with Peer(serve(first=packet(SUBACK, b"\0\1"))) as peer, Link(peer.port, version="3.1.1") as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.state is LinkState.UP, "the link")
+        link.turn_for(0.1)
+        _works(link, peer)
+        assert link.client.connects == 1
+
+
+def _works(link: Link, peer: Peer) -> None:
+    link.put("still/there", b"1")
+    link.turn_until(lambda: [found for found in peer.packets(PUBLISH) if found.topic == "still/there"], "a message")
+
+
+# --- the end
+
+
+def test_stopping_waits_for_a_connack_that_is_pending() -> None:
+    allowed = threading.Event()
+    with Peer(serve(when=allowed)) as peer, Link(peer.port) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
+        link.put("a", b"last words")
+        letting = threading.Timer(0.3, allowed.set)
+        letting.start()
+        assert link.client.mg_stop(5.0)
+        letting.join()
+        assert [found.payload for found in peer.packets(PUBLISH)] == [b"last words"]
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_stopping_waits_no_longer_than_sending_takes(qos: int, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("a") as other, Link(mosquitto.port, availability=AVAILABILITY) as link:
+        link.connect()
+        for number in range(500):
+            link.put("a", b"%d" % number, qos)
+        began = time.monotonic()
+        assert link.client.mg_stop(5.0)
+        assert time.monotonic() - began < 1
+        wait_until(lambda: len(other.messages) == 500, 5, "all to arrive")
+
+
+def test_stopping_does_not_wait_out_a_delay(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port, delay=100) as link:
+        link.connect()
+        mosquitto.kill()
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.put("a", b"last words")
+        mosquitto.start()
+        with mosquitto.client("a") as other:
+            assert link.client.mg_stop(5.0)
+            other.wait_topic("a", b"last words")
+
+
+@pytest.mark.parametrize("act", [stay_silent, accept_and_read_no_more, serve(pubacks=0)])
+def test_stopping_is_bounded_when_the_broker_is_no_help(act: object, expected_logs: ExpectedLogs) -> None:
+    with contextlib.ExitStack() as stack:
+        peer = stack.enter_context(Peer(act))  # type: ignore[arg-type]
+        link = stack.enter_context(Link(peer.port, availability=AVAILABILITY))
+        link.client.mg_connect()
+        link.turn_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
+        link.turn_for(0.1)
+        link.put("a", b"last words")
+        began = time.monotonic()
+        assert not link.client.mg_stop(0.5)
+        assert time.monotonic() - began < 2
+
+
+def test_a_broker_that_hangs_and_wakes_up_again_costs_nothing(mosquitto: Mosquitto) -> None:
+    with mosquitto.client("n") as other, Link(mosquitto.port) as link:
+        link.connect()
+        mosquitto.signal(signal.SIGSTOP)
+        for number in range(500):
+            link.put("n", b"%d" % number)
+        link.turn_for(0.3)
+        assert link.outbox.counts().delivered == 0
+        mosquitto.signal(signal.SIGCONT)
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+        wait_until(lambda: len(other.messages) >= 500, 10, "all to arrive")
+    assert numbers(other.pairs()) == list(range(500))
+
+
+def test_a_broker_that_acknowledges_nothing_is_given_up(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("acknowledges nothing any more")
+    with Peer(serve(pubacks=0)) as peer, Link(peer.port, keepalive=60) as link:
+        link.connect()
+        link.outbox.put(Publication("home/t", b"1", qos=1))
+        link.turn_for(0.05)
+        link.clock.shift = 85.0
+        link.client._last_heard = link.clock()  # it answers our pings
+        link.turn_for(0.05)
+        assert link.state is LinkState.UP
+        link.clock.shift = 95.0
+        link.client._last_heard = link.clock()
+        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+
+
+def test_a_state_is_said_again_at_each_connect_and_given_to_paho_once(mosquitto: Mosquitto) -> None:
+    topic = "home/gw/device/availability"
+    with mosquitto.client(topic) as other, Link(mosquitto.port) as link:
+        link.client.set_state(topic, b"online")
+        link.connect()
+        link.turn_until(lambda: len(other.messages) == 1, "the state")
+        link.client.set_state(topic, b"offline")
+        link.turn_until(lambda: len(other.messages) == 2, "the change")
+        assert [payload for _, payload in other.pairs()] == [b"online", b"offline"]
+
+
+def test_what_was_sent_while_the_process_stood_still_is_not_read(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the gateway stood still for")
+    with Link(mosquitto.port, "gate/#", version="3.1.1") as link, mosquitto.client() as other:
+        link.connect()
+        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
+        other.publish("gate/C", b"open")
+        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
+        other.publish("gate/C", b"close")
+        link.turn_until(lambda: bool(link.received), "the next message")
+    assert link.received == [("gate/C", b"close", False)]

@@ -1,0 +1,604 @@
+"""MQTT 5: the version and falling back from it, the session, what the broker's limits and reasons do."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.message import Arrival, Publication, ReplyTo
+from gateway.mqtt.client import LinkState
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto, mosquitto_or_skip
+from tests.support.link import Link
+from tests.support.packets import V3, V5, publish
+from tests.support.peer import (
+    CONNECT,
+    PUBLISH,
+    SUBSCRIBE,
+    Act,
+    Conversation,
+    Packet,
+    Peer,
+    close_after_connect,
+    close_at_once,
+    goodbye,
+    refuse,
+    say,
+    serve,
+    stay_silent,
+)
+from tests.support.waiting import wait_until
+
+
+def versions(peer: Peer) -> list[int]:
+    return [found.version for found in peer.packets(CONNECT)]
+
+
+def connect(peer: Peer) -> Packet:
+    return peer.packets(CONNECT)[-1]
+
+
+def published(peer: Peer) -> list[tuple[str, int, bool]]:
+    return [(found.topic, found.qos, bool(found.flags & 1)) for found in peer.packets(PUBLISH)]
+
+
+def is_up(link: Link) -> bool:
+    return link.state is LinkState.UP
+
+
+def has_session(link: Link) -> bool:
+    return link.client.session_present
+
+
+def sent(link: Link, peer: Peer, count: int) -> list[Packet]:
+    link.turn_until(lambda: len(peer.packets(PUBLISH)) >= count, f"{count} publications")
+    return peer.packets(PUBLISH)
+
+
+# --- the version
+
+
+def test_mqtt_5_is_spoken_first() -> None:
+    with Peer(serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5]
+
+
+def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
+    with Peer(serve()) as peer, Link(peer.port, version="3.1.1") as link:
+        link.connect()
+        assert versions(peer) == [V3]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(serve(speaks=[V3]), id="return code 1"),
+        pytest.param(refuse(0x84), id="reason code 0x84"),
+        pytest.param(close_after_connect, id="closes"),
+        pytest.param(stay_silent, id="says nothing"),
+        pytest.param(say(b"\x20\x02\x00\x03"), id="an answer that is no CONNACK of version 5"),
+    ],
+)
+def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(act: Act, caplog: pytest.LogCaptureFixture) -> None:
+    with Peer(act, serve()) as peer, Link(peer.port, delay=100, connect_timeout=0.5) as link:  # tried without a delay
+        link.connect()
+        assert versions(peer) == [V5, V3]
+        link.put("a", b"1")
+        assert [found.payload for found in sent(link, peer, 1)] == [b"1"]
+    assert f"127.0.0.1:{peer.port} does not speak MQTT 5: it is spoken to in MQTT 3.1.1" in caplog.messages
+
+
+def test_that_is_remembered_and_mqtt_5_tried_again_later(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(speaks=[V3])) as peer, Link(peer.port) as link:
+        link.connect()
+        for expected in ([V5, V3, V3], [V5, V3, V3, V3]):
+            peer.conversations[-1].hang_up()
+            link.turn_until(lambda: link.state is not LinkState.UP, "the loss")
+            link.connect()
+            assert versions(peer) == expected
+        assert len([text for text in caplog.messages if "does not speak MQTT 5" in text]) == 1
+        link.clock.shift += 3600
+        link.client._last_heard = link.clock()
+        peer.conversations[-1].hang_up()
+        link.turn_until(lambda: len(versions(peer)) == 6, "the next link")
+        link.connect()
+        assert versions(peer) == [V5, V3, V3, V3, V5, V3]
+
+
+def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    with Peer(close_after_connect, close_after_connect, serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5, V3, V5]
+
+
+def test_that_a_broker_closes_on_each_version_is_said_once(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5, V3] * 3 + [V5]
+    assert len([text for text in caplog.messages if "does it speak MQTT 5" in text]) == 1
+
+
+def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("refused the connection: Not authorized: check mqtt.username")
+    with Peer(refuse(0x87), serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        assert versions(peer) == [V5, V5]
+
+
+@pytest.mark.parametrize("act", [close_after_connect, stay_silent])
+def test_a_broker_that_has_spoken_mqtt_5_goes_on_with_it(act: Act, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ", "no connection to the broker: ")
+    with Peer(serve(), act, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
+        link.connect()
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        assert versions(peer) == [V5, V5, V5]
+
+
+@pytest.mark.parametrize("act", [close_at_once, close_after_connect])
+def test_falling_back_is_no_failure(act: Act) -> None:
+    """`send` and `watch` end at the first failure, which this is not."""
+    with Peer(act, serve()) as peer, Link(peer.port, delay=100) as link:
+        link.client.mg_connect()
+        while link.state is not LinkState.UP:
+            link.turn(0.05)
+            assert link.client.last_failure is None
+
+
+def test_what_is_in_flight_survives_the_change_of_version(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(pubacks=0), refuse(0x84), serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        link.outbox.put(Publication("a", b"1", 1, correlation=b"asked"))
+        sent(link, peer, 1)
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the acknowledgement")
+        first, second = peer.packets(PUBLISH)
+        assert (first.properties, second.properties) == ({"correlation_data": b"asked"}, {})
+        assert (second.version, second.payload, second.is_duplicate) == (V3, b"1", True)
+
+
+# --- CONNECT and the session
+
+
+def test_connect_asks_for_a_session_that_lasts_and_says_what_may_come() -> None:
+    with Peer(serve()) as peer, Link(peer.port, session_expiry=7200) as link:
+        link.connect()
+        assert not connect(peer).is_clean
+        assert connect(peer).client_id == "test"
+        assert connect(peer).properties == {
+            "session_expiry": 7200,
+            "receive_maximum": 100,
+            "maximum_packet_size": 512 * 1024,
+        }
+
+
+@pytest.mark.parametrize("options", [{"session_expiry": 0}, {"version": "3.1.1"}])
+def test_no_session_is_clean_at_each_connect(options: dict[str, Any], expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve()) as peer, Link(peer.port, **options) as link:
+        link.connect()
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        assert [found.is_clean for found in peer.packets(CONNECT)] == [True, True]
+        assert "session_expiry" not in connect(peer).properties
+
+
+@pytest.mark.parametrize("outage", [0.0, 60.0])
+def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    came: list[Arrival] = []
+    with Link(mosquitto.port, "a/#", on_msg=came.append) as link, mosquitto.client() as other:
+        link.connect()
+        assert not has_session(link)
+        other.publish("a/C", b"before")
+        link.turn_until(lambda: len(came) == 1, "a message")
+        link.turn_for(0.1)  # its acknowledgement
+        sock: Any = link.client.socket()
+        link.delay = 0.3
+        sock.shutdown(socket.SHUT_RDWR)
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        for number in range(200):
+            other.publish("a/C", b"%d" % number)
+        link.clock.shift += outage
+        link.connect()
+        assert has_session(link)
+        link.turn_until(lambda: len(came) == 201, "what waited")
+        link.clock.shift += 1.1  # a pause
+        other.publish("a/C", b"after")
+        link.turn_until(lambda: len(came) == 202, "the next message")
+    assert [arrival.payload for arrival in came if arrival.resumed] == [b"%d" % number for number in range(200)]
+    assert not any(arrival.resumed for arrival in (came[0], came[-1]))
+
+
+def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    mosquitto_or_skip()
+    expected_logs.expect("lost the broker: ")
+    came: list[Arrival] = []
+    extra = f"allow_anonymous true\npersistence true\npersistence_location {tmp_path}/\n"
+    with Mosquitto(tmp_path, extra) as broker, Link(broker.port, "a/#", on_msg=came.append, delay=0.05) as link:
+        link.connect()
+        assert broker.process is not None
+        broker.process.terminate()
+        broker.process.wait()
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        broker.start()
+        with broker.client() as other:
+            other.publish("a/C", b"open")
+        link.client._deadline = link.clock()
+        link.turn_until(lambda: len(came) == 1, "what waited")
+        assert link.client.session_present
+        assert came[0].resumed
+
+
+def test_messages_that_never_pause_are_new_ten_seconds_after_a_session_was_resumed() -> None:
+    first = b"".join(publish("a", b"%d" % number, version=V5) for number in range(3))
+    came: list[Arrival] = []
+    act = serve(is_resumed=True, first=first, values={"subscription_ids_available": 0})
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: len(came) == 3, "three messages")
+        for _ in range(12):
+            link.clock.shift += 0.9
+            peer.conversations[0].send(publish("a", b"next", version=V5))
+            before = len(came)
+            link.turn_until(lambda count=before: len(came) > count, "the next one")  # type: ignore[misc]
+    flags = [arrival.resumed for arrival in came]
+    assert flags == sorted(flags, reverse=True)
+    assert 3 + 8 < sum(flags) < len(flags)
+
+
+def test_other_filters_do_not_make_a_quiet_session_one_in_which_something_waited() -> None:
+    came: list[Arrival] = []
+    act = serve(is_resumed=True, values={"subscription_ids_available": 0})
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
+        link.clock.shift += 5
+        link.client.mg_subscribe(["a", "b"])
+        link.turn_until(lambda: link.client.is_subscribed, "the other subscription")
+        peer.conversations[0].send(publish("a", b"live", version=V5))
+        link.turn_until(lambda: came, "a message")
+    assert not came[0].resumed
+
+
+def test_a_state_of_qos_0_is_over_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("has no QoS 1: messages go out with QoS 0")
+    with Peer(serve(values={"maximum_qos": 0})) as peer, Link(peer.port, availability="g/availability") as link:
+        link.connect()
+        link.turn_until(lambda: not len(link.client._sender), "online to be sent")
+        link.client.set_state("g/availability", b"busy")
+        link.client.loop_with_reconnect(0)
+        assert not len(link.client._sender)
+
+
+def test_a_session_that_is_new_marks_nothing() -> None:
+    came: list[Arrival] = []
+    with Peer(serve(first=publish("a", b"1", version=V5))) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: came, "a message")
+        assert came == [Arrival("a", b"1")]
+
+
+def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with mosquitto.client() as other:
+        for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
+            with Link(mosquitto.port, *filters, on_msg=came.append) as link:
+                link.connect()
+                link.clock.shift += 1.1  # a pause
+                for number in (1, 2):
+                    other.publish("a/C", b"%d" % number)
+                other.publish("a/C", b"last")
+                link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
+                link.turn_for(0.1)  # a second copy of it would come now
+            assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
+            assert not any(arrival.resumed for arrival in came)
+            came.clear()
+
+
+def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with Link(mosquitto.port, "a/C") as link:
+        link.connect()
+    with mosquitto.client() as other:
+        other.publish("a/C", b"waited")
+    with Link(mosquitto.port, "a/#", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: came, "what waited")
+    assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
+
+
+def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
+    asked = {"message_expiry": 5, "response_topic": "answers/me", "correlation_data": b"\0x"}
+    first = publish("a", b"1", 7, flags=8, version=V5, **asked)  # type: ignore[arg-type]
+    first += publish("a", b"2", version=V5, response_topic="answers/me")
+    first += publish("a", b"3", flags=1, version=V5)
+    came: list[Arrival] = []
+    with Peer(serve(first=first)) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+        link.connect()
+        link.turn_until(lambda: len(came) == 3, "the messages")
+    assert came == [
+        Arrival("a", b"1", qos=1, duplicate=True, expiry=5, reply_to=ReplyTo("answers/me", b"\0x")),
+        Arrival("a", b"2", reply_to=ReplyTo("answers/me")),
+        Arrival("a", b"3", retain=True),
+    ]
+
+
+# --- subscriptions
+
+
+def options_of(peer: Peer) -> dict[str, int]:
+    return dict(pair for found in peer.packets(SUBSCRIBE) for pair in found.subscriptions)
+
+
+def test_retained_messages_are_not_asked_for() -> None:
+    with Peer(serve()) as peer, Link(peer.port, "a/#", "$share/g/b/#") as link:
+        link.connect()
+        assert options_of(peer) == {"a/#": 0x21, "$share/g/b/#": 0x21}
+
+
+def test_retained_messages_and_no_local_where_they_are_wanted() -> None:
+    client = {"wants_retained": True, "no_local": True}
+    with Peer(serve()) as peer, Link(peer.port, "a/#", "$share/g/b/#", client=client) as link:
+        link.connect()
+        assert options_of(peer) == {"a/#": 0x05, "$share/g/b/#": 0x01}
+
+
+def test_a_real_broker_keeps_retained_and_own_messages_to_itself(mosquitto: Mosquitto) -> None:
+    with mosquitto.client() as other, Link(mosquitto.port, "a/#", client={"no_local": True}) as link:
+        other.publish("a/old", b"0", retain=True)
+        link.connect()
+        link.put("a/own", b"1")
+        link.turn_until(lambda: len(link.outbox) == 0, "the publication")
+        other.publish("a/other", b"2")
+        link.turn_until(lambda: link.received, "a message")
+        assert link.received == [("a/other", b"2", False)]
+
+
+# --- what is published
+
+
+def test_a_command_expires_at_the_broker_when_it_would_in_the_outbox() -> None:
+    with Peer(serve()) as peer, Link(peer.port, client={"command_lifetime": 30.0}) as link:
+        for topic, is_command in (("command", True), ("status", False)):
+            link.outbox.put(Publication(topic, b"", 0, is_command=is_command))
+        link.clock.shift = 20.5
+        link.connect()
+        sent(link, peer, 2)
+        link.clock.shift += 60
+        link.client._last_heard = link.clock()
+        link.outbox.put(Publication("late", b"", 0, is_command=True))
+        found = {packet.topic: packet.properties for packet in sent(link, peer, 3)}
+        assert found == {"command": {"message_expiry": 10}, "status": {}, "late": {"message_expiry": 1}}
+
+
+def test_an_answer_carries_the_correlation_data_of_its_command(mosquitto: Mosquitto) -> None:
+    came: list[Arrival] = []
+    with Link(mosquitto.port, client_id="asker", on_msg=came.append) as asker, Link(mosquitto.port) as link:
+        link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
+        link.connect()
+        link.turn_until(lambda: len(link.outbox) == 0, "the answer to be sent")
+        asker.connect()
+    with Peer(serve()) as peer, Link(peer.port) as link:
+        link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
+        link.connect()
+        assert sent(link, peer, 1)[0].properties == {"correlation_data": b"\xff17"}
+
+
+# --- limits of the broker
+
+
+def test_no_packet_is_larger_than_the_broker_allows(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a packet of 101 bytes is over the broker's limit of 100")
+    with Peer(serve(values={"maximum_packet_size": 100})) as peer, Link(peer.port) as link:
+        link.connect()
+        for size in (92, 93):  # and 8 bytes around them: 2 of header, 3 of topic, 2 of identifier, 1 of properties
+            link.put("t", bytes(size))
+        link.put("t", b"behind them")
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        assert [found.size for found in peer.packets(PUBLISH)] == [100, 19]
+        assert link.outbox.counts().set_aside == 1
+
+
+def test_a_real_broker_says_how_large_a_packet_may_be(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    mosquitto_or_skip()
+    expected_logs.expect("is over the broker's limit of 2000")
+    with Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker, Link(broker.port) as link:
+        with broker.client("t") as other:
+            link.connect()
+            for number in range(1900, 2100):
+                link.put("t", bytes(number))
+            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            counts = link.outbox.counts()
+            wait_until(lambda: len(other.messages) == counts.delivered, 10, "all to arrive")
+        assert link.client.connects == 1
+        assert (
+            counts.delivered == 2000 - (1 + 2 + 3 + 2 + 1) - 1900 + 1
+        )  # header and length, topic, identifier, properties
+
+
+def test_the_window_is_no_larger_than_the_receive_maximum() -> None:
+    with Peer(serve(values={"receive_maximum": 3}, pubacks=4)) as peer, Link(peer.port, availability="av") as link:
+        link.client.set_state("other", b"online")
+        link.connect()
+        for number in range(20):
+            link.put("n", b"%d" % number)
+        sent(link, peer, 7)
+        link.turn_for(0.2)
+        assert len(peer.packets(PUBLISH)) == 4 + 3
+
+
+def test_what_is_in_flight_goes_by_the_limits_of_the_next_broker(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(pubacks=0), serve(values={"receive_maximum": 2}, pubacks=0)) as peer, Link(peer.port) as link:
+        link.connect()
+        for number in range(5):
+            link.put("n", b"%d" % number)
+        sent(link, peer, 5)
+        peer.conversations[0].hang_up()
+        sent(link, peer, 7)
+        link.turn_for(0.2)
+        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"0", b"1"]
+        assert len(link.outbox) == 5
+
+
+def test_a_broker_without_qos_1_and_retain_gets_neither(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("has no QoS 1: messages go out with QoS 0", "has no retained messages: they are published")
+    limits = {"maximum_qos": 0, "retain_available": 0}
+    with Peer(serve(values=limits)) as peer, Link(peer.port, availability="av") as link:
+        link.outbox.put(Publication("a", b"", 1, retain=True))
+        link.connect()
+        sent(link, peer, 2)
+        assert published(peer) == [("av", 0, False), ("a", 0, False)]
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+
+
+@pytest.mark.parametrize(("code", "name"), [(0x9A, "Retain not supported"), (0x9B, "QoS not supported")])
+def test_a_will_that_the_broker_does_not_take_is_weakened(code: int, name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(f"refused the connection: {name}: it is tried again with a last will ")
+    with Peer(refuse(code), serve()) as peer, Link(peer.port, availability="av") as link:
+        link.connect()
+        flags = [found.body[7] for found in peer.packets(CONNECT)]
+        assert [(flag >> 5 & 1, flag >> 3 & 3) for flag in flags] == [(1, 1), (0, 1) if code == 0x9A else (1, 0)]
+
+
+def test_the_keepalive_is_the_servers(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("has been silent for 1.5 x keepalive")
+    silent = serve(values={"server_keep_alive": 10}, pings=False)
+    with Peer(silent) as peer, Link(peer.port, keepalive=60, delay=100) as link:
+        link.connect()
+        link.clock.shift += 14
+        link.turn_for(0.1)
+        assert is_up(link)
+        link.clock.shift += 2
+        link.turn_for(0.1)
+        assert not is_up(link)
+
+
+def test_the_keepalive_of_the_next_broker_is_the_one_wanted_again(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(values={"server_keep_alive": 10}), serve()) as peer, Link(peer.port, keepalive=60) as link:
+        link.connect()
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        assert [int.from_bytes(found.body[8:10], "big") for found in peer.packets(CONNECT)] == [60, 60]
+
+
+# --- refused publications
+
+
+def refusing(reasons: dict[bytes, int], **others: Any) -> Act:
+    return serve(reasons=lambda found: reasons.get(found.payload, 0), **others)
+
+
+def test_a_publication_that_the_broker_refuses_is_set_aside_and_not_delivered(expected_logs: ExpectedLogs) -> None:
+    reasons = {b"1": 0x87, b"2": 0x99, b"3": 0x90, b"4": 0x83, b"5": 0x80, b"6": 0x10, b"7": 0xF7}
+    names = ("Not authorized", "Payload format invalid", "Topic name invalid", "Implementation specific error")
+    expected_logs.expect(*(f"the broker refused it: {name}" for name in (*names, "Unspecified error")))
+    expected_logs.expect("the broker refused it: reason code 0xF7")
+    with Peer(refusing(reasons)) as peer, Link(peer.port) as link:
+        link.connect()
+        for number in range(10):
+            link.put(f"t/{number}", b"%d" % number)
+        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        counts = link.outbox.counts()
+        assert (counts.delivered, counts.set_aside) == (4, 6)
+        assert link.client.connects == 1
+
+
+def test_a_real_broker_that_does_not_allow_a_topic(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    mosquitto_or_skip()
+    expected_logs.expect("2 bytes to 'no': the broker refused it: Not authorized")
+    expected_logs.expect("lost the broker: ")  # Mosquitto 2.0.11 closes after that PUBACK
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite yes\n")
+    with Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {acl}\n") as broker, Link(broker.port) as link:
+        with broker.client("yes") as other:
+            link.connect()
+            for topic in ("yes", "no", "yes"):
+                link.put(topic, topic.encode())
+            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            wait_until(lambda: len(other.messages) == 2, 10, "what is allowed")
+        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (2, 1)
+
+
+def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("takes no messages for now: Quota exceeded: they are sent again")
+    answers = iter([0, 0x97, 0, 0])
+    with Peer(serve(reasons=lambda _: next(answers), values={"receive_maximum": 1})) as peer, Link(peer.port) as link:
+        link.connect()
+        for number in range(3):
+            link.put("n", b"%d" % number)
+        sent(link, peer, 2)
+        link.turn_for(0.3)
+        assert (len(peer.packets(PUBLISH)), len(link.outbox)) == (2, 2)
+        link.clock.shift += 5
+        link.client._last_heard = link.clock()
+        link.turn_until(lambda: len(link.outbox) == 0, "the rest")
+        assert [found.payload for found in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
+
+
+def test_a_state_that_the_broker_refuses_is_given_up(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the state 'av' is not said any more: the broker refused it: Not authorized: allow it in the")
+    expected_logs.expect("lost the broker: ")
+    with Peer(refusing({b"online": 0x87})) as peer, Link(peer.port, availability="av") as link:
+        link.connect()
+        link.put("a", b"1")
+        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the publication")
+        assert link.client._handed == {}
+        peer.conversations[0].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.put("a", b"2")
+        link.turn_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
+        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
+        assert [bool(found.body[7] & 4) for found in peer.packets(CONNECT)] == [True, False], "the last will"
+
+
+# --- ends of the link, in words
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (goodbye(0x8B), "closed the connection (Server shutting down): it is tried again until the broker is back"),
+        (
+            goodbye(0x9C, {"server_reference": "other:1883"}),
+            "closed the connection (Use another server, 'other:1883'): set mqtt.host to the server that it names",
+        ),
+        (goodbye(0x98, {"reason_string": "go away"}), "closed the connection (Administrative action, 'go away'): ask"),
+        (goodbye(0x8D), "closed the connection (Keep alive timeout): check the network, or raise mqtt.keepalive"),
+    ],
+)
+def test_a_broker_that_says_why_it_closes(last: bytes, said: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(said)
+
+    def has_publish(conversation: Conversation) -> bool:
+        return bool(conversation.of_kind(PUBLISH))
+
+    with Peer(serve(until=has_publish, last=last), serve()) as peer, Link(peer.port) as link:
+        link.connect()
+        link.put("a", b"1")
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+
+
+def test_a_refusal_of_mqtt_5_says_where_to_go(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("refused the connection: Server moved, 'new.example': set mqtt.host to the server")
+
+    def moved(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack(0x9D, {"server_reference": "new.example"})
+
+    with Peer(moved, serve()) as peer, Link(peer.port) as link:
+        link.connect()

@@ -1,0 +1,233 @@
+"""Opening a connection: every way in which it fails is said with its reason and its remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.mqtt.dial import LinkError, Server, TlsOptions, dial, tls_context
+from tests.support.broker import free_port
+from tests.support.certificates import Authority, server_context
+from tests.support.peer import Peer, close_at_once, say, stay_silent
+from tests.support.waiting import wait_until
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def trusting(authority: Authority, **others: object) -> ssl.SSLContext:
+    return tls_context(TlsOptions(enabled=True, ca_file=str(authority.ca_file), **others))  # type: ignore[arg-type]
+
+
+def failure(host: str, port: int, context: ssl.SSLContext | None = None, timeout: float = 5.0) -> str:
+    with pytest.raises(LinkError) as caught:
+        dial(Server(host, port), timeout, context)
+    return str(caught.value)
+
+
+@contextlib.contextmanager
+def full_listener() -> Iterator[int]:
+    """A port that exists and takes no more connections: what one sees of a host behind a firewall that drops."""
+    with socket.create_server((HOST, 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+        port = int(listener.getsockname()[1])
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((HOST, port))
+        yield port
+
+
+# --- TCP and names
+
+
+def test_a_connection_that_works() -> None:
+    with Peer(stay_silent) as peer, contextlib.closing(dial(Server(HOST, peer.port), 5.0)) as connection:
+        assert isinstance(connection, socket.socket)
+        assert connection.getpeername() == (HOST, peer.port)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_nothing_listens() -> None:
+    port = free_port()
+    assert failure(HOST, port) == f"nothing listens at {HOST}:{port}: is the broker running, and mqtt.port right?"
+
+
+def test_a_host_that_does_not_answer_is_given_up_in_time() -> None:
+    with full_listener() as port:
+        began = time.monotonic()
+        said = failure(HOST, port, timeout=0.3)
+        assert said == (
+            f"{HOST}:{port} does not answer the connection within 0.3 s: check mqtt.host, mqtt.port and firewalls"
+        )
+        assert 0.25 < time.monotonic() - began < 3
+
+
+def test_a_name_that_cannot_be_resolved() -> None:
+    said = failure("no-such-host.invalid", 1883)  # .invalid is never resolved (RFC 6761)
+    assert said.startswith("the host name 'no-such-host.invalid' cannot be resolved (")
+    assert said.endswith("): check mqtt.host and DNS")
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "bad..name", ".", "nul\0byte", "\ud800"])
+def test_a_name_that_is_none(host: str) -> None:
+    said = failure(host, 1883)
+    assert ascii(host) in said
+    assert said.endswith(("correct mqtt.host", "check mqtt.host and DNS"))
+
+
+def test_an_address_that_cannot_be_reached() -> None:
+    said = failure("255.255.255.255", 1883)  # broadcast: refused by this machine, nothing leaves it
+    assert said.startswith("the connection to 255.255.255.255:1883 failed (")
+    assert said.endswith("): check network, mqtt.host and mqtt.port")
+
+
+# --- TLS
+
+
+def test_a_broker_with_a_good_certificate(authority: Authority) -> None:
+    with (
+        Peer(stay_silent, tls=authority.server()) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, trusting(authority))) as connection,
+    ):
+        assert isinstance(connection, ssl.SSLSocket)
+        assert connection.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_an_unknown_authority(authority: Authority) -> None:
+    with Peer(stay_silent, tls=authority.server()) as peer:
+        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert said.startswith(f"the certificate of {HOST}:{peer.port} is not trusted (unable to get local issuer")
+    assert said.endswith("give the CA certificate of the broker as mqtt.tls.ca_file")
+
+
+def test_a_self_signed_certificate(authority: Authority) -> None:
+    tls = server_context(authority.ca_file, authority.ca_file.with_suffix(".key"))
+    with Peer(stay_silent, tls=tls) as peer:
+        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert "is not trusted (self-signed certificate)" in said
+    assert said.endswith("give it as mqtt.tls.ca_file if you trust it")
+
+
+@pytest.mark.parametrize("alternative", ["IP:127.0.0.2", "DNS:broker.example"])
+def test_a_certificate_for_another_host(authority: Authority, alternative: str) -> None:
+    with Peer(stay_silent, tls=authority.server("other", alternative)) as peer:
+        said = failure(HOST, peer.port, trusting(authority))
+    assert "IP address mismatch" in said
+    assert said.endswith("set mqtt.host to a name in the broker's certificate")
+
+
+def test_a_certificate_for_another_name(authority: Authority) -> None:
+    with Peer(stay_silent, tls=authority.server("other", "DNS:broker.example")) as peer:
+        said = failure("localhost", peer.port, trusting(authority))
+    assert "Hostname mismatch" in said
+    assert said.endswith("set mqtt.host to a name in the broker's certificate")
+
+
+def test_an_expired_certificate(authority: Authority) -> None:
+    with Peer(stay_silent, tls=authority.server("expired", days=-1)) as peer:
+        said = failure(HOST, peer.port, trusting(authority))
+    assert "is not trusted (certificate has expired)" in said
+    assert said.endswith("renew the broker's certificate, or check the clock of this machine")
+
+
+def test_without_verification_any_certificate_does(authority: Authority) -> None:
+    context = tls_context(TlsOptions(enabled=True, verify=False))
+    tls = authority.server("any", "DNS:broker.example", days=-1)
+    with (
+        Peer(stay_silent, tls=tls) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, context)) as connection,
+    ):
+        assert isinstance(connection, ssl.SSLSocket)
+
+
+def test_a_port_without_tls_that_answers_something_else() -> None:
+    with Peer(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
+        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert said == (
+        f"{HOST}:{peer.port} does not speak TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
+    )
+
+
+def test_a_port_without_tls_that_closes() -> None:
+    with Peer(close_at_once) as peer:
+        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert "TLS handshake" in said
+    assert "mqtt" in said.rpartition(": ")[2], said
+
+
+def test_a_port_without_tls_that_says_nothing_is_given_up_in_time() -> None:
+    with Peer(stay_silent) as peer:
+        began = time.monotonic()
+        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)), timeout=0.3)
+        assert time.monotonic() - began < 3
+    assert said == (f"{HOST}:{peer.port} does not answer the TLS handshake within 0.3 s: is mqtt.port its TLS port?")
+
+
+def test_no_tls_version_in_common(authority: Authority) -> None:
+    tls = authority.server()
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    context = trusting(authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with Peer(stay_silent, tls=tls) as peer:
+        said = failure(HOST, peer.port, context)
+    assert said.startswith(f"the TLS handshake with {HOST}:{peer.port} failed (")
+    assert said.endswith("check mqtt.tls and the broker's log")
+
+
+def test_a_client_certificate_that_is_not_asked_for_does_no_harm(authority: Authority) -> None:
+    certificate, key = authority.sign("client", "DNS:gateway.example")
+    context = trusting(authority, certificate_file=str(certificate), key_file=str(key))
+    with (
+        Peer(stay_silent, tls=authority.server()) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, context)) as connection,
+    ):
+        assert isinstance(connection, ssl.SSLSocket)
+
+
+def test_a_connection_whose_handshake_failed_is_closed() -> None:
+    with Peer(stay_silent) as peer:
+        with pytest.raises(LinkError) as caught:
+            dial(Server(HOST, peer.port), 0.2, tls_context(TlsOptions(enabled=True)))
+        wait_until(lambda: peer.conversations[0].is_closed, 5, "the connection to be closed")
+        assert caught.tb is not None  # held until here: it is dial that closes, not the garbage collector
+
+
+# --- files of TLS
+
+
+def test_a_certificate_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(LinkError, match=r"cannot be set up with .*no-ca.pem: .*No such file.*check these files"):
+        tls_context(TlsOptions(enabled=True, ca_file=str(tmp_path / "no-ca.pem")))
+
+
+def test_a_certificate_file_that_holds_none(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("not a certificate\n")
+    with pytest.raises(LinkError, match=r"cannot be set up with .*ca.pem"):
+        tls_context(TlsOptions(enabled=True, ca_file=str(file)))
+
+
+def test_a_key_that_is_encrypted_is_refused_and_not_asked_for(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = authority.sign("client", "DNS:gateway.example")
+    locked = tmp_path / "locked.key"
+    authority.run("pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(locked))
+    options = TlsOptions(enabled=True, certificate_file=str(certificate), key_file=str(locked))
+    with pytest.raises(LinkError, match="the key is encrypted: store it unencrypted"):
+        tls_context(options)
+
+
+def test_a_key_of_another_certificate(authority: Authority) -> None:
+    certificate, _ = authority.sign("client", "DNS:gateway.example")
+    _, key = authority.sign("other", "DNS:gateway.example")
+    with pytest.raises(LinkError, match=r"cannot be set up with .*client.pem.*other.key"):
+        tls_context(TlsOptions(enabled=True, certificate_file=str(certificate), key_file=str(key)))

@@ -1,0 +1,132 @@
+"""Which broker is tried next, and in which version of MQTT."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from gateway.mqtt.dial import Server
+from gateway.mqtt.link_words import Ending
+from gateway.mqtt.servers import Next, Servers
+
+A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_one_broker_is_tried_again_and_again() -> None:
+    servers = Servers([A], 5, Clock())
+    for _ in range(3):
+        assert servers.current == A
+        assert servers.failed(Ending.OTHER) is Next.LATER
+
+
+def test_several_are_tried_in_turn_without_delay_and_then_from_the_preferred_one_on() -> None:
+    servers = Servers([A, B, C], 5, Clock())
+    assert [(servers.current, servers.failed(Ending.OTHER)) for _ in range(4)] == [
+        (A, Next.OTHER_SERVER),
+        (B, Next.OTHER_SERVER),
+        (C, Next.LATER),
+        (A, Next.OTHER_SERVER),
+    ]
+
+
+def test_after_a_loss_the_preferred_one_is_tried_first() -> None:
+    servers = Servers([A, B], 5, Clock())
+    servers.failed(Ending.OTHER)
+    assert not servers.accepted()
+    assert servers.current == B
+    servers.lost()
+    assert servers.current == A
+
+
+def test_the_preferred_one_is_looked_for_once_a_minute_while_another_serves() -> None:
+    clock = Clock()
+    servers = Servers([A, B], 5, clock)
+    servers.accepted()
+    clock.now += 1000
+    assert not servers.is_time_to_look()  # it is the preferred one
+    servers.failed(Ending.OTHER)
+    servers.accepted()
+    assert not servers.is_time_to_look()
+    clock.now += 60
+    assert servers.is_time_to_look()
+    assert not servers.is_time_to_look()
+    clock.now += 60
+    assert servers.is_time_to_look()
+
+
+def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
+    clock = Clock()
+    servers = Servers([A], 5, clock)
+    protocols = [servers.protocol]
+    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+    protocols.append(servers.protocol)
+    assert protocols == [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311]
+    assert servers.accepted()
+    clock.now += 3599
+    servers.lost()
+    spoken = [servers.speaks_v5]
+    assert not servers.accepted()  # said once
+    clock.now += 1
+    assert [*spoken, servers.speaks_v5] == [False, True]
+
+
+def test_each_broker_has_its_own_version() -> None:
+    servers = Servers([A, B], 5, Clock())
+    servers.failed(Ending.VERSION_REFUSED)
+    servers.accepted()
+    servers.failed(Ending.OTHER)
+    assert servers.current == B
+    assert servers.speaks_v5
+
+
+def test_a_broker_that_refuses_both_versions_is_asked_for_5_again() -> None:
+    servers = Servers([A], 5, Clock())
+    assert servers.failed(Ending.NO_CONNACK) is Next.OTHER_VERSION
+    assert servers.failed(Ending.NO_CONNACK) is Next.LATER
+    assert servers.speaks_v5
+
+
+def test_a_broker_of_3_1_1_that_now_refuses_that_is_asked_for_5_again() -> None:
+    servers = Servers([A], 5, Clock())
+    servers.failed(Ending.VERSION_REFUSED)
+    servers.accepted()
+    servers.lost()
+    assert servers.failed(Ending.VERSION_REFUSED) is Next.LATER
+    assert servers.speaks_v5
+
+
+def test_a_broker_that_has_spoken_mqtt_5_is_not_taken_for_an_old_one_when_it_is_in_trouble() -> None:
+    servers = Servers([A], 5, Clock())
+    servers.accepted()
+    servers.lost()
+    assert servers.failed(Ending.NO_CONNACK) is Next.LATER
+    assert servers.speaks_v5
+    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+
+
+def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
+    servers = Servers([A], "3.1.1", Clock())
+    assert servers.failed(Ending.VERSION_REFUSED) is Next.LATER
+    assert servers.protocol == MQTTProtocolVersion.MQTTv311
+    assert not servers.accepted()
+
+
+@given(st.lists(st.sampled_from(list(Ending)), max_size=40), st.integers(1, 4))
+def test_however_tries_fail_all_brokers_have_their_turn_before_a_delay(endings: list[Ending], count: int) -> None:
+    servers = Servers([Server("h", port) for port in range(1, count + 1)], 5, Clock())
+    tried: list[Server] = []
+    for ending in endings:
+        tried.append(servers.current)
+        if servers.failed(ending) is Next.LATER:
+            assert list(dict.fromkeys(tried)) == [Server("h", port) for port in range(1, count + 1)]
+            assert len(tried) <= 2 * count  # each at most once in each version
+            tried.clear()

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.message import Lane, Publication
+from gateway.outbox import lane as lane_module
+from gateway.outbox.lane import Entry
+from gateway.outbox.lanes import Lanes
+from gateway.receipt import Receipt
+
+HEAD = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_heads() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane_module, "HEAD", HEAD)
+        yield
+
+
+def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, receipt: Receipt | None = None) -> Entry:
+    return Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size, lane, receipt)
+
+
+def put(lanes: Lanes, new: Entry) -> Entry | None:
+    return next(iter(lanes.put([new])), None)
+
+
+def take(lanes: Lanes) -> Entry | None:
+    return next(iter(lanes.take(1)), None)
+
+
+class Table:
+    """The table of the file, as the lanes are to see it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Entry] = {}
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        for each in entries:
+            each.is_committed = True
+            self.rows[each.number] = replace(each, receipt=None)
+
+    def select(self, lane: Lane, after: int, count: int) -> list[Entry]:
+        found = [row for number, row in sorted(self.rows.items()) if row.lane is lane and number > after]
+        return [Entry(row.publication, 0.0, row.number, row.size, row.lane, is_committed=True) for row in found[:count]]
+
+
+class Bench:
+    """Lanes, a table, and a model that knows of each topic what waits and what is in flight."""
+
+    def __init__(self) -> None:
+        self.lanes, self.table = Lanes(spills=True), Table()
+        self.number = 0
+        self.waiting: dict[int, Entry] = {}
+        self.in_flight: list[Entry] = []
+        self.blind: set[int] = set()  # dropped while they were only on disk
+        self.has_guessed = False
+        self.asked: list[tuple[Lane, int, int]] = []
+
+    # --- steps
+
+    def put(self, topic: str, lane: Lane, size: int) -> None:
+        self.number += 1
+        new = entry(self.number, topic, lane, size)
+        replaced = put(self.lanes, new)
+        self.waiting[new.number] = new
+        if replaced is not None:
+            assert replaced.publication.topic == topic
+            assert replaced.lane is Lane.LATEST
+            del self.waiting[replaced.number]
+            self.over(replaced)
+
+    def take(self, count: int) -> None:
+        ready = self.lanes.has_ready
+        found = self.lanes.take(count)
+        assert ready == bool(found), "has_ready tells what take would find"
+        assert len(found) == count or not self.lanes.has_ready, "all that is ready is taken"
+        for taken in found:
+            of_topic = [n for n, e in self.waiting.items() if e.publication.topic == taken.publication.topic]
+            assert taken.number == min(of_topic), "the order of the topic"
+            del self.waiting[taken.number]
+            self.in_flight.append(taken)
+
+    def settle(self, count: int) -> None:
+        for _ in range(min(count, len(self.in_flight))):
+            self.over(self.in_flight.pop(0))
+
+    def put_back(self, count: int) -> None:
+        for _ in range(min(count, len(self.in_flight))):
+            back = self.in_flight.pop()
+            if self.lanes.put_front(back):
+                self.waiting[back.number] = back
+            else:
+                self.over(back)
+
+    def drop(self) -> None:
+        in_memory = {each.number for each in self.lanes.in_memory()}
+        was_one, dropped = self.lanes.drop_oldest()
+        assert was_one == bool(self.waiting)
+        if not was_one:
+            return
+        last = max((e.lane for e in self.waiting.values()), key=lambda lane: lane)
+        of_lane = [n for n, e in self.waiting.items() if e.lane is last]
+        if dropped is not None:
+            assert dropped.lane is last
+            assert last is Lane.LATEST or dropped.number == min(of_lane)
+            del self.waiting[dropped.number]
+            self.over(dropped)
+        else:
+            victim = min(set(of_lane) - in_memory)
+            assert victim == min(of_lane)
+            del self.waiting[victim]
+            self.blind.add(victim)
+            self.has_guessed = True
+
+    def starve(self, count: int) -> None:
+        """Let all go that is in memory, and then too much come for what is left, which is on disk."""
+        self.take(1000)
+        self.settle(1000)
+        for _ in range(count):
+            self.drop()
+
+    def discard(self) -> None:
+        """As the outbox drops the oldest of what the disk does not take."""
+        for each in sorted(self.lanes.in_memory(), key=lambda e: e.number):
+            if not each.is_committed and each not in self.lanes.in_flight:
+                self.lanes.discard(each)
+                del self.waiting[each.number]
+                self.over(each)
+                return
+
+    def commit(self) -> None:
+        self.table.insert([each for each in self.lanes.in_memory() if not each.is_committed])
+        self.lanes.spill()
+
+    def ask(self) -> None:
+        """The writer is told what to read; what is read comes later."""
+        self.asked = list(self.lanes.wanted())
+
+    def refill(self) -> None:
+        for lane, after, count in self.asked:
+            for dropped in self.lanes.refill(lane, count, self.table.select(lane, after, count)):
+                self.blind.remove(dropped.number)
+                self.over(dropped)
+        self.asked = []
+
+    def over(self, each: Entry) -> None:
+        each.is_ended = True
+        self.lanes.end([each])
+        self.table.rows.pop(each.number, None)
+
+    # --- laws
+
+    def check(self) -> None:
+        lanes = self.lanes
+        assert len(lanes) == len(self.waiting)
+        assert lanes.in_flight == set(self.in_flight)
+        if not self.has_guessed:
+            assert lanes.bytes == sum(each.size for each in self.waiting.values())
+        topics = {e.publication.topic for e in (*self.waiting.values(), *self.in_flight)}
+        assert all(lanes.has(topic) for topic in topics)
+        numbers = [each.number for each in lanes.in_memory()]
+        assert len(numbers) == len(set(numbers)), "nothing is there twice"
+        assert set(numbers) <= set(self.waiting) | {e.number for e in self.in_flight}
+
+    def empty(self) -> None:
+        """Take all that waits, as a writer and a broker do that go on."""
+        self.refill()
+        for _ in range(10 + self.number):
+            self.commit()
+            self.ask()
+            self.refill()
+            self.take(100)
+            self.settle(1000)
+        assert (self.waiting, self.blind, list(self.lanes.wanted())) == ({}, set(), [])
+        assert (len(self.lanes), self.lanes.bytes, self.table.rows) == (0, 0, {})
+        assert not self.lanes.has_ready
+        assert not any(self.lanes.has(topic) for topic in "abc")
+
+
+puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
+counted = st.tuples(st.sampled_from(["take", "settle", "put_back", "starve"]), st.integers(1, 6))
+plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "ask", "refill", "refill"]))
+bursts = st.tuples(st.just("burst"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(5, 20))
+
+
+@settings(max_examples=600)
+@given(st.lists(puts | bursts | counted | plain, max_size=60))
+def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: list[tuple[object, ...]]) -> None:
+    bench = Bench()
+    for name, *arguments in steps:
+        if name == "burst":
+            topic, lane, count = arguments
+            assert isinstance(count, int)
+            for _ in range(count):
+                bench.put(topic, lane, 1 + bench.number * 7 % 40)  # type: ignore[arg-type]
+        elif name == "ask":
+            bench.refill()
+            bench.ask()
+        else:
+            step: Callable[..., None] = getattr(bench, str(name))
+            step(*arguments)
+        bench.check()
+    bench.empty()
+
+
+def test_replies_go_before_events_and_states_and_these_before_bulk() -> None:
+    lanes = Lanes(spills=False)
+    for number, lane in enumerate([Lane.BULK, Lane.LATEST, Lane.EVENT, Lane.REPLY, Lane.BULK, Lane.REPLY], 1):
+        put(lanes, entry(number, f"t{number}", lane))
+    assert [each.number for each in lanes.take(100)] == [4, 6, 3, 2, 1, 5]
+
+
+def test_of_a_state_only_the_newest_waits_in_the_place_of_the_oldest() -> None:
+    lanes = Lanes(spills=False)
+    assert put(lanes, entry(1, "a", Lane.LATEST)) is None
+    assert put(lanes, entry(2, "b", Lane.LATEST)) is None
+    replaced = put(lanes, entry(3, "a", Lane.LATEST, size=30))
+    assert replaced is not None
+    assert replaced.number == 1
+    lanes.end([replaced])
+    assert (len(lanes), lanes.bytes) == (2, 40)
+    assert [each.number for each in lanes.take(100)] == [3, 2]
+
+
+def test_an_event_does_not_replace_a_state_of_its_topic_nor_overtake_it() -> None:
+    lanes = Lanes(spills=False)
+    for number, lane in enumerate([Lane.LATEST, Lane.EVENT, Lane.LATEST, Lane.REPLY], 1):
+        assert put(lanes, entry(number, "a", lane)) is None
+    assert [each.number for each in lanes.take(100)] == [1, 2, 3, 4]
+
+
+def test_nothing_overtakes_what_is_in_flight_and_may_come_back() -> None:
+    lanes = Lanes(spills=False)
+    put(lanes, entry(1, "a", Lane.EVENT))
+    taken = take(lanes)
+    assert taken is not None
+    put(lanes, entry(2, "a", Lane.REPLY))
+    assert lanes.put_front(taken)
+    assert [each.number for each in lanes.take(100)] == [1, 2]
+
+
+def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> None:
+    lanes = Lanes(spills=True)
+    state = entry(9, "state", Lane.LATEST)
+    lanes.restore([(Lane.EVENT, 3, 30)], [("a", Lane.EVENT, 3), ("state", Lane.LATEST, 1)], [state])
+    assert not lanes.has_ready
+    assert take(lanes) is None
+    assert list(lanes.wanted()) == [(Lane.EVENT, 0, 3)]
+    lanes.refill(Lane.EVENT, 3, [entry(number, "a") for number in (1, 2, 3)])
+    assert [each.number for each in lanes.take(100)] == [1, 2, 3, 9]
+
+
+def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
+    lanes = Lanes(spills=True)
+    rows = [entry(2, "a", Lane.LATEST), entry(4, "a", Lane.LATEST)]
+    replaced = lanes.restore([(Lane.BULK, 1, 10), (Lane.LATEST, 2, 20)], [("a", Lane.BULK, 3)], rows)
+    assert [each.number for each in replaced] == [2]
+    lanes.end([replaced[0]])
+    put(lanes, entry(6, "a", Lane.REPLY))
+    assert len(lanes) == 3
+    first = take(lanes)
+    assert first is not None
+    lanes.end([first])
+    put(lanes, entry(7, "a", Lane.EVENT))
+    lanes.refill(Lane.BULK, 1, [entry(5, "a", Lane.BULK)])
+    assert [first.number, *(each.number for each in lanes.take(100))] == [4, 5, 6, 7]
+
+
+def test_in_memory_nothing_is_left_to_a_disk() -> None:
+    lanes = Lanes(spills=False)
+    for number in range(1, 10 * HEAD):
+        put(lanes, entry(number, "a"))
+    lanes.spill()
+    assert list(lanes.wanted()) == []
+    assert len(list(lanes.in_memory())) == len(lanes) == 10 * HEAD - 1
+
+
+def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[Lanes, Table]:
+    """Return lanes in which all but the first few are left to the disk."""
+    lanes, table = Lanes(spills=True), Table()
+    for number in range(1, count + 1):
+        put(lanes, entry(number, "a", receipt=(receipts or {}).get(number)))
+    table.insert(list(lanes.in_memory()))
+    lanes.spill()
+    return lanes, table
+
+
+def test_what_is_left_to_the_disk_takes_no_memory() -> None:
+    lanes, _ = filled(100)
+    assert (len(list(lanes.in_memory())), len(lanes), lanes.bytes) == (HEAD, 100, 1000)
+
+
+def test_a_receipt_finds_its_message_again_when_that_is_brought_back() -> None:
+    receipts = {number: Receipt() for number in (1, 8)}
+    lanes, table = filled(9, receipts)
+    while (found := take(lanes)) is not None:
+        lanes.end([found])
+    [(lane, after, count)] = lanes.wanted()
+    lanes.refill(lane, count, table.select(lane, after, count))
+    again = {each.number: each.receipt for each in lanes.in_memory()}
+    assert again[7] is None
+    assert again[8] is receipts[8]
+
+
+def test_a_receipt_that_nobody_has_any_more_is_not_kept() -> None:
+    receipts = {8: Receipt()}
+    lanes, _ = filled(9, receipts)
+    receipts.clear()
+    gc.collect()
+    assert lanes.forget_spilled() == (9 - HEAD, [])
+
+
+def test_when_the_file_is_gone_what_is_in_memory_goes_on() -> None:
+    receipts = {9: Receipt()}
+    lanes, _ = filled(9, receipts)
+    taken = take(lanes)
+    put(lanes, entry(10, "b"))
+    assert lanes.forget_spilled() == (9 - HEAD, [receipts[9]])
+    assert (len(lanes), lanes.bytes) == (HEAD, 10 * HEAD)
+    assert [each.number for each in lanes.take(100)] == [2, 3, 4, 10]
+    assert taken is not None
+    for each in list(lanes.in_flight):
+        lanes.end([each])
+    assert not lanes.has("a")
+    assert not lanes.has("b")
+
+
+def test_what_is_dropped_while_it_is_read_is_dropped() -> None:
+    lanes, table = filled(9)
+    while take(lanes) is not None:
+        pass
+    [(lane, after, count)] = lanes.wanted()
+    read = table.select(lane, after, count)
+    assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
+    assert [each.number for each in lanes.refill(lane, count, read)] == [5, 6]
+    assert [each.number for each in lanes.take(100)] == [7, 8]
+
+
+def test_when_all_that_is_on_disk_was_dropped_what_comes_goes_on() -> None:
+    lanes, table = filled(6)
+    while (found := take(lanes)) is not None:
+        lanes.end([found])
+    assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
+    assert (len(lanes), lanes.bytes) == (0, 0)
+    put(lanes, new := entry(7, "a"))
+    table.insert([new])
+    lanes.spill()
+    [(lane, after, count)] = lanes.wanted()
+    for dropped in lanes.refill(lane, count, table.select(lane, after, count)):
+        lanes.end([dropped])
+    for lane, after, count in list(lanes.wanted()):
+        lanes.refill(lane, count, table.select(lane, after, count))
+    assert [each.number for each in lanes.take(100)] == [7]
+
+
+def test_rows_that_somebody_has_removed_are_not_asked_for_for_ever() -> None:
+    lanes, table = filled(9)
+    while take(lanes) is not None:
+        pass
+    [(lane, after, count)] = lanes.wanted()
+    lanes.refill(lane, count, table.select(lane, after, count)[:2])
+    assert len(lanes) == 2
+    assert [each.number for each in lanes.take(100)] == [5, 6]
+    assert list(lanes.wanted()) == []
+
+
+def test_when_all_that_is_on_disk_was_dropped_the_oldest_that_came_later_is_dropped() -> None:
+    lanes, _ = filled(HEAD + 3)
+    for number in (90, 91):
+        put(lanes, entry(number, "a"))
+    assert len(lanes.take(100)) == HEAD
+    dropped = [lanes.drop_oldest() for _ in range(6)]
+    assert [(was_one, each and each.number) for was_one, each in dropped] == [
+        (True, None), (True, None), (True, None), (True, 90), (True, 91), (False, None),
+    ]  # fmt: skip
+    assert (len(lanes), lanes.bytes) == (0, 0)

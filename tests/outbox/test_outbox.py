@@ -1,0 +1,618 @@
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import tracemalloc
+from dataclasses import asdict
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.message import Lane, Publication
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.lane import Entry
+from gateway.outbox.outbox import Outbox
+from gateway.outbox.unwritten import MAX_BYTES, MAX_ENTRIES
+from gateway.receipt import DeliveryError, Receipt
+from tests.conftest import ExpectedLogs
+from tests.support.waiting import wait_until
+
+OVERHEAD = 500  # bytes that the outbox counts for each publication beyond its topic and payload
+
+Discard = Literal["old", "new"]
+Step = tuple[str, int]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def publication(number: int, size: int = 10, *, is_command: bool = False) -> Publication:
+    return Publication(f"t/{number:06}", b"x" * size, is_command=is_command)
+
+
+def number_of(entry: Entry) -> int:
+    return int(entry.publication.topic.removeprefix("t/"))
+
+
+def numbers(entries: list[Entry]) -> list[int]:
+    return [number_of(each) for each in entries]
+
+
+def size_of(entry: Entry) -> int:
+    return len(entry.publication.topic) + len(entry.publication.payload) + OVERHEAD
+
+
+# --- the ordinary way
+
+
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_a_batch_is_taken_as_one_put_after_the_other(discard: Discard, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    together, singly = (Outbox(max_messages=5, discard=discard) for _ in range(2))
+    batch = [publication(number) for number in range(8)]
+    refused = together.put_all(batch)
+    assert refused == sum(not singly.put(each) for each in batch) == (3 if discard == "new" else 0)
+    assert together.counts() == singly.counts()
+    assert numbers(together.take(10)) == numbers(singly.take(10))
+
+
+def test_publications_come_out_in_their_order_and_are_delivered_once_settled() -> None:
+    outbox = Outbox()
+    assert not outbox.has_waiting
+    for number in range(5):
+        assert outbox.put(publication(number))
+    taken = outbox.take(3)
+    assert numbers(taken) == [0, 1, 2]
+    assert (len(outbox), outbox.has_waiting) == (5, True)
+    outbox.settle(taken[:1])
+    outbox.settle(taken[1:])
+    assert numbers(outbox.take(10)) == [3, 4]
+    assert outbox.take(10) == []
+    assert (len(outbox), outbox.has_waiting) == (2, False)
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, counts.dropped, counts.waiting, counts.in_flight) == (5, 3, 0, 0, 2)
+
+
+def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
+    outbox = Outbox()
+    for number in range(6):
+        outbox.put(publication(number))
+    taken = outbox.take(4)
+    outbox.settle(taken[:1])
+    outbox.put_back(each for each in taken if number_of(each) in (1, 3))
+    assert outbox.counts().in_flight == 1
+    assert numbers(outbox.take(10)) == [1, 3, 4, 5]
+
+
+def test_every_put_is_told_in_the_thread_that_put() -> None:
+    told: list[str] = []
+    outbox = Outbox(on_put=lambda _: told.append(threading.current_thread().name))
+    thread = threading.Thread(target=outbox.put, args=(publication(1),), name="device")
+    thread.start()
+    thread.join()
+    assert told == ["device"]
+
+
+# --- the limits
+
+
+def test_discarding_old_keeps_the_newest(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(
+        "outbox 100 % full (3 messages waiting)",
+        "outbox full: the oldest messages are dropped until the broker takes them faster (3 waiting, 1 dropped so far)",
+    )
+    outbox = Outbox(max_messages=3, discard="old")
+    assert all(outbox.put(publication(number)) for number in range(5))
+    assert (outbox.counts().dropped_old, outbox.counts().refused_new) == (2, 0)
+    assert numbers(outbox.take(10)) == [2, 3, 4]
+
+
+def test_discarding_new_keeps_the_oldest(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(
+        "outbox 100 % full (3 messages waiting)",
+        "outbox full: new messages are refused until the broker takes them faster (3 waiting, 1 dropped so far)",
+    )
+    outbox = Outbox(max_messages=3, discard="new")
+    assert [outbox.put(publication(number)) for number in range(5)] == [True, True, True, False, False]
+    assert (outbox.counts().dropped_old, outbox.counts().refused_new) == (0, 2)
+    assert numbers(outbox.take(10)) == [0, 1, 2]
+
+
+def test_as_many_old_ones_are_dropped_as_a_large_new_one_needs(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: the oldest", "% full")
+    outbox = Outbox(max_bytes=4 * (OVERHEAD + 8 + 100))
+    for number in range(4):
+        outbox.put(publication(number, 100))
+    assert outbox.put(publication(4, 200))
+    assert numbers(outbox.take(10)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_one_that_could_never_fit_is_refused_and_drops_no_other(discard: Discard, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full")
+    outbox = Outbox(max_bytes=10_000, discard=discard)
+    for number in range(3):
+        outbox.put(publication(number))
+    assert not outbox.put(publication(3, 10_000))
+    assert numbers(outbox.take(10)) == [0, 1, 2]
+
+
+def test_what_is_put_back_into_a_full_outbox_is_dropped_oldest_first(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=4)
+    for number in range(3):
+        outbox.put(publication(number))
+    taken = outbox.take(3)
+    for number in range(3, 6):
+        outbox.put(publication(number))
+    outbox.put_back(taken)
+    assert outbox.counts().dropped_old == 2
+    assert numbers(outbox.take(10)) == [2, 3, 4, 5]
+
+
+def test_the_bytes_that_are_counted_are_those_that_are_used(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    limit = 1024 * 1024
+    outbox = Outbox(max_bytes=limit)
+    tracemalloc.start()
+    try:
+        for number in range(2 * limit // OVERHEAD):
+            outbox.put(publication(number, number % 50))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outbox.counts().dropped_old > 0
+    assert 0.5 * limit < used < 1.1 * limit
+
+
+def test_filling_up_is_said_once_and_so_is_being_well_again(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("outbox 80 % full (8 messages waiting)")
+    outbox = Outbox(max_messages=10)
+    for number in range(9):
+        outbox.put(publication(number))
+    for count in (2, 3, 1):
+        outbox.settle(outbox.take(count))
+        if count == 2:
+            outbox.put(publication(9))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "outbox 80 % full (8 messages waiting)"),
+        ("INFO", "outbox back to 50 % (5 messages waiting)"),
+    ]
+
+
+def test_filling_up_with_bytes_counts_as_well(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox 90 % full (1 messages waiting)")
+    Outbox(max_bytes=10_000).put(publication(0, 9000 - OVERHEAD - 8))
+
+
+# --- commands that come too late
+
+
+def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("2 messages were dropped: no broker took them in their lifetime")
+    clock = Clock()
+    outbox = Outbox(command_lifetime=30.0, clock=clock)
+    outbox.put(publication(0, is_command=True))
+    outbox.put(publication(1))
+    outbox.put(publication(2, is_command=True))
+    clock.now = 10.0
+    outbox.put(publication(3, is_command=True))
+    outbox.put(publication(4))
+    clock.now = 30.5
+    assert numbers(outbox.take(2)) == [1, 3], "what is dropped takes no place"
+    assert numbers(outbox.take(2)) == [4]
+    counts = outbox.counts()
+    assert (counts.expired, counts.dropped, counts.in_flight) == (2, 2, 3)
+
+
+def test_a_lifetime_of_zero_is_for_ever() -> None:
+    clock = Clock()
+    outbox = Outbox(command_lifetime=0.0, clock=clock)
+    outbox.put(publication(0, is_command=True))
+    clock.now = 1e9
+    assert numbers(outbox.take(1)) == [0]
+
+
+# --- the laws
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["put", "put command"]), st.integers(0, 3000))
+    | st.tuples(st.sampled_from(["take", "settle", "put back"]), st.integers(0, 8))
+    | st.tuples(st.just("wait"), st.integers(0, 20)),
+    max_size=80,
+)
+
+
+class Bench:
+    """An outbox and all that was ever put into it, to hold the laws against."""
+
+    def __init__(self, discard: Discard, max_messages: int, max_bytes: int) -> None:
+        self.max_messages, self.max_bytes = max_messages, max_bytes
+        self.clock = Clock()
+        self.outbox = Outbox(max_messages, max_bytes, discard, command_lifetime=30.0, clock=self.clock)
+        self.puts = self.accepted = self.settled = self.taken = self.put_back = 0
+        self.in_flight: list[Entry] = []
+
+    def do(self, step: str, amount: int) -> None:
+        if step in ("put", "put command"):
+            self.accepted += self.outbox.put(publication(self.puts, amount, is_command=step == "put command"))
+            self.puts += 1
+        elif step == "take":
+            taken = self.outbox.take(amount)
+            assert len(taken) <= amount
+            self.taken += len(taken)
+            self.in_flight += taken
+        elif step == "settle":
+            count = min(amount, len(self.in_flight))
+            self.outbox.settle(self.in_flight[:count])
+            self.settled += count
+            del self.in_flight[:count]
+        elif step == "put back":
+            back = self.in_flight[-amount:] if amount else []
+            self.in_flight = self.in_flight[: len(self.in_flight) - len(back)]
+            self.put_back += len(back)
+            self.outbox.put_back(back)
+        else:
+            self.clock.now += amount
+
+    def check_counts(self) -> None:
+        counts = self.outbox.counts()
+        assert counts.accepted == self.accepted
+        assert counts.accepted + counts.refused_new == self.puts
+        assert counts.dropped == counts.dropped_old + counts.refused_new + counts.expired + counts.set_aside
+        assert self.puts == counts.delivered + counts.dropped + counts.waiting + counts.in_flight
+        assert counts.delivered == self.settled
+        assert counts.in_flight == len(self.in_flight)
+        assert len(self.outbox) == counts.waiting + counts.in_flight
+        assert self.outbox.has_waiting == (counts.waiting > 0)
+        assert min(asdict(counts).values()) >= 0
+        assert counts.waiting <= self.max_messages
+
+    def check_waiting(self) -> None:
+        """Look at everything that waits, which ends the bench."""
+        self.clock.now = 0.0  # nothing expires
+        waiting = self.outbox.take(1_000_000)
+        assert sum(map(size_of, waiting)) <= self.max_bytes
+        order = numbers(waiting)
+        assert order == sorted(set(order))
+        assert not set(order) & set(numbers(self.in_flight)), "nothing is in flight twice"
+
+
+@given(steps, st.sampled_from(["old", "new"]), st.integers(1, 12), st.sampled_from([1000, 4000, 100_000]))
+def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
+    done: list[Step], discard: Discard, max_messages: int, max_bytes: int
+) -> None:
+    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)  # what it says is tested above
+    try:
+        bench = Bench(discard, max_messages, max_bytes)
+        for step, amount in done:
+            bench.do(step, amount)
+            bench.check_counts()
+        bench.check_waiting()
+    finally:
+        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 10))
+def test_old_keeps_the_last_and_new_the_first(sizes: list[int], max_messages: int) -> None:
+    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    try:
+        old, new = Outbox(max_messages, discard="old"), Outbox(max_messages, discard="new")
+        for number, size in enumerate(sizes):
+            old.put(publication(number, size))
+            new.put(publication(number, size))
+    finally:
+        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+    everything = list(range(len(sizes)))
+    assert numbers(old.take(100)) == everything[-max_messages:]
+    assert numbers(new.take(100)) == everything[:max_messages]
+
+
+def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
+    outbox, count, names = Outbox(), 2000, "abcd"
+    threads = [
+        threading.Thread(
+            target=lambda name=name: [outbox.put(Publication(name, str(n).encode())) for n in range(count)]
+        )
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    taken: list[Entry] = []
+    while len(taken) < count * len(names):
+        batch = outbox.take(7)
+        if len(batch) > 3:
+            outbox.put_back(batch[3:])
+            batch = batch[:3]
+        outbox.settle(batch)
+        taken += batch
+    for thread in threads:
+        thread.join()
+    for name in names:
+        assert [int(each.publication.payload) for each in taken if each.publication.topic == name] == list(range(count))
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, counts.dropped, len(outbox)) == (count * 4, count * 4, 0, 0)
+
+
+def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> None:
+    outbox = Outbox(max_messages=5000)
+    total = 20_000
+
+    def produce() -> None:
+        for number in range(total):
+            assert outbox.put(Publication("home/t", str(number).encode()))
+            outbox.wait_for_room()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    taken: list[int] = []
+
+    def take() -> bool:
+        taken.extend(int(entry.publication.payload) for entry in outbox.take(100))
+        return len(taken) == total
+
+    wait_until(take, timeout=30, what=lambda: f"all messages; {outbox.counts()}", pause=0.0)
+    producer.join()
+    assert taken == list(range(total))
+    assert outbox.counts().dropped == 0
+
+
+def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
+    now = iter(range(10_000_000))
+    outbox = Outbox(max_messages=50_000, clock=lambda: float(next(now)))
+    for _ in range(4000):
+        outbox.put(Publication("home/t", b"x"))
+    outbox.wait_for_room(longest=math.inf)  # returns: nothing was ever taken
+    assert outbox.counts().waiting == 4000
+
+
+# --- lanes
+
+
+def test_of_a_state_only_the_newest_waits_and_its_receipt_says_so() -> None:
+    outbox = Outbox()
+    old, new = Receipt(), Receipt()
+    outbox.put(Publication("a", b"1", lane=Lane.LATEST), old)
+    assert old.is_accepted
+    outbox.put(Publication("a", b"2", lane=Lane.LATEST), new)
+    with pytest.raises(DeliveryError, match="dropped: a newer value has taken its place"):
+        old.wait_delivered(0)
+    outbox.settle(outbox.take(5))
+    new.wait_delivered(0)
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, counts.superseded, counts.dropped) == (2, 1, 1, 0)
+
+
+def test_a_state_that_comes_back_is_dropped_for_a_newer_one() -> None:
+    outbox = Outbox()
+    outbox.put(Publication("a", b"1", lane=Lane.LATEST))
+    taken = outbox.take(1)
+    outbox.put(Publication("a", b"2", lane=Lane.LATEST))
+    outbox.put_back(taken)
+    assert [each.publication.payload for each in outbox.take(5)] == [b"2"]
+    assert (outbox.counts().superseded, len(outbox)) == (1, 1)
+
+
+def test_at_the_limit_bulk_is_dropped_first_and_replies_last(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=4)
+    for lane in Lane:
+        outbox.put(Publication(lane.name, b"", lane=lane))
+    left = []
+    for number in range(3):
+        outbox.put(Publication(f"new {number}", b"", lane=Lane.REPLY))
+        left.append(outbox.counts().waiting)
+    assert left == [4, 4, 4]
+    assert [each.publication.topic for each in outbox.take(9)] == ["REPLY", "new 0", "new 1", "new 2"]
+
+
+# --- lifetimes of their own
+
+
+@pytest.mark.parametrize(("lifetime", "late", "arrives"), [(5.0, 6.0, False), (5.0, 4.0, True), (0.0, 1e9, True)])
+def test_a_publication_may_have_a_lifetime_of_its_own(
+    lifetime: float, late: float, arrives: bool, expected_logs: ExpectedLogs
+) -> None:
+    if not arrives:
+        expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+    clock, receipt = Clock(), Receipt()
+    outbox = Outbox(command_lifetime=1.0, status_lifetime=1.0, clock=clock)
+    outbox.put(Publication("a", b"", lifetime=lifetime), receipt)
+    clock.now = late
+    assert bool(outbox.take(1)) == arrives
+    if not arrives:
+        with pytest.raises(DeliveryError, match="it waited too long"):
+            receipt.wait_delivered(0)
+
+
+# --- what is retained
+
+
+def retained(topic: str, payload: bytes) -> Publication:
+    return Publication(topic, payload, 1, retain=True)
+
+
+def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> None:
+    outbox = Outbox()
+    for topic, payload in (("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", b"4"), ("c", b"")):
+        outbox.put(retained(topic, payload))
+    outbox.put(Publication("not", b"retained", 1))
+    outbox.settle(outbox.take(6))
+    outbox.remember("e", b"5")
+    outbox.put(retained("b", b"newer"))
+    outbox.say_retained_again()
+    again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]
+    assert again == [("b", b"newer"), ("a", b"1"), ("d", b"4")], "e is said again by who has said it"
+
+
+def test_what_is_in_flight_is_not_said_again() -> None:
+    outbox = Outbox()
+    outbox.put(retained("a", b"1"))
+    outbox.take(1)
+    outbox.say_retained_again()
+    assert outbox.take(1) == []
+
+
+def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("set aside: 1 bytes to 'a': too large")
+    outbox = Outbox()
+    outbox.put(retained("a", b"1"))
+    outbox.set_aside(outbox.take(1)[0], "too large")
+    outbox.say_retained_again()
+    assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
+
+
+def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=2)
+    for number in range(5):
+        outbox.put(retained(f"t{number}", b"x"))
+        outbox.settle(outbox.take(1))
+    outbox.say_retained_again()
+    assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
+
+
+# --- flush
+
+
+def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=1)
+    outbox.put(publication(1))
+    is_over = threading.Event()
+
+    def produce() -> None:
+        while not is_over.wait(0.05):
+            outbox.put(publication(2))
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    with pytest.raises(DeliveryError, match="1 messages were dropped"):
+        outbox.flush(30)
+    is_over.set()
+    thread.join()
+
+
+# --- a disk that takes nothing
+
+
+def test_what_a_disk_does_not_take_is_bounded_and_what_is_on_disk_is_not_dropped_for_it(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    for number in range(1000):
+        outbox.put(Publication(f"t/{number:06}", b"x", 1))
+    outbox.committed(outbox.work())
+    for number in range(1000, 1000 + MAX_ENTRIES + 500):
+        outbox.put(Publication(f"t/{number:06}", b"x", 1))
+    counts = outbox.counts()
+    assert (counts.waiting, counts.dropped_old) == (1000 + MAX_ENTRIES, 500)
+    assert numbers(outbox.take(1001)) == [*range(1000), 1500], "the oldest of those that are not on disk"
+
+
+def test_a_message_larger_than_what_may_wait_for_the_disk_drops_no_other() -> None:
+    outbox = DurableOutbox()
+    outbox.put(Publication("t/0", b"x", 1))
+    outbox.committed(outbox.work())
+    assert outbox.put(Publication("t/1", bytes(MAX_BYTES + 1), 1))
+    assert (outbox.counts().waiting, outbox.counts().dropped) == (2, 0)
+
+
+def test_what_is_in_flight_is_never_dropped_for_a_disk_that_takes_nothing(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    size = MAX_BYTES // 4
+    for number in range(3):
+        assert outbox.put(Publication(f"t/{number}", bytes(size), 1))
+    taken = outbox.take(3)
+    assert outbox.put(Publication("t/3", bytes(size // 2), 1))
+    assert outbox.put(Publication("t/4", bytes(size // 2), 1)), "in the place of the one before"
+    assert not outbox.put(Publication("t/5", bytes(size), 1)), "all else is in flight"
+    outbox.settle(taken)
+    counts = outbox.counts()
+    assert (counts.delivered, counts.dropped_old, counts.refused_new) == (3, 2, 1)
+    assert (counts.waiting, counts.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_while_the_disk_is_full_the_policy_decides(discard: Discard, expected_logs: ExpectedLogs) -> None:
+    outbox = DurableOutbox(discard=discard)
+    for number in range(100):
+        outbox.put(Publication(f"t/{number:03}", b"x", 1))
+    outbox.committed(outbox.work())
+    for number in range(100, 110):
+        outbox.put(Publication(f"t/{number:03}", b"x", 1))
+    if discard == "old":
+        expected_logs.expect("outbox full: the oldest")
+    work = outbox.work(disk_is_full=True)
+    assert (len(work.inserts), len(work.removals)) == ((10, 10) if discard == "old" else (0, 0))
+    outbox.not_committed(work)
+    again = outbox.work(disk_is_full=True)
+    assert again == work, "nothing more is dropped for the same"
+    assert outbox.counts().dropped_old == len(work.removals)
+
+
+def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
+    outbox = DurableOutbox()
+    for number in range(10):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))  # 200 bytes each
+    parts: list[tuple[int, bool]] = []
+    while outbox.next_work() and (not parts or parts[-1][1]):  # it is not waited for
+        work = outbox.work(at_most=700)
+        parts.append((len(work.inserts), work.has_more))
+        outbox.committed(work)
+        if not work.has_more:
+            outbox.put(Publication("more", b"", 1))
+    assert parts == [(3, True), (3, True), (3, True), (1, False)]
+    outbox.put(Publication("t", bytes(1000), 1))
+    assert len(outbox.work(at_most=1).inserts) == 1, "one, however large"
+
+
+def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full: the oldest")
+    outbox = DurableOutbox()
+    for number in range(100):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
+    outbox.committed(outbox.work())
+    for number in range(100, 110):
+        outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
+    for part in range(1, 4):
+        work = outbox.work(disk_is_full=True, at_most=600)
+        assert (len(work.inserts), len(work.removals)) == (3, 3)
+        outbox.not_committed(work)
+        assert outbox.work(disk_is_full=True, at_most=600) == work, "nothing more is dropped for the same"
+        outbox.committed(work)
+        assert outbox.counts().dropped_old == 3 * part
+
+
+def test_a_producer_is_held_back_by_a_disk_that_is_behind() -> None:
+    clock = iter(range(10_000_000))
+    outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
+    for number in range(MAX_ENTRIES // 2):
+        outbox.put(Publication(f"t/{number}", b"x", 1))
+    thread = threading.Thread(target=outbox.wait_for_room, args=(1e9,))
+    thread.start()
+    outbox.committed(outbox.work())
+    wait_until(lambda: not thread.is_alive())
+
+
+def test_commands_and_what_has_qos_0_are_not_for_the_disk() -> None:
+    outbox, receipts = DurableOutbox(), [Receipt(), Receipt()]
+    outbox.put(Publication("a", b"", 1, is_command=True), receipts[0])
+    outbox.put(Publication("b", b"", 0), receipts[1])
+    assert all(receipt.is_accepted for receipt in receipts)
+    assert outbox.work().inserts == []
+    assert outbox.at_risk == 2
+    outbox.begin_anew()
+    assert outbox.work().inserts == []

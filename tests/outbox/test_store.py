@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.message import Lane, Publication
+from gateway.outbox.store import (
+    VERSION,
+    CorruptFileError,
+    ForeignFileError,
+    LaterVersionError,
+    LockedStoreError,
+    OutboxStore,
+    Row,
+    SetAsideRow,
+    StoreError,
+    _runs,
+    open_store,
+)
+from tests.support.disk import small_disk
+
+
+def row(number: int, topic: str = "home/t", payload: bytes = b"x", lane: Lane = Lane.EVENT) -> Row:
+    return Row.of(number, lane, 1000.5 + number, Publication(topic, payload, 1, lane=lane))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "gw.outbox"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[OutboxStore]:
+    with contextlib.closing(OutboxStore(path)) as store:
+        yield store
+
+
+def write(path: Path, count: int = 3) -> None:
+    with opened(path) as store:
+        store.commit([row(number, f"home/{number % 7}", bytes(200)) for number in range(1, count + 1)], [])
+
+
+def execute(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(statement)
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+
+# --- the ordinary way
+
+
+def test_a_publication_comes_back_as_it_was(path: Path) -> None:
+    odd = Publication("ä/\x01/b", bytes(range(256)), 1, retain=True, lane=Lane.BULK, lifetime=0.5, correlation=b"\0c")
+    plain = Publication("a", b"", 1, lane=Lane.REPLY)
+    with opened(path) as store:
+        store.commit([Row.of(7, Lane.BULK, 123.25, odd), Row.of(9, Lane.REPLY, -5.0, plain)], [])
+    with opened(path) as store:
+        first, second = store.rows()
+        assert (first.number, first.since, first.publication()) == (7, 123.25, odd)
+        assert (second.number, second.since, second.publication()) == (9, -5.0, plain)
+        assert store.last_number() == 9
+
+
+def test_a_new_file_is_empty_and_only_for_its_owner(path: Path) -> None:
+    with opened(path) as store:
+        assert (store.rows(), store.last_number(), store.counts(100), store.topics(), store.retained()) == (
+            [],
+            0,
+            [],
+            [],
+            {},
+        )
+        assert store.set_aside_rows() == []
+        store.commit([row(1)], [])
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_what_is_removed_is_gone_and_the_rest_is_not(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(number) for number in range(1, 11)], [])
+        store.commit([row(11)], [4, 2, 3, 3, 9, 77])
+        assert [found.number for found in store.rows()] == [1, 5, 6, 7, 8, 10, 11]
+        assert [found.number for found in store.iterate()] == [1, 5, 6, 7, 8, 10, 11]
+
+
+def test_more_rows_than_a_statement_takes(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(number) for number in range(1, 7778)], [])
+        assert [found.number for found in store.rows()] == list(range(1, 7778))
+
+
+def test_rows_of_a_lane_are_read_piece_by_piece(path: Path) -> None:
+    with opened(path) as store:
+        lanes = [Lane.BULK if number % 2 else Lane.EVENT for number in range(10)]
+        store.commit([row(number, lane=lanes[number]) for number in range(1, 10)], [])
+        assert [found.number for found in store.rows(Lane.BULK, 1, 3)] == [3, 5, 7]
+        assert [found.number for found in store.rows(Lane.BULK, 7, 3)] == [9]
+        assert store.rows(Lane.BULK, 9, 3) == []
+
+
+def test_counts_and_topics(path: Path) -> None:
+    with opened(path) as store:
+        rows = [row(1, "a", b"12"), row(2, "bc", b"1", Lane.BULK), row(3, "a", b"", Lane.BULK), row(4, "a")]
+        store.commit(rows, [])
+        assert sorted(store.counts(100)) == [(Lane.EVENT, 2, 205), (Lane.BULK, 2, 204)]
+        assert sorted(store.topics()) == [("a", Lane.BULK, 3), ("bc", Lane.BULK, 1)]
+
+
+def test_what_is_retained_is_remembered_until_it_is_emptied(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([], [], retained=[("a", b"1"), ("b", b"2")])
+        store.commit([], [], retained=[("a", b"3"), ("b", b""), ("never", b"")])
+    with opened(path) as store:
+        assert store.retained() == {"a": b"3"}
+
+
+def test_of_what_is_set_aside_the_last_thousand_are_kept(path: Path) -> None:
+    with opened(path) as store:
+        for begin in (0, 600, 1200):
+            store.commit([], [], [SetAsideRow(None, 1.0, f"t{begin + n}", b"", 1, 0, "why") for n in range(600)])
+        kept = store.set_aside_rows()
+        assert [found.topic for found in kept] == [f"t{number}" for number in range(800, 1800)]
+        store.purge([], [found.number for found in kept[:999]])
+        assert [found.topic for found in store.set_aside_rows()] == ["t1799"]
+
+
+def test_a_commit_is_all_or_nothing(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(1)], [])
+        bad = row(3)._replace(lane=9)
+        with pytest.raises(sqlite3.IntegrityError):
+            store.commit([row(2), bad], [1], [SetAsideRow(None, 1.0, "t", b"", 1, 0, "why")], [("a", b"1")])
+        assert [found.number for found in store.rows()] == [1]
+        assert (store.set_aside_rows(), store.retained()) == ([], {})
+        store.commit([row(4)], [])
+        assert [found.number for found in store.rows()] == [1, 4]
+
+
+@given(st.lists(st.integers(0, 60)).map(sorted))
+def test_runs_hold_each_number_and_no_other(numbers: list[int]) -> None:
+    runs = list(_runs(numbers))
+    assert [number for first, last in runs for number in range(first, last + 1)] == sorted(set(numbers))
+    assert all(last + 1 < first for (_, last), (first, _) in itertools.pairwise(runs)), "as few as can be"
+
+
+def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(number, payload=bytes(4000)) for number in range(1, 101)], [])
+        assert store.free_bytes() < 50_000
+        store.commit([], list(range(1, 101)))
+        assert store.free_bytes() > 300_000
+
+
+def test_that_the_file_was_removed_or_replaced_is_seen(path: Path) -> None:
+    with opened(path) as store:
+        assert store.is_in_place()
+        path.rename(path.with_name("elsewhere"))
+        assert not store.is_in_place()
+        path.touch()
+        assert not store.is_in_place()
+
+
+# --- files that are no good
+
+
+def open_anew(path: Path) -> tuple[list[str], list[int]]:
+    """Open the store; return what is said, and the numbers of the rows."""
+    said: list[str] = []
+    with contextlib.closing(open_store(path, said.append)) as store:
+        numbers = [found.number for found in store.rows()]
+        store.commit([row(10_000)], [])
+    with opened(path) as store:
+        assert store.rows()[-1].number == 10_000, "it works"
+    return said, numbers
+
+
+@pytest.mark.parametrize("content", [b"hello, world\n" * 100, b"x", bytes(5000), b"\xff" * 4096, b"SQLite format 3\0"])
+def test_a_file_of_something_else_is_set_aside(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    said, numbers = open_anew(path)
+    assert numbers == []
+    [aside] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
+    assert aside.read_bytes() == content
+    assert len(said) == 1
+    assert str(path) in said[0]
+    assert f"it is set aside as {aside.name}, and a new outbox is begun" in said[0]
+
+
+def test_a_database_of_another_program_is_set_aside_with_its_name(path: Path) -> None:
+    path.parent.mkdir()
+    execute(path, "CREATE TABLE theirs (a)")
+    before = path.read_bytes()
+    said, _ = open_anew(path)
+    assert f"{path} is a database of another program" in said[0]
+    [aside] = path.parent.glob("gw.outbox.foreign-*")
+    assert aside.read_bytes() == before
+
+
+def test_two_files_that_are_set_aside_at_once_have_two_names(path: Path) -> None:
+    path.parent.mkdir()
+    for content in (b"one" * 500, b"two" * 500, b"six" * 500):
+        path.write_bytes(content)
+        open_anew(path)
+    asides = list(path.parent.glob("gw.outbox.foreign-*"))
+    assert sorted(each.read_bytes()[:3] for each in asides) == [b"one", b"six", b"two"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_that_was_cut_off_is_set_aside_or_whole(path: Path, seed: int) -> None:
+    write(path, 500)
+    whole = path.read_bytes()
+    size = random.Random(seed).randrange(1, len(whole))
+    path.write_bytes(whole[:size])
+    said, numbers = open_anew(path)
+    assert numbers == []
+    assert "is damaged" in said[0] or "is no outbox" in said[0]
+    [aside] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
+    assert aside.read_bytes() == whole[:size]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_with_garbage_in_it_is_set_aside_or_gives_rows_that_were_there(path: Path, seed: int) -> None:
+    write(path, 500)
+    chance = random.Random(seed)
+    content = bytearray(path.read_bytes())
+    begin = chance.randrange(len(content) - 2000)
+    content[begin : begin + 2000] = chance.randbytes(2000)
+    path.write_bytes(content)
+    said, numbers = open_anew(path)
+    assert len(said) <= 1
+    assert set(numbers) <= set(range(1, 501))
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE outbox", "ALTER TABLE outbox DROP COLUMN lifetime"])
+def test_a_file_without_our_tables_is_set_aside(path: Path, statement: str) -> None:
+    write(path)
+    execute(path, statement)
+    said, numbers = open_anew(path)
+    assert numbers == []
+    assert "is damaged" in said[0]
+    assert list(path.parent.glob("gw.outbox.corrupt-*"))
+
+
+@pytest.mark.parametrize("table", ["retained", "set_aside"])
+def test_a_file_without_one_of_the_lesser_tables_is_set_aside(path: Path, table: str) -> None:
+    write(path)
+    execute(path, f"DROP TABLE {table}")
+    said, _ = open_anew(path)
+    assert "is damaged" in said[0]
+
+
+def test_values_that_mean_nothing_to_us_are_refused_by_the_file(path: Path) -> None:
+    write(path)
+    for change in ("lane = 4", "lane = -1", "payload = 1", "topic = NULL"):
+        with pytest.raises(sqlite3.IntegrityError):
+            execute(path, f"UPDATE outbox SET {change}")
+
+
+def test_values_that_mean_nothing_to_us_and_are_there_all_the_same_are_found(path: Path) -> None:
+    write(path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute("UPDATE outbox SET lane = 4 WHERE number = 2")
+    said, numbers = open_anew(path)
+    assert numbers == []
+    assert "is damaged (CHECK constraint failed" in said[0]
+
+
+def test_a_file_that_cannot_be_set_aside_is_said_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250)  # the longer name does not exist in any file system
+    path.write_bytes(b"something else" * 100)
+    with pytest.raises(StoreError, match=r"cannot be set aside: File name too long: move it away$"):
+        open_store(path, lambda _: None)
+
+
+@pytest.mark.parametrize("has_wal", [False, True])
+def test_a_file_of_a_later_version_is_refused_and_stays_byte_for_byte(path: Path, has_wal: bool) -> None:
+    write(path)
+    execute(path, f"PRAGMA user_version = {VERSION + 1}")
+    if has_wal:  # as a gateway leaves it that was killed
+        program = "import sqlite3, os, sys; db = sqlite3.connect(sys.argv[1]); db.execute('DELETE FROM outbox')"
+        subprocess.run([sys.executable, "-c", f"{program}; db.commit(); os._exit(0)", str(path)], check=True)
+        assert path.with_name("gw.outbox-wal").stat().st_size > 0
+    before = files(path)
+    with pytest.raises(LaterVersionError, match=r"later version of this program \(format 2, this one knows 1\)"):
+        open_store(path, lambda _: None)
+    assert files(path) == before
+
+
+# --- no access
+
+
+def test_a_file_in_use_is_refused_and_stays(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(1)], [])
+        with pytest.raises(LockedStoreError, match="is in use: does another gateway run with it"):
+            open_store(path, lambda _: None)
+        store.commit([row(2)], [])
+        assert len(store.rows()) == 2
+    assert [each.name for each in path.parent.iterdir()] == ["gw.outbox"]
+
+
+def test_a_file_in_use_by_another_process_is_refused_and_free_when_that_is_killed(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from gateway.outbox.store import OutboxStore;"
+        "from tests.outbox.test_store import row;"
+        "store = OutboxStore(Path(sys.argv[1])); store.commit([row(5)], []); print('ready', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        with pytest.raises(LockedStoreError):
+            OutboxStore(path)
+        child.kill()
+    with opened(path) as store:
+        assert [found.number for found in store.rows()] == [5]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "link to nothing", "device", "NUL", "file as folder"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "gw.outbox"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        write(tmp_path / "real")
+        path.symlink_to(tmp_path / "real")
+    elif kind == "link to nothing":
+        path.symlink_to(tmp_path / "nothing")
+    elif kind == "device":
+        path = Path("/dev/null")
+    elif kind == "NUL":
+        path = tmp_path / "a\0b"
+    else:
+        path.touch()
+        path = path / "gw.outbox"
+    with pytest.raises(StoreError, match=r"outbox\.file"):
+        open_store(path, lambda _: None)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_file_that_must_exist_is_not_made(path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file"):
+        OutboxStore(path, must_exist=True)
+    assert not path.parent.exists()
+
+
+@pytest.mark.root
+def test_without_room_for_a_new_file_it_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 256 * 1024) as disk:
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", 0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+        with pytest.raises(StoreError, match=r"check the disk and outbox\.file"):
+            open_store(disk / "gw.outbox", lambda _: None)
+
+
+@pytest.mark.root
+def test_a_disk_that_may_only_be_read_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
+        write(disk / "gw.outbox")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(StoreError, match="Read-only file system"):
+            open_store(disk / "gw.outbox", lambda _: None)
+
+
+@pytest.mark.parametrize("err", [CorruptFileError, ForeignFileError, LaterVersionError, LockedStoreError])
+def test_every_problem_of_a_file_is_one(err: type[Exception]) -> None:
+    assert issubclass(err, StoreError)
+
+
+def test_a_large_outbox_opens_fast(path: Path) -> None:
+    with opened(path) as store:
+        store.commit([row(number, f"home/{number % 50}", bytes(60)) for number in range(1, 100_001)], [])
+    began = os.times().elapsed
+    with opened(path) as store:
+        assert sum(count for _, count, _ in store.counts(100)) == 100_000
+        assert len(store.topics()) == 50
+    assert os.times().elapsed - began < 2.0

@@ -1,0 +1,595 @@
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from gateway.message import Lane, Publication
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.lane import Entry
+from gateway.outbox.store import OutboxStore, open_store
+from gateway.outbox.writer import OutboxWriter
+from gateway.receipt import DeliveryError, Receipt
+from tests.conftest import ExpectedLogs
+from tests.support.disk import small_disk
+from tests.support.waiting import wait_until
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gw.outbox"
+
+
+@contextlib.contextmanager
+def running(path: Path, outbox: DurableOutbox | None = None) -> Iterator[tuple[DurableOutbox, OutboxWriter]]:
+    """An outbox with its writer, as a gateway starts and stops them."""
+    outbox = DurableOutbox() if outbox is None else outbox
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail), outbox._clock)
+    writer.start()
+    try:
+        yield outbox, writer
+    finally:
+        writer.close()
+
+
+def rows(path: Path) -> list[tuple[str, bytes]]:
+    with contextlib.closing(OutboxStore(path)) as store:
+        return [(row.topic, row.payload) for row in store.rows()]
+
+
+def message(number: int, topic: str = "t", lane: Lane = Lane.EVENT, **more: object) -> Publication:
+    return Publication(topic, b"%d" % number, 1, lane=lane, **more)  # type: ignore[arg-type]
+
+
+def put_safely(outbox: DurableOutbox, publication: Publication) -> Receipt:
+    receipt = Receipt()
+    outbox.put(publication, receipt)
+    receipt.wait_accepted(10)
+    return receipt
+
+
+def take_all(outbox: DurableOutbox, count: int, timeout: float = 20) -> list[Entry]:
+    """Take and settle until there were `count`."""
+    taken: list[Entry] = []
+
+    def take() -> bool:
+        found = outbox.take(100)
+        outbox.settle(found)
+        taken.extend(found)
+        return len(taken) >= count
+
+    wait_until(take, timeout, lambda: f"{count} messages; {outbox.counts()}", pause=0.0005)
+    return taken
+
+
+def payloads(entries: list[Entry]) -> list[int]:
+    return [int(each.publication.payload) for each in entries]
+
+
+# --- committing
+
+
+def test_what_is_accepted_is_on_disk_and_what_is_settled_is_gone(path: Path) -> None:
+    with running(path) as (outbox, writer):
+        receipts = [put_safely(outbox, message(number)) for number in range(3)]
+        outbox.settle(outbox.take(2))
+        assert [receipt.is_delivered for receipt in receipts] == [True, True, False]
+        assert writer.close() == 0
+    assert rows(path) == [("t", b"2")]
+
+
+def test_many_that_come_at_once_are_committed_together(path: Path) -> None:
+    outbox = DurableOutbox()
+    commits: list[int] = []
+    receipts = [Receipt() for _ in range(500)]
+    for number, receipt in enumerate(receipts):
+        outbox.put(message(number), receipt)
+    work = outbox.work()
+    commits.append(len(work.inserts))
+    assert commits == [500]
+    assert not any(receipt.is_accepted for receipt in receipts)
+    outbox.committed(work)
+    assert all(receipt.is_accepted for receipt in receipts)
+
+
+def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path) -> None:
+    clock = Clock()
+    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
+    for number in range(100):
+        outbox.put(message(number))
+    outbox.settle(outbox.take(100))
+    work = outbox.work()
+    assert not work.is_to_write
+
+
+def due_after(outbox: DurableOutbox, clock: Clock, seconds: float) -> bool:
+    """Tell whether the writer has something to do `seconds` from now; it must not wait for real."""
+    clock.now += seconds
+    due = outbox._unwritten.due()
+    return due is not None and due <= clock.now
+
+
+def test_a_commit_waits_for_its_interval_unless_somebody_waits_for_it() -> None:
+    clock = Clock()
+    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
+    assert not due_after(outbox, clock, 1000)
+    outbox.put(message(1))
+    assert not due_after(outbox, clock, 9.9)
+    assert due_after(outbox, clock, 0.1)
+    outbox.committed(outbox.work())
+    assert not due_after(outbox, clock, 1000)
+    outbox.put(message(2))
+    outbox.put(message(3), Receipt())
+    assert due_after(outbox, clock, 0)
+
+
+def test_a_thousand_do_not_wait() -> None:
+    clock = Clock()
+    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
+    for number in range(999):
+        outbox.put(message(number))
+    assert not due_after(outbox, clock, 0)
+    outbox.put(message(999))
+    assert due_after(outbox, clock, 0)
+
+
+@pytest.mark.parametrize(("interval", "delay"), [(0.0, 1.0), (60.0, 60.0)])
+def test_removals_and_states_wait_for_company(interval: float, delay: float) -> None:
+    clock = Clock()
+    outbox = DurableOutbox(clock=clock, commit_interval=interval)
+    outbox.put(message(1, retain=True))
+    outbox.committed(outbox.work())
+    outbox.settle(outbox.take(1))
+    assert not due_after(outbox, clock, delay - 0.1)
+    assert due_after(outbox, clock, 0.1)
+    work = outbox.work()
+    assert (work.removals, work.retained) == ([1], {"t": b"1"})
+
+
+def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        outbox.settle(outbox.take(1))
+        task = Path(f"/proc/self/task/{writer._thread.native_id}/status")
+
+        def wakeups() -> str:
+            return next(line for line in task.read_text().splitlines() if line.startswith("voluntary"))
+
+        wait_until(lambda: not outbox._unwritten.due(), what="the last removal")
+        seen = [wakeups()]
+
+        def is_still() -> bool:
+            seen.append(wakeups())
+            return len(seen) > 5 and len(set(seen[-5:])) == 1
+
+        wait_until(is_still, pause=0.25)
+
+
+# --- the next start
+
+
+def test_after_a_restart_all_is_as_it_was(path: Path) -> None:
+    with running(path) as (outbox, _):
+        lanes = [Lane.BULK, Lane.EVENT, Lane.LATEST, Lane.REPLY, Lane.LATEST, Lane.EVENT]
+        for number, lane in enumerate(lanes):
+            topic = "state" if lane is Lane.LATEST else lane.name
+            outbox.put(message(number, topic, lane, correlation=b"c" if lane is Lane.REPLY else b""))
+        outbox.put(message(9, "command", is_command=True))
+        outbox.put(Publication("zero", b"8", 0))
+    with running(path) as (outbox, _):
+        assert outbox.counts().restored == 5
+        taken = take_all(outbox, 5)
+        assert payloads(taken) == [3, 1, 5, 4, 0]
+        assert taken[0].publication.correlation == b"c"
+        assert [each.publication.lane for each in taken] == [
+            Lane.REPLY,
+            Lane.EVENT,
+            Lane.EVENT,
+            Lane.LATEST,
+            Lane.BULK,
+        ]
+        assert len(outbox) == 0
+    assert rows(path) == []
+
+
+def test_a_topic_in_several_lanes_keeps_its_order_over_a_restart(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for number, lane in enumerate([Lane.LATEST, Lane.EVENT, Lane.LATEST, Lane.REPLY]):
+            outbox.put(message(number, lane=lane))
+    with running(path) as (outbox, _):
+        outbox.put(message(4, lane=Lane.REPLY))
+        first = outbox.take(1)
+        assert payloads(first) == [0]
+        outbox.put(message(5, lane=Lane.EVENT))
+        outbox.settle(first)
+        assert payloads(take_all(outbox, 5)) == [1, 2, 3, 4, 5]
+
+
+def test_a_state_that_was_on_its_way_is_not_said_after_a_newer_one(path: Path) -> None:
+    with running(path) as (outbox, _):
+        put_safely(outbox, message(1, lane=Lane.LATEST))
+        outbox.take(1)
+        put_safely(outbox, message(2, lane=Lane.LATEST))
+    assert len(rows(path)) == 2
+    with running(path) as (outbox, _):
+        assert payloads(take_all(outbox, 1)) == [2]
+        assert len(outbox) == 0
+    assert rows(path) == []
+
+
+def test_what_is_retained_is_remembered_once_the_broker_has_it(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for topic, payload in (("a", b"1"), ("b", b"2"), ("a", b"3"), ("b", b""), ("waits", b"4")):
+            outbox.put(Publication(topic, payload, 1, retain=True))
+        outbox.settle(outbox.take(4))
+    with running(path) as (outbox, _):
+        assert outbox.retained == {"a": b"3"}
+        take_all(outbox, 1)
+        outbox.say_retained_again()
+        assert [(e.publication.topic, e.publication.payload) for e in outbox.take(9)] == [("a", b"3"), ("waits", b"4")]
+
+
+def test_a_lifetime_goes_on_over_a_restart(
+    path: Path, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+    clock = Clock()
+    with running(path, DurableOutbox(clock=clock)) as (outbox, _):
+        put_safely(outbox, message(1, lifetime=60.0))
+        clock.now += 50
+        put_safely(outbox, message(2, lifetime=60.0))
+    wall = time.time()
+    monkeypatch.setattr(time, "time", lambda: wall + 90.0)
+    other = Clock()
+    other.now = 5.0  # as after a start of the machine
+    with running(path, DurableOutbox(clock=other)) as (outbox, _):
+        assert payloads(take_all(outbox, 1)) == [2]
+        assert outbox.counts().expired == 1
+
+
+@pytest.mark.parametrize("jump", [-1e6, 1e6])
+def test_a_wall_clock_that_jumps_during_a_run_changes_nothing(
+    path: Path, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = time.time()
+    with running(path) as (outbox, _):
+        monkeypatch.setattr(time, "time", lambda: wall + jump)
+        put_safely(outbox, message(1, lifetime=60.0))
+    monkeypatch.setattr(time, "time", lambda: wall)
+    with running(path) as (outbox, _):
+        assert payloads(take_all(outbox, 1)) == [1]
+
+
+def test_a_wall_clock_that_was_put_back_makes_nothing_immortal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = time.time()
+    with running(path) as (outbox, _):
+        put_safely(outbox, message(1))
+    monkeypatch.setattr(time, "time", lambda: wall - 1e6)
+    with running(path) as (outbox, _):
+        [found] = take_all(outbox, 1)
+        assert time.monotonic() - found.since < 10
+
+
+def test_what_is_brought_back_is_as_old_as_it_is(path: Path, expected_logs: ExpectedLogs) -> None:
+    """Not as old as the run: it would be dropped for its age."""
+    clock = Clock()
+    with running(path, DurableOutbox(clock=clock, status_lifetime=60.0)) as (outbox, _):
+        clock.now += 1000
+        for number in range(5000):
+            outbox.put(message(number))
+        put_safely(outbox, message(5000))
+        clock.now += 50
+        assert payloads(take_all(outbox, 5001)) == list(range(5001))
+        assert outbox.counts().expired == 0
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.message import Publication
+from gateway.outbox.store import OutboxStore
+from gateway.outbox.writer import OutboxWriter
+from gateway.receipt import Receipt
+outbox = DurableOutbox()
+writer = OutboxWriter(outbox, OutboxStore(Path(sys.argv[1])))
+writer.start()
+number = 0
+while True:
+    receipts = [Receipt() for _ in range(5)]
+    for receipt in receipts:
+        outbox.put(Publication("t", b"%d" % number, 1), receipt)
+        number += 1
+    for receipt in receipts:
+        receipt.wait_accepted(10)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_accepted_is_there_after_kill_9(path: Path, seed: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        for _ in range(random.Random(seed).randrange(1, 60)):
+            accepted = int(child.stdout.readline())
+        child.kill()
+        accepted = int((child.stdout.read().splitlines(keepends=False) or [b"%d" % accepted])[-1] or accepted)
+    found = [int(payload) for _, payload in rows(path)]
+    assert found[:accepted] == list(range(accepted))
+    assert len(found) <= accepted + 5
+
+
+# --- waiting
+
+
+def test_flush_returns_when_all_is_acknowledged(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for number in range(100):
+            outbox.put(message(number))
+        thread = threading.Thread(target=take_all, args=(outbox, 100))
+        thread.start()
+        outbox.flush(10)
+        assert outbox.counts().delivered == 100
+        thread.join()
+
+
+def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
+    with running(path) as (outbox, _):
+        outbox.put(message(1))
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0\.01 s$"):
+            outbox.flush(0.01)
+
+
+def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for number in range(5000):
+            outbox.put(message(number))
+        receipt = put_safely(outbox, message(5000))
+        assert not any(each.receipt for each in outbox._lanes.in_memory()), "it is only on disk"
+        take_all(outbox, 5001)
+        receipt.wait_delivered(5)
+
+
+# --- a disk that is not well
+
+
+@contextlib.contextmanager
+def filled(disk: Path, leave: int = 0) -> Iterator[None]:
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+        while file.write(bytes(4096)):
+            pass
+    if leave:
+        with ballast.open("r+b") as file:
+            file.truncate(ballast.stat().st_size - leave)
+    yield
+    ballast.unlink()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("discard", ["old", "new"])
+def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
+    tmp_path: Path, discard: Literal["old", "new"], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("is full: the limits of the outbox count: make room")
+    with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
+        path = disk / "gw.outbox"
+        with running(path, DurableOutbox(discard=discard)) as (outbox, writer):
+            for number in range(500):
+                outbox.put(message(number))
+            put_safely(outbox, message(500))
+            with filled(disk, leave=512 * 1024):
+                last = Receipt()
+                for number in range(501, 600):
+                    outbox.put(message(number))
+                outbox.put(message(600), last)
+                if discard == "old":
+                    expected_logs.expect("outbox full: the oldest messages are dropped")
+                    last.wait_accepted(10)
+                    assert outbox.counts().dropped_old >= 99
+                else:
+                    with pytest.raises(DeliveryError, match="was not accepted"):
+                        last.wait_accepted(1.5)
+                    assert outbox.counts().dropped == 0
+            last.wait_accepted(10)  # without a restart, and though nothing more comes
+            count = len(outbox)
+            assert writer.close() == 0
+        kept = [int(payload) for _, payload in rows(path)]
+        assert kept == list(range(601 - count, 601))
+
+
+@pytest.mark.root
+def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is full: the limits")
+    with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
+        path = disk / "gw.outbox"
+        with running(path, DurableOutbox(discard="new")) as (outbox, writer):
+            put_safely(outbox, message(0))
+            receipt = Receipt()
+            with filled(disk):
+                outbox.put(message(1), receipt)
+                with pytest.raises(DeliveryError):
+                    receipt.wait_accepted(1.2)
+                outbox.settle(outbox.take(1))
+            receipt.wait_accepted(10)
+            assert writer.close() == 0
+        assert rows(path) == [("t", b"1")]
+
+
+def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("was removed: a new one is begun; 0 messages were only there")
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        in_flight = outbox.take(1)
+        put_safely(outbox, message(2))
+        outbox.put(message(3, "command", is_command=True))
+        path.unlink()
+        put_safely(outbox, message(4))
+        assert sorted(rows_of_running(writer)) == [b"1", b"2", b"4"], "what is in flight, too; no command"
+        outbox.settle(in_flight)
+        take_all(outbox, 3)
+        assert writer.close() == 0
+    assert rows(path) == []
+
+
+def rows_of_running(writer: OutboxWriter) -> list[bytes]:
+    """Return the payloads on disk; nothing else may be going on."""
+    return [row.payload for row in writer._store.rows()]
+
+
+def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is damaged (", "set aside as gw.outbox.corrupt-")
+    with running(path) as (outbox, writer):
+        for number in range(30_000):
+            while not outbox.put(message(number, f"t{number % 3}" + 300 * "x")):
+                pass
+            outbox.wait_for_room()
+        put_safely(outbox, message(30_000))
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(random.Random(1).randbytes(size - 4096))
+        taken: list[Entry] = []
+
+        def drained() -> bool:
+            found = outbox.take(100)
+            outbox.settle(found)
+            taken.extend(found)
+            return not len(outbox)
+
+        wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
+        assert outbox.counts().dropped_old > 0
+        assert outbox.counts().delivered + outbox.counts().dropped_old == 30_001
+        last = put_safely(outbox, message(1))
+        assert last.is_accepted
+        assert writer.close() == 0
+    assert rows(path) == [("t", b"1")]
+    assert list(path.parent.glob("gw.outbox.corrupt-*"))
+
+
+def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
+    folder = path.parent / "state"
+    expected_logs.expect("was removed, and cannot be begun anew", "was removed: a new one is begun")
+    with running(folder / "gw.outbox") as (outbox, writer):
+        put_safely(outbox, message(1))
+        folder.rename(path.parent / "moved")
+        folder.write_text("in the way")
+        receipt = Receipt()
+        outbox.put(message(2), receipt)
+        with pytest.raises(DeliveryError):
+            receipt.wait_accepted(0.5)
+        folder.unlink()
+        receipt.wait_accepted(10)
+        assert writer.close() == 0
+    assert [payload for _, payload in rows(folder / "gw.outbox")] == [b"1", b"2"]
+
+
+# --- much
+
+
+MUCH = """
+import sys
+from pathlib import Path
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.message import Publication
+from gateway.outbox.store import OutboxStore
+from gateway.outbox.writer import OutboxWriter
+from gateway.receipt import Receipt
+def rss():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1])
+outbox = DurableOutbox()
+writer = OutboxWriter(outbox, OutboxStore(Path(sys.argv[1])))
+writer.start()
+before = rss()
+for number in range(300_000):
+    outbox.put(Publication("home/%d" % (number % 50), b"x" * 60, 1))
+    if number % 500 == 0:
+        outbox.wait_for_room()
+receipt = Receipt()
+outbox.put(Publication("home/last", b"x", 1), receipt)
+receipt.wait_accepted(60)
+print(rss() - before, len(outbox), outbox.counts().dropped)
+writer.close()
+"""
+
+
+def test_three_hundred_thousand_that_wait_take_little_memory(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MUCH, str(path)], capture_output=True, text=True, check=True)
+    grown, waiting, dropped = map(int, done.stdout.split())
+    assert (waiting, dropped) == (300_001, 0), done.stderr
+    assert grown < 60 * 1024, f"{grown} KiB"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
+    path: Path, seed: int, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no broker takes it")
+    chance = random.Random(seed)
+    outbox = DurableOutbox(commit_interval=chance.choice([0.0, 0.01]))
+    each, names = 4000, "abc"
+    delivered: list[tuple[str, int]] = []
+    aside: list[tuple[str, int]] = []
+
+    def produce(name: str, lane: Lane) -> None:
+        for number in range(each):
+            outbox.put(message(number, name, lane))
+            if number % 500 == 0:
+                outbox.wait_for_room()
+
+    with running(path, outbox) as (_, writer):
+        lanes = {"a": Lane.EVENT, "b": Lane.BULK, "c": Lane.REPLY}
+        threads = [threading.Thread(target=produce, args=pair) for pair in lanes.items()]
+        for thread in threads:
+            thread.start()
+        in_flight: list[Entry] = []
+
+        def key(entry: Entry) -> tuple[str, int]:
+            return entry.publication.topic, int(entry.publication.payload)
+
+        def turn() -> bool:
+            in_flight.extend(outbox.take(chance.randrange(100)))
+            step = chance.random()
+            if step < 0.2:
+                cut = chance.randrange(len(in_flight) + 1)
+                outbox.put_back(in_flight[cut:])
+                del in_flight[cut:]
+            elif step < 0.22 and in_flight:
+                gone = in_flight.pop(0)
+                aside.append(key(gone))
+                outbox.set_aside(gone, "no broker takes it")
+            else:
+                cut = chance.randrange(len(in_flight) + 1)
+                outbox.settle(in_flight[:cut])
+                delivered.extend(map(key, in_flight[:cut]))
+                del in_flight[:cut]
+            return len(delivered) > each * len(names) * 0.7
+
+        wait_until(turn, 40, lambda: str(outbox.counts()), pause=0.0)
+        for thread in threads:
+            thread.join()
+        assert writer.close() == 0
+    left = [(topic, int(payload)) for topic, payload in rows(path)]
+    assert Counter([*delivered, *aside, *left]) == Counter((name, n) for name in names for n in range(each))
+    for name in names:
+        order = [number for topic, number in delivered if topic == name]
+        assert order == sorted(order)
+    with contextlib.closing(OutboxStore(path)) as store:
+        assert [(found.topic, int(found.payload)) for found in store.set_aside_rows()] == aside

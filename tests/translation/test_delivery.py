@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from gateway.configuration.document import load_json
+from gateway.configuration.load_map import build_map
+from gateway.errors import ConfigurationError
+from gateway.message import InternalMsg, Lane
+from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
+from gateway.translation.mqtt_map import MsgMap
+from tests.support.strategies import messages
+
+
+def map_with(*rules: dict[str, Any], **fields: Any) -> MsgMap:
+    document = load_json(json.dumps({"root": "home", "topics": [], "delivery": rules, **fields}), "x_map.json")
+    return build_map(document, document.data, sender="gw")
+
+
+STATUS = InternalMsg(function="climate", location="hall", device="boiler", action="TEMPERATURE")
+COMMAND = InternalMsg(iscmd=True, function="climate", location="hall", device="boiler", action="HEAT")
+
+
+@given(messages())
+def test_without_rules_an_answer_is_a_reply_and_all_else_an_event(msg: InternalMsg) -> None:
+    expected = PLAIN_REPLY if not msg.iscmd and "response" in msg.arguments else PLAIN
+    assert MsgMap("home", sender="gw").delivery_of(msg) == expected
+
+
+def test_the_first_rule_that_fits_counts() -> None:
+    msg_map = map_with(
+        {"match": {"function": "climate", "action": ["TEMPERATURE", "HUMIDITY"]}, "lane": "bulk", "lifetime": 60},
+        {"match": {"function": "climate"}, "lane": "latest", "retain": True},
+        {"match": {}, "lane": "event"},
+    )
+    assert msg_map.delivery_of(STATUS) == Delivery(Lane.BULK, lifetime=60)
+    assert msg_map.delivery_of(InternalMsg(function="climate", action="MODE")) == Delivery(Lane.LATEST, retain=True)
+    assert msg_map.delivery_of(InternalMsg(function="alarm")) == PLAIN
+
+
+def test_a_reply_stays_one_where_the_rule_says_nothing_of_lanes() -> None:
+    msg_map = map_with({"match": {"function": "climate"}, "retain": True})
+    assert msg_map.delivery_of(COMMAND.reply("OK")) == Delivery(Lane.REPLY, retain=True)
+    assert msg_map.delivery_of(STATUS) == Delivery(Lane.EVENT, retain=True)
+
+
+def test_commands_are_never_retained_and_statuses_never_replayed() -> None:
+    rules = DeliveryRules([DeliveryRule({}, retain=True, replay=True)])
+    assert rules.delivery_of(COMMAND) == Delivery(replay=True)
+    assert rules.delivery_of(STATUS) == Delivery(retain=True)
+
+
+def test_a_publication_says_how_it_is_delivered() -> None:
+    msg_map = map_with({"match": {"action": "TEMPERATURE"}, "lane": "latest", "retain": True, "lifetime": 90})
+    sent = msg_map.internal2mqtt(STATUS)
+    assert (sent.lane, sent.retain, sent.lifetime) == (Lane.LATEST, True, 90)
+    sent = msg_map.for_sender("other").internal2mqtt(STATUS)
+    assert (sent.lane, sent.retain) == (Lane.LATEST, True), "rules are of the map, whoever sends"
+    sent = msg_map.internal2mqtt(COMMAND)
+    assert (sent.lane, sent.retain, sent.lifetime) == (Lane.EVENT, False, None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "finding"),
+    [
+        ({"lane": "bulk"}, "delivery[0]: 'match' is missing"),
+        ({"match": {}, "lane": "slow"}, "delivery[0].lane"),
+        ({"match": {"colour": "red"}, "lane": "bulk"}, "delivery[0].match"),
+        ({"match": {}, "lifetime": 0}, "delivery[0].lifetime"),
+        ({"match": {"action": "SHUT"}, "lane": "bulk"}, "'SHUT' is not in the map"),
+        ({"match": {"action": ["OPEN", "SHUT"]}, "lane": "bulk"}, "'SHUT' is not in the map"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_a_finding_with_its_place(rule: dict[str, Any], finding: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        map_with(rule, action={"maptype": "strict", "map": {"OPEN": ["open"]}})
+    (found,) = caught.value.findings
+    assert finding in str(found)
+    assert str(found).startswith("x_map.json:1:")

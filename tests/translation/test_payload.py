@@ -1,0 +1,144 @@
+"""The forms of a payload beside the one of the seven levels, which tests/test_mqtt_map_payload.py holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import MessageError, PayloadError, WordError
+from gateway.message import Argument
+from gateway.translation.mqtt_map import FIELDS, FieldMap
+from gateway.translation.payload import Payload, PayloadKind, make_payload
+from tests.support.strategies import any_values, any_words, payloads, texts
+
+
+def payload(kind: PayloadKind, **fields: FieldMap) -> Payload:
+    return make_payload(kind, {**{name: FieldMap(name) for name in FIELDS}, **fields}, "value")
+
+
+def refusal(kind: PayloadKind, text: str) -> str:
+    with pytest.raises(PayloadError) as info:
+        payload(kind).read("A", text)
+    return str(info.value)
+
+
+KINDS: list[PayloadKind] = ["action", "json", "value", "empty"]
+_values = any_values | st.sampled_from(("on", "1", "-0", "1.0", "1e5", "true", "null", "NaN", "", "01", "{", "\ud800"))
+_maps = st.sampled_from([{}, {"on": ["1"]}, {"on": ["true", "an"]}, {"1": ["on"]}])
+
+
+@given(
+    st.sampled_from(KINDS),
+    any_words,
+    st.dictionaries(st.sampled_from(("value", "a", "action")), _values, max_size=2),
+    _maps,
+    st.sampled_from(("none", "loose", "strict")),
+)
+def test_what_is_written_is_read_back(
+    kind: PayloadKind, action: str, arguments: dict[str, Any], entries: Any, maptype: Any
+) -> None:
+    form = payload(kind, argvalue=FieldMap("argvalue", maptype, entries))
+    try:
+        written = form.write(action, arguments)
+    except MessageError as err:
+        assert str(err).isprintable()
+        return
+    back = form.read(action, written)
+    assert repr(back) == repr((action, dict(arguments)))
+
+
+@given(st.sampled_from(KINDS), payloads.map(lambda found: found.decode("utf-8", "replace")) | texts)
+def test_reading_whatever_comes_raises_nothing_but_message_errors(kind: PayloadKind, text: str) -> None:
+    try:
+        payload(kind).read("A", text)
+    except MessageError as err:
+        assert str(err).isprintable()
+
+
+# --- json
+
+
+def test_json_holds_arguments_of_any_name_and_no_action() -> None:
+    form = payload("json", argkey=FieldMap("argkey", "loose", {"power": ["state"]}),
+                   argvalue=FieldMap("argvalue", "loose", {"on": ["ON"]}))  # fmt: skip
+    written = form.write("SET", {"power": "on", "action": 1})
+    assert json.loads(written) == {"state": "ON", "action": 1}
+    assert form.read("SET", written) == ("SET", {"power": "on", "action": 1})
+    assert form.write("SET", {}) == "{}"
+
+
+@pytest.mark.parametrize("text", ["", "on", "[1]", "1", '"{"'])
+def test_json_is_an_object(text: str) -> None:
+    assert refusal("json", text) == f"the payload is {text!r}: a JSON object was expected"
+
+
+# --- value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("ON", "ON"), (50, "50"), (-1.5, "-1.5"), (1.0, "1.0"), (True, "true"), (None, "null"), ("NaN", "NaN"),
+     ("007", "007"), ("{", "{"), (" 1", " 1"), ("٣", "٣"), (1e300, "1e+300")],
+)  # fmt: skip
+def test_a_value_is_plain(value: Argument, text: str) -> None:
+    form = payload("value")
+    assert form.write("A", {"value": value}) == text
+    assert repr(form.read("A", text)) == repr(("A", {"value": value}))
+
+
+def test_no_argument_is_an_empty_payload() -> None:
+    assert payload("value").write("A", {}) == ""
+    assert payload("value").read("A", "") == ("A", {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"value": "50"}, "argument 'value': '50' would be read back as 50"),
+        ({"value": "true"}, "argument 'value': 'true' would be read back as True"),
+        ({"value": ""}, "argument 'value' is empty, which would be read as no argument"),
+        ({"value": [1]}, "argument 'value' holds a list: one plain value has a place"),
+        ({"value": {}}, "argument 'value' holds a dict: one plain value has a place"),
+        ({"value": 1, "by": 2}, "there is no place for the argument 'by', only for 'value'"),
+        ({"other": 1}, "there is no place for the argument 'other', only for 'value'"),
+    ],
+)
+def test_what_a_value_cannot_say_is_refused(arguments: dict[str, Argument], problem: str) -> None:
+    with pytest.raises(PayloadError) as info:
+        payload("value").write("A", arguments)
+    assert str(info.value) == problem
+
+
+def test_a_word_of_the_map_of_values_is_no_number() -> None:
+    form = payload("value", argvalue=FieldMap("argvalue", "loose", {"on": ["1", "true"], "off": ["0"]}))
+    assert form.write("A", {"value": "on"}) == "1"
+    assert [form.read("A", text)[1]["value"] for text in ("1", "true", "0", "2")] == ["on", "on", "off", 2]
+    with pytest.raises(PayloadError, match="argument 'value': 1 would be read back as 'on'"):
+        form.write("A", {"value": 1})
+
+
+def test_a_strict_map_of_values_refuses_text_and_no_number() -> None:
+    form = payload("value", argvalue=FieldMap("argvalue", "strict", {"on": ["ON"]}))
+    assert form.read("A", "21.5") == ("A", {"value": 21.5})
+    with pytest.raises(WordError, match="argvalue: 'BLUE' is not in the map"):
+        form.read("A", "BLUE")
+
+
+@pytest.mark.parametrize("number", ["9" * 10_000, "1e999"])
+def test_a_value_that_cannot_be_held_is_refused(number: str) -> None:
+    assert refusal("value", number).startswith("the payload has a number that cannot be read: ")
+
+
+# --- empty
+
+
+def test_nothing_is_nothing() -> None:
+    assert payload("empty").write("A", {}) == ""
+    assert payload("empty").read("A", "") == ("A", {})
+    assert refusal("empty", "x") == "there is a payload where none was expected"
+    with pytest.raises(PayloadError, match="there is no place for the argument 'a'"):
+        payload("empty").write("A", {"a": 1})
