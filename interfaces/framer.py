@@ -318,11 +318,17 @@ class MarkerFramer(Framer):
         stop = len(whole) - self._after - len(self._stop)
         if stop < len(self._start) or not (whole.startswith(self._start) and whole.startswith(self._stop, stop)):
             raise ValueError("it does not begin and end with its markers")
-        reader = MarkerFramer(self._start, self._stop, len(whole), after=self._after, keep=self._keep,
-                              is_good=self._is_good)  # fmt: skip
-        if reader.feed(whole) != [frame] or reader.discarded_bytes:
+        reader = self._reader(len(whole))
+        is_read = reader.feed(whole) == [frame] and not reader.discarded_bytes
+        if not is_read or self._reader(self.max_length).feed(whole) not in ([frame], []):  # there it may be too long
             raise ValueError("it holds what begins or ends a frame")
         return whole
+
+    def _reader(self, max_length: int) -> MarkerFramer:
+        """Return another framer of this kind."""
+        return MarkerFramer(
+            self._start, self._stop, max_length, after=self._after, keep=self._keep, is_good=self._is_good
+        )
 
 
 class LengthFramer(Framer):

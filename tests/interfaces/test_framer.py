@@ -144,6 +144,12 @@ def test_what_is_wrapped_is_read_back_as_one_frame(kind: str, data: st.DataObjec
     assert frames or dropped
 
 
+def test_nothing_is_wrapped_that_is_too_long_to_be_read_and_ends_with_what_looks_like_a_frame() -> None:
+    framer = MarkerFramer(b"\x02", b"\x03", 2, is_good=xor().is_good)
+    with pytest.raises(ValueError, match="begins or ends a frame"):
+        framer.wrap(b"\x02\x02xx")
+
+
 @settings(max_examples=200)
 @given(st.lists(st.lists(st.binary(max_size=4), max_size=4), max_size=6), st.integers(1, 8))
 def test_with_silence_between_them_bursts_are_frames_whatever_their_pieces(
