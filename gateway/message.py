@@ -154,8 +154,7 @@ class Publication(NamedTuple):
         return self._replace(topic=reply_to.topic, retain=False, lane=Lane.REPLY, correlation=reply_to.correlation)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A message as the broker has delivered it: topic, payload, QoS and flags.
 
     `resumed` tells that it may have waited in the session: it came within the quiet time after a session was

@@ -69,7 +69,7 @@ class _Delivery:
     arrival: Arrival
     reply_to: ReplyTo | None
     is_taken: bool = False
-    refusals: list[tuple[MsgMap, InternalMsg, RefusedError]] = field(default_factory=list)
+    refusals: tuple[tuple[MsgMap, InternalMsg, RefusedError], ...] = ()
 
 
 class Router:
@@ -151,7 +151,7 @@ class Router:
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
             self._refuse(err, arrival.topic)
-            delivery.refusals.append((msg_map, msg, err))
+            delivery.refusals += ((msg_map, msg, err),)
             return
         names = self._listeners[id(route)].of(msg)
         if msg.iscmd and not names:
@@ -177,7 +177,7 @@ class Router:
                 lifetime = self._admit(route, delivery.arrival, given)
         except RefusedError as err:
             self._refuse(err, delivery.arrival.topic, name)
-            delivery.refusals.append((route.msg_map, msg, err))
+            delivery.refusals += ((route.msg_map, msg, err),)
             return
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it

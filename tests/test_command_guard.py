@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from gateway.translation.delivery import PLAIN, Delivery
 WALL = 1_790_000_000.0  # s since 1970
 REPLAYED = Delivery(replay=True)
 OPEN = Arrival("home/security///gate/me/C", b"open", qos=1)
-ASKED = replace(OPEN, reply_to=ReplyTo("answers/me", b"17"))
+ASKED = OPEN._replace(reply_to=ReplyTo("answers/me", b"17"))
 
 
 class Gate:
@@ -60,19 +59,19 @@ def test_a_command_said_now_passes_and_one_pressed_twice_is_two() -> None:
 )
 def test_a_command_that_is_not_said_now_is_refused(flags: dict[str, Any], kind: str) -> None:
     gate = Gate()
-    assert gate.judge(replace(OPEN, **flags)) == kind
+    assert gate.judge(OPEN._replace(**flags)) == kind
     assert gate.judge() == "", "what was refused is not the first of two"
 
 
 def test_what_is_sent_again_is_refused_even_if_nothing_is_known_of_the_first() -> None:
     """The gateway that had the first may have been killed before it acknowledged it."""
-    assert Gate().judge(replace(OPEN, duplicate=True)) == "duplicate command"
+    assert Gate().judge(OPEN._replace(duplicate=True)) == "duplicate command"
 
 
 def test_a_sender_is_told_unless_the_first_one_is_answered() -> None:
     gate = Gate()
     for flags, is_answered in ({"resumed": True}, True), ({"duplicate": True}, False):
-        gate.judge(replace(OPEN, **flags))  # type: ignore[arg-type]
+        gate.judge(OPEN._replace(**flags))  # type: ignore[arg-type]
         assert gate.refusal is not None
         assert gate.refusal.is_answered is is_answered
 
@@ -94,10 +93,10 @@ def test_the_same_correlation_data_is_the_same_command_for_ten_minutes() -> None
 @pytest.mark.parametrize(
     "other",
     [
-        replace(ASKED, reply_to=ReplyTo("answers/me", b"18")),
-        replace(ASKED, reply_to=ReplyTo("answers/you", b"17")),
-        replace(ASKED, payload=b"close"),
-        replace(ASKED, topic="home/security///door/me/C"),
+        ASKED._replace(reply_to=ReplyTo("answers/me", b"18")),
+        ASKED._replace(reply_to=ReplyTo("answers/you", b"17")),
+        ASKED._replace(payload=b"close"),
+        ASKED._replace(topic="home/security///door/me/C"),
     ],
 )
 def test_another_command_is_no_duplicate(other: Arrival) -> None:
@@ -107,13 +106,13 @@ def test_another_command_is_no_duplicate(other: Arrival) -> None:
 
 def test_a_response_topic_without_correlation_data_tells_nothing_apart() -> None:
     gate = Gate()
-    asked = replace(OPEN, reply_to=ReplyTo("answers/me"))
+    asked = OPEN._replace(reply_to=ReplyTo("answers/me"))
     assert [gate.judge(asked), gate.judge(asked)] == ["", ""]
 
 
 def test_a_duplicate_window_refuses_equal_commands_while_it_is_open() -> None:
     gate = Gate(duplicate_window=2.0)
-    assert [gate.judge(), gate.judge(), gate.judge(replace(OPEN, payload=b"close"))] == ["", "duplicate command", ""]
+    assert [gate.judge(), gate.judge(), gate.judge(OPEN._replace(payload=b"close"))] == ["", "duplicate command", ""]
     gate.now += 1.9
     assert gate.judge() == "duplicate command"
     gate.now += 0.2
@@ -123,9 +122,9 @@ def test_a_duplicate_window_refuses_equal_commands_while_it_is_open() -> None:
 def test_the_oldest_are_forgotten_before_they_fill_the_memory() -> None:
     gate = Gate()
     for number in range(10_001):
-        assert gate.judge(replace(ASKED, reply_to=ReplyTo("a", str(number).encode()))) == ""
-    assert gate.judge(replace(ASKED, reply_to=ReplyTo("a", b"1"))) == "duplicate command"
-    assert gate.judge(replace(ASKED, reply_to=ReplyTo("a", b"0"))) == ""
+        assert gate.judge(ASKED._replace(reply_to=ReplyTo("a", str(number).encode()))) == ""
+    assert gate.judge(ASKED._replace(reply_to=ReplyTo("a", b"1"))) == "duplicate command"
+    assert gate.judge(ASKED._replace(reply_to=ReplyTo("a", b"0"))) == ""
 
 
 # --- how old it is
@@ -158,9 +157,9 @@ def test_what_is_left_of_its_time_is_all_that_it_may_wait_for_its_interface() ->
     gate = Gate(timestamp_argument="time")
     gate.judge(time=WALL - 27)
     assert gate.lifetime == pytest.approx(3)
-    gate.judge(replace(OPEN, expiry=2), time=WALL - 27)
+    gate.judge(OPEN._replace(expiry=2), time=WALL - 27)
     assert gate.lifetime == 2
-    gate.judge(replace(OPEN, expiry=5), time=WALL - 27)
+    gate.judge(OPEN._replace(expiry=5), time=WALL - 27)
     assert gate.lifetime == pytest.approx(3)
     gate = Gate(Delivery(lifetime=4))
     gate.judge()
@@ -211,21 +210,21 @@ def test_the_two_ways_to_write_a_time_mean_the_same(when: datetime) -> None:
 
 
 def test_a_replayed_command_passes_once_however_it_comes() -> None:
-    queued, retained = replace(OPEN, resumed=True), replace(OPEN, retain=True)
+    queued, retained = OPEN._replace(resumed=True), OPEN._replace(retain=True)
     gate = Gate(REPLAYED)
     assert [gate.judge(queued), gate.judge(retained)] == ["", "duplicate command"], "both ways at one reconnect"
     gate.now += 100_000
     assert gate.judge(retained) == "duplicate command", "and it is still there at the next"
-    assert gate.judge(replace(OPEN, duplicate=True)) == "duplicate command"
+    assert gate.judge(OPEN._replace(duplicate=True)) == "duplicate command"
     assert gate.judge() == "", "somebody says it anew"
 
 
 def test_a_replayed_command_sent_again_passes_if_it_was_not_there_before() -> None:
-    assert Gate(REPLAYED).judge(replace(OPEN, duplicate=True, resumed=True)) == ""
+    assert Gate(REPLAYED).judge(OPEN._replace(duplicate=True, resumed=True)) == ""
 
 
 def test_a_replayed_command_is_as_old_as_it_likes_unless_the_map_says_how_old() -> None:
-    yesterday, retained = WALL - 86400, replace(OPEN, retain=True)
+    yesterday, retained = WALL - 86400, OPEN._replace(retain=True)
     assert Gate(REPLAYED, timestamp_argument="time").judge(retained, time=yesterday) == ""
     limited = Gate(Delivery(replay=True, lifetime=3600), timestamp_argument="time")
     assert limited.judge(retained, time=yesterday) == "expired command"
@@ -235,7 +234,7 @@ def test_a_replayed_command_is_as_old_as_it_likes_unless_the_map_says_how_old() 
 @pytest.mark.parametrize("flags", [{"retain": True}, {"resumed": True}, {"duplicate": True}])
 def test_one_that_may_be_replayed_for_a_while_must_say_how_old_it_is(flags: dict[str, Any]) -> None:
     gate = Gate(Delivery(replay=True, lifetime=3600))
-    assert gate.judge(replace(OPEN, **flags)) == "undated command"
+    assert gate.judge(OPEN._replace(**flags)) == "undated command"
     assert gate.judge() == ""
 
 
@@ -263,7 +262,7 @@ def test_a_command_without_correlation_data_is_done_as_often_as_it_was_said(
     """However often it comes as retained, from the session, sent again or expired: that adds nothing."""
     gate, done, said = Gate(), 0, 0
     for given_flags, pause in arrivals:
-        arrival = replace(OPEN, **given_flags)
+        arrival = OPEN._replace(**given_flags)
         gate.now += pause
         said += is_first_hand(arrival) and (arrival.expiry is None or arrival.expiry > 0)
         done += gate.judge(arrival) == ""
@@ -277,7 +276,7 @@ def test_a_command_with_correlation_data_is_done_at_most_once(
     gate, done = Gate(REPLAYED if is_replayed else PLAIN), 0
     for given_flags, pause in arrivals:
         gate.now += pause
-        done += gate.judge(replace(ASKED, **given_flags)) == ""
+        done += gate.judge(ASKED._replace(**given_flags)) == ""
     assert done <= 1
 
 
@@ -287,8 +286,8 @@ def test_a_replayed_command_is_done_once_and_its_copies_never(
 ) -> None:
     """A broker sends the original before its copies: the session before the retained, the first before the second."""
     gate = Gate(REPLAYED)
-    done = [gate.judge(replace(OPEN, resumed=is_resumed))]
+    done = [gate.judge(OPEN._replace(resumed=is_resumed))]
     for flag, pause in copies:
         gate.now += pause
-        done.append(gate.judge(replace(OPEN, retain=flag == "retain", duplicate=flag == "duplicate")))
+        done.append(gate.judge(OPEN._replace(retain=flag == "retain", duplicate=flag == "duplicate")))
     assert done == ["", *["duplicate command"] * len(copies)]

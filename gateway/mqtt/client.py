@@ -159,7 +159,7 @@ class MgClient(HookedClient):
         self.on_disconnect = self._mg_on_disconnect
         self.on_subscribe = lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes)
         self.on_unsubscribe = lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid)
-        self.on_message = lambda _c, _u, message: self._receiver.take(message, self._where)
+        self.on_message = lambda _c, _u, message: self._receiver.take(message)
 
     # --- the guard of a pending connection
 

@@ -22,7 +22,8 @@ from gateway.mqtt.publish_packet import publish_packet
 from gateway.outbox.lane import Entry
 
 _V5 = MQTTProtocolVersion.MQTTv5
-_QOS, _RETAIN, _DUP = 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
+_KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
+_MAX_TOPICS = 20_000  # on which something came in, and that are remembered
 
 
 class Handed:
@@ -93,6 +94,7 @@ class HookedClient(mqtt.Client):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._handed: dict[int, Handed] = {}  # with QoS 1, by packet identifier, until acknowledged
+        self._topics: dict[bytes, str] = {}  # that came in, as text
         super().__init__(*args, **options)
 
     def mg_adopt(self, connection: Connection, protocol: MQTTProtocolVersion) -> None:
@@ -262,11 +264,13 @@ class HookedClient(mqtt.Client):
             here = buffer.packet()
             if here is None:
                 break
-            code = self._read(here)
+            message = self._plain_message(*here)
+            code = self._read(here) if message is None else self._give(message)
             if code > 0:
                 self._loop_rc_handle(code)
             if self._buffer is not buffer:  # the link has ended
                 break
+        self._last_bytes_received = time.monotonic()
         return True
 
     def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
@@ -278,7 +282,6 @@ class HookedClient(mqtt.Client):
         except MalformedPacket:
             code = MQTTErrorCode.MQTT_ERR_PROTOCOL
         packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
-        self._last_bytes_received = time.monotonic()
         return code
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
@@ -298,28 +301,40 @@ class HookedClient(mqtt.Client):
         return super()._handle_pubackcomp(cmd)
 
     def _handle_publish(self) -> MQTTErrorCode:
-        """Read a PUBLISH of QoS 0 or 1 without properties, as most are, and leave the others to paho.
+        """Read a PUBLISH that did not come in one piece."""
+        message = self._plain_message(self._in_packet["command"], bytes(self._in_packet["packet"]))
+        return super()._handle_publish() if message is None else self._give(message)
+
+    def _plain_message(self, command: int, packet: bytes) -> Received | None:
+        """Return the message of a PUBLISH of QoS 0 or 1 without properties, as most are; None for what is left to paho.
 
         For these, too, paho makes a lock and properties, and takes ten times as long.
         """
-        command, packet = self._in_packet["command"], self._in_packet["packet"]
+        if command & _KIND != mqtt.PUBLISH or command & _QOS > 2:
+            return None
         end = 2 + int.from_bytes(packet[:2], "big")
         at = end + 2 if command & _QOS else end
-        has_properties = False
         if self._protocol == _V5:
-            has_properties = packet[at : at + 1] != b"\0"
+            if packet[at : at + 1] != b"\0":
+                return None
             at += 1
-        topic = bytes(packet[2:end])
-        if has_properties or command & _QOS > 2 or len(packet) < at or not _is_plain(topic):
-            return super()._handle_publish()
+        topic = self._topics.get(packet[2:end]) or self._plain_topic(packet[2:end])
+        if not topic or len(packet) < at:
+            return None
         mid = packet[end] << 8 | packet[end + 1] if command & _QOS else 0
-        qos, retain, dup = command >> 1 & 3, bool(command & _RETAIN), bool(command & _DUP)
-        message = Received(topic.decode("ascii"), bytes(packet[at:]), qos, retain, dup, mid)
+        return Received(topic, packet[at:], command >> 1 & 3, command & _RETAIN > 0, command & _DUP > 0, mid)
+
+    def _plain_topic(self, topic: bytes) -> str:
+        """Return `topic`, and remember it, if no MQTT library would take offence at it; otherwise `""`."""
+        if not topic or not topic.isascii() or b"\0" in topic or b"+" in topic or b"#" in topic:
+            return ""
+        if len(self._topics) >= _MAX_TOPICS:
+            self._topics.clear()
+        plain = self._topics[topic] = topic.decode("ascii")
+        return plain
+
+    def _give(self, message: Received) -> MQTTErrorCode:
+        """Give a message on, and then acknowledge it."""
         if self.on_message is not None:
             self.on_message(self, self._userdata, message)  # type: ignore[arg-type]
-        return self._send_puback(mid) if qos else MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
-def _is_plain(topic: bytes) -> bool:
-    """Tell whether no MQTT library would take offence at `topic`."""
-    return bool(topic) and topic.isascii() and b"\0" not in topic and b"+" not in topic and b"#" not in topic
+        return self._send_puback(message.mid) if message.qos else MQTTErrorCode.MQTT_ERR_SUCCESS

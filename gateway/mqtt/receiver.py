@@ -13,6 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.message import Arrival, ReplyTo
+from gateway.mqtt.paho_hooks import Received
 from gateway.mqtt.subscriptions import Subscriptions
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
@@ -144,7 +145,7 @@ class Receiver:
         gone = self._unsubscribing.pop(mid, ())
         self._subscriptions.remove(one for one in gone if one not in self.filters)  # it may be back already
 
-    def take(self, message: mqtt.MQTTMessage, where: str) -> None:
+    def take(self, message: mqtt.MQTTMessage | Received) -> None:
         """Give a message on; say it if that fails."""
         resumed = self._is_resuming and self._may_have_waited()
         if self._takes_numbers:
@@ -154,7 +155,7 @@ class Receiver:
         try:
             self._on_msg(_arrival(message, resumed=resumed))
         except Exception as err:
-            failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=f"{where} {err!r}")
+            failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
             if failed.trigger:
                 LOG.error(failed.report, exc_info=err)
 
@@ -175,16 +176,15 @@ class Receiver:
             self._is_resuming = not has_paused and now - self._subscribed_at < _QUIET_AT_MOST
 
 
-def _arrival(message: mqtt.MQTTMessage, *, resumed: bool) -> Arrival:
-    expiry = reply_to = None
-    if message.properties is not None:
-        expiry = getattr(message.properties, "MessageExpiryInterval", None)
-        topic = getattr(message.properties, "ResponseTopic", None)
-        if topic:
-            reply_to = ReplyTo(topic, getattr(message.properties, "CorrelationData", b""))
-    return Arrival(
-        message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, expiry, reply_to
-    )
+def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool) -> Arrival:
+    plain = Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed)
+    if message.properties is None:
+        return plain
+    topic, reply_to = getattr(message.properties, "ResponseTopic", None), None
+    if topic:
+        reply_to = ReplyTo(topic, getattr(message.properties, "CorrelationData", b""))
+    expiry = getattr(message.properties, "MessageExpiryInterval", None)
+    return plain._replace(expiry=expiry, reply_to=reply_to)
 
 
 def _identifier(number: int) -> Properties | None:

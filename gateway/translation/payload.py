@@ -181,9 +181,12 @@ class _Members:
             raise
 
     def read(self, members: _Arguments) -> dict[str, Argument]:
-        argkey, argvalue = self._argkey, self._argvalue
+        argkey, argvalue, is_plain = self._argkey, self._argvalue, self._is_plain
         arguments: dict[str, Argument] = {}
         for mqtt_key, value in members.items():
+            if is_plain and type(value) in _FLAT:  # as most are
+                arguments[mqtt_key] = value
+                continue
             key = argkey.read(mqtt_key)
             if key in arguments:
                 raise PayloadError(f"argument {short(key)} is given twice, under two of its aliases")

@@ -58,7 +58,10 @@ def load_scalar(text: str) -> Argument:
 def load_object(text: str) -> dict[str, Argument]:
     """Parse a JSON object strictly; raise `PayloadError` for whatever two readers could disagree about."""
     try:
-        value = _decoder.decode(text.strip(JSON_SPACE))
+        text = text.strip(JSON_SPACE)
+        value, end = _decoder.raw_decode(text)
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
         if "\\u" in text:
             "".join(_encode(value, 0)).encode("utf-8")  # an escape can say what UTF-8 cannot
     except json.JSONDecodeError as err:
