@@ -104,7 +104,10 @@ class Outlet:
         if refusal:
             return refusal
         is_taken = self._outbox.put(batch[0], receipt)
-        self._put(batch[1:])
+        if len(batch) > 1:
+            self._outbox.put_all(batch[1:])
+        if self.pushed >= self._next_breather:
+            self._breathe()
         return "" if is_taken else "the outbox is full"
 
     def _translate(self, msg: InternalMsg, batch: list[Publication]) -> str:
@@ -126,13 +129,17 @@ class Outlet:
         return ""
 
     def _put(self, batch: list[Publication]) -> None:
-        """Give `batch` to the outbox, and clear it; slow its maker down if it is time."""
+        """Give `batch` to the outbox, and clear it; let its maker breathe if it is time."""
         if batch:
             self._outbox.put_all(batch)
             batch.clear()
         if self.pushed >= self._next_breather:
-            self._next_breather = self.pushed + _BREATHER
-            self._outbox.wait_for_room()
+            self._breathe()
+
+    def _breathe(self) -> None:
+        """Slow the calling producer down, if that is needed."""
+        self._next_breather = self.pushed + _BREATHER
+        self._outbox.wait_for_room()
 
     def _refuse(self, msg: InternalMsg, err: MessageError) -> None:
         self.refused += 1

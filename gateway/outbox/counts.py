@@ -89,6 +89,11 @@ class LevelGauge:
     def __init__(self) -> None:
         self._is_high = False
 
+    @property
+    def until_news(self) -> float:
+        """Up to which level (0 to 1) there surely is nothing to say."""
+        return 0.0 if self._is_high else _HIGH_WATER
+
     def is_news(self, level: float) -> bool:
         """Tell whether the level (0 to 1) is to be said."""
         return level <= _LOW_WATER if self._is_high else level >= _HIGH_WATER

@@ -65,6 +65,7 @@ class Outbox:
         self._last_number = 0
         self._counts = OutboxCounts()
         self._gauge = LevelGauge()
+        self._easy_messages = self._easy_bytes = 0  # that may come before anybody has to look how full it is
         self._said_elsewhere: set[str] = set()  # topics of `retained`
         self.retained: dict[str, bytes] = {}
         """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
@@ -82,18 +83,27 @@ class Outbox:
         return self._put(self._entries(publications, self._clock()))
 
     def _put(self, entries: Sequence[Entry], *, may_wait: bool = False) -> int:
+        with self._lock:
+            is_easy = self._fit_easily(entries)
+            if is_easy:
+                self._add(entries)
+        refused = [] if is_easy else self._squeeze_in(entries)
+        self._on_put(may_wait)  # before what can wait: somebody may wait for the message
+        if not is_easy:
+            self._look_at_level()
+        return len(refused)
+
+    def _squeeze_in(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Accept `entries` as far as they fit, near the limits; return those that were refused."""
         refused: list[Entry] = []
         dropped = 0
         with self._lock:
-            if self._fit(entries):
-                self._add(entries)
-            else:
-                for entry in entries:
-                    dropped += self._drop_until_fits(entry)
-                    if self._fit((entry,)):
-                        self._add((entry,))
-                    else:
-                        refused.append(entry)
+            for entry in entries:
+                dropped += self._drop_until_fits(entry)
+                if self._fit(entry):
+                    self._add((entry,))
+                else:
+                    refused.append(entry)
             self._counts.dropped_old += dropped
             self._counts.refused_new += len(refused)
             if dropped or refused:
@@ -103,15 +113,13 @@ class Outbox:
                 entry.receipt.say_dropped(_FULL)
         if dropped or refused:
             self._say_full()
-        self._on_put(may_wait)  # before what can wait: somebody may wait for the message
-        self._look_at_level()
-        return len(refused)
+        return refused
 
     def _drop_until_fits(self, entry: Entry) -> int:
         """Drop what the policy allows, so that `entry` may fit; return how many that were."""
         dropped = 0
         if self._discard == "old" and entry.size <= self._max_bytes:  # or it would not fit all the same
-            while not self._fit((entry,)) and self._drop_for(entry):
+            while not self._fit(entry) and self._drop_for(entry):
                 dropped += 1
         return dropped
 
@@ -136,7 +144,7 @@ class Outbox:
                 publication = Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST)
                 (entry,) = self._entries((publication,), self._clock())
                 entry.is_for_disk = False  # where it is already, as what is retained
-                if self._fit((entry,)):
+                if self._fit(entry):
                     self._add((entry,))
                 else:
                     refused += 1
@@ -222,11 +230,12 @@ class Outbox:
             return
         with self._lock:
             for entry in reversed(entries):
-                if dropped or not self._has_room((entry,)):
+                if dropped or not self._has_room(entry):
                     self._end((entry,), dropped=_FULL)
                     dropped += 1
                 elif not self._lanes.put_front(entry):
                     self._supersede(entry)
+            self._easy_messages = 0  # more waits now than was counted on
             self._counts.dropped_old += dropped
             self._changed.notify_all()
         if dropped:
@@ -303,9 +312,23 @@ class Outbox:
         """Return how far behind the disk is: 0 to 1."""
         return 0.0
 
-    def _fit(self, entries: Sequence[Entry]) -> bool:
-        """Tell whether all of `entries` fit without anything being dropped."""
-        return self._has_room(entries)
+    def _fit_easily(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether `entries` fit, and the level is not worth a word then, as it nearly always is.
+
+        That is looked at only once so much has come that it might be otherwise: what leaves only makes room.
+        """
+        self._easy_messages -= len(entries)
+        self._easy_bytes -= sum([entry.size for entry in entries])
+        if self._easy_messages <= 0 or self._easy_bytes <= 0:
+            count, size = self._lanes.load()
+            share = self._gauge.until_news
+            self._easy_messages = int(self._max_messages * share) - count - len(entries)
+            self._easy_bytes = int(self._max_bytes * share) - size - sum([entry.size for entry in entries])
+        return self._easy_messages > 0 and self._easy_bytes > 0
+
+    def _fit(self, entry: Entry) -> bool:
+        """Tell whether `entry` fits without anything being dropped."""
+        return self._has_room(entry)
 
     def _drop_for(self, entry: Entry) -> bool:  # noqa: ARG002
         """Drop something so that `entry` may fit; return False if there is nothing that would help."""
@@ -352,10 +375,9 @@ class Outbox:
         count, size = self._lanes.load()
         return max(count / self._max_messages, size / self._max_bytes)
 
-    def _has_room(self, entries: Sequence[Entry]) -> bool:
+    def _has_room(self, entry: Entry) -> bool:
         count, size = self._lanes.load()
-        size += sum([entry.size for entry in entries])
-        return count + len(entries) <= self._max_messages and size <= self._max_bytes
+        return count < self._max_messages and size + entry.size <= self._max_bytes
 
     def _say_full(self) -> None:
         counts = self.counts()
