@@ -1,8 +1,8 @@
 """The MQTT client: one link to one broker, kept up, driven by one thread.
 
 One thread drives it, the main one: `loop_with_reconnect` waits, and does all that there is to do. What is done with the
-link is done by whoever has the turn, a lock: so a thread that has put something into the outbox may send it at once
-(`mg_send`), while the main thread sleeps. But for that and `set_state`, everything here is called by the main thread.
+link is done by whoever has the turn (see `turn`): so a thread that has put something into the outbox may send it at
+once (`mg_send`), while the main thread sleeps. But for that and `set_state`, the main thread calls everything here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
-from threading import Lock
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -31,6 +30,7 @@ from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.receiver import CallbackFailed, Receiver
 from gateway.mqtt.sender import Sender
+from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
 from gateway.mqtt.waiting import Waiter, has_more
 from gateway.outbox.outbox import Outbox
 from gateway.throttled_exception import ThrottledException
@@ -38,10 +38,6 @@ from gateway.throttled_exception import ThrottledException
 LOG = logging.getLogger(__name__)
 
 _READS_PER_TURN = 200  # packets read before the outbox has its turn again
-_STOOD_STILL = 10.0  # s more than a turn should take: the process was stopped, or the machine
-_SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
-_TICK = 0.002  # or, for so many s, for the main thread
-_FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
 _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
 
 _RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # of the will, where a CONNACK says so
@@ -102,11 +98,7 @@ class MgClient(HookedClient):
         self.session_present = False
         self.last_failure: LinkError | None = None
         self.outbox = outbox
-        self._last_put = 0.0  # when something came to be sent
-        self._is_asked = False  # to send what others have put: who gives the turn back looks at this
-        self._company = 0  # messages that wait for more; about so many, if several threads count them
-        self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
-        self._turn = Lock()  # who has it may touch the link; never taken with that of the outbox held
+        self._turn = Turn(self._send_waiting, wakeup)
         self._wakeup = wakeup
         self._waiter = Waiter(wakeup)
         self._availability_topic = availability_topic
@@ -114,8 +106,6 @@ class MgClient(HookedClient):
         self._connector = Connector(options, wakeup, clock, uniform)
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = clock()
-        self._last_turn = time.monotonic()  # of the process, whatever clock is given
-        self._longest_wait = 0.0  # s that the turn may take, since nothing is due
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
@@ -244,16 +234,14 @@ class MgClient(HookedClient):
             self.mg_reconnect()
             if self.link_state is LinkState.CONNECTING:
                 self._take_over()
-            limit = _TICK if self._goes_on() else 0.0 if self._has_more_to_send() else self._time_left()
+            limit = 0.0 if self._has_more_to_send() else self._time_left()
             limit = limit if timeout is None else min(limit, timeout)
             sock, to_write = self.socket(), self.want_write()
-        if self._is_asked:  # while this had the turn
-            limit = 0.0
-        self._longest_wait = limit
-        readable, writable = self._waiter.wait(sock, limit, to_write=to_write)
+        got = self._waiter.wait(sock, self._turn.before_wait(limit), to_write=to_write)
+        while not any(got) and (tick := self._turn.may_wait_on()):
+            got = self._waiter.wait(sock, tick, to_write=to_write)
         with self._turn:
-            self._is_asked = False
-            self._serve(readable=readable, writable=writable)
+            self._serve(readable=got.readable, writable=got.writable)
 
     def _serve(self, *, readable: bool, writable: bool) -> None:
         """Do what there is to do after a wait."""
@@ -276,9 +264,8 @@ class MgClient(HookedClient):
         What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
         that nobody expects to be done any more.
         """
-        last, self._last_turn = self._last_turn, time.monotonic()
-        seconds = self._last_turn - last - self._longest_wait
-        if self.link_state is not LinkState.UP or seconds < _STOOD_STILL:
+        seconds = self._turn.after_wait()
+        if self.link_state is not LinkState.UP or seconds < STOOD_STILL:
             return False
         self._sock_close()
         self._lost(
@@ -330,57 +317,25 @@ class MgClient(HookedClient):
             self._sender.settle()
 
     def mg_send(self, may_wait: bool = False) -> None:
-        """Send what waits in the outbox; any thread may call this, and nothing is raised.
+        """Send what waits in the outbox; any thread may call this, and nothing is raised. See `Turn.ask`."""
+        self._turn.ask(may_wait=may_wait)
 
-        It is done at once, in the calling thread, if the link is up: then no other thread has to wake for it. If
-        somebody has the turn, they do it with theirs. What cannot be done now is left to the main thread. A message
-        that `may_wait`, and comes soon after another, waits for company, or until the main thread looks after it.
-        """
-        last, self._last_put = self._last_put, time.monotonic()
-        if self._last_put - self._last_turn - self._longest_wait > _STOOD_STILL:  # the main thread gives the link up
-            self._wakeup.set()
-            return
-        is_soon = may_wait and self._last_put - last < _SOON
-        if is_soon and (self._company < _COMPANY or self._turn.locked()):  # the next one is about to come
-            self._company += 1
-            if not self._is_burst:
-                self._is_burst = True
-                self._wakeup.set()
-            return
-        self._is_asked = True
-        for _ in range(_FOR_OTHERS):
-            if not self._is_asked or not self._turn.acquire(blocking=False):
-                return
-            try:
-                self._is_asked = False  # first: who asks from now on is not to be missed
-                self._company = 0
-                if self.link_state is LinkState.UP:
-                    if not self._send_here():
-                        break
-                    if self._sender.has_more:
-                        self._is_asked = True
-            except Exception as err:  # noqa: BLE001  (the main thread meets it, too, and gives the link up)
-                LOG.debug("sending: %r", err)
-                break
-            finally:
-                self._turn.release()
-        self._wakeup.set()
-
-    def _goes_on(self) -> bool:
-        """Tell whether messages come one by one and fast, so that who puts them sends them, but for the last."""
-        if self._is_burst:
-            self._is_burst = False  # first: one that comes from now on is not to be missed
-            self._is_burst = time.monotonic() - self._last_put < _TICK
-        return self._is_burst
-
-    def _send_here(self) -> bool:
-        """Send what window and connection have room for; return False if the main thread is to look at the link."""
+    def _send_waiting(self) -> Progress:
+        """Send what window and connection have room for, in whatever thread has the turn."""
+        if self.link_state is not LinkState.UP:
+            return Progress.DONE
         if self._buffer is None:
-            return False
-        self._sender.hand_over()
-        is_written = self.mg_flush()
-        self._sender.settle()
-        return is_written
+            return Progress.STUCK
+        try:
+            self._sender.hand_over()
+            is_written = self.mg_flush()
+            self._sender.settle()
+        except Exception as err:  # noqa: BLE001  (the main thread meets it, too, and gives the link up)
+            LOG.debug("sending: %r", err)
+            return Progress.STUCK
+        if not is_written:
+            return Progress.STUCK
+        return Progress.MORE if self._sender.has_more else Progress.DONE
 
     def _has_more_to_send(self) -> bool:
         """Tell whether `_send` would go on at once; it stops after a while, so that others have their turn."""
@@ -520,7 +475,7 @@ class MgClient(HookedClient):
         Where there is no link, one more is tried if something waits.
         """
         deadline = self._clock() + timeout
-        self._last_turn = time.monotonic()  # a thousand interfaces were waited for, not the process stopped
+        self._turn.after_wait()  # a thousand interfaces were waited for, not the process stopped
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import select
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.mailbox import Wakeup, poll_milliseconds
+
+
+class Got(NamedTuple):
+    """What a wait has brought: the socket is readable or writable, or the wake-up was set."""
+
+    readable: bool
+    writable: bool
+    woken: bool
 
 
 class Waiter:
@@ -17,18 +25,19 @@ class Waiter:
         self._poll.register(wakeup.fileno(), select.POLLIN)
         self._watched = (-1, 0)  # descriptor and events
 
-    def wait(self, sock: Any, timeout: float, *, to_write: bool) -> tuple[bool, bool]:
-        """Wait up to `timeout` seconds; return whether `sock` is readable and writable. `sock` may be None."""
+    def wait(self, sock: Any, timeout: float, *, to_write: bool) -> Got:
+        """Wait up to `timeout` seconds; return what that has brought. `sock` may be None."""
         fd = sock.fileno() if sock is not None else -1
         self._watch(fd, select.POLLIN | (select.POLLOUT if to_write else 0))
         is_pending = fd >= 0 and _pending(sock)
-        event = 0
+        event, is_woken = 0, False
         for ready, events in self._poll.poll(0 if is_pending else poll_milliseconds(timeout)):
             if ready == fd:
                 event = events
             else:
                 self._wakeup.clear()
-        return is_pending or bool(event & ~select.POLLOUT), bool(event & select.POLLOUT)
+                is_woken = True
+        return Got(is_pending or bool(event & ~select.POLLOUT), bool(event & select.POLLOUT), is_woken)
 
     def _watch(self, fd: int, events: int) -> None:
         if self._watched == (fd, events):

@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 
 from gateway.message import Arrival, Publication
-from gateway.mqtt import client
+from gateway.mqtt import turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.paho_hooks import Handed
@@ -243,7 +243,7 @@ def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: in
         link.connect()
         link.turn_until(lambda: not woken(link))
         for number in range(3):
-            link.client._last_put = 0.0  # it comes alone,
+            link.client._turn._last_put = 0.0  # it comes alone,
             link.put("a", b"%d" % number, qos)  # and there is no turn of the loop
             wait_until(lambda: len(other.pairs()) > number)  # noqa: B023
         assert numbers(other.pairs()) == [0, 1, 2]
@@ -254,7 +254,7 @@ def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: in
 def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_SOON", 10.0)  # s; whatever this machine calls fast
+    monkeypatch.setattr(turn, "_SOON", 10.0)  # s; whatever this machine calls fast
     count = 2000
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
@@ -349,7 +349,7 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
         first = threading.Thread(target=link.put, args=("a", b"0", 0))
         first.start()
         assert is_there.wait(10)
-        link.client._last_put = 0.0  # it comes alone
+        link.client._turn._last_put = 0.0  # it comes alone
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting
         may_go_on.set()
@@ -386,7 +386,7 @@ def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_t
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
-        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.client._turn._last_seen -= 60.0  # as after SIGSTOP and SIGCONT
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting, "not written to a link that may be dead"
         link.turn_until(lambda: other.messages, "the message, on the next link")
@@ -428,7 +428,7 @@ def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
         link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
         link.turn_until(lambda: not woken(link))
         while not link.client.want_write():
-            link.client._last_put = 0.0  # each comes alone
+            link.client._turn._last_put = 0.0  # each comes alone
             link.put("a", bytes(100_000), 0)
         assert woken(link)
 
@@ -628,7 +628,7 @@ def test_what_was_sent_while_the_process_stood_still_is_not_read(
         link.connect()
         link.turn_until(lambda: link.client.is_subscribed, "the subscription")
         other.publish("gate/C", b"open")
-        link.client._last_turn -= 60.0  # as after SIGSTOP and SIGCONT
+        link.client._turn._last_seen -= 60.0  # as after SIGSTOP and SIGCONT
         link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
         other.publish("gate/C", b"close")
         link.turn_until(lambda: bool(link.received), "the next message")

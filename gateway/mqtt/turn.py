@@ -1,0 +1,118 @@
+"""The turn: one thread at a time may touch the link, and who has put something sends it, if the turn is free.
+
+The main thread has the turn but for its waits. If it alone sent, two threads would wake each other for each message,
+and move it from one processor's cache to the other's.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from gateway.mailbox import Wakeup
+
+STOOD_STILL = 10.0
+"""Seconds more than a wait of the main thread should take: the process was stopped, or the machine."""
+
+_SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
+_TICK = 0.002  # or, for so many s, for the main thread
+_LONGEST_BURST = 0.25  # s until that has a look at the link all the same
+_FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
+
+
+class Progress(enum.Enum):
+    """What has become of what was to be sent."""
+
+    DONE = "all of it is sent, as far as it may be now"
+    MORE = "there is more that could be sent at once"
+    STUCK = "the main thread is to look at the link"
+
+
+class Turn:
+    """A lock, which the main thread waits for (`with turn:`) and others do not, and what they tell each other.
+
+    `send` sends what waits, and raises nothing; it is called with the turn. Never to be taken with the lock of the
+    outbox held.
+    """
+
+    def __init__(self, send: Callable[[], Progress], wakeup: Wakeup) -> None:
+        self._send = send
+        self._wakeup = wakeup
+        self._lock = Lock()
+        self._last_put = 0.0  # when something came to be sent
+        self._is_asked = False  # to send what others have put: who gives the turn back looks at this
+        self._company = 0  # messages that wait for more; about so many, if several threads count them
+        self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
+        self._last_seen = time.monotonic()  # when the main thread had the turn
+        self._longest_wait = 0.0  # s that it meant to wait then, since nothing was due
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    # --- any thread
+
+    def ask(self, *, may_wait: bool = False) -> None:
+        """Let be sent what was put: at once, by the calling thread, or by who has the turn.
+
+        What cannot be done now is left to the main thread. A message that `may_wait`, and comes soon after another,
+        waits for company, or until the main thread looks after it.
+        """
+        last, self._last_put = self._last_put, time.monotonic()
+        if self._last_put - self._last_seen - self._longest_wait > STOOD_STILL:  # it gives the link up first
+            self._wakeup.set()
+            return
+        is_soon = may_wait and self._last_put - last < _SOON
+        if is_soon and (self._company < _COMPANY or self._lock.locked()):  # the next one is about to come
+            self._company += 1
+            if not self._is_burst:
+                self._is_burst = True
+                self._wakeup.set()
+            return
+        self._is_asked = True
+        for _ in range(_FOR_OTHERS):
+            if not self._is_asked or not self._lock.acquire(blocking=False):
+                return
+            try:
+                self._is_asked = False  # first: who asks from now on is not to be missed
+                self._company = 0
+                progress = self._send()
+                if progress is Progress.MORE:
+                    self._is_asked = True
+            finally:
+                self._lock.release()
+            if progress is Progress.STUCK:
+                break
+        self._wakeup.set()
+
+    # --- the main thread
+
+    def before_wait(self, seconds: float) -> float:
+        """Return how long (s) the main thread may wait that could wait `seconds`: not at all if it was asked."""
+        if self._is_asked:
+            seconds = 0.0
+        elif self._goes_on():
+            seconds = min(seconds, _TICK)
+        self._longest_wait = seconds
+        return seconds
+
+    def may_wait_on(self) -> float:
+        """Return how long (s) the main thread may wait on where nothing has happened: those who put see to it all."""
+        return _TICK if self._goes_on() and time.monotonic() - self._last_seen < _LONGEST_BURST else 0.0
+
+    def after_wait(self) -> float:
+        """Take note that the main thread has the turn, and sends what others have put; return how late (s) that is."""
+        self._is_asked = False
+        last, self._last_seen = self._last_seen, time.monotonic()
+        return self._last_seen - last - self._longest_wait
+
+    def _goes_on(self) -> bool:
+        """Tell whether messages come one by one and fast, so that who puts them sends them, but for the last."""
+        if self._is_burst:
+            self._is_burst = False  # first: one that comes from now on is not to be missed
+            self._is_burst = time.monotonic() - self._last_put < _TICK
+        return self._is_burst

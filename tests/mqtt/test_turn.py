@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.mailbox import Wakeup
+from gateway.mqtt import turn as module
+from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
+
+HOUR = 3600.0  # s
+
+
+class Desk:
+    """A turn with what it needs; `sent` holds the threads that have sent, `progress` what comes of it."""
+
+    def __init__(self) -> None:
+        self.wakeup = Wakeup()
+        self.turn = Turn(self._send, self.wakeup)
+        self.sent: list[threading.Thread] = []
+        self.progress = [Progress.DONE]
+
+    def _send(self) -> Progress:
+        assert self.turn._lock.locked()
+        self.sent.append(threading.current_thread())
+        return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
+
+    def is_woken(self) -> bool:
+        """Tell whether the main thread was woken, and let it sleep again."""
+        poll = select.poll()
+        poll.register(self.wakeup.fileno(), select.POLLIN)
+        is_woken = bool(poll.poll(0))
+        self.wakeup.clear()
+        return is_woken
+
+    def alone(self) -> None:
+        """Let the next one come long after the last."""
+        self.turn._last_put -= HOUR
+
+    def burst(self, count: int) -> None:
+        """Let `count` come one by one, each soon after another."""
+        self.turn.ask(may_wait=True)
+        self.sent.clear()
+        for _ in range(count):
+            self.turn.ask(may_wait=True)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(module, "_SOON", 60.0)  # s; whatever this machine calls fast
+    desk = Desk()
+    yield desk
+    desk.wakeup.close()
+
+
+@pytest.mark.parametrize("may_wait", [False, True])
+def test_what_comes_alone_is_sent_at_once_by_who_has_put_it(desk: Desk, may_wait: bool) -> None:
+    desk.turn.ask(may_wait=may_wait)
+    assert desk.sent == [threading.current_thread()]
+    assert not desk.is_woken(), "the main thread may sleep on"
+    assert desk.turn.before_wait(HOUR) == HOUR
+
+
+def test_what_may_wait_waits_for_company_and_the_main_thread_is_told_once(desk: Desk) -> None:
+    desk.burst(module._COMPANY)
+    assert desk.sent == []
+    assert desk.is_woken()
+    desk.turn.ask(may_wait=True)
+    assert len(desk.sent) == 1
+    for _ in range(module._COMPANY):
+        desk.turn.ask(may_wait=True)
+    assert (len(desk.sent), desk.is_woken()) == (1, False), "it looks after the burst already"
+
+
+def test_what_may_not_wait_takes_the_others_along(desk: Desk) -> None:
+    desk.burst(3)
+    desk.turn.ask()
+    assert len(desk.sent) == 1
+
+
+def test_who_finds_the_turn_taken_leaves_it_to_who_has_it(desk: Desk) -> None:
+    with desk.turn:
+        desk.turn.ask()
+        assert desk.sent == []
+    assert not desk.is_woken()
+    assert desk.turn.before_wait(HOUR) == 0, "the main thread, which had it, is not to fall asleep"
+    desk.turn.after_wait()
+    assert desk.turn.before_wait(HOUR) == HOUR
+
+
+def test_what_others_put_meanwhile_is_sent_as_well_but_not_for_ever(desk: Desk) -> None:
+    desk.progress = [Progress.MORE, Progress.MORE, Progress.DONE]
+    desk.turn.ask()
+    assert (len(desk.sent), desk.is_woken()) == (3, False)
+    desk.sent.clear()
+    desk.progress = [Progress.MORE]
+    desk.alone()
+    desk.turn.ask()
+    assert (len(desk.sent), desk.is_woken()) == (module._FOR_OTHERS, True)
+
+
+def test_what_is_stuck_is_left_to_the_main_thread(desk: Desk) -> None:
+    desk.progress = [Progress.STUCK]
+    desk.turn.ask()
+    assert (len(desk.sent), desk.is_woken()) == (1, True)
+
+
+def test_after_a_standstill_only_the_main_thread_does_anything(desk: Desk) -> None:
+    desk.turn._last_seen -= STOOD_STILL + 1
+    desk.turn.ask()
+    assert (desk.sent, desk.is_woken()) == ([], True)
+    assert desk.turn.after_wait() > STOOD_STILL
+    desk.alone()
+    desk.turn.ask()
+    assert len(desk.sent) == 1
+
+
+def test_a_wait_that_was_meant_is_no_standstill(desk: Desk) -> None:
+    desk.turn.before_wait(HOUR)
+    desk.turn._last_seen -= HOUR
+    desk.turn.ask()
+    assert len(desk.sent) == 1
+    assert -1 < desk.turn.after_wait() < STOOD_STILL
+
+
+def test_in_a_burst_the_main_thread_waits_on_without_the_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk.turn.may_wait_on() == 0
+    monkeypatch.setattr(module, "_TICK", 60.0)  # s
+    monkeypatch.setattr(module, "_LONGEST_BURST", 60.0)
+    desk.burst(1)
+    assert desk.turn.before_wait(HOUR) == module._TICK
+    assert desk.turn.may_wait_on() == module._TICK
+    desk.turn._last_seen -= 61
+    assert desk.turn.may_wait_on() == 0, "it has a look at the link all the same"
+    desk.turn.after_wait()
+    assert desk.turn.may_wait_on() == module._TICK
+    desk.alone()
+    assert desk.turn.may_wait_on() == 0, "the burst is over"
+    assert desk.turn.before_wait(HOUR) == HOUR
