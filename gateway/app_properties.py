@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 
 from gateway.errors import ConfigurationError, Finding
@@ -16,7 +15,8 @@ NAME = "mqttgateway"
 
 def shipped(kind: str) -> Path:
     """Return the folder of the files that ship with the program; `kind` is `conf` or `maps`."""
-    return Path(str(resources.files(f"gateway.{kind}")))
+    # Not by importlib.resources, which brings in what unpacks archives: a run must start fast.
+    return Path(str(importlib.import_module(f"gateway.{kind}").__file__)).parent
 
 
 def expanded(path: str) -> Path:
@@ -71,7 +71,7 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
 
 def runtime_folders(environment: Mapping[str, str]) -> list[Path]:
     """Return the folders for what a running gateway leaves to be found by, the best one first."""
-    of_all = Path(tempfile.gettempdir()) / f"{NAME}-{os.geteuid()}"
+    of_all = Path(environment.get("TMPDIR") or "/tmp") / f"{NAME}-{os.geteuid()}"  # noqa: S108
     folders = (_of_systemd(environment, "RUNTIME_DIRECTORY"), _of_user(environment, "XDG_RUNTIME_DIR"), of_all)
     return [folder for folder in folders if folder is not None]
 

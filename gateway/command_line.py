@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import gc
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -71,6 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Look for no garbage meanwhile: there is next to none in what is loaded, and it takes milliseconds."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _stdout_failed(err: OSError) -> int:
     """Standard output takes no more: the reader has what it wants (`| head`), or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
@@ -95,18 +108,17 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.commands.map import run_map_command
 
         return run_map_command(options)
-    from gateway.configuration.load_config import (
-        Configuration,
-        load_configuration,
-    )  # not above: Ctrl-C in the middle of it is no traceback
+    with _loading():
+        # Not above: Ctrl-C in the middle of it is no traceback.
+        from gateway.configuration.load_config import Configuration, load_configuration
 
-    path = find_configuration(options.conf, os.environ)
+        path = find_configuration(options.conf, os.environ)
 
-    def load() -> Configuration:
-        found = load_configuration(path, os.environ)
-        return replace(found, log=replace(found.log, level=options.log_level)) if options.log_level else found
+        def load() -> Configuration:
+            found = load_configuration(path, os.environ)
+            return replace(found, log=replace(found.log, level=options.log_level)) if options.log_level else found
 
-    configuration = load()
+        configuration = load()
     if options.command == "check":
         from gateway.commands.check import check
 
@@ -129,7 +141,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.commands.outbox import outbox
 
         return outbox(configuration, options)
-    from gateway.start_gateway import start_gateway
+    with _loading():
+        from gateway.start_gateway import start_gateway
 
     try:
         init_logger(configuration.log, configuration.secrets)

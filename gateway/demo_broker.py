@@ -23,12 +23,12 @@ _STOP_DEADLINE = 2.0  # s
 
 
 @contextlib.contextmanager
-def running_if_wanted(options: MqttOptions, stopping: Callable[[], bool]) -> Iterator[None]:
-    """Run the embedded broker while the context lasts, if `options` ask for it and nothing answers there.
+def running_if_needed(options: MqttOptions, stopping: Callable[[], bool]) -> Iterator[None]:
+    """Run the embedded broker while the context lasts, if nothing answers where `options` say.
 
     Waits until it answers, unless `stopping` says that nobody needs it any more.
     """
-    if not options.demo_broker or _answers(options):
+    if _answers(options):
         yield
         return
     if find_spec("amqtt") is None:

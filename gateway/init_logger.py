@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import sys
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.app_properties import expanded
-from gateway.throttled_exception import ThrottledException
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = "gateway.traffic"
@@ -34,10 +32,6 @@ class LogOptions:
     file_level: str | None = None
 
 
-class LogFileFailed(ThrottledException):
-    """The log file cannot be written."""
-
-
 def init_logger(
     options: LogOptions, secrets: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> list[logging.Handler]:
@@ -50,8 +44,10 @@ def init_logger(
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(_Formatter(line, secrets, with_priority=under_systemd))
     if options.file:
+        from gateway.log_file import LogFile
+
         handlers.append(
-            _LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
+            LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
         )
         handlers[1].setFormatter(
             _Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", secrets)
@@ -105,16 +101,6 @@ def _forms(secret: str) -> Iterable[str]:
     """A secret as it may come up in a log: as it is, quoted, and as bytes in hexadecimal."""
     data = secret.encode("utf-8", "surrogateescape")
     return secret, ascii(secret)[1:-1], data.hex(), data.hex(" ")
-
-
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log file that cannot stop the gateway: a full disk is said on standard error, now and then."""
-
-    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        reason = sys.exc_info()[1]
-        err = LogFileFailed(f"the log file {self.baseFilename} cannot be written: {reason}", key=self.baseFilename)
-        if err.trigger:
-            sys.stderr.write(f"{err.report}\n")
 
 
 class RateLimit(logging.Filter):

@@ -20,7 +20,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from gateway import __version__, demo_broker
+from gateway import __version__
 from gateway.configuration.load_config import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
 from gateway.errors import GatewayError
@@ -116,7 +116,7 @@ class Gateway:
             LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
         if self._writer is not None:
             self._writer.start()
-        with demo_broker.running_if_wanted(self.configuration.mqtt, lambda: self._stop):
+        with self._demo_broker():
             self.client.mg_connect()
             for station in self.stations.values():
                 station.start()
@@ -131,6 +131,13 @@ class Gateway:
                 return self._shut_down()
             finally:
                 self._pid_file.close()
+
+    def _demo_broker(self) -> contextlib.AbstractContextManager[None]:
+        if not self.configuration.mqtt.demo_broker:
+            return contextlib.nullcontext()
+        from gateway import demo_broker  # with what starts processes, which nobody else needs
+
+        return demo_broker.running_if_needed(self.configuration.mqtt, lambda: self._stop)
 
     def reload(self) -> None:
         """Ask `run` to read the configuration again, and to go on with it if it is right; returns at once."""

@@ -13,7 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
+from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.errors import DeviceError, Problem
@@ -64,7 +64,7 @@ class SerialInterface(DeviceInterface):
     answers_at_close = True
 
     SCHEMA: ClassVar[Mapping[str, Any]] = json.loads(
-        (resources.files("interfaces") / "serial_schema.json").read_text(encoding="utf-8")
+        Path(__file__).with_name("serial_schema.json").read_text(encoding="utf-8")
     )
 
     @classmethod

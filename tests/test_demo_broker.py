@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo_broker import running_if_wanted
+from gateway.demo_broker import running_if_needed
 from gateway.mqtt.options import MqttOptions
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
@@ -99,5 +99,5 @@ def test_a_machine_without_amqtt_is_told_what_to_install(
         "or pip install 'mqttgateway[demo]'"
     )
     monkeypatch.setitem(sys.modules, "amqtt", None)  # as Python marks a package that cannot be imported
-    with running_if_wanted(MqttOptions(port=port, demo_broker=True), lambda: False):
+    with running_if_needed(MqttOptions(port=port, demo_broker=True), lambda: False):
         assert not embedded_brokers(port)

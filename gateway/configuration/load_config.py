@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,8 +117,7 @@ def _common_schema() -> Mapping[str, Any]:
 
 
 def _read_schema(name: str) -> Mapping[str, Any]:
-    text = (resources.files("gateway.configuration") / name).read_text(encoding="utf-8")
-    return json.loads(text)  # type: ignore[no-any-return]
+    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:

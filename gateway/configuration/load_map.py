@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -34,8 +33,7 @@ LOG = logging.getLogger(__name__)
 @cache
 def map_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a map."""
-    text = (resources.files("gateway.configuration") / "map_schema.json").read_text(encoding="utf-8")
-    return json.loads(text)  # type: ignore[no-any-return]
+    return json.loads(FilePath(__file__).with_name("map_schema.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def read_text(

@@ -1,0 +1,24 @@
+"""The log file. A module of its own, since few have one, and Python's is slow to import."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+
+from gateway.throttled_exception import ThrottledException
+
+
+class LogFileFailed(ThrottledException):
+    """The log file cannot be written."""
+
+
+class LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that cannot stop the gateway: a full disk is said on standard error, now and then."""
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Say on standard error why a line is not in the file."""
+        reason = sys.exc_info()[1]
+        err = LogFileFailed(f"the log file {self.baseFilename} cannot be written: {reason}", key=self.baseFilename)
+        if err.trigger:
+            sys.stderr.write(f"{err.report}\n")
