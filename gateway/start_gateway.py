@@ -62,7 +62,7 @@ class Gateway:
         self._is_reload_wanted = False
         self._reloads = 0
         self._retired: list[Station] = []
-        self.outbox, self._writer = _open_outbox(configuration.outbox, lambda may_wait: self.client.mg_send(may_wait))
+        self.outbox, self._writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
         self.router.use(self._routes(), configuration.availability_topics)
@@ -258,7 +258,7 @@ class Gateway:
         return not lost
 
 
-def _open_outbox(options: OutboxOptions, on_put: Callable[[bool], None]) -> tuple[Outbox, OutboxWriter | None]:
+def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     """Return the outbox, and what keeps it on disk, if that is wanted. Raises `StoreError`."""
     limits = (
         options.max_messages,
@@ -266,7 +266,6 @@ def _open_outbox(options: OutboxOptions, on_put: Callable[[bool], None]) -> tupl
         options.discard,
         options.command_lifetime,
         options.status_lifetime,
-        on_put,
     )
     if options.file is None:
         return Outbox(*limits), None

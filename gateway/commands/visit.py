@@ -31,7 +31,7 @@ def visit(
     client_id = f"{configuration.mqtt.client_id}-{what}-{os.getpid()}"
     options = replace(configuration.mqtt, client_id=client_id, session_expiry=0)  # nobody comes back to this session
     wakeup = Wakeup()
-    outbox = Outbox(on_put=lambda _: wakeup.set())
+    outbox = Outbox()
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     try:
         with _failures_unsaid():

@@ -2,7 +2,7 @@
 
 One thread drives it, the main one: `loop_with_reconnect` waits, and does all that there is to do. What is done with the
 link is done by whoever has the turn (see `turn`): so a thread that has put something into the outbox may send it at
-once (`mg_send`), while the main thread sleeps. But for that and `set_state`, the main thread calls everything here.
+once, while the main thread sleeps. But for that and `set_state`, the main thread calls everything here.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class LinkFailed(ThrottledException):
 class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
-    `filters` are subscribed to at each connect, `on_msg` gets what they bring, and
-    `outbox`, which is to call `mg_send`, is emptied while the link is up. `availability_topic` is the will's, and says
-    `online` while the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker
-    once they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
+    `filters` are subscribed to at each connect, `on_msg` gets what they bring, and `outbox` is emptied while the link
+    is up, by whoever puts something into it (see `Turn`). `availability_topic` is the will's, and says `online` while
+    the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once they are
+    `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
     """
@@ -99,6 +99,7 @@ class MgClient(HookedClient):
         self.last_failure: LinkError | None = None
         self.outbox = outbox
         self._turn = Turn(self._send_waiting, wakeup)
+        outbox.on_put = self._turn.ask
         self._wakeup = wakeup
         self._waiter = Waiter(wakeup)
         self._availability_topic = availability_topic
@@ -315,10 +316,6 @@ class MgClient(HookedClient):
         if self.want_write():
             self._flush()
             self._sender.settle()
-
-    def mg_send(self, may_wait: bool = False) -> None:
-        """Send what waits in the outbox; any thread may call this, and nothing is raised. See `Turn.ask`."""
-        self._turn.ask(may_wait=may_wait)
 
     def _send_waiting(self) -> Progress:
         """Send what window and connection have room for, in whatever thread has the turn."""

@@ -37,13 +37,22 @@ class Handed:
 
     rc: MQTTErrorCode  # paho says there that it has lost it
 
-    def __init__(self, publication: Publication, qos: int, mid: int, entry: Entry | None) -> None:
+    def __init__(
+        self,
+        publication: Publication,
+        qos: int,
+        mid: int,
+        entry: Entry | None,
+        buffer: BufferedSocket | None = None,
+        start: int = 0,
+        end: int = 0,
+    ) -> None:
         self.publication = publication
         self.qos = qos
         self.mid = mid
         self.entry = entry
         self.refusal = 0
-        self._buffer: BufferedSocket | None = None
+        self._buffer, self._start, self._end = buffer, start, end  # as in `lies_in`
         self._is_done = False
 
     def lies_in(self, buffer: BufferedSocket, start: int, end: int) -> None:
@@ -172,9 +181,8 @@ class HookedClient(mqtt.Client):
                 )
             except ValueError:
                 break
-            handed = Handed(publication, qos, mid, entry)
             start, end = end, end + len(packet)
-            handed.lies_in(buffer, start, end)
+            handed = Handed(publication, qos, mid, entry, buffer, start, end)
             if qos:
                 self._handed[mid] = handed
             packets.append(packet)

@@ -61,6 +61,7 @@ class Sender:
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._limits = BrokerLimits()
+        self._window = WINDOW
         self._is_v5 = False
         self._where = ""
         self._is_held = False
@@ -88,11 +89,12 @@ class Sender:
     def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
         """Go by the limits of the broker at `where`, and send it again what is in flight."""
         self._where, self._limits, self._is_v5 = where, limits, is_v5
+        self._window = min(WINDOW, limits.receive_maximum)
         self._up_since = self._clock()
         self._has_settled = self._is_held = False
         self._is_new_link = True
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
-        is_too_much = self._unacknowledged > self._window
+        is_too_much = self._room() < 0
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
             self._take_back()
         for sent in self._in_flight:
@@ -162,12 +164,16 @@ class Sender:
 
     # --- out
 
-    @property
-    def _window(self) -> int:
-        return 1 if self._suspicion.is_strong else min(WINDOW, self._limits.receive_maximum)
-
     def _room(self) -> int:
-        return self._window - (len(self._in_flight) if self._suspicion.is_strong else self._unacknowledged)
+        """Return how many more may be in flight; what is in doubt goes one by one."""
+        if self._suspicion.is_strong:
+            return 1 - len(self._in_flight)
+        return self._window - self._unacknowledged
+
+    def _room_now(self) -> int:
+        """Return how many may be handed over now."""
+        is_full = len(self._in_flight) >= _MOST or self._client.mg_unsent >= _MOST_UNSENT
+        return 0 if is_full or self._is_held or not self._may_send else max(0, self._room())
 
     @property
     def _may_send(self) -> bool:
@@ -176,14 +182,7 @@ class Sender:
     @property
     def has_more(self) -> bool:
         """Tell whether `hand_over` would take something from the outbox now."""
-        return (
-            self._outbox.has_waiting
-            and self._room() > 0
-            and len(self._in_flight) < _MOST
-            and not self._is_held
-            and self._client.mg_unsent < _MOST_UNSENT
-            and self._may_send
-        )
+        return self._outbox.has_waiting and self._room_now() > 0
 
     def hand_over(self) -> bool:
         """Hand to the client what window and connection have room for; return whether that was anything.
@@ -194,8 +193,10 @@ class Sender:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
         begin = len(self._in_flight)
-        while self.has_more:
-            taken = self._outbox.take(self._room())
+        is_all = False
+        while not is_all and (room := self._room_now()):
+            taken = self._outbox.take(room)
+            is_all = len(taken) < room
             try:
                 while taken:
                     plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
@@ -207,7 +208,8 @@ class Sender:
                     else:
                         return False
             finally:
-                self._outbox.put_back(taken)
+                if taken:
+                    self._outbox.put_back(taken)
         return len(self._in_flight) > begin
 
     def say_states(self) -> None:

@@ -56,7 +56,7 @@ class Turn:
 
     # --- any thread
 
-    def ask(self, *, may_wait: bool = False) -> None:
+    def ask(self, may_wait: bool = False) -> None:
         """Let be sent what was put: at once, by the calling thread, or by who has the turn.
 
         What cannot be done now is left to the main thread. A message that `may_wait`, and comes soon after another,

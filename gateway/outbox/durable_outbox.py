@@ -32,12 +32,11 @@ class DurableOutbox(Outbox):
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        on_put: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         *,
         commit_interval: float = 0.0,
     ) -> None:
-        super().__init__(max_messages, max_bytes, discard, command_lifetime, status_lifetime, on_put, clock)
+        super().__init__(max_messages, max_bytes, discard, command_lifetime, status_lifetime, clock)
         self._work = Condition(self._lock)
         self._unwritten = Unwritten(commit_interval, self._work.notify)
         self._room_made = 0  # bytes of the disk, for what is not committed yet
@@ -106,7 +105,7 @@ class DurableOutbox(Outbox):
             self._unwritten.committed(work, self._clock())
             self._room_made = 0
             self._lanes.spill()
-            self._changed.notify_all()
+            self._say_changed()
 
     def not_committed(self, work: Work) -> None:
         """Take note that `work` could not be written; it is given again."""
@@ -120,8 +119,8 @@ class DurableOutbox(Outbox):
             self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
             lost = before - len(self._lanes)
             self._counts.dropped_old += lost
-            self._changed.notify_all()
-        self._on_put(False)
+            self._say_changed()
+        self.on_put(False)
         return lost
 
     def begin_anew(self) -> int:
@@ -131,7 +130,7 @@ class DurableOutbox(Outbox):
             self._counts.dropped_old += lost
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
             self._unwritten.begin_anew(entries, self.retained, self._clock())
-            self._changed.notify_all()
+            self._say_changed()
         for receipt in receipts:
             receipt.say_dropped("the file of the outbox was lost")
         return lost

@@ -72,7 +72,7 @@ class Queue:
 
     def take(self, count: int) -> list[Entry]:
         """Take up to `count` of the oldest; fewer if there are no more, or they are not in memory yet."""
-        if len(self.head) < count:
+        if self.tail and len(self.head) < count:
             self._join()
         if len(self.head) <= count:
             taken = list(self.head)

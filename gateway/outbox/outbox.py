@@ -6,9 +6,10 @@ with a disk behind it is in `durable_outbox`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Condition, Lock
 from typing import ClassVar, Literal
@@ -34,8 +35,7 @@ class Outbox:
     At the limits (`max_messages`, or `max_bytes`) `discard` decides: `old` drops the oldest that waits, beginning
     with bulk, and `new` refuses the one that comes. What waited longer than its lifetime is dropped when its turn
     comes: that of its publication, or `command_lifetime` and `status_lifetime` (s; 0: for ever). All of it is
-    counted and said. `on_put` is called after each put, from the thread that put, with whether that may wait for
-    others: a single message that nobody waits for.
+    counted and said.
     """
 
     is_durable: ClassVar[bool] = False
@@ -48,7 +48,6 @@ class Outbox:
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        on_put: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_messages = max_messages
@@ -56,10 +55,12 @@ class Outbox:
         self._discard = discard
         self._command_lifetime = command_lifetime
         self._status_lifetime = status_lifetime
-        self._on_put = on_put
+        self.on_put: Callable[[bool], None] = lambda _: None
+        """Called after each put, by the thread that put, with whether it may wait for others: nobody waits for it."""
         self._clock = clock
         self._lock = Lock()
         self._changed = Condition(self._lock)  # for producers that are held back, and for `flush`
+        self._held_back = 0  # how many these are: mostly none
         self._last_taken = -math.inf
         self._lanes = Lanes(spills=self.is_durable)
         self._last_number = 0
@@ -88,7 +89,7 @@ class Outbox:
             if is_easy:
                 self._add(entries)
         refused = [] if is_easy else self._squeeze_in(entries)
-        self._on_put(may_wait)  # before what can wait: somebody may wait for the message
+        self.on_put(may_wait)  # before what can wait: somebody may wait for the message
         if not is_easy:
             self._look_at_level()
         return len(refused)
@@ -107,7 +108,7 @@ class Outbox:
             self._counts.dropped_old += dropped
             self._counts.refused_new += len(refused)
             if dropped or refused:
-                self._changed.notify_all()
+                self._say_changed()
         for entry in refused:
             if entry.receipt is not None:
                 entry.receipt.say_dropped(_FULL)
@@ -152,7 +153,7 @@ class Outbox:
         if refused:
             self._say_full()
         self._look_at_level()
-        self._on_put(False)
+        self.on_put(False)
 
     def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
         return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
@@ -175,7 +176,10 @@ class Outbox:
         expired = 0
         with self._lock:
             now = self._clock()
-            while len(taken) < count and (found := self._lanes.take(count - len(taken))):
+            asked = count
+            while asked:
+                found = self._lanes.take(asked)
+                is_all = len(found) < asked
                 for entry in found:
                     publication = entry.publication
                     if self._is_expired(entry, now):
@@ -185,12 +189,12 @@ class Outbox:
                     if publication.retain:
                         self._remember(publication.topic, publication.payload)
                     taken.append(entry)
+                asked = 0 if is_all else count - len(taken)
             self._counts.expired += expired
             if taken:
                 self._last_taken = now
             self._note_taken()
-            if expired or self._level() < _CROWDED:
-                self._changed.notify_all()
+            self._say_changed()
         if expired:
             say_expired(expired)
         return taken
@@ -205,7 +209,7 @@ class Outbox:
                 if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
                     self._note_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
-                self._changed.notify_all()
+                self._say_changed()
         self._look_at_level()
 
     def set_aside(self, entry: Entry, reason: str) -> None:
@@ -217,7 +221,7 @@ class Outbox:
             if self.retained.get(topic) == payload:
                 del self.retained[topic]
             self._note_set_aside(entry, reason)
-            self._changed.notify_all()
+            self._say_changed()
         say_set_aside(topic, len(payload), reason)
 
     def put_back(self, entries: Iterable[Entry]) -> None:
@@ -237,7 +241,7 @@ class Outbox:
                     self._supersede(entry)
             self._easy_messages = 0  # more waits now than was counted on
             self._counts.dropped_old += dropped
-            self._changed.notify_all()
+            self._say_changed()
         if dropped:
             self._say_full()
         self._look_at_level()
@@ -259,7 +263,8 @@ class Outbox:
                 is_stalled = now - self._last_taken > _STALLED
                 if now >= end or (self._backlog() < _CROWDED and (is_stalled or self._level() < _CROWDED)):
                     return
-                self._changed.wait(min(end - now, _STALLED))
+                with self._counted_as_held_back():
+                    self._changed.wait(min(end - now, _STALLED))
 
     def flush(self, timeout: float) -> None:
         """Return once all that was accepted is acknowledged; raise `DeliveryError` if that takes over `timeout` s.
@@ -268,7 +273,8 @@ class Outbox:
         """
         with self._lock:
             before = self._counts.dropped
-            self._changed.wait_for(lambda: not len(self) or self._counts.dropped > before, timeout)
+            with self._counted_as_held_back():
+                self._changed.wait_for(lambda: not len(self) or self._counts.dropped > before, timeout)
             dropped = self._counts.dropped - before
             if dropped:
                 raise DeliveryError(f"{dropped} messages were dropped")
@@ -335,6 +341,19 @@ class Outbox:
         return self._drop_oldest()
 
     # --- within
+
+    @contextlib.contextmanager
+    def _counted_as_held_back(self) -> Iterator[None]:
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+
+    def _say_changed(self) -> None:
+        """Wake those that are held back, to look again."""
+        if self._held_back:
+            self._changed.notify_all()
 
     def _end(self, entries: Sequence[Entry], *, dropped: str = "") -> None:
         """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""

@@ -78,7 +78,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
             batch.append(found)
             if found.payload == b"bad":
                 return
-            if len(conversation.of_kind(PUBLISH)) < 3 and link.client._sender._window > 1:
+            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client._sender._suspicion.is_strong:
                 continue
             while batch:
                 conversation.puback(batch.pop(0))

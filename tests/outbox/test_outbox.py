@@ -94,7 +94,8 @@ def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
 
 def test_every_put_is_told_in_the_thread_that_put() -> None:
     told: list[str] = []
-    outbox = Outbox(on_put=lambda _: told.append(threading.current_thread().name))
+    outbox = Outbox()
+    outbox.on_put = lambda _: told.append(threading.current_thread().name)
     thread = threading.Thread(target=outbox.put, args=(publication(1),), name="device")
     thread.start()
     thread.join()

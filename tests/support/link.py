@@ -52,7 +52,7 @@ class Link:
         self.turns = 0
         self.clock = ShiftedClock()
         self.wakeup = Wakeup()
-        self.outbox = outbox or Outbox(on_put=lambda may_wait: self.client.mg_send(may_wait))
+        self.outbox = outbox or Outbox()
         self.client = MgClient(
             MqttOptions(port=port, **options),
             self.outbox,
