@@ -19,6 +19,7 @@ STOOD_STILL = 10.0
 _SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
 _TICK = 0.002  # or, for so many s, for the main thread
 _LONGEST_BURST = 0.25  # s until that has a look at the link all the same
+_HAND_OVER = 0.00005  # s
 _FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
 
 
@@ -43,13 +44,16 @@ class Turn:
         self._lock = Lock()
         self._last_put = 0.0  # when something came to be sent
         self._is_asked = False  # to send what others have put: who gives the turn back looks at this
+        self._is_wanted = False  # by a thread that waits for it
         self._company = 0  # messages that wait for more; about so many, if several threads count them
         self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
         self._last_seen = time.monotonic()  # when the main thread had the turn
         self._longest_wait = 0.0  # s that it meant to wait then, since nothing was due
 
     def __enter__(self) -> None:
+        self._is_wanted = True
         self._lock.acquire()
+        self._is_wanted = False
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
@@ -84,7 +88,10 @@ class Turn:
                 if progress is Progress.MORE:
                     self._is_asked = True
             finally:
+                is_wanted = self._is_wanted
                 self._lock.release()
+            if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
+                time.sleep(_HAND_OVER)
             if progress is Progress.STUCK:
                 break
         self._wakeup.set()

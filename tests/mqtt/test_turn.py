@@ -139,3 +139,34 @@ def test_in_a_burst_the_main_thread_waits_on_without_the_turn(desk: Desk, monkey
     desk.alone()
     assert desk.turn.may_wait_on() == 0, "the burst is over"
     assert desk.turn.before_wait(HOUR) == HOUR
+
+
+def test_who_gives_the_turn_back_lets_a_main_thread_that_waits_for_it_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("gateway.mqtt.turn.time.sleep", slept.append)
+    desk.turn.ask()
+    assert slept == []
+    is_there = threading.Event()
+    send = desk.turn._send
+
+    def send_while_it_waits() -> Progress:
+        waiting.start()
+        assert is_there.wait(10)
+        while not desk.turn._is_wanted:
+            pass
+        return send()
+
+    def main() -> None:
+        is_there.set()
+        with desk.turn:
+            pass
+
+    waiting = threading.Thread(target=main)
+    desk.turn._send = send_while_it_waits
+    desk.alone()
+    desk.turn.ask()
+    waiting.join(10)
+    assert slept == [module._HAND_OVER]
+    assert not desk.turn._is_wanted
