@@ -7,6 +7,7 @@ and move it from one processor's cache to the other's.
 from __future__ import annotations
 
 import enum
+import select
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -91,7 +92,7 @@ class Turn:
                 is_wanted = self._is_wanted
                 self._lock.release()
             if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
-                time.sleep(_HAND_OVER)
+                select.select((), (), (), _HAND_OVER)
             if progress is Progress.STUCK:
                 break
         self._wakeup.set()

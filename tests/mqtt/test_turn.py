@@ -145,7 +145,7 @@ def test_who_gives_the_turn_back_lets_a_main_thread_that_waits_for_it_run(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("gateway.mqtt.turn.time.sleep", slept.append)
+    monkeypatch.setattr("gateway.mqtt.turn.select.select", lambda *args: slept.append(args[3]))
     desk.turn.ask()
     assert slept == []
     is_there = threading.Event()
