@@ -73,14 +73,21 @@ def spawn(
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
+    path: Path | None = ROOT,
 ) -> subprocess.Popen[bytes]:
-    """Start a process that is killed with this one, whatever that one dies of. Output goes to `log`."""
+    """Start a process that is killed with this one, whatever that one dies of. Output goes to `log`.
+
+    `path` is where Python looks first for modules; None: nowhere but where it does by itself.
+    """
+    # An empty PYTHONDONTWRITEBYTECODE is none: who starts twice has compiled but once.
+    environment = {**os.environ, "PYTHONPATH": "", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            # An empty PYTHONDONTWRITEBYTECODE is none: who starts twice has compiled but once.
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""},
+            env=environment,
             stdin=stdin,
             stdout=file if stdout is None else stdout,
             stderr=file,

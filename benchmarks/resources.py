@@ -10,7 +10,8 @@ from benchmarks import contenders
 from benchmarks.contenders import BARE, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
-from benchmarks.lab import Lab, cpu_seconds, ending, resident_kib, spawn, stop_gateway, thread_wakeups
+from benchmarks.installed import install
+from benchmarks.lab import ROOT, Lab, cpu_seconds, ending, resident_kib, spawn, stop_gateway, thread_wakeups
 from benchmarks.report import Figures, Metric, WrongResultError, median, print_table
 from benchmarks.rounds import run_rounds
 from benchmarks.subscriber import Subscriber
@@ -63,15 +64,18 @@ def idle(lab: Lab) -> None:
 def start(lab: Lab) -> None:
     """Time from the start of the process to the CONNACK."""
     print("start: from the start of the process until a subscriber sees what is published on CONNACK (`online`);")
-    print("  the gateway with one serial device, checks included, against Python with paho that only connects.")
+    print("  the gateway with one serial device, checks included, against Python with paho that only connects;")
+    print("  both in an environment as pip makes it from the wheel, without what developers have in theirs.")
+    commands = install(lab.folder)
 
     def ours() -> Figures:
         with Device() as device:
-            command = contenders.gateway_command(lab, {"device": contenders.serial_options(device.path)}, 1)
-            return _start_round(lab, command, device)
+            options = contenders.gateway_command(lab, {"device": contenders.serial_options(device.path)}, 1)[-2:]
+            return _start_round(lab, [str(commands / "mqttgateway"), *options], device)
 
     def bare() -> Figures:
-        return _start_round(lab, contenders.peer_command("connect", lab.port, LINK_TOPIC), None)
+        connect = ROOT / "benchmarks" / "peers" / "connect.py"
+        return _start_round(lab, [str(commands / "python"), str(connect), str(lab.port), LINK_TOPIC], None)
 
     samples = run_rounds(lab, {OURS: ours, BARE: bare}, (Metric("start", "ms", 0, "at most 200"),), factor=2.0)
     lab.goals.append(Goal("start to CONNACK, ms", median(samples[OURS], "start"), "<=", 200))
@@ -81,7 +85,7 @@ def _start_round(lab: Lab, command: Sequence[str], device: Device | None) -> Fig
     log = contenders.fresh_log(lab, "start")
     with contenders.subscriber(lab) as ear:
         began = time.monotonic()
-        with ending(spawn(list(command), log)) as process:
+        with ending(spawn(list(command), log, path=None)) as process:
             ear.wait_live(LINK_TOPIC, b"online")
             milliseconds = (time.monotonic() - began) * 1000
             if device is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from gateway.errors import RefusedError
 from gateway.message import Argument, Arrival, InternalMsg
@@ -20,8 +20,7 @@ _REMEMBERED = 10_000  # commands, about 1.5 MiB; at some ten commands a second t
 _MILLISECONDS = 1e11  # a timestamp over this counts milliseconds: as seconds it would be the year 5138
 
 
-@dataclass(frozen=True)
-class CommandOptions:
+class CommandOptions(NamedTuple):
     """The `commands` part of a configuration. Times in seconds."""
 
     timestamp_argument: str = ""

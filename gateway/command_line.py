@@ -116,7 +116,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         def load() -> Configuration:
             found = load_configuration(path, os.environ)
-            return replace(found, log=replace(found.log, level=options.log_level)) if options.log_level else found
+            return replace(found, log=found.log._replace(level=options.log_level)) if options.log_level else found
 
         configuration = load()
     if options.command == "check":

@@ -17,7 +17,6 @@ Anything else that reaches a supervisor is a bug and is logged with its tracebac
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _MAX_PART = 1000
@@ -74,8 +73,7 @@ class DeviceError(GatewayError):
     """The device cannot be opened, has vanished, or did not take what was written to it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong in a file: its place, what was found, and what to do about it.
 
     `line` and `column` count from 1; 0 means that the place has none (the file itself, an environment

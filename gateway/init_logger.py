@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.app_properties import expanded
 
@@ -20,8 +20,7 @@ MAX_LINES = 3000  # per minute and handler: about what a person can still search
 _SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
 
-@dataclass(frozen=True)
-class LogOptions:
+class LogOptions(NamedTuple):
     """The `log` part of a configuration."""
 
     level: str = "info"

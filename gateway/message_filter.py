@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.errors import FilteredError, RefusedError
 from gateway.message import InternalMsg
@@ -13,8 +13,7 @@ Hook: TypeAlias = Callable[[InternalMsg], "InternalMsg | None"]
 """Somebody's function: it returns the message as it is to go on, or None to drop it."""
 
 
-@dataclass(frozen=True)
-class FilterRule:
+class FilterRule(NamedTuple):
     """Lets pass, or denies, the messages that have one of the words of each field it names.
 
     `kinds` tells whether it is for commands (True), for statuses (False), or both.
@@ -34,8 +33,7 @@ class FilterRule:
         return f"{'allow' if self.is_allowing else 'deny'} {kinds}{f' with {words}' if words else ''}"
 
 
-@dataclass(frozen=True)
-class HookStep:
+class HookStep(NamedTuple):
     """A hook, and its name in the configuration."""
 
     name: str

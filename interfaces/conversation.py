@@ -9,7 +9,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from interfaces.matchers import Values
 
@@ -53,8 +53,7 @@ class Exchange:
     tries: int = field(default=0, init=False)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """The end of an exchange: the frame that answered it and its values, or why there is none."""
 
     exchange: Exchange
@@ -64,8 +63,7 @@ class Result:
     values: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True)
-class Pacing:
+class Pacing(NamedTuple):
     """How fast the device may be written to; 0: as fast as it goes. `pause` (s) follows each frame, either way."""
 
     pause: float = 0.0

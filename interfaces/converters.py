@@ -10,10 +10,12 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _MAX_DIGITS = 300  # of a number in a text
 
@@ -183,8 +185,10 @@ def _decimal_comma(setting: None) -> Converter:
     return _plain(setting, Converter(read, lambda value: f"{_exact(_number(value)):f}".replace(".", ",")))
 
 
-def _exact(number: float) -> Decimal:
+def _exact(number: float | str) -> Decimal:
     """Return a number as it is written: 0.1 is a tenth here, so that no noise comes up in its 16th digit."""
+    from decimal import Decimal  # for calculations only, which few devices need
+
     return Decimal(str(number))
 
 
@@ -224,12 +228,12 @@ def _offset(amount: Any) -> Converter:
 def _whole_if_possible(number: Decimal) -> float | int:
     """Give a number that is whole, but for noise, as one: a layout or `{:d}` wants that."""
     whole = number.to_integral_value()
-    if abs(number - whole) <= abs(number) * _NOISE:
+    if abs(number - whole) <= abs(number) * _exact(_NOISE):
         return int(_finite(int(whole)))
     return _finite(float(number))
 
 
-_NOISE = Decimal("1e-14")  # of a number: what some calculations with floats leave
+_NOISE = "1e-14"  # of a number: what some calculations with floats leave
 
 
 def _round(digits: int | None) -> Converter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Any
@@ -75,12 +75,12 @@ class OldDocument(Document):
         """Return a finding that names the option as the file does, and the file it really stands in."""
         found = super().finding(path, what, remedy, at_key=at_key)
         if path == ("interface", "type") and path not in self.entries:
-            return replace(found, where="[INTERFACE] type")
+            return found._replace(where="[INTERFACE] type")
         entry = next((self.entries[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.entries), None)
         if entry:
-            return replace(found, file=entry.file, where=entry.name)
+            return found._replace(file=entry.file, where=entry.name)
         section, option = NEW_PLACES.get(path, ("", ""))
-        return replace(found, where=f"[{section}] {option}" if section else "")
+        return found._replace(where=f"[{section}] {option}" if section else "")
 
     def resolve(self, path: Path, text: str, wanted: object) -> str | int | float | bool | None:  # noqa: ARG002
         """Return what `text` stands for: everything in an INI file is text."""

@@ -214,7 +214,7 @@ class _Loader:
         what, remedy = finding.what, finding.remedy
         for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
             what, remedy = what.replace(secret, "***"), remedy.replace(secret, "***")
-        return replace(finding, what=what, remedy=remedy)
+        return finding._replace(what=what, remedy=remedy)
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name", self.path.stem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ class Found:
     def lines(self) -> Iterator[str]:
         """Yield it as a person reads it."""
         where = ": ".join(filter(None, (self.severity, self.finding.where)))
-        yield f"{replace(self.finding, where=where)} [{self.kind}]"
+        yield f"{self.finding._replace(where=where)} [{self.kind}]"
         if self.example:
             yield f"    {self.example}"
 
@@ -182,7 +182,7 @@ def _dead_filters(msg_map: MsgMap) -> Iterator[Flaw]:
 
 def _as_data(found: Found) -> dict[str, Any]:
     example = _example_as_data(found.example) if found.example else None
-    return {"severity": found.severity, "kind": found.kind, **asdict(found.finding), "example": example}
+    return {"severity": found.severity, "kind": found.kind, **found.finding._asdict(), "example": example}
 
 
 def _example_as_data(example: Example) -> dict[str, Any]:

@@ -6,14 +6,12 @@ paho reads these and does nothing about them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from paho.mqtt.properties import Properties
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerLimits:
+class BrokerLimits(NamedTuple):
     """The limits of a broker. The defaults are those of one that says nothing, or speaks MQTT 3.1.1."""
 
     receive_maximum: int = 65_535

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.message import Lane
 from gateway.outbox.lane import Entry
@@ -22,8 +22,7 @@ _REMOVAL_DELAY = 1.0  # s that the disk is left alone when nothing is to be comm
 _MAX_SET_ASIDE = 1000  # as many as the file keeps
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What the writer is to do next: commit, remove, and read (see `Lanes.wanted`).
 
     `has_more` tells that more is to be committed than what is in `inserts`.

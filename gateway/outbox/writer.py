@@ -12,7 +12,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from gateway.message import Lane
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
@@ -105,7 +104,7 @@ class OutboxWriter:
             for begin in range(0, len(work.removals), _STEP):
                 self._store.commit([], work.removals[begin : begin + _STEP])
             for begin in range(0, len(work.inserts), _STEP):
-                part = replace(work, inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
+                part = work._replace(inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
                                retained={}, wanted=[])  # fmt: skip
                 self._commit(part)
                 self._outbox.committed(part)

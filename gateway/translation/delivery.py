@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.message import InternalMsg, Lane
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """How a message is delivered.
 
     `retain` is for statuses, `replay` for commands: one that somebody said before the gateway listened reaches
@@ -29,8 +29,7 @@ PLAIN = Delivery()
 PLAIN_REPLY = Delivery(Lane.REPLY)
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRule:
+class DeliveryRule(NamedTuple):
     """A delivery, and the words, by field, of the messages that it is for."""
 
     words: Mapping[str, Collection[str]]
