@@ -26,7 +26,6 @@ from gateway.throttled_exception import ThrottledException
 from interfaces.codec import CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
 from interfaces.encoder import Answer
-from interfaces.explain import explain_command, explain_frame
 from interfaces.polling import Request, Schedule
 from interfaces.serial_port import Port, hide_password, open_port
 from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
@@ -85,11 +84,15 @@ class SerialInterface(DeviceInterface):
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
         """Yield what becomes of bytes from the device."""
+        from interfaces.explain import explain_frame  # for people who ask, not for a run
+
         yield from explain_frame(params, data)
 
     @classmethod
     def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
         """Yield what is written for a command."""
+        from interfaces.explain import explain_command
+
         yield from explain_command(params, msg)
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
