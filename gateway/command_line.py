@@ -110,7 +110,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         return run_map_command(options)
     with _loading():
         # Not above: Ctrl-C in the middle of it is no traceback.
-        from gateway.configuration.load_config import Configuration, load_configuration
+        from gateway.configuration.load_config import load_configuration
+        from gateway.configuration.settings import Configuration
 
         path = find_configuration(options.conf, os.environ)
 

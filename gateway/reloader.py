@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError, GatewayError
 
 

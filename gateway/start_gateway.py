@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.configuration.load_config import Configuration, InterfaceOptions, OutboxOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.command_guard import CommandGuard, CommandOptions
-from gateway.configuration.load_config import InterfaceOptions
+from gateway.configuration.settings import InterfaceOptions
 from gateway.mailbox import MsgList
 from gateway.message import OFFLINE, ONLINE
 from gateway.outbox.outbox import Outbox

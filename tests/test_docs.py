@@ -26,8 +26,9 @@ from gateway.app_properties import shipped
 from gateway.configuration import ini_config
 from gateway.configuration.document import dotted
 from gateway.configuration.interface_loader import ENTRY_POINTS
-from gateway.configuration.load_config import config_schema, interface_schema, load_configuration
+from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
+from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.errors import MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.message_filter import HookStep

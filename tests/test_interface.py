@@ -16,8 +16,8 @@ import pytest
 
 from gateway.backoff import Backoff
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
-from gateway.configuration.load_config import interface_schema
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.mailbox import MsgList

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.configuration.load_config import Configuration, load_configuration
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.reloader import Reloader
 from tests.support.broker import Listener, Mosquitto

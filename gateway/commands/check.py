@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gateway.commands.message_options import choose_interface, message_from
-from gateway.configuration.load_config import Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import MessageError, UsageError
 from gateway.interface import Interface
 from gateway.message import InternalMsg

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from gateway.configuration.load_config import Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import UsageError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import GatewayError
 from gateway.pid_file import read_pid_file
 

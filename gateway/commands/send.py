@@ -8,7 +8,7 @@ import time
 from gateway.commands.message_options import choose_interface, message_from
 from gateway.commands.visit import visit
 from gateway.commands.watch import message_line
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import GatewayError, MessageError
 from gateway.message import ADDRESS_FIELDS, Arrival, InternalMsg
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.mailbox import Wakeup
 from gateway.message import Arrival
 from gateway.mqtt.client import LinkState, MgClient

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.commands.visit import visit
-from gateway.configuration.load_config import Configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import MessageError, TopicError
 from gateway.message import Arrival, InternalMsg
 from gateway.topic import without_covered

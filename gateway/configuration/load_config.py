@@ -7,13 +7,12 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gateway.app_properties import expanded, find_as_before, find_map, state_folder
 from gateway.command_guard import CommandOptions
@@ -23,6 +22,8 @@ from gateway.configuration.interface_loader import CodeNotFoundError, find_inter
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
+from gateway.configuration.schemas import common_schema, config_schema, interface_schema
+from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
 from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
@@ -35,89 +36,6 @@ from gateway.topic import word_problem
 from gateway.translation.mqtt_map import MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024
-_MEMORY_BYTES, _DISK_BYTES = 32 * 1024**2, 256 * 1024**2  # for the outbox, where nothing else is said
-
-
-@dataclass(frozen=True)
-class OutboxOptions:
-    """The `outbox` part of a configuration."""
-
-    store: Literal["disk", "memory"] = "memory"
-    file: Path | None = None
-    commit_interval: float = 0.0
-    max_messages: int = 1_000_000
-    max_bytes: int = _MEMORY_BYTES
-    discard: Literal["old", "new"] = "old"
-    command_lifetime: float = 30.0
-    status_lifetime: float = 0.0
-
-
-@dataclass(frozen=True)
-class InterfaceOptions:
-    """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
-
-    `addresses` are those of the commands that it is given; None: it is given every message.
-    """
-
-    name: str
-    cls: type[Any]
-    params: Mapping[str, Any]
-    msg_map: MsgMap
-    filters: Filters = field(default_factory=Filters)
-    addresses: Addresses | None = None
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
-
-    file: Path
-    name: str
-    root: str
-    mqtt: MqttOptions
-    outbox: OutboxOptions
-    commands: CommandOptions
-    log: LogOptions
-    interfaces: tuple[InterfaceOptions, ...]
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    notes: tuple[str, ...] = ()
-
-    def availability_topic(self, interface: str = "") -> str:
-        """Return where it is published whether the gateway, or one of its interfaces, is there."""
-        return "/".join(filter(None, (self.root, self.name, interface, "availability")))
-
-    @property
-    def availability_topics(self) -> frozenset[str]:
-        """Where this gateway and its interfaces say whether they are there."""
-        return frozenset(map(self.availability_topic, ("", *(interface.name for interface in self.interfaces))))
-
-
-@cache
-def config_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a configuration, without the options of the interface types."""
-    return _read_schema("config_schema.json")
-
-
-def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the JSON Schema of the options of an interface class, those that all have included."""
-    common, own = _common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
-    return {
-        **own,
-        "type": "object",
-        "additionalProperties": own.get("additionalProperties", False),
-        "$defs": {**config_schema()["$defs"], **own.get("$defs", {})},
-        "required": [*common["required"], *own.get("required", ())],
-        "properties": {**common["properties"], **own.get("properties", {})},
-    }
-
-
-@cache
-def _common_schema() -> Mapping[str, Any]:
-    return _read_schema("interface_schema.json")
-
-
-def _read_schema(name: str) -> Mapping[str, Any]:
-    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
@@ -345,7 +263,7 @@ class _Loader:
         else:
             what = "there is no folder for the state of programs here"
             self.complain(("outbox", "store"), what, "name a file as outbox.file", at_key=True)
-        options.setdefault("max_bytes", _DISK_BYTES if store == "disk" else _MEMORY_BYTES)
+        options.setdefault("max_bytes", DISK_BYTES if store == "disk" else MEMORY_BYTES)
         return OutboxOptions(**options)
 
     # --- maps
@@ -480,7 +398,7 @@ class _Loader:
         self.add(findings)
         # An option too much does not keep the others from being looked at.
         known = {k: v for k, v in given.items() if k in schema["properties"] or schema["additionalProperties"]}
-        own = {k: v for k, v in fill_defaults(known, schema).items() if k not in _common_schema()["properties"]}
+        own = {k: v for k, v in fill_defaults(known, schema).items() if k not in common_schema()["properties"]}
         if (not findings or not check_schema(self.document, known, schema, at)) and hasattr(cls, "check"):
             for problem in cls.check(own):
                 self.complain((*at, *problem.path), problem.what, problem.remedy)

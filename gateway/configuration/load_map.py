@@ -6,10 +6,8 @@ a map with findings, and no hardware is touched before a map is known to be good
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -18,6 +16,7 @@ from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentEr
 from gateway.configuration.line_map import is_line_map, read_line_map
 from gateway.configuration.old_maps import Reading, read_old_map
 from gateway.configuration.schema_check import check_schema
+from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, Finding
 from gateway.message import ADDRESS_FIELDS, Lane
 from gateway.topic import filter_problem, root_problem, word_problem
@@ -28,12 +27,6 @@ from gateway.translation.syntax import SEVEN_LEVELS, Syntax
 from gateway.translation.topic_template import fields_in
 
 LOG = logging.getLogger(__name__)
-
-
-@cache
-def map_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a map."""
-    return json.loads(FilePath(__file__).with_name("map_schema.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def read_text(

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
-from gateway.configuration.load_config import config_schema, interface_schema
+from gateway.configuration.schemas import config_schema, interface_schema
 
 _WIDTH = 110
 _Schema: TypeAlias = Mapping[str, Any]

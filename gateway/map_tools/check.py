@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from gateway.configuration.check_syntax import build_syntax, form_problems
 from gateway.configuration.document import Document
-from gateway.configuration.load_map import map_schema
 from gateway.configuration.schema_check import check_schema
+from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, Finding, MessageError
 from gateway.map_tools.filter_proof import prove_filters
 from gateway.map_tools.probe import Probe

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from gateway.commands.migrate import migrate
-from gateway.configuration.load_config import Configuration, load_configuration
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
 from gateway.translation.mqtt_map import MsgMap
 

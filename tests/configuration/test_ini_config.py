@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.migrate import migrate
-from gateway.configuration.load_config import Configuration, load_configuration
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
 from gateway.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions

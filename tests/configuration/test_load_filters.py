@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.command_guard import CommandOptions
-from gateway.configuration.load_config import Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import RefusedError
 from gateway.message import InternalMsg
 from gateway.message_filter import passed

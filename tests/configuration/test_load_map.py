@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.configuration.document import MAX_BYTES, load_json, load_yaml
-from gateway.configuration.load_map import build_map, load_map, map_schema, read_text
+from gateway.configuration.load_map import build_map, load_map, read_text
+from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap

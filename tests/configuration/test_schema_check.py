@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.document import Document, load_json, load_yaml
-from gateway.configuration.load_map import map_schema
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
+from gateway.configuration.schemas import map_schema
 from tests.support.strategies import json_values, map_data
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.configuration.document import load_json, load_yaml
 from gateway.configuration.interface_loader import find_interface
-from gateway.configuration.load_config import config_schema, interface_schema
-from gateway.configuration.load_map import map_schema
 from gateway.configuration.schema_fit import plainly_fits
+from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from tests.support.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]

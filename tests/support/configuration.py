@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.configuration.document import load_json
-from gateway.configuration.load_config import interface_schema
 from gateway.configuration.schema_check import check_schema, fill_defaults
+from gateway.configuration.schemas import interface_schema
 from interfaces.serial_interface import SerialInterface
 
 SHIPPED = Path(__file__).parents[2]

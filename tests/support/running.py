@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from gateway.configuration.load_config import InterfaceOptions, load_configuration
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import InterfaceOptions
 from gateway.message import InternalMsg
 from gateway.start_gateway import Gateway
 from gateway.supervisor import Supervisor

@@ -1,0 +1,72 @@
+"""What is configured, checked: frozen data, as `load_config` makes it of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gateway.command_guard import CommandOptions
+from gateway.init_logger import LogOptions
+from gateway.listeners import Addresses
+from gateway.message_filter import Filters
+from gateway.mqtt.options import MqttOptions
+from gateway.translation.mqtt_map import MsgMap
+
+MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
+"""What the outbox may hold, in memory and on disk, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class OutboxOptions:
+    """The `outbox` part of a configuration."""
+
+    store: Literal["disk", "memory"] = "memory"
+    file: Path | None = None
+    commit_interval: float = 0.0
+    max_messages: int = 1_000_000
+    max_bytes: int = MEMORY_BYTES
+    discard: Literal["old", "new"] = "old"
+    command_lifetime: float = 30.0
+    status_lifetime: float = 0.0
+
+
+@dataclass(frozen=True)
+class InterfaceOptions:
+    """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
+
+    `addresses` are those of the commands that it is given; None: it is given every message.
+    """
+
+    name: str
+    cls: type[Any]
+    params: Mapping[str, Any]
+    msg_map: MsgMap
+    filters: Filters = field(default_factory=Filters)
+    addresses: Addresses | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
+
+    file: Path
+    name: str
+    root: str
+    mqtt: MqttOptions
+    outbox: OutboxOptions
+    commands: CommandOptions
+    log: LogOptions
+    interfaces: tuple[InterfaceOptions, ...]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+
+    def availability_topic(self, interface: str = "") -> str:
+        """Return where it is published whether the gateway, or one of its interfaces, is there."""
+        return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+    @property
+    def availability_topics(self) -> frozenset[str]:
+        """Where this gateway and its interfaces say whether they are there."""
+        return frozenset(map(self.availability_topic, ("", *(interface.name for interface in self.interfaces))))
