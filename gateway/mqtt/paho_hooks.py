@@ -23,7 +23,7 @@ from gateway.outbox.lane import Entry
 
 _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
-_MAX_TOPICS = 20_000  # on which something came in, and that are remembered
+_MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # on which something came in, and bytes of one, that are remembered
 
 
 class Handed:
@@ -336,9 +336,11 @@ class HookedClient(mqtt.Client):
         """Return `topic`, and remember it, if no MQTT library would take offence at it; otherwise `""`."""
         if not topic or not topic.isascii() or b"\0" in topic or b"+" in topic or b"#" in topic:
             return ""
-        if len(self._topics) >= _MAX_TOPICS:
-            self._topics.clear()
-        plain = self._topics[topic] = topic.decode("ascii")
+        plain = topic.decode("ascii")
+        if len(topic) <= _LONGEST_TOPIC:
+            if len(self._topics) >= _MAX_TOPICS:
+                self._topics.clear()
+            self._topics[topic] = plain
         return plain
 
     def _give(self, message: Received) -> MQTTErrorCode:

@@ -149,6 +149,7 @@ class Outbox:
                     self._add((entry,))
                 else:
                     refused += 1
+            self._easy_messages = 0  # more waits now than was counted on
             self._counts.refused_new += refused
         if refused:
             self._say_full()

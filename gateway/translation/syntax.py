@@ -21,6 +21,7 @@ from gateway.translation.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding
 from gateway.translation.topic_template import fields_in, parse
 
 _MAX_REMEMBERED_TOPICS = 20_000
+_LONGEST_REMEMBERED_TOPIC = 500  # characters
 Address: TypeAlias = tuple[bool, str, str, str, str, str]
 """Whether it is a command, then `ADDRESS_FIELDS`."""
 
@@ -233,7 +234,9 @@ def _is_topic(topic: str) -> bool:
 
 
 def remember(known: dict[Any, Any], key: object, value: object) -> None:
-    """Put `value` into `known`, which is kept small."""
+    """Put `value` into `known`, which is kept small; not for a topic of great length, which a stranger may send."""
+    if isinstance(key, str) and len(key) > _LONGEST_REMEMBERED_TOPIC:
+        return
     if len(known) >= _MAX_REMEMBERED_TOPICS:
         known.clear()
     known[key] = value

@@ -65,6 +65,22 @@ def test_a_publish_is_read_as_paho_reads_it(
     assert received(HookedClient, version, data)[:3] == received(mqtt.Client, version, data)[:3]
 
 
+def test_thousands_of_topics_come_in_and_only_some_short_ones_are_remembered() -> None:
+    client = HookedClient(CallbackAPIVersion.VERSION2)
+    for number in range(25_000):
+        topic = b"t/%d" % number
+        message = client._plain_message(mqtt.PUBLISH, len(topic).to_bytes(2, "big") + topic + b"x")
+        assert message is not None
+        assert message.topic == topic.decode()
+    assert 0 < len(client._topics) <= 20_000
+    client._topics.clear()
+    for _ in range(2):
+        message = client._plain_message(mqtt.PUBLISH, (1000).to_bytes(2, "big") + b"t" * 1000 + b"x")
+        assert message is not None
+        assert (message.topic, message.payload) == ("t" * 1000, b"x")
+    assert not client._topics
+
+
 @given(st.sampled_from([V3, V5]), st.binary(max_size=12), st.sampled_from([0x30, 0x32, 0x34, 0x40]))
 def test_garbage_is_read_as_paho_reads_it(version: int, body: bytes, kind: int) -> None:
     data = bytes([kind, len(body)]) + body

@@ -483,6 +483,20 @@ def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
 
 
+def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=10, discard="new")
+    for number in range(7):
+        outbox.put(retained(f"state/{number}", b"on"))
+    outbox.settle(outbox.take(10))
+    outbox.put(publication(0))
+    outbox.put(publication(1))
+    outbox.say_retained_again()
+    for number in range(2, 12):
+        outbox.put(publication(number))
+    assert len(outbox) == 10
+
+
 # --- flush
 
 

@@ -279,7 +279,11 @@ def test_thousands_of_topics_are_translated_and_only_some_remembered() -> None:
     for number in range(25_000):
         assert_round_trip(msg_map, InternalMsg(device=str(number)))
     assert all(len(form._written) <= 20_000 for form in msg_map.forms)
-    assert len(msg_map._read_topics) <= 20_000
+    assert 0 < len(msg_map._read_topics) <= 20_000
+    msg_map._read_topics.clear()
+    word = "x" * 250
+    assert_round_trip(msg_map, InternalMsg(function=word, gateway=word, location=word))
+    assert not msg_map._read_topics, "a stranger could fill the memory with them"
 
 
 @pytest.mark.parametrize("rules", [(), (DeliveryRule({"action": ("RAISE",)}, Lane.BULK),)])
