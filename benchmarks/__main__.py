@@ -49,7 +49,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "devices": (0.3, devices.run),
     "scale": (0.02, scale.run),
 }
-_FAST_SECONDS = 40.0  # for all of them, in a hurry
+_FAST_SECONDS = 30.0  # for all of them, in a hurry
 _TABLES = {"latency": 2, "outbox": 4, "push": 2, "pty": 2}  # tables that share the time of a benchmark; 1 if not named
 
 

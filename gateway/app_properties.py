@@ -71,8 +71,14 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
 
 def runtime_folders(environment: Mapping[str, str]) -> list[Path]:
     """Return the folders for what a running gateway leaves to be found by, the best one first."""
-    of_all = Path(environment.get("TMPDIR") or "/tmp") / f"{NAME}-{os.geteuid()}"  # noqa: S108
-    folders = (_of_systemd(environment, "RUNTIME_DIRECTORY"), _of_user(environment, "XDG_RUNTIME_DIR"), of_all)
+    own = f"{NAME}-{os.geteuid()}"  # in a folder that all users have
+    temporary = Path(environment.get("TMPDIR", ""))
+    folders = (
+        _of_systemd(environment, "RUNTIME_DIRECTORY"),
+        _of_user(environment, "XDG_RUNTIME_DIR"),
+        temporary / own if temporary.is_absolute() else None,
+        Path("/tmp") / own,  # noqa: S108
+    )
     return [folder for folder in folders if folder is not None]
 
 

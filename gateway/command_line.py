@@ -149,7 +149,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         init_logger(configuration.log, configuration.secrets)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL
         reason = getattr(err, "strerror", None) or err
-        raise GatewayError(f"the log file {configuration.log.file!a} cannot be opened: {reason}") from err
+        what = f"the log file {configuration.log.file!a} cannot be opened: {reason}"
+        raise GatewayError(f"{what}: correct log.file, or make its folder") from err
     return EXIT_OK if start_gateway(configuration, load) else EXIT_FAILED
 
 

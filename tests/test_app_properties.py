@@ -16,6 +16,7 @@ from gateway.app_properties import (
     find_as_before,
     find_configuration,
     find_map,
+    runtime_folders,
     shipped,
     shipped_configurations,
 )
@@ -155,3 +156,9 @@ def test_what_the_original_named_is_found_beside_it_then_here_then_beside_the_pr
 def test_what_the_original_named_is_absolute_once_found(home: Path, tmp_path: Path) -> None:
     path = put(tmp_path / "here" / "sub" / "x.map")
     assert find_as_before("x.map", Path("sub")) == path
+
+
+def test_a_running_gateway_is_found_in_folders_that_do_not_depend_on_where_it_was_started() -> None:
+    own = f"mqttgateway-{os.geteuid()}"
+    assert runtime_folders({"TMPDIR": "here"}) == [Path("/tmp") / own]
+    assert runtime_folders({"TMPDIR": "/scratch"}) == [Path("/scratch") / own, Path("/tmp") / own]

@@ -275,7 +275,8 @@ def test_a_log_file_that_cannot_be_opened_fails(
     said = run(capsys, "--conf", "gw.conf")
     assert said.code == EXIT_FAILED
     name = ascii(file.replace("\\0", "\0"))
-    assert said.err == f"mqttgateway: the log file {name} cannot be opened: {reason}\n"
+    remedy = "correct log.file, or make its folder"
+    assert said.err == f"mqttgateway: the log file {name} cannot be opened: {reason}: {remedy}\n"
 
 
 # --- as a process

@@ -36,7 +36,7 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
     yield f"  protocol      {_protocol(mqtt)}"
-    kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed"
+    kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed (see outbox.file)"
     yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
     for interface in configuration.interfaces:

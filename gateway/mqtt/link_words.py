@@ -97,7 +97,7 @@ def why_closed(
     """Say why a link that was up has ended.
 
     `by_broker` tells that the broker has sent a DISCONNECT with that code, and `is_fight` that the links before have
-    ended as soon: another client may have the same client id, which a broker of 3.1.1 does not say.
+    ended as soon: another client may have the same client id, which Mosquitto 2.0 and brokers of 3.1.1 do not say.
     """
     if by_broker and code.value == _TAKEN_OVER:
         what = f"{where} closed the connection: another client has the client id {client_id!a}"

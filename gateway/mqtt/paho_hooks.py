@@ -326,8 +326,8 @@ class HookedClient(mqtt.Client):
             if packet[at : at + 1] != b"\0":
                 return None
             at += 1
-        topic = self._topics.get(packet[2:end]) or self._plain_topic(packet[2:end])
-        if not topic or len(packet) < at:
+        topic = (self._topics.get(packet[2:end]) or self._plain_topic(packet[2:end])) if len(packet) >= at else ""
+        if not topic:
             return None
         mid = packet[end] << 8 | packet[end + 1] if command & _QOS else 0
         return Received(topic, packet[at:], command >> 1 & 3, command & _RETAIN > 0, command & _DUP > 0, mid)

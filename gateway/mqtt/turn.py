@@ -17,10 +17,11 @@ from gateway.mailbox import Wakeup
 STOOD_STILL = 10.0
 """Seconds more than a wait of the main thread should take: the process was stopped, or the machine."""
 
-_SOON, _COMPANY = 0.00006, 100  # s after one message within which the next waits until there are so many,
-_TICK = 0.002  # or, for so many s, for the main thread
-_LONGEST_BURST = 0.25  # s until that has a look at the link all the same
-_HAND_OVER = 0.00005  # s
+_SOON = 0.00006  # s after one message within which the next one is of a burst
+_COMPANY = 100  # messages of a burst that are sent together
+_TICK = 0.002  # s after which the main thread sends what has waited for company, and none has come
+_LONGEST_BURST = 0.25  # s of a burst after which the main thread has a look at the link all the same
+_HAND_OVER = 0.00005  # s that who gives the turn back pauses, if the main thread waits for it
 _FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
 
 
@@ -92,7 +93,7 @@ class Turn:
                 is_wanted = self._is_wanted
                 self._lock.release()
             if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
-                select.select((), (), (), _HAND_OVER)
+                select.select((), (), (), _HAND_OVER)  # `time.sleep` raises where a clock jumps meanwhile
             if progress is Progress.STUCK:
                 break
         self._wakeup.set()
@@ -101,9 +102,11 @@ class Turn:
 
     def before_wait(self, seconds: float) -> float:
         """Return how long (s) the main thread may wait that could wait `seconds`: not at all if it was asked."""
-        if self._is_asked:
+        was_burst = self._is_burst
+        # The last message of a burst may have come after the caller has looked whether there is one.
+        if self._is_asked or (was_burst and not self._goes_on()):
             seconds = 0.0
-        elif self._goes_on():
+        elif was_burst:
             seconds = min(seconds, _TICK)
         self._longest_wait = seconds
         return seconds

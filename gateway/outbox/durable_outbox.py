@@ -177,8 +177,8 @@ class DurableOutbox(Outbox):
     def _backlog(self) -> float:
         return self._unwritten.level
 
-    def _fit_easily(self, entries: Sequence[Entry]) -> bool:
-        return super()._fit_easily(entries) and self._disk_takes(entries)
+    def _surely_fit(self, entries: Sequence[Entry]) -> bool:
+        return super()._surely_fit(entries) and self._disk_takes(entries)
 
     def _fit(self, entry: Entry) -> bool:
         return super()._fit(entry) and self._disk_takes((entry,))

@@ -66,7 +66,9 @@ class Outbox:
         self._last_number = 0
         self._counts = OutboxCounts()
         self._gauge = LevelGauge()
-        self._easy_messages = self._easy_bytes = 0  # that may come before anybody has to look how full it is
+        # What may come before anybody has to look how full it is: never more than there is room for below the level
+        # that is worth a word. Set to 0 where more waits than has come.
+        self._sure_messages = self._sure_bytes = 0
         self._said_elsewhere: set[str] = set()  # topics of `retained`
         self.retained: dict[str, bytes] = {}
         """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
@@ -84,37 +86,39 @@ class Outbox:
         return self._put(self._entries(publications, self._clock()))
 
     def _put(self, entries: Sequence[Entry], *, may_wait: bool = False) -> int:
-        with self._lock:
-            is_easy = self._fit_easily(entries)
-            if is_easy:
-                self._add(entries)
-        refused = [] if is_easy else self._squeeze_in(entries)
-        self.on_put(may_wait)  # before what can wait: somebody may wait for the message
-        if not is_easy:
-            self._look_at_level()
-        return len(refused)
-
-    def _squeeze_in(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Accept `entries` as far as they fit, near the limits; return those that were refused."""
-        refused: list[Entry] = []
         dropped = 0
+        refused: list[Entry] = []
         with self._lock:
-            for entry in entries:
-                dropped += self._drop_until_fits(entry)
-                if self._fit(entry):
-                    self._add((entry,))
-                else:
-                    refused.append(entry)
-            self._counts.dropped_old += dropped
-            self._counts.refused_new += len(refused)
-            if dropped or refused:
-                self._say_changed()
+            is_near = not self._surely_fit(entries)
+            if is_near:
+                dropped, refused = self._squeeze_in(entries)
+            else:
+                self._add(entries)
         for entry in refused:
             if entry.receipt is not None:
                 entry.receipt.say_dropped(_FULL)
         if dropped or refused:
             self._say_full()
-        return refused
+        self.on_put(may_wait)  # before what can wait: somebody may wait for the message
+        if is_near:
+            self._look_at_level()
+        return len(refused)
+
+    def _squeeze_in(self, entries: Sequence[Entry]) -> tuple[int, list[Entry]]:
+        """Accept `entries` as far as they fit, near the limits; return how many others it cost, and those refused."""
+        refused: list[Entry] = []
+        dropped = 0
+        for entry in entries:
+            dropped += self._drop_until_fits(entry)
+            if self._fit(entry):
+                self._add((entry,))
+            else:
+                refused.append(entry)
+        self._counts.dropped_old += dropped
+        self._counts.refused_new += len(refused)
+        if dropped or refused:
+            self._say_changed()
+        return dropped, refused
 
     def _drop_until_fits(self, entry: Entry) -> int:
         """Drop what the policy allows, so that `entry` may fit; return how many that were."""
@@ -149,7 +153,7 @@ class Outbox:
                     self._add((entry,))
                 else:
                     refused += 1
-            self._easy_messages = 0  # more waits now than was counted on
+            self._sure_messages = 0  # more waits now than was counted on
             self._counts.refused_new += refused
         if refused:
             self._say_full()
@@ -240,7 +244,7 @@ class Outbox:
                     dropped += 1
                 elif not self._lanes.put_front(entry):
                     self._supersede(entry)
-            self._easy_messages = 0  # more waits now than was counted on
+            self._sure_messages = 0  # more waits now than was counted on
             self._counts.dropped_old += dropped
             self._say_changed()
         if dropped:
@@ -319,19 +323,20 @@ class Outbox:
         """Return how far behind the disk is: 0 to 1."""
         return 0.0
 
-    def _fit_easily(self, entries: Sequence[Entry]) -> bool:
+    def _surely_fit(self, entries: Sequence[Entry]) -> bool:
         """Tell whether `entries` fit, and the level is not worth a word then, as it nearly always is.
 
         That is looked at only once so much has come that it might be otherwise: what leaves only makes room.
         """
-        self._easy_messages -= len(entries)
-        self._easy_bytes -= sum([entry.size for entry in entries])
-        if self._easy_messages <= 0 or self._easy_bytes <= 0:
-            count, size = self._lanes.load()
+        size = sum([entry.size for entry in entries])
+        self._sure_messages -= len(entries)
+        self._sure_bytes -= size
+        if self._sure_messages <= 0 or self._sure_bytes <= 0:
+            waiting, bytes_waiting = self._lanes.load()
             share = self._gauge.until_news
-            self._easy_messages = int(self._max_messages * share) - count - len(entries)
-            self._easy_bytes = int(self._max_bytes * share) - size - sum([entry.size for entry in entries])
-        return self._easy_messages > 0 and self._easy_bytes > 0
+            self._sure_messages = int(self._max_messages * share) - waiting - len(entries)
+            self._sure_bytes = int(self._max_bytes * share) - bytes_waiting - size
+        return self._sure_messages > 0 and self._sure_bytes > 0
 
     def _fit(self, entry: Entry) -> bool:
         """Tell whether `entry` fits without anything being dropped."""

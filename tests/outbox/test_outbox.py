@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import threading
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Lane, Publication
+from gateway.outbox import outbox as outbox_module
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import Outbox
@@ -304,6 +306,48 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
         logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put", "batch", "state", "take", "settle", "put back", "say again"]),
+            st.integers(1, 12),
+        ),
+        max_size=50,
+    ),
+    st.sampled_from(["old", "new"]),
+    st.integers(1, 20),
+    st.sampled_from([2000, 8000, 1_000_000]),
+)
+def test_no_limit_is_passed_whatever_comes_and_comes_back(
+    done: list[Step], discard: Discard, max_messages: int, max_bytes: int
+) -> None:
+    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    outbox, in_flight, number = Outbox(max_messages, max_bytes, discard), [], itertools.count()
+    try:
+        for step, amount in done:
+            if step == "put":
+                for _ in range(amount):
+                    outbox.put(publication(next(number)))
+            elif step == "batch":
+                outbox.put_all([publication(next(number)) for _ in range(amount)])
+            elif step == "state":
+                outbox.put(retained(f"state/{amount}", b"%d" % next(number)))
+            elif step == "take":
+                in_flight += outbox.take(amount)
+            elif step == "settle":
+                outbox.settle(in_flight[:amount])
+                del in_flight[:amount]
+            elif step == "put back":
+                outbox.put_back(in_flight[-amount:])
+                del in_flight[-amount:]
+            else:
+                outbox.say_retained_again()
+            assert outbox.counts().waiting <= max_messages
+            assert outbox._lanes.bytes <= max_bytes
+    finally:
+        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+
+
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 10))
 def test_old_keeps_the_last_and_new_the_first(sizes: list[int], max_messages: int) -> None:
     logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
@@ -366,6 +410,23 @@ def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> N
     producer.join()
     assert taken == list(range(total))
     assert outbox.counts().dropped == 0
+
+
+def test_a_producer_that_is_held_back_goes_on_at_once_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("% full")
+    monkeypatch.setattr(outbox_module, "_STALLED", 3600.0)  # s that it sleeps if nobody wakes it
+    outbox = Outbox(max_messages=10, clock=lambda: 0.0)
+    for number in range(9):
+        outbox.put(publication(number))
+    outbox.take(1)
+    producer = threading.Thread(target=outbox.wait_for_room, args=(7200.0,))
+    producer.start()
+    wait_until(lambda: outbox._held_back)
+    outbox.take(8)
+    producer.join(10)
+    assert not producer.is_alive()
 
 
 def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
@@ -481,6 +542,19 @@ def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
         outbox.settle(outbox.take(1))
     outbox.say_retained_again()
     assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
+
+
+def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    outbox = Outbox(max_messages=10, discard="new")
+    for number in range(7):
+        outbox.put(publication(number))
+    in_flight = outbox.take(7)
+    outbox.put(publication(7))
+    outbox.put_back(in_flight)
+    for number in range(8, 20):
+        outbox.put(publication(number))
+    assert len(outbox) == 10
 
 
 def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
@@ -611,13 +685,15 @@ def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: Expecte
         assert outbox.counts().dropped_old == 3 * part
 
 
-def test_a_producer_is_held_back_by_a_disk_that_is_behind() -> None:
+def test_a_producer_is_held_back_by_a_disk_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "_STALLED", 3600.0)  # s that it sleeps if nobody wakes it
     clock = iter(range(10_000_000))
     outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
     for number in range(MAX_ENTRIES // 2):
         outbox.put(Publication(f"t/{number}", b"x", 1))
     thread = threading.Thread(target=outbox.wait_for_room, args=(1e9,))
     thread.start()
+    wait_until(lambda: outbox._held_back)
     outbox.committed(outbox.work())
     wait_until(lambda: not thread.is_alive())
 
