@@ -475,7 +475,8 @@ class MgClient(HookedClient):
         Where there is no link, one more is tried if something waits.
         """
         deadline = self._clock() + timeout
-        self._turn.after_wait()  # a thousand interfaces were waited for, not the process stopped
+        with self._turn:
+            self._turn.after_wait()  # a thousand interfaces were waited for, not the process stopped
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:

@@ -313,15 +313,15 @@ class HookedClient(mqtt.Client):
         message = self._plain_message(self._in_packet["command"], bytes(self._in_packet["packet"]))
         return super()._handle_publish() if message is None else self._give(message)
 
-    def _plain_message(self, command: int, packet: bytes) -> Received | None:
+    def _plain_message(self, first: int, packet: bytes) -> Received | None:
         """Return the message of a PUBLISH of QoS 0 or 1 without properties, as most are; None for what is left to paho.
 
         For these, too, paho makes a lock and properties, and takes ten times as long.
         """
-        if command & _KIND != mqtt.PUBLISH or command & _QOS > 2:
+        if first & _KIND != mqtt.PUBLISH or first & _QOS > 2:
             return None
         end = 2 + int.from_bytes(packet[:2], "big")
-        at = end + 2 if command & _QOS else end
+        at = end + 2 if first & _QOS else end
         if self._protocol == _V5:
             if packet[at : at + 1] != b"\0":
                 return None
@@ -329,8 +329,8 @@ class HookedClient(mqtt.Client):
         topic = (self._topics.get(packet[2:end]) or self._plain_topic(packet[2:end])) if len(packet) >= at else ""
         if not topic:
             return None
-        mid = packet[end] << 8 | packet[end + 1] if command & _QOS else 0
-        return Received(topic, packet[at:], command >> 1 & 3, command & _RETAIN > 0, command & _DUP > 0, mid)
+        mid = packet[end] << 8 | packet[end + 1] if first & _QOS else 0
+        return Received(topic, packet[at:], first >> 1 & 3, first & _RETAIN > 0, first & _DUP > 0, mid)
 
     def _plain_topic(self, topic: bytes) -> str:
         """Return `topic`, and remember it, if no MQTT library would take offence at it; otherwise `""`."""

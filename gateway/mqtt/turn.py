@@ -104,7 +104,7 @@ class Turn:
         """Return how long (s) the main thread may wait that could wait `seconds`: not at all if it was asked."""
         was_burst = self._is_burst
         # The last message of a burst may have come after the caller has looked whether there is one.
-        if self._is_asked or (was_burst and not self._goes_on()):
+        if self._is_asked or (was_burst and not self._note_whether_it_goes_on()):
             seconds = 0.0
         elif was_burst:
             seconds = min(seconds, _TICK)
@@ -113,7 +113,7 @@ class Turn:
 
     def may_wait_on(self) -> float:
         """Return how long (s) the main thread may wait on where nothing has happened: those who put see to it all."""
-        return _TICK if self._goes_on() and time.monotonic() - self._last_seen < _LONGEST_BURST else 0.0
+        return _TICK if self._note_whether_it_goes_on() and time.monotonic() - self._last_seen < _LONGEST_BURST else 0.0
 
     def after_wait(self) -> float:
         """Take note that the main thread has the turn, and sends what others have put; return how late (s) that is."""
@@ -121,8 +121,8 @@ class Turn:
         last, self._last_seen = self._last_seen, time.monotonic()
         return self._last_seen - last - self._longest_wait
 
-    def _goes_on(self) -> bool:
-        """Tell whether messages come one by one and fast, so that who puts them sends them, but for the last."""
+    def _note_whether_it_goes_on(self) -> bool:
+        """Note, and tell, whether messages come one by one and fast: who puts them sends them, but for the last."""
         if self._is_burst:
             self._is_burst = False  # first: one that comes from now on is not to be missed
             self._is_burst = time.monotonic() - self._last_put < _TICK

@@ -298,6 +298,35 @@ def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquit
             main.join()
 
 
+def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_SOON", "_TICK", "_LONGEST_BURST"):
+        monkeypatch.setattr(turn, name, 60.0)  # s, that it would wait
+    stopping = threading.Event()
+
+    def run() -> None:
+        while not stopping.is_set():
+            link.client.loop_with_reconnect()
+
+    with mosquitto.client("state") as other, Link(mosquitto.port, "in") as link:
+        link.connect()
+        link.turn_until(lambda: not woken(link))
+        main = threading.Thread(target=run)
+        main.start()
+        try:
+            for number in range(5):
+                link.put("a", b"%d" % number, 0)
+            other.publish("in", "1")
+            wait_until(lambda: link.received)
+            link.client.set_state("state", b"on")
+            wait_until(lambda: other.messages)
+        finally:
+            stopping.set()
+            link.wakeup.set()
+            main.join()
+
+
 def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
