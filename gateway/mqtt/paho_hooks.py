@@ -165,30 +165,62 @@ class HookedClient(mqtt.Client):
         buffer = self._buffer
         if buffer is None:
             return []
-        properties = b"\0" if self._protocol == _V5 else b""
         all_handed: list[Handed] = []
         packets: list[bytes] = []
         end = buffer.taken
         for entry in entries:
             publication = entry.publication
-            if publication.is_command or publication.correlation:
-                break
-            qos = publication.qos
-            mid = self._mid_generate() if qos else 0
-            try:
-                packet = publish_packet(
-                    publication.topic, publication.payload, qos, mid, properties, retain=publication.retain
-                )
-            except ValueError:
+            mid = self._mid_generate() if publication.qos else 0
+            packet = self._plain_packet(publication, mid)
+            if not packet:
                 break
             start, end = end, end + len(packet)
-            handed = Handed(publication, qos, mid, entry, buffer, start, end)
-            if qos:
+            handed = Handed(publication, publication.qos, mid, entry, buffer, start, end)
+            if mid:
                 self._handed[mid] = handed
             packets.append(packet)
             all_handed.append(handed)
         buffer.put(b"".join(packets))
         return all_handed
+
+    def mg_put_plain(self, entries: Sequence[Entry], ends: list[int]) -> int:
+        """Put the first of `entries` that have QoS 0, and none of what `mg_publish_plain` leaves out, for `mg_flush`.
+
+        Return how many, and append to `ends` where the bytes of each end (see `mg_handed`).
+        """
+        buffer = self._buffer
+        if buffer is None:
+            return 0
+        packets: list[bytes] = []
+        end = buffer.taken
+        for entry in entries:
+            packet = b"" if entry.publication.qos else self._plain_packet(entry.publication, 0)
+            if not packet:
+                break
+            end += len(packet)
+            packets.append(packet)
+            ends.append(end)
+        buffer.put(b"".join(packets))
+        return len(packets)
+
+    def _plain_packet(self, publication: Publication, mid: int) -> bytes:
+        """Return a PUBLISH without properties, or nothing for what needs some, or has an impossible topic."""
+        if publication.is_command or publication.correlation:
+            return b""
+        properties = b"\0" if self._protocol == _V5 else b""
+        topic, payload, qos, retain = publication[:4]
+        try:
+            return publish_packet(topic, payload, qos, mid, properties, retain=retain)
+        except ValueError:
+            return b""
+
+    def mg_handed(self, entries: Sequence[Entry], ends: Sequence[int]) -> list[Handed]:
+        """Return what `mg_put_plain` was given as publications in flight: the connection has not taken all of it."""
+        starts = (0, *ends)  # of the first nothing else is known: it is not asked, for QoS 0 is never to blame
+        return [
+            Handed(entry.publication, 0, 0, entry, self._buffer, start, end)
+            for entry, start, end in zip(entries, starts, ends, strict=False)
+        ]
 
     def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:
         """Write a PUBLISH with QoS 1 that another connection was given, under the same identifier."""

@@ -9,6 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
@@ -31,6 +32,13 @@ _MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothi
 _PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
 _SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
 _PROBATION = 1.0  # s that a link must have held before a suspect is sent on it: a broker that flaps is no proof
+
+
+class _Lot(NamedTuple):
+    """Publications with QoS 0 behind which nothing is in flight yet, and where the bytes of each end."""
+
+    entries: list[Entry]
+    ends: list[int]
 
 
 class BrokerDegrades(ThrottledException):
@@ -193,24 +201,53 @@ class Sender:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
         begin = len(self._in_flight)
+        lot = _Lot([], [])
         is_all = False
-        while not is_all and (room := self._room_now()):
-            taken = self._outbox.take(room)
-            is_all = len(taken) < room
-            try:
-                while taken:
-                    plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
-                    self._note_sent(plain)
-                    if plain:
-                        taken = taken[len(plain) :]
-                    elif self._publish(taken[0]):
-                        taken = taken[1:]
-                    else:
-                        return False
-            finally:
-                if taken:
-                    self._outbox.put_back(taken)
+        try:
+            while not is_all and len(lot.entries) < _MOST and (room := self._room_now()):
+                taken = self._outbox.take(room)
+                is_all = len(taken) < room
+                if not self._hand_over(taken, lot):
+                    return False
+        finally:
+            self._end(lot)
         return len(self._in_flight) > begin
+
+    def _hand_over(self, taken: list[Entry], lot: _Lot) -> bool:
+        """Hand `taken` over, the first to `lot` if nothing is before them; False if the link has just ended."""
+        try:
+            while taken:
+                is_first = not self._in_flight and not self._suspicion.is_any
+                if is_first and not self._limits.concern_each:
+                    count = self._client.mg_put_plain(taken, lot.ends)
+                    lot.entries.extend(taken[:count])
+                    taken = taken[count:]
+                    if not taken:
+                        break
+                self._end(lot)  # it goes before what follows
+                plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
+                self._note_sent(plain)
+                if plain:
+                    taken = taken[len(plain) :]
+                elif self._publish(taken[0]):
+                    taken = taken[1:]
+                else:
+                    return False
+            return True
+        finally:
+            if taken:
+                self._outbox.put_back(taken)
+
+    def _end(self, lot: _Lot) -> None:
+        """Write a lot: what the connection takes at once was never in flight, which is all of it nearly always."""
+        if not lot.entries:
+            return
+        if self._client.mg_flush():
+            self._outbox.settle(lot.entries)
+        else:
+            self._note_sent(self._client.mg_handed(lot.entries, lot.ends))
+        lot.entries.clear()
+        lot.ends.clear()
 
     def say_states(self) -> None:
         """Hand to the client the states that have changed."""

@@ -18,7 +18,6 @@ from gateway.message import Arrival, Publication
 from gateway.mqtt import turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
-from gateway.mqtt.paho_hooks import Handed
 from gateway.mqtt.sender import WINDOW
 from gateway.outbox.lane import Entry
 from tests.conftest import ExpectedLogs
@@ -390,20 +389,20 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
 def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    def fails(entries: Sequence[Entry]) -> list[Handed]:
+    def fails(entries: Sequence[Entry], ends: list[int]) -> int:
         raise RuntimeError("a bug")
 
     expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
     with Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
-        publish = link.client.mg_publish_plain
-        link.client.mg_publish_plain = fails  # type: ignore[method-assign]
+        publish = link.client.mg_put_plain
+        link.client.mg_put_plain = fails  # type: ignore[method-assign]
         link.put("a", b"1", 0)
         assert woken(link)
         link.put("a", b"2", 0)
         link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
-        link.client.mg_publish_plain = publish  # type: ignore[method-assign]
+        link.client.mg_put_plain = publish  # type: ignore[method-assign]
         with mosquitto.client("a") as other:
             link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 

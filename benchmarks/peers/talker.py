@@ -1,0 +1,49 @@
+"""A pty reader and paho's `loop_start`, which answers: what a device says is published, and commands are written to it.
+
+Arguments: port, device, the topic of what the device says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC
+
+
+def main(port: int, device: str, topic: str) -> None:
+    """Run until killed."""
+    fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        command = json.loads(message.payload)
+        os.write(fd, b"S %d\r\n" % command["n"])
+        client.publish(STATUS_TOPIC, json.dumps({**command, "response": "OK", "reason": ""}))
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(COMMAND_TOPIC)
+
+    def say_ready(*_: object) -> None:
+        client.publish(READY_TOPIC, b"online")
+
+    client.on_message = on_message
+    client.on_connect = subscribe
+    client.on_subscribe = say_ready
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    rest = b""
+    while data := os.read(fd, 65536):
+        *frames, rest = (rest + data).split(b"\n")
+        for frame in frames:
+            kind, _, value = frame.decode().partition(" ")
+            if kind == "T":
+                client.publish(topic, json.dumps({"action": "TEMPERATURE", "celsius": float(value)}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
