@@ -38,6 +38,7 @@ crash-test: $(VENV)/dev
 	$(BIN)/python -m tests.crash $(N)
 
 dist: $(VENV)/dev
+	rm -rf dist
 	$(BIN)/python -m build
 
 $(VENV)/bin/python:
