@@ -80,14 +80,12 @@ def spawn(
     `path` is where Python looks first for modules; None: nowhere but where it does by itself.
     """
     # An empty PYTHONDONTWRITEBYTECODE is none: who starts twice has compiled but once.
-    environment = {**os.environ, "PYTHONPATH": "", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
-    if path is not None:
-        environment["PYTHONPATH"] = str(path)
+    python = {"PYTHONPATH": str(path or ""), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, **python},
             stdin=stdin,
             stdout=file if stdout is None else stdout,
             stderr=file,

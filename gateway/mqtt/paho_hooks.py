@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -183,23 +184,25 @@ class HookedClient(mqtt.Client):
         buffer.put(b"".join(packets))
         return all_handed
 
-    def mg_put_plain(self, entries: Sequence[Entry], ends: list[int]) -> int:
+    def mg_put_plain(self, entries: Sequence[Entry], bounds: list[int]) -> int:
         """Put the first of `entries` that have QoS 0, and none of what `mg_publish_plain` leaves out, for `mg_flush`.
 
-        Return how many, and append to `ends` where the bytes of each end (see `mg_handed`).
+        Return how many, and append to `bounds` where the bytes of each end, behind where the first begins.
         """
         buffer = self._buffer
         if buffer is None:
             return 0
         packets: list[bytes] = []
         end = buffer.taken
+        if not bounds:
+            bounds.append(end)
         for entry in entries:
             packet = b"" if entry.publication.qos else self._plain_packet(entry.publication, 0)
             if not packet:
                 break
             end += len(packet)
             packets.append(packet)
-            ends.append(end)
+            bounds.append(end)
         buffer.put(b"".join(packets))
         return len(packets)
 
@@ -214,12 +217,11 @@ class HookedClient(mqtt.Client):
         except ValueError:
             return b""
 
-    def mg_handed(self, entries: Sequence[Entry], ends: Sequence[int]) -> list[Handed]:
+    def mg_handed(self, entries: Sequence[Entry], bounds: Sequence[int]) -> list[Handed]:
         """Return what `mg_put_plain` was given as publications in flight: the connection has not taken all of it."""
-        starts = (0, *ends)  # of the first nothing else is known: it is not asked, for QoS 0 is never to blame
         return [
             Handed(entry.publication, 0, 0, entry, self._buffer, start, end)
-            for entry, start, end in zip(entries, starts, ends, strict=False)
+            for entry, (start, end) in zip(entries, pairwise(bounds), strict=True)
         ]
 
     def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:

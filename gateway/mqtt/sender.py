@@ -35,10 +35,10 @@ _PROBATION = 1.0  # s that a link must have held before a suspect is sent on it:
 
 
 class _Lot(NamedTuple):
-    """Publications with QoS 0 behind which nothing is in flight yet, and where the bytes of each end."""
+    """Publications with QoS 0 before which nothing is in flight, and where their bytes begin and end."""
 
     entries: list[Entry]
-    ends: list[int]
+    bounds: list[int]
 
 
 class BrokerDegrades(ThrottledException):
@@ -219,7 +219,7 @@ class Sender:
             while taken:
                 is_first = not self._in_flight and not self._suspicion.is_any
                 if is_first and not self._limits.concern_each:
-                    count = self._client.mg_put_plain(taken, lot.ends)
+                    count = self._client.mg_put_plain(taken, lot.bounds)
                     lot.entries.extend(taken[:count])
                     taken = taken[count:]
                     if not taken:
@@ -240,14 +240,12 @@ class Sender:
 
     def _end(self, lot: _Lot) -> None:
         """Write a lot: what the connection takes at once was never in flight, which is all of it nearly always."""
-        if not lot.entries:
-            return
-        if self._client.mg_flush():
+        if lot.entries and self._client.mg_flush():
             self._outbox.settle(lot.entries)
-        else:
-            self._note_sent(self._client.mg_handed(lot.entries, lot.ends))
+        elif lot.entries:
+            self._note_sent(self._client.mg_handed(lot.entries, lot.bounds))
         lot.entries.clear()
-        lot.ends.clear()
+        lot.bounds.clear()
 
     def say_states(self) -> None:
         """Hand to the client the states that have changed."""

@@ -389,7 +389,7 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
 def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    def fails(entries: Sequence[Entry], ends: list[int]) -> int:
+    def fails(entries: Sequence[Entry], bounds: list[int]) -> int:
         raise RuntimeError("a bug")
 
     expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -55,6 +56,23 @@ def test_of_what_the_connection_takes_in_part_the_rest_is_in_flight_and_comes_ba
         sender.link_lost(may_be_a_message=False)
         client._sock = None
     assert [int(entry.publication.payload) for entry in outbox.take(COUNT)] == list(range(delivered, COUNT))
+
+
+def test_what_the_connection_has_not_begun_to_take_is_not_to_blame_for_its_end() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    outbox = Outbox()
+    with theirs, ours:
+        client, sender = sender_over(ours, outbox)
+        outbox.put(Publication("t", b"taken"))
+        sender.hand_over()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 4096)
+        outbox.put_all([Publication("t", b"%d" % number) for number in range(3)])
+        sender.hand_over()
+        assert [client.mg_is_unwritten(sent) for sent in sender._in_flight] == [True] * 3
+        client._sock = None
 
 
 def test_a_publication_with_qos_1_follows_those_with_qos_0_before_it() -> None:
