@@ -148,6 +148,8 @@ class OutboxStore:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small disk is enough
+            # Debian's SQLite writes each removed row over: a full disk has no room for that.
+            self._db.execute("PRAGMA secure_delete = OFF")
             self._db.execute("BEGIN EXCLUSIVE")  # takes the lock for good
             if is_new:
                 for statement in filter(str.strip, _TABLES.split(";")):
@@ -213,6 +215,11 @@ class OutboxStore:
         return self._pragma("freelist_count") * self._pragma("page_size")
 
     # --- what the writer does
+
+    def empty_log(self) -> None:
+        """Write into the file itself what is only in SQLite's log, as far as that goes."""
+        with contextlib.suppress(sqlite3.Error):  # nothing is lost; the next commit will say what is wrong
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def commit(
         self,

@@ -68,6 +68,8 @@ class OutboxWriter:
             is_full = self._look_at_disk()
             work = self._outbox.work(disk_is_full=is_full, at_most=max(_LEAST, self._free // _SHARE))
             try:
+                if is_full:  # a log that waits for the file to grow could neither be used again nor grow
+                    self._store.empty_log()
                 self._commit(work)
             except Exception as err:  # noqa: BLE001
                 if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:

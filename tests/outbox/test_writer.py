@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -413,6 +414,62 @@ def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
             assert writer.close() == 0
         kept = [int(payload) for _, payload in rows(path)]
         assert kept == list(range(601 - count, 601))
+
+
+def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
+    """Put messages of `size` bytes, in two lanes by turns, until less than an eighth of the disk is free."""
+
+    def is_full() -> bool:
+        found = os.statvfs(disk)
+        return found.f_bavail * 8 < found.f_blocks
+
+    while not is_full():
+        for lane in [Lane.EVENT, Lane.BULK] * 20:
+            outbox.put(Publication(f"t/{lane:d}", bytes(size), 1, lane=lane))
+        wait_until(lambda: is_full() or not outbox.at_risk, what="the disk", pause=0.0005)
+
+
+def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) -> None:
+    """Take all that waits, and settle what is of `lanes`, at once."""
+    taken: list[Entry] = []
+
+    def has_all() -> bool:
+        taken.extend(outbox.take(100))
+        return len(taken) == len(outbox)
+
+    wait_until(has_all, 20, lambda: f"{len(outbox)} messages; {len(taken)} taken", pause=0.0005)
+    outbox.settle([entry for entry in taken if entry.lane in lanes])
+
+
+@pytest.mark.root
+def test_what_is_removed_needs_no_room(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    """All that waits on a full disk is settled at once: the disk takes that, and has room again."""
+    expected_logs.expect("is full: the limits")
+    with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
+        with running(disk / "gw.outbox", DurableOutbox(discard="new")) as (outbox, writer):
+            put_until_full(outbox, disk, 4000)
+            settle_at_once(outbox)
+            put_safely(outbox, message(0, "last"))
+            assert writer.close() == 0
+        assert rows(disk / "gw.outbox") == [("last", b"0")]
+
+
+@pytest.mark.root
+def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    """Of two messages on a page one is settled, so that each page is to be written, and none is free."""
+    expected_logs.expect("is full: the limits", "outbox full: the oldest messages", "the outbox cannot be written to")
+    with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
+        with running(disk / "gw.outbox", DurableOutbox(discard="old")) as (outbox, writer):
+            put_until_full(outbox, disk, 1800)
+            put_safely(outbox, Publication("t/1", bytes(100_000), 1, lane=Lane.EVENT))  # only in SQLite's log
+            settle_at_once(outbox, {Lane.BULK})
+            put_safely(outbox, message(0, "last"))
+            assert writer.close() == 0
+        found = Counter(topic for topic, _ in rows(disk / "gw.outbox"))
+        assert found["t/1"] > 1000
+        assert (found["t/3"], found["last"]) == (0, 1)
 
 
 @pytest.mark.root
