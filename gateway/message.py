@@ -73,11 +73,11 @@ class InternalMsg:
         fields["reply_to"] = None
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
-        """Return the same message with other arguments, at less cost than a new one."""
+        """Return the same message with other arguments, at less cost than a new one; nobody may change them later."""
         same = object.__new__(InternalMsg)
         fields = same.__dict__
         fields.update(self.__dict__)
-        fields["arguments"] = MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS
+        fields["arguments"] = MappingProxyType(arguments)
         return same
 
     def argument(self, name: str, default: Argument = None) -> Argument:

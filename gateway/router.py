@@ -28,7 +28,7 @@ from gateway.message_filter import MessageFilter, passed
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
 from gateway.translation.mqtt_map import MsgMap
-from gateway.translation.syntax import remember
+from gateway.translation.remembered import remember
 
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)

@@ -108,16 +108,18 @@ class ValueReader:
             if found is None:
                 return None
             converters, default = self._converters, self._default
-            for number, texts in enumerate(found):
-                values: Values = {}
-                for name, value in texts.items():
+            for values in found:  # in place: each line has one
+                empty = []
+                for name, value in values.items():
                     if value is None or value == "":
+                        empty.append(name)
                         continue
                     convert = converters.get(name, default)
                     if convert is not None:
                         value = convert(value)
                     values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
-                found[number] = values
+                for name in empty:
+                    del values[name]
         except ConversionError as err:
             raise CodecError(f"{name}: {err}") from err
         except MatchError as err:

@@ -1,7 +1,7 @@
 """How a rule takes values out of a frame: five ways, one class each. Pure.
 
 A matcher returns the values of a frame by name, or None if the frame is not its own; `each: true` gives
-several such sets. `names` are the values it can give, None if any; `prefix` is how each of its frames
+several such sets. They are the caller's, to change. `names` are the values it can give, None if any; `prefix` is how each of its frames
 begins, which lets a decoder pass over rules at no cost.
 """
 

@@ -15,7 +15,8 @@ from gateway.message import InternalMsg, Publication
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules, is_reply
 from gateway.translation.field_map import FIELDS, FieldMap, short
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, size_problem
-from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, remember, shapes
+from gateway.translation.remembered import remember
+from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 
 __all__ = ["FIELDS", "FieldMap", "MsgMap"]
 

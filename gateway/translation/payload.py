@@ -17,7 +17,16 @@ from typing import Literal, TypeAlias
 from gateway.errors import PayloadError, WordError
 from gateway.message import Argument
 from gateway.translation.field_map import FieldMap, short
-from gateway.translation.strict_json import JSON_SPACE, check_value, dump, load_object, load_scalar
+from gateway.translation.remembered import remember
+from gateway.translation.strict_json import (
+    JSON_SPACE,
+    SCALARS,
+    check_value,
+    dump,
+    dump_text,
+    load_object,
+    load_scalar,
+)
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 """A payload over this is refused both ways. A reading or a command has no use for more."""
@@ -25,8 +34,9 @@ MAX_PAYLOAD_BYTES = 256 * 1024
 ACTION_KEY = "action"
 """The key of the action in a payload of the form `action`; there no argument may be written under it."""
 
+_ACTION_MEMBER = f"{dump_text(ACTION_KEY)}: "
+
 _Arguments: TypeAlias = Mapping[str, Argument]
-_FLAT = frozenset((str, int, float, bool, type(None)))
 _JSON_SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
 
 
@@ -43,7 +53,7 @@ class ActionPayload:
         mqtt = action if self._passes_action and type(action) is str else self._action.write(action)
         if not arguments and mqtt and ("{" not in mqtt or mqtt.lstrip(JSON_SPACE)[0] != "{"):
             return mqtt
-        return self._members.write({ACTION_KEY: mqtt} if mqtt else {}, arguments)
+        return self._members.write(arguments, [_ACTION_MEMBER + dump_text(mqtt)] if mqtt else [])
 
     def read(self, _action: str, text: str) -> tuple[str, dict[str, Argument]]:
         """Return the action and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
@@ -69,7 +79,7 @@ class JsonPayload:
 
     def write(self, _action: str, arguments: _Arguments) -> str:
         """Return the arguments as a text; raise `WordError` or `PayloadError` if that cannot be."""
-        return self._members.write({}, arguments)
+        return self._members.write(arguments, [])
 
     def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
         """Return `action` and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
@@ -158,33 +168,43 @@ class _Members:
         self._argkey, self._argvalue = fields["argkey"], fields["argvalue"]
         self._reserved = reserved
         self._is_plain = self._argkey.passes_all and self._argvalue.passes_all
+        self._keys: dict[str, str] = {}  # as they are written
 
-    def write(self, members: dict[str, Argument], arguments: _Arguments) -> str:
-        argkey, argvalue, is_plain, reserved = self._argkey, self._argvalue, self._is_plain, self._reserved
-        for key, value in arguments.items():
-            if is_plain and type(value) in _FLAT and type(key) is str and key != reserved:  # as most are
-                members[key] = value
-                continue
-            mqtt_key = argkey.write(key)
-            if mqtt_key == reserved:
-                raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
-            if isinstance(value, str):
-                value = argvalue.write(value)
-            else:
-                check_value(key, value)
-            members[mqtt_key] = value
+    def write(self, arguments: _Arguments, members: list[str]) -> str:
+        """Return an object of `members`, written already, and `arguments`."""
+        keys, passes_text = self._keys, self._argvalue.passes_all
         try:
-            return dump(members)
-        except PayloadError:
-            for key, value in arguments.items():  # NaN, say: the argument is named then
-                check_value(key, value)
+            for key, value in arguments.items():
+                written = keys.get(key) or self._write_key(key)
+                dump_scalar = SCALARS.get(type(value))
+                if dump_scalar is not None and (passes_text or type(value) is not str):  # as most are
+                    members.append(written + dump_scalar(value))
+                else:
+                    members.append(written + self._write_value(key, value))
+        except ValueError:
+            self._write_value(key, value)  # says what is wrong with it: NaN, say
             raise
+        return f"{{{', '.join(members)}}}"
+
+    def _write_key(self, key: str) -> str:
+        mqtt_key = self._argkey.write(key)
+        if mqtt_key == self._reserved:
+            raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
+        written = f"{dump_text(mqtt_key)}: "
+        remember(self._keys, key, written)
+        return written
+
+    def _write_value(self, key: str, value: Argument) -> str:
+        if isinstance(value, str):
+            return dump_text(self._argvalue.write(value))
+        check_value(key, value)
+        return dump(value)
 
     def read(self, members: _Arguments) -> dict[str, Argument]:
         argkey, argvalue, is_plain = self._argkey, self._argvalue, self._is_plain
         arguments: dict[str, Argument] = {}
         for mqtt_key, value in members.items():
-            if is_plain and type(value) in _FLAT:  # as most are
+            if is_plain and type(value) in SCALARS:  # as most are
                 arguments[mqtt_key] = value
                 continue
             key = argkey.read(mqtt_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import json.encoder
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.errors import PayloadError
@@ -25,10 +25,9 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=
 def _make_encode() -> Callable[[Any, int], Iterable[str]]:
     """Return what is inside `json.dumps`, in C, and otherwise made anew for each call: a value and 0 to its pieces."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
-    escape = json.encoder.encode_basestring
     try:
         pieces: Callable[[Any, int], Iterable[str]] = make(
-            None, _encoder.default, escape, None, ": ", ", ", False, False, False
+            None, _encoder.default, json.encoder.encode_basestring, None, ": ", ", ", False, False, False
         )
     except TypeError:  # there is none, or in another Python it takes something else
         return lambda value, _: (_encoder.encode(value),)
@@ -38,7 +37,27 @@ def _make_encode() -> Callable[[Any, int], Iterable[str]]:
 _encode = _make_encode()
 
 
-def dump(value: Argument | dict[str, Argument]) -> str:
+dump_text: Callable[[str], str] = json.encoder.encode_basestring
+"""Returns a text as JSON."""
+
+
+def _dump_float(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no JSON")
+    return float.__repr__(value)
+
+
+SCALARS: Mapping[type, Callable[[Any], str]] = {
+    str: dump_text,
+    int: int.__repr__,
+    float: _dump_float,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): lambda _: "null",
+}
+"""How `dump` writes what is no list and no object, by its type, at a third of the cost. They raise `ValueError`."""
+
+
+def dump(value: Argument) -> str:
     """Return `value`, which `check_value` has passed, as JSON; raise `PayloadError` if it cannot be said."""
     try:
         return "".join(_encode(value, 0))

@@ -18,10 +18,9 @@ from gateway.topic import filter_can_match, word_problem
 from gateway.translation.delivery import Delivery
 from gateway.translation.field_map import FieldMap, short
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding_problem, make_payload, size_problem
+from gateway.translation.remembered import remember
 from gateway.translation.topic_template import fields_in, parse
 
-_MAX_REMEMBERED_TOPICS = 20_000
-_LONGEST_REMEMBERED_TOPIC = 500  # characters
 Address: TypeAlias = tuple[bool, str, str, str, str, str]
 """Whether it is a command, then `ADDRESS_FIELDS`."""
 
@@ -231,12 +230,3 @@ def shapes(forms: Sequence[BoundForm], start: str = "") -> str:
 def _is_topic(topic: str) -> bool:
     """Tell whether it is no topic of the broker's own (MQTT 3.1.1, section 4.7.2), nor none at all (4.7.3)."""
     return bool(topic) and not topic.startswith("$")
-
-
-def remember(known: dict[Any, Any], key: object, value: object) -> None:
-    """Put `value` into `known`, which is kept small; not for a topic of great length, which a stranger may send."""
-    if isinstance(key, str) and len(key) > _LONGEST_REMEMBERED_TOPIC:
-        return
-    if len(known) >= _MAX_REMEMBERED_TOPICS:
-        known.clear()
-    known[key] = value

@@ -62,6 +62,17 @@ def test_reading_whatever_comes_raises_nothing_but_message_errors(kind: PayloadK
 # --- json
 
 
+@given(any_words, st.dictionaries(any_words, _values, max_size=4))
+def test_json_is_what_the_standard_library_writes(action: str, arguments: dict[str, Any]) -> None:
+    try:
+        written = payload("action").write(action, arguments)
+    except MessageError:
+        return
+    if arguments:
+        members = {**({"action": action} if action else {}), **arguments}
+        assert written == json.dumps(members, ensure_ascii=False)
+
+
 def test_json_holds_arguments_of_any_name_and_no_action() -> None:
     form = payload("json", argkey=FieldMap("argkey", "loose", {"power": ["state"]}),
                    argvalue=FieldMap("argvalue", "loose", {"on": ["ON"]}))  # fmt: skip
