@@ -1,8 +1,8 @@
 """How a rule takes values out of a frame: five ways, one class each. Pure.
 
 A matcher returns the values of a frame by name, or None if the frame is not its own; `each: true` gives
-several such sets. They are the caller's, to change. `names` are the values it can give, None if any; `prefix` is how each of its frames
-begins, which lets a decoder pass over rules at no cost.
+several such sets. They are the caller's, to change. `names` are the values it can give, None if any; `prefix`
+is how each of its frames begins, which lets a decoder pass over rules at no cost.
 """
 
 from __future__ import annotations
