@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,7 +116,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         def load() -> Configuration:
             found = load_configuration(path, os.environ)
-            return replace(found, log=found.log._replace(level=options.log_level)) if options.log_level else found
+            return found._replace(log=found.log._replace(level=options.log_level)) if options.log_level else found
 
         configuration = load()
     if options.command == "check":

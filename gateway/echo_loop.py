@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 
 from gateway.errors import RefusedError
@@ -25,14 +24,15 @@ _UNREAD = 250  # messages of one kind and action that went out last, until one s
 _ACTIONS = 1000  # kinds and actions of which such are kept
 
 
-@dataclass(slots=True)
 class _Turns:
     """What is known of one content: whether it has gone out since it last came in, and when it came back."""
 
-    is_out: bool = False
-    returned: deque[float] = field(default_factory=lambda: deque(maxlen=_TURNS + 1))
-    cut_until: float = 0.0
-    cut_for: float = 0.0
+    __slots__ = ("cut_for", "cut_until", "is_out", "returned")
+
+    def __init__(self) -> None:
+        self.is_out = False
+        self.returned: deque[float] = deque(maxlen=_TURNS + 1)
+        self.cut_until = self.cut_for = 0.0
 
 
 class EchoLoops:

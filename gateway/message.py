@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Argument] | None"
 """What an argument may hold: anything that JSON can say."""
@@ -30,24 +30,23 @@ class ReplyTo(NamedTuple):
     correlation: bytes = b""
 
 
-@dataclass(frozen=True, init=False)
 class InternalMsg:
     """A command or status in the words of the gateway, without anything of MQTT.
 
     A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
-    name when the message is written. Messages are immutable: `dataclasses.replace` or `reply` make a
-    new one. `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
+    name when the message is written. Messages are immutable: `replace` or `reply` make a new one.
+    `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
     """
 
-    iscmd: bool = False
-    function: str = ""
-    gateway: str = ""
-    location: str = ""
-    device: str = ""
-    sender: str = ""
-    action: str = ""
-    arguments: Mapping[str, Argument] = field(default_factory=lambda: _NO_ARGUMENTS)
-    reply_to: ReplyTo | None = field(default=None, init=False, compare=False, repr=False)
+    iscmd: bool
+    function: str
+    gateway: str
+    location: str
+    device: str
+    sender: str
+    action: str
+    arguments: Mapping[str, Argument]
+    reply_to: ReplyTo | None
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class InternalMsg:
         action: str | None = "",
         arguments: Mapping[str, Argument] = _NO_ARGUMENTS,
     ) -> None:
-        # By hand, since each line of a device makes one: what dataclass would write takes four times as long.
+        # Each line of a device makes one: setting its attributes one by one would take four times as long.
         fields = self.__dict__
         fields["iscmd"] = iscmd
         fields["function"] = "" if function is None else function
@@ -71,6 +70,22 @@ class InternalMsg:
         fields["action"] = "" if action is None else action
         fields["arguments"] = MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS
         fields["reply_to"] = None
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name!a} of a message cannot be changed: `replace` makes another message")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name!a} of a message cannot be deleted: `replace` makes another message")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InternalMsg) and _said(self) == _said(other)
+
+    def __repr__(self) -> str:
+        return f"InternalMsg({', '.join(f'{name}={getattr(self, name)!r}' for name in _FIELDS)})"
+
+    def replace(self, **changes: Any) -> InternalMsg:
+        """Return the same message with other words or arguments, and nowhere to be answered: see `answered_at`."""
+        return InternalMsg(**{**dict(zip(_FIELDS, _said(self), strict=True)), **changes})
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return the same message with other arguments, at less cost than a new one; nobody may change them later."""
@@ -96,13 +111,13 @@ class InternalMsg:
         gateway fills in its own: a reply in the asker's name would be dropped by the asker as an echo.
         """
         arguments = {**self.arguments, "response": response, "reason": reason}
-        return replace(self, iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
+        return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
 
     def answered_at(self, reply_to: ReplyTo | None) -> InternalMsg:
         """Return this message with where it is to be answered, or, for an answer, where it is to go as well."""
         if reply_to is self.reply_to:
             return self
-        same = replace(self)
+        same = self.replace()
         same.__dict__["reply_to"] = reply_to
         return same
 
@@ -111,6 +126,10 @@ class InternalMsg:
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
         arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
+
+
+_FIELDS = ("iscmd", *ADDRESS_FIELDS, "action", "arguments")
+_said = attrgetter(*_FIELDS)
 
 
 def _shown(word: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from gateway.errors import FilteredError, RefusedError
@@ -59,8 +58,7 @@ class HookStep(NamedTuple):
         return RefusedError("hook failed", f"the hook {self.name!a} {what}", remedy, key=self.name)
 
 
-@dataclass(frozen=True)
-class MessageFilter:
+class MessageFilter(NamedTuple):
     """A list of rules and hooks, done in their order; the first rule that fits a message ends it.
 
     What no rule fits passes, unless the list allows something: then it is denied. `name` tells where it stands
@@ -89,8 +87,7 @@ class MessageFilter:
         return msg
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """The filters of an interface: for what it is given, and for what it says. A message has to pass each."""
 
     incoming: Sequence[MessageFilter] = ()

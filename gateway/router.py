@@ -13,7 +13,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 
 from paho.mqtt.matcher import MQTTMatcher
 
@@ -42,7 +41,6 @@ class InboxFull(ThrottledException):
     """An interface does not take its messages as fast as they come."""
 
 
-@dataclass(frozen=True, eq=False)
 class Route:
     """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
 
@@ -50,26 +48,37 @@ class Route:
     not want every message.
     """
 
-    msg_map: MsgMap
-    inboxes: dict[str, MsgList]
-    filters: dict[str, Sequence[MessageFilter]] = field(default_factory=dict)
-    guard: CommandGuard = field(default_factory=CommandGuard)
-    loops: EchoLoops = field(default_factory=EchoLoops)
-    addresses: dict[str, Addresses] = field(default_factory=dict)
+    def __init__(
+        self,
+        msg_map: MsgMap,
+        inboxes: dict[str, MsgList],
+        filters: dict[str, Sequence[MessageFilter]] | None = None,
+        guard: CommandGuard | None = None,
+        loops: EchoLoops | None = None,
+        addresses: dict[str, Addresses] | None = None,
+    ) -> None:
+        self.msg_map = msg_map
+        self.inboxes = inboxes
+        self.filters = {} if filters is None else filters
+        self.guard = guard or CommandGuard()
+        self.loops = loops or EchoLoops()
+        self.addresses = {} if addresses is None else addresses
 
     def listeners(self) -> Listeners:
         """Return who is to have which message. A filter may make any of one, so that it sees all of them."""
         return Listeners({name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes})
 
 
-@dataclass(slots=True)
 class _Delivery:
     """What becomes of one arrival: where it is to be answered, who has taken it, and why others have not."""
 
-    arrival: Arrival
-    reply_to: ReplyTo | None
-    is_taken: bool = False
-    refusals: tuple[tuple[MsgMap, InternalMsg, RefusedError], ...] = ()
+    __slots__ = ("arrival", "is_taken", "refusals", "reply_to")
+
+    def __init__(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
+        self.arrival = arrival
+        self.reply_to = reply_to
+        self.is_taken = False
+        self.refusals: tuple[tuple[MsgMap, InternalMsg, RefusedError], ...] = ()
 
 
 class Router:

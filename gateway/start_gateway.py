@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -180,7 +179,7 @@ class Gateway:
             ("mqtt", before.mqtt, fresh.mqtt), ("outbox", before.outbox, fresh.outbox),
             ("the root of availability", before.root, fresh.root),
         ) if old != new]  # fmt: skip
-        self.configuration = replace(fresh, mqtt=before.mqtt, outbox=before.outbox, root=before.root)
+        self.configuration = fresh._replace(mqtt=before.mqtt, outbox=before.outbox, root=before.root)
         changes = ["commands"] if fresh.commands != before.commands else []
         changes += self._take_over_log(before)
         stations, self.stations = self.stations, {}
@@ -213,7 +212,7 @@ class Gateway:
             init_logger(fresh.log, {*before.secrets, *fresh.secrets})
         except (OSError, ValueError) as err:
             LOG.error("the log file %a cannot be opened: %s: the log stays as it was", fresh.log.file, err)
-            self.configuration = replace(fresh, log=before.log, secrets=before.secrets)  # tried again
+            self.configuration = fresh._replace(log=before.log, secrets=before.secrets)  # tried again
             return ["the log stays as it was, see there"]
         return ["log"] if fresh.log != before.log else []
 

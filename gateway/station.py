@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from gateway.command_guard import CommandGuard, CommandOptions
@@ -52,7 +51,7 @@ class Station:
         """Go on with other options; return what of them is new. `routes_of` is to be called after it."""
         before = self.options
         is_same_map = options.msg_map.means_the_same(before.msg_map)
-        self.options = options = replace(options, msg_map=before.msg_map) if is_same_map else options
+        self.options = options = options._replace(msg_map=before.msg_map) if is_same_map else options
         changes = [] if is_same_map else ["map"]
         changes += ["filters"] if options.filters != before.filters else []
         is_other = (options.cls.__module__, options.cls.__qualname__) != (

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from typing import ClassVar
 
@@ -16,10 +15,12 @@ PERIOD = 60.0  # s between two reports of the same error; an operator reads a lo
 _MAX_KEYS = 1000  # keys remembered per class: topics and words come from outside
 
 
-@dataclass(slots=True)
 class _Tally:
-    since: float
-    held_back: int = 0
+    __slots__ = ("held_back", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.held_back = 0
 
 
 class Throttle:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from interfaces.matchers import Values
@@ -34,7 +33,6 @@ class Outcome(enum.Enum):
 ReadFrame = Callable[[bytes], "list[Values] | None"]
 
 
-@dataclass(eq=False)
 class Exchange:
     """Something to write, and the answer that is waited for.
 
@@ -42,15 +40,25 @@ class Exchange:
     silence means that it is done. `subject` is the caller's. Times in seconds.
     """
 
-    data: bytes
-    urgency: Urgency
-    subject: Any = None
-    response: ReadFrame | None = None
-    refusal: ReadFrame | None = None
-    timeout: float = 1.0
-    retries: int = 0
-    since: float = 0.0
-    tries: int = field(default=0, init=False)
+    def __init__(
+        self,
+        data: bytes,
+        urgency: Urgency,
+        subject: Any = None,
+        response: ReadFrame | None = None,
+        refusal: ReadFrame | None = None,
+        timeout: float = 1.0,
+        retries: int = 0,
+    ) -> None:
+        self.data = data
+        self.urgency = urgency
+        self.subject = subject
+        self.response = response
+        self.refusal = refusal
+        self.timeout = timeout
+        self.retries = retries
+        self.since = 0.0
+        self.tries = 0
 
 
 class Result(NamedTuple):

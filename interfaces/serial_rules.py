@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.configuration.schema_check import near
@@ -38,7 +37,7 @@ class SerialRules:
         found = {name: value for values in result.values for name, value in values.items()}
         if not found:
             found = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
-        return replace(reply, arguments={**found, **reply.arguments}).answered_at(reply.reply_to)
+        return reply.replace(arguments={**found, **reply.arguments}).answered_at(reply.reply_to)
 
 
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:

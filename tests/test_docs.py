@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -534,7 +533,7 @@ def test_example_of_hooks_lets_pass_by_day_and_makes_a_switch_of_a_button(
     by_day, switch = (step.function for each in options.filters.incoming for step in each.steps
                       if isinstance(step, HookStep))  # fmt: skip
     button = InternalMsg(function="lighting", location="hall", device="button", sender="b", action="PRESSED")
-    assert switch(button) == replace(button, iscmd=True, device="lamp", action="LAMP_ON")
+    assert switch(button) == button.replace(iscmd=True, device="lamp", action="LAMP_ON")
     for hour, passes in ((5, False), (6, True), (21, True), (22, False)):
         monkeypatch.setattr("time.localtime", lambda hour=hour: SimpleNamespace(tm_hour=hour))
         assert by_day(button) == (button if passes else None)

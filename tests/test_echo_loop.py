@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +9,7 @@ from gateway.errors import RefusedError
 from gateway.message import InternalMsg
 
 WARM = InternalMsg(function="climate", location="hall", device="stove", action="T", arguments={"c": 21.5, "ok": True})
-THEIRS = replace(WARM, sender="b")
+THEIRS = WARM.replace(sender="b")
 
 
 class Side:
@@ -36,7 +34,7 @@ class Side:
         for _ in range(count):
             self.loops.note_sent(msg)
             self.now += pause / 2
-            heard += self.hears(replace(msg, sender="b"))
+            heard += self.hears(msg.replace(sender="b"))
             self.now += pause / 2
         return heard
 
@@ -67,16 +65,16 @@ def test_what_only_comes_in_is_no_loop_nor_is_what_only_goes_out() -> None:
 def test_what_differs_is_not_the_same() -> None:
     side = Side()
     for number in range(100):
-        side.loops.note_sent(replace(WARM, arguments={"c": number}))
-        assert side.hears(replace(THEIRS, arguments={"c": number}))
-    assert side.turns(100, 0.01, replace(WARM, iscmd=True)) == 5
+        side.loops.note_sent(WARM.replace(arguments={"c": number}))
+        assert side.hears(THEIRS.replace(arguments={"c": number}))
+    assert side.turns(100, 0.01, WARM.replace(iscmd=True)) == 5
     assert side.hears(), "the status of the same words"
-    assert side.hears(replace(THEIRS, location="cellar"))
+    assert side.hears(THEIRS.replace(location="cellar"))
 
 
 def test_the_order_of_arguments_makes_no_difference() -> None:
     side = Side()
-    turned = replace(THEIRS, arguments={"ok": True, "c": 21.5})
+    turned = THEIRS.replace(arguments={"ok": True, "c": 21.5})
     heard = 0
     for _ in range(20):
         side.loops.note_sent(WARM)
@@ -103,19 +101,19 @@ def test_others_are_heard_during_a_cut() -> None:
     side = Side()
     side.turns(10, 0.01)
     assert not side.hears()
-    assert side.hears(replace(THEIRS, action="HUMIDITY"))
+    assert side.hears(THEIRS.replace(action="HUMIDITY"))
 
 
 def test_memory_is_bounded() -> None:
     side = Side()
     for number in range(5000):
-        side.loops.note_sent(replace(WARM, action=str(number)))
-        side.loops.note_sent(replace(WARM, arguments={"c": number}))
+        side.loops.note_sent(WARM.replace(action=str(number)))
+        side.loops.note_sent(WARM.replace(arguments={"c": number}))
     unread = side.loops._unread
     assert (len(unread), sum(map(len, unread.values()))) == (1000, 999 + 250)
     for number in range(5000):
-        side.loops.note_sent(replace(WARM, arguments={"c": number}))
-        assert side.hears(replace(THEIRS, arguments={"c": -1}))
+        side.loops.note_sent(WARM.replace(arguments={"c": number}))
+        assert side.hears(THEIRS.replace(arguments={"c": -1}))
     assert len(side.loops._contents) == 1000
     assert side.turns(10, 0.01) == 5
 
@@ -125,7 +123,7 @@ def test_a_loop_is_found_among_much_else_that_goes_out() -> None:
     for turn in range(10):
         heard += side.turns(1, 0.01)
         for number in range(300):
-            side.loops.note_sent(replace(WARM, action=f"{turn} {number}"))
+            side.loops.note_sent(WARM.replace(action=f"{turn} {number}"))
     assert heard == 5
 
 

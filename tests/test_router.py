@@ -4,7 +4,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,7 +76,7 @@ def test_a_command_for_nobody_is_counted() -> None:
 
 def test_an_interface_with_filters_sees_every_message_for_they_may_make_another_of_it() -> None:
     gate = MsgList()
-    rename = MessageFilter("gate", [HookStep("hooks.rename", lambda msg: replace(msg, device="gate"))])
+    rename = MessageFilter("gate", [HookStep("hooks.rename", lambda msg: msg.replace(device="gate"))])
     route = Route(
         MsgMap("home", ["home/#"], sender="gw"),
         {"gate": gate},
@@ -404,7 +403,7 @@ def test_a_sender_is_told_once_if_the_filters_of_all_interfaces_drop_its_command
 
 
 def test_a_hook_changes_what_its_interface_gets() -> None:
-    desk = Desk(filters=only(HookStep("h:f", lambda msg: replace(msg, action="CLOSE"))))
+    desk = Desk(filters=only(HookStep("h:f", lambda msg: msg.replace(action="CLOSE"))))
     desk.deliver(reply_to=ME)
     assert [(msg.action, msg.reply_to) for msg in pulled(desk.inbox)] == [("CLOSE", ME)]
     assert [msg.action for msg in pulled(desk.second)] == ["OPEN"]
@@ -432,7 +431,7 @@ def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
 
 def test_a_status_that_a_hook_makes_a_command_of_is_held_to_what_holds_for_commands(quiet: None) -> None:
     """Or the retained state of a button would open the gate at each start."""
-    desk = Desk(filters=only(HookStep("h:f", lambda msg: replace(msg, iscmd=True))))
+    desk = Desk(filters=only(HookStep("h:f", lambda msg: msg.replace(iscmd=True))))
     button = "home/security///button/me/S"
     assert desk.deliver(topic=button) == 1
     assert desk.deliver(topic=button, retain=True) == 0

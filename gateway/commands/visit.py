@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from gateway.configuration.settings import Configuration
 from gateway.mailbox import Wakeup
@@ -29,7 +28,7 @@ def visit(
     at the end if the broker has not taken all that was put into the client's outbox.
     """
     client_id = f"{configuration.mqtt.client_id}-{what}-{os.getpid()}"
-    options = replace(configuration.mqtt, client_id=client_id, session_expiry=0)  # nobody comes back to this session
+    options = configuration.mqtt._replace(client_id=client_id, session_expiry=0)  # nobody comes back to this session
     wakeup = Wakeup()
     outbox = Outbox()
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)

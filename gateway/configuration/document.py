@@ -7,14 +7,15 @@ Aliases, anchors and tags are refused: they hide what a file says.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, ClassVar, TypeAlias
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, TypeAlias
 
 import yaml
 
@@ -30,25 +31,40 @@ MAX_BYTES = 16 * 1024 * 1024
 """A file over this is refused; a map of 100,000 entries has a third of it."""
 
 _MAX_DEPTH = 40
+_NOWHERE: Mapping[Path, Place] = MappingProxyType({})
 _TOO_DEEP = (f"nested over {_MAX_DEPTH} deep", "flatten it")
 
 
-@dataclass(frozen=True)
 class Document:
     """The data of a file and where each part of it stands.
 
     `raw` holds the text, as written in the file, of the values that environment variables were put into:
-    errors quote it instead of the value, which may be a secret.
+    errors quote it instead of the value, which may be a secret. `notes` are what else is to be said of the file.
     """
 
-    file: str
-    data: Any
-    keys: Mapping[Path, Place] = field(default_factory=dict, repr=False)
-    values: Mapping[Path, Place] = field(default_factory=dict, repr=False)
-    raw: Mapping[Path, str] = field(default_factory=dict)
-    notes: tuple[Finding, ...] = ()
-    """What else is to be said of the file."""
     is_of_the_original: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        file: str,
+        data: Any,
+        keys: Mapping[Path, Place] = _NOWHERE,
+        values: Mapping[Path, Place] = _NOWHERE,
+        raw: Mapping[Path, str] = MappingProxyType({}),
+        notes: tuple[Finding, ...] = (),
+    ) -> None:
+        self.file = file
+        self.data = data
+        self.keys = keys
+        self.values = values
+        self.raw = raw
+        self.notes = notes
+
+    def with_data(self, data: Any) -> Self:
+        """Return the same document, with other data at the same places."""
+        same = copy.copy(self)
+        same.data = data
+        return same
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding at the value of `path`, or at its key; the nearest place that is known."""
@@ -305,7 +321,7 @@ def load_json(text: str, file: str) -> Document:
         deep = True
     if deep:
         raise _refusal(file, text, _deep_offset(text), *_TOO_DEEP)
-    document = _JsonDocument(file, data, text=text)
+    document = _JsonDocument(file, data, text)
     if twice:
         raise FaultyDocumentError(document.duplicates(), document)
     return document
@@ -332,9 +348,10 @@ def _deep_offset(text: str) -> int:
     return 0
 
 
-@dataclass(frozen=True)
 class _JsonDocument(Document):
-    text: str = field(default="", repr=False)
+    def __init__(self, file: str, data: Any, text: str) -> None:
+        super().__init__(file, data)
+        self._text = text
 
     @cached_property
     def _places(self) -> tuple[dict[Path, Place], dict[Path, Place], list[tuple[Path, Place, Place]]]:
@@ -342,11 +359,11 @@ class _JsonDocument(Document):
         values: dict[Path, Place] = {}
         twice: list[tuple[Path, Place, Place]] = []
         line_start, line, last = 0, 1, 0
-        for path, offset, is_key in _scan_json(self.text):
-            newlines = self.text.count("\n", last, offset)
+        for path, offset, is_key in _scan_json(self._text):
+            newlines = self._text.count("\n", last, offset)
             if newlines:
                 line += newlines
-                line_start = self.text.rindex("\n", last, offset) + 1
+                line_start = self._text.rindex("\n", last, offset) + 1
             last = offset
             place = (line, offset - line_start + 1)
             if is_key and path in keys:

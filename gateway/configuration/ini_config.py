@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Any
@@ -64,12 +63,22 @@ NEW_PLACES: Mapping[Path, tuple[str, str]] = {
 """Where the options stand today, and what they were called; those of `[MAP]` stood in `[MQTT]` before 2.0."""
 
 
-@dataclass(frozen=True)
 class OldDocument(Document):
     """The data of an INI file. `entries` tells which option a value comes from."""
 
     is_of_the_original = True
-    entries: Mapping[Path, Entry] = field(default_factory=dict, repr=False)
+
+    def __init__(
+        self,
+        file: str,
+        data: Any,
+        keys: Mapping[Path, Place],
+        values: Mapping[Path, Place],
+        entries: Mapping[Path, Entry],
+        notes: tuple[Finding, ...],
+    ) -> None:
+        super().__init__(file, data, keys, values, notes=notes)
+        self.entries = entries
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding that names the option as the file does, and the file it really stands in."""
@@ -144,7 +153,7 @@ class _Translator:
 
     def document(self) -> OldDocument:
         notes = tuple(sorted(set(self.notes)))
-        document = OldDocument(self.ini.file, self.data, self.keys, self.values, entries=self.entries, notes=notes)
+        document = OldDocument(self.ini.file, self.data, self.keys, self.values, self.entries, notes)
         if self.findings:
             raise FaultyDocumentError(self.findings, document)
         return document

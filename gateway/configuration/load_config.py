@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ class _Loader:
         interfaces = tuple(self.interfaces(data, name, mqtt.qos, common_map))
         commands = self.commands(options, interfaces) if fit else CommandOptions()
         common_filters = self.filters_of(options, (), [interface.msg_map for interface in interfaces], fit)
-        interfaces = tuple(replace(one, filters=one.filters.within(common_filters)) for one in interfaces)
+        interfaces = tuple(one._replace(filters=one.filters.within(common_filters)) for one in interfaces)
         self.add(self.filters.findings)
         self.collect_secrets()
         if self.error.findings:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.configuration.check_syntax import ambiguities, build_syntax, form_problems
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
-from gateway.configuration.line_map import is_line_map, read_line_map
-from gateway.configuration.old_maps import Reading, read_old_map
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, Finding
@@ -25,6 +23,9 @@ from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, Syntax
 from gateway.translation.topic_template import fields_in
+
+if TYPE_CHECKING:
+    from gateway.configuration.old_maps import Reading
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ def read_map(path: FilePath) -> tuple[Reading, Sequence[Finding]]:
 
     Raises `ConfigurationError` if it cannot be read at all.
     """
+    # Not above: many have their map in the configuration, or none.
+    from gateway.configuration.line_map import is_line_map, read_line_map
+    from gateway.configuration.old_maps import Reading, read_old_map
+
     notes: list[str] = []
     text = read_text(path, is_line_map, lambda found: notes.append(f"{found.what}: {found.remedy}"))
     if is_line_map(text):

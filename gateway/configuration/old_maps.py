@@ -16,7 +16,6 @@ topics and all eight fields, without comments. Unknown keys only from the latter
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.configuration.document import Document, Path
@@ -63,7 +62,7 @@ def read_old_map(document: Document, keys_of_today: Collection[str] = ()) -> Rea
             data[name] = _without_empty_map(name, data[name], notes)
     if is_complete:
         data = _without_unknown(data, notes)
-    return Reading(replace(document, data=data), True, tuple(notes))
+    return Reading(document.with_data(data), True, tuple(notes))
 
 
 def _renamed(document: Document) -> Document:
@@ -72,7 +71,7 @@ def _renamed(document: Document) -> Document:
         return document
     moves: Moves = {("sender",): (("source",), False)}
     data = {"sender" if key == "source" else key: value for key, value in data.items()}
-    return _MovedDocument(document.file, data, original=document, moves=moves)
+    return _MovedDocument(document, data, moves)
 
 
 def _is_complete(data: Mapping[str, Any]) -> bool:
@@ -136,19 +135,20 @@ def _turned(document: Document) -> tuple[Document, bool]:
             moves[name, "map", internal or "", len(words)] = ((name, "map", mqtt), True)
             words.append(mqtt)
         data[name] = {**data[name], "map": turned}
-    return _MovedDocument(document.file, data, original=document, moves=moves), has_aliases
+    return _MovedDocument(document, data, moves), has_aliases
 
 
-@dataclass(frozen=True)
 class _MovedDocument(Document):
     """A document some of whose parts stand elsewhere in the original: at another path, perhaps as its key."""
 
-    original: Document = field(kw_only=True, repr=False)
-    moves: Moves = field(kw_only=True, repr=False)
+    def __init__(self, original: Document, data: Any, moves: Moves) -> None:
+        super().__init__(original.file, data)
+        self._original = original
+        self._moves = moves
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         for length in range(len(path), 0, -1):
-            if path[:length] in self.moves:
-                old, is_key = self.moves[path[:length]]
-                return self.original.finding((*old, *path[length:]), what, remedy, at_key=at_key or is_key)
-        return self.original.finding(path, what, remedy, at_key=at_key)
+            if path[:length] in self._moves:
+                old, is_key = self._moves[path[:length]]
+                return self._original.finding((*old, *path[length:]), what, remedy, at_key=at_key or is_key)
+        return self._original.finding(path, what, remedy, at_key=at_key)

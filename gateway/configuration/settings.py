@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway.command_guard import CommandOptions
 from gateway.init_logger import LogOptions
@@ -18,8 +17,7 @@ MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
 """What the outbox may hold, in memory and on disk, where nothing else is said."""
 
 
-@dataclass(frozen=True)
-class OutboxOptions:
+class OutboxOptions(NamedTuple):
     """The `outbox` part of a configuration."""
 
     store: Literal["disk", "memory"] = "memory"
@@ -32,8 +30,7 @@ class OutboxOptions:
     status_lifetime: float = 0.0
 
 
-@dataclass(frozen=True)
-class InterfaceOptions:
+class InterfaceOptions(NamedTuple):
     """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
 
     `addresses` are those of the commands that it is given; None: it is given every message.
@@ -43,12 +40,11 @@ class InterfaceOptions:
     cls: type[Any]
     params: Mapping[str, Any]
     msg_map: MsgMap
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = Filters()
     addresses: Addresses | None = None
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(NamedTuple):
     """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
 
     file: Path
@@ -59,8 +55,11 @@ class Configuration:
     commands: CommandOptions
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Configuration({self.file})"  # never the secrets
 
     def availability_topic(self, interface: str = "") -> str:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""

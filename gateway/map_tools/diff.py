@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -70,7 +70,7 @@ def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
             plain = next((form.message for form in (*old.forms, *new.forms) if form.is_command == is_command), None)
             if plain is None:
                 continue
-            msg = replace(plain, **words)
+            msg = plain.replace(**words)
             before, after = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
             if before != after and str(msg) not in told:
                 told.add(str(msg))
@@ -115,7 +115,7 @@ def _plain_message(old: Probe, new: Probe, forms: Sequence[FormProbe]) -> _Shown
     """Return a message of one of the forms that the maps write, or read, in two ways; nothing if there is none."""
     for form in forms:
         for arguments in {}, {form.form.form.argument: 1}, {"response": "OK", "reason": ""}:
-            msg = replace(form.message, arguments=arguments)
+            msg = form.message.replace(arguments=arguments)
             before, after = _sent(old, msg), _sent(new, msg)
             if _tells(before, after):
                 return before, after, Example("", msg)

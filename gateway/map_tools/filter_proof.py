@@ -6,7 +6,7 @@ A filter is tried with topics that match it, which the map is then given to read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from gateway.errors import MessageError, TopicError
@@ -121,7 +121,7 @@ def _own_output(probe: Probe, topic_filter: str, forms: Sequence[FormProbe]) -> 
         if probe.map.is_echo(msg):
             own += 1
             only_own = Example("dropped as an echo", None, topic, form.payload)
-        mine = replace(msg, sender="")
+        mine = msg.replace(sender="")
         if not form.holds("sender"):
             yield from _unsent(probe, topic_filter, form, mine)
             continue

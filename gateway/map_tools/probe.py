@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, count, islice, product
 from typing import Any, TypeAlias
 
@@ -90,9 +89,9 @@ class FormProbe:
         if not self.holds(name):
             return None
         if name == "argkey":
-            return replace(self.message, arguments={internal: 1})
+            return self.message.replace(arguments={internal: 1})
         if name == "argvalue":
-            return replace(self.message, arguments={self._argument: internal})
+            return self.message.replace(arguments={self._argument: internal})
         return replace_word(self.message, name, internal)
 
     def with_mqtt_word(self, name: str, mqtt: str) -> Received | None:
@@ -114,7 +113,7 @@ class FormProbe:
     def written(self, msg_map: MsgMap, plain: InternalMsg) -> tuple[InternalMsg, str] | None:
         """Return a message like `plain` that `msg_map` writes in this form, not in an earlier one, and its topic."""
         for arguments in {}, {self._argument: 1}, {"response": "OK", "reason": ""}:
-            msg = replace(plain, arguments=arguments)
+            msg = plain.replace(arguments=arguments)
             try:
                 topic = msg_map.internal2mqtt(msg).topic
             except MessageError:
@@ -243,7 +242,7 @@ def word_in(name: str, msg: InternalMsg) -> object:
 def replace_word(msg: InternalMsg, name: str, word: str) -> InternalMsg:
     """Return `msg` with another word of its address, or another action."""
     change: dict[str, Any] = {name: word}
-    return replace(msg, **change)
+    return msg.replace(**change)
 
 
 def written_out(topic_filter: str, size: int) -> list[str]:

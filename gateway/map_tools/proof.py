@@ -9,7 +9,7 @@ What is wrong with the filters is found by `gateway.map_tools.filter_proof`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from gateway.configuration.document import Path
@@ -115,7 +115,7 @@ def _prove_written(probe: Probe, form: FormProbe, field: str, internal: str) -> 
         back: object = probe.quiet.mqtt2internal(publication.topic, publication.payload)
     except MessageError as err:
         back = err
-    if not (isinstance(back, InternalMsg) and back == replace(msg, sender=_sender_read(probe, msg, publication.topic))):
+    if not (isinstance(back, InternalMsg) and back == msg.replace(sender=_sender_read(probe, msg, publication.topic))):
         what = f"{internal!a} is not read back as what was written, but: {back}"
         yield Flaw("error", "changed", word_path(field, internal), what, "give it another word",
                    Example(f"read back: {back}", msg))  # fmt: skip
@@ -249,7 +249,7 @@ def _reply_to(probe: Probe, topic_filter: str, form: FormProbe) -> Iterator[Flaw
     """The answer to a command that a filter lets in, where its words are not what keeps it from being written."""
     try:
         command = probe.map.mqtt2internal(form.filled(topic_filter), form.payload)
-        probe.quiet.internal2mqtt(command if form.holds("sender") else replace(command, sender=""))
+        probe.quiet.internal2mqtt(command if form.holds("sender") else command.replace(sender=""))
     except MessageError:
         return  # it is said elsewhere
     reply = command.reply("OK")

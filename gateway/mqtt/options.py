@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from gateway.mqtt.dial import Server, TlsOptions, Transport
 
 Version: TypeAlias = Literal[5, "3.1.1"]
 
 
-@dataclass(frozen=True)
-class MqttOptions:
+class MqttOptions(NamedTuple):
     """The `mqtt` part of a configuration. Times in seconds.
 
     `servers` are several brokers in the order of preference; without them there is the one at `host` and `port`.
@@ -28,12 +26,15 @@ class MqttOptions:
     keepalive: int = 60
     client_id: str = ""
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     qos: int = 1
     connect_timeout: float = 5.0
     reconnect_max: float = 60.0
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TlsOptions = TlsOptions()
     demo_broker: bool = False
+
+    def __repr__(self) -> str:
+        return f"MqttOptions({', '.join(map(str, self.brokers))})"  # never the password
 
     @property
     def brokers(self) -> tuple[Server, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.throttled_exception import ThrottledException
 
@@ -25,8 +25,7 @@ class SetAside(ThrottledException):
     """A publication was given up because no broker will take it."""
 
 
-@dataclass(slots=True)
-class OutboxCounts:
+class OutboxCounts(NamedTuple):
     """What has become of the publications so far; `waiting` and `in_flight` are of this moment.
 
     `restored` waited on disk when the gateway started; `superseded` ones were states with a newer one behind them.

@@ -66,7 +66,7 @@ class DurableOutbox(Outbox):
             self._end(self._lanes.restore(counts, topics, latest))
             self._last_number = last_number
             count = len(self._lanes)
-            self._counts.restored += count
+            self._counts["restored"] += count
         return count
 
     def next_work(self, hold_off: float = 0.0) -> bool:
@@ -118,7 +118,7 @@ class DurableOutbox(Outbox):
             before = len(self._lanes)
             self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
             lost = before - len(self._lanes)
-            self._counts.dropped_old += lost
+            self._counts["dropped_old"] += lost
             self._say_changed()
         self.on_put(False)
         return lost
@@ -127,7 +127,7 @@ class DurableOutbox(Outbox):
         """Give all that is in memory to the writer again, for an empty file; return how many were only on disk."""
         with self._lock:
             lost, receipts = self._lanes.forget_spilled()
-            self._counts.dropped_old += lost
+            self._counts["dropped_old"] += lost
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
             self._unwritten.begin_anew(entries, self.retained, self._clock())
             self._say_changed()
@@ -212,5 +212,5 @@ class DurableOutbox(Outbox):
                 break
             dropped += 1
         self._room_made += before - self._lanes.bytes
-        self._counts.dropped_old += dropped
+        self._counts["dropped_old"] += dropped
         return dropped

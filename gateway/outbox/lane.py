@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from gateway.message import Lane, Publication
 from gateway.receipt import Receipt
@@ -18,7 +17,6 @@ HEAD = 2000
 """Entries of a lane that are kept in memory while the rest of them is on disk."""
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
     """One publication in the outbox.
 
@@ -26,15 +24,30 @@ class Entry:
     lane where it waits, which need not be the one that it asks for.
     """
 
-    publication: Publication
-    since: float
-    number: int = 0
-    size: int = 0
-    lane: Lane = Lane.EVENT
-    receipt: Receipt | None = None
-    is_for_disk: bool = False
-    is_committed: bool = False
-    is_ended: bool = False  # delivered or dropped: it need not be written any more
+    __slots__ = (
+        "is_committed", "is_ended", "is_for_disk", "lane", "number", "publication", "receipt", "since", "size"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        publication: Publication,
+        since: float,
+        number: int = 0,
+        size: int = 0,
+        lane: Lane = Lane.EVENT,
+        *,
+        is_for_disk: bool = False,
+        is_committed: bool = False,
+    ) -> None:
+        self.publication = publication
+        self.since = since
+        self.number = number
+        self.size = size
+        self.lane = lane
+        self.receipt: Receipt | None = None
+        self.is_for_disk = is_for_disk
+        self.is_committed = is_committed
+        self.is_ended = False  # delivered or dropped: it need not be written any more
 
 
 class Queue:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from threading import Condition, Lock
 from typing import ClassVar, Literal
 
@@ -64,7 +64,7 @@ class Outbox:
         self._last_taken = -math.inf
         self._lanes = Lanes(spills=self.is_durable)
         self._last_number = 0
-        self._counts = OutboxCounts()
+        self._counts: Counter[str] = Counter()  # by the names of `OutboxCounts`
         self._gauge = LevelGauge()
         # What may come before anybody has to look how full it is: never more than there is room for below the level
         # that is worth a word. Set to 0 where more waits than has come.
@@ -114,8 +114,8 @@ class Outbox:
                 self._add((entry,))
             else:
                 refused.append(entry)
-        self._counts.dropped_old += dropped
-        self._counts.refused_new += len(refused)
+        self._counts["dropped_old"] += dropped
+        self._counts["refused_new"] += len(refused)
         if dropped or refused:
             self._say_changed()
         return dropped, refused
@@ -154,7 +154,7 @@ class Outbox:
                 else:
                     refused += 1
             self._sure_messages = 0  # more waits now than was counted on
-            self._counts.refused_new += refused
+            self._counts["refused_new"] += refused
         if refused:
             self._say_full()
         self._look_at_level()
@@ -164,7 +164,7 @@ class Outbox:
         return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
 
     def _add(self, entries: Sequence[Entry]) -> None:
-        self._counts.accepted += len(entries)
+        self._counts["accepted"] += len(entries)
         for number, entry in enumerate(entries, self._last_number + 1):
             entry.number = number
         self._last_number += len(entries)
@@ -195,7 +195,7 @@ class Outbox:
                         self._remember(publication.topic, publication.payload)
                     taken.append(entry)
                 asked = 0 if is_all else count - len(taken)
-            self._counts.expired += expired
+            self._counts["expired"] += expired
             if taken:
                 self._last_taken = now
             self._note_taken()
@@ -208,7 +208,7 @@ class Outbox:
         """Count entries in flight as delivered: the broker has them."""
         with self._lock:
             self._end(entries)
-            self._counts.delivered += len(entries)
+            self._counts["delivered"] += len(entries)
             for entry in entries:
                 publication = entry.publication
                 if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
@@ -221,7 +221,7 @@ class Outbox:
         """Give up an entry in flight that no broker will take, and say why."""
         topic, payload = entry.publication.topic, entry.publication.payload
         with self._lock:
-            self._counts.set_aside += 1
+            self._counts["set_aside"] += 1
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 del self.retained[topic]
@@ -245,7 +245,7 @@ class Outbox:
                 elif not self._lanes.put_front(entry):
                     self._supersede(entry)
             self._sure_messages = 0  # more waits now than was counted on
-            self._counts.dropped_old += dropped
+            self._counts["dropped_old"] += dropped
             self._say_changed()
         if dropped:
             self._say_full()
@@ -277,10 +277,10 @@ class Outbox:
         Also raised if something was dropped meanwhile.
         """
         with self._lock:
-            before = self._counts.dropped
+            before = self._counts_now().dropped
             with self._counted_as_held_back():
-                self._changed.wait_for(lambda: not len(self) or self._counts.dropped > before, timeout)
-            dropped = self._counts.dropped - before
+                self._changed.wait_for(lambda: not len(self) or self._counts_now().dropped > before, timeout)
+            dropped = self._counts_now().dropped - before
             if dropped:
                 raise DeliveryError(f"{dropped} messages were dropped")
             if len(self):
@@ -298,7 +298,10 @@ class Outbox:
     def counts(self) -> OutboxCounts:
         """Return the counts of this moment."""
         with self._lock:
-            return replace(self._counts, waiting=len(self._lanes), in_flight=len(self._lanes.in_flight))
+            return self._counts_now()
+
+    def _counts_now(self) -> OutboxCounts:
+        return OutboxCounts(**self._counts, waiting=len(self._lanes), in_flight=len(self._lanes.in_flight))
 
     # --- what an outbox with a disk does more
 
@@ -373,7 +376,7 @@ class Outbox:
                     entry.receipt.say_delivered()
 
     def _supersede(self, entry: Entry) -> None:
-        self._counts.superseded += 1
+        self._counts["superseded"] += 1
         self._end((entry,), dropped="a newer value has taken its place")
 
     def _drop_oldest(self) -> bool:

@@ -6,7 +6,6 @@ Pure. A map's `delivery` rules say it for the messages they fit, in internal wor
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.message import InternalMsg, Lane
@@ -39,11 +38,10 @@ class DeliveryRule(NamedTuple):
     lifetime: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRules:
+class DeliveryRules(NamedTuple):
     """The delivery rules of a map, in their order."""
 
-    rules: Sequence[DeliveryRule] = field(default=())
+    rules: Sequence[DeliveryRule] = ()
 
     def __bool__(self) -> bool:
         return bool(self.rules)

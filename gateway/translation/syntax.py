@@ -8,9 +8,9 @@ all of it; no topic can be of two forms, so that each is read in the one it was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
@@ -30,15 +30,14 @@ PayloadReader: TypeAlias = Callable[[str, str], tuple[str, dict[str, Argument]]]
 _WORDS = (*ADDRESS_FIELDS, "action")
 
 
-@dataclass(frozen=True)
-class MessageForm:
+class MessageForm(NamedTuple):
     """One form as a map declares it; `argument` names the one argument of a payload `value`."""
 
     iscmd: bool
     topic: str
     payload: PayloadKind = "action"
     argument: str = "value"
-    constants: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = MappingProxyType({})
 
     @property
     def places(self) -> frozenset[str]:

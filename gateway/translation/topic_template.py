@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
@@ -60,19 +58,18 @@ def template_problem(template: str) -> tuple[str, str]:
     return "", ""
 
 
-@dataclass(frozen=True)
 class Level:
     """One level of a topic: `prefix`, the word of each map of `maps` with a separator between two, `suffix`."""
 
-    prefix: str
-    maps: tuple[FieldMap, ...] = ()
-    separators: tuple[str, ...] = ()
-    suffix: str = ""
-
-    @cached_property
-    def is_word(self) -> bool:
+    def __init__(
+        self, prefix: str, maps: tuple[FieldMap, ...] = (), separators: tuple[str, ...] = (), suffix: str = ""
+    ) -> None:
+        self.prefix = prefix
+        self.maps = maps
+        self.separators = separators
+        self.suffix = suffix
+        self.is_word = len(maps) == 1 and not prefix and not suffix
         """Whether the level is one word and nothing else, as most are."""
-        return len(self.maps) == 1 and not self.prefix and not self.suffix
 
     def write(self, words: Mapping[str, object]) -> str:
         """Return the level for the internal `words`; raise `WordError` for one that it cannot hold."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def comparable(configuration: Configuration) -> Any:
         return msg_map.root, msg_map.topics, msg_map.sender, msg_map.status_qos, fields
 
     interfaces = [(i.name, i.cls.__name__, i.params, shown(i.msg_map)) for i in configuration.interfaces]
-    return replace(configuration, file=Path(), interfaces=(), notes=()), interfaces, configuration.secrets
+    return configuration._replace(file=Path(), interfaces=(), notes=()), interfaces, configuration.secrets
 
 
 def write(folder: Path, text: str) -> Path:

@@ -16,13 +16,12 @@ __all__ = ["folder"]  # the fixture
 GATE = InternalMsg(True, function="security", device="gate", action="OPEN")
 
 HOOKS = """
-from dataclasses import replace
 calls = []
 def count(msg):
     calls.append(msg)
     return msg
 def say(msg):
-    return replace(msg, action=str(len(calls)))
+    return msg.replace(action=str(len(calls)))
 def two(msg, other): ...
 class Thing: ...
 """
@@ -91,7 +90,7 @@ def test_everything_wrong_with_filters_is_said_with_its_place(hooks: Path) -> No
             "gw.conf:7:13: filters.in[1].hook: hooks.py:two cannot be called with one message: "
             "missing a required argument: 'other': a hook takes a message, and returns it or None"
         ),
-        "gw.conf:8:13: filters.in[2].hook: hooks.py has no function 'Thing': known here: count, replace, say, two",
+        "gw.conf:8:13: filters.in[2].hook: hooks.py has no function 'Thing': known here: count, say, two",
         "gw.conf:9:13: filters.in[3].hook: 'hooks.py' is not MODULE:FUNCTION: for example my_hooks.py:only_by_day",
         (
             "gw.conf:10:13: filters.in[4].hook: no such file: nothing.py: "

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,7 +223,7 @@ class _NoSender(MsgMap):
         return self
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
-        return replace(super().mqtt2internal(topic, payload), sender="")
+        return super().mqtt2internal(topic, payload).replace(sender="")
 
 
 def test_a_syntax_in_which_an_echo_is_not_known_is_an_error() -> None:

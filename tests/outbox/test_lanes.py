@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,9 @@ def _short_heads() -> Iterator[None]:
 
 
 def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, receipt: Receipt | None = None) -> Entry:
-    return Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size, lane, receipt)
+    made = Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size, lane)
+    made.receipt = receipt
+    return made
 
 
 def put(lanes: Lanes, new: Entry) -> Entry | None:
@@ -45,7 +47,8 @@ class Table:
     def insert(self, entries: Sequence[Entry]) -> None:
         for each in entries:
             each.is_committed = True
-            self.rows[each.number] = replace(each, receipt=None)
+            self.rows[each.number] = row = copy.copy(each)
+            row.receipt = None
 
     def select(self, lane: Lane, after: int, count: int) -> list[Entry]:
         found = [row for number, row in sorted(self.rows.items()) if row.lane is lane and number > after]

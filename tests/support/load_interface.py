@@ -10,7 +10,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,4 +121,4 @@ class Repeater(Interface):
         """Repeat one status."""
         msg = self.msglist_in.pull(block=True, timeout=5.0)
         if msg is not None and not msg.iscmd:
-            self.msglist_out.push(replace(msg, sender=""))
+            self.msglist_out.push(msg.replace(sender=""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -233,4 +232,4 @@ class Shown:
 
 
 def with_own_sender(msg_map: MsgMap, msg: InternalMsg) -> InternalMsg:
-    return replace(msg, sender=msg.sender or msg_map.sender)
+    return msg.replace(sender=msg.sender or msg_map.sender)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -37,9 +36,9 @@ class RunningGateway:
     def __init__(self, conf: Path) -> None:
         self._built: list[Any] = []
         configuration = load_configuration(conf, {})
-        interfaces = tuple(replace(options, cls=self._kept(options)) for options in configuration.interfaces)
+        interfaces = tuple(options._replace(cls=self._kept(options)) for options in configuration.interfaces)
         self.name = configuration.name
-        self.gateway = Gateway(replace(configuration, interfaces=interfaces))
+        self.gateway = Gateway(configuration._replace(interfaces=interfaces))
         self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
 
     def __enter__(self) -> Self:

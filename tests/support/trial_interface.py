@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from gateway.interface import Interface
@@ -117,4 +116,4 @@ class Repeater(Interface):
     def loop(self) -> None:
         msg = self.msglist_in.pull(block=True, timeout=1.0)
         if msg is not None:
-            self.msglist_out.push(replace(msg, sender=""))
+            self.msglist_out.push(msg.replace(sender=""))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +49,7 @@ def assert_round_trip(msg_map: MsgMap, msg: InternalMsg) -> Publication:
     for _ in "first", "again":  # the second time from what is remembered of the first
         publication = msg_map.internal2mqtt(msg)
         back = msg_map.mqtt2internal(publication.topic, publication.payload)
-        assert exact(back) == exact(replace(msg, sender=msg.sender or msg_map.sender))
+        assert exact(back) == exact(msg.replace(sender=msg.sender or msg_map.sender))
     return publication
 
 
@@ -121,7 +120,7 @@ def test_the_gateway_knows_its_own_messages_whatever_the_sender_map_says(
 ) -> None:
     msg_map = make_map({"root": "home", "topics": [], **{k: v for k, v in fields.items() if k == "sender"}},
                        data.draw(own_names(fields)))  # fmt: skip
-    for own in replace(msg, sender=""), replace(msg, sender=msg_map.sender), msg.reply("OK"):
+    for own in msg.replace(sender=""), msg.replace(sender=msg_map.sender), msg.reply("OK"):
         publication = msg_map.internal2mqtt(own)
         assert msg_map.is_echo(msg_map.mqtt2internal(publication.topic, publication.payload))
 
@@ -207,7 +206,7 @@ def test_each_field_is_translated_by_its_own_map() -> None:
 def test_a_topic_is_root_five_fields_and_the_kind_with_empty_levels_for_missing_words() -> None:
     msg = InternalMsg(True, "lighting", location="kitchen", sender="me", action="ON")
     assert plain_map().internal2mqtt(msg).topic == "home/lighting//kitchen//me/C"
-    assert plain_map().internal2mqtt(replace(msg, iscmd=False)).topic == "home/lighting//kitchen//me/S"
+    assert plain_map().internal2mqtt(msg.replace(iscmd=False)).topic == "home/lighting//kitchen//me/S"
     assert plain_map().mqtt2internal("home/lighting//kitchen//me/C", b"ON") == msg
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -35,7 +33,7 @@ def test_what_a_map_of_any_syntax_writes_it_reads_back(data: st.DataObject, give
     [form] = readers(msg_map, publication.topic)
     sender = (msg.sender or "gw") if "sender" in form.form.places else ""
     back = msg_map.mqtt2internal(publication.topic, publication.payload)
-    expected = replace(msg, sender=sender)
+    expected = msg.replace(sender=sender)
     assert (back, repr(dict(back.arguments))) == (expected, repr(dict(expected.arguments)))
     assert sender or msg.sender in ("", "gw")
 
@@ -67,7 +65,7 @@ def test_what_a_map_of_any_syntax_reads_it_writes_to_what_reads_the_same(
         assert str(err).isprintable()
         return
     back = msg_map.mqtt2internal(again.topic, again.payload)
-    assert replace(back, sender="") == replace(msg, sender="")
+    assert back.replace(sender="") == msg.replace(sender="")
 
 
 @settings(max_examples=150)
@@ -79,7 +77,7 @@ def test_a_gateway_knows_whatever_comes_back_to_it(data: st.DataObject, given_ma
     msg_map = msg_map.for_sender("gw", topics=topics)
     msg = data.draw(messages_for(given_map, data.draw(st.sampled_from(forms_of(given_map)))))
     try:
-        publication = msg_map.internal2mqtt(replace(msg, sender=""))
+        publication = msg_map.internal2mqtt(msg.replace(sender=""))
     except MessageError:
         return
     matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
@@ -144,12 +142,12 @@ def test_a_message_is_written_in_the_first_form_that_has_a_place_for_all_of_it()
 
 
 def test_a_command_goes_out_at_most_once_in_any_syntax() -> None:
-    publication = tasmota().internal2mqtt(replace(status("POWER", to="ON"), iscmd=True))
+    publication = tasmota().internal2mqtt(status("POWER", to="ON").replace(iscmd=True))
     assert publication == Publication("cmnd/lamp/POWER", b"ON", 0, False, True)
 
 
 def test_a_message_that_no_form_has_a_place_for_is_refused_with_every_reason() -> None:
-    err = refusal(replace(status("POWER", to=1, by="me"), location="hall"))
+    err = refusal(status("POWER", to=1, by="me").replace(location="hall"))
     assert isinstance(err, WordError)
     assert str(err) == (
         "location: 'hall' has no place in stat/device/action: there it is always ''; "
@@ -201,12 +199,12 @@ def test_a_word_that_one_form_does_not_know_may_be_fixed_text_of_another() -> No
 
 
 def test_a_message_on_a_topic_without_sender_is_read_without_one_and_written_only_in_ones_own_name() -> None:
-    msg = replace(status("POWER", to="ON"), sender="gw")
+    msg = status("POWER", to="ON").replace(sender="gw")
     publication = tasmota().internal2mqtt(msg)
     back = tasmota().mqtt2internal(publication.topic, publication.payload)
-    assert back == replace(msg, sender="")
+    assert back == msg.replace(sender="")
     assert not tasmota().is_echo(back)
-    assert str(refusal(replace(msg, sender="me"), MsgMap("home", sender="gw", syntax=TASMOTA[1:2]))) == (
+    assert str(refusal(msg.replace(sender="me"), MsgMap("home", sender="gw", syntax=TASMOTA[1:2]))) == (
         "sender: 'me' has no place in stat/device/action: leave it out"
     )
 
@@ -224,7 +222,7 @@ def test_what_the_own_filters_would_bring_back_without_sender_is_not_written(top
 
 
 def test_a_visitor_writes_what_the_gateway_hears() -> None:
-    command = replace(status("POWER", to="ON"), iscmd=True)
+    command = status("POWER", to="ON").replace(iscmd=True)
     gateway = tasmota("cmnd/#")
     assert str(refusal(command, gateway)).startswith("topic 'cmnd/lamp/POWER': the filter 'cmnd/#' would bring it back")
     visitor = gateway.for_sender("me", topics=())
