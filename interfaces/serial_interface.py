@@ -178,7 +178,8 @@ class SerialInterface(DeviceInterface):
         if timeout is not None and framer.is_unfinished and now - self._last_heard >= timeout:
             yield from self._frames(self.wire.give_up(), now)
         self._watch_garbage()
-        yield from self._turn(now)
+        if self.rules.polls or not self._conversation.is_idle:
+            yield from self._turn(now)
 
     def _frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         counts, decode = self.counts, self.rules.decoder.decode
@@ -268,7 +269,7 @@ class SerialInterface(DeviceInterface):
 
     def _turn(self, now: float) -> Iterator[InternalMsg]:
         """Write what may be written now, and say what has become of what was."""
-        if now < self._settled_at or (self._conversation.is_idle and not self.rules.polls):
+        if now < self._settled_at:
             return
         for request in self._schedule.take(now, self._conversation.last_written):
             self._ask(request, Urgency.POLL, now)

@@ -69,6 +69,8 @@ class Sender:
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._limits = BrokerLimits()
+        self._concern_each = False  # these limits
+        self._lot = _Lot([], [])  # empty but within `hand_over`
         self._window = WINDOW
         self._is_v5 = False
         self._where = ""
@@ -97,6 +99,7 @@ class Sender:
     def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
         """Go by the limits of the broker at `where`, and send it again what is in flight."""
         self._where, self._limits, self._is_v5 = where, limits, is_v5
+        self._concern_each = limits.concern_each
         self._window = min(WINDOW, limits.receive_maximum)
         self._up_since = self._clock()
         self._has_settled = self._is_held = False
@@ -201,7 +204,7 @@ class Sender:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
         begin = len(self._in_flight)
-        lot = _Lot([], [])
+        lot = self._lot
         is_all = False
         try:
             while not is_all and len(lot.entries) < _MOST and (room := self._room_now()):
@@ -218,14 +221,14 @@ class Sender:
         try:
             while taken:
                 is_first = not self._in_flight and not self._suspicion.is_any
-                if is_first and not self._limits.concern_each:
+                if is_first and not self._concern_each:
                     count = self._client.mg_put_plain(taken, lot.bounds)
                     lot.entries.extend(taken[:count])
                     taken = taken[count:]
                     if not taken:
                         break
                 self._end(lot)  # it goes before what follows
-                plain = [] if self._limits.concern_each else self._client.mg_publish_plain(taken)
+                plain = [] if self._concern_each else self._client.mg_publish_plain(taken)
                 self._note_sent(plain)
                 if plain:
                     taken = taken[len(plain) :]
@@ -265,7 +268,7 @@ class Sender:
         qos, retain = publication.qos, publication.retain
         is_plain = not (publication.is_command or publication.correlation)
         properties = None if is_plain else self._properties_of(entry)
-        if self._limits.concern_each:
+        if self._concern_each:
             qos, retain = self._degraded(qos, retain)
             size = publish_size(publication.topic, publication.payload, qos, properties, is_v5=self._is_v5)
             if not self._limits.take(size, qos, retain):
