@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Argument] | None"
 """What an argument may hold: anything that JSON can say."""
@@ -17,7 +16,11 @@ Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Arg
 ADDRESS_FIELDS = ("function", "gateway", "location", "device", "sender")
 """The fields that stand in a topic, in the order of its levels."""
 
+ADDRESS, ADDRESS_AND_ACTION = slice(1, 6), slice(1, 7)
+"""Where these stand in an `InternalMsg`, which is a tuple: at no cost, for whoever looks up each one that comes."""
+
 _NO_ARGUMENTS: Mapping[str, Argument] = MappingProxyType({})
+_new = tuple.__new__  # each line of a device makes a message: what NamedTuple has for it takes twice as long
 
 
 class ReplyTo(NamedTuple):
@@ -30,14 +33,7 @@ class ReplyTo(NamedTuple):
     correlation: bytes = b""
 
 
-class InternalMsg:
-    """A command or status in the words of the gateway, without anything of MQTT.
-
-    A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
-    name when the message is written. Messages are immutable: `replace` or `reply` make a new one.
-    `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
-    """
-
+class _Fields(NamedTuple):
     iscmd: bool
     function: str
     gateway: str
@@ -48,8 +44,20 @@ class InternalMsg:
     arguments: Mapping[str, Argument]
     reply_to: ReplyTo | None
 
-    def __init__(
-        self,
+
+class InternalMsg(_Fields):
+    """A command or status in the words of the gateway, without anything of MQTT.
+
+    A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
+    name when the message is written. Messages are immutable: `replace` or `reply` make a new one.
+    `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
+    """
+
+    __slots__ = ()
+    __iter__ = None  # type: ignore[assignment]  # who gives one message where several are wanted is to hear of it
+
+    def __new__(
+        cls,
         iscmd: bool = False,
         function: str | None = "",
         gateway: str | None = "",
@@ -57,43 +65,40 @@ class InternalMsg:
         device: str | None = "",
         sender: str | None = "",
         action: str | None = "",
-        arguments: Mapping[str, Argument] = _NO_ARGUMENTS,
-    ) -> None:
-        # Each line of a device makes one: setting its attributes one by one would take four times as long.
-        fields = self.__dict__
-        fields["iscmd"] = iscmd
-        fields["function"] = "" if function is None else function
-        fields["gateway"] = "" if gateway is None else gateway
-        fields["location"] = "" if location is None else location
-        fields["device"] = "" if device is None else device
-        fields["sender"] = "" if sender is None else sender
-        fields["action"] = "" if action is None else action
-        fields["arguments"] = MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS
-        fields["reply_to"] = None
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{name!a} of a message cannot be changed: `replace` makes another message")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{name!a} of a message cannot be deleted: `replace` makes another message")
+        arguments: Mapping[str, Argument] | None = None,
+    ) -> Self:
+        """Make a message that nobody has asked to be answered."""
+        return super().__new__(
+            cls,
+            iscmd,
+            "" if function is None else function,
+            "" if gateway is None else gateway,
+            "" if location is None else location,
+            "" if device is None else device,
+            "" if sender is None else sender,
+            "" if action is None else action,
+            MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS,
+            None,
+        )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, InternalMsg) and _said(self) == _said(other)
+        if isinstance(other, tuple):
+            return isinstance(other, InternalMsg) and self[:8] == other[:8]
+        return NotImplemented
 
-    def __repr__(self) -> str:
-        return f"InternalMsg({', '.join(f'{name}={getattr(self, name)!r}' for name in _FIELDS)})"
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __getnewargs__(self) -> Any:  # for copies
+        return self[:8]
 
     def replace(self, **changes: Any) -> InternalMsg:
         """Return the same message with other words or arguments, and nowhere to be answered: see `answered_at`."""
-        return InternalMsg(**{**dict(zip(_FIELDS, _said(self), strict=True)), **changes})
+        return InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return the same message with other arguments, at less cost than a new one; nobody may change them later."""
-        same = object.__new__(InternalMsg)
-        fields = same.__dict__
-        fields.update(self.__dict__)
-        fields["arguments"] = MappingProxyType(arguments)
-        return same
+        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), None))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` where the message has none of that name."""
@@ -117,19 +122,13 @@ class InternalMsg:
         """Return this message with where it is to be answered, or, for an answer, where it is to go as well."""
         if reply_to is self.reply_to:
             return self
-        same = self.replace()
-        same.__dict__["reply_to"] = reply_to
-        return same
+        return _new(InternalMsg, (*self[:8], reply_to))
 
     def __str__(self) -> str:
         """Return the message as one line for people: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
         arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
-
-
-_FIELDS = ("iscmd", *ADDRESS_FIELDS, "action", "arguments")
-_said = attrgetter(*_FIELDS)
 
 
 def _shown(word: object) -> str:

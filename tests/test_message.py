@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Publication, ReplyTo
 from tests.support.strategies import any_words, messages
 
 
@@ -17,7 +18,7 @@ def test_none_is_the_missing_word(name: str) -> None:
 
 
 def test_none_for_the_arguments_is_no_arguments() -> None:
-    assert InternalMsg(arguments=None) == InternalMsg()  # type: ignore[arg-type]
+    assert InternalMsg(arguments=None) == InternalMsg()
 
 
 def test_a_message_is_a_status_unless_it_is_said_to_be_a_command() -> None:
@@ -26,7 +27,7 @@ def test_a_message_is_a_status_unless_it_is_said_to_be_a_command() -> None:
 
 def test_a_field_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        InternalMsg().action = "OPEN"
+        InternalMsg().action = "OPEN"  # type: ignore[misc]
 
 
 def test_an_argument_cannot_be_changed() -> None:
@@ -47,6 +48,19 @@ def test_replace_makes_a_new_message_with_the_other_fields_the_same() -> None:
     moved = msg.replace(location="bath")
     assert moved == InternalMsg(True, "lighting", location="bath", action="ON", arguments={"level": 1})
     assert msg.location == "kitchen"
+
+
+def test_a_message_is_no_list_of_messages() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        list(InternalMsg())
+
+
+def test_a_message_is_equal_to_no_other_thing_and_wherever_it_is_to_be_answered() -> None:
+    msg = InternalMsg(action="ON")
+    assert msg == msg.answered_at(ReplyTo("answers"))
+    assert msg != msg.replace(action="OFF")
+    assert msg != tuple(msg[:])
+    assert (msg == mock.ANY) is True
 
 
 def test_argument_returns_the_value_of_a_name_and_the_default_for_no_such_name() -> None:

@@ -8,12 +8,11 @@ all of it; no topic can be of two forms, so that each is read in the one it was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import TopicError, WordError
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
+from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
 from gateway.topic import filter_can_match, word_problem
 from gateway.translation.delivery import Delivery
 from gateway.translation.field_map import FieldMap, short
@@ -89,7 +88,7 @@ class BoundForm:
         self._constants = {name: form.constants.get(name, "") for name in _WORDS if name not in form.places}
         # An action that stands in the payload may be anything, and large: it is no part of what is remembered.
         self._names = ADDRESS_FIELDS if self._holds_action else _WORDS
-        self._key = attrgetter(*self._names)
+        self._known_by = ADDRESS if self._holds_action else ADDRESS_AND_ACTION
         self._rules_name_action = self._holds_action and rules_name_action
         # Devices say the same few things again and again: topic and delivery are found once for each.
         self._written: dict[Any, tuple[str, Delivery | None]] = {}
@@ -97,7 +96,7 @@ class BoundForm:
 
     def write(self, msg: InternalMsg) -> Publication:
         """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
-        words = self._key(msg)
+        words: Any = msg[self._known_by]
         written = self._written_replies if "response" in msg.arguments else self._written
         try:
             known = written.get(words)

@@ -186,7 +186,9 @@ MATCH = st.fixed_dictionaries(
 @given(
     st.dictionaries(st.sampled_from(["function", "location", "device"]), WORD),
     st.lists(MATCH, max_size=3),
-    st.builds(InternalMsg, st.booleans(), WORD, WORD, WORD, WORD, st.just("me"), st.sampled_from(["ON", "DIM"])),
+    st.tuples(st.booleans(), WORD, WORD, WORD, WORD, st.just("me"), st.sampled_from(["ON", "DIM"])).map(
+        lambda words: InternalMsg(*words)
+    ),
 )
 def test_the_addresses_of_a_device_are_those_of_the_commands_that_it_accepts(
     address: dict[str, str], matches: list[dict[str, Any]], msg: InternalMsg
