@@ -23,6 +23,7 @@ from benchmarks.topics import STATUS_TOPIC, lines
 
 Contender: TypeAlias = Callable[[int, str], AbstractContextManager["subprocess.Popen[bytes]"]]
 
+_OURS_TIMES = 5
 _TIMEOUT = 30.0  # s for what the broker is to say
 
 
@@ -32,6 +33,7 @@ def run(lab: Lab) -> None:
     print(
         f"cpu: {count:,} lines from a pty, QoS 0, to a broker that discards them; processor time of the process alone."
     )
+    print(f"  {OURS} gets {_OURS_TIMES} times as many: half a second says more of the machine's mood than of it.")
 
     @contextlib.contextmanager
     def ours(port: int, device: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -49,7 +51,8 @@ def run(lab: Lab) -> None:
     if python():
         given |= {name: partial(original, lab, WAYS[name]) for name in sorted(WAYS, key=READLINE.__ne__)}
     given[BARE] = bare
-    runners = {name: partial(_round, lab, contender, count) for name, contender in given.items()}
+    counts = {OURS: count * _OURS_TIMES}
+    runners = {name: partial(_round, lab, one, counts.get(name, count)) for name, one in given.items()}
     samples = run_rounds(lab, runners, (Metric("processor", "us/line", 1), Metric("lines", "1/s")))
     if READLINE in samples:
         cost, rate = (median_ratio(samples[OURS], samples[READLINE], key) for key in ("processor", "lines"))

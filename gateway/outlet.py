@@ -69,9 +69,10 @@ class Outlet:
     def push_all(self, messages: Iterable[InternalMsg]) -> None:
         """Send `messages` as one `push` after the other would, at less cost: the outbox gets them in batches."""
         batch: list[Publication] = []
+        is_traffic_said = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
         try:
             for msg in messages:
-                self._translate(msg, batch)
+                self._translate(msg, batch, is_traffic_said)
                 if len(batch) >= _BATCH:
                     self._put(batch)
         finally:
@@ -100,7 +101,7 @@ class Outlet:
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""
         batch: list[Publication] = []
-        refusal = self._translate(msg, batch)
+        refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO))
         if refusal:
             return refusal
         is_taken = self._outbox.put(batch[0], receipt)
@@ -110,8 +111,8 @@ class Outlet:
             self._breathe()
         return "" if is_taken else "the outbox is full"
 
-    def _translate(self, msg: InternalMsg, batch: list[Publication]) -> str:
-        """Append what `msg` is in MQTT to `batch`; return why it was refused, or `""`."""
+    def _translate(self, msg: InternalMsg, batch: list[Publication], is_traffic_said: bool) -> str:
+        """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`."""
         try:
             if self._filters:
                 msg = passed(self._filters, msg)
@@ -121,7 +122,7 @@ class Outlet:
             return str(err)
         self.pushed += 1
         self._note_sent(msg)
-        if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
+        if is_traffic_said:
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         batch.append(publication)
         if msg.reply_to is not None and not msg.iscmd:

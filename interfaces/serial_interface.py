@@ -184,8 +184,9 @@ class SerialInterface(DeviceInterface):
     def _frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         counts, decode = self.counts, self.rules.decoder.decode
         hear = self._conversation.hear if self._conversation.listens else None
+        frames = list(frames)
+        counts["frames"] += len(frames)
         for frame, problem in frames:
-            counts["frames"] += 1
             if problem:
                 self._refuse("bad checksum", frame, problem)
                 continue

@@ -90,9 +90,10 @@ class BoundForm:
         self._names = ADDRESS_FIELDS if self._holds_action else _WORDS
         self._known_by = ADDRESS if self._holds_action else ADDRESS_AND_ACTION
         self._rules_name_action = self._holds_action and rules_name_action
-        # Devices say the same few things again and again: topic and delivery are found once for each.
-        self._written: dict[Any, tuple[str, Delivery | None]] = {}
-        self._written_replies: dict[Any, tuple[str, Delivery | None]] = {}
+        # Devices say the same few things again and again: topic and delivery are found once for each. Where the
+        # delivery depends on more, there is only the topic.
+        self._written: dict[Any, tuple[str, Publication | None]] = {}
+        self._written_replies: dict[Any, tuple[str, Publication | None]] = {}
 
     def write(self, msg: InternalMsg) -> Publication:
         """Return `msg`, which is of the kind of the form, as a publication; raise `MessageError` if that cannot be."""
@@ -104,19 +105,23 @@ class BoundForm:
             known = None
         if known is None:
             topic = self._write_topic(dict(zip(self._names, words, strict=True)))
-            known = topic, None if self._rules_name_action else self._delivery_of(msg)
+            known = topic, None if self._rules_name_action else self._prototype(topic, msg)
             remember(written, words, known)
-        topic, how = known
+        topic, prototype = known
         try:
             payload = self._write_payload(msg.action, msg.arguments).encode("utf-8")
         except UnicodeEncodeError as err:
             raise encoding_problem(msg.action if self._holds_action else "") from err
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise size_problem(payload)
-        how = how or self._delivery_of(msg)
+        return (prototype or self._prototype(topic, msg)).with_payload(payload)
+
+    def _prototype(self, topic: str, msg: InternalMsg) -> Publication:
+        """Return how `msg` is published, without its payload."""
+        how = self._delivery_of(msg)
         if self.form.iscmd:
-            return Publication(topic, payload, 0, False, True, Lane.EVENT, how.lifetime)
-        return Publication(topic, payload, self._status_qos, how.retain, False, how.lane, how.lifetime)
+            return Publication(topic, b"", 0, False, True, Lane.EVENT, how.lifetime)
+        return Publication(topic, b"", self._status_qos, how.retain, False, how.lane, how.lifetime)
 
     def _write_topic(self, words: dict[str, str]) -> str:
         words["sender"] = words["sender"] or self._sender
