@@ -13,7 +13,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.mailbox import Wakeup
-from gateway.message import OFFLINE, ONLINE, Arrival
+from gateway.message import OFFLINE, ONLINE, Arrival, Publication
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
@@ -99,7 +99,7 @@ class MgClient(HookedClient):
         self.last_failure: LinkError | None = None
         self.outbox = outbox
         self._turn = Turn(self._send_waiting, wakeup)
-        outbox.on_put = self._turn.ask
+        outbox.on_put, outbox.pass_on = self._turn.ask, self._pass_on
         self._wakeup = wakeup
         self._waiter = Waiter(wakeup)
         self._availability_topic = availability_topic
@@ -319,6 +319,20 @@ class MgClient(HookedClient):
         if self.want_write():
             self._flush()
             self._sender.settle()
+
+    def _pass_on(self, publications: Sequence[Publication], may_wait: bool) -> bool:
+        """Send what has not been put into the outbox, if that can be done at once: nothing need wait then."""
+
+        def send() -> Progress | None:
+            if self.link_state is not LinkState.UP or not self._sender.pass_on(publications):
+                return None
+            return Progress.STUCK if self.mg_unsent else Progress.DONE
+
+        try:
+            return self._turn.pass_on(send, may_wait)
+        except Exception as err:  # noqa: BLE001  (as below)
+            LOG.debug("passing on: %r", err)
+            return False
 
     def _send_waiting(self) -> Progress:
         """Send what window and connection have room for, in whatever thread has the turn."""

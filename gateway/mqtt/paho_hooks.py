@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -184,27 +184,30 @@ class HookedClient(mqtt.Client):
         buffer.put(b"".join(packets))
         return all_handed
 
-    def mg_put_plain(self, entries: Sequence[Entry], bounds: list[int]) -> int:
-        """Put the first of `entries` that have QoS 0, and none of what `mg_publish_plain` leaves out, for `mg_flush`.
+    def mg_plain_packets(self, publications: Iterable[Publication], *, retained: bool = True) -> list[bytes]:
+        """Return the packets of the first of `publications` that have QoS 0, and none of what `mg_publish_plain` omits.
 
-        Return how many, and append to `bounds` where the bytes of each end, behind where the first begins.
+        And none to be retained unless `retained`.
         """
-        buffer = self._buffer
-        if buffer is None:
-            return 0
         packets: list[bytes] = []
-        end = buffer.taken
-        if not bounds:
-            bounds.append(end)
-        for entry in entries:
-            packet = b"" if entry.publication.qos else self._plain_packet(entry.publication, 0)
+        if self._buffer is None:
+            return packets
+        for publication in publications:
+            is_plain = not publication.qos and (retained or not publication.retain)
+            packet = self._plain_packet(publication, 0) if is_plain else b""
             if not packet:
                 break
-            end += len(packet)
             packets.append(packet)
-            bounds.append(end)
+        return packets
+
+    def mg_put(self, packets: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Take packets for `mg_flush`; return where the bytes of each begin and end among all of the connection."""
+        buffer = self._buffer
+        if buffer is None:
+            return []
+        spans = list(pairwise(accumulate(map(len, packets), initial=buffer.taken)))
         buffer.put(b"".join(packets))
-        return len(packets)
+        return spans
 
     def _plain_packet(self, publication: Publication, mid: int) -> bytes:
         """Return a PUBLISH without properties, or nothing for what needs some, or has an impossible topic."""
@@ -217,11 +220,11 @@ class HookedClient(mqtt.Client):
         except ValueError:
             return b""
 
-    def mg_handed(self, entries: Sequence[Entry], bounds: Sequence[int]) -> list[Handed]:
-        """Return what `mg_put_plain` was given as publications in flight: the connection has not taken all of it."""
+    def mg_handed(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[Handed]:
+        """Return what `mg_put` was given as publications in flight: the connection has not taken all of it."""
         return [
             Handed(entry.publication, 0, 0, entry, self._buffer, start, end)
-            for entry, (start, end) in zip(entries, pairwise(bounds), strict=True)
+            for entry, (start, end) in zip(entries, spans, strict=True)
         ]
 
     def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:

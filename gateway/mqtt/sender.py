@@ -35,10 +35,10 @@ _PROBATION = 1.0  # s that a link must have held before a suspect is sent on it:
 
 
 class _Lot(NamedTuple):
-    """Publications with QoS 0 before which nothing is in flight, and where their bytes begin and end."""
+    """Publications with QoS 0 before which nothing is in flight, and where the bytes of each begin and end."""
 
     entries: list[Entry]
-    bounds: list[int]
+    spans: list[tuple[int, int]]
 
 
 class BrokerDegrades(ThrottledException):
@@ -195,6 +195,25 @@ class Sender:
         """Tell whether `hand_over` would take something from the outbox now."""
         return self._outbox.has_waiting and self._room_now() > 0
 
+    def pass_on(self, publications: Sequence[Publication]) -> bool:
+        """Write publications that the outbox has never had, if it is empty; return whether that was done.
+
+        Only where nothing needs to be kept of them, all have QoS 0 and are not retained, and nothing is in doubt.
+        """
+        if self._is_new_link or self._in_flight or self._concern_each or self._suspicion.is_any:
+            return False
+        if not self._outbox.is_empty or not self._room_now():
+            return False
+        packets = self._client.mg_plain_packets(publications, retained=False)
+        if len(packets) < len(publications):
+            return False
+        spans = self._client.mg_put(packets)
+        if self._client.mg_flush():
+            self._outbox.passed(len(publications))
+        else:
+            self._note_sent(self._client.mg_handed(self._outbox.adopt(publications), spans))
+        return True
+
     def hand_over(self) -> bool:
         """Hand to the client what window and connection have room for; return whether that was anything.
 
@@ -222,9 +241,10 @@ class Sender:
             while taken:
                 is_first = not self._in_flight and not self._suspicion.is_any
                 if is_first and not self._concern_each:
-                    count = self._client.mg_put_plain(taken, lot.bounds)
-                    lot.entries.extend(taken[:count])
-                    taken = taken[count:]
+                    packets = self._client.mg_plain_packets([entry.publication for entry in taken])
+                    lot.spans.extend(self._client.mg_put(packets))
+                    lot.entries.extend(taken[: len(packets)])
+                    taken = taken[len(packets) :]
                     if not taken:
                         break
                 self._end(lot)  # it goes before what follows
@@ -246,9 +266,9 @@ class Sender:
         if lot.entries and self._client.mg_flush():
             self._outbox.settle(lot.entries)
         elif lot.entries:
-            self._note_sent(self._client.mg_handed(lot.entries, lot.bounds))
+            self._note_sent(self._client.mg_handed(lot.entries, lot.spans))
         lot.entries.clear()
-        lot.bounds.clear()
+        lot.spans.clear()
 
     def say_states(self) -> None:
         """Hand to the client the states that have changed."""

@@ -80,6 +80,32 @@ class Turn:
                 self._wakeup.set()
             return
         self._is_asked = True
+        self._serve()
+
+    def pass_on(self, send: Callable[[], Progress | None], may_wait: bool = False) -> bool:
+        """Have the calling thread `send` what it has not put, if the turn is free; return whether that was taken.
+
+        `send` returns None for what is to be put after all. That is what `may_wait`, and comes soon after another, too:
+        it is to wait for company.
+        """
+        last, now = self._last_put, time.monotonic()
+        if now - self._last_seen - self._longest_wait > STOOD_STILL or (may_wait and now - last < _SOON):
+            return False
+        if self._is_asked or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            progress = send()
+        finally:
+            self._give_back()
+        if progress is not None:
+            self._last_put = now
+        if progress is Progress.STUCK:
+            self._wakeup.set()
+        self._serve()
+        return progress is not None
+
+    def _serve(self) -> None:
+        """Send what others have put, if anybody has asked for it, and the turn is free."""
         for _ in range(_FOR_OTHERS):
             if not self._is_asked or not self._lock.acquire(blocking=False):
                 return
@@ -90,13 +116,16 @@ class Turn:
                 if progress is Progress.MORE:
                     self._is_asked = True
             finally:
-                is_wanted = self._is_wanted
-                self._lock.release()
-            if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
-                select.select((), (), (), _HAND_OVER)  # `time.sleep` raises where a clock jumps meanwhile
+                self._give_back()
             if progress is Progress.STUCK:
                 break
         self._wakeup.set()
+
+    def _give_back(self) -> None:
+        is_wanted = self._is_wanted
+        self._lock.release()
+        if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
+            select.select((), (), (), _HAND_OVER)  # `time.sleep` raises where a clock jumps meanwhile
 
     # --- the main thread
 

@@ -45,6 +45,11 @@ class Lanes:
                 return lane.is_ready
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits, and nothing is in flight."""
+        return not self._topics
+
     def has(self, topic: str) -> bool:
         """Tell whether anything of `topic` waits or is in flight."""
         return topic in self._topics
@@ -78,6 +83,12 @@ class Lanes:
                     break
         self.in_flight.update(taken)
         return taken
+
+    def adopt(self, entries: Sequence[Entry]) -> None:
+        """Take note of entries that are in flight, and never waited."""
+        for entry in entries:
+            self._topics.setdefault(entry.publication.topic, [0, entry.lane])[0] += 1
+        self.in_flight.update(entries)
 
     def load(self) -> tuple[int, int]:
         """Return how many wait, and their bytes as entries count them."""

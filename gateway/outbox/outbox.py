@@ -57,6 +57,11 @@ class Outbox:
         self._status_lifetime = status_lifetime
         self.on_put: Callable[[bool], None] = lambda _: None
         """Called after each put, by the thread that put, with whether it may wait for others: nobody waits for it."""
+        self.pass_on: Callable[[Sequence[Publication], bool], bool] = lambda _, __: False
+        """Called before a put, if the outbox is empty: the link may take what comes at once, and says whether it has.
+
+        With whether that may wait for others. See `passed` and `adopt`.
+        """
         self._clock = clock
         self._lock = Lock()
         self._changed = Condition(self._lock)  # for producers that are held back, and for `flush`
@@ -77,13 +82,34 @@ class Outbox:
 
     def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
         """Accept `publication`; return False if it was refused because the outbox is full."""
+        may_wait = receipt is None and publication.lane is not Lane.REPLY
+        if receipt is None and self._lanes.is_empty and self.pass_on((publication,), may_wait):
+            return True
         entries = self._entries((publication,), self._clock())
         entries[0].receipt = receipt
-        return self._put(entries, may_wait=receipt is None and publication.lane is not Lane.REPLY) == 0
+        return self._put(entries, may_wait=may_wait) == 0
 
-    def put_all(self, publications: Iterable[Publication]) -> int:
+    def put_all(self, publications: Sequence[Publication]) -> int:
         """Accept `publications`, as one `put` after the other would; return how many were refused."""
+        if self._lanes.is_empty and self.pass_on(publications, False):
+            return 0
         return self._put(self._entries(publications, self._clock()))
+
+    def passed(self, count: int) -> None:
+        """Count publications that the link has taken without their having been here: all of them are written."""
+        with self._lock:
+            self._counts["accepted"] += count
+            self._counts["delivered"] += count
+            self._last_taken = self._clock()
+
+    def adopt(self, publications: Sequence[Publication]) -> list[Entry]:
+        """Take note of publications that the link has taken, but not written yet: they are in flight."""
+        with self._lock:
+            entries = self._entries(publications, self._clock())
+            self._number(entries)
+            self._lanes.adopt(entries)
+            self._last_taken = self._clock()
+        return entries
 
     def _put(self, entries: Sequence[Entry], *, may_wait: bool = False) -> int:
         dropped = 0
@@ -164,14 +190,17 @@ class Outbox:
         return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
 
     def _add(self, entries: Sequence[Entry]) -> None:
-        self._counts["accepted"] += len(entries)
-        for number, entry in enumerate(entries, self._last_number + 1):
-            entry.number = number
-        self._last_number += len(entries)
+        self._number(entries)
         all_replaced = self._lanes.put(entries)
         self._note_added(entries)
         for replaced in all_replaced:
             self._supersede(replaced)
+
+    def _number(self, entries: Sequence[Entry]) -> None:
+        self._counts["accepted"] += len(entries)
+        for number, entry in enumerate(entries, self._last_number + 1):
+            entry.number = number
+        self._last_number += len(entries)
 
     # --- out
 
@@ -289,6 +318,11 @@ class Outbox:
     def __len__(self) -> int:
         """Return how many publications are not yet with the broker: waiting and in flight."""
         return len(self._lanes) + len(self._lanes.in_flight)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits, and nothing is in flight."""
+        return self._lanes.is_empty
 
     @property
     def has_waiting(self) -> bool:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import cast
 
 import pytest
@@ -19,7 +19,6 @@ from gateway.mqtt import turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.sender import WINDOW
-from gateway.outbox.lane import Entry
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.link import DEFAULTS, Link
@@ -389,20 +388,20 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
 def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    def fails(entries: Sequence[Entry], bounds: list[int]) -> int:
+    def fails(publications: Iterable[Publication], *, retained: bool = True) -> list[bytes]:
         raise RuntimeError("a bug")
 
     expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
     with Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
-        publish = link.client.mg_put_plain
-        link.client.mg_put_plain = fails  # type: ignore[method-assign]
+        publish = link.client.mg_plain_packets
+        link.client.mg_plain_packets = fails  # type: ignore[method-assign]
         link.put("a", b"1", 0)
         assert woken(link)
         link.put("a", b"2", 0)
         link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
-        link.client.mg_put_plain = publish  # type: ignore[method-assign]
+        link.client.mg_plain_packets = publish  # type: ignore[method-assign]
         with mosquitto.client("a") as other:
             link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Iterator
 
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.message import Publication
@@ -90,3 +92,97 @@ def test_a_publication_with_qos_1_follows_those_with_qos_0_before_it() -> None:
         # What is behind the first with QoS 1 is settled after it.
         assert (len(sender), outbox.counts().delivered) == (28, 2)
         client._sock = None
+
+
+# --- past the outbox
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_what_the_connection_can_take_at_once_need_not_be_in_the_outbox(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    outbox = Outbox()
+    client, sender = sender_over(ours, outbox)
+    sender.hand_over()
+    assert sender.pass_on([Publication("t", b"%d" % number) for number in range(COUNT)])
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, len(outbox), len(sender)) == (COUNT, COUNT, 0, 0)
+    found = Splitter(V3).feed(theirs.recv(1 << 20))
+    assert [packet.payload for packet in found] == [b"%d" % number for number in range(COUNT)]
+    client._sock = None
+
+
+def test_of_what_was_passed_on_the_rest_is_in_flight_and_comes_back_with_the_end_of_the_link(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    outbox = Outbox()
+    client, sender = sender_over(ours, outbox)
+    sender.hand_over()
+    assert sender.pass_on([Publication("t", b"%099d" % number) for number in range(COUNT)])
+    assert not sender.pass_on([Publication("t", b"later")]), "that would overtake what is in flight"
+    sender.settle()
+    delivered = outbox.counts().delivered
+    assert 0 < delivered < COUNT
+    assert len(Splitter(V3).feed(theirs.recv(1 << 20))) == delivered
+    sender.link_lost(may_be_a_message=False)
+    client._sock = None
+    assert [int(entry.publication.payload) for entry in outbox.take(COUNT)] == list(range(delivered, COUNT))
+    counts = outbox.counts()
+    assert (counts.accepted, counts.waiting, counts.in_flight) == (COUNT, 0, COUNT - delivered)
+
+
+@pytest.mark.parametrize(
+    "publication",
+    [
+        Publication("t", b"1", 1),
+        Publication("t", b"1", retain=True),
+        Publication("t", b"1", is_command=True),
+        Publication("t", b"1", correlation=b"17"),
+        Publication("t/#", b"1"),
+    ],
+)
+def test_what_somebody_has_to_keep_an_eye_on_is_not_passed_on_nor_anything_with_it(
+    publication: Publication, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    outbox = Outbox()
+    client, sender = sender_over(ours, outbox)
+    sender.hand_over()
+    assert not sender.pass_on([Publication("t", b"0"), publication])
+    assert client.mg_flush()
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+    assert outbox.counts().accepted == 0
+    client._sock = None
+
+
+def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what_a_broker_does_not_take(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, _ = pair
+    outbox, one = Outbox(), [Publication("t", b"1")]
+    client, sender = sender_over(ours, outbox)
+    assert not sender.pass_on(one), "the states go first"
+    sender.hand_over()
+    assert sender.pass_on(one)
+    outbox.put(Publication("other", b"1"))
+    assert not sender.pass_on(one), "another waits"
+    sender.hand_over()
+    assert sender.pass_on(one)
+    sender.hold()
+    assert not sender.pass_on(one), "the link is about to be given up"
+    sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
+    sender.hand_over()
+    assert not sender.pass_on(one), "each is to be looked at"
+    client._sock = None

@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 import tracemalloc
+from collections.abc import Sequence
 from typing import Literal
 
 import pytest
@@ -101,6 +102,45 @@ def test_every_put_is_told_in_the_thread_that_put() -> None:
     thread.start()
     thread.join()
     assert told == ["device"]
+
+
+def test_what_the_link_takes_at_once_is_not_put() -> None:
+    offered: list[list[int]] = []
+    takes = True
+
+    def pass_on(publications: Sequence[Publication], may_wait: bool) -> bool:
+        offered.append([int(one.topic.removeprefix("t/")) for one in publications])
+        if takes:
+            outbox.passed(len(publications))
+        return takes
+
+    outbox = Outbox()
+    outbox.pass_on = pass_on
+    assert outbox.put(publication(1))
+    assert outbox.put_all([publication(2), publication(3)]) == 0
+    outbox.put(publication(4), Receipt())  # somebody waits for that one
+    outbox.put(publication(5))
+    assert offered == [[1], [2, 3]], "nothing overtakes what waits"
+    counts = outbox.counts()
+    assert (counts.accepted, counts.delivered, counts.waiting) == (5, 3, 2)
+    taken = outbox.take(2)
+    outbox.put(publication(6))
+    outbox.settle([*taken, *outbox.take(1)])
+    takes = False
+    outbox.put(publication(7))
+    assert offered[2:] == [[7]], "nor what is in flight"
+    assert numbers(outbox.take(1)) == [7]
+
+
+def test_what_the_link_takes_and_has_not_written_is_in_flight() -> None:
+    outbox = Outbox()
+    entries = outbox.adopt([publication(1), publication(2)])
+    assert (outbox.counts().accepted, outbox.counts().in_flight, outbox.is_empty) == (2, 2, False)
+    outbox.settle(entries[:1])
+    outbox.put_back(entries[1:])
+    assert numbers(outbox.take(10)) == [2]
+    outbox.settle(entries[1:])
+    assert (outbox.counts().delivered, outbox.is_empty) == (2, True)
 
 
 # --- the limits
