@@ -198,11 +198,9 @@ class Sender:
     def pass_on(self, publications: Sequence[Publication]) -> bool:
         """Write publications that the outbox has never had, if it is empty; return whether that was done.
 
-        Only where nothing needs to be kept of them, all have QoS 0 and are not retained, and nothing is in doubt.
+        Only where nothing need be kept of them: all have QoS 0, and none is retained, or has properties of its own.
         """
-        if self._is_new_link or self._in_flight or self._concern_each or self._suspicion.is_any:
-            return False
-        if not self._outbox.is_empty or not self._room_now():
+        if self._is_new_link or self._concern_each or not self._outbox.is_empty or not self._room_now():
             return False
         packets = self._client.mg_plain_packets(publications, retained=False)
         if len(packets) < len(publications):

@@ -420,6 +420,15 @@ def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_t
         assert link.client.connects == 2
 
 
+def test_nothing_is_written_before_the_broker_has_accepted_the_connection() -> None:
+    with Peer(stay_silent) as peer, Link(peer.port) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: link.state is LinkState.AWAITING_CONNACK, "the connection")
+        link.put("a", b"1", 0)
+        assert link.outbox.has_waiting
+        link.outbox.settle(link.outbox.take(1))
+
+
 def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
     with Link(1) as link:
         link.put("a", b"1")

@@ -119,7 +119,7 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
     assert outbox.put(publication(1))
     assert outbox.put_all([publication(2), publication(3)]) == 0
     outbox.put(publication(4), Receipt())  # somebody waits for that one
-    outbox.put(publication(5))
+    outbox.put_all([publication(5)])
     assert offered == [[1], [2, 3]], "nothing overtakes what waits"
     counts = outbox.counts()
     assert (counts.accepted, counts.delivered, counts.waiting) == (5, 3, 2)
