@@ -89,16 +89,18 @@ class InternalMsg(_Fields):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __getnewargs__(self) -> Any:  # for copies
-        return self[:8]
+    def __copy__(self) -> InternalMsg:
+        return self
 
     def replace(self, **changes: Any) -> InternalMsg:
         """Return the same message with other words or arguments, and nowhere to be answered: see `answered_at`."""
         return InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
 
+    _replace = __replace__ = replace  # as of other named tuples, and for `copy.replace`
+
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return the same message with other arguments, at less cost than a new one; nobody may change them later."""
-        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), None))
+        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), self[8]))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` where the message has none of that name."""

@@ -60,8 +60,8 @@ class Route:
         self.msg_map = msg_map
         self.inboxes = inboxes
         self.filters = {} if filters is None else filters
-        self.guard = guard or CommandGuard()
-        self.loops = loops or EchoLoops()
+        self.guard = CommandGuard() if guard is None else guard
+        self.loops = EchoLoops() if loops is None else loops
         self.addresses = {} if addresses is None else addresses
 
     def listeners(self) -> Listeners:

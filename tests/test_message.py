@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 from unittest import mock
 
@@ -48,6 +49,13 @@ def test_replace_makes_a_new_message_with_the_other_fields_the_same() -> None:
     moved = msg.replace(location="bath")
     assert moved == InternalMsg(True, "lighting", location="bath", action="ON", arguments={"level": 1})
     assert msg.location == "kitchen"
+
+
+def test_a_message_keeps_where_it_is_to_be_answered_with_other_arguments_and_in_a_copy() -> None:
+    asked = InternalMsg(True, action="DIM").answered_at(ReplyTo("answers"))
+    assert asked.with_arguments({"level": 1}).reply_to == ReplyTo("answers")
+    assert copy.copy(asked).reply_to == ReplyTo("answers")
+    assert asked._replace(action="ON") == asked.replace(action="ON")
 
 
 def test_a_message_is_no_list_of_messages() -> None:

@@ -45,7 +45,8 @@ def _serve(client: socket.socket, topic: bytes, expected: list[bytes]) -> None:
         tail = tail[-longest:] + chunk
     seconds = time.monotonic() - began
     head = len(topic).to_bytes(2, "big") + topic
-    found = [body[len(head) :] for _, body in _split(b"".join(chunks))[0] if body.startswith(head)]
+    packets = _split(b"".join(chunks))[0]
+    found = [body[len(head) :] for _, body in packets if body.startswith(head) and b"{" in body]
     _say(found, expected, seconds)
     while client.recv(1 << 18):
         pass

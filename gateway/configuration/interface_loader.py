@@ -91,16 +91,15 @@ def _check_constructor(cls: type[Any]) -> None:
 
 def _check_call(what: Callable[..., Any], count: int) -> None:
     """Raise `TypeError` or `ValueError` unless `what`, a function or a class, can be called with `count` arguments."""
-    function: object = what
-    if isinstance(what, type):
-        function, count = getattr(what, "__init__", None), count + 1
+    is_class = isinstance(what, type)
+    function: object = getattr(what, "__init__", None) if is_class else what
     if isinstance(function, FunctionType):  # as most are
         code = function.__code__
-        if code.co_argcount == count and not code.co_kwonlyargcount:
+        if code.co_argcount == count + is_class and not code.co_kwonlyargcount:
             return
     import inspect  # takes 10 ms, a twentieth of a start
 
-    inspect.signature(what).bind(*[None] * (count - isinstance(what, type)))
+    inspect.signature(what).bind(*[None] * count)
 
 
 def _edition(file: Path) -> str:

@@ -63,9 +63,9 @@ class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
     `filters` are subscribed to at each connect, `on_msg` gets what they bring, and `outbox` is emptied while the link
-    is up, by whoever puts something into it (see `Turn`). `availability_topic` is the will's, and says `online` while
-    the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once they are
-    `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
+    is up, or passed by, by whoever puts something into it (see `Turn`). `availability_topic` is the will's, and says
+    `online` while the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once
+    they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
     """

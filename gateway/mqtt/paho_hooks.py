@@ -185,9 +185,10 @@ class HookedClient(mqtt.Client):
         return all_handed
 
     def mg_plain_packets(self, publications: Iterable[Publication], *, retained: bool = True) -> list[bytes]:
-        """Return the packets of the first of `publications` that have QoS 0, and none of what `mg_publish_plain` omits.
+        """Return the packets of `publications` up to the first that is not plain, for `mg_put`.
 
-        And none to be retained unless `retained`.
+        Plain is what has QoS 0, no properties, a topic on which something can be published, and, unless `retained`
+        may be, no retain flag.
         """
         packets: list[bytes] = []
         if self._buffer is None:
@@ -274,14 +275,14 @@ class HookedClient(mqtt.Client):
     def mg_flush(self) -> bool:
         """Write what was published, as far as the connection takes it now; return whether that was all of it.
 
-        False, too, if the connection is lost: `loop_write` meets that again.
+        False, too, if the connection is lost, or fails in any way: `loop_write` meets that again.
         """
         buffer = self._buffer
         if buffer is None or not buffer.has_unsent:
             return True
         try:
             buffer.flush()
-        except OSError:
+        except Exception:  # noqa: BLE001
             return False
         self._last_msg_out = time.monotonic()
         return not buffer.has_unsent

@@ -1,6 +1,7 @@
 """What goes out: from the outbox to the client, and back to the outbox as delivered, refused, or to be sent again.
 
-Called with the turn of `MgClient`, by the main thread or by one that has put something into the outbox.
+What needs no keeping goes past an empty outbox. Called with the turn of `MgClient`, by the main thread or by one that
+has something to send.
 """
 
 from __future__ import annotations
@@ -200,10 +201,12 @@ class Sender:
 
         Only where nothing need be kept of them: all have QoS 0, and none is retained, or has properties of its own.
         """
-        if self._is_new_link or self._concern_each or not self._outbox.is_empty or not self._room_now():
+        if self._is_new_link or self._concern_each or self._suspicion.is_any:
+            return False
+        if not self._outbox.is_empty or not self._room_now():
             return False
         packets = self._client.mg_plain_packets(publications, retained=False)
-        if len(packets) < len(publications):
+        if len(packets) < len(publications) or self._client.mg_unsent + sum(map(len, packets)) > _MOST_UNSENT:
             return False
         spans = self._client.mg_put(packets)
         if self._client.mg_flush():

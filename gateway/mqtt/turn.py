@@ -1,4 +1,4 @@
-"""The turn: one thread at a time may touch the link, and who has put something sends it, if the turn is free.
+"""The turn: one thread at a time may touch the link, and who has something to send does so, if the turn is free.
 
 The main thread has the turn but for its waits. If it alone sent, two threads would wake each other for each message,
 and move it from one processor's cache to the other's.

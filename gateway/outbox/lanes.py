@@ -47,7 +47,7 @@ class Lanes:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing waits, and nothing is in flight."""
+        """Tell whether nothing waits, and nothing is in flight. Also to be asked without the lock of the outbox."""
         return not self._topics
 
     def has(self, topic: str) -> bool:
@@ -56,22 +56,26 @@ class Lanes:
 
     def put(self, entries: Iterable[Entry]) -> list[Entry]:
         """Append `entries`; return those that they replace, which are to be ended."""
-        topics, ordered = self._topics, self._ordered
+        ordered = self._ordered
         all_replaced: list[Entry] = []
         for entry in entries:
-            publication = entry.publication
-            lane = publication.lane
-            known = topics.get(publication.topic)
-            if known is None:
-                known = topics[publication.topic] = [0, lane]
-            elif known[1] > lane:
-                lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
-            known[0] += 1
-            known[1] = entry.lane = lane
-            replaced = ordered[lane].put(entry)
+            self._note(entry)
+            replaced = ordered[entry.lane].put(entry)
             if replaced is not None:
                 all_replaced.append(replaced)
         return all_replaced
+
+    def _note(self, entry: Entry) -> None:
+        """Note one more of a topic, and in which lane it is to wait for those before it."""
+        publication = entry.publication
+        lane = publication.lane
+        known = self._topics.get(publication.topic)
+        if known is None:
+            known = self._topics[publication.topic] = [0, lane]
+        elif known[1] > lane:
+            lane = Lane.BULK if known[1] == Lane.LATEST else Lane(known[1])  # an event is not to replace a state
+        known[0] += 1
+        known[1] = entry.lane = lane
 
     def take(self, count: int) -> list[Entry]:
         """Take up to `count` of what goes next; fewer if there are no more, or they are on their way from the disk."""
@@ -87,7 +91,7 @@ class Lanes:
     def adopt(self, entries: Sequence[Entry]) -> None:
         """Take note of entries that are in flight, and never waited."""
         for entry in entries:
-            self._topics.setdefault(entry.publication.topic, [0, entry.lane])[0] += 1
+            self._note(entry)
         self.in_flight.update(entries)
 
     def load(self) -> tuple[int, int]:
@@ -187,9 +191,10 @@ class Lanes:
         lost = sum(queue.forget_gap() for queue in self._queues.values())
         receipts = list(self._receipts.values())
         self._receipts.clear()
-        self._topics.clear()
+        topics: dict[str, list[int]] = {}
         for entry in self.in_memory():
-            known = self._topics.setdefault(entry.publication.topic, [0, entry.lane])
+            known = topics.setdefault(entry.publication.topic, [0, entry.lane])
             known[0] += 1
             known[1] = max(known[1], entry.lane)
+        self._topics = topics  # in one step: see `is_empty`
         return lost, receipts

@@ -58,9 +58,9 @@ class Outbox:
         self.on_put: Callable[[bool], None] = lambda _: None
         """Called after each put, by the thread that put, with whether it may wait for others: nobody waits for it."""
         self.pass_on: Callable[[Sequence[Publication], bool], bool] = lambda _, __: False
-        """Called before a put, if the outbox is empty: the link may take what comes at once, and says whether it has.
+        """Called before QoS 0 is put into an empty outbox: returns True if the link takes it at once instead.
 
-        With whether that may wait for others. See `passed` and `adopt`.
+        Also with whether it may wait for others. See `passed` and `adopt`.
         """
         self._clock = clock
         self._lock = Lock()
@@ -83,7 +83,8 @@ class Outbox:
     def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
         """Accept `publication`; return False if it was refused because the outbox is full."""
         may_wait = receipt is None and publication.lane is not Lane.REPLY
-        if receipt is None and self._lanes.is_empty and self.pass_on((publication,), may_wait):
+        is_plain = not publication.qos and receipt is None
+        if is_plain and self._lanes.is_empty and self.pass_on((publication,), may_wait):
             return True
         entries = self._entries((publication,), self._clock())
         entries[0].receipt = receipt
@@ -91,7 +92,8 @@ class Outbox:
 
     def put_all(self, publications: Sequence[Publication]) -> int:
         """Accept `publications`, as one `put` after the other would; return how many were refused."""
-        if self._lanes.is_empty and self.pass_on(publications, False):
+        is_plain = bool(publications) and not publications[0].qos
+        if is_plain and self._lanes.is_empty and self.pass_on(publications, False):
             return 0
         return self._put(self._entries(publications, self._clock()))
 

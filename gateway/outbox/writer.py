@@ -72,6 +72,7 @@ class OutboxWriter:
                     self._store.empty_log()
                 self._commit(work)
             except Exception as err:  # noqa: BLE001
+                self._store.empty_log()
                 if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
                     self._write_in_steps(work)
                 self._outbox.not_committed(work)

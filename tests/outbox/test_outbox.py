@@ -143,6 +143,17 @@ def test_what_the_link_takes_and_has_not_written_is_in_flight() -> None:
     assert (outbox.counts().delivered, outbox.is_empty) == (2, True)
 
 
+def test_what_the_link_has_not_written_keeps_its_order_on_a_topic_whatever_the_lanes() -> None:
+    def on(lane: Lane, number: int) -> Publication:
+        return Publication("t", b"%d" % number, lane=lane)
+
+    outbox = Outbox()
+    entries = outbox.adopt([on(Lane.BULK, 1), on(Lane.EVENT, 2)])
+    outbox.put(on(Lane.EVENT, 3))
+    outbox.put_back(entries)
+    assert [int(each.publication.payload) for each in outbox.take(10)] == [1, 2, 3]
+
+
 # --- the limits
 
 
