@@ -10,11 +10,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
-from gateway.message import Arrival, Publication
+from gateway.message import Arrival, Lane, Publication
 from gateway.mqtt import turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
@@ -34,6 +35,7 @@ from tests.support.peer import (
     serve,
     stay_silent,
 )
+from tests.support.proxy import Passage, Proxy, Way
 from tests.support.waiting import wait_until
 
 AVAILABILITY = "home/test/availability"
@@ -456,6 +458,49 @@ def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_no
             of_thread = [(topic, payload) for topic, payload in other.pairs() if topic == f"a/{thread}"]
             assert numbers(of_thread) == list(range(count))
         assert link.client.connects == 1
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
+    is_cut: bool, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    """What is passed on is taken in pieces; with QoS 0, what a cut finds written is lost, and nothing else."""
+    count, threads, size = 1500, 3, 2000
+    slow = Way(longest=50_000, rate=20e6)
+    script = [Passage(up=replace(slow, after_packets=700, end="reset"))] if is_cut else []
+    if is_cut:
+        expected_logs.expect("lost the broker: ")
+
+    def put(thread: int) -> None:
+        for start in range(0, count, 50):
+            link.outbox.put_all([
+                Publication(f"a/{thread}", b"%d " % number + bytes(size), lane=(Lane.BULK, Lane.EVENT)[number % 2])
+                for number in range(start, start + 50)
+            ])  # fmt: skip
+
+    with (
+        mosquitto.client("a/#") as other,
+        Proxy(mosquitto.port, *script, Passage(up=slow)) as proxy,
+        Link(proxy.port) as link,
+    ):
+        link.connect()
+        sock: Any = link.client._sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # not a whole batch at once
+        putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
+        for one in putting:
+            one.start()
+        link.turn_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
+        link.turn_until(lambda: link.outbox.is_empty and link.state is LinkState.UP, "all to be settled", 30)
+        for thread in range(threads):
+            link.put(f"a/{thread}", b"%d last" % count)
+        link.turn_until(lambda: link.outbox.is_empty, "the last to be settled", 30)
+        wait_until(lambda: sum(payload.endswith(b"last") for _, payload in other.pairs()) == threads, 30)
+        for thread in range(threads):
+            found = [int(payload.split()[0]) for topic, payload in other.pairs() if topic == f"a/{thread}"]
+            assert found == sorted(set(found)), "in order, each once"
+            assert is_cut or len(found) == count + 1
+        assert link.client.connects == 1 + is_cut
+        assert link.outbox.counts().accepted == (count + 1) * threads
 
 
 def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
