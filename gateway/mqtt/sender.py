@@ -201,7 +201,7 @@ class Sender:
 
         Only where nothing need be kept of them: all have QoS 0, and none is retained, or has properties of its own.
         """
-        if self._is_new_link or self._concern_each or self._suspicion.is_any:
+        if self._is_new_link or self._concern_each or self._suspicion.is_strong:
             return False
         if not self._outbox.is_empty or not self._room_now():
             return False

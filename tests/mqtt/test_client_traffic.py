@@ -473,6 +473,7 @@ def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
 
     def put(thread: int) -> None:
         for start in range(0, count, 50):
+            wait_until(lambda: link.outbox.is_empty, 30, pause=0.0005)  # so that a batch may pass it by
             link.outbox.put_all([
                 Publication(f"a/{thread}", b"%d " % number + bytes(size), lane=(Lane.BULK, Lane.EVENT)[number % 2])
                 for number in range(start, start + 50)
