@@ -119,10 +119,10 @@ class Subscriber:
 
     def _expect(self, head: int) -> None:
         """Wait for the acknowledgement that begins with `head`; retained messages stay behind it."""
-        while not any(packet[0] == head for packet in _packets(self._buffer)):
+        while not any(packet[0] == head for packet in packets_in(self._buffer)):
             self._read()
         start = 0
-        for first, _, end in _packets(bytes(self._buffer)):
+        for first, _, end in packets_in(bytes(self._buffer)):
             if first == head:
                 del self._buffer[start:end]
                 return
@@ -134,7 +134,7 @@ def _text(text: str) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def _packets(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
+def packets_in(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
     """Yield first byte, start of the body and end of each complete packet in `data`."""
     at = 0
     while at + 1 < len(data):
@@ -158,7 +158,7 @@ def _messages(buffer: bytearray) -> tuple[int, list[Received]]:
     """Return where the last complete packet ends, and the messages up to there."""
     data, done = bytes(buffer), 0
     messages: list[Received] = []
-    for first, body, end in _packets(data):
+    for first, body, end in packets_in(data):
         if first >> 4 == _PUBLISH:
             cut = body + 2 + int.from_bytes(data[body : body + 2], "big")
             messages.append(Received(data[body + 2 : cut].decode(), data[cut:end], bool(first & _RETAINED)))

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 
+from benchmarks.subscriber import packets_in
 from benchmarks.topics import last_of_original, payloads
 
 _QUIET = 0.5  # s
@@ -45,9 +46,9 @@ def _serve(client: socket.socket, topic: bytes, expected: list[bytes]) -> None:
         tail = tail[-longest:] + chunk
     seconds = time.monotonic() - began
     head = len(topic).to_bytes(2, "big") + topic
-    packets = _split(b"".join(chunks))[0]
-    found = [body[len(head) :] for _, body in packets if body.startswith(head) and b"{" in body]
-    _say(found, expected, seconds)
+    data = b"".join(chunks)
+    bodies = [data[body:end] for _, body, end in packets_in(data)]
+    _say([body[len(head) :] for body in bodies if body.startswith(head) and b"{" in body], expected, seconds)
     while client.recv(1 << 18):
         pass
 
@@ -58,31 +59,12 @@ def _welcome(client: socket.socket) -> bytes:
     while not is_new or select.select([client], [], [], _QUIET)[0]:
         if not (chunk := client.recv(1 << 18)):
             raise ConnectionError("the client has left")
-        packets, rest = _split(rest + chunk)
-        for first, body in packets:
-            is_new = _answer(client, first, body) or is_new
+        data, done = rest + chunk, 0
+        for first, body, end in packets_in(data):
+            is_new = _answer(client, first, data[body:end]) or is_new
+            done = end
+        rest = data[done:]
     return rest
-
-
-def _split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return the packets of `data`, each as its first byte and what is behind its length, and the begin of another."""
-    packets, at = [], 0
-    while at + 1 < len(data):
-        body, length, shift = at + 1, 0, 0
-        while body < len(data):
-            seven = data[body]
-            body += 1
-            length |= (seven & 127) << shift
-            shift += 7
-            if seven < 128:
-                break
-        else:
-            break
-        if body + length > len(data):
-            break
-        packets.append((data[at], data[body : body + length]))
-        at = body + length
-    return packets, data[at:]
 
 
 _version = 4

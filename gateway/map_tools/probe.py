@@ -92,7 +92,7 @@ class FormProbe:
             return self.message.replace(arguments={internal: 1})
         if name == "argvalue":
             return self.message.replace(arguments={self._argument: internal})
-        return replace_word(self.message, name, internal)
+        return self.message.replace(**{name: internal})
 
     def with_mqtt_word(self, name: str, mqtt: str) -> Received | None:
         """Return another's message with the MQTT word in the field; None if the form has no place for it."""
@@ -237,12 +237,6 @@ def word_in(name: str, msg: InternalMsg) -> object:
         part = msg.arguments if name == "argkey" else msg.arguments.values()
         return next(iter(part), None)
     return getattr(msg, name)
-
-
-def replace_word(msg: InternalMsg, name: str, word: str) -> InternalMsg:
-    """Return `msg` with another word of its address, or another action."""
-    change: dict[str, Any] = {name: word}
-    return msg.replace(**change)
 
 
 def written_out(topic_filter: str, size: int) -> list[str]:
