@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 import serial
 
-from interfaces.serial_interface import SerialInterface
+from interfaces.serial_interface import _READING, SerialInterface
+from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import serial_params, write_conf
 from tests.support.desk import Desk
@@ -290,6 +292,67 @@ def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: 
             assert termios.tcgetattr(fd)[5] == termios.B19200
         finally:
             os.close(fd)
+
+
+# --- many devices
+
+
+def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
+    """Have an interface open its port, and do a turn in a thread once there is something to read."""
+    desk = Desk()
+    interface = SerialInterface(serial_params(port=str(device.path), **options), desk.inbox, desk.outlet)
+    desk.inbox.wake()
+    interface.loop()
+    device.write(b"T 21\n")
+    thread = threading.Thread(target=interface.loop)
+    thread.start()
+    return thread, interface, desk
+
+
+def end(thread: threading.Thread, interface: SerialInterface, desk: Desk) -> None:
+    thread.join(10)
+    assert not thread.is_alive()
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
+
+
+def test_one_interface_at_a_time_reads(device: PtyDevice) -> None:
+    with _READING:
+        thread, interface, desk = one_turn(device, decode=DECODE)
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert not desk.collect()
+    desk.wait_messages(1)
+    end(thread, interface, desk)
+
+
+def test_who_frames_by_silence_reads_at_once(device: PtyDevice) -> None:
+    with _READING:
+        thread, interface, desk = one_turn(device, framing={"type": "gap", "gap": 0.01}, decode=DECODE)
+        thread.join(10)
+        assert not thread.is_alive()
+    end(thread, interface, desk)
+
+
+def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(
+    device: PtyDevice, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(" has failed: it took no bytes for 1 s")
+    desk = Desk()
+    opening = [{"write": "x" * 4000}] * 5
+    params = serial_params(port=str(device.path), conversation={"opening": opening}, write_timeout=1, decode=DECODE)
+    interface = SerialInterface(params, desk.inbox, desk.outlet)
+    thread = threading.Thread(target=lambda: turn_until(interface, lambda: desk.availability[-1:] == ["offline"]))
+    desk.inbox.wake()
+    thread.start()
+    wait_until(lambda: device.waiting > 3000, what="the line to be full")
+    assert _READING.acquire(timeout=0.1)
+    _READING.release()
+    assert desk.availability == ["online"]  # it is still at it
+    end(thread, interface, desk)
 
 
 # --- other options while the port is open
