@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmarks.subscriber import Subscriber
 from benchmarks.topics import FILTERS, READY_TOPIC, STATUS_TOPIC
 from tests.support.broker import find_tool
 
-OURS, BARE, C_PIPELINE = "mqttgateway", "bare paho", "cat | mosquitto_pub -l"
+OURS, BARE, C_PIPELINE, LEAST = "mqttgateway", "bare paho", "cat | mosquitto_pub -l", "bare socket"
 ON_DISK = "mqttgateway, outbox on disk"
 
 _ADDRESS = {"function": "climate", "location": "lab", "device": "probe"}
@@ -94,6 +95,13 @@ def peer(lab: Lab, ear: Subscriber, module: str, *arguments: object) -> Iterator
     with ending(spawn(peer_command(module, lab.port, *arguments), log)) as process:
         _wait_ready(process, log, ear, READY_TOPIC)
         yield process
+
+
+def bare_socket(
+    lab: Lab, ear: Subscriber, device: Device, topic: str = STATUS_TOPIC
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run the least that Python can do, QoS 0, with what the device says on `topic`."""
+    return peer(lab, ear, "bare_socket", device.path, topic)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from benchmarks import contenders, node_red
-from benchmarks.contenders import BARE, C_PIPELINE, ON_DISK, OURS
+from benchmarks.contenders import BARE, C_PIPELINE, LEAST, ON_DISK, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds
@@ -74,6 +74,8 @@ def pty(lab: Lab) -> None:
             print("  cat | mosquitto_pub -l translates nothing; its processor time is without that of cat.")
             plain = [line.strip() for line in lines(count)]
             runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
+            least = partial(contenders.bare_socket, lab)
+            runners[LEAST] = partial(_pty_round, lab, least, lines(count), payloads(count))
             if node_red.is_there():
                 theirs = partial(node_red.node_red, lab)
                 last = node_red.last_payload(count)

@@ -1,0 +1,80 @@
+"""The least that Python can do: a pty, a plain socket and `poll` in one thread, each read of lines written at once.
+
+What is published is what the gateway publishes, without framing options, rules, map, outbox or supervision; commands
+are written to the device and answered. MQTT 3.1.1, QoS 0.
+
+Arguments: port, device, the topic of what the device says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+from collections.abc import Iterator
+
+from benchmarks.subscriber import packets_in
+from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC
+
+_PUBLISH, _SUBACK = 3, 9  # in the first byte of a packet
+
+
+def main(port: int, device: str, topic: str) -> None:
+    """Run until killed."""
+    fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(_packet(0x10, _text("MQTT") + bytes([4, 2, 0, 0]) + _text("")))
+    sock.sendall(_packet(0x82, bytes([0, 1]) + _text(COMMAND_TOPIC) + b"\0"))
+    head, answer_head = _text(topic), _text(STATUS_TOPIC)
+    came, rest = bytearray(), b""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    poll.register(fd, select.POLLIN)
+    while True:
+        ready = {number for number, _ in poll.poll()}
+        if sock.fileno() in ready:
+            came += sock.recv(65536)
+            for payload in _commands(came, sock):
+                command = json.loads(payload)
+                os.write(fd, b"S %d\r\n" % command["n"])
+                sock.sendall(_packet(0x30, answer_head + _json({**command, "response": "OK", "reason": ""})))
+        if fd in ready:
+            *frames, rest = (rest + os.read(fd, 2048)).split(b"\n")
+            said = [frame.decode().partition(" ") for frame in frames]
+            values = [float(value) for kind, _, value in said if kind == "T"]
+            payloads = [_json({"action": "TEMPERATURE", "celsius": value}) for value in values]
+            sock.sendall(b"".join([_packet(0x30, head + payload) for payload in payloads]))
+
+
+def _commands(came: bytearray, sock: socket.socket) -> Iterator[bytes]:
+    """Yield the payloads of what has come whole, and take it away; say that all is ready when it is."""
+    done = 0
+    for first, body, end in packets_in(bytes(came)):
+        if first >> 4 == _SUBACK:
+            sock.sendall(_packet(0x30, _text(READY_TOPIC) + b"online"))
+        elif first >> 4 == _PUBLISH:
+            yield bytes(came[body + 2 + int.from_bytes(came[body : body + 2], "big") : end])
+        done = end
+    del came[:done]
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    """Return a packet of up to 16 KiB."""
+    length = len(body)
+    return bytes([first, length] if length < 128 else [first, length & 127 | 128, length >> 7]) + body
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def _json(members: dict[str, object]) -> bytes:
+    return json.dumps(members).encode()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
