@@ -52,15 +52,16 @@ class BufferedSocket:
         self._unsent += data
         self.taken += len(data)
 
-    def flush(self) -> None:
-        """Send what was taken, as far as the connection takes it now."""
+    def flush(self) -> bool:
+        """Send what was taken, as far as the connection takes it now; return whether that was all of it."""
         while self._unsent:
             try:
                 sent = self._sock.send(self._unsent)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
+                return False
             self.sent += sent
             del self._unsent[:sent]
+        return True
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes; `b""` at the end of the connection."""

@@ -324,9 +324,8 @@ class MgClient(HookedClient):
         """Send what has not been put into the outbox, if that can be done at once: nothing need wait then."""
 
         def send() -> Progress | None:
-            if self.link_state is not LinkState.UP or not self._sender.pass_on(publications):
-                return None
-            return Progress.STUCK if self.mg_unsent else Progress.DONE
+            is_all = self._sender.pass_on(publications) if self.link_state is LinkState.UP else None
+            return None if is_all is None else Progress.DONE if is_all else Progress.STUCK
 
         try:
             return self._turn.pass_on(send, may_wait)

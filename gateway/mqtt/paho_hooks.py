@@ -184,18 +184,37 @@ class HookedClient(mqtt.Client):
         buffer.put(b"".join(packets))
         return all_handed
 
-    def mg_plain_packets(self, publications: Iterable[Publication], *, retained: bool = True) -> list[bytes]:
+    def mg_write_plain(self, publications: Sequence[Publication], most: int) -> list[tuple[int, int]] | None:
+        """Write publications, if all are plain, none is retained, nothing is unsent before, and `most` bytes suffice.
+
+        Return where the bytes of each begin and end among all of the connection, nothing if that has taken all of
+        them, and None if nothing was written.
+        """
+        buffer = self._buffer
+        if buffer is None or buffer.has_unsent:
+            return None
+        packets: list[bytes] = []
+        for publication in publications:
+            packet = b"" if publication.qos or publication.retain else self._plain_packet(publication, 0)
+            if not packet:
+                return None
+            packets.append(packet)
+        if sum(map(len, packets)) > most:
+            return None
+        begin = buffer.taken
+        buffer.put(b"".join(packets))
+        return [] if self.mg_flush() else _spans(packets, begin)
+
+    def mg_plain_packets(self, publications: Iterable[Publication]) -> list[bytes]:
         """Return the packets of `publications` up to the first that is not plain, for `mg_put`.
 
-        Plain is what has QoS 0, no properties, a topic on which something can be published, and, unless `retained`
-        may be, no retain flag.
+        Plain is what has QoS 0, no properties, and a topic on which something can be published.
         """
         packets: list[bytes] = []
         if self._buffer is None:
             return packets
         for publication in publications:
-            is_plain = not publication.qos and (retained or not publication.retain)
-            packet = self._plain_packet(publication, 0) if is_plain else b""
+            packet = b"" if publication.qos else self._plain_packet(publication, 0)
             if not packet:
                 break
             packets.append(packet)
@@ -206,7 +225,7 @@ class HookedClient(mqtt.Client):
         buffer = self._buffer
         if buffer is None:
             return []
-        spans = list(pairwise(accumulate(map(len, packets), initial=buffer.taken)))
+        spans = _spans(packets, buffer.taken)
         buffer.put(b"".join(packets))
         return spans
 
@@ -281,11 +300,11 @@ class HookedClient(mqtt.Client):
         if buffer is None or not buffer.has_unsent:
             return True
         try:
-            buffer.flush()
+            is_all = buffer.flush()
         except Exception:  # noqa: BLE001
             return False
         self._last_msg_out = time.monotonic()
-        return not buffer.has_unsent
+        return is_all
 
     def loop_write(self) -> MQTTErrorCode:
         """Write what there is, in as few pieces as can be."""
@@ -386,3 +405,8 @@ class HookedClient(mqtt.Client):
         if self.on_message is not None:
             self.on_message(self, self._userdata, message)  # type: ignore[arg-type]
         return self._send_puback(message.mid) if message.qos else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _spans(packets: Sequence[bytes], begin: int) -> list[tuple[int, int]]:
+    """Return where each of `packets` begins and ends, if the first begins at `begin`."""
+    return list(pairwise(accumulate(map(len, packets), initial=begin)))

@@ -196,24 +196,24 @@ class Sender:
         """Tell whether `hand_over` would take something from the outbox now."""
         return self._outbox.has_waiting and self._room_now() > 0
 
-    def pass_on(self, publications: Sequence[Publication]) -> bool:
-        """Write publications that the outbox has never had, if it is empty; return whether that was done.
+    def pass_on(self, publications: Sequence[Publication]) -> bool | None:
+        """Write publications that the outbox has never had, if it is empty; None if that cannot be done.
 
         Only where nothing need be kept of them: all have QoS 0, and none is retained, or has properties of its own.
+        Return whether the connection has taken all of them; otherwise they are in flight.
         """
-        if self._is_new_link or self._concern_each or self._suspicion.is_strong:
-            return False
-        if not self._outbox.is_empty or not self._room_now():
-            return False
-        packets = self._client.mg_plain_packets(publications, retained=False)
-        if len(packets) < len(publications) or self._client.mg_unsent + sum(map(len, packets)) > _MOST_UNSENT:
-            return False
-        spans = self._client.mg_put(packets)
-        if self._client.mg_flush():
-            self._outbox.passed(len(publications))
-        else:
+        if self._is_new_link or self._is_held or self._concern_each or self._suspicion.is_strong:
+            return None
+        if not (self._outbox.is_empty and self._may_send):
+            return None
+        spans = self._client.mg_write_plain(publications, _MOST_UNSENT)
+        if spans is None:
+            return None
+        if spans:
             self._note_sent(self._client.mg_handed(self._outbox.adopt(publications), spans))
-        return True
+        else:
+            self._outbox.passed(len(publications))
+        return not spans
 
     def hand_over(self) -> bool:
         """Hand to the client what window and connection have room for; return whether that was anything.

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -262,7 +261,7 @@ def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
         assert buffer is not None
         writes = []
         flush = buffer.flush
-        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())  # type: ignore[assignment, func-returns-value]
+        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())[1]  # type: ignore[method-assign, func-returns-value]
         for number in range(count):
             link.put("a", b"%d" % number, 0)
         assert len(writes) <= count / 100, "all of them with company"
@@ -369,10 +368,10 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
         assert buffer is not None
         flush, is_there, may_go_on = buffer.flush, threading.Event(), threading.Event()
 
-        def slow_flush() -> None:
+        def slow_flush() -> bool:
             is_there.set()
             assert may_go_on.wait(10)
-            flush()
+            return flush()
 
         buffer.flush = slow_flush  # type: ignore[method-assign]
         first = threading.Thread(target=link.put, args=("a", b"0", 0))
@@ -390,20 +389,20 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
 def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    def fails(publications: Iterable[Publication], *, retained: bool = True) -> list[bytes]:
+    def fails(publication: Publication, mid: int) -> bytes:
         raise RuntimeError("a bug")
 
     expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
     with Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
-        publish = link.client.mg_plain_packets
-        link.client.mg_plain_packets = fails  # type: ignore[method-assign]
+        publish = link.client._plain_packet
+        link.client._plain_packet = fails  # type: ignore[method-assign]
         link.put("a", b"1", 0)
         assert woken(link)
         link.put("a", b"2", 0)
         link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
-        link.client.mg_plain_packets = publish  # type: ignore[method-assign]
+        link.client._plain_packet = publish  # type: ignore[method-assign]
         with mosquitto.client("a") as other:
             link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 

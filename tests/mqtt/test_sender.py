@@ -128,8 +128,8 @@ def test_of_what_was_passed_on_the_rest_is_in_flight_and_comes_back_with_the_end
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
     sender.hand_over()
-    assert sender.pass_on([Publication("t", b"%099d" % number) for number in range(COUNT)])
-    assert not sender.pass_on([Publication("t", b"later")]), "that would overtake what is in flight"
+    assert sender.pass_on([Publication("t", b"%099d" % number) for number in range(COUNT)]) is False
+    assert sender.pass_on([Publication("t", b"later")]) is None, "that would overtake what is in flight"
     sender.settle()
     delivered = outbox.counts().delivered
     assert 0 < delivered < COUNT
@@ -158,7 +158,7 @@ def test_what_somebody_has_to_keep_an_eye_on_is_not_passed_on_nor_anything_with_
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
     sender.hand_over()
-    assert not sender.pass_on([Publication("t", b"0"), publication])
+    assert sender.pass_on([Publication("t", b"0"), publication]) is None
     assert client.mg_flush()
     theirs.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -173,23 +173,30 @@ def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what
     ours, _ = pair
     outbox, one = Outbox(), [Publication("t", b"1")]
     client, sender = sender_over(ours, outbox)
-    assert not sender.pass_on(one), "the states go first"
+    assert sender.pass_on(one) is None, "the states go first"
     sender.hand_over()
     assert sender.pass_on(one)
     outbox.put(Publication("other", b"1"))
-    assert not sender.pass_on(one), "another waits"
+    assert sender.pass_on(one) is None, "another waits"
     sender.hand_over()
     assert sender.pass_on(one)
-    assert not sender.pass_on([Publication("t", bytes(1000))] * 300), "more than is written at once"
+    assert sender.pass_on([Publication("t", bytes(1000))] * 300) is None, "more than is written at once"
+    assert client._buffer is not None
+    client._buffer.put(b"\xc0\0")
+    assert sender.pass_on(one) is None, "paho's own packet goes first"
+    assert client.mg_flush()
     for _ in range(3):
         assert sender.pass_on(one)
         sender._suspicion.lost(one[0], 1)
-    assert not sender.pass_on(one), "they go one by one, and are counted"
+    assert sender.pass_on(one) is None, "they go one by one, and are counted"
     sender._suspicion.settled(acknowledged=True)
     assert sender.pass_on(one)
+    sender._not_before = time.monotonic() + 60
+    assert sender.pass_on(one) is None, "the broker has had too much"
+    sender._not_before = 0.0
     sender.hold()
-    assert not sender.pass_on(one), "the link is about to be given up"
+    assert sender.pass_on(one) is None, "the link is about to be given up"
     sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
     sender.hand_over()
-    assert not sender.pass_on(one), "each is to be looked at"
+    assert sender.pass_on(one) is None, "each is to be looked at"
     client._sock = None
