@@ -22,6 +22,8 @@ MAX_MESSAGES = 10_000
 LONGEST_WAIT = 10.0
 """Seconds after which a command that no interface has taken is not done any more."""
 
+_ONE = (1).to_bytes(8, "little")  # what an eventfd takes
+
 
 def poll_milliseconds(timeout: float | None) -> float | None:
     """Return a timeout (s) as `poll` takes it: in ms, never negative, and at most an hour, for it knows no more."""
@@ -66,13 +68,17 @@ class Wakeup:
         """Wake whoever waits. Costs a system call only when the flag was not set yet."""
         if not self._is_set:
             self._is_set = True
-            with contextlib.suppress(OSError):  # closed: nobody waits any more
-                os.write(self._write_fd, (1).to_bytes(8, "little"))
+            try:
+                os.write(self._write_fd, _ONE)
+            except OSError:  # closed: nobody waits any more
+                return
 
     def clear(self) -> None:
         """Take the flag down. Look at what it stands for after this, never before."""
-        with contextlib.suppress(OSError):  # it was not set, or is closed
+        try:
             os.read(self._read_fd, 4096)
+        except OSError:  # it was not set, or is closed
+            return
         self._is_set = False
 
     def close(self) -> None:

@@ -154,8 +154,7 @@ def test_a_command_comes_in_with_few_calls() -> None:
 
     def work() -> None:
         theirs.sendall(command * 100)
-        client.loop_read()
-        client.mg_read_here(1000)
+        client.loop_read(1000)
 
     with theirs, ours:
         client._sock = BufferedSocket(ours)  # type: ignore[assignment]

@@ -29,6 +29,7 @@ class BufferedSocket:
         self._unsent = bytearray()
         self._received = b""
         self._position = 0  # in what was received
+        self._failure: OSError | None = None  # of `fill`, for `recv` to raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -63,9 +64,23 @@ class BufferedSocket:
             del self._unsent[:sent]
         return True
 
+    def fill(self) -> None:
+        """Receive what is there now, if all that was here has been read; what goes wrong is left to `recv`."""
+        if self._position < len(self._received):
+            return
+        try:
+            self._received = self._sock.recv(_READ)
+            self._position = 0
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as err:
+            self._failure = err
+
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes; `b""` at the end of the connection."""
         if self._position >= len(self._received):
+            if self._failure is not None:
+                raise self._failure
             try:
                 self._received = self._sock.recv(_READ)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as err:

@@ -106,7 +106,7 @@ class MgClient(HookedClient):
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
-        self._last_heard = clock()
+        self._last_heard = self._looked_at = clock()
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
@@ -258,6 +258,13 @@ class MgClient(HookedClient):
             self._guard(self._flush)
         self._sender.settle()
         self._guard(self._send)  # before what is not urgent
+        is_busy = readable and self.link_state is LinkState.UP  # a command is to be gone on with at once
+        if not is_busy or self._clock() - self._looked_at >= self._tick:
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Do what is due at a time."""
+        self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
             self._receiver.turn()
         self._keep_alive()
@@ -277,20 +284,23 @@ class MgClient(HookedClient):
         )
         return True
 
+    @property
+    def _tick(self) -> float:
+        """How often (s) a link is looked after."""
+        return min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
+
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
-            tick = min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
-            return min(tick, self._sender.time_left, self._receiver.time_left)
+            return min(self._tick, self._sender.time_left, self._receiver.time_left)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
         return max(0.0, self._deadline - self._clock())
 
     def _receive(self) -> None:
-        sock = self.socket()
+        sock, is_buffered = self.socket(), self._buffer is not None
         for _ in range(_READS_PER_TURN if sock is not None else 0):
-            self.loop_read()
-            is_buffered = self.mg_read_here(_READS_PER_TURN)
+            self.loop_read(_READS_PER_TURN)
             if is_buffered or self.socket() is not sock or not has_more(sock):
                 return
 

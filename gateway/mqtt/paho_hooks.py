@@ -320,23 +320,36 @@ class HookedClient(mqtt.Client):
 
     # --- in
 
-    def mg_read_here(self, longest: int) -> bool:
-        """Read packets that are here already, whole, up to `longest` of them; return False if nothing is buffered."""
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read up to `max_packets` packets that have come whole; if there is none, paho reads the part, or the end."""
         buffer = self._buffer
         if buffer is None:
-            return False
-        for _ in range(0 if self._in_packet["command"] else longest):
+            return super().loop_read(max_packets)
+        buffer.fill()
+        code, count = self._read_whole(buffer, max_packets)
+        if not count and max_packets > 0:
+            code = super().loop_read()
+            if self._buffer is buffer:
+                self._read_whole(buffer, max_packets - 1)
+        return code
+
+    def _read_whole(self, buffer: BufferedSocket, longest: int) -> tuple[MQTTErrorCode, int]:
+        """Read packets that are here whole, up to `longest` of them; return how the last one went, and how many."""
+        code, count = MQTTErrorCode.MQTT_ERR_SUCCESS, 0
+        while count < longest and not self._in_packet["command"]:
             here = buffer.packet()
             if here is None:
                 break
+            count += 1
             message = self._plain_message(*here)
             code = self._read(here) if message is None else self._give(message)
             if code > 0:
                 self._loop_rc_handle(code)
             if self._buffer is not buffer:  # the link has ended
                 break
-        self._last_bytes_received = time.monotonic()
-        return True
+        if count:
+            self._last_bytes_received = time.monotonic()
+        return code, count
 
     def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
         """Handle a packet, its first byte and its body, as paho would have read it."""

@@ -223,6 +223,8 @@ class Sender:
         if self._is_new_link:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
+        if not self._outbox.has_waiting:
+            return False
         begin = len(self._in_flight)
         lot = self._lot
         is_all = False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,37 @@ def test_what_is_received_is_read_ahead(pair: Pair) -> None:
         near.recv(1)
     far.close()
     assert near.recv(1) == b""
+
+
+def test_what_is_filled_in_is_what_recv_would_have_returned(pair: Pair) -> None:
+    near, far = pair
+    near.fill()
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    far.sendall(b"\x30\x03\0\1a\x30")
+    near.fill()
+    assert near.packet() == (0x30, b"\0\1a")
+    far.sendall(b"\0")
+    near.fill()
+    assert near.packet() is None, "there is a part of it that has not been read"
+    assert (near.recv(10), near.recv(10)) == (b"\x30", b"\0")
+    far.close()
+    near.fill()
+    assert near.recv(1) == b""
+
+
+def test_what_goes_wrong_while_it_is_filled_in_recv_raises() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+        buffered = BufferedSocket(near)
+        with near:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that it is reset
+            far.close()
+            buffered.fill()
+            for _ in range(2):
+                with pytest.raises(ConnectionResetError):
+                    buffered.recv(1)
 
 
 def test_a_peer_that_takes_nothing_makes_the_sender_wait_and_nothing_is_lost(pair: Pair) -> None:

@@ -20,6 +20,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
 from tests.support.certificates import Authority
 from tests.support.link import Link
+from tests.support.packets import V5, publish
 from tests.support.peer import (
     CONNACK,
     CONNECT,
@@ -302,6 +303,17 @@ def test_a_peer_that_answers_pings_is_kept() -> None:
         link.turn_for(2.5)
         assert link.state is LinkState.UP
         assert len(peer.packets(PINGREQ)) in (2, 3)
+
+
+def test_a_link_on_which_something_comes_all_the_time_is_kept_alive() -> None:
+    with Peer(serve()) as peer, Link(peer.port, keepalive=1) as link:
+        link.connect()
+        link.turn_for(0.1)
+        began = time.monotonic()
+        while not peer.packets(PINGREQ) and time.monotonic() - began < 5:
+            peer.conversations[0].send(publish("a", b"1", version=V5))
+            link.turn(1.0)
+        assert time.monotonic() - began < 2
 
 
 def test_stopping_while_a_connection_is_pending_closes_it() -> None:
