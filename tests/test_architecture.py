@@ -155,7 +155,7 @@ def test_the_core_is_not_started_by_importing_it() -> None:
 # --- MgClient and its base class
 
 SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_handle_publish"}
-SHADOWED |= {"_mid_generate", "loop_write", "want_write"}
+SHADOWED |= {"_mid_generate", "loop_read", "loop_write", "want_write"}
 """What MgClient changes of paho's class, on purpose."""
 
 SET_THROUGH_PROPERTIES = {
