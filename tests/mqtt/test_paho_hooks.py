@@ -113,6 +113,7 @@ def test_a_puback_of_3_1_1_has_no_reason() -> None:
         "_handle_pubackcomp",
         "_handle_publish",
         "_mid_generate",
+        "loop_read",
         "loop_write",
         "want_write",
     ],
