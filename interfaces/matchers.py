@@ -30,6 +30,8 @@ class Matcher(ABC):
 
     names: frozenset[str] | None = None
     prefix: bytes = b""
+    is_quick = True
+    """Whether no frame takes long, as some do with an expression that is stopped in time."""
 
     @abstractmethod
     def match(self, frame: bytes) -> list[Values] | None:
@@ -42,6 +44,7 @@ class RegexMatcher(Matcher):
     def __init__(self, text: str, encoding: str) -> None:
         regex = safe_regex(text)
         self._fullmatch = regex.fullmatch
+        self.is_quick = regex.is_fast
         self._encoding = encoding
         self.names = frozenset(regex.names)
         self.prefix = regex.prefix.encode(encoding, "ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from gateway.configuration.schema_check import near
@@ -29,6 +30,14 @@ class SerialRules:
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
         self.opening = [Request(given, address, encoding) for given in params["conversation"]["opening"]]
         self.polls = [Request(given, address, encoding) for given in params["conversation"]["polls"]]
+
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether no frame takes long to read."""
+        answers = [rule.answer for rule in self.encoder.rules]
+        answers += [request.answer for request in (*self.opening, *self.polls)]
+        readers = [reader for answer in answers for reader in (answer.response, answer.refusal) if reader is not None]
+        return all(one.matcher.is_quick for one in (*readers, *(rule.reader for rule in self.decoder.rules)))
 
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
         """Return a command's reply with what the device has answered: its values, or its text as `answer`."""

@@ -22,7 +22,7 @@ _PUBLISH, _SUBACK = 3, 9  # in the first byte of a packet
 
 
 def main(port: int, device: str, topic: str) -> None:
-    """Run until killed."""
+    """Run until killed, or until the broker closes the connection."""
     fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -36,7 +36,10 @@ def main(port: int, device: str, topic: str) -> None:
     while True:
         ready = {number for number, _ in poll.poll()}
         if sock.fileno() in ready:
-            came += sock.recv(65536)
+            data = sock.recv(65536)
+            if not data:
+                return
+            came += data
             for payload in _commands(came, sock):
                 command = json.loads(payload)
                 os.write(fd, b"S %d\r\n" % command["n"])
@@ -46,7 +49,8 @@ def main(port: int, device: str, topic: str) -> None:
             said = [frame.decode().partition(" ") for frame in frames]
             values = [float(value) for kind, _, value in said if kind == "T"]
             payloads = [_json({"action": "TEMPERATURE", "celsius": value}) for value in values]
-            sock.sendall(b"".join([_packet(0x30, head + payload) for payload in payloads]))
+            if payloads:
+                sock.sendall(b"".join([_packet(0x30, head + payload) for payload in payloads]))
 
 
 def _commands(came: bytearray, sock: socket.socket) -> Iterator[bytes]:

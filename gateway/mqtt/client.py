@@ -258,12 +258,13 @@ class MgClient(HookedClient):
             self._guard(self._flush)
         self._sender.settle()
         self._guard(self._send)  # before what is not urgent
-        is_busy = readable and self.link_state is LinkState.UP  # a command is to be gone on with at once
+        # Python's lock is to be free soon: an interface may have been woken, with a command.
+        is_busy = readable and self.link_state is LinkState.UP and not self._is_returning
         if not is_busy or self._clock() - self._looked_at >= self._tick:
             self._look_around()
 
     def _look_around(self) -> None:
-        """Do what is due at a time."""
+        """See to what depends on the clock: old filters, the keepalive, a broker that hangs, the preferred one."""
         self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
             self._receiver.turn()

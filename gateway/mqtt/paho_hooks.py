@@ -327,11 +327,7 @@ class HookedClient(mqtt.Client):
             return super().loop_read(max_packets)
         buffer.fill()
         code, count = self._read_whole(buffer, max_packets)
-        if not count and max_packets > 0:
-            code = super().loop_read()
-            if self._buffer is buffer:
-                self._read_whole(buffer, max_packets - 1)
-        return code
+        return code if count else super().loop_read()
 
     def _read_whole(self, buffer: BufferedSocket, longest: int) -> tuple[MQTTErrorCode, int]:
         """Read packets that are here whole, up to `longest` of them; return how the last one went, and how many."""
@@ -356,11 +352,11 @@ class HookedClient(mqtt.Client):
         packet = self._in_packet
         packet["command"], packet["packet"], packet["remaining_length"] = here[0], bytearray(here[1]), len(here[1])
         try:
-            code = self._packet_handle()
+            return self._packet_handle()
         except MalformedPacket:
-            code = MQTTErrorCode.MQTT_ERR_PROTOCOL
-        packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
-        return code
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        finally:
+            packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """Take note of a PUBACK.

@@ -223,7 +223,7 @@ class Sender:
         if self._is_new_link:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
-        if not self._outbox.has_waiting:
+        if self._outbox.is_empty:
             return False
         begin = len(self._in_flight)
         lot = self._lot

@@ -419,6 +419,7 @@ class Outbox:
         was_one, entry = self._lanes.drop_oldest()
         if entry is not None:
             self._end((entry,), dropped=_FULL)
+            self._note_taken()
         return was_one
 
     def _is_expired(self, entry: Entry, now: float) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import serial
 
+from gateway.message import InternalMsg
 from interfaces.serial_interface import _READING, SerialInterface
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
@@ -296,6 +297,8 @@ def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: 
 
 # --- many devices
 
+DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
+
 
 def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
     """Have an interface open its port, and do a turn in a thread once there is something to read."""
@@ -316,9 +319,6 @@ def end(thread: threading.Thread, interface: SerialInterface, desk: Desk) -> Non
     desk.inbox.close()
 
 
-DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
-
-
 def test_one_interface_at_a_time_reads(device: PtyDevice) -> None:
     with _READING:
         thread, interface, desk = one_turn(device, decode=DECODE)
@@ -329,12 +329,74 @@ def test_one_interface_at_a_time_reads(device: PtyDevice) -> None:
     end(thread, interface, desk)
 
 
-def test_who_frames_by_silence_reads_at_once(device: PtyDevice) -> None:
+SLOW = "(?P<t>(?:T|TT)+) [0-9]+"
+SLOW_ANSWER = {"write": "ASK", "match": {"action": "ASK"}, "response": {"regex": SLOW}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"framing": {"type": "gap", "gap": 0.01}},
+        {"decode": [{**DECODE[0], "regex": SLOW}]},
+        {"encode": [SLOW_ANSWER]},
+    ],
+    ids=["its frames end with a silence", "a slow rule", "a slow answer"],
+)
+def test_who_may_not_wait_or_be_waited_for_does_not_queue(options: dict[str, Any], device: PtyDevice) -> None:
     with _READING:
-        thread, interface, desk = one_turn(device, framing={"type": "gap", "gap": 0.01}, decode=DECODE)
+        thread, interface, desk = one_turn(device, **{"decode": DECODE, **options})
         thread.join(10)
         assert not thread.is_alive()
     end(thread, interface, desk)
+
+
+def test_who_has_something_to_do_and_nothing_to_read_does_not_queue(device: PtyDevice) -> None:
+    desk = Desk()
+    params = serial_params(port=str(device.path), conversation={"opening": [{"write": "HELLO"}]}, decode=DECODE)
+    interface = SerialInterface(params, desk.inbox, desk.outlet)
+    thread = threading.Thread(target=interface.loop)
+    with _READING:
+        thread.start()
+        device.read_until(b"HELLO")
+    end(thread, interface, desk)
+
+
+def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
+    slow = serial_params(port=str(device.path), decode=[{**DECODE[0], "regex": SLOW}])
+    desk = Desk()
+    interface = SerialInterface(slow, desk.inbox, desk.outlet)
+    desk.inbox.wake()
+    interface.loop()
+    assert interface.reconfigure(serial_params(port=str(device.path), decode=DECODE))
+    device.write(b"T 21\n")
+    thread = threading.Thread(target=interface.loop)
+    with _READING:
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    end(thread, interface, desk)
+
+
+def test_a_bug_loses_nothing_of_what_was_read_before_it() -> None:
+    desk = Desk()
+    interface = SerialInterface(serial_params(decode=DECODE), desk.inbox, desk.outlet)
+    desk.inbox.wake()
+    interface.loop()
+    decode = interface.rules.decoder.decode
+
+    def fails(frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+        if frame == b"T 3":
+            raise RuntimeError("a bug")
+        return decode(frame, now)
+
+    interface.rules.decoder.decode = fails
+    assert interface._port is not None
+    interface._port.write(b"T 1\nT 2\nT 3\n")
+    with pytest.raises(RuntimeError):
+        turn_until(interface, lambda: False)
+    interface.loop_stop()
+    desk.inbox.close()
+    assert [msg.arguments["t"] for msg in desk.collect()] == ["1", "2"]
 
 
 def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,20 +148,25 @@ def test_the_way_back_waits_for_what_is_in_flight(expected_logs: ExpectedLogs) -
                 assert allowed.wait(10)
                 conversation.puback(found)
 
-    with Peer(refuse(0x88), serve()) as one, Peer(slow) as two, Link(0, servers=at(one.port, two.port)) as link:
-        link.connect()
-        link.put("a", b"1")
-        link.turn_until(lambda: two.packets(PUBLISH), "a publication")
-        link.clock.shift += 60
-        link.client._last_heard = link.client._sender._oldest_since = link.clock()
-        link.turn_until(lambda: link.client._is_returning, "a look that finds the preferred one")
-        link.put("a", b"2")
-        link.turn_for(0.3)
-        assert where(link) == str(two.port)
-        allowed.set()
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
-        assert [found.payload for found in two.packets(PUBLISH)] == [b"1"]
-        assert [found.payload for found in one.packets(PUBLISH)] == [b"2"]
+    with Peer(refuse(0x88), serve()) as one, Peer(slow) as two:  # noqa: SIM117
+        with Link(0, servers=at(one.port, two.port), keepalive=60) as link:
+            link.connect()
+            link.put("a", b"1")
+            link.turn_until(lambda: two.packets(PUBLISH), "a publication")
+            link.clock.shift += 60
+            link.client._last_heard = link.client._sender._oldest_since = link.clock()
+            link.turn_until(lambda: link.client._is_returning, "a look that finds the preferred one")
+            link.put("a", b"2")
+            link.turn_for(0.3)
+            assert where(link) == str(two.port)
+            allowed.set()
+            began = time.monotonic()
+            while not one.packets(PUBLISH):
+                link.client.loop_with_reconnect()
+            assert time.monotonic() - began < 3, "it does not wait for the next look at the keepalive"
+            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+            assert [found.payload for found in two.packets(PUBLISH)] == [b"1"]
+            assert [found.payload for found in one.packets(PUBLISH)] == [b"2"]
 
 
 def test_a_look_that_takes_long_holds_nothing_up(expected_logs: ExpectedLogs) -> None:

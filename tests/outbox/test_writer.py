@@ -16,7 +16,7 @@ import pytest
 
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import Entry
+from gateway.outbox.lane import HEAD, Entry
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from gateway.receipt import DeliveryError, Receipt
@@ -650,3 +650,19 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
         assert order == sorted(order)
     with contextlib.closing(OutboxStore(path)) as store:
         assert [(found.topic, int(found.payload)) for found in store.set_aside_rows()] == aside
+
+
+def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
+    path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("outbox full: the oldest", "% full")
+    count = 100
+    outbox = DurableOutbox(max_messages=HEAD + count)
+    with running(path, outbox):
+        outbox.put_all([Publication("t", b"old")] * HEAD)
+        for number in range(count):
+            outbox.put(message(number))
+        wait_until(lambda: not outbox._unwritten.entries, what="all to be on disk only")
+        outbox.put_all([Publication("t", b"new")] * HEAD)
+        wait_until(lambda: outbox.has_waiting, what="what is on disk to be brought back, though nobody takes anything")
+        assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))
