@@ -33,6 +33,8 @@ _LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
 _HELD = 5.0  # s that a device must have worked for its next failure to count as the first
 _BUSY = 0.005  # s between two waits; what a device says in a longer one is heard late
 _BATCH = 100  # messages written before the device is read again, and the other way round
+_NEXT = 0.0004  # s after an answer in which the next message goes before what the device says
+_CONVERSED = 0.001  # s after which that has its turn all the same
 
 
 class Interface:
@@ -162,8 +164,8 @@ class DeviceInterface(Interface):
                 self._answer_offline()
                 return
             self.is_readable = self._wait(self.time_to_read())
-            if len(self.msglist_in) and self._serve_messages() and self.is_readable:
-                self.msglist_out.let_go()  # an answer is waited for; what the device says comes after it
+            if len(self.msglist_in):
+                self._converse()
             if self.is_readable or self._is_read_due():
                 if self.read_interval is not None:
                     self._next_read = time.monotonic() + self.read_interval
@@ -228,6 +230,15 @@ class DeviceInterface(Interface):
             elif len(self.msglist_in) == 0:
                 self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
         return is_readable
+
+    def _converse(self) -> None:
+        """Do what waits to be done, and what comes soon after an answer: somebody has waited with it for that.
+
+        Meanwhile Python's lock is free for whoever sends the answer, and brings the next message.
+        """
+        until = time.monotonic() + _CONVERSED
+        while self._serve_messages() and time.monotonic() < until:
+            self.msglist_in.wait(_NEXT)
 
     def _serve_messages(self) -> bool:
         """Do what waits to be done; tell whether there was an answer."""

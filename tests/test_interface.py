@@ -210,6 +210,46 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
     assert len(bench.answers(300)) == 300
 
 
+def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.interface._NEXT", 1.0)
+    monkeypatch.setattr("gateway.interface._CONVERSED", 0.5)
+
+    class Echo(Lines):
+        def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+            self.device.say(f"line {msg.action}\n")
+            return super().write(msg)
+
+    bench.start(Echo)
+    bench.desk.wait_availability("online")
+    bench.command("1")
+    bench.answers(1)
+    bench.command("2")
+    assert bench.lines(2) == ["line 1", "line 2"]
+    assert [msg.action for msg in bench.desk.messages] == ["1", "2", "line 1", "line 2"]
+
+
+def test_a_device_is_read_though_it_is_told_something_all_the_time(bench: Bench) -> None:
+    class Endless(Lines):
+        goes_on = True
+
+        def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+            if self.goes_on:
+                self.msglist_in.push(msg)
+            return [msg.reply("OK")]
+
+    bench.start(Endless)
+    bench.desk.wait_availability("online")
+    bench.command("again")
+    bench.answers(1)
+    bench.device.say("line\n")
+    try:
+        assert bench.lines(1) == ["line"]
+    finally:
+        Endless.goes_on = False
+
+
 def test_the_device_is_closed_at_the_end(bench: Bench) -> None:
     bench.start()
     bench.desk.wait_availability("online")
