@@ -33,8 +33,8 @@ _LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
 _HELD = 5.0  # s that a device must have worked for its next failure to count as the first
 _BUSY = 0.005  # s between two waits; what a device says in a longer one is heard late
 _BATCH = 100  # messages written before the device is read again, and the other way round
-_NEXT = 0.0004  # s after an answer in which the next message goes before what the device says
-_CONVERSED = 0.001  # s after which that has its turn all the same
+_NEXT = 0.001  # s after an answer in which the next message goes before what the device says: the least of `poll`
+_CONVERSED = 0.001  # s after which no more is waited for: the device is read after twice that at most
 
 
 class Interface:
@@ -106,6 +106,9 @@ class DeviceInterface(Interface):
     answers_at_close: ClassVar[bool] = False
     """True if `close()` itself answers the messages that `write` was at when the device failed."""
 
+    measures_silence: bool = False
+    """True if it counts when the device says nothing: then it is listened to all the time."""
+
     read_interval: float | None = None
     """Call `read` at least this often (s); None: only when `fileno()` says that there is something."""
 
@@ -164,8 +167,8 @@ class DeviceInterface(Interface):
                 self._answer_offline()
                 return
             self.is_readable = self._wait(self.time_to_read())
-            if len(self.msglist_in):
-                self._converse()
+            if len(self.msglist_in) and self._converse():
+                self.is_readable = self._wait(0)
             if self.is_readable or self._is_read_due():
                 if self.read_interval is not None:
                     self._next_read = time.monotonic() + self.read_interval
@@ -231,14 +234,18 @@ class DeviceInterface(Interface):
                 self.msglist_in.wait(0)  # woken to look whether to stop: take the flag down
         return is_readable
 
-    def _converse(self) -> None:
+    def _converse(self) -> bool:
         """Do what waits to be done, and what comes soon after an answer: somebody has waited with it for that.
 
-        Meanwhile Python's lock is free for whoever sends the answer, and brings the next message.
+        Meanwhile Python's lock is free for whoever sends the answer, and brings the next message. Return whether time
+        has passed, in which the device may have said something.
         """
         until = time.monotonic() + _CONVERSED
-        while self._serve_messages() and time.monotonic() < until:
+        has_waited = False
+        while self._serve_messages() and not self.measures_silence and time.monotonic() < until:
             self.msglist_in.wait(_NEXT)
+            has_waited = True
+        return has_waited
 
     def _serve_messages(self) -> bool:
         """Do what waits to be done; tell whether there was an answer."""

@@ -133,6 +133,7 @@ class LinesMatcher(Matcher):
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._regexes = [safe_regex(text) for text in options["patterns"]]
+        self.is_quick = all(regex.is_fast for regex in self._regexes)
         self._encoding = encoding
         self.names = frozenset(name for regex in self._regexes for name in regex.names)
 

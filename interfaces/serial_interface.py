@@ -112,6 +112,7 @@ class SerialInterface(DeviceInterface):
         self._schedule = Schedule(self.rules.opening, self.rules.polls)
         self._conversation = Conversation(self._pacing())
         self._port: Port | None = None
+        self.measures_silence = params["framing"]["type"] == "gap"
         self._may_queue = False
         self._last_heard = self._last_look = 0.0
         self._settled_at = 0.0
@@ -130,9 +131,9 @@ class SerialInterface(DeviceInterface):
         return True
 
     def _look_whether_it_may_queue(self) -> None:
-        """Note whether it may read after others. Who frames by silence may not: he measures from read to read."""
-        is_by_silence = self.params["framing"]["type"] == "gap"
-        self._may_queue = isinstance(self._port, DescriptorPort) and not is_by_silence and self.rules.is_quick
+        """Note whether it may read after others. Who measures silence may not: that is from read to read."""
+        is_own = isinstance(self._port, DescriptorPort)  # what pyserial reads may wait
+        self._may_queue = is_own and not self.measures_silence and self.rules.is_quick
 
     def _pacing(self) -> Pacing:
         return Pacing(**self.params["conversation"]["pacing"])

@@ -230,6 +230,33 @@ def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
     assert [msg.action for msg in bench.desk.messages] == ["1", "2", "line 1", "line 2"]
 
 
+def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_be_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what is due meanwhile, such as the end of an answer's time, would come first."""
+    monkeypatch.setattr("gateway.interface._NEXT", 0.1)
+    monkeypatch.setattr("gateway.interface._CONVERSED", 0.1)
+    done: list[object] = []
+
+    class Noting(Lines):
+        read_interval = 0.001
+
+        def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+            done.append("write")
+            self.device.say("line\n")
+            return super().write(msg)
+
+        def read(self) -> Iterable[InternalMsg]:
+            done.append(self.is_readable)
+            return super().read() if self.is_readable else ()
+
+    bench.start(Noting)
+    bench.desk.wait_availability("online")
+    bench.command("1")
+    assert bench.lines(1) == ["line"]
+    assert done[done.index("write") + 1] is True
+
+
 def test_a_device_is_read_though_it_is_told_something_all_the_time(bench: Bench) -> None:
     class Endless(Lines):
         goes_on = True

@@ -7,6 +7,7 @@ import os
 import socket
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -338,9 +339,10 @@ SLOW_ANSWER = {"write": "ASK", "match": {"action": "ASK"}, "response": {"regex":
     [
         {"framing": {"type": "gap", "gap": 0.01}},
         {"decode": [{**DECODE[0], "regex": SLOW}]},
+        {"decode": [{"lines": {"patterns": [SLOW]}, "message": DECODE[0]["message"]}]},
         {"encode": [SLOW_ANSWER]},
     ],
-    ids=["its frames end with a silence", "a slow rule", "a slow answer"],
+    ids=["its frames end with a silence", "a slow rule", "a slow rule for lines", "a slow answer"],
 )
 def test_who_may_not_wait_or_be_waited_for_does_not_queue(options: dict[str, Any], device: PtyDevice) -> None:
     with _READING:
@@ -359,6 +361,27 @@ def test_who_has_something_to_do_and_nothing_to_read_does_not_queue(device: PtyD
         thread.start()
         device.read_until(b"HELLO")
     end(thread, interface, desk)
+
+
+def test_who_frames_by_silence_does_not_wait_for_the_next_command(
+    device: PtyDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.interface._NEXT", 5.0)
+    monkeypatch.setattr("gateway.interface._CONVERSED", 5.0)
+    desk = Desk()
+    framing = {"type": "gap", "gap": 0.01}
+    encode = [{"match": {"action": "SAY"}, "write": "x"}]
+    params = serial_params(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
+    interface = SerialInterface(params, desk.inbox, desk.outlet)
+    desk.inbox.wake()
+    interface.loop()
+    desk.inbox.push(InternalMsg(iscmd=True, action="SAY"))
+    began = time.monotonic()
+    interface.loop()
+    assert device.read_until(b"x")
+    assert time.monotonic() - began < 4
+    interface.loop_stop()
+    desk.inbox.close()
 
 
 def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
