@@ -44,7 +44,8 @@ def run(lab: Lab) -> None:
         runners = {OURS: partial(_round, lab, ours, count), BARE: partial(_round, lab, bare, count)}
         if qos == 0:
             runners[C_PIPELINE] = partial(_round, lab, partial(contenders.c_pipeline, lab), count, plain=True)
-            runners[LEAST] = partial(_round, lab, partial(contenders.bare_socket, lab), count)
+            if not lab.fast:
+                runners[LEAST] = partial(_round, lab, partial(contenders.bare_socket, lab), count)
             if node_red.is_there():
                 runners[node_red.NAME] = partial(_round, lab, partial(node_red.node_red, lab), count)
         samples = run_rounds(lab, runners, _METRICS)

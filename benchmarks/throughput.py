@@ -74,8 +74,9 @@ def pty(lab: Lab) -> None:
             print("  cat | mosquitto_pub -l translates nothing; its processor time is without that of cat.")
             plain = [line.strip() for line in lines(count)]
             runners[C_PIPELINE] = partial(_pty_round, lab, partial(contenders.c_pipeline, lab), lines(count), plain)
-            least = partial(contenders.bare_socket, lab)
-            runners[LEAST] = partial(_pty_round, lab, least, lines(count), payloads(count))
+            if not lab.fast:
+                least = partial(contenders.bare_socket, lab)
+                runners[LEAST] = partial(_pty_round, lab, least, lines(count), payloads(count))
             if node_red.is_there():
                 theirs = partial(node_red.node_red, lab)
                 last = node_red.last_payload(count)
