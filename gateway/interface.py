@@ -237,15 +237,18 @@ class DeviceInterface(Interface):
     def _converse(self) -> bool:
         """Do what waits to be done, and what comes soon after an answer: somebody has waited with it for that.
 
-        Meanwhile Python's lock is free for whoever sends the answer, and brings the next message. Return whether time
-        has passed, in which the device may have said something.
+        Meanwhile Python's lock is free for whoever sends the answer, and brings the next message. Return whether there
+        was an answer: then time has passed, in which the device may have said something.
         """
         until = time.monotonic() + _CONVERSED
-        has_waited = False
-        while self._serve_messages() and not self.measures_silence and time.monotonic() < until:
+        has_answered = False
+        while self._serve_messages():
+            has_answered = True
+            if self.measures_silence or time.monotonic() >= until:
+                self.msglist_out.let_go()
+                break
             self.msglist_in.wait(_NEXT)
-            has_waited = True
-        return has_waited
+        return has_answered
 
     def _serve_messages(self) -> bool:
         """Do what waits to be done; tell whether there was an answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.errors import FilteredError, MessageError, RefusedError
@@ -17,6 +18,7 @@ from gateway.translation.mqtt_map import MsgMap
 LOG = logging.getLogger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
 _BATCH = 300  # publications for the outbox at once, and so for a write: the first waits for the others, some 2 ms
+_TURN = 0.0002  # s in which another thread that is at the link sends what is in the outbox
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
@@ -90,6 +92,11 @@ class Outlet:
         Raises `DeliveryError` if that takes over `timeout` s, or something was dropped meanwhile.
         """
         self._outbox.flush(timeout)
+
+    def let_go(self) -> None:
+        """Let the link have what was pushed before more is done: Python runs one thread at a time."""
+        if self._outbox.has_waiting:
+            time.sleep(_TURN)
 
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""

@@ -6,6 +6,7 @@ import random
 import select
 import socket
 import threading
+import time
 import tty
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -228,6 +229,39 @@ def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
     bench.command("2")
     assert bench.lines(2) == ["line 1", "line 2"]
     assert [msg.action for msg in bench.desk.messages] == ["1", "2", "line 1", "line 2"]
+
+
+def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.interface._CONVERSED", -1.0)
+    monkeypatch.setattr("gateway.outlet._TURN", 1.0)
+    done: list[str] = []
+    is_put = threading.Event()
+
+    def send() -> None:
+        assert is_put.wait(10)
+        time.sleep(0.1)  # it has something else to do before
+        done.extend(msg.action for msg in bench.desk.collect())
+
+    class Echo(Lines):
+        def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+            self.device.say("line\n")
+            return super().write(msg)
+
+        def read(self) -> Iterable[InternalMsg]:
+            done.append("read")
+            return super().read()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    bench.desk.outbox.on_put = lambda _: is_put.set()
+    bench.start(Echo)
+    bench.desk.wait_availability("online")
+    bench.command("1")
+    sender.join(10)
+    assert bench.lines(1) == ["line"]
+    assert done == ["1", "read"]
 
 
 def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_be_there(
