@@ -36,8 +36,8 @@ from interfaces.wire import WireError
 LOG = logging.getLogger(__name__)
 
 # One interface at a time reads and decodes. Python runs one thread at a time anyway, but where many want to run, its
-# lock passes to another one at each system call; those that wait here do not ask for it: of a hundred devices, 40 %
-# more gets through. It must not be held over anything that waits, or takes long without Python's lock.
+# lock passes to another one at each system call; those that wait here do not ask for it: with a hundred devices,
+# 40 % more gets through. It must not be held over anything that waits, or takes long without Python's lock.
 _READING = threading.Lock()
 _AT_ONCE = nullcontext()
 

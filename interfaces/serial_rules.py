@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from gateway.configuration.schema_check import near
@@ -31,7 +30,7 @@ class SerialRules:
         self.opening = [Request(given, address, encoding) for given in params["conversation"]["opening"]]
         self.polls = [Request(given, address, encoding) for given in params["conversation"]["polls"]]
 
-    @cached_property
+    @property
     def is_quick(self) -> bool:
         """Whether no frame takes long to read."""
         answers = [rule.answer for rule in self.encoder.rules]

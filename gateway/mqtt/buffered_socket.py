@@ -41,10 +41,8 @@ class BufferedSocket:
 
     def send(self, data: bytes) -> int:
         """Take `data` for the next `flush`; return how many bytes of it. Flushes by itself when much waits."""
-        if len(self._unsent) + len(data) > _MAX_UNSENT and self._unsent:
-            self.flush()
-            if self._unsent:
-                raise BlockingIOError
+        if len(self._unsent) + len(data) > _MAX_UNSENT and not self.flush():
+            raise BlockingIOError
         self.put(data)
         return len(data)
 
@@ -69,9 +67,8 @@ class BufferedSocket:
         if self._position < len(self._received):
             return
         try:
-            self._received = self._sock.recv(_READ)
-            self._position = 0
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._receive()
+        except BlockingIOError:
             return
         except OSError as err:
             self._failure = err
@@ -81,14 +78,17 @@ class BufferedSocket:
         if self._position >= len(self._received):
             if self._failure is not None:
                 raise self._failure
-            try:
-                self._received = self._sock.recv(_READ)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as err:
-                raise BlockingIOError from err
-            self._position = 0
+            self._receive()
         begin = self._position
         self._position = begin + size
         return self._received[begin : self._position]
+
+    def _receive(self) -> None:
+        try:
+            self._received = self._sock.recv(_READ)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as err:
+            raise BlockingIOError from err
+        self._position = 0
 
     def packet(self) -> tuple[int, bytes] | None:
         """Take an MQTT packet that is here already, whole: its first byte and its body. None if there is none."""

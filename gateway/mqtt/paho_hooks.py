@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -191,15 +192,10 @@ class HookedClient(mqtt.Client):
         them, and None if nothing was written.
         """
         buffer = self._buffer
-        if buffer is None or buffer.has_unsent:
+        if buffer is None or buffer.has_unsent or any(map(attrgetter("retain"), publications)):
             return None
-        packets: list[bytes] = []
-        for publication in publications:
-            packet = b"" if publication.qos or publication.retain else self._plain_packet(publication, 0)
-            if not packet:
-                return None
-            packets.append(packet)
-        if sum(map(len, packets)) > most:
+        packets = self.mg_plain_packets(publications)
+        if len(packets) < len(publications) or sum(map(len, packets)) > most:
             return None
         begin = buffer.taken
         buffer.put(b"".join(packets))

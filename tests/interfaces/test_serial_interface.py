@@ -301,12 +301,18 @@ def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: 
 DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
 
 
-def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
-    """Have an interface open its port, and do a turn in a thread once there is something to read."""
+def opened(**options: Any) -> tuple[SerialInterface, Desk]:
+    """Return an interface that has opened its port, and its desk."""
     desk = Desk()
-    interface = SerialInterface(serial_params(port=str(device.path), **options), desk.inbox, desk.outlet)
+    interface = SerialInterface(serial_params(**options), desk.inbox, desk.outlet)
     desk.inbox.wake()
     interface.loop()
+    return interface, desk
+
+
+def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
+    """Have an interface open its port, and do a turn in a thread once there is something to read."""
+    interface, desk = opened(port=str(device.path), **options)
     device.write(b"T 21\n")
     thread = threading.Thread(target=interface.loop)
     thread.start()
@@ -368,13 +374,9 @@ def test_who_frames_by_silence_does_not_wait_for_the_next_command(
 ) -> None:
     monkeypatch.setattr("gateway.interface._NEXT", 5.0)
     monkeypatch.setattr("gateway.interface._CONVERSED", 5.0)
-    desk = Desk()
     framing = {"type": "gap", "gap": 0.01}
     encode = [{"match": {"action": "SAY"}, "write": "x"}]
-    params = serial_params(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
-    interface = SerialInterface(params, desk.inbox, desk.outlet)
-    desk.inbox.wake()
-    interface.loop()
+    interface, desk = opened(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
     desk.inbox.push(InternalMsg(iscmd=True, action="SAY"))
     began = time.monotonic()
     interface.loop()
@@ -385,11 +387,7 @@ def test_who_frames_by_silence_does_not_wait_for_the_next_command(
 
 
 def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
-    slow = serial_params(port=str(device.path), decode=[{**DECODE[0], "regex": SLOW}])
-    desk = Desk()
-    interface = SerialInterface(slow, desk.inbox, desk.outlet)
-    desk.inbox.wake()
-    interface.loop()
+    interface, desk = opened(port=str(device.path), decode=[{**DECODE[0], "regex": SLOW}])
     assert interface.reconfigure(serial_params(port=str(device.path), decode=DECODE))
     device.write(b"T 21\n")
     thread = threading.Thread(target=interface.loop)
@@ -401,10 +399,7 @@ def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
 
 
 def test_a_bug_loses_nothing_of_what_was_read_before_it() -> None:
-    desk = Desk()
-    interface = SerialInterface(serial_params(decode=DECODE), desk.inbox, desk.outlet)
-    desk.inbox.wake()
-    interface.loop()
+    interface, desk = opened(decode=DECODE)
     decode = interface.rules.decoder.decode
 
     def fails(frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
@@ -452,15 +447,11 @@ def turn_until(interface: SerialInterface, condition: Callable[[], bool]) -> Non
 
 
 def test_other_rules_are_taken_over_while_the_port_stays_open() -> None:
-    params = serial_params(decode=[{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}])
     other = serial_params(
         decode=[{"regex": "T (?P<t>[0-9]+)", "message": {"action": "NEW", "arguments": {"t": "{t}"}}}]
     )
-    desk = Desk()
-    interface = SerialInterface(params, desk.inbox, desk.outlet)
+    interface, desk = opened(decode=DECODE)
     try:
-        desk.inbox.wake()
-        interface.loop()
         port = interface._port
         assert port is not None
         port.write(b"T 1\nT ")
