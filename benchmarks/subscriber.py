@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.report import WrongResultError
+from tests.support.packets import CONNECT, PUBLISH, SUBSCRIBE, packet, text
 
 _CHUNK = 1 << 20  # bytes read at a time
 _PAUSE = 0.004  # s between two reads of a stream: rare enough to leave the processor to others
 _SILENCE = 10.0  # s without a byte after which what is missing is lost
-_PUBLISH, _RETAINED = 3, 0x01
+_RETAINED = 0x01
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ class Subscriber:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll = select.poll()  # select knows no descriptors above 1,023
         self._poll.register(self._socket, select.POLLIN)
-        self._send(0x10, _text("MQTT") + bytes([4, 2, 0, 0]) + _text(""))  # level 4, clean session, no keepalive
+        self._send(CONNECT, text("MQTT") + bytes([4, 2, 0, 0]) + text(""))  # level 4, clean session, no keepalive
         self._expect(0x20)
         if filters:
-            self._send(0x82, bytes([0, 1]) + b"".join(_text(topic_filter) + b"\0" for topic_filter in filters))
+            wanted = b"".join(text(topic_filter) + b"\0" for topic_filter in filters)
+            self._send(SUBSCRIBE, bytes([0, 1]) + wanted, flags=2)
             self._expect(0x90)
 
     def __enter__(self) -> Subscriber:
@@ -57,11 +59,11 @@ class Subscriber:
 
     def publish(self, topic: str, members: dict[str, Any]) -> None:
         """Publish a JSON object, QoS 0."""
-        self._send(0x30, _text(topic) + json.dumps(members).encode())
+        self._send(PUBLISH, text(topic) + json.dumps(members).encode())
 
     def publish_all(self, topic: str, payloads: Sequence[bytes]) -> None:
         """Publish payloads of some bytes, QoS 0, as fast as the broker takes them."""
-        head = _text(topic)
+        head = text(topic)
         self._socket.sendall(b"".join(bytes([0x30, len(head) + len(payload)]) + head + payload for payload in payloads))
 
     def receive(self, timeout: float) -> list[Received]:
@@ -108,18 +110,12 @@ class Subscriber:
             raise WrongResultError("the broker has closed the connection of the subscriber")
         self._buffer += self._chunk[:size]
 
-    def _send(self, head: int, body: bytes) -> None:
-        length, rest = b"", len(body)
-        while True:
-            rest, seven = divmod(rest, 128)
-            length += bytes([seven | (128 if rest else 0)])
-            if not rest:
-                break
-        self._socket.sendall(bytes([head]) + length + body)
+    def _send(self, kind: int, body: bytes, flags: int = 0) -> None:
+        self._socket.sendall(packet(kind, body, flags))
 
     def _expect(self, head: int) -> None:
         """Wait for the acknowledgement that begins with `head`; retained messages stay behind it."""
-        while not any(packet[0] == head for packet in packets_in(self._buffer)):
+        while not any(found[0] == head for found in packets_in(self._buffer)):
             self._read()
         start = 0
         for first, _, end in packets_in(bytes(self._buffer)):
@@ -127,11 +123,6 @@ class Subscriber:
                 del self._buffer[start:end]
                 return
             start = end
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return len(data).to_bytes(2, "big") + data
 
 
 def packets_in(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
@@ -159,7 +150,7 @@ def _messages(buffer: bytearray) -> tuple[int, list[Received]]:
     data, done = bytes(buffer), 0
     messages: list[Received] = []
     for first, body, end in packets_in(data):
-        if first >> 4 == _PUBLISH:
+        if first >> 4 == PUBLISH:
             cut = body + 2 + int.from_bytes(data[body : body + 2], "big")
             messages.append(Received(data[body + 2 : cut].decode(), data[cut:end], bool(first & _RETAINED)))
         done = end

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 
 from benchmarks.subscriber import packets_in
 from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC
-
-_PUBLISH, _SUBACK = 3, 9  # in the first byte of a packet
+from tests.support.packets import CONNECT, PUBLISH, SUBACK, SUBSCRIBE, packet, text
 
 
 def main(port: int, device: str, topic: str) -> None:
@@ -26,9 +25,9 @@ def main(port: int, device: str, topic: str) -> None:
     fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(_packet(0x10, _text("MQTT") + bytes([4, 2, 0, 0]) + _text("")))
-    sock.sendall(_packet(0x82, bytes([0, 1]) + _text(COMMAND_TOPIC) + b"\0"))
-    head, answer_head = _text(topic), _text(STATUS_TOPIC)
+    sock.sendall(packet(CONNECT, text("MQTT") + bytes([4, 2, 0, 0]) + text("")))
+    sock.sendall(packet(SUBSCRIBE, bytes([0, 1]) + text(COMMAND_TOPIC) + b"\0", flags=2))
+    head, answer_head = text(topic), text(STATUS_TOPIC)
     came, rest = bytearray(), b""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -43,37 +42,32 @@ def main(port: int, device: str, topic: str) -> None:
             for payload in _commands(came, sock):
                 command = json.loads(payload)
                 os.write(fd, b"S %d\r\n" % command["n"])
-                sock.sendall(_packet(0x30, answer_head + _json({**command, "response": "OK", "reason": ""})))
+                sock.sendall(_publish(answer_head + _json({**command, "response": "OK", "reason": ""})))
         if fd in ready:
             *frames, rest = (rest + os.read(fd, 2048)).split(b"\n")
             said = [frame.decode().partition(" ") for frame in frames]
             values = [float(value) for kind, _, value in said if kind == "T"]
             payloads = [_json({"action": "TEMPERATURE", "celsius": value}) for value in values]
             if payloads:
-                sock.sendall(b"".join([_packet(0x30, head + payload) for payload in payloads]))
+                sock.sendall(b"".join([_publish(head + payload) for payload in payloads]))
 
 
 def _commands(came: bytearray, sock: socket.socket) -> Iterator[bytes]:
     """Yield the payloads of what has come whole, and take it away; say that all is ready when it is."""
     done = 0
     for first, body, end in packets_in(bytes(came)):
-        if first >> 4 == _SUBACK:
-            sock.sendall(_packet(0x30, _text(READY_TOPIC) + b"online"))
-        elif first >> 4 == _PUBLISH:
+        if first >> 4 == SUBACK:
+            sock.sendall(packet(PUBLISH, text(READY_TOPIC) + b"online"))
+        elif first >> 4 == PUBLISH:
             yield bytes(came[body + 2 + int.from_bytes(came[body : body + 2], "big") : end])
         done = end
     del came[:done]
 
 
-def _packet(first: int, body: bytes) -> bytes:
-    """Return a packet of up to 16 KiB."""
+def _publish(body: bytes) -> bytes:
+    """Return a PUBLISH of up to 16 KiB, which takes less than one of any length: each line makes one."""
     length = len(body)
-    return bytes([first, length] if length < 128 else [first, length & 127 | 128, length >> 7]) + body
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return len(data).to_bytes(2, "big") + data
+    return bytes([0x30, length] if length < 128 else [0x30, length & 127 | 128, length >> 7]) + body
 
 
 def _json(members: dict[str, object]) -> bytes:
