@@ -133,6 +133,7 @@ def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
         client._sock = BufferedSocket(ours)  # type: ignore[assignment]
         sender = Sender(client, outbox, 0.0, time.monotonic)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
+        sender.begin()
 
         def work() -> None:
             while len(outbox):
@@ -157,6 +158,7 @@ def commanded() -> Iterator[tuple[MgClient, socket.socket, MsgList]]:
     router = Router([Route(MsgMap("home", ["home/#"], sender="gw"), {"dev": inbox})])
     client = MgClient(MqttOptions(), Outbox(), wakeup, on_msg=router.deliver)
     client.link_state = LinkState.UP
+    client._sender.begin()
     with theirs, ours:
         client._sock = BufferedSocket(ours)  # type: ignore[assignment]
         yield client, theirs, inbox
@@ -197,6 +199,7 @@ def test_a_line_that_comes_alone_is_on_its_way_after_few_calls() -> None:
     outlet = Outlet("dev", MsgMap("home", sender="gw", status_qos=0), outbox)
     client = MgClient(MqttOptions(), outbox, wakeup)
     client.link_state = LinkState.UP
+    client._sender.begin()
     rules = serial_rules()
 
     def work() -> None:

@@ -106,7 +106,7 @@ class MgClient(HookedClient):
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
-        self._last_heard = self._looked_at = clock()
+        self._last_heard = self._looked_at = self._up_since = clock()
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
@@ -322,6 +322,8 @@ class MgClient(HookedClient):
 
     def _send(self) -> None:
         """Hand publications over as the window has room, and all that is to be written to the socket."""
+        if self.link_state is LinkState.UP and self._sender.is_waiting and self._receiver.is_subscribed:
+            self._sender.begin()
         if self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
             self._sender.settle()
@@ -382,6 +384,8 @@ class MgClient(HookedClient):
                 self._drop(LinkError(f"{self._where} has been silent for 1.5 x keepalive", "check network and broker"))
             elif self._sender.stalled_for > self._longest_unsettled:
                 self._drop(LinkError(f"{self._where} acknowledges nothing any more", "check the broker"))
+            elif self._sender.is_waiting and self._clock() - self._up_since > self._longest_unsettled:
+                self._drop(LinkError(f"{self._where} does not answer the subscriptions", "check the broker"))
             else:
                 self._look_for_preferred()
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
@@ -453,7 +457,7 @@ class MgClient(HookedClient):
         self._enter(LinkState.UP)
         self.connects += 1
         self.session_present = flags.session_present
-        self._last_heard = self._clock()
+        self._last_heard = self._up_since = self._clock()
         self._reason = self.last_failure = None
         client_id = getattr(properties, "AssignedClientIdentifier", self.options.client_id)
         LOG.info("connected to %s as %s", self._where, client_id)

@@ -76,6 +76,7 @@ class Sender:
         self._is_v5 = False
         self._where = ""
         self._is_held = False
+        self._is_waiting = True  # for the subscriptions of a new link: see `begin`
         self._not_before = self._up_since = self._oldest_since = clock()
         self._has_settled = False  # anything, on this link
         self._is_new_link = False
@@ -88,23 +89,38 @@ class Sender:
     @property
     def stalled_for(self) -> float:
         """Return how long (s) the broker has been taking nothing of what it was sent."""
-        return self._clock() - max(self._oldest_since, self._up_since) if self._in_flight else 0.0
+        is_sent = self._in_flight and not self._is_waiting
+        return self._clock() - max(self._oldest_since, self._up_since) if is_sent else 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing is sent on this link before `begin`."""
+        return self._is_waiting
 
     @property
     def time_left(self) -> float:
         """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
-        return self._not_before - self._clock() if self._clock() < self._not_before else math.inf
+        is_paused = not self._is_waiting and self._clock() < self._not_before
+        return self._not_before - self._clock() if is_paused else math.inf
 
     # --- the link
 
     def link_up(self, where: str, limits: BrokerLimits, *, is_v5: bool) -> None:
-        """Go by the limits of the broker at `where`, and send it again what is in flight."""
+        """Go by the limits of the broker at `where`; nothing is sent before `begin`."""
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._concern_each = limits.concern_each
         self._window = min(WINDOW, limits.receive_maximum)
-        self._up_since = self._clock()
         self._has_settled = self._is_held = False
-        self._is_new_link = True
+        self._is_waiting = self._is_new_link = True
+
+    def begin(self) -> None:
+        """Send again what is in flight, and then what waits: the broker has answered all subscriptions.
+
+        What is published before it has them is lost for whoever listens through this same link: a second interface,
+        or a command that somebody sends as soon as he reads `online`.
+        """
+        self._is_waiting = False
+        self._up_since = self._clock()
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
         is_too_much = self._room() < 0
         if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
@@ -125,10 +141,12 @@ class Sender:
         Return whether the next link will be sent something else, and may hold for that.
         """
         self.settle()
-        if may_be_a_message and self._in_flight and not self._has_settled and self.stalled_for < _SOON:
+        is_sent = bool(self._in_flight) and not self._is_waiting
+        if may_be_a_message and is_sent and not self._has_settled and self.stalled_for < _SOON:
             verdict = self._suspect()
         else:
             verdict = Verdict.NONE
+        self._is_waiting = True
         at_most_once = [sent for sent in self._in_flight if sent.qos == 0]
         self._in_flight = deque(sent for sent in self._in_flight if sent.qos > 0)
         self._unacknowledged = len(self._in_flight)
@@ -189,7 +207,7 @@ class Sender:
 
     @property
     def _may_send(self) -> bool:
-        return self._clock() >= self._not_before
+        return not self._is_waiting and self._clock() >= self._not_before
 
     @property
     def has_more(self) -> bool:
@@ -220,6 +238,8 @@ class Sender:
 
         On a new link the states go first: with messages acknowledged before, none would come under suspicion.
         """
+        if self._is_waiting:
+            return False
         if self._is_new_link:
             self.say_states()
             self._is_new_link = self.states.has_unsaid

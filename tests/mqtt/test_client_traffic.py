@@ -19,6 +19,7 @@ from gateway.mqtt import turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.sender import WINDOW
+from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.link import DEFAULTS, Link
@@ -28,8 +29,10 @@ from tests.support.peer import (
     PUBLISH,
     SUBACK,
     SUBSCRIBE,
+    Conversation,
     Peer,
     accept_and_read_no_more,
+    accept_then_silence,
     packet,
     serve,
     stay_silent,
@@ -714,3 +717,51 @@ def test_what_was_sent_while_the_process_stood_still_is_not_read(
         other.publish("gate/C", b"close")
         link.turn_until(lambda: bool(link.received), "the next message")
     assert link.received == [("gate/C", b"close", False)]
+
+
+@pytest.mark.parametrize("refused", [{}, {"b/#": 0x80}])
+def test_subscriptions_go_first_and_online_waits_until_all_of_them_are_answered(
+    refused: dict[str, int], expected_logs: ExpectedLogs
+) -> None:
+    if refused:
+        expected_logs.expect("the broker refused the filter 'b/#': ")
+    is_allowed = threading.Event()
+
+    def answers_late(conversation: Conversation) -> None:
+        """Answer no SUBSCRIBE before the test allows it."""
+        conversation.read()
+        conversation.connack()
+        subscribes = []
+        while len(subscribes) < 2:
+            subscribes.append(conversation.read())
+        assert is_allowed.wait(10)
+        for found in subscribes:
+            assert found is not None
+            assert found.kind == SUBSCRIBE, "nothing else goes out before the subscriptions"
+            conversation.suback(found, bytes(refused.get(wanted, 1) for wanted in found.filters))
+        for found in conversation.packets_until_closed():
+            if found.kind == PUBLISH and found.qos:
+                conversation.puback(found)
+
+    outbox = Outbox()
+    outbox.put_all([Publication("home/t", b"1", qos=1), Publication("home/t", b"2")])
+    with Peer(answers_late) as peer, Link(peer.port, "a/#", "b/#", availability=AVAILABILITY, outbox=outbox) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: len(peer.packets(SUBSCRIBE)) == 2, "the subscriptions")
+        link.put("home/t", b"3")
+        link.turn_for(0.2)
+        assert not peer.packets(PUBLISH)
+        is_allowed.set()
+        link.turn_until(lambda: len(peer.packets(PUBLISH)) == 4, "all that waited")
+        assert [found.payload for found in peer.packets(PUBLISH)] == [b"online", b"1", b"2", b"3"]
+
+
+def test_a_broker_that_never_answers_the_subscriptions_is_given_up(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("does not answer the subscriptions")
+    with Peer(accept_then_silence) as peer, Link(peer.port, "a/#", keepalive=4) as link:
+        link.client.mg_connect()
+        link.turn_until(lambda: peer.packets(SUBSCRIBE), "the subscription")
+        link.turn_for(0.05)
+        link.clock.shift = 11.0
+        link.client._last_heard = link.clock()  # it says other things
+        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")

@@ -24,6 +24,7 @@ def sender_over(ours: socket.socket, outbox: Outbox) -> tuple[HookedClient, Send
     client._sock = BufferedSocket(ours)  # type: ignore[assignment]
     sender = Sender(client, outbox, 0.0, time.monotonic)
     sender.link_up("nowhere", BrokerLimits(), is_v5=False)
+    sender.begin()
     return client, sender
 
 
@@ -197,6 +198,39 @@ def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what
     sender.hold()
     assert sender.pass_on(one) is None, "the link is about to be given up"
     sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
+    sender.begin()
     sender.hand_over()
     assert sender.pass_on(one) is None, "each is to be looked at"
+    client._sock = None
+
+
+def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    theirs.setblocking(False)
+    outbox = Outbox()
+    client, sender = sender_over(ours, outbox)
+    outbox.put(Publication("t", b"1", 1))
+    sender.hand_over()
+    assert client.mg_flush()
+    (first,) = Splitter(V3).feed(theirs.recv(1 << 20))
+    sender.link_lost(may_be_a_message=False)
+    sender.link_up("nowhere", BrokerLimits(), is_v5=False)
+    sender.states.set("state", b"online")
+    outbox.put(Publication("t", b"2"))
+    assert not sender.has_more
+    assert not sender.hand_over()
+    assert sender.pass_on([Publication("t", b"3")]) is None
+    sender.say_states()
+    assert client.mg_flush()
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+    assert sender.stalled_for == 0, "nothing of what is in flight was sent on this link"
+    sender.begin()
+    sender.hand_over()
+    assert client.mg_flush()
+    again, state, new = Splitter(V3).feed(theirs.recv(1 << 20))
+    assert (again.payload, again.mid, again.is_duplicate) == (b"1", first.mid, True)
+    assert (state.payload, new.payload) == (b"online", b"2")
     client._sock = None
