@@ -66,7 +66,7 @@ class CommandGuard:
                 raise RefusedError("expired command", f"a command that is {when} is not done", remedy)
             return min(left, longest - age)
         if delivery.lifetime is not None:
-            if arrival.retain or arrival.resumed or arrival.duplicate:
+            if arrival.retain or arrival.resumed or arrival.duplicate or arrival.late:
                 what = "a command that waited, and may be replayed for a while only, does not say how old it is"
                 remedy = "set commands.timestamp_argument, and let senders fill it in"
                 raise RefusedError("undated command", what, remedy)
@@ -117,6 +117,9 @@ def _check_first_hand(arrival: Arrival) -> None:
     if arrival.resumed:
         remedy = "send it again; if it does no harm late, give it a delivery rule with replay in the map"
         raise RefusedError("queued command", "a command that waited for this gateway is not done", remedy)
+    if arrival.late:
+        what = "a command that the network may have held back for longer than commands.max_age is not done"
+        raise RefusedError("late command", what, "send it again, and check the network if this happens often")
 
 
 def _duplicate(why: str) -> RefusedError:

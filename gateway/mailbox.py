@@ -6,10 +6,10 @@ import contextlib
 import logging
 import os
 import select
-import time
 from collections import deque
 from collections.abc import Callable
 
+from gateway.clock import boot_time
 from gateway.message import InternalMsg
 from gateway.throttled_exception import ThrottledException
 
@@ -98,7 +98,7 @@ class MsgList:
     own lifetime, is not given any more: nobody expects it to be done by then. `on_stale` gets it instead.
     """
 
-    def __init__(self, limit: int = MAX_MESSAGES, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: int = MAX_MESSAGES, clock: Callable[[], float] = boot_time) -> None:
         self.limit = limit
         self.pulled = 0
         self.on_stale: Callable[[InternalMsg], None] = _say_stale

@@ -181,9 +181,9 @@ class Publication(NamedTuple):
 class Arrival(NamedTuple):
     """A message as the broker has delivered it: topic, payload, QoS and flags.
 
-    `resumed` tells that it may have waited in the session: it came within the quiet time after a session was
-    resumed. The rest is of MQTT 5 (section 3.3.2.3): the seconds that were left until it expires (None: it does not),
-    and where its answer is to go.
+    `resumed` tells that it may have waited in the session, and `late` that the network may have held it back for
+    longer than a command may be old. The rest is of MQTT 5 (section 3.3.2.3): the seconds that were left until it
+    expires (None: it does not), and where its answer is to go.
     """
 
     topic: str
@@ -194,7 +194,11 @@ class Arrival(NamedTuple):
     resumed: bool = False
     expiry: int | None = None
     reply_to: ReplyTo | None = None
+    late: bool = False
 
+
+RUN = "run"
+"""The last level of the topic by which a gateway finds out what its broker remembers."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 """The payloads of an availability topic."""

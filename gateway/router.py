@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from paho.mqtt.matcher import MQTTMatcher
 
+from gateway.clock import boot_time
 from gateway.command_guard import CommandGuard
 from gateway.echo_loop import EchoLoops
 from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
@@ -95,7 +96,7 @@ class Router:
         self,
         routes: Sequence[Route] = (),
         answer: Callable[[Publication], object] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_time,
         wall_clock: Callable[[], float] = time.time,
         own_topics: Collection[str] = (),
     ) -> None:

@@ -71,6 +71,7 @@ class Gateway:
             self._wakeup,
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
+            run_topic=configuration.run_topic,
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self._subscribe()
@@ -79,12 +80,15 @@ class Gateway:
 
     def _subscribe(self) -> None:
         maps = [station.options.msg_map for station in self.stations.values()]
+        replays = self.configuration.replays
         self.client.mg_subscribe(
             self.router.filters,
-            # All else that is retained is either a command, and refused, or an old status.
-            wants_retained=any(rule.replay for msg_map in maps for rule in msg_map.delivery_rules),
+            # All else that is retained, or has waited, is either a command, and refused, or an old status.
+            wants_retained=replays,
+            wants_session=replays,
             # Interfaces with senders of their own hear one another, by way of the broker.
             no_local=len({msg_map.sender for msg_map in maps}) == 1,
+            max_age=self.configuration.commands.max_age,
         )
 
     def _station(self, options: InterfaceOptions) -> Station:
@@ -98,6 +102,7 @@ class Gateway:
         """Have the broker forget what an earlier run, with another map, had retained."""
         configuration = self.configuration
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
+        states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
         for topic in (found := list(orphans(self.outbox.retained, maps, states))):
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
@@ -250,7 +255,8 @@ class Gateway:
                 LOG.info("%d messages wait on disk for the next start", left - lost)
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
-        received = ", ".join(f"{number} {what}" for what, number in self.router.counts.items())
+        counted = {**self.router.counts, **self.client.receive_counts}
+        received = ", ".join(f"{number} {what}" for what, number in counted.items())
         refused = sum(station.outlet.refused for station in stations)
         sent = f"{counts}, {refused} refused" if refused else counts
         LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")

@@ -156,6 +156,8 @@ def test_the_core_is_not_started_by_importing_it() -> None:
 
 SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_handle_publish"}
 SHADOWED |= {"_mid_generate", "loop_read", "loop_write", "want_write"}
+SHADOWED |= {"_packet_handle", "_sock_recv", "_send_pingreq", "_handle_pingresp"}
+SHADOWED |= {"on_connect", "on_disconnect", "on_message", "on_subscribe", "on_unsubscribe"}
 """What MgClient changes of paho's class, on purpose."""
 
 SET_THROUGH_PROPERTIES = {

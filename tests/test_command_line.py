@@ -86,15 +86,15 @@ def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("mqtt", "broker", "protocol"),
     [
-        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5, session kept for 86400 s; MQTT 3.1.1, "),
-        ("version: 3.1.1", "127.0.0.1:1883", "MQTT 3.1.1, clean session"),
-        ("session_expiry: 0", "127.0.0.1:1883", "MQTT 5, clean session; "),
+        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5; MQTT 3.1.1 where that is refused"),
+        ("version: 3.1.1", "127.0.0.1:1883", "MQTT 3.1.1"),
+        ("session_expiry: 0", "127.0.0.1:1883", "MQTT 5; "),
         (
             "transport: websockets, path: /ws, tls: {enabled: true}",
             "127.0.0.1:1883 with websockets at /ws and TLS",
-            "MQTT 5, ",
+            "MQTT 5; ",
         ),
-        ("transport: unix, host: /run/mqtt.sock", "/run/mqtt.sock", "MQTT 5, "),
+        ("transport: unix, host: /run/mqtt.sock", "/run/mqtt.sock", "MQTT 5; "),
     ],
 )
 def test_check_says_how_the_broker_is_reached(
@@ -117,7 +117,7 @@ def test_check_says_what_a_gateway_would_do(
         "gw.conf: good\n"
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
-        "  protocol      MQTT 5, session kept for 86400 s; MQTT 3.1.1, clean session, where that is refused\n"
+        "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
         "  outbox        /var/lib/mqttgateway/entry.outbox\n"
         "  availability  home/entry/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"

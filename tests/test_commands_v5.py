@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.support.broker import Mosquitto
-from tests.support.configuration import trial, write_conf
+from tests.support.configuration import replaying_map, trial, write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
@@ -101,7 +100,7 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
 def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), map=replaying_map(tmp_path))
     with asking(mosquitto) as asker:
         with GatewayProcess(conf) as gateway:
             wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
@@ -111,8 +110,7 @@ def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told
             gateway.wait_log("dropped: a command that waited for this gateway is not done")
             (told,) = asker.wait_answers(1)
             assert told == (b"\x01", "REFUSED", "a command that waited for this gateway is not done")
-            quiet = time.monotonic() + 1.5
-            wait_until(lambda: time.monotonic() > quiet)
+            wait_until(lambda: "Received PUBACK from gw" in mosquitto.log.read_text(), what="the token")
             asker.ask("close", 2, "home/security//yard/gate/me/C")
             wait_until(lambda: [m for m in asker.messages if m.topic == "home/trial////gw/S"], what=lambda: gateway.log)
             gateway.stop()

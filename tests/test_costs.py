@@ -10,7 +10,6 @@ import logging
 import re
 import socket
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.clock import boot_time
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schema_check import fill_defaults
@@ -131,7 +131,7 @@ def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
     ours.setblocking(False)
     with theirs, ours:
         client._sock = BufferedSocket(ours)  # type: ignore[assignment]
-        sender = Sender(client, outbox, 0.0, time.monotonic)
+        sender = Sender(client, outbox, 0.0, boot_time)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
         sender.begin()
 

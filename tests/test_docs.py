@@ -292,8 +292,8 @@ def _reading_order(package: str) -> list[list[str]]:
     return order
 
 
-def test_architecture_fits_on_a_hundred_lines() -> None:
-    assert len(ARCHITECTURE.text.splitlines()) <= 100
+def test_architecture_fits_on_a_few_screens() -> None:
+    assert len(ARCHITECTURE.text.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("package", ["gateway", "interfaces"])

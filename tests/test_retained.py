@@ -66,11 +66,11 @@ def test_the_broker_forgets_what_another_map_had_retained(tmp_path: Path, mosqui
             wait_until(lambda: any(m.topic.endswith("/S") for m in listener.messages), what=lambda: gateway.log)
         gateway.stop()
     with mosquitto.client("home/#") as listener:
-        wait_until(lambda: len(listener.messages) == 3, what=lambda: str(listener.pairs()))
+        wait_until(lambda: len(listener.messages) == 4, what=lambda: str(listener.pairs()))
         assert all(message.retain for message in listener.messages)
     with mosquitto.client("home/#") as listener, GatewayProcess(conf_with(tmp_path, mosquitto, "house")) as gateway:
-        gateway.wait_log("removed from the broker: 3 retained topics of another map")
-        wait_until(lambda: len([m for m in listener.messages if not m.payload]) == 3, what=lambda: gateway.log)
+        gateway.wait_log("removed from the broker: 4 retained topics of another map")
+        wait_until(lambda: len([m for m in listener.messages if not m.payload]) == 4, what=lambda: gateway.log)
         gateway.stop()
     with mosquitto.client("#") as listener:
         listener.wait_topic("house/gw/availability", OFFLINE)

@@ -35,7 +35,7 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     yield f"{configuration.file}: good"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
-    yield f"  protocol      {_protocol(mqtt)}"
+    yield f"  protocol      {_protocol(configuration)}"
     kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed (see outbox.file)"
     yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
@@ -61,11 +61,13 @@ def _carrier(mqtt: MqttOptions) -> str:
     return f" with {' and '.join(carriers)}" if carriers else ""
 
 
-def _protocol(mqtt: MqttOptions) -> str:
+def _protocol(configuration: Configuration) -> str:
+    mqtt = configuration.mqtt
     if mqtt.version != 5:
-        return "MQTT 3.1.1, clean session"
-    session = f"session kept for {mqtt.session_expiry} s" if mqtt.session_expiry else "clean session"
-    return f"MQTT 5, {session}; MQTT 3.1.1, clean session, where that is refused"
+        return "MQTT 3.1.1"
+    is_kept = configuration.replays and mqtt.session_expiry
+    session = f", session kept for {mqtt.session_expiry} s (a rule has replay)" if is_kept else ""
+    return f"MQTT 5{session}; MQTT 3.1.1 where that is refused"
 
 
 def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from gateway.commands.visit import visit
 from gateway.configuration.settings import Configuration
 from gateway.errors import MessageError, TopicError
-from gateway.message import Arrival, InternalMsg
+from gateway.message import RUN, Arrival, InternalMsg
 from gateway.topic import without_covered
 from gateway.translation.mqtt_map import MsgMap
 
@@ -28,6 +28,8 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
         topic, payload = arrival.topic, arrival.payload
         own = topic in configuration.availability_topics
         line = availability_line(topic, payload) if own else _read(maps, topic, payload, colours)
+        if line is None:
+            return
         mark = " (retained)" if arrival.retain else ""
         when = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
         lines.append(f"{when} {line}{mark}")
@@ -46,8 +48,11 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
             return 0
 
 
-def _read(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str:
-    """Return the line of a message, by the first map that reads it; of an availability; or why no map reads it."""
+def _read(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str | None:
+    """Return the line of a message, by the first map that reads it; of an availability; or why no map reads it.
+
+    None for what a gateway publishes for itself.
+    """
     problems: list[MessageError] = []
     for msg_map in maps:
         try:
@@ -56,6 +61,8 @@ def _read(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
+    if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
+        return None
     # That it is no topic of one map says nothing where another map knows the topic.
     problem = max(problems, key=lambda err: not isinstance(err, TopicError))
     return _paint(f"not read: {problem} ({topic!a})", _RED, colours)

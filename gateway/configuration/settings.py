@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from gateway.command_guard import CommandOptions
 from gateway.init_logger import LogOptions
 from gateway.listeners import Addresses
+from gateway.message import RUN
 from gateway.message_filter import Filters
 from gateway.mqtt.options import MqttOptions
 from gateway.translation.mqtt_map import MsgMap
@@ -64,6 +65,16 @@ class Configuration(NamedTuple):
     def availability_topic(self, interface: str = "") -> str:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+    @property
+    def replays(self) -> bool:
+        """Return whether a map lets any command pass that has waited: otherwise nobody need keep them."""
+        return any(rule.replay for interface in self.interfaces for rule in interface.msg_map.delivery_rules)
+
+    @property
+    def run_topic(self) -> str:
+        """Return where the gateway finds out what its broker remembers; see `gateway.mqtt.run_topic`."""
+        return "/".join(filter(None, (self.root, self.name, RUN)))
 
     @property
     def availability_topics(self) -> frozenset[str]:

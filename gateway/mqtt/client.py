@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import random
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.clock import boot_time
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival, Publication
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_words import Ending, LinkEnded, why_closed, why_not_connected, why_refused
+from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
+from gateway.mqtt.promptness import Promptness
 from gateway.mqtt.receiver import CallbackFailed, Receiver
 from gateway.mqtt.sender import Sender
 from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
@@ -64,8 +67,9 @@ class MgClient(HookedClient):
 
     `filters` are subscribed to at each connect, `on_msg` gets what they bring, and `outbox` is emptied while the link
     is up, or passed by, by whoever puts something into it (see `Turn`). `availability_topic` is the will's, and says
-    `online` while the link is up. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once
-    they are `command_lifetime` (s; 0: never) old; for `wants_retained` and `no_local` see `Receiver`.
+    `online` while the link is up. `run_topic` tells whether the broker remembers us (see `RunTopic`; `""`: without).
+    `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once they are `command_lifetime`
+    (s; 0: never) old. For the others see `mg_subscribe`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
     """
@@ -79,10 +83,13 @@ class MgClient(HookedClient):
         filters: Iterable[str] = (),
         on_msg: Callable[[Arrival], None] = lambda _: None,
         availability_topic: str = "",
+        run_topic: str = "",
         command_lifetime: float = 0.0,
         wants_retained: bool = False,
+        wants_session: bool = False,
         no_local: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        max_age: float = 0.0,
+        clock: Callable[[], float] = boot_time,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         super().__init__(
@@ -105,12 +112,26 @@ class MgClient(HookedClient):
         self._availability_topic = availability_topic
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
+        self._connect_sent_at = clock()
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = self._looked_at = self._up_since = clock()
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
-        self._receiver = Receiver(self, filters, on_msg, clock, wants_retained=wants_retained, no_local=no_local)
+        self._memory = BrokerMemory(run_topic, self._sender.states, outbox.say_retained_again, clock)
+        self._sender.on_state_settled = self._memory.state_settled
+        self._wants_session = wants_session
+        self._promptness = Promptness(max_age, clock)
+        self._receiver = Receiver(
+            self,
+            filters,
+            on_msg,
+            clock,
+            self._memory.run,
+            self._promptness,
+            wants_retained=wants_retained,
+            no_local=no_local,
+        )
         if availability_topic:
             self.set_state(availability_topic, ONLINE)
         self._stopping = False
@@ -130,6 +151,16 @@ class MgClient(HookedClient):
         return self._receiver.is_subscribed
 
     @property
+    def receive_counts(self) -> Mapping[str, int]:
+        """How many messages were not given on, by the reason: copies, unusable."""
+        return self._receiver.counts
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that had waited in the session has come, as far as that can be known."""
+        return not self._memory.run.may_have_waited
+
+    @property
     def _where(self) -> str:
         return self._connector.where
 
@@ -146,11 +177,15 @@ class MgClient(HookedClient):
         if self._availability_topic:
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
-        self.on_connect = self._mg_on_connect
-        self.on_disconnect = self._mg_on_disconnect
-        self.on_subscribe = lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes)
-        self.on_unsubscribe = lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid)
-        self.on_message = lambda _c, _u, message: self._receiver.take(message)
+        self.mg_asked, self.mg_answered = self._promptness.asked, self._promptness.answered
+        self.mg_passed_over = self._receiver.passed_over
+        self.mg_serve(
+            on_connect=self._mg_on_connect,
+            on_disconnect=self._mg_on_disconnect,
+            on_subscribe=lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes),
+            on_unsubscribe=lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid),
+            on_message=lambda _c, _u, message: self._receiver.take(message),
+        )
 
     # --- the guard of a pending connection
 
@@ -207,12 +242,15 @@ class MgClient(HookedClient):
         no session is wanted.
         """
         server = self._connector.servers.current
+        is_kept = self._memory.keeps_session() and self._wants_session
+        session_expiry = self.options.session_expiry if is_kept else 0
+        self._connect_sent_at = self._clock()
         self.connect_async(
             server.host,
             server.port or 1,  # a unix socket has none, which paho takes for a mistake
             self.options.keepalive,
-            clean_start=self.options.session_expiry == 0,
-            properties=self._connector.connect_properties(),
+            clean_start=not session_expiry,
+            properties=self._connector.connect_properties(session_expiry),
         )
 
     def _look_for_preferred(self) -> None:
@@ -258,6 +296,10 @@ class MgClient(HookedClient):
             self._guard(self._flush)
         self._sender.settle()
         self._guard(self._send)  # before what is not urgent
+        if (
+            self._memory.has_unusable_session and self.link_state is LinkState.UP
+        ):  # not sooner: paho holds a lock in its callbacks
+            self._drop(LinkError("the broker's session cannot be used", "connecting again without it"))
         # Python's lock is to be free soon: an interface may have been woken, with a command.
         is_busy = readable and self.link_state is LinkState.UP and not self._is_returning
         if not is_busy or self._clock() - self._looked_at >= self._tick:
@@ -268,6 +310,9 @@ class MgClient(HookedClient):
         self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
             self._receiver.turn()
+            if self._promptness.is_due and self.filters:
+                self._guard(self.mg_ask)
+            self._memory.run.look(self._promptness.proven)
         self._keep_alive()
 
     def _stood_still(self) -> bool:
@@ -293,7 +338,8 @@ class MgClient(HookedClient):
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
-            return min(self._tick, self._sender.time_left, self._receiver.time_left)
+            asking = self._promptness.time_left if self.filters else math.inf
+            return min(self._tick, self._sender.time_left, self._receiver.time_left, asking)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
         return max(0.0, self._deadline - self._clock())
@@ -390,7 +436,7 @@ class MgClient(HookedClient):
                 self._look_for_preferred()
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
             what = f"{self._where} sent no CONNACK within {self.options.connect_timeout:g} s"
-            self._drop(LinkEnded(what, "is it an MQTT broker?", Ending.NO_CONNACK))
+            self._drop(LinkEnded(what, "is it an MQTT broker?", Ending.SILENCE))
 
     def _misc(self) -> None:
         self.loop_misc()
@@ -465,14 +511,31 @@ class MgClient(HookedClient):
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
         takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
+        self._promptness.begin(self._connect_sent_at)
+        self._memory.link_up(session_present=self.session_present)
         self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
-        if not self.session_present:
-            self.outbox.say_retained_again()
 
-    def mg_subscribe(self, filters: Iterable[str], *, wants_retained: bool = False, no_local: bool = False) -> None:
-        """Listen to other filters from now on: to the new ones first, and then no more to those that are gone."""
+    def mg_subscribe(
+        self,
+        filters: Iterable[str],
+        *,
+        wants_retained: bool = False,
+        wants_session: bool = False,
+        no_local: bool = False,
+        max_age: float = 0.0,
+    ) -> None:
+        """Listen to other filters from now on: to the new ones first, and then no more to those that are gone.
+
+        On MQTT 5, `wants_retained` has the broker send what it has retained, `wants_session` has it keep what comes
+        while there is no link (from the next connect on), and `no_local` has it keep back what this client has
+        published; a broker of 3.1.1 does the first, not the second, and not the third. Messages that may be older than
+        `max_age` (s; 0: nobody wants to know) are marked as late.
+        """
         with self._turn:
             is_up = self.link_state is LinkState.UP
+            self._wants_session = wants_session
+            self._promptness.max_age = max_age
+            self._memory.run.try_again()
             self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 
     def _mg_on_disconnect(

@@ -18,6 +18,7 @@ from gateway.mqtt.dial import Connection, LinkError, Server, dial, tls_context
 from gateway.mqtt.dialler import Dialler
 from gateway.mqtt.link_words import Ending
 from gateway.mqtt.options import MqttOptions
+from gateway.mqtt.paho_hooks import MAXIMUM_PACKET
 from gateway.mqtt.probe import probe
 from gateway.mqtt.servers import Next, Servers
 
@@ -26,7 +27,6 @@ LOG = logging.getLogger(__name__)
 _HELD = 30.0  # s that a link must have held for the next failure to count as the first
 
 _RECEIVE_MAXIMUM = 100  # publications that the broker may send before the first is acknowledged
-_MAXIMUM_PACKET = 512 * 1024  # bytes that the broker may send at once: the longest payload (MAX_PAYLOAD_BYTES) and more
 
 
 class Plan(NamedTuple):
@@ -89,15 +89,15 @@ class Connector:
         options = self._options
         return dial(server, options.connect_timeout, self._tls, options.transport, options.path)
 
-    def connect_properties(self) -> Properties | None:
-        """Return the properties of CONNECT, which MQTT 3.1.1 has not."""
+    def connect_properties(self, session_expiry: int) -> Properties | None:
+        """Return the properties of CONNECT, which MQTT 3.1.1 has not; `session_expiry` in seconds, 0: no session."""
         if not self.servers.speaks_v5:
             return None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-        properties.MaximumPacketSize = _MAXIMUM_PACKET
-        if self._options.session_expiry:
-            properties.SessionExpiryInterval = self._options.session_expiry
+        properties.MaximumPacketSize = MAXIMUM_PACKET
+        if session_expiry:
+            properties.SessionExpiryInterval = session_expiry
         return properties
 
     # --- what has come of it
@@ -105,8 +105,14 @@ class Connector:
     def link_up(self) -> None:
         """Take note that the current broker has accepted."""
         self._up_since = self._clock()
-        if self.servers.accepted():
-            LOG.info("%s does not speak MQTT 5: it is spoken to in MQTT 3.1.1", self.where)
+        has_fallen_back = self.servers.accepted()
+        if self.servers.speaks_v5:
+            return
+        LOG.info(
+            "%s MQTT 3.1.1 with %s: it acknowledges what its access rules make it drop, and that counts as delivered",
+            "falling back to" if has_fallen_back else "speaking",
+            self.where,
+        )
 
     def link_lost(self, ending: Ending) -> Plan:
         """Count a link that was up: delays begin anew if it had held, but not if another client took it over."""

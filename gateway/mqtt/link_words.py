@@ -18,7 +18,8 @@ class Ending(enum.Enum):
     """What kind of end a link, or the try to make one, has come to."""
 
     OTHER = "no more is known"
-    NO_CONNACK = "silence, garbage or the end of the connection instead of a CONNACK"
+    NO_CONNACK = "garbage or the end of the connection instead of a CONNACK"
+    SILENCE = "nothing at all instead of a CONNACK"
     VERSION_REFUSED = "the broker does not speak this version of MQTT"
     CLOSED = "the broker closed without a word, or over something that was sent"
     TAKEN_OVER = "another client has the same client id"

@@ -6,25 +6,33 @@ or `_handle_publish` paho goes its own way, slower; `_handle_pubackcomp` is need
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import paho.mqtt.client as mqtt
+from paho.mqtt._packet import decode_publish
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.exception import MalformedPacket, MQTTException
+from paho.mqtt.properties import Properties
 
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import PublishProperties
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
 from gateway.mqtt.publish_packet import publish_packet
+from gateway.mqtt.shared_callback import Callback, SharedCallback
 from gateway.outbox.lane import Entry
 
 _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
+_LONGEST_BEGINNING = 2 + 65_535 + 2  # bytes of a PUBLISH that hold its topic and its packet identifier
+MAXIMUM_PACKET = 512 * 1024
+"""Bytes of the longest packet that is taken: the longest payload (`MAX_PAYLOAD_BYTES`) and more."""
+
 _MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # on which something came in, and bytes of one, that are remembered
 
 
@@ -91,7 +99,15 @@ class Received(NamedTuple):
     retain: bool
     dup: bool
     mid: int
-    properties: None = None
+    properties: Properties | None = None
+
+
+class _Beginning(bytearray):
+    """The beginning of a packet that is too long to be kept: enough for topic and packet identifier."""
+
+    def __iadd__(self, data: Any) -> _Beginning:  # type: ignore[misc]  # only `+=` differs
+        self.extend(data[: max(0, _LONGEST_BEGINNING - len(self))])
+        return self
 
 
 class HookedClient(mqtt.Client):
@@ -103,9 +119,21 @@ class HookedClient(mqtt.Client):
 
     _adopted: Connection | None = None
 
+    on_connect: Any = SharedCallback()
+    on_disconnect: Any = SharedCallback()
+    on_message: Any = SharedCallback()
+    on_subscribe: Any = SharedCallback()
+    on_unsubscribe: Any = SharedCallback()
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self._handed: dict[int, Handed] = {}  # with QoS 1, by packet identifier, until acknowledged
         self._topics: dict[bytes, str] = {}  # that came in, as text
+        self.mg_asked: Callable[[], None] = lambda: None
+        """Called when a PINGREQ goes out."""
+        self.mg_answered: Callable[[], None] = lambda: None
+        """Called when a PINGRESP was read."""
+        self.mg_passed_over: Callable[[str, str], None] = lambda _, __: None
+        """Called with the topic of a message that was passed over, and with what it is, or has."""
         super().__init__(*args, **options)
 
     def mg_adopt(self, connection: Connection, protocol: MQTTProtocolVersion) -> None:
@@ -134,6 +162,11 @@ class HookedClient(mqtt.Client):
         """Do without what the broker does not have, from the next CONNECT on."""
         qos = 0 if without_qos else self._will_qos
         self.will_set(self.will_topic or "", self.will_payload, qos, self._will_retain and not without_retain)
+
+    def mg_serve(self, **callbacks: Callback) -> None:
+        """Have these called by paho, each before what anybody else assigns to the attribute of that name."""
+        for name, callback in callbacks.items():
+            getattr(type(self), name).serve(self, callback)
 
     # --- out
 
@@ -354,6 +387,25 @@ class HookedClient(mqtt.Client):
         finally:
             packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
 
+    # --- PINGREQ and PINGRESP
+
+    def mg_ask(self) -> None:
+        """Send a PINGREQ.
+
+        paho does not count it: it would take a link for dead after one keepalive on which this is not answered.
+        """
+        self.mg_asked()
+        self._send_simple_command(mqtt.PINGREQ)
+        self.loop_write()
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        self.mg_asked()
+        return super()._send_pingreq()
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.mg_answered()
+        return super()._handle_pingresp()
+
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """Take note of a PUBACK.
 
@@ -370,10 +422,59 @@ class HookedClient(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super()._handle_pubackcomp(cmd)
 
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Receive; of a packet that is over our own maximum keep only the beginning, however much comes."""
+        incoming = self._in_packet
+        is_too_long = incoming["have_remaining"] and incoming["remaining_length"] > MAXIMUM_PACKET
+        if is_too_long and not isinstance(incoming["packet"], _Beginning):
+            incoming["packet"] = _Beginning()
+        return super()._sock_recv(bufsize)
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """Handle a packet that has come; what is too long for anything but a PUBLISH was never MQTT."""
+        incoming = self._in_packet
+        if isinstance(incoming["packet"], _Beginning) and incoming["command"] & _KIND != mqtt.PUBLISH:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._packet_handle()
+
     def _handle_publish(self) -> MQTTErrorCode:
-        """Read a PUBLISH that did not come in one piece."""
-        message = self._plain_message(self._in_packet["command"], bytes(self._in_packet["packet"]))
-        return super()._handle_publish() if message is None else self._give(message)
+        """Read a PUBLISH that did not come in one piece, or is not plain.
+
+        One that cannot be used is passed over and acknowledged: giving the link up over it would let one retained
+        message of a stranger keep the link down for ever.
+        """
+        first, body = self._in_packet["command"], self._in_packet["packet"]
+        if isinstance(body, _Beginning):
+            return self._pass_over(first, bytes(body), f"a packet of {self._in_packet['remaining_length']} bytes")
+        message = self._plain_message(first, bytes(body))
+        if message is not None:
+            return self._give(message)
+        try:
+            read = decode_publish(first, bytes(body), self._protocol)
+            topic = read.topic.decode("utf-8")
+        except UnicodeDecodeError:
+            return self._pass_over(first, bytes(body), "text that is not UTF-8")
+        except (MQTTException, struct.error, LookupError, ValueError):
+            return self._pass_over(first, bytes(body), "a form that is not MQTT")
+        if read.qos > 1:
+            return super()._handle_publish()
+        payload = bytes(read.payload)
+        return self._give(Received(topic, payload, read.qos, read.retain, read.dup, read.mid, read.properties))
+
+    def _pass_over(self, first: int, body: bytes, what: str) -> MQTTErrorCode:
+        """Acknowledge a PUBLISH that cannot be used, of which `body` is at least the beginning.
+
+        `what` names what is wrong with it. Raises `MalformedPacket` where not even topic and identifier can be read.
+        """
+        end = 2 + int.from_bytes(body[:2], "big")
+        qos = first >> 1 & 3
+        mid = int.from_bytes(body[end : end + 2], "big") if qos else 0
+        if end == 2 or len(body) < end + 2 * (qos > 0) or qos == 3 or (qos and not mid):
+            raise MalformedPacket("a PUBLISH without a topic or an identifier")
+        self.mg_passed_over(body[2:end].decode("utf-8", "backslashreplace"), what)
+        if not qos:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return self._send_puback(mid) if qos == 1 else self._send_pubrec(mid)
 
     def _plain_message(self, first: int, packet: bytes) -> Received | None:
         """Return the message of a PUBLISH of QoS 0 or 1 without properties, as most are; None for what is left to paho.
@@ -408,7 +509,7 @@ class HookedClient(mqtt.Client):
     def _give(self, message: Received) -> MQTTErrorCode:
         """Give a message on, and then acknowledge it."""
         if self.on_message is not None:
-            self.on_message(self, self._userdata, message)  # type: ignore[arg-type]
+            self.on_message(self, self._userdata, message)
         return self._send_puback(message.mid) if message.qos else MQTTErrorCode.MQTT_ERR_SUCCESS
 
 

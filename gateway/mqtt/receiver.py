@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -14,24 +16,31 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.paho_hooks import Received
+from gateway.mqtt.promptness import Promptness
+from gateway.mqtt.run_topic import RunTopic
 from gateway.mqtt.subscriptions import Subscriptions
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
 
 LOG = logging.getLogger(__name__)
 
-_QUIET = 1.0  # s without a message: the broker has sent what waited in the session; it does so at once, and first
+_LONGEST_SHOWN = 200  # characters of a topic in the log
 _LINGER = 1.0  # s between the subscription to new filters and the end of the old ones
-_QUIET_AT_MOST = 10.0  # s after the subscriptions, where there never is such a pause
 
 
 class CallbackFailed(ThrottledException):
     """Something went wrong while a packet was handled."""
 
 
-class Receiver:
-    """Subscribes to `filters` and gives what they bring to `on_msg`.
+class MessageUnusable(ThrottledException):
+    """A message is longer than the gateway takes, or is no MQTT."""
 
+
+class Receiver:
+    """Subscribes to `filters` and gives what they bring to `on_msg`, with what `run` and `promptness` know of its age.
+
+    `counts` holds what is not given on: copies (a message that several filters have brought, but for the first), and
+    unusable (longer than we take, or no MQTT).
     On MQTT 5, `wants_retained` tells whether the broker is to send what it has retained, and `no_local` that it is
     not to send what this client has published. A broker of 3.1.1 always sends both.
     """
@@ -42,15 +51,20 @@ class Receiver:
         filters: Iterable[str],
         on_msg: Callable[[Arrival], None],
         clock: Callable[[], float],
+        run: RunTopic,
+        promptness: Promptness,
         *,
         wants_retained: bool,
         no_local: bool,
     ) -> None:
+        self.counts: Counter[str] = Counter()
         self.filters = without_covered(filters)
         self.is_subscribed = False
         self._client = client
         self._on_msg = on_msg
         self._clock = clock
+        self._run = run
+        self._promptness = promptness
         self._wants_retained = wants_retained
         self._no_local = no_local
         self._subscribing: dict[int, str] = {}
@@ -58,24 +72,23 @@ class Receiver:
         self._leave_at = 0.0
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._subscriptions = Subscriptions()
-        self._is_v5 = self._takes_numbers = self._is_resuming = False
-        self._awaits_session = False  # until the broker has answered the subscriptions of a new link
-        self._subscribed_at = self._last_arrival = clock()
+        self._is_v5 = self._takes_numbers = False
 
     def link_up(self, *, is_v5: bool, session_present: bool, takes_numbers: bool = True) -> None:
         """Subscribe to all filters, also those that the session has: they may have changed.
 
         `takes_numbers` tells whether the broker knows subscription identifiers.
         """
-        self._is_resuming, self._awaits_session = session_present, True
         self._is_v5, self._takes_numbers = is_v5, is_v5 and takes_numbers
         self._subscribing.clear()
         self._subscriptions.begin_anew(is_resumed=session_present)
+        if self._run.is_used:
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+            self._note(self._run.topic, self._client.subscribe(self._run.topic, **self._how(options)))
         self._subscribe(self.filters)
 
     def change(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
         """Listen to other filters: first to the new ones, and once the broker has these, to the old ones no more."""
-        self._look_whether_quiet()
         self._wants_retained, self._no_local = wants_retained, no_local
         before, self.filters = self.filters, without_covered(filters)
         self._leaving = tuple(dict.fromkeys(one for one in (*self._leaving, *before) if one not in self.filters))
@@ -92,14 +105,19 @@ class Receiver:
                 sound.append(topic_filter)
         numbered = self._subscriptions.add(sound) if self._takes_numbers else [(one, 0) for one in sound]
         for topic_filter, number in numbered:  # each by itself: a broker may drop the whole list for a bad one
-            if self._is_v5:
-                options, properties = self._options(topic_filter), _identifier(number)
-                _, mid = self._client.subscribe(topic_filter, options=options, properties=properties)
-            else:
-                _, mid = self._client.subscribe(topic_filter, qos=1)
-            if mid is not None:
-                self._subscribing[mid] = topic_filter
+            how = self._how(self._options(topic_filter), number)
+            self._note(topic_filter, self._client.subscribe(topic_filter, **how))
         self._look_whether_subscribed()
+
+    def _how(self, options: SubscribeOptions, number: int = 0) -> dict[str, Any]:
+        """Return what the client is to be told of a subscription: MQTT 3.1.1 has only the QoS."""
+        return {"options": options, "properties": _identifier(number)} if self._is_v5 else {"qos": options.QoS}
+
+    def _note(self, topic_filter: str, sent: tuple[object, int | None]) -> None:
+        """Record that the SUBACK for a filter is awaited, if the SUBSCRIBE was `sent`."""
+        _, mid = sent
+        if mid is not None:
+            self._subscribing[mid] = topic_filter
 
     def _options(self, topic_filter: str) -> SubscribeOptions:
         is_shared = topic_filter.startswith("$share/")  # no_local on these is a protocol error (section 3.8.3.1)
@@ -114,15 +132,15 @@ class Receiver:
     def subscribed(self, mid: int, codes: list[ReasonCode]) -> None:
         """Take note of a SUBACK."""
         topic_filter = self._subscribing.pop(mid, "?")
-        if any(code.is_failure for code in codes):
+        is_refused = any(code.is_failure for code in codes)
+        if is_refused and topic_filter == self._run.topic:
+            self._run.forbid()
+        elif is_refused:
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
         self._look_whether_subscribed()
 
     def _look_whether_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
-        if self.is_subscribed and self._awaits_session:
-            self._awaits_session = False
-            self._subscribed_at = self._last_arrival = self._clock()
         if self.is_subscribed and self._leaving:
             self._leave_at = self._clock() + _LINGER
 
@@ -145,39 +163,39 @@ class Receiver:
         gone = self._unsubscribing.pop(mid, ())
         self._subscriptions.remove(one for one in gone if one not in self.filters)  # it may be back already
 
+    def passed_over(self, topic: str, what: str) -> None:
+        """Count and log a message that cannot be used, and was acknowledged all the same."""
+        self.counts["unusable"] += 1
+        shown = topic if len(topic) <= _LONGEST_SHOWN else f"{topic[:_LONGEST_SHOWN]}..."
+        unusable = MessageUnusable(
+            f"dropped: a message on {shown!a} is, or has, {what}: find out who publishes it", key=f"{shown} {what}"
+        )
+        if unusable.trigger:
+            LOG.warning(unusable.report)
+
     def take(self, message: mqtt.MQTTMessage | Received) -> None:
         """Give a message on; say it if that fails."""
-        resumed = self._is_resuming and self._may_have_waited()
+        topic, resumed = message.topic, self._run.may_have_waited
+        if topic == self._run.topic:
+            self._run.take(bytes(message.payload), retain=message.retain)
+            return
+        if resumed:
+            self._run.message_came()
         if self._takes_numbers:
             numbers = getattr(message.properties, "SubscriptionIdentifier", ())
-            if not self._subscriptions.counts(message.topic, numbers, may_have_waited=resumed):
+            if not self._subscriptions.counts(topic, numbers, may_have_waited=resumed):
+                self.counts["copies"] += 1
                 return
         try:
-            self._on_msg(_arrival(message, resumed=resumed))
+            self._on_msg(_arrival(message, resumed=resumed, late=self._promptness.is_late))
         except Exception as err:
             failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
             if failed.trigger:
                 LOG.error(failed.report, exc_info=err)
 
-    def _may_have_waited(self) -> bool:
-        """Tell whether a message may have waited in the session.
 
-        The broker sends those first and at once: until it has answered the subscriptions, and then until it has sent
-        nothing for a moment.
-        """
-        self._look_whether_quiet()
-        self._last_arrival = self._clock()
-        return self._is_resuming
-
-    def _look_whether_quiet(self) -> None:
-        now = self._clock()
-        if self._is_resuming and self.is_subscribed:
-            has_paused = now - self._last_arrival > _QUIET
-            self._is_resuming = not has_paused and now - self._subscribed_at < _QUIET_AT_MOST
-
-
-def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool) -> Arrival:
-    plain = Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed)
+def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool, late: bool) -> Arrival:
+    plain = Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, late=late)
     if message.properties is None:
         return plain
     topic, reply_to = getattr(message.properties, "ResponseTopic", None), None

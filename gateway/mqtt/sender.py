@@ -32,6 +32,7 @@ _MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothi
 
 _PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
 _SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
+_CLOSES = "the broker closed the link right after it, three times"
 _PROBATION = 1.0  # s that a link must have held before a suspect is sent on it: a broker that flaps is no proof
 
 
@@ -59,16 +60,23 @@ class Sender:
     """
 
     def __init__(
-        self, client: HookedClient, outbox: Outbox, command_lifetime: float, clock: Callable[[], float]
+        self,
+        client: HookedClient,
+        outbox: Outbox,
+        command_lifetime: float,
+        clock: Callable[[], float],
     ) -> None:
         self._client = client
         self._outbox = outbox
         self._command_lifetime = command_lifetime
         self._clock = clock
-        self.states = States()
+        self.on_state_settled: Callable[[str, int], bool] = lambda _, __: False
+        """Called with topic and reason code when the broker has answered to a state; returns whether that is all."""
+        self.states = States(clock)
         self._in_flight: deque[Handed] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
+        self._accused: list[Entry] = []  # over which links were lost before anything else could pass
         self._limits = BrokerLimits()
         self._concern_each = False  # these limits
         self._lot = _Lot([], [])  # empty but within `hand_over`
@@ -78,7 +86,8 @@ class Sender:
         self._is_held = False
         self._is_waiting = True  # for the subscriptions of a new link: see `begin`
         self._not_before = self._up_since = self._oldest_since = clock()
-        self._has_settled = False  # anything, on this link
+        self._has_settled = False  # any message, on this link
+        self._has_passed = False  # a message or a state, on this link
         self._is_new_link = False
         self._must_take_back = False
 
@@ -101,7 +110,7 @@ class Sender:
     def time_left(self) -> float:
         """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
         is_paused = not self._is_waiting and self._clock() < self._not_before
-        return self._not_before - self._clock() if is_paused else math.inf
+        return min(self._not_before - self._clock() if is_paused else math.inf, self.states.time_left)
 
     # --- the link
 
@@ -110,7 +119,7 @@ class Sender:
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._concern_each = limits.concern_each
         self._window = min(WINDOW, limits.receive_maximum)
-        self._has_settled = self._is_held = False
+        self._has_settled = self._has_passed = self._is_held = False
         self._is_waiting = self._is_new_link = True
 
     def begin(self) -> None:
@@ -123,7 +132,9 @@ class Sender:
         self._up_since = self._clock()
         self._not_before = self._up_since + _PROBATION if self._suspicion.is_strong else self._up_since
         is_too_much = self._room() < 0
-        if self._must_take_back or is_too_much or not all(map(self._suits, self._in_flight)):
+        # What is suspected goes behind the states: if these pass and it ends the link all the same, it is to blame.
+        is_to_wait = self._must_take_back or self._suspicion.is_strong
+        if is_to_wait or is_too_much or not all(map(self._suits, self._in_flight)):
             self._take_back()
         for sent in self._in_flight:
             self._client.mg_publish_again(sent, self._properties_of(sent.entry))
@@ -142,7 +153,8 @@ class Sender:
         """
         self.settle()
         is_sent = bool(self._in_flight) and not self._is_waiting
-        if may_be_a_message and is_sent and not self._has_settled and self.stalled_for < _SOON:
+        is_first = not self._has_settled or self._suspicion.is_strong
+        if may_be_a_message and is_sent and is_first and self.stalled_for < _SOON:
             verdict = self._suspect()
         else:
             verdict = Verdict.NONE
@@ -163,24 +175,56 @@ class Sender:
         if self._client.mg_is_unwritten(first):
             return Verdict.NONE
         verdict = self._suspicion.lost(first.publication, len(self._in_flight))
-        if verdict is Verdict.GUILTY:
-            self._in_flight.popleft()
-            self._unacknowledged -= first.qos
-            why = "the broker closed the link right after it, three times"
-            if first.entry is None:
-                self._give_up_state(first.publication.topic, why)
-            else:
-                self._outbox.set_aside(first.entry, why)
         self._must_take_back = verdict is not Verdict.NONE
+        if verdict is not Verdict.GUILTY:
+            return verdict
+        self._in_flight.popleft()
+        self._unacknowledged -= first.qos
+        if first.entry is None:
+            self._state_refused(first.publication.topic, 0, _CLOSES)
+        elif self._has_passed:
+            self._outbox.set_aside(first.entry, _CLOSES)
+        elif not self._accuse([first.entry]):
+            return Verdict.NONE
         return verdict
 
-    def _give_up_state(self, topic: str, why: str) -> None:
-        """Go on without a state, and without the last will that would say it."""
-        self.states.give_up(topic)
-        if self._client.will_topic == topic:
-            self._client.will_clear()
-        remedy = "allow it in the broker's access rules and start the gateway again"
-        LOG.error("the state %a is not said any more: %s: %s", topic, why, remedy)
+    # --- which message it was, where not even a state has passed
+
+    def _accuse(self, entries: list[Entry]) -> bool:
+        """Keep entries aside until others have passed; return False if none has since the last time.
+
+        A link that ends at whatever is published says nothing against any of it: the broker, or something before it,
+        is in trouble. Then all is sent again later, in its order.
+        """
+        is_first = not self._accused
+        self._accused += entries
+        if not is_first:
+            self._outbox.put_back(self._accused)
+            self._accused = []
+            self._suspicion.begin_anew()
+        return is_first
+
+    def _without_accused(self, taken: list[Entry]) -> list[Entry]:
+        """Return those of `taken` that may be sent while others are kept aside: none may overtake one of its topic."""
+        topics = {entry.publication.topic for entry in self._accused}
+        self._accused += [entry for entry in taken if entry.publication.topic in topics]
+        return [entry for entry in taken if entry.publication.topic not in topics]
+
+    def _try_accused(self) -> None:
+        """Send what is kept aside, now that something else has passed: the first of it alone."""
+        self._suspicion.try_alone(self._accused[0].publication)
+        self._outbox.put_back(self._accused)
+        self._accused = []
+
+    def _state_refused(self, topic: str, reason: int, why: str) -> None:
+        """Go on without a state for a while: some brokers end the link over it each time that it is said."""
+        if self.on_state_settled(topic, reason or 0x80):
+            return
+        is_first = topic not in self.states.suspended
+        delay = self.states.suspend(topic)
+        level = logging.ERROR if is_first else logging.INFO
+        remedy = "allow it in the broker's access rules"
+        LOG.log(level, "the broker does not take the state %a: %s: retrying in %.0f s: %s", topic, why, delay, remedy)
 
     def _take_back(self) -> None:
         """Let the client forget everything that it was given, and return it to the outbox."""
@@ -252,6 +296,8 @@ class Sender:
             while not is_all and len(lot.entries) < _MOST and (room := self._room_now()):
                 taken = self._outbox.take(room)
                 is_all = len(taken) < room
+                if self._accused:
+                    taken = self._without_accused(taken)
                 if not self._hand_over(taken, lot):
                     return False
         finally:
@@ -294,7 +340,9 @@ class Sender:
         lot.spans.clear()
 
     def say_states(self) -> None:
-        """Hand to the client the states that have changed."""
+        """Hand to the client the states that have changed, and those that are to be tried again."""
+        if self.states.suspended:
+            self.states.resume()
         if self.states.has_unsaid and self._may_send:
             self.states.say(self._publish_state, self._room)
 
@@ -389,16 +437,21 @@ class Sender:
             else:
                 self._give_back(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
+            self._has_passed = self._has_passed or self._has_settled
             if is_any_suspected:
                 self._suspicion.settled(acknowledged=sent.qos > 0)
         if done:
             self._outbox.settle(done)
+        if self._accused and self._has_passed:
+            self._try_accused()
 
     def _state_settled(self, state: Publication, reason: int) -> None:
-        """Go on without a state that was refused: some brokers end the link over it each time that it is said."""
         self._suspicion.acquit(state)
-        if reason and not can_be_sent_again(reason):
-            self._give_up_state(state.topic, f"the broker refused it: {puback_words(reason)}")
+        self._has_passed = self._has_passed or not reason
+        if reason:
+            self._state_refused(state.topic, reason, f"it answered {puback_words(reason)}")
+        elif not self.on_state_settled(state.topic, 0) and self.states.accepted(state.topic):
+            LOG.info("the broker takes the state %a again", state.topic)
 
     def _give_back(self, entry: Entry, reason: int) -> None:
         if not can_be_sent_again(reason):

@@ -27,8 +27,9 @@ class Servers:
     """The brokers, the preferred one first, and what is known of them.
 
     MQTT 5 is tried first where `version` is 5. A broker that refuses it is tried with 3.1.1 at once, and so is one that
-    has never spoken 5 and sends no CONNACK, or closes instead, as old ones do. If it takes 3.1.1, it stays with that
-    for an hour at least.
+    closes instead of a CONNACK, as old ones do. If it takes 3.1.1, it stays with that for an hour at least. One that
+    says nothing may only be slow: with it, 3.1.1 is tried next, and if it takes that, for this link only. Where one of
+    the brokers has spoken 5, closing and silence say nothing of the version: they are as many ways to the same one.
     """
 
     def __init__(self, servers: Sequence[Server], version: Version, clock: Callable[[], float]) -> None:
@@ -36,9 +37,9 @@ class Servers:
         self._prefers_v5 = version == 5
         self._clock = clock
         self._index = 0
-        self._is_trying_old = False
+        self._is_trying_old = self._is_only_slow = False
         self._old_until: dict[Server, float] = {}
-        self._spoke_v5: set[Server] = set()
+        self._has_spoken_v5 = False
         self._look_again = clock()
 
     @property
@@ -64,20 +65,20 @@ class Servers:
 
     def accepted(self) -> bool:
         """Take note that the current broker has accepted; return whether it has turned out not to speak MQTT 5."""
-        found_old, self._is_trying_old = self._is_trying_old, False
-        if found_old:
+        found_old = self._is_trying_old
+        if found_old and not self._is_only_slow:
+            self._is_trying_old = False
             self._old_until[self.current] = self._clock() + _V5_AGAIN
-        if self.speaks_v5:
-            self._spoke_v5.add(self.current)
+        self._has_spoken_v5 = self._has_spoken_v5 or self.speaks_v5
         self._look_again = self._clock() + _RETURN
         return found_old
 
     def failed(self, ending: Ending) -> Next:
         """Take note that the current broker could not be connected to; return what to do."""
         is_version = ending is Ending.VERSION_REFUSED
-        is_version = is_version or (ending is Ending.NO_CONNACK and self.current not in self._spoke_v5)
+        is_version = is_version or (ending in (Ending.NO_CONNACK, Ending.SILENCE) and not self._has_spoken_v5)
         if is_version and self.speaks_v5:
-            self._is_trying_old = True
+            self._is_trying_old, self._is_only_slow = True, ending is Ending.SILENCE
             return Next.OTHER_VERSION
         if is_version:
             self._old_until.pop(self.current, None)
@@ -88,6 +89,7 @@ class Servers:
     def lost(self) -> None:
         """Take note that the link to the current broker is lost: the preferred one is tried first again."""
         self._index = 0
+        self._is_trying_old = False
 
     def is_time_to_look(self) -> bool:
         """Tell whether it is time to look if the preferred broker answers again; it is true once each time."""

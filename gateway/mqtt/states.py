@@ -1,27 +1,46 @@
-"""States: retained messages of which only the latest value counts, such as an availability."""
+"""States: retained messages of which only the latest value counts, such as an availability. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
+
+from gateway.backoff import Backoff
+
+_FIRST_RETRY, _LAST_RETRY = 10.0, 86_400.0  # s until a state is published again that the broker did not take
 
 
 class Published(Protocol):
     """What has been published, and may not be with the broker yet."""
 
     def is_published(self) -> bool:
-        """Tell whether the broker has it."""
+        """Return whether the broker has it."""
+
+
+class _Suspension:
+    """A state that the broker does not take for now: it may refuse each try, or end the link over it."""
+
+    def __init__(self) -> None:
+        self.delays = Backoff(_FIRST_RETRY, _LAST_RETRY, lambda _, longest: longest)
+        self.until: float | None = None  # None: it is being tried
 
 
 class States:
     """The states that the broker is to have, by topic. Any thread sets one; who has the turn of the link says them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._states: dict[str, bytes] = {}
         self._unsaid: deque[str] = deque()  # topics of states that have changed
         self._said: dict[str, tuple[bytes, Published]] = {}  # what was published last
-        self._given_up: set[str] = set()  # topics over which the broker closes the link
+        self._suspended: dict[str, _Suspension] = {}
+
+    @property
+    def suspended(self) -> Collection[str]:
+        """The topics of the states that the broker did not take when they were published last."""
+        return self._suspended.keys()
 
     def set(self, topic: str, payload: bytes) -> None:
         """Take note of the state `payload` of `topic`."""
@@ -31,10 +50,38 @@ class States:
     def forget(self, topic: str) -> None:
         """Say a state no more."""
         self._states.pop(topic, None)
+        self._said.pop(topic, None)
+        self._suspended.pop(topic, None)
 
-    def give_up(self, topic: str) -> None:
-        """Say a state no more, whatever it becomes."""
-        self._given_up.add(topic)
+    def suspend(self, topic: str) -> float:
+        """Do not publish the state of `topic` for a while, which grows each time; return for how long (s)."""
+        suspension = self._suspended.setdefault(topic, _Suspension())
+        delay = suspension.delays.next_delay()
+        suspension.until = self._clock() + delay
+        return delay
+
+    def accepted(self, topic: str) -> bool:
+        """Record that the broker has taken a state; return whether it did not before."""
+        return self._suspended.pop(topic, None) is not None
+
+    def is_suspended(self, topic: str) -> bool:
+        """Return whether the state of `topic` is not to be published now."""
+        suspension = self._suspended.get(topic)
+        return suspension is not None and suspension.until is not None and suspension.until > self._clock()
+
+    @property
+    def time_left(self) -> float:
+        """The seconds until a state is due that was suspended; infinite if there is none."""
+        ends = [suspension.until for suspension in self._suspended.values() if suspension.until is not None]
+        return max(0.0, min(ends) - self._clock()) if ends else math.inf
+
+    def resume(self) -> None:
+        """Have those states published that were suspended and are due."""
+        for topic, suspension in self._suspended.items():
+            if suspension.until is not None and not self.is_suspended(topic):
+                suspension.until = None
+                self._said.pop(topic, None)
+                self._unsaid.append(topic)
 
     def say_all_again(self) -> None:
         """Let every state be said again: a broker may forget."""
@@ -54,7 +101,7 @@ class States:
         while self._unsaid and room() > 0:
             topic = self._unsaid.popleft()
             payload = self._states.get(topic)
-            if payload is None or topic in self._given_up:
+            if payload is None or self.is_suspended(topic):
                 continue
             said, before = self._said.get(topic, (b"", None))
             if before is not None and said == payload and not before.is_published():

@@ -64,6 +64,15 @@ class Suspicion:
         if state == self._suspect:
             self._suspect, self._losses = None, 0
 
+    def try_alone(self, publication: Publication) -> None:
+        """Have `publication` sent alone on a link on which others pass: if that ends at once, it is to blame."""
+        self._suspect, self._losses = publication, _LOSSES - 1
+        self._one_by_one = max(self._one_by_one, 1)
+
+    def begin_anew(self) -> None:
+        """Suspect nothing any more: nothing at all passes, so the broker is in trouble."""
+        self._suspect, self._losses, self._one_by_one = None, 0, 0
+
     def settled(self, *, acknowledged: bool) -> None:
         """Take note that a publication is done with: `acknowledged` by the broker, or sent with QoS 0."""
         if acknowledged:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 import select
-import time
 from collections.abc import Callable
 from threading import Lock
 
+from gateway.clock import boot_time
 from gateway.mailbox import Wakeup
 
 STOOD_STILL = 10.0
@@ -49,7 +49,7 @@ class Turn:
         self._is_wanted = False  # by a thread that waits for it
         self._company = 0  # messages that wait for more; about so many, if several threads count them
         self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
-        self._last_seen = time.monotonic()  # when the main thread had the turn
+        self._last_seen = boot_time()  # when the main thread had the turn
         self._longest_wait = 0.0  # s that it meant to wait then, since nothing was due
 
     def __enter__(self) -> None:
@@ -68,7 +68,7 @@ class Turn:
         What cannot be done now is left to the main thread. A message that `may_wait`, and comes soon after another,
         waits for company, or until the main thread looks after it.
         """
-        last, self._last_put = self._last_put, time.monotonic()
+        last, self._last_put = self._last_put, boot_time()
         if self._last_put - self._last_seen - self._longest_wait > STOOD_STILL:  # it gives the link up first
             self._wakeup.set()
             return
@@ -88,7 +88,7 @@ class Turn:
         `send` returns None for what is to be put after all. That is what `may_wait`, and comes soon after another, too:
         it is to wait for company.
         """
-        last, now = self._last_put, time.monotonic()
+        last, now = self._last_put, boot_time()
         if now - self._last_seen - self._longest_wait > STOOD_STILL or (may_wait and now - last < _SOON):
             return False
         if self._is_asked or not self._lock.acquire(blocking=False):
@@ -142,17 +142,17 @@ class Turn:
 
     def may_wait_on(self) -> float:
         """Return how long (s) the main thread may wait on where nothing has happened: those who put see to it all."""
-        return _TICK if self._note_whether_it_goes_on() and time.monotonic() - self._last_seen < _LONGEST_BURST else 0.0
+        return _TICK if self._note_whether_it_goes_on() and boot_time() - self._last_seen < _LONGEST_BURST else 0.0
 
     def after_wait(self) -> float:
         """Take note that the main thread has the turn, and sends what others have put; return how late (s) that is."""
         self._is_asked = False
-        last, self._last_seen = self._last_seen, time.monotonic()
+        last, self._last_seen = self._last_seen, boot_time()
         return self._last_seen - last - self._longest_wait
 
     def _note_whether_it_goes_on(self) -> bool:
         """Note, and tell, whether messages come one by one and fast: who puts them sends them, but for the last."""
         if self._is_burst:
             self._is_burst = False  # first: one that comes from now on is not to be missed
-            self._is_burst = time.monotonic() - self._last_put < _TICK
+            self._is_burst = boot_time() - self._last_put < _TICK
         return self._is_burst

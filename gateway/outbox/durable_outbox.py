@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Condition
 from typing import ClassVar, Literal
 
+from gateway.clock import boot_time
 from gateway.message import Lane, Publication
 from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import OVERHEAD, Outbox
@@ -32,7 +32,7 @@ class DurableOutbox(Outbox):
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_time,
         *,
         commit_interval: float = 0.0,
     ) -> None:

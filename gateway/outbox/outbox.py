@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Condition, Lock
 from typing import ClassVar, Literal
 
+from gateway.clock import boot_time
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, OutboxCounts, say_expired, say_full, say_set_aside
 from gateway.outbox.lane import Entry
@@ -48,7 +48,7 @@ class Outbox:
         discard: Literal["old", "new"] = "old",
         command_lifetime: float = 0.0,
         status_lifetime: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_time,
     ) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gateway.clock import boot_time
 from gateway.message import Lane
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.outbox.lane import Entry
@@ -36,7 +37,7 @@ class DiskTakesNothing(ThrottledException):
 class OutboxWriter:
     """The thread that keeps `outbox` in the file `store`; `clock` is the outbox's."""
 
-    def __init__(self, outbox: DurableOutbox, store: OutboxStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: DurableOutbox, store: OutboxStore, clock: Callable[[], float] = boot_time) -> None:
         self._outbox = outbox
         self._store = store
         self._clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,18 @@ from typing import Any
 import pytest
 
 from tests.support.broker import Listener, Mosquitto
-from tests.support.configuration import write_conf
+from tests.support.configuration import replaying_map, write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.packets import PUBACK, SUBSCRIBE, publish
 from tests.support.peer import Peer, serve
+from tests.support.proxy import Passage, Way
 from tests.support.stream import LOAD, Stream, doer, lines
 from tests.support.waiting import wait_until
 
 FULL = bool(os.environ.get("FAULTS_FULL"))
 GATE = "home/access///gate/me/C"
 _NUMBERS = itertools.count()  # of fresh commands: no two are the same
-_PAUSE = 1.1  # s between two of them: in a session that is resumed, a second of quiet ends what may have waited
+_PAUSE = 0.05  # s between two of them
 
 
 def command(number: int | str) -> str:
@@ -161,7 +163,7 @@ def test_two_gateways_that_repeat_one_another_come_to_an_end(tmp_path: Path, mos
     with mosquitto.client("home/+/+/+/+/+/S") as other, GatewayProcess(first) as one, GatewayProcess(second) as two:
         for gateway in (one, two):
             gateway.wait_log("connected to")
-        wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to ") == 3, what="the subscriptions")
+        wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to ") == 5, what="the subscriptions")
         other.publish("home/x///lamp/me/S", "on")
         heard = -1
 
@@ -172,3 +174,75 @@ def test_two_gateways_that_repeat_one_another_come_to_an_end(tmp_path: Path, mos
 
         wait_until(is_quiet, 5, lambda: f"silence after {heard} messages", pause=1.0)
         assert 2 < heard < 1000
+
+
+# --- what had waited, and what is new: known, not guessed
+
+
+@pytest.mark.parametrize("how", ["pause", "slow"])
+@pytest.mark.parametrize("has_session", [False, True])
+def test_however_slowly_the_broker_sends_what_waited_no_gate_opens(
+    has_session: bool, how: str, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """The redelivery pauses in its middle for longer than any pause that could be waited for, or takes very long."""
+    conf: dict[str, Any] = {"map": replaying_map(tmp_path)} if has_session else {}
+    hindered = Way(rate=8_000) if how == "slow" else Way(pause=1.5, pause_after=20_000)
+    passages = (Passage(), Passage(down=hindered))
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, *passages, rate=20, more={"doer": doer(tmp_path)}, conf=conf) as stream,
+    ):
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        gateway.kill()
+        (tmp_path / "done").unlink()
+        for number in range(500):
+            other.publish(GATE, command(number), qos=1)
+        other.publish(GATE, json.dumps({"action": "set", "n": "set"}), qos=1)
+        stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        assert stale(tmp_path) == (["set"] if has_session else [])
+        stream.stop()
+
+
+def test_right_behind_what_waited_each_fresh_command_is_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = {"map": replaying_map(tmp_path)}
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, rate=200, more={"doer": doer(tmp_path)}, conf=conf) as stream,
+    ):
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        gateway.kill()
+        other.publish(GATE, command("old"), qos=1)
+        gateway = stream.start()
+        gateway.wait_log("dropped: a command that waited for this gateway is not done")
+        (tmp_path / "done").unlink()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        for number in range(28):  # one after the other, without the pause that once was needed
+            other.publish(GATE, command(number), qos=1)
+            wait_until(lambda wanted=number: wanted in done(tmp_path), 5, f"command {number}")  # type: ignore[misc]
+        assert stale(tmp_path) == list(range(28))
+        stream.stop()
+
+
+def test_a_command_that_the_network_held_back_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """The link stays up, and the command was fresh when it was sent."""
+    conf = {"commands": {"max_age": 6}}
+    mqtt = {"keepalive": 60}
+    with (
+        mosquitto.client() as other,
+        Stream(tmp_path, mosquitto.port, rate=20, more={"doer": doer(tmp_path)}, conf=conf, mqtt=mqtt) as stream,
+    ):
+        gateway = stream.start()
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        stream.proxy.hang()
+        other.publish(GATE, command("held back"), qos=1)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 9, 20, "the network to hang", pause=0.5)
+        stream.proxy.go_on()
+        gateway.wait_log("dropped: a command that the network may have held back for longer than commands.max_age")
+        tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
+        assert stale(tmp_path) == []
+        assert "lost the broker" not in gateway.log
+        stream.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Mosquitto
+from tests.support.configuration import replaying_map
 from tests.support.ledger import Verdict, entry_of
 from tests.support.packets import CONNECT, PINGREQ, PUBLISH, V3, V5, Packet
 from tests.support.peer import Peer, goodbye, refuse, serve
@@ -136,7 +137,8 @@ def test_a_session_that_is_resumed_or_gone(is_resumed: bool, tmp_path: Path) -> 
     """What was in flight is sent again, either way."""
     leaves = serve(pubacks=20, until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50)
     with Peer(leaves, serve(is_resumed=is_resumed)) as peer:
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
+        conf = {"map": replaying_map(tmp_path)}
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken, conf=conf) as stream:
             stream.start()
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost, verdict.disordered) == (300, (), ())

@@ -30,6 +30,7 @@ from tests.support.peer import (
     SUBACK,
     SUBSCRIBE,
     Conversation,
+    Packet,
     Peer,
     accept_and_read_no_more,
     accept_then_silence,
@@ -586,13 +587,71 @@ def test_a_broken_packet_costs_the_link_and_no_more(data: bytes, expected_logs: 
         _works(link, peer)
 
 
-def test_a_packet_that_paho_stumbles_over_costs_the_link_and_no_more(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("could not be handled: UnicodeDecodeError(", "lost the broker: ")
-    topic_not_utf_8 = packet(PUBLISH, b"\0\2\xff\xfea")
-    with Peer(serve(first=topic_not_utf_8), serve()) as peer, Link(peer.port, version="3.1.1") as link:
+PASSED_OVER = {
+    "topic not UTF-8": (b"\0\4a/\xff\xfe", b"x", "a message on 'a/\\\\xff\\\\xfe' is, or has, text that is not UTF-8"),
+    "longer than we take": (b"\0\3a/b", bytes(600_000), "a message on 'a/b' is, or has, a packet of 60000"),
+    "as long as a packet can be": (b"\0\3a/b", bytes(20_000_000), "a message on 'a/b' is, or has, a packet of 20000"),
+}
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("what", PASSED_OVER)
+def test_a_message_that_cannot_be_used_is_acknowledged_counted_and_costs_no_link(
+    what: str, qos: int, version: Version, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kept back by the broker as a retained message, it would come again at each connect."""
+    topic, payload, text = PASSED_OVER[what]
+    expected_logs.expect(text)
+    is_v5 = version == 5
+    body = topic + (b"\0\7" if qos else b"") + (b"\0" if is_v5 else b"") + payload
+    first = packet(PUBLISH, body, flags=qos << 1 | 1)
+    with Peer(serve(first=first + b"\xd0\0")) as peer, Link(peer.port, "a/#") as link:
+        link.connect()
+        link.turn_until(lambda: link.client.receive_counts["unusable"], "the message", timeout=30)
+        _works(link, peer)
+        answer = {0: [], 1: [(4, b"\0\7")], 2: [(5, b"\0\7")]}[qos]
+        wait_until(lambda: [(found.kind, found.body) for found in peer.conversations[0].packets if found.kind in (4, 5)]
+                   == answer, 5, "the acknowledgement")  # fmt: skip
+        assert link.client.connects == 1
+        assert not link.received
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_string_of_mqtt_5_that_is_not_utf_8_costs_no_link(version: Version, expected_logs: ExpectedLogs) -> None:
+    if version != 5:
+        return
+    expected_logs.expect("a message on 'a/b' is, or has, a form that is not MQTT")
+    properties = b"\x08\0\2\xff\xfe"  # a response topic
+    first = packet(PUBLISH, b"\0\3a/b\0\7" + bytes([len(properties)]) + properties + b"x", flags=2)
+    with Peer(serve(first=first)) as peer, Link(peer.port, "a/#") as link:
+        link.connect()
+        link.turn_until(lambda: link.client.receive_counts["unusable"], "the message")
+        _works(link, peer)
+        assert link.client.connects == 1
+
+
+def test_a_packet_that_is_too_long_to_be_anything_costs_the_link(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve(first=packet(SUBACK, bytes(600_000))), serve()) as peer, Link(peer.port) as link:
         link.client.mg_connect()
         link.turn_until(lambda: link.client.connects == 2, "the next link")
         _works(link, peer)
+
+
+def test_callbacks_that_somebody_assigns_are_called_and_can_break_nothing(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("on_connect of the MQTT client failed, in ", "ZeroDivisionError")
+    subscribed: list[Any] = []
+    with mosquitto.client() as other, Link(mosquitto.port, "a/#") as link:
+        link.client.on_connect = lambda *_: 1 / 0
+        link.client.on_subscribe = lambda *arguments: subscribed.append(arguments)
+        link.connect()
+        assert len(subscribed) == 1
+        link.client.on_message = lambda *_: None
+        link.client.on_message = None
+        other.publish("a/1", b"1")
+        link.turn_until(lambda: link.received, "a message")
 
 
 def test_a_broken_packet_that_says_nothing_costs_nothing() -> None:
@@ -731,7 +790,7 @@ def test_subscriptions_go_first_and_online_waits_until_all_of_them_are_answered(
         """Answer no SUBSCRIBE before the test allows it."""
         conversation.read()
         conversation.connack()
-        subscribes = []
+        subscribes: list[Packet | None] = []
         while len(subscribes) < 2:
             subscribes.append(conversation.read())
         assert is_allowed.wait(10)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 
 from gateway.message import Arrival, Publication, ReplyTo
 from gateway.mqtt.client import LinkState
+from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.link import Link
-from tests.support.packets import V3, V5, publish
+from tests.support.packets import PINGREQ, PINGRESP, V3, V5, packet, publish
 from tests.support.peer import (
     CONNECT,
     PUBLISH,
@@ -31,6 +34,9 @@ from tests.support.peer import (
     stay_silent,
 )
 from tests.support.waiting import wait_until
+
+RUN = "g/run"
+SESSION = {"wants_session": True, "run_topic": RUN}
 
 
 def versions(peer: Peer) -> list[int]:
@@ -89,7 +95,7 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(act: Act, caplog: py
         assert versions(peer) == [V5, V3]
         link.put("a", b"1")
         assert [found.payload for found in sent(link, peer, 1)] == [b"1"]
-    assert f"127.0.0.1:{peer.port} does not speak MQTT 5: it is spoken to in MQTT 3.1.1" in caplog.messages
+    assert any(f"falling back to MQTT 3.1.1 with 127.0.0.1:{peer.port}: " in text for text in caplog.messages)
 
 
 def test_that_is_remembered_and_mqtt_5_tried_again_later(
@@ -103,13 +109,22 @@ def test_that_is_remembered_and_mqtt_5_tried_again_later(
             link.turn_until(lambda: link.state is not LinkState.UP, "the loss")
             link.connect()
             assert versions(peer) == expected
-        assert len([text for text in caplog.messages if "does not speak MQTT 5" in text]) == 1
+        assert len([text for text in caplog.messages if "falling back to MQTT 3.1.1" in text]) == 1
         link.clock.shift += 3600
         link.client._last_heard = link.clock()
         peer.conversations[-1].hang_up()
         link.turn_until(lambda: len(versions(peer)) == 6, "the next link")
         link.connect()
         assert versions(peer) == [V5, V3, V3, V3, V5, V3]
+
+
+def test_after_a_slow_connack_3_1_1_holds_for_one_link_only(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
+        link.connect()
+        peer.conversations[-1].hang_up()
+        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        assert versions(peer) == [V5, V3, V5]
 
 
 def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expected_logs: ExpectedLogs) -> None:
@@ -173,7 +188,7 @@ def test_what_is_in_flight_survives_the_change_of_version(expected_logs: Expecte
 
 
 def test_connect_asks_for_a_session_that_lasts_and_says_what_may_come() -> None:
-    with Peer(serve()) as peer, Link(peer.port, session_expiry=7200) as link:
+    with Peer(serve()) as peer, Link(peer.port, session_expiry=7200, client=SESSION) as link:
         link.connect()
         assert not connect(peer).is_clean
         assert connect(peer).client_id == "test"
@@ -195,11 +210,32 @@ def test_no_session_is_clean_at_each_connect(options: dict[str, Any], expected_l
         assert "session_expiry" not in connect(peer).properties
 
 
+@pytest.mark.parametrize("client", [{}, {"wants_session": True}, {"run_topic": RUN}])
+def test_no_session_is_asked_for_where_nobody_wants_it_or_nobody_could_tell_what_has_waited_in_it(
+    client: dict[str, Any],
+) -> None:
+    with Peer(serve()) as peer, Link(peer.port, client=client) as link:
+        link.connect()
+        assert connect(peer).is_clean
+        assert "session_expiry" not in connect(peer).properties
+
+
+def test_that_a_session_is_wanted_or_not_any_more_holds_from_the_next_connect_on(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Peer(serve()) as peer, Link(peer.port, client={"run_topic": RUN}) as link:
+        for count, wants_session in enumerate((True, False, True), 1):
+            link.connect()
+            link.client.mg_subscribe((), wants_session=wants_session)
+            peer.conversations[-1].hang_up()
+            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+        assert [found.is_clean for found in peer.packets(CONNECT)] == [True, False, True, False]
+
+
 @pytest.mark.parametrize("outage", [0.0, 60.0])
 def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     came: list[Arrival] = []
-    with Link(mosquitto.port, "a/#", on_msg=came.append) as link, mosquitto.client() as other:
+    with Link(mosquitto.port, "a/#", on_msg=came.append, client=SESSION) as link, mosquitto.client() as other:
         link.connect()
         assert not has_session(link)
         other.publish("a/C", b"before")
@@ -214,8 +250,7 @@ def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto,
         link.clock.shift += outage
         link.connect()
         assert has_session(link)
-        link.turn_until(lambda: len(came) == 201, "what waited")
-        link.clock.shift += 1.1  # a pause
+        link.turn_until(lambda: link.client.is_caught_up, "the barrier")
         other.publish("a/C", b"after")
         link.turn_until(lambda: len(came) == 202, "the next message")
     assert [arrival.payload for arrival in came if arrival.resumed] == [b"%d" % number for number in range(200)]
@@ -227,7 +262,10 @@ def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_log
     expected_logs.expect("lost the broker: ")
     came: list[Arrival] = []
     extra = f"allow_anonymous true\npersistence true\npersistence_location {tmp_path}/\n"
-    with Mosquitto(tmp_path, extra) as broker, Link(broker.port, "a/#", on_msg=came.append, delay=0.05) as link:
+    with (
+        Mosquitto(tmp_path, extra) as broker,
+        Link(broker.port, "a/#", on_msg=came.append, delay=0.05, client=SESSION) as link,
+    ):
         link.connect()
         assert broker.process is not None
         broker.process.terminate()
@@ -242,35 +280,156 @@ def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_log
         assert came[0].resumed
 
 
-def test_messages_that_never_pause_are_new_ten_seconds_after_a_session_was_resumed() -> None:
-    first = b"".join(publish("a", b"%d" % number, version=V5) for number in range(3))
+def routes_the_run_topic(conversation: Conversation, *, behind: threading.Event | None = None) -> None:
+    """Resume a session, and send back what is published on the run topic, once `behind` is set."""
+    conversation.read()
+    conversation.connack(is_resumed=True, values={"subscription_ids_available": 0})
+    for found in conversation.packets_until_closed():
+        if found.kind == SUBSCRIBE:
+            conversation.suback(found, b"\1" * len(found.filters))
+        elif found.kind == PUBLISH:
+            conversation.puback(found)
+            if found.topic == RUN:
+                assert behind is None or behind.wait(10)
+                conversation.send(publish(RUN, found.payload, version=V5))
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.5, 3600.0])
+def test_whatever_pauses_it_makes_what_comes_before_the_token_has_waited_and_what_comes_behind_it_is_new(
+    pause: float,
+) -> None:
+    is_over = threading.Event()
     came: list[Arrival] = []
-    act = serve(is_resumed=True, first=first, values={"subscription_ids_available": 0})
-    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+    act = partial(routes_the_run_topic, behind=is_over)
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: len(came) == 3, "three messages")
-        for _ in range(12):
-            link.clock.shift += 0.9
-            peer.conversations[0].send(publish("a", b"next", version=V5))
-            before = len(came)
-            link.turn_until(lambda count=before: len(came) > count, "the next one")  # type: ignore[misc]
-    flags = [arrival.resumed for arrival in came]
-    assert flags == sorted(flags, reverse=True)
-    assert 3 + 8 < sum(flags) < len(flags)
+        for number in range(12):
+            link.clock.shift += pause
+            link.client._last_heard = link.clock()
+            peer.conversations[0].send(publish("a", b"%d" % number, version=V5))
+            link.turn_until(lambda count=number: len(came) > count, "the next one")  # type: ignore[misc]
+        is_over.set()
+        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        peer.conversations[0].send(publish("a", b"new", version=V5))
+        link.turn_until(lambda: len(came) == 13, "a new one")
+    assert [arrival.resumed for arrival in came] == [True] * 12 + [False]
 
 
 def test_other_filters_do_not_make_a_quiet_session_one_in_which_something_waited() -> None:
     came: list[Arrival] = []
-    act = serve(is_resumed=True, values={"subscription_ids_available": 0})
-    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+    with Peer(routes_the_run_topic) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
-        link.clock.shift += 5
-        link.client.mg_subscribe(["a", "b"])
+        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        link.client.mg_subscribe(["a", "b"], wants_session=True)
         link.turn_until(lambda: link.client.is_subscribed, "the other subscription")
         peer.conversations[0].send(publish("a", b"live", version=V5))
         link.turn_until(lambda: came, "a message")
     assert not came[0].resumed
+
+
+# --- the topic by which the gateway knows what the broker remembers
+
+
+@pytest.mark.parametrize("how", ["SUBACK", "PUBACK", "silence"])
+def test_where_the_run_topic_is_forbidden_the_link_is_made_anew_without_a_session(
+    how: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("the broker does not let the gateway write and read the topic 'g/run'")
+    expected_logs.expect("lost the broker: the broker's session cannot be used: connecting again without it")
+    came: list[Arrival] = []
+
+    def act(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack(is_resumed=not conversation.packets[0].is_clean)
+        if not conversation.packets[0].is_clean:
+            conversation.send(publish("a", b"waited", version=V5))
+        for found in conversation.packets_until_closed():
+            if found.kind == SUBSCRIBE:
+                refused = how == "SUBACK" and found.filters == [RUN]
+                conversation.suback(found, b"\x87" if refused else b"\1")
+            elif found.kind == PUBLISH:
+                conversation.puback(found, 0x87 if how == "PUBACK" and found.topic == RUN else 0)
+            elif found.kind == PINGREQ:
+                conversation.send(packet(PINGRESP))
+
+    outbox = Outbox()
+    outbox.put(Publication("state", b"on", 1, retain=True))
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, outbox=outbox, client=SESSION) as link:
+
+        def is_anew() -> bool:
+            if how == "silence":
+                link.clock.shift += 0.5
+            return link.client.connects == 2
+
+        link.client.mg_subscribe(["a"], wants_session=True, max_age=30.0)
+        link.client.mg_connect()
+        link.turn_until(is_anew, "the second link")
+        link.turn_until(lambda: link.client.is_subscribed, "its subscriptions")
+        assert [found.is_clean for found in peer.packets(CONNECT)] == [False, True]
+        peer.conversations[1].send(publish("a", b"new", version=V5))
+        link.turn_until(lambda: came and came[-1].payload == b"new", "a new message")
+        assert [arrival.resumed for arrival in came] == [True, False]
+        link.turn_until(lambda: len(link.outbox) == 0, "the state to be sent again")
+        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"on"]
+    assert sum("does not let the gateway" in text for text in caplog.messages) == 1
+
+
+def test_a_broker_that_remembers_gets_no_state_again_and_one_that_has_forgotten_gets_all(
+    mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("lost the broker: ")
+    with Link(mosquitto.port, "a/#", client={"run_topic": RUN}) as link, mosquitto.client("state") as other:
+        link.connect()
+        link.outbox.put(Publication("state", b"on", 1, retain=True))
+        link.turn_until(lambda: other.messages and len(link.outbox) == 0, "the state")
+        for count in (2, 3):
+            sock: Any = link.client.socket()
+            sock.shutdown(socket.SHUT_RDWR)
+            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
+            link.turn_for(0.3)
+        assert not link.client.session_present
+        assert len(other.messages) == 1, "the broker has it all the time"
+        mosquitto.kill()
+        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        mosquitto.start()
+        with mosquitto.client("state") as late:
+            link.turn_until(lambda: late.messages, "the state, said again")
+            assert late.pairs() == [("state", b"on")]
+
+
+@pytest.mark.parametrize("seconds", [31.0, 3600.0])
+def test_what_comes_after_a_hang_of_the_network_is_late_until_the_broker_has_answered_again(seconds: float) -> None:
+    came: list[Arrival] = []
+    answers = threading.Event()
+
+    def act(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        for found in conversation.packets_until_closed():
+            if found.kind == SUBSCRIBE:
+                conversation.suback(found, b"\1" * len(found.filters))
+            elif found.kind == PINGREQ:
+                answers.wait(10)
+                conversation.send(packet(PINGRESP))
+
+    client = {"max_age": 30.0}
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=client, keepalive=65_000) as link:
+        link.connect()
+        peer.conversations[0].send(publish("a", b"prompt", version=V5))
+        link.turn_until(lambda: len(came) == 1, "a message")
+        link.clock.shift += 11
+        link.turn_until(lambda: peer.packets(PINGREQ), "the question")
+        link.clock.shift += seconds - 11
+        peer.conversations[0].send(publish("a", b"held back", version=V5))
+        link.turn_until(lambda: len(came) == 2, "a message")
+        answers.set()
+        link.turn_until(lambda: len(peer.packets(PINGREQ)) == 2, "the next question")
+        link.turn_for(0.2)  # its answer
+        peer.conversations[0].send(publish("a", b"prompt again", version=V5))
+        link.turn_until(lambda: len(came) == 3, "a message")
+    assert [(arrival.payload, arrival.late) for arrival in came] == [
+        (b"prompt", False), (b"held back", True), (b"prompt again", False),
+    ]  # fmt: skip
 
 
 def test_a_state_of_qos_0_is_over_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
@@ -293,28 +452,31 @@ def test_a_session_that_is_new_marks_nothing() -> None:
 
 def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(mosquitto: Mosquitto) -> None:
     came: list[Arrival] = []
+    copies: list[int] = []
     with mosquitto.client() as other:
         for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
-            with Link(mosquitto.port, *filters, on_msg=came.append) as link:
+            with Link(mosquitto.port, *filters, on_msg=came.append, client=SESSION) as link:
                 link.connect()
-                link.clock.shift += 1.1  # a pause
+                link.turn_until(lambda caught_up=link: caught_up.client.is_caught_up, "the barrier")  # type: ignore[misc]
                 for number in (1, 2):
                     other.publish("a/C", b"%d" % number)
                 other.publish("a/C", b"last")
                 link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
                 link.turn_for(0.1)  # a second copy of it would come now
+                copies.append(link.client.receive_counts.get("copies", 0))
             assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
             assert not any(arrival.resumed for arrival in came)
             came.clear()
+    assert copies[0] == 0 < copies[1] < copies[2], "those that were dropped are counted"
 
 
 def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosquitto: Mosquitto) -> None:
     came: list[Arrival] = []
-    with Link(mosquitto.port, "a/C") as link:
+    with Link(mosquitto.port, "a/C", client=SESSION) as link:
         link.connect()
     with mosquitto.client() as other:
         other.publish("a/C", b"waited")
-    with Link(mosquitto.port, "a/#", on_msg=came.append) as link:
+    with Link(mosquitto.port, "a/#", on_msg=came.append, client=SESSION) as link:
         link.connect()
         link.turn_until(lambda: came, "what waited")
     assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
@@ -550,8 +712,10 @@ def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> 
         assert [found.payload for found in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
 
 
-def test_a_state_that_the_broker_refuses_is_given_up(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the state 'av' is not said any more: the broker refused it: Not authorized: allow it in the")
+def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(
+        "the broker does not take the state 'av': it answered Not authorized: retrying in 10 s: allow it"
+    )
     expected_logs.expect("lost the broker: ")
     with Peer(refusing({b"online": 0x87})) as peer, Link(peer.port, availability="av") as link:
         link.connect()
@@ -563,7 +727,14 @@ def test_a_state_that_the_broker_refuses_is_given_up(expected_logs: ExpectedLogs
         link.put("a", b"2")
         link.turn_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
         assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
-        assert [bool(found.body[7] & 4) for found in peer.packets(CONNECT)] == [True, False], "the last will"
+        assert all(found.body[7] & 4 for found in peer.packets(CONNECT)), "the last will stays"
+        for delay in (10, 20):
+            before = len(peer.packets(PUBLISH))
+            link.clock.shift += delay + 1
+            link.client._last_heard = link.clock()
+            link.turn_until(lambda count=before: len(peer.packets(PUBLISH)) > count, "the state")  # type: ignore[misc]
+            link.turn_for(0.1)
+            assert len(peer.packets(PUBLISH)) == before + 1
 
 
 # --- ends of the link, in words

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.clock import boot_time
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
@@ -22,7 +23,7 @@ COUNT = 300
 def sender_over(ours: socket.socket, outbox: Outbox) -> tuple[HookedClient, Sender]:
     client = HookedClient(CallbackAPIVersion.VERSION2)
     client._sock = BufferedSocket(ours)  # type: ignore[assignment]
-    sender = Sender(client, outbox, 0.0, time.monotonic)
+    sender = Sender(client, outbox, 0.0, boot_time)
     sender.link_up("nowhere", BrokerLimits(), is_v5=False)
     sender.begin()
     return client, sender

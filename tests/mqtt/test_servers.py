@@ -113,6 +113,28 @@ def test_a_broker_that_has_spoken_mqtt_5_is_not_taken_for_an_old_one_when_it_is_
     assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
 
 
+def test_after_silence_3_1_1_is_tried_next_and_if_accepted_holds_for_that_link_only() -> None:
+    servers = Servers([A], 5, Clock())
+    assert servers.failed(Ending.SILENCE) is Next.OTHER_VERSION
+    assert not servers.speaks_v5
+    assert servers.accepted()
+    spoken = [servers.speaks_v5]  # as long as the link lasts
+    servers.lost()
+    assert [*spoken, servers.speaks_v5] == [False, True]
+
+
+def test_where_one_of_the_brokers_has_spoken_mqtt_5_the_silence_of_another_says_nothing_of_the_version() -> None:
+    servers = Servers([A, B], 5, Clock())
+    servers.accepted()
+    servers.lost()
+    servers.failed(Ending.OTHER)
+    assert servers.current == B
+    for ending in (Ending.SILENCE, Ending.NO_CONNACK):
+        assert servers.failed(ending) is Next.LATER
+        servers.failed(Ending.OTHER)
+    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+
+
 def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
     servers = Servers([A], "3.1.1", Clock())
     assert servers.failed(Ending.VERSION_REFUSED) is Next.LATER

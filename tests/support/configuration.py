@@ -28,6 +28,14 @@ def write_conf(
     return file
 
 
+def replaying_map(folder: Path) -> str:
+    """Write a map in which one command, `set`, may come late and all others may not; return its name."""
+    delivery = [{"match": {"action": "set"}, "replay": True}]
+    document = {"root": "home", "topics": ["home/+/+/+/+/+/C"], "delivery": delivery}
+    (folder / "replay_map.json").write_text(json.dumps(document))
+    return "replay_map.json"
+
+
 def trial(kind: str, **options: Any) -> dict[str, Any]:
     """Return the options of an interface of `trial_interface.py`."""
     return {"type": f"{TRIAL}:{kind}", **options}

@@ -31,13 +31,16 @@ class Way:
     """What happens to what passes in one direction of a connection.
 
     `longest` (bytes; 0: any) bounds the pieces, whose lengths are random; `rate` (bytes/s; 0: any) how fast they
-    pass; the first waits `delay` s. After `after_bytes` or `after_packets`, whichever comes first, this is the
-    `end`: both directions are closed or reset, or this one swallows what comes and says nothing (`hang`).
+    pass; the first waits `delay` s, and what comes after `pause_after` bytes `pause` s. After `after_bytes` or
+    `after_packets`, whichever comes first, this is the `end`: both directions are closed or reset, or this one swallows
+    what comes and says nothing (`hang`).
     """
 
     longest: int = 0
     rate: float = 0.0
     delay: float = 0.0
+    pause: float = 0.0
+    pause_after: int = 0
     after_bytes: int | None = None
     after_packets: int | None = None
     end: Literal["close", "reset", "hang"] = "close"
@@ -156,10 +159,14 @@ class Proxy:
         chance = random.Random(f"{self._seed} {joint.number} {is_up}")
         source, target = (joint.client, joint.broker) if is_up else (joint.broker, joint.client)
         limits = _Limits(way)
+        until_pause = way.pause_after
         with contextlib.suppress(OSError):  # the other direction has ended, or the test is over
             while data := source.recv(_CHUNK):
                 if limits.is_first:
                     self._is_over.wait(way.delay)
+                if way.pause and until_pause >= 0 > until_pause - len(data):
+                    self._is_over.wait(way.pause)
+                until_pause -= len(data)
                 self._send(way, target, limits.take(data, joint.see(is_up, data)), chance)
                 if limits.is_reached:
                     while way.end == "hang" and source.recv(_CHUNK):
