@@ -123,10 +123,23 @@ class DurableOutbox(Outbox):
         self.on_put(False)
         return lost
 
-    def begin_anew(self) -> int:
-        """Give all that is in memory to the writer again, for an empty file; return how many were only on disk."""
+    def gaps(self) -> dict[Lane, tuple[int, int]]:
+        """Return where what is only on disk lies (see `Lanes.gaps`)."""
         with self._lock:
-            lost, receipts = self._lanes.forget_spilled()
+            return self._lanes.gaps()
+
+    def begin_anew(
+        self,
+        counts: Iterable[tuple[Lane, int, int]] = (),
+        topics: Iterable[tuple[str, Lane, int]] = (),
+        last_number: int = 0,
+    ) -> int:
+        """Give all that is in memory to the writer again, for a new file; return how many are lost.
+
+        Lost is what was only in the old file, but for what the new one has of it (see `Lanes.forget_spilled`).
+        """
+        with self._lock:
+            lost, receipts = self._lanes.forget_spilled(counts, topics, last_number)
             self._counts["dropped_old"] += lost
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
             self._unwritten.begin_anew(entries, self.retained, self._clock())

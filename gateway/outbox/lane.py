@@ -17,6 +17,10 @@ HEAD = 2000
 """Entries of a lane that are kept in memory while the rest of them is on disk."""
 
 
+NO_END = 2**63 - 1
+"""A number that no entry reaches."""
+
+
 class Entry:
     """One publication in the outbox.
 
@@ -135,6 +139,11 @@ class Queue:
         """How many entries of the gap are to be read from the disk."""
         return min(self.gap, HEAD) if self.skip or len(self.head) < HEAD // 2 else 0
 
+    @property
+    def gap_span(self) -> tuple[int, int]:
+        """Between which numbers what is in the gap lies, both excluded."""
+        return self.after, self.tail[0].number if self.tail else NO_END
+
     def refill(self, asked: int, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Append what was read from the disk, of `asked`; return those of them that had been dropped."""
         dropped, brought = entries[: self.skip], entries[self.skip :]
@@ -156,14 +165,16 @@ class Queue:
         self.gap = self.count = count
         self._gap_bytes = self.bytes = size
 
-    def forget_gap(self) -> int:
-        """Give up what is only on disk; return how many entries that were."""
-        lost = self.gap - self.skip
-        self.count -= lost
-        self.bytes -= self._gap_bytes
-        self.gap = self.skip = self._gap_bytes = 0
+    def forget_gap(self, kept: int = 0, size: int = 0) -> int:
+        """Give up what is only on disk, but for the first `kept` of it, of `size` bytes; return how many are lost."""
+        before, bytes_before = self.gap - self.skip, self._gap_bytes
+        self.gap, self.skip = kept, min(self.skip, kept)
+        waiting = self.gap - self.skip
+        self._gap_bytes = size * waiting // kept if kept else 0  # as good as is known
+        self.count += waiting - before
+        self.bytes += self._gap_bytes - bytes_before
         self._join()
-        return lost
+        return before - waiting
 
     def _join(self) -> None:
         """Let the tail follow the head, if nothing lies between them on disk."""

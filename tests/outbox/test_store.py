@@ -168,15 +168,6 @@ def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
         assert store.free_bytes() > 300_000
 
 
-def test_that_the_file_was_removed_or_replaced_is_seen(path: Path) -> None:
-    with opened(path) as store:
-        assert store.is_in_place()
-        path.rename(path.with_name("elsewhere"))
-        assert not store.is_in_place()
-        path.touch()
-        assert not store.is_in_place()
-
-
 # --- files that are no good
 
 
