@@ -8,6 +8,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+MAX_SET_ASIDE = 1000
+MAX_SET_ASIDE_BYTES = 16 * 1024**2
+"""How many messages that no broker took, and bytes of their payloads, the file keeps: the last ones."""
+
 
 class Fault(enum.Enum):
     """What somebody else has done to the file, or to SQLite's log beside it (`-wal`), while it is in use.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from gateway.message import Lane
-from gateway.outbox.lane import Entry, Latest, Queue
+from gateway.outbox.lane import Entry, Latest, Queue, Source
 from gateway.receipt import Receipt
 
 
@@ -144,6 +144,19 @@ class Lanes:
         for queue in self._queues.values():
             yield from queue.head
             yield from queue.tail
+
+    def count_of(self, source: Source) -> int:
+        """Return how many of `source` wait, in memory or on disk, or are in flight."""
+        in_memory = sum(1 for entry in self.in_memory() if entry.source is source)
+        return in_memory + sum(queue.count_of(source) for queue in self._queues.values())
+
+    def lost_sources(self) -> list[Source]:
+        """Return, for each entry that was lost with the file since this was asked last, who put it, if known."""
+        lost: list[Source] = []
+        for queue in self._queues.values():
+            lost += [source for source in queue.lost_sources if source is not None]
+            queue.lost_sources.clear()
+        return lost
 
     # --- with a disk
 

@@ -7,6 +7,7 @@ Accepted means committed: `synchronous=FULL` has the operating system write each
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
-from gateway.outbox.files import Fault, WatchedFiles, set_file_aside
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, set_file_aside
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
@@ -22,7 +23,6 @@ APPLICATION_ID = 0x6D716777
 VERSION = 1
 """Of the tables (`PRAGMA user_version`). A file of a later one is refused, never changed."""
 
-_MAX_SET_ASIDE = 1000
 _VARIABLES = 30_000  # of 32,766 that SQLite takes in a statement since 3.32
 _TABLES = """
 CREATE TABLE outbox (
@@ -267,16 +267,28 @@ class OutboxStore:
             self._db.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         if rows:
             self._db.execute(
-                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?", (_MAX_SET_ASIDE,)
+                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?"
+                " OR number < (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
+                " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
+                (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
             )
 
     # --- what is there
 
-    def rows(self, lane: Lane | None = None, after: int = 0, count: int = -1) -> list[Row]:
-        """Return up to `count` rows behind the number `after`, of one lane or of all, in their order."""
+    def rows(self, lane: Lane | None = None, after: int = 0, count: int = -1, size: float = math.inf) -> list[Row]:
+        """Return up to `count` rows behind the number `after`, of one lane or of all, in their order.
+
+        Also no more once there are `size` bytes of payload.
+        """
         where = "" if lane is None else f"lane = {int(lane)} AND "
         statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where}number > ? ORDER BY number LIMIT ?"  # noqa: S608
-        return list(map(Row._make, self._db.execute(statement, (after, count))))
+        rows: list[Row] = []
+        for row in map(Row._make, self._db.execute(statement, (after, count))):
+            rows.append(row)
+            size -= len(row.payload)
+            if size <= 0:
+                break
+        return rows
 
     def iterate(self) -> Iterator[Row]:
         """Yield all that waits, in the order in which it came."""
@@ -289,7 +301,9 @@ class OutboxStore:
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many wait, and their bytes, `overhead` for each included."""
         found = self._db.execute(
-            "SELECT lane, count(*), sum(length(topic) + length(payload) + ?) FROM outbox GROUP BY lane", (overhead,)
+            "SELECT lane, count(*), sum(length(CAST(topic AS BLOB)) + length(payload) + length(correlation) + ?)"
+            " FROM outbox GROUP BY lane",
+            (overhead,),
         )
         return [(Lane(lane), count, size) for lane, count, size in found]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from gateway.message import Lane
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.outbox.files import Fault
-from gateway.outbox.lane import Entry
+from gateway.outbox.lane import HEAD_BYTES, Entry
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 from gateway.outbox.unwritten import Work
@@ -121,8 +121,9 @@ class OutboxWriter:
 
     def _bring_back(self, work: Work) -> None:
         for lane, after, count in work.wanted:
-            rows = self._store.rows(lane, after, count)
-            lost = self._outbox.refill(lane, count, [self._entry(row) for row in rows])
+            rows = self._store.rows(lane, after, count, HEAD_BYTES)
+            asked = count if sum(len(row.payload) for row in rows) < HEAD_BYTES else len(rows)
+            lost = self._outbox.refill(lane, asked, [self._entry(row) for row in rows])
             if lost:
                 LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
 
@@ -135,9 +136,9 @@ class OutboxWriter:
             LOG.info("%d messages of an earlier run wait in %s", count, store.path)
 
     def _entry(self, row: Row) -> Entry:
-        size = len(row.topic) + len(row.payload) + OVERHEAD_ON_DISK
         since = min(self._start + row.since - self._wall_start, self._clock())  # a clock may have been put back
-        return Entry(row.publication(), since, row.number, size, Lane(row.lane), is_for_disk=True, is_committed=True)
+        lane = Lane(row.lane)
+        return Entry(row.publication(), since, row.number, OVERHEAD_ON_DISK, lane, is_for_disk=True, is_committed=True)
 
     def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
         p = entry.publication

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Lane, Publication
+from gateway.outbox import store as store_module
 from gateway.outbox.store import (
     VERSION,
     CorruptFileError,
@@ -139,6 +140,16 @@ def test_of_what_is_set_aside_the_last_thousand_are_kept(path: Path) -> None:
         assert [found.topic for found in kept] == [f"t{number}" for number in range(800, 1800)]
         store.purge([], [found.number for found in kept[:999]])
         assert [found.topic for found in store.set_aside_rows()] == ["t1799"]
+
+
+def test_of_what_is_set_aside_a_few_large_ones_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_SET_ASIDE_BYTES", 1000)
+    with opened(path) as store:
+        for number in range(10):
+            store.commit([], [], [SetAsideRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
+        assert [found.topic for found in store.set_aside_rows()] == ["t7", "t8", "t9"]
+        store.commit([], [], [SetAsideRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
+        assert [found.topic for found in store.set_aside_rows()] == ["large"], "the last one is always there"
 
 
 def test_a_commit_is_all_or_nothing(path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import HEAD, Entry
+from gateway.outbox.lane import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from gateway.receipt import DeliveryError, Receipt
@@ -343,20 +343,96 @@ def test_what_was_accepted_is_there_after_kill_9(path: Path, seed: int) -> None:
 
 def test_flush_returns_when_all_is_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
+        source = Source()
         for number in range(100):
-            outbox.put(message(number))
+            outbox.put(message(number), None, source)
         thread = threading.Thread(target=take_all, args=(outbox, 100))
         thread.start()
-        outbox.flush(10)
+        outbox.flush(source, 10)
         assert outbox.counts().delivered == 100
         thread.join()
 
 
 def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
-        outbox.put(message(1))
+        source = Source()
+        outbox.put(message(1), None, source)
         with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0\.01 s$"):
-            outbox.flush(0.01)
+            outbox.flush(source, 0.01)
+
+
+def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
+    with running(path) as (outbox, _):
+        mine, other, count = Source(), Source(), 3 * HEAD
+        for number in range(count):
+            outbox.put(message(number, "t"), None, mine if number == count - 2 else other)
+            if number % 100 == 0:
+                outbox.wait_for_room()
+        put_safely(outbox, message(count))
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(mine, 0.01)
+        with pytest.raises(DeliveryError, match=rf"^{count - 1} messages were not acknowledged"):
+            outbox.flush(other, 0.01)
+        settled = 0
+        while settled < count - 2:
+            found = outbox.take(min(100, count - 2 - settled))
+            outbox.settle(found)
+            settled += len(found)
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(mine, 0.01)
+        take_all(outbox, 3)
+        outbox.flush(mine, 0)
+        outbox.flush(other, 0)
+
+
+def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is damaged (", "messages lost")
+    with running(path) as (outbox, _):
+        mine, other = Source(), Source()
+        for number in range(20_000):
+            while not outbox.put(message(number, "t" + 300 * "x"), None, mine):
+                pass
+            outbox.wait_for_room()
+        put_safely(outbox, message(1))
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(random.Random(1).randbytes(size - 4096))
+        outbox.put(message(0, lane=Lane.BULK), None, other)
+        outbox.settle(outbox.take(HEAD - 100))
+        with pytest.raises(DeliveryError, match=r"messages were dropped: the file of the outbox was lost"):
+            outbox.flush(mine, 10)
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(other, 0)
+
+
+def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
+    """Of a lane that waits on disk no more is in memory than a few MiB, however large the messages are."""
+    with running(path, DurableOutbox(discard="new")) as (outbox, _):
+        for number in range(200):
+            while not outbox.put(Publication("t", b"%d " % number + bytes(200_000), 1)):
+                outbox.wait_for_room()
+            outbox.wait_for_room()
+        put_safely(outbox, message(200))
+        most, taken = 0, 0
+        while taken < 201:
+            with outbox._lock:
+                most = max(most, sum(entry.size for entry in outbox._lanes.in_memory()))
+            found = outbox.take(5)
+            outbox.settle(found)
+            taken += len(found)
+        assert most < 3 * HEAD_BYTES
+
+
+def test_correlation_data_counts_also_after_a_restart(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    large = Publication("t", b"OK", 1, lane=Lane.REPLY, correlation=bytes(60_000))
+    with running(path) as (outbox, _):
+        for _number in range(3):
+            put_safely(outbox, large)
+    with running(path, DurableOutbox(max_bytes=250_000, discard="new")) as (outbox, _):
+        assert outbox.put(large)
+        assert not outbox.put(large)
 
 
 def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> None:
