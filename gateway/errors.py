@@ -17,6 +17,7 @@ Anything else that reaches a supervisor is a bug and is logged with its tracebac
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 _MAX_PART = 1000
@@ -96,6 +97,16 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MAX_PART else f"{text[:_MAX_PART]}..."
 
 
+MAX_FINDINGS = 100
+"""Findings of one error that are kept: whoever has more mends these first. The number of the others is told."""
+
+
+class MoreFindings(Finding):
+    """Stands for findings that are not kept; how many, at least, is its `column`, which no place has without a line."""
+
+    __slots__ = ()
+
+
 class Problem(NamedTuple):
     """Something wrong with an option, before its place in a file is known: the way to it, what, and the remedy."""
 
@@ -105,8 +116,29 @@ class Problem(NamedTuple):
 
 
 class ConfigurationError(GatewayError):
-    """What was given cannot be used; `findings` holds everything that is wrong with it, in file order."""
+    """What was given cannot be used; `findings` holds everything that is wrong with it, in file order.
+
+    Of very many it holds the first `MAX_FINDINGS`, and one that says how many more there are.
+    """
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = tuple(sorted(set(findings)))
+        given = list(findings)
+        more = sum(finding.column for finding in given if isinstance(finding, MoreFindings))
+        found = sorted({finding for finding in given if not isinstance(finding, MoreFindings)})
+        more += max(0, len(found) - MAX_FINDINGS)
+        self.findings = tuple(found[:MAX_FINDINGS])
+        if more:
+            self.findings += (MoreFindings(found[0].file if found else "", 0, more, "", *_more(more)),)
         super().__init__("\n".join(map(str, self.findings)))
+
+
+def _more(count: int) -> tuple[str, str]:
+    return f"and at least {count} more" if count > 1 else "and more", "mend these first"
+
+
+def bounded(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the first `MAX_FINDINGS` of `findings`, and, where there are more, one that says so; no more are made."""
+    found = list(islice(findings, MAX_FINDINGS + 1))
+    if len(found) > MAX_FINDINGS:
+        found[MAX_FINDINGS:] = [MoreFindings(found[0].file, 0, 1, "", "and more", "mend these first")]
+    return found

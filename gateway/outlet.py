@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Publication
+from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter, passed
+from gateway.outbox.flush import Batch
+from gateway.outbox.lane import Source
 from gateway.outbox.outbox import Outbox
 from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
@@ -48,6 +50,7 @@ class Outlet:
         self._say_available = say_available
         self._filters = filters
         self._note_sent = note_sent
+        self._source = Source()
         self._is_available: bool | None = None
         self.pushed = 0
         self._next_breather = _BREATHER
@@ -68,7 +71,8 @@ class Outlet:
 
     def push_all(self, messages: Iterable[InternalMsg]) -> None:
         """Send `messages` as one `push` after the other would, at less cost: the outbox gets them in batches."""
-        batch: list[Publication] = []
+        batch = Batch()
+        batch.source = self._source
         is_traffic_said = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
         try:
             for msg in messages:
@@ -87,11 +91,12 @@ class Outlet:
         return receipt
 
     def flush(self, timeout: float) -> None:
-        """Return once all that the outbox has taken, from anybody, is acknowledged.
+        """Return once all that was pushed here up to now is acknowledged; what others push does not count.
 
-        Raises `DeliveryError` if that takes over `timeout` s, or something was dropped meanwhile.
+        Raises `DeliveryError` if that takes over `timeout` s, or if the outbox has dropped something that was pushed
+        here since the last flush, saying why.
         """
-        self._outbox.flush(timeout)
+        self._outbox.flush(self._source, timeout)
 
     def let_go(self) -> None:
         """Let the link have what was pushed before more is done: Python runs one thread at a time."""
@@ -100,18 +105,18 @@ class Outlet:
 
     def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
         """Send `msg`; return why it was refused, or `""`."""
-        batch: list[Publication] = []
+        batch = Batch()
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO))
         if refusal:
             return refusal
-        is_taken = self._outbox.put(batch[0], receipt)
-        if len(batch) > 1:
-            self._outbox.put_all(batch[1:])
+        is_taken = self._outbox.put(batch[0], receipt, self._source)
+        for more in batch[1:]:
+            self._outbox.put(more, None, self._source)
         if self.pushed >= self._next_breather:
             self._breathe()
         return "" if is_taken else "the outbox is full"
 
-    def _translate(self, msg: InternalMsg, batch: list[Publication], is_traffic_said: bool) -> str:
+    def _translate(self, msg: InternalMsg, batch: Batch, is_traffic_said: bool) -> str:
         """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`."""
         try:
             if self._filters:
@@ -129,7 +134,7 @@ class Outlet:
             batch.append(publication.answering(msg.reply_to))
         return ""
 
-    def _put(self, batch: list[Publication]) -> None:
+    def _put(self, batch: Batch) -> None:
         """Give `batch` to the outbox, and clear it; let its maker breathe if it is time."""
         if batch:
             self._outbox.put_all(batch)

@@ -43,6 +43,7 @@ def _entries(data: Mapping[str, Any]) -> Iterator[_Entry]:
                 given.get("payload", "action"),
                 given.get("argument", "value"),
                 {**_words(common), **_words(given.get("constants", {}))},
+                given.get("text", False),
             )
             yield _Entry(("syntax", kind, index), given, form)
 
@@ -69,6 +70,9 @@ def form_problems(data: Mapping[str, Any], root: str) -> Iterator[Problem]:
         if "argument" in given and form.payload != "value":
             what = f"the payload {form.payload!a} names its arguments itself, or has none"
             yield Problem((*path, "argument"), what, "remove it, or make the payload value")
+        if "text" in given and form.payload != "value":
+            what = f"the payload {form.payload!a} says itself what is text"
+            yield Problem((*path, "text"), what, "remove it, or make the payload value")
         for name in _words(given.get("constants", {})):
             if name in form.places:
                 where = "topic" if name in fields_in(form.topic) else "payload"

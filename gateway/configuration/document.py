@@ -13,13 +13,14 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeAlias
 
 import yaml
 
-from gateway.errors import ConfigurationError, Finding
+from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists, from the root."""
@@ -29,6 +30,9 @@ Place: TypeAlias = tuple[int, int]
 
 MAX_BYTES = 16 * 1024 * 1024
 """A file over this is refused; a map of 100,000 entries has a third of it."""
+
+MAX_VALUES = 200_000
+"""Values in a YAML text, and places that are known of a JSON text: a file of 16 MiB would have millions."""
 
 _MAX_DEPTH = 40
 _NOWHERE: Mapping[Path, Place] = MappingProxyType({})
@@ -206,6 +210,7 @@ class _YamlReader:
         self.keys: dict[Path, Place] = {}
         self.values: dict[Path, Place] = {}
         self.raw: dict[Path, str] = {}
+        self.substituted = 0  # characters that came from the environment
 
     def read(self, text: str) -> Any:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -225,9 +230,16 @@ class _YamlReader:
     def _complain(self, event: yaml.Event, path: Path, what: str, remedy: str) -> None:
         line, column = _mark(event)
         self.findings.append(Finding(self.file, line, column, dotted(path), what, remedy))
+        if len(self.findings) > MAX_FINDINGS:  # nobody reads more; a file may be wrong in each of its lines
+            raise ConfigurationError(self.findings)
 
     def _value(self, event: Any, events: Iterator[yaml.Event], path: Path) -> Any:
         self.values[path] = _mark(event)
+        if len(self.values) > MAX_VALUES:
+            self._complain(
+                event, (), f"over {MAX_VALUES} values", "is it the right file? A large map has one of its own"
+            )
+            raise ConfigurationError(self.findings)
         if isinstance(event, yaml.AliasEvent):
             self._complain(event, path, f"the alias '*{event.anchor}' is not taken", "write the value out")
             return None
@@ -279,6 +291,12 @@ class _YamlReader:
                 what = f"the environment variable {name!r} is not set"
                 self._complain(event, path, what, "set it, or write $${ for a literal ${")
                 return ""
+            self.substituted += len(self.environment[name])
+            if self.substituted > MAX_BYTES:
+                self._complain(
+                    event, path, f"environment variables fill in over {MAX_BYTES // 1024**2} MiB", "shorten it"
+                )
+                raise ConfigurationError(self.findings)
             return self.environment[name]
 
         return _VARIABLE.sub(replace, text)
@@ -323,7 +341,9 @@ def load_json(text: str, file: str) -> Document:
         raise _refusal(file, text, _deep_offset(text), *_TOO_DEEP)
     document = _JsonDocument(file, data, text)
     if twice:
-        raise FaultyDocumentError(document.duplicates(), document)
+        found = bounded(document.duplicates())
+        what = "an option is given twice"
+        raise FaultyDocumentError(found or [document.finding((), what, "keep one of the two")], document)
     return document
 
 
@@ -359,7 +379,8 @@ class _JsonDocument(Document):
         values: dict[Path, Place] = {}
         twice: list[tuple[Path, Place, Place]] = []
         line_start, line, last = 0, 1, 0
-        for path, offset, is_key in _scan_json(self._text):
+        # What lies behind has the place of the nearest mapping or list around it that is known.
+        for path, offset, is_key in islice(_scan_json(self._text), 2 * MAX_VALUES):
             newlines = self._text.count("\n", last, offset)
             if newlines:
                 line += newlines

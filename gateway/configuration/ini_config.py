@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,7 +18,7 @@ from gateway.configuration.document import Document, FaultyDocumentError, Path, 
 from gateway.configuration.ini_document import Entry, IniText, read_ini
 from gateway.configuration.interface_loader import is_name
 from gateway.configuration.schema_check import near
-from gateway.errors import ConfigurationError, Finding
+from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
 from gateway.topic import filter_problem, root_problem
 from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import MsgMap
@@ -322,7 +323,7 @@ class _Translator:
         """Say what has no meaning: obsolete options, and those that the original ignored too."""
         known = {option for section, option in self.used if section in ("MQTT", "MAP", "LOG")}
         for ini in self.texts:
-            for first, again in ini.repeated():
+            for first, again in islice(ini.repeated(), MAX_FINDINGS + 1):  # nobody reads more
                 self.note(again, f"given twice, first in line {first.key_place[0]}; the last counts", "keep one")
             for section in ini.sections().values():
                 if section.name not in _SECTIONS:

@@ -23,7 +23,7 @@ from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
-from gateway.errors import ConfigurationError, Finding
+from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
@@ -64,6 +64,13 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     return load_yaml(text, str(path), environment)
 
 
+def _bounded_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return each of `notes` once; of very many the first, and how many more there are."""
+    found = tuple(dict.fromkeys(notes))
+    more = len(found) - MAX_FINDINGS
+    return found if more <= 0 else (*found[:MAX_FINDINGS], f"and {more} more notes")
+
+
 def _is_host(text: str) -> bool:
     """Tell whether `text` has the form of a host name or an address (IPv6 without brackets)."""
     try:
@@ -82,8 +89,9 @@ class _Loader:
         self.path = path
         self.document = document
         self.environment = environment
-        self.error = ConfigurationError(faults)
-        self.faults = {(fault.file, fault.line, fault.column) for fault in self.error.findings}
+        self.findings = list(faults)
+        self.found = len(self.findings)  # all of them, of which only the first are kept
+        self.faults = {(fault.file, fault.line, fault.column) for fault in self.findings}
         self.secrets: list[str] = []
         self.notes: list[str] = list(map(str, document.notes))
         self.filters = FilterLoader(document, path.parent)
@@ -97,9 +105,9 @@ class _Loader:
                     "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]"
                 )
             self.complain((), what, "for example interface: {type: dummy}")
-            raise self.error
+            raise ConfigurationError(self.findings)
         self.add(check_schema(self.document, data, config_schema()))
-        fit = not self.error.findings
+        fit = not self.findings
         name = self.name(data)
         options = fill_defaults(data, config_schema()) if fit else data
         mqtt = self.mqtt(options["mqtt"], name) if fit else MqttOptions()
@@ -111,12 +119,12 @@ class _Loader:
         interfaces = tuple(one._replace(filters=one.filters.within(common_filters)) for one in interfaces)
         self.add(self.filters.findings)
         self.collect_secrets()
-        if self.error.findings:
-            raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
+        if self.findings:
+            raise ConfigurationError(self.masked(finding) for finding in self.findings)
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
         return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
-                             tuple(dict.fromkeys(self.notes)))  # fmt: skip
+                             _bounded_notes(self.notes))  # fmt: skip
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
         self.add([self.document.finding(path, what, remedy, at_key=at_key)])
@@ -124,7 +132,18 @@ class _Loader:
     def add(self, findings: Iterable[Finding]) -> None:
         """Take findings, but not those that only follow from what is wrong with the text itself."""
         fresh = [new for new in findings if (new.file, new.line, new.column) not in self.faults]
-        self.error = ConfigurationError([*self.error.findings, *fresh])
+        self.found += len(fresh)
+        kept = fresh[: max(0, MAX_FINDINGS - len(self.findings))]
+        self.findings += kept
+        if len(kept) < len(fresh):
+            self.findings.append(MoreFindings(str(self.path), 0, len(fresh) - len(kept), "", "", ""))
+            self._join_more()
+
+    def _join_more(self) -> None:
+        """Let one finding stand for all that are not kept."""
+        more = [finding for finding in self.findings if isinstance(finding, MoreFindings)]
+        self.findings = [finding for finding in self.findings if not isinstance(finding, MoreFindings)]
+        self.findings.append(MoreFindings(str(self.path), 0, sum(finding.column for finding in more), "", "", ""))
 
     def masked(self, finding: Finding) -> Finding:
         """Return `finding` without the secrets that it may quote."""
@@ -341,7 +360,7 @@ class _Loader:
         except CodeNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
-        before = len(self.error.findings)
+        before = self.found
         try:
             given, params = self.interface_params(at, cls, given)
         except Exception as err:  # noqa: BLE001  (an interface is anybody's code)
@@ -366,14 +385,14 @@ class _Loader:
         if problem:
             what = f"the name {name!a} cannot be used: {problem}"
             self.complain((*at, "type"), what, "use 'interfaces', with a name of your own")
-        is_sound = len(self.error.findings) == before and not self.faults
+        is_sound = self.found == before and not self.faults
         if msg_map is not None and is_sound and issubclass(cls, Interface):
             for path, field_name, word in cls.words(params):
                 problem = msg_map.problem_of(field_name, word)
                 if problem:
                     self.complain((*at, *path), problem)
         if msg_map is not None:
-            filters = self.filters_of(given, at, [msg_map], len(self.error.findings) == before)
+            filters = self.filters_of(given, at, [msg_map], self.found == before)
             addresses = self.addresses_of(at, cls, params) if is_sound else None
             yield InterfaceOptions(name, cls, params, msg_map, filters, addresses)
 

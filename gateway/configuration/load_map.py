@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from gateway.configuration.check_syntax import ambiguities, build_syntax, form_p
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
-from gateway.errors import ConfigurationError, Finding
+from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, Lane
 from gateway.topic import filter_problem, root_problem, word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
@@ -118,7 +119,11 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     options = map_schema()["properties"]
     sound = {name: value for name, value in data.items() if name in options
              and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
-    problems = list(_problems(sound))
+    problems = list(islice(_problems(sound), MAX_FINDINGS + 1))
+    if len(problems) > MAX_FINDINGS:  # not all are known: what else is wrong cannot be told
+        return bounded(
+            document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
+        ), []
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]

@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gateway.configuration.document import Document, Path
 from gateway.configuration.schema_fit import plainly_fits
-from gateway.errors import Finding
+from gateway.errors import Finding, bounded
 
 if TYPE_CHECKING:
     import jsonschema
 
 Schema: TypeAlias = Mapping[str, Any]
+
+_LONG_WORD = 100  # characters of a word that is compared with others: a file may have one of megabytes
+_MAX_ERRORS = 1000  # that the schema library is asked for: a file may be wrong in each of its lines
 
 _TYPE_NAMES = {
     "object": "a mapping",
@@ -58,10 +62,10 @@ def check_schema(document: Document, data: Any, schema: Schema, at: Path = ()) -
     """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`."""
     if plainly_fits(data, schema):
         return []
-    errors = list(_validator()(schema).iter_errors(data))
+    errors = list(islice(_validator()(schema).iter_errors(data), _MAX_ERRORS))
     of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
-    return [finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
-            for finding in _explain(document, error, at)]  # fmt: skip
+    return bounded(finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
+                   for finding in _explain(document, error, at))  # fmt: skip
 
 
 def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
@@ -119,7 +123,7 @@ def near(word: str, known: Iterable[str]) -> str:
     import difflib  # only where something is wrong
 
     known = sorted(set(known))
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(word[:_LONG_WORD], known, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known here: {', '.join(known)}" if known else "remove it"

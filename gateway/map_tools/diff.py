@@ -105,7 +105,8 @@ def _compare_syntax(old: Probe, new: Probe) -> Iterator[Change]:
 def _rest(form: FormProbe) -> str:
     """Say what a form holds beside its topic."""
     given = form.form.form
-    argument = f" {given.argument!a}" if given.payload == "value" else ""
+    text = ", always text" if given.text else ""
+    argument = f" {given.argument!a}{text}" if given.payload == "value" else ""
     constants = [f"{name} {form.samples[name]!a}" for name in (*ADDRESS_FIELDS, "action")
                  if name != "sender" and not form.holds(name)]  # fmt: skip
     return f"payload {given.payload}{argument}" + (f", always {', '.join(constants)}" if constants else "")

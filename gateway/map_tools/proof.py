@@ -1,8 +1,9 @@
 """Proves a map, exhaustively: each entry is written and read back, each alias is read. Pure.
 
 The law: a map without flaws of the severities error and warning neither refuses nor changes a message in its
-words for which a form has a place. Without notes, that holds for every message in legal words. Each flaw comes with
-a message that shows it.
+words for which a form has a place. Without notes, that holds for every message in legal words, but for the type of
+one plain value: the text `50` is read as a number where the form does not say that it is text. Each flaw comes with a
+message that shows it.
 What is wrong with the filters is found by `gateway.map_tools.filter_proof`.
 """
 

@@ -101,7 +101,8 @@ def _form_step(msg_map: MsgMap, form: FormProbe, why_not: str = "") -> Iterator[
     """Say of a declared form that it is the one, or why not."""
     if msg_map.syntax != SEVEN_LEVELS:
         given = form.form.form
-        argument = f" {given.argument!a}" if given.payload == "value" else ""
+        text = ", always text" if given.text else ""
+        argument = f" {given.argument!a}{text}" if given.payload == "value" else ""
         kind = "command" if given.iscmd else "status"
         text = f"does not fit: {why_not}" if why_not else f"fits: a {kind}, payload {given.payload}{argument}"
         yield Step("form", f"{form.name} {text}", form.path)

@@ -14,7 +14,9 @@ from gateway.outbox.outbox import OVERHEAD, Outbox
 from gateway.outbox.unwritten import Unwritten, Work
 
 OVERHEAD_ON_DISK = 100
-"""Bytes that a waiting publication costs in the file beyond topic and payload."""
+"""Bytes that a waiting publication costs in the file beyond what it holds."""
+
+_LOST = "the file of the outbox was lost"  # why something was dropped
 
 
 class DurableOutbox(Outbox):
@@ -63,6 +65,7 @@ class DurableOutbox(Outbox):
         """Begin with what is on disk (see `Lanes.restore`); return how many wait."""
         with self._lock:
             self.retained = retained
+            self._retained_bytes = sum(len(topic) + len(payload) for topic, payload in retained.items())
             self._end(self._lanes.restore(counts, topics, latest))
             self._last_number = last_number
             count = len(self._lanes)
@@ -96,7 +99,7 @@ class DurableOutbox(Outbox):
             is_refusing = disk_is_full and self._discard == "new"
             work = self._unwritten.work(is_refusing=is_refusing, at_most=at_most, wanted=self._lanes.wanted())
         if dropped:
-            self._say_full()
+            self._log_full(dropped)
         return work
 
     def committed(self, work: Work) -> None:
@@ -118,21 +121,32 @@ class DurableOutbox(Outbox):
             before = len(self._lanes)
             self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
             lost = before - len(self._lanes)
-            self._counts["dropped_old"] += lost
-            self._say_changed()
+            self._note_lost(lost)
         self.on_put(False)
         return lost
 
-    def begin_anew(self) -> int:
-        """Give all that is in memory to the writer again, for an empty file; return how many were only on disk."""
+    def gaps(self) -> dict[Lane, tuple[int, int]]:
+        """Return where what is only on disk lies (see `Lanes.gaps`)."""
         with self._lock:
-            lost, receipts = self._lanes.forget_spilled()
-            self._counts["dropped_old"] += lost
+            return self._lanes.gaps()
+
+    def begin_anew(
+        self,
+        counts: Iterable[tuple[Lane, int, int]] = (),
+        topics: Iterable[tuple[str, Lane, int]] = (),
+        last_number: int = 0,
+    ) -> int:
+        """Give all that is in memory to the writer again, for a new file; return how many are lost.
+
+        Lost is what was only in the old file, but for what the new one has of it (see `Lanes.forget_spilled`).
+        """
+        with self._lock:
+            lost, receipts = self._lanes.forget_spilled(counts, topics, last_number)
+            self._note_lost(lost)
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
             self._unwritten.begin_anew(entries, self.retained, self._clock())
-            self._say_changed()
         for receipt in receipts:
-            receipt.say_dropped("the file of the outbox was lost")
+            receipt.say_dropped(_LOST)
         return lost
 
     def close(self) -> None:
@@ -143,7 +157,7 @@ class DurableOutbox(Outbox):
 
     # --- what an outbox in memory does not do
 
-    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
+    def _entries(self, publications: Sequence[Publication], now: float) -> list[Entry]:
         entries = super()._entries(publications, now)
         for entry in entries:
             if entry.publication.qos > 0 and not entry.publication.is_command:  # a command would come too late
@@ -196,6 +210,12 @@ class DurableOutbox(Outbox):
         return True
 
     # --- within
+
+    def _note_lost(self, count: int) -> None:
+        self._counts["dropped_old"] += count
+        for source in self._lanes.lost_sources():
+            source.note_dropped(1, _LOST)
+        self._say_changed()
 
     def _disk_takes(self, entries: Sequence[Entry]) -> bool:
         for_disk = [entry for entry in entries if entry.is_for_disk]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from gateway.message import Lane
-from gateway.outbox.lane import Entry, Latest, Queue
+from gateway.outbox.lane import Entry, Latest, Queue, Source
 from gateway.receipt import Receipt
 
 
@@ -145,6 +145,19 @@ class Lanes:
             yield from queue.head
             yield from queue.tail
 
+    def count_of(self, source: Source) -> int:
+        """Return how many of `source` wait, in memory or on disk, or are in flight."""
+        in_memory = sum(1 for entry in self.in_memory() if entry.source is source)
+        return in_memory + sum(queue.count_of(source) for queue in self._queues.values())
+
+    def lost_sources(self) -> list[Source]:
+        """Return, for each entry that was lost with the file since this was asked last, who put it, if known."""
+        lost: list[Source] = []
+        for queue in self._queues.values():
+            lost += [source for source in queue.lost_sources if source is not None]
+            queue.lost_sources.clear()
+        return lost
+
     # --- with a disk
 
     def restore(
@@ -186,15 +199,28 @@ class Lanes:
             entry.receipt = self._receipts.pop(entry.number, None)
         return self._queues[lane].refill(asked, entries)
 
-    def forget_spilled(self) -> tuple[int, list[Receipt]]:
-        """Give up what is only on disk, since that is gone; return how many entries that were, and their receipts."""
-        lost = sum(queue.forget_gap() for queue in self._queues.values())
-        receipts = list(self._receipts.values())
-        self._receipts.clear()
-        topics: dict[str, list[int]] = {}
+    def gaps(self) -> dict[Lane, tuple[int, int]]:
+        """Return, for each lane that has something only on disk, between which numbers that lies, both excluded."""
+        return {lane: queue.gap_span for lane, queue in self._queues.items() if queue.gap}
+
+    def forget_spilled(
+        self,
+        counts: Iterable[tuple[Lane, int, int]] = (),
+        topics: Iterable[tuple[str, Lane, int]] = (),
+        last: int = 0,
+    ) -> tuple[int, list[Receipt]]:
+        """Give up what was only on disk, but for what is still there; return how many are lost, and their receipts.
+
+        What is there, lane by lane and by topic as in `restore`, are the first of what was in the gaps; `last` is
+        the highest number of it.
+        """
+        found = {lane: (count, size) for lane, count, size in counts}
+        lost = sum(queue.forget_gap(*found.get(lane, (0, 0))) for lane, queue in self._queues.items())
+        receipts = [self._receipts.pop(number) for number in sorted(self._receipts) if number > last]
+        known = {topic: [count, lane] for topic, lane, count in topics}
         for entry in self.in_memory():
-            known = topics.setdefault(entry.publication.topic, [0, entry.lane])
-            known[0] += 1
-            known[1] = max(known[1], entry.lane)
-        self._topics = topics  # in one step: see `is_empty`
+            of_topic = known.setdefault(entry.publication.topic, [0, entry.lane])
+            of_topic[0] += 1
+            of_topic[1] = max(of_topic[1], entry.lane)
+        self._topics = known  # in one step: see `is_empty`
         return lost, receipts

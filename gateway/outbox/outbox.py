@@ -15,18 +15,24 @@ from typing import ClassVar, Literal
 
 from gateway.clock import boot_time
 from gateway.message import Lane, Publication
-from gateway.outbox.counts import LevelGauge, OutboxCounts, say_expired, say_full, say_set_aside
-from gateway.outbox.lane import Entry
+from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
+from gateway.outbox.flush import Batch, Flush
+from gateway.outbox.lane import Entry, Source
 from gateway.outbox.lanes import Lanes
 from gateway.receipt import DeliveryError, Receipt
 
 OVERHEAD = 500
-"""Bytes that a waiting publication costs beyond topic and payload: measured with tracemalloc."""
+"""Bytes that a waiting publication costs beyond what it holds: measured with tracemalloc."""
+
+OVERHEAD_OF_RECEIPT = 2500
+"""The same for a receipt, which waits with it in memory."""
 
 _CROWDED = 0.5  # of the limit, while the broker takes messages: time to slow their makers down
 _STALLED = 0.5  # s without a message taken: the broker is not taking them, and the limits decide
-_MAX_RETAINED = 100_000  # topics whose retained payload is remembered
+_MAX_RETAINED = 100_000  # topics whose retained payload is remembered,
+_MAX_RETAINED_BYTES = 32 * 1024**2  # and bytes of both
 _FULL = "the outbox is full"  # why something was dropped
+_SUPERSEDED = "a newer value has taken its place"  # the same, and no loss
 
 
 class Outbox:
@@ -71,23 +77,30 @@ class Outbox:
         self._last_number = 0
         self._counts: Counter[str] = Counter()  # by the names of `OutboxCounts`
         self._gauge = LevelGauge()
+        self._losses = LossLog(discard, clock)
+        self._flushes: list[Flush] = []  # mostly none
         # What may come before anybody has to look how full it is: never more than there is room for below the level
         # that is worth a word. Set to 0 where more waits than has come.
         self._sure_messages = self._sure_bytes = 0
         self._said_elsewhere: set[str] = set()  # topics of `retained`
         self.retained: dict[str, bytes] = {}
         """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
+        self._retained_bytes = 0
 
     # --- in
 
-    def put(self, publication: Publication, receipt: Receipt | None = None) -> bool:
-        """Accept `publication`; return False if it was refused because the outbox is full."""
+    def put(self, publication: Publication, receipt: Receipt | None = None, source: Source | None = None) -> bool:
+        """Accept `publication` of `source`; return False if it was refused because the outbox is full."""
         may_wait = receipt is None and publication.lane is not Lane.REPLY
+        batch = Batch((publication,))
+        batch.source = source
         is_plain = not publication.qos and receipt is None
-        if is_plain and self._lanes.is_empty and self.pass_on((publication,), may_wait):
+        if is_plain and self._lanes.is_empty and self.pass_on(batch, may_wait):
             return True
-        entries = self._entries((publication,), self._clock())
-        entries[0].receipt = receipt
+        entries = self._entries(batch, self._clock())
+        if receipt is not None:
+            entries[0].receipt = receipt
+            entries[0].size += 0 if entries[0].is_for_disk else OVERHEAD_OF_RECEIPT
         return self._put(entries, may_wait=may_wait) == 0
 
     def put_all(self, publications: Sequence[Publication]) -> int:
@@ -126,7 +139,7 @@ class Outbox:
             if entry.receipt is not None:
                 entry.receipt.say_dropped(_FULL)
         if dropped or refused:
-            self._say_full()
+            self._log_full(dropped + len(refused))
         self.on_put(may_wait)  # before what can wait: somebody may wait for the message
         if is_near:
             self._look_at_level()
@@ -144,6 +157,9 @@ class Outbox:
                 refused.append(entry)
         self._counts["dropped_old"] += dropped
         self._counts["refused_new"] += len(refused)
+        for entry in refused:
+            if entry.source is not None:
+                entry.source.note_dropped(1, _FULL)
         if dropped or refused:
             self._say_changed()
         return dropped, refused
@@ -184,12 +200,13 @@ class Outbox:
             self._sure_messages = 0  # more waits now than was counted on
             self._counts["refused_new"] += refused
         if refused:
-            self._say_full()
+            self._log_full(refused)
         self._look_at_level()
         self.on_put(False)
 
-    def _entries(self, publications: Iterable[Publication], now: float) -> list[Entry]:
-        return [Entry(one, now, 0, len(one.topic) + len(one.payload) + OVERHEAD, one.lane) for one in publications]
+    def _entries(self, publications: Sequence[Publication], now: float) -> list[Entry]:
+        source = publications.source if type(publications) is Batch else None
+        return [Entry(one, now, 0, OVERHEAD, one.lane, source=source) for one in publications]
 
     def _add(self, entries: Sequence[Entry]) -> None:
         self._number(entries)
@@ -232,7 +249,7 @@ class Outbox:
             self._note_taken()
             self._say_changed()
         if expired:
-            say_expired(expired)
+            self._losses.log_expired(expired)
         return taken
 
     def settle(self, entries: Sequence[Entry]) -> None:
@@ -255,10 +272,10 @@ class Outbox:
             self._counts["set_aside"] += 1
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
-                del self.retained[topic]
+                self._remember(topic, b"")
             self._note_set_aside(entry, reason)
             self._say_changed()
-        say_set_aside(topic, len(payload), reason)
+        self._losses.log_dead_letter(topic, len(payload), reason)
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """Return entries in flight that were never sent to the front of their lanes, in their order.
@@ -279,7 +296,7 @@ class Outbox:
             self._counts["dropped_old"] += dropped
             self._say_changed()
         if dropped:
-            self._say_full()
+            self._log_full(dropped)
         self._look_at_level()
 
     # --- how it stands
@@ -302,20 +319,23 @@ class Outbox:
                 with self._counted_as_held_back():
                     self._changed.wait(min(end - now, _STALLED))
 
-    def flush(self, timeout: float) -> None:
-        """Return once all that was accepted is acknowledged; raise `DeliveryError` if that takes over `timeout` s.
+    def flush(self, source: Source, timeout: float) -> None:
+        """Return once all that `source` has put up to now is acknowledged.
 
-        Also raised if something was dropped meanwhile.
+        Raises `DeliveryError` if that takes over `timeout` s, or if something was dropped of what it has put since
+        its last flush.
         """
         with self._lock:
-            before = self._counts_now().dropped
+            flush = Flush(source, self._last_number, self._lanes.count_of(source))
+            self._flushes.append(flush)
             with self._counted_as_held_back():
-                self._changed.wait_for(lambda: not len(self) or self._counts_now().dropped > before, timeout)
-            dropped = self._counts_now().dropped - before
+                self._changed.wait_for(lambda: flush.is_over, timeout)
+            self._flushes.remove(flush)
+            dropped, reason, source.dropped = source.dropped, source.reason, 0
             if dropped:
-                raise DeliveryError(f"{dropped} messages were dropped")
-            if len(self):
-                raise DeliveryError(f"{len(self)} messages were not acknowledged within {timeout:g} s")
+                raise DeliveryError(f"{dropped} messages were dropped: {reason}")
+            if flush.waiting > 0:
+                raise DeliveryError(f"{flush.waiting} messages were not acknowledged within {timeout:g} s")
 
     def __len__(self) -> int:
         """Return how many publications are not yet with the broker: waiting and in flight."""
@@ -405,15 +425,25 @@ class Outbox:
         self._lanes.end(entries)
         self._note_ended(entries)
         for entry in entries:
+            if dropped and entry.source is not None and dropped != _SUPERSEDED:
+                entry.source.note_dropped(1, dropped)
             if entry.receipt is not None:
                 if dropped:
                     entry.receipt.say_dropped(dropped)
                 else:
                     entry.receipt.say_delivered()
+        if self._flushes:
+            self._note_flushed(entries)
+
+    def _note_flushed(self, entries: Sequence[Entry]) -> None:
+        """Let those who wait for the end of `entries` know."""
+        is_over = [flush.note_ended(entries) for flush in self._flushes]
+        if any(is_over):
+            self._changed.notify_all()
 
     def _supersede(self, entry: Entry) -> None:
         self._counts["superseded"] += 1
-        self._end((entry,), dropped="a newer value has taken its place")
+        self._end((entry,), dropped=_SUPERSEDED)
 
     def _drop_oldest(self) -> bool:
         was_one, entry = self._lanes.drop_oldest()
@@ -430,10 +460,20 @@ class Outbox:
 
     def _remember(self, topic: str, payload: bytes) -> None:
         """Remember what is retained from now on; an empty payload ends that."""
-        if not payload:
-            self.retained.pop(topic, None)
-        elif topic in self.retained or len(self.retained) < _MAX_RETAINED:
+        known = self.retained.get(topic)
+        size = self._retained_bytes - (0 if known is None else len(topic) + len(known))
+        if payload and size + len(topic) + len(payload) <= _MAX_RETAINED_BYTES and (
+            known is not None or len(self.retained) < _MAX_RETAINED
+        ):  # fmt: skip
             self.retained[topic] = payload
+            size += len(topic) + len(payload)
+        else:
+            self.retained.pop(topic, None)
+            if payload:
+                self._losses.log_not_remembered(topic)
+                if known is not None:  # an older value is not to come back after a restart
+                    self._note_retained(topic, b"")
+        self._retained_bytes = size
 
     def _level(self) -> float:
         """Return how full it is: 0 to 1."""
@@ -444,11 +484,14 @@ class Outbox:
         count, size = self._lanes.load()
         return count < self._max_messages and size + entry.size <= self._max_bytes
 
-    def _say_full(self) -> None:
-        counts = self.counts()
-        say_full(self._discard, counts.waiting, counts.dropped)
+    def _log_full(self, count: int) -> None:
+        self._losses.log_full(count, len(self._lanes))
 
     def _look_at_level(self) -> None:
         level = self._level()
         if self._gauge.is_news(level):
             self._gauge.say(level, len(self._lanes))
+            if not self._gauge.is_high:
+                self._losses.log_room()
+        elif self._losses.is_pending:
+            self._losses.tick()

@@ -7,14 +7,15 @@ Accepted means committed: `synchronous=FULL` has the operating system write each
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, set_file_aside
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
@@ -22,7 +23,6 @@ APPLICATION_ID = 0x6D716777
 VERSION = 1
 """Of the tables (`PRAGMA user_version`). A file of a later one is refused, never changed."""
 
-_MAX_SET_ASIDE = 1000
 _VARIABLES = 30_000  # of 32,766 that SQLite takes in a statement since 3.32
 _TABLES = """
 CREATE TABLE outbox (
@@ -123,7 +123,6 @@ class OutboxStore:
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
             path.touch(mode=0o600)
             self._look_at_header()
-            self._id = _identity(path)
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
             reason = getattr(err, "strerror", None) or err
             raise StoreError(
@@ -132,6 +131,7 @@ class OutboxStore:
         self._db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._open()
+            self._files = WatchedFiles(path)
         except BaseException:
             self._db.close()
             raise
@@ -203,12 +203,13 @@ class OutboxStore:
         """Close the file; what is committed stays."""
         self._db.close()
 
-    def is_in_place(self) -> bool:
-        """Tell whether the file is where it was: SQLite does not notice when it is removed, and goes on."""
-        try:
-            return _identity(self.path) == self._id
-        except OSError:
-            return False
+    def fault(self) -> Fault | None:
+        """Return what somebody else has done to the files since this was asked last; None: nothing."""
+        return self._files.fault()
+
+    def back_up(self, target: sqlite3.Connection) -> None:
+        """Write all of it to `target`, also where the file has lost its name. Raises `sqlite3.Error`."""
+        self._db.backup(target)
 
     def free_bytes(self) -> int:
         """Return how much of the file is not used."""
@@ -266,16 +267,28 @@ class OutboxStore:
             self._db.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         if rows:
             self._db.execute(
-                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?", (_MAX_SET_ASIDE,)
+                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?"
+                " OR number < (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
+                " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
+                (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
             )
 
     # --- what is there
 
-    def rows(self, lane: Lane | None = None, after: int = 0, count: int = -1) -> list[Row]:
-        """Return up to `count` rows behind the number `after`, of one lane or of all, in their order."""
+    def rows(self, lane: Lane | None = None, after: int = 0, count: int = -1, size: float = math.inf) -> list[Row]:
+        """Return up to `count` rows behind the number `after`, of one lane or of all, in their order.
+
+        Also no more once there are `size` bytes of payload.
+        """
         where = "" if lane is None else f"lane = {int(lane)} AND "
         statement = f"SELECT {_COLUMNS} FROM outbox WHERE {where}number > ? ORDER BY number LIMIT ?"  # noqa: S608
-        return list(map(Row._make, self._db.execute(statement, (after, count))))
+        rows: list[Row] = []
+        for row in map(Row._make, self._db.execute(statement, (after, count))):
+            rows.append(row)
+            size -= len(row.payload)
+            if size <= 0:
+                break
+        return rows
 
     def iterate(self) -> Iterator[Row]:
         """Yield all that waits, in the order in which it came."""
@@ -288,7 +301,9 @@ class OutboxStore:
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many wait, and their bytes, `overhead` for each included."""
         found = self._db.execute(
-            "SELECT lane, count(*), sum(length(topic) + length(payload) + ?) FROM outbox GROUP BY lane", (overhead,)
+            "SELECT lane, count(*), sum(length(CAST(topic AS BLOB)) + length(payload) + length(correlation) + ?)"
+            " FROM outbox GROUP BY lane",
+            (overhead,),
         )
         return [(Lane(lane), count, size) for lane, count, size in found]
 
@@ -305,6 +320,12 @@ class OutboxStore:
         """Return what no broker took."""
         found = self._db.execute(f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside ORDER BY number")  # noqa: S608
         return list(map(SetAsideRow._make, found))
+
+    def keep_only(self, spans: Mapping[Lane, tuple[int, int]]) -> None:
+        """Of what waits, keep only what has a number between the two of its lane, both excluded."""
+        kept = "".join(f" AND NOT (lane = {int(lane)} AND number > {begin} AND number < {end})"
+                       for lane, (begin, end) in spans.items())  # fmt: skip
+        self._db.execute(f"DELETE FROM outbox WHERE true{kept}")  # noqa: S608
 
     def purge(self, waiting: Sequence[int], set_aside: Sequence[int | None]) -> None:
         """Remove what waits, and what is set aside, by their numbers."""
@@ -328,27 +349,6 @@ def open_store(path: Path, say: Any) -> OutboxStore:
             raise StoreError(f"{err}, and cannot be set aside: {failed.strerror}: move it away") from failed
         say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")
         return OutboxStore(path)
-
-
-def set_file_aside(path: Path, kind: str) -> Path:
-    """Rename the file at `path`, and what SQLite keeps beside it, so that the name tells `kind` and time."""
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    aside = path.with_name(f"{path.name}.{kind}-{stamp}")
-    count = 1
-    while aside.exists():
-        count += 1
-        aside = path.with_name(f"{path.name}.{kind}-{stamp}-{count}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm", "-journal"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

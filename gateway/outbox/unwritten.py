@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.message import Lane
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
 from gateway.outbox.lane import Entry
 
 MAX_ENTRIES = 20_000
@@ -19,7 +20,6 @@ MAX_BYTES = 16 * 1024**2
 
 _BATCH = 1000  # of what is to be written: it is not left waiting for more
 _REMOVAL_DELAY = 1.0  # s that the disk is left alone when nothing is to be committed
-_MAX_SET_ASIDE = 1000  # as many as the file keeps
 
 
 class Work(NamedTuple):
@@ -55,6 +55,7 @@ class Unwritten:
         self.bytes = 0
         self._removals: list[int] = []
         self._set_aside: list[tuple[Entry, str]] = []
+        self._set_aside_bytes = 0
         self._retained: dict[str, bytes] = {}
         self._insert_since: float | None = None  # when the first came that is to be committed,
         self._rest_since: float | None = None  # and the first of the rest
@@ -95,7 +96,11 @@ class Unwritten:
     def set_aside(self, entry: Entry, reason: str, now: float) -> None:
         """Have `entry` kept among what no broker takes."""
         self._set_aside.append((entry, reason))
-        del self._set_aside[:-_MAX_SET_ASIDE]
+        self._set_aside_bytes += entry.size
+        while len(self._set_aside) > MAX_SET_ASIDE or (
+            self._set_aside_bytes > MAX_SET_ASIDE_BYTES and len(self._set_aside) > 1
+        ):
+            self._set_aside_bytes -= self._set_aside.pop(0)[0].size
         self._there_is_a_rest(now)
 
     def retain(self, topic: str, payload: bytes, now: float) -> None:
@@ -132,6 +137,7 @@ class Unwritten:
         has_more = not is_refusing and len(inserts) < len(self.entries)
         work = Work(inserts, self._removals, self._set_aside, self._retained, list(wanted), has_more)
         self._removals, self._set_aside, self._retained = [], [], {}
+        self._set_aside_bytes = 0
         self._rest_since = None
         if len(inserts) == len(self.entries):
             self._insert_since, self._is_urgent = None, False
@@ -165,6 +171,7 @@ class Unwritten:
         """Take note that `work` could not be written; it is given again."""
         self._removals[:0] = work.removals
         self._set_aside[:0] = work.set_aside
+        self._set_aside_bytes += sum(entry.size for entry, _ in work.set_aside)
         self._retained = {**work.retained, **self._retained}
         self._insert_since = now  # whatever it was: it is tried again
 

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from gateway.clock import boot_time
 from gateway.message import Lane
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
-from gateway.outbox.lane import Entry
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError, set_file_aside
+from gateway.outbox.files import Fault
+from gateway.outbox.lane import HEAD_BYTES, Entry
+from gateway.outbox.rescue import Rescue, rescue
+from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 from gateway.outbox.unwritten import Work
 from gateway.throttled_exception import ThrottledException
 
@@ -45,7 +47,8 @@ class OutboxWriter:
         self._wall_start, self._start = time.time(), clock()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._is_full = self._is_unwell = False
-        self._damage = ""  # what has become of the file, as long as there is no new one
+        self._damage = ""  # what has become of the file, as long as there is no new one,
+        self._fault: Fault | None = None  # and where somebody else has done it
         self._reserve = _reserve(store)
         self._free = 0  # bytes of the disk, as of the last look
         self._restore()
@@ -78,6 +81,10 @@ class OutboxWriter:
                     self._write_in_steps(work)
                 self._outbox.not_committed(work)
                 self._fail(err)
+                continue
+            if self._is_faulty():  # what was written may be nowhere: it is not accepted yet
+                self._outbox.not_committed(work)
+                goes_on = True
                 continue
             self._outbox.committed(work)
             try:
@@ -115,8 +122,9 @@ class OutboxWriter:
 
     def _bring_back(self, work: Work) -> None:
         for lane, after, count in work.wanted:
-            rows = self._store.rows(lane, after, count)
-            lost = self._outbox.refill(lane, count, [self._entry(row) for row in rows])
+            rows = self._store.rows(lane, after, count, HEAD_BYTES)
+            asked = count if sum(len(row.payload) for row in rows) < HEAD_BYTES else len(rows)
+            lost = self._outbox.refill(lane, asked, [self._entry(row) for row in rows])
             if lost:
                 LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
 
@@ -129,9 +137,9 @@ class OutboxWriter:
             LOG.info("%d messages of an earlier run wait in %s", count, store.path)
 
     def _entry(self, row: Row) -> Entry:
-        size = len(row.topic) + len(row.payload) + OVERHEAD_ON_DISK
         since = min(self._start + row.since - self._wall_start, self._clock())  # a clock may have been put back
-        return Entry(row.publication(), since, row.number, size, Lane(row.lane), is_for_disk=True, is_committed=True)
+        lane = Lane(row.lane)
+        return Entry(row.publication(), since, row.number, OVERHEAD_ON_DISK, lane, is_for_disk=True, is_committed=True)
 
     def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
         p = entry.publication
@@ -182,32 +190,41 @@ class OutboxWriter:
             self._is_unwell = False
             LOG.info("the outbox is on disk again")
 
-    def _is_damaged(self) -> bool:
-        """Set a file aside that was damaged or removed while it was in use, and begin a new one.
+    def _is_faulty(self) -> bool:
+        """Return whether somebody else has removed, replaced or cut off the files; remember what."""
+        fault = self._store.fault()
+        if fault is not None and not self._damage:
+            self._fault, self._damage = fault, fault.value
+        return fault is not None
 
-        Return whether there is none to work with. What is in memory is written into the new one.
+    def _is_damaged(self) -> bool:
+        """Begin a new file where the old one was damaged, or somebody has taken it away; return whether none is there.
+
+        What can still be read of the old one stands in the new one, and what is in memory is written into it.
         """
-        if not self._damage and not self._store.is_in_place():
-            self._damage = "was removed"
-        if not self._damage:
+        if not self._damage and not self._is_faulty():
             return False
         path = self._store.path
         try:
-            self._store.close()
-            aside = ""
-            with contextlib.suppress(FileNotFoundError):
-                aside = f", and set aside as {set_file_aside(path, 'corrupt').name}"
-            self._store = OutboxStore(path)
+            self._store, kept, aside = rescue(self._store, self._fault, self._outbox.gaps())
+            lost = self._restore_after(kept)
         except (StoreError, OSError, sqlite3.Error) as again:
             self._is_unwell = True
-            failed = DiskTakesNothing(f"{path} {self._damage}, and cannot be begun anew: {again}", key="anew")
+            failed = DiskTakesNothing(f"{path} {self._damage}, and no new one can be made: {again}", key="anew")
             if failed.trigger:
                 LOG.error(failed.report)
             return True
-        lost = self._outbox.begin_anew()
-        LOG.error("%s %s%s: a new one is begun; %d messages were only there", path, self._damage, aside, lost)
-        self._damage = ""
+        moved = f"; moved to {aside}" if aside else ""
+        LOG.error("outbox file %s %s%s; created a new one; %d messages lost", path, self._damage, moved, lost)
+        self._damage, self._fault = "", None
         return False
+
+    def _restore_after(self, kept: Rescue) -> int:
+        """Have written again what the new file has not; return how many messages nobody has any more."""
+        if kept is Rescue.WHOLE:
+            return 0
+        store = self._store
+        return self._outbox.begin_anew(store.counts(OVERHEAD_ON_DISK), store.topics(), store.last_number())
 
 
 def _reserve(store: OutboxStore) -> int:

@@ -3,7 +3,8 @@
 Pure and immutable: no I/O, no clock, no thread; one map may be used by any number of threads.
 
 The law: what a map writes, it reads back to the same message. A message for which that cannot be is
-refused with a `MessageError`, both ways. Where a topic has no place for the sender, it is read as `""`.
+refused with a `MessageError`, both ways. Where a topic has no place for the sender, it is read as `""`. A payload that
+is one plain value is written in any case, and read as what it looks like (see `payload.ValuePayload`).
 """
 
 from __future__ import annotations

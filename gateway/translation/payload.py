@@ -5,11 +5,14 @@
     value    the value of one argument, as plain text or a number; nothing at all if there is no argument
     empty    nothing at all
 
-What is written is read back to the same action and arguments; what cannot be is refused with a `MessageError`.
+What is written is read back to the same action and arguments; what cannot be is refused with a `MessageError`. One
+plain value has no room to say what it is: it is written all the same, for no reading is to be lost, and read back as
+what it looks like (see `ValuePayload`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
@@ -91,12 +94,14 @@ class JsonPayload:
 class ValuePayload:
     """The value of the one argument called `argument`, plain; an empty payload has no argument.
 
-    What JSON reads as a number, true, false or null is that, unless the map of values knows the word.
+    What JSON reads as a number, true, false or null is read as that, unless the map of values knows the word, or the
+    form says that its value `is_text`. So the text of a card, `12345678`, is read back as a number where it does not.
     """
 
-    def __init__(self, fields: Mapping[str, FieldMap], argument: str) -> None:
+    def __init__(self, fields: Mapping[str, FieldMap], argument: str, *, is_text: bool = False) -> None:
         self._argument = argument
         self._argvalue = fields["argvalue"]
+        self._is_text = is_text
 
     def write(self, _action: str, arguments: _Arguments) -> str:
         """Return the one argument as a text; raise `WordError` or `PayloadError` if that cannot be."""
@@ -111,24 +116,18 @@ class ValuePayload:
                 f"argument {self._argument!a} holds a {type(value).__name__}: one plain value has a place"
             )
         if isinstance(value, str):
-            text = self._argvalue.write(value)
-        else:
-            check_value(self._argument, value)
-            text = dump(value)
-        if not text:
-            raise PayloadError(f"argument {self._argument!a} is empty, which would be read as no argument")
-        back = self._read(text)
-        if isinstance(back, str) != isinstance(value, str) or back != value:
-            raise PayloadError(f"argument {self._argument!a}: {short(value)} would be read back as {short(back)}")
-        return text
+            return self._argvalue.write(value)
+        check_value(self._argument, value)
+        return dump(value)
 
     def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
-        """Return `action` and the argument of `text`; raise `WordError` or `PayloadError` for what is wrong."""
+        """Return `action` and the argument of `text`; raise `WordError` for one that the map of values refuses."""
         return action, {self._argument: self._read(text)} if text else {}
 
     def _read(self, text: str) -> Argument:
-        if _JSON_SCALAR.fullmatch(text) and not self._argvalue.knows(text):
-            return load_scalar(text)
+        if not self._is_text and _JSON_SCALAR.fullmatch(text) and not self._argvalue.knows(text):
+            with contextlib.suppress(PayloadError):  # a number that cannot be held, such as 12E45678: a text
+                return load_scalar(text)
         return self._argvalue.read(text)
 
 
@@ -152,13 +151,13 @@ Payload: TypeAlias = ActionPayload | JsonPayload | ValuePayload | EmptyPayload
 PayloadKind = Literal["action", "json", "value", "empty"]
 
 
-def make_payload(kind: PayloadKind, fields: Mapping[str, FieldMap], argument: str) -> Payload:
-    """Return the payload that a map calls `kind`; `argument` names the one of a `value`."""
+def make_payload(kind: PayloadKind, fields: Mapping[str, FieldMap], argument: str, *, is_text: bool = False) -> Payload:
+    """Return the payload that a map calls `kind`; `argument` names the one of a `value`, and whether it `is_text`."""
     if kind == "action":
         return ActionPayload(fields)
     if kind == "json":
         return JsonPayload(fields)
-    return ValuePayload(fields, argument) if kind == "value" else EmptyPayload()
+    return ValuePayload(fields, argument, is_text=is_text) if kind == "value" else EmptyPayload()
 
 
 class _Members:

@@ -30,13 +30,14 @@ _WORDS = (*ADDRESS_FIELDS, "action")
 
 
 class MessageForm(NamedTuple):
-    """One form as a map declares it; `argument` names the one argument of a payload `value`."""
+    """One form as a map declares it; `argument` names the one argument of a payload `value`, which may be `text`."""
 
     iscmd: bool
     topic: str
     payload: PayloadKind = "action"
     argument: str = "value"
     constants: Mapping[str, str] = MappingProxyType({})
+    text: bool = False
 
     @property
     def places(self) -> frozenset[str]:
@@ -74,7 +75,7 @@ class BoundForm:
         self.form = form
         self.shape = shape(form.topic, root)
         self.levels = parse(form.topic, root, fields)
-        payload = make_payload(form.payload, fields, form.argument)
+        payload = make_payload(form.payload, fields, form.argument, is_text=form.text)
         self._write_payload = payload.write
         self.read_payload: PayloadReader = payload.read
         self._holds_action = form.payload == "action"

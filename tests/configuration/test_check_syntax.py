@@ -63,6 +63,16 @@ def test_the_seven_levels_can_be_declared_too() -> None:
     assert loaded(data) is not None
 
 
+def test_a_form_may_say_that_its_value_is_text() -> None:
+    one, other = {"topic": "{action}", "payload": "value", "text": True}, {"topic": "a/{action}", "payload": "value"}
+    built = build_syntax({"commands": [], "statuses": [one, other]})
+    assert [form.text for form in built] == [True, False]
+    constants = dict.fromkeys(("function", "gateway", "location", "device"), "")
+    assert complaints(forms({**one, "payload": "json"}, constants=constants)) == [
+        "syntax.statuses[0].text: the payload 'json' says itself what is text: remove it, or make the payload value"
+    ]
+
+
 def test_a_field_without_a_place_is_refused_with_two_messages_that_would_be_one() -> None:
     found = complaints(
         forms({"topic": "stat/{device}", "payload": "action"}, constants={"function": "f", "gateway": ""})

@@ -15,17 +15,19 @@ from gateway.outbox.lanes import Lanes
 from gateway.receipt import Receipt
 
 HEAD = 4
+HEAD_BYTES = 100
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_heads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lane_module, "HEAD", HEAD)
+        patch.setattr(lane_module, "HEAD_BYTES", HEAD_BYTES)
         yield
 
 
 def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, receipt: Receipt | None = None) -> Entry:
-    made = Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size, lane)
+    made = Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size - len(topic), lane)
     made.receipt = receipt
     return made
 
@@ -52,7 +54,9 @@ class Table:
 
     def select(self, lane: Lane, after: int, count: int) -> list[Entry]:
         found = [row for number, row in sorted(self.rows.items()) if row.lane is lane and number > after]
-        return [Entry(row.publication, 0.0, row.number, row.size, row.lane, is_committed=True) for row in found[:count]]
+        return [
+            Entry(row.publication, 0.0, row.number, row.size - 1, row.lane, is_committed=True) for row in found[:count]
+        ]
 
 
 class Bench:
@@ -154,6 +158,32 @@ class Bench:
                 self.over(dropped)
         self.asked = []
 
+    def lose(self, count: int) -> None:
+        """A new file has what the old one held some commits ago, and of that what is only there."""
+        self.refill()
+        last = self.number - count
+        in_memory = {each.number: each for each in self.lanes.in_memory()}
+        gaps = self.lanes.gaps()
+        self.table.rows = {
+            number: row
+            for number, row in self.table.rows.items()
+            if row.lane in gaps and gaps[row.lane][0] < number < gaps[row.lane][1] and number <= last
+        }
+        assert not set(self.table.rows) & set(in_memory)
+        rows = list(self.table.rows.values())
+        counts = [(lane, len(of_lane), sum(row.size for row in of_lane))
+                  for lane in gaps if (of_lane := [row for row in rows if row.lane is lane])]  # fmt: skip
+        of_topics = {topic: [row for row in rows if row.publication.topic == topic] for topic in "abc"}
+        topics = [(topic, max(row.lane for row in found), len(found)) for topic, found in of_topics.items() if found]
+        gone = [number for number in self.waiting if number not in in_memory and number not in self.table.rows]
+        lost, _ = self.lanes.forget_spilled(counts, topics, last)
+        assert lost == len(gone)
+        for number in gone:
+            del self.waiting[number]
+        self.blind &= set(self.table.rows)
+        for each in in_memory.values():
+            each.is_committed = False
+
     def over(self, each: Entry) -> None:
         each.is_ended = True
         self.lanes.end([each])
@@ -189,7 +219,7 @@ class Bench:
 
 
 puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
-counted = st.tuples(st.sampled_from(["take", "settle", "put_back", "starve"]), st.integers(1, 6))
+counted = st.tuples(st.sampled_from(["take", "settle", "put_back", "starve", "lose"]), st.integers(1, 6))
 plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "ask", "refill", "refill"]))
 bursts = st.tuples(st.just("burst"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(5, 20))
 
@@ -294,6 +324,20 @@ def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[Lane
     table.insert(list(lanes.in_memory()))
     lanes.spill()
     return lanes, table
+
+
+def test_a_few_large_messages_fill_the_memory_of_a_lane_as_many_small_ones_do() -> None:
+    lanes, table = Lanes(spills=True), Table()
+    for number in range(1, 11):
+        put(lanes, entry(number, "a", size=60))
+    table.insert(list(lanes.in_memory()))
+    lanes.spill()
+    assert [each.number for each in lanes.in_memory()] == [1, 2]
+    assert list(lanes.wanted()) == []
+    assert take(lanes) is not None
+    assert list(lanes.wanted()) == []
+    assert take(lanes) is not None
+    assert list(lanes.wanted()) == [(Lane.EVENT, 2, HEAD)]
 
 
 def test_what_is_left_to_the_disk_takes_no_memory() -> None:

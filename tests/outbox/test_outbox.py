@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.message import Lane, Publication
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import Entry
+from gateway.outbox.lane import Entry, Source
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.unwritten import MAX_BYTES, MAX_ENTRIES
 from gateway.receipt import DeliveryError, Receipt
@@ -626,8 +626,8 @@ def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_lo
 
 def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=1)
-    outbox.put(publication(1))
+    outbox, source = Outbox(max_messages=1), Source()
+    outbox.put(publication(1), None, source)
     is_over = threading.Event()
 
     def produce() -> None:
@@ -636,10 +636,236 @@ def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLog
 
     thread = threading.Thread(target=produce)
     thread.start()
-    with pytest.raises(DeliveryError, match="1 messages were dropped"):
-        outbox.flush(30)
+    with pytest.raises(DeliveryError, match="1 messages were dropped: the outbox is full"):
+        outbox.flush(source, 30)
     is_over.set()
     thread.join()
+
+
+def test_flush_waits_for_what_its_source_has_put_and_for_nothing_else() -> None:
+    outbox, mine, other = Outbox(), Source(), Source()
+    outbox.put(publication(1), None, other)
+    outbox.put(publication(2), None, mine)
+    taken = outbox.take(2)
+    with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0 s$"):
+        outbox.flush(mine, 0)
+    outbox.settle(taken[1:])
+    outbox.flush(mine, 0)
+    with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+        outbox.flush(other, 0)
+
+
+def test_flush_does_not_wait_for_what_comes_after_the_call() -> None:
+    outbox, mine = Outbox(), Source()
+    outbox.put(publication(1), None, mine)
+    done = threading.Event()
+
+    def flush() -> None:
+        outbox.flush(mine, 30)
+        done.set()
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+    first = outbox.take(1)
+    wait_until(lambda: outbox._held_back == 1, what="the flush to begin")
+    for number in range(10):  # a chatty neighbour, and another thread of the same interface
+        outbox.put(publication(number))
+        outbox.put(publication(number), None, mine)
+    assert not done.is_set()
+    outbox.settle(first)
+    assert done.wait(10)
+    assert len(outbox) == 20
+    thread.join()
+
+
+def test_flush_tells_once_what_was_lost_since_the_last(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("set aside: ", "outbox full", "% full")
+    outbox, mine, other = Outbox(max_messages=4, discard="new"), Source(), Source()
+    outbox.put(publication(1), None, mine)
+    outbox.set_aside(outbox.take(1)[0], "not authorized")
+    outbox.put(publication(2), None, other)
+    with pytest.raises(DeliveryError, match=r"^1 messages were dropped: not authorized$"):
+        outbox.flush(mine, 0)
+    outbox.flush(mine, 0)
+    for number in range(5):
+        outbox.put(publication(number), None, mine)
+    with pytest.raises(DeliveryError, match=r"^2 messages were dropped: the outbox is full$"):
+        outbox.flush(mine, 0)
+
+
+def test_a_state_with_a_newer_value_is_no_loss_to_flush() -> None:
+    outbox, mine = Outbox(), Source()
+    for value in (b"off", b"on"):
+        outbox.put(Publication("lamp", value, 1, lane=Lane.LATEST), None, mine)
+    outbox.settle(outbox.take(1))
+    outbox.flush(mine, 0)
+
+
+def test_flush_waits_for_what_the_link_has_not_written_yet() -> None:
+    """QoS 0 passes an empty outbox by; what the connection did not take at once is in flight."""
+    outbox, mine, other = Outbox(), Source(), Source()
+    adopted: list[Entry] = []
+
+    def pass_on(publications: Sequence[Publication], _: bool) -> bool:
+        adopted.extend(outbox.adopt(publications))
+        return True
+
+    outbox.pass_on = pass_on
+    outbox.put(publication(1), None, mine)
+    outbox.flush(other, 0)
+    with pytest.raises(DeliveryError, match="not acknowledged"):
+        outbox.flush(mine, 0)
+    outbox.settle(adopted)
+    outbox.flush(mine, 0)
+
+
+# --- what is lost is logged
+
+
+def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if part in record.getMessage()]
+
+
+def test_how_much_a_full_outbox_loses_is_logged_at_intervals_and_at_its_end(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("outbox full", "% full")
+    clock = Clock()
+    outbox = Outbox(max_messages=10, clock=clock)
+    for number in range(339):
+        outbox.put(publication(number))
+    assert [line[-37:] for line in lines(caplog, "outbox full")] == ["faster (10 waiting, 1 dropped so far)"]
+    clock.now += 61
+    outbox.put(publication(1))
+    assert [line[-39:] for line in lines(caplog, "outbox full")[1:]] == ["faster (10 waiting, 330 dropped so far)"]
+    outbox.put(publication(2))
+    outbox.settle(outbox.take(10))
+    assert lines(caplog, "outbox full")[2:] == ["outbox full: this is over; 331 messages were dropped in all"]
+
+
+def test_what_never_fits_is_counted_in_the_log_though_the_outbox_is_nearly_empty(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("outbox full")
+    clock = Clock()
+    outbox = Outbox(max_bytes=10_000, clock=clock)
+    for _ in range(20):
+        outbox.put(Publication("t", bytes(20_000)))
+    clock.now += 61
+    outbox.put(publication(1))
+    outbox.settle(outbox.take(1))
+    assert lines(caplog, "outbox full")[1:] == ["outbox full: this is over; 20 messages were dropped in all"]
+
+
+def test_every_dead_letter_is_logged(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    expected_logs.expect("set aside")
+    outbox = Outbox()
+    for number in range(3):
+        outbox.put(Publication("home/lamp", b"%d" % number))
+        outbox.set_aside(outbox.take(1)[0], "not authorized")
+    outbox.put(Publication("home/other", b"xyz"))
+    outbox.set_aside(outbox.take(1)[0], "too large")
+    assert lines(caplog, "set aside") == [
+        *["set aside: 1 bytes to 'home/lamp': not authorized"] * 3,
+        "set aside: 3 bytes to 'home/other': too large",
+    ]
+
+
+def test_very_many_dead_letters_of_one_reason_are_counted(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("set aside")
+    clock = Clock()
+    outbox = Outbox(clock=clock)
+    for number in range(500):
+        outbox.put(Publication(f"t/{number}", b"x"))
+        outbox.set_aside(outbox.take(1)[0], f"a packet of {number} bytes is over the broker's limit")
+    assert len(lines(caplog, "set aside")) == 10
+    clock.now += 61
+    outbox.put(publication(1))
+    outbox.settle(outbox.take(1))
+    assert lines(caplog, "set aside")[10:] == [
+        "set aside: 490 more in 61 s, the last of them to 't/499': a packet of 499 bytes is over the broker's limit"
+    ]
+
+
+def test_all_that_expires_is_counted_in_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    expected_logs.expect("in their lifetime")
+    clock = Clock()
+    outbox = Outbox(status_lifetime=1.0, clock=clock)
+    for _ in range(3):
+        outbox.put_all([publication(number) for number in range(4)])
+        clock.now += 2
+        outbox.take(10)
+    clock.now += 60
+    outbox.put(publication(1))
+    outbox.settle(outbox.take(1))
+    said = lines(caplog, "in their lifetime")
+    assert [line.split()[0] for line in said] == ["4", "8"]
+
+
+# --- bytes
+
+
+def test_the_correlation_data_of_answers_counts(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    limit = 1024 * 1024
+    outbox = Outbox(max_bytes=limit)
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            outbox.put(Publication("a/b", b"OK", 1, lane=Lane.REPLY, correlation=bytes(60_000)))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * limit < used < 1.1 * limit
+
+
+def test_receipts_count(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    limit = 1024 * 1024
+    outbox = Outbox(max_bytes=limit, discard="new")
+    kept: list[Receipt] = []
+    tracemalloc.start()
+    try:
+        receipt = Receipt()
+        while outbox.put(publication(1), receipt):
+            kept.append(receipt)
+            receipt = Receipt()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * limit < used < 1.1 * limit
+
+
+def test_a_topic_counts_with_its_bytes() -> None:
+    outbox = Outbox(max_bytes=4 * (OVERHEAD + 30))
+    assert outbox.put(Publication("\u95e8" * 10, b""))
+    (taken,) = outbox.take(1)
+    assert taken.size == OVERHEAD + 30
+
+
+def test_what_is_retained_is_remembered_as_far_as_its_bytes_go(
+    monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
+) -> None:
+    monkeypatch.setattr(outbox_module, "_MAX_RETAINED_BYTES", 1000)
+    expected_logs.expect("too much is retained to remember all of it: 't/000003'")
+    outbox = Outbox()
+
+    def say(number: int, size: int) -> None:
+        outbox.put(publication(number, size)._replace(retain=True))
+        outbox.settle(outbox.take(1))
+
+    for number in range(4):
+        say(number, 300)
+    assert sorted(outbox.retained) == ["t/000000", "t/000001", "t/000002"]
+    say(0, 0)
+    say(3, 300)
+    assert sorted(outbox.retained) == ["t/000001", "t/000002", "t/000003"]
+    say(3, 900)
+    assert sorted(outbox.retained) == ["t/000001", "t/000002"], "an old value is not sent again either"
+    say(0, 300)
+    assert sorted(outbox.retained) == ["t/000000", "t/000001", "t/000002"]
 
 
 # --- a disk that takes nothing

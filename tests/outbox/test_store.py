@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Lane, Publication
+from gateway.outbox import store as store_module
 from gateway.outbox.store import (
     VERSION,
     CorruptFileError,
@@ -141,6 +142,16 @@ def test_of_what_is_set_aside_the_last_thousand_are_kept(path: Path) -> None:
         assert [found.topic for found in store.set_aside_rows()] == ["t1799"]
 
 
+def test_of_what_is_set_aside_a_few_large_ones_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_SET_ASIDE_BYTES", 1000)
+    with opened(path) as store:
+        for number in range(10):
+            store.commit([], [], [SetAsideRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
+        assert [found.topic for found in store.set_aside_rows()] == ["t7", "t8", "t9"]
+        store.commit([], [], [SetAsideRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
+        assert [found.topic for found in store.set_aside_rows()] == ["large"], "the last one is always there"
+
+
 def test_a_commit_is_all_or_nothing(path: Path) -> None:
     with opened(path) as store:
         store.commit([row(1)], [])
@@ -166,15 +177,6 @@ def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
         assert store.free_bytes() < 50_000
         store.commit([], list(range(1, 101)))
         assert store.free_bytes() > 300_000
-
-
-def test_that_the_file_was_removed_or_replaced_is_seen(path: Path) -> None:
-    with opened(path) as store:
-        assert store.is_in_place()
-        path.rename(path.with_name("elsewhere"))
-        assert not store.is_in_place()
-        path.touch()
-        assert not store.is_in_place()
 
 
 # --- files that are no good

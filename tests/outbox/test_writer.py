@@ -3,12 +3,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ import pytest
 
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import HEAD, Entry
+from gateway.outbox.lane import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from gateway.receipt import DeliveryError, Receipt
@@ -342,20 +343,96 @@ def test_what_was_accepted_is_there_after_kill_9(path: Path, seed: int) -> None:
 
 def test_flush_returns_when_all_is_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
+        source = Source()
         for number in range(100):
-            outbox.put(message(number))
+            outbox.put(message(number), None, source)
         thread = threading.Thread(target=take_all, args=(outbox, 100))
         thread.start()
-        outbox.flush(10)
+        outbox.flush(source, 10)
         assert outbox.counts().delivered == 100
         thread.join()
 
 
 def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
-        outbox.put(message(1))
+        source = Source()
+        outbox.put(message(1), None, source)
         with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0\.01 s$"):
-            outbox.flush(0.01)
+            outbox.flush(source, 0.01)
+
+
+def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
+    with running(path) as (outbox, _):
+        mine, other, count = Source(), Source(), 3 * HEAD
+        for number in range(count):
+            outbox.put(message(number, "t"), None, mine if number == count - 2 else other)
+            if number % 100 == 0:
+                outbox.wait_for_room()
+        put_safely(outbox, message(count))
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(mine, 0.01)
+        with pytest.raises(DeliveryError, match=rf"^{count - 1} messages were not acknowledged"):
+            outbox.flush(other, 0.01)
+        settled = 0
+        while settled < count - 2:
+            found = outbox.take(min(100, count - 2 - settled))
+            outbox.settle(found)
+            settled += len(found)
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(mine, 0.01)
+        take_all(outbox, 3)
+        outbox.flush(mine, 0)
+        outbox.flush(other, 0)
+
+
+def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is damaged (", "messages lost")
+    with running(path) as (outbox, _):
+        mine, other = Source(), Source()
+        for number in range(20_000):
+            while not outbox.put(message(number, "t" + 300 * "x"), None, mine):
+                pass
+            outbox.wait_for_room()
+        put_safely(outbox, message(1))
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(random.Random(1).randbytes(size - 4096))
+        outbox.put(message(0, lane=Lane.BULK), None, other)
+        outbox.settle(outbox.take(HEAD - 100))
+        with pytest.raises(DeliveryError, match=r"messages were dropped: the file of the outbox was lost"):
+            outbox.flush(mine, 10)
+        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+            outbox.flush(other, 0)
+
+
+def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
+    """Of a lane that waits on disk no more is in memory than a few MiB, however large the messages are."""
+    with running(path, DurableOutbox(discard="new")) as (outbox, _):
+        for number in range(200):
+            while not outbox.put(Publication("t", b"%d " % number + bytes(200_000), 1)):
+                outbox.wait_for_room()
+            outbox.wait_for_room()
+        put_safely(outbox, message(200))
+        most, taken = 0, 0
+        while taken < 201:
+            with outbox._lock:
+                most = max(most, sum(entry.size for entry in outbox._lanes.in_memory()))
+            found = outbox.take(5)
+            outbox.settle(found)
+            taken += len(found)
+        assert most < 3 * HEAD_BYTES
+
+
+def test_correlation_data_counts_also_after_a_restart(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox full", "% full")
+    large = Publication("t", b"OK", 1, lane=Lane.REPLY, correlation=bytes(60_000))
+    with running(path) as (outbox, _):
+        for _number in range(3):
+            put_safely(outbox, large)
+    with running(path, DurableOutbox(max_bytes=250_000, discard="new")) as (outbox, _):
+        assert outbox.put(large)
+        assert not outbox.put(large)
 
 
 def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> None:
@@ -491,7 +568,7 @@ def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path,
 
 
 def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("was removed: a new one is begun; 0 messages were only there")
+    expected_logs.expect("was removed or replaced; created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         in_flight = outbox.take(1)
@@ -511,8 +588,138 @@ def rows_of_running(writer: OutboxWriter) -> list[bytes]:
     return [row.payload for row in writer._store.rows()]
 
 
+def log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _replace(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"of another program\n" * 100)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "file removed": (lambda path: path.unlink(), "was removed or replaced"),
+    "file renamed": (lambda path: path.rename(path.with_name("moved")), "was removed or replaced"),
+    "file replaced": (_replace, "was removed or replaced; moved to gw.outbox.foreign-"),
+    "file cut off": (lambda path: os.truncate(path, 0), "was cut off; moved to gw.outbox.corrupt-"),
+    "folder renamed": (
+        lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+        "was removed or replaced",
+    ),
+    "log removed": (lambda path: log_of(path).unlink(), "has lost its log (-wal), which was removed or replaced"),
+    "log replaced": (lambda path: _replace(log_of(path)), "has lost its log (-wal), which was removed or replaced"),
+    "log emptied": (lambda path: os.truncate(log_of(path), 0), "has lost its log (-wal), which was cut off"),
+    "log cut off": (
+        lambda path: os.truncate(log_of(path), log_of(path).stat().st_size // 2),
+        "has lost its log (-wal), which was cut off",
+    ),
+}
+
+
+def killed(path: Path, folder: Path) -> Path:
+    """Return the outbox as a gateway that is killed now would leave it."""
+    folder.mkdir()
+    for file in (path, log_of(path)):
+        shutil.copy(file, folder)
+    return folder / path.name
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
+    fault: str, tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    path = tmp_path / "state" / "gw.outbox"
+    path.parent.mkdir()
+    do, said = FAULTS[fault]
+    expected_logs.expect(said, "created a new one; 0 messages lost")
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        in_flight = outbox.take(1)
+        put_safely(outbox, message(2))
+        put_safely(outbox, Publication("state", b"on", 1, True, lane=Lane.LATEST))
+        outbox.put(message(3, "command", is_command=True))
+        do(path)
+        put_safely(outbox, message(4))
+        left = rows(killed(path, tmp_path / "killed"))
+        assert sorted(payload for _, payload in left) == [b"1", b"2", b"4", b"on"], "what is in flight, too; no command"
+        outbox.settle(in_flight)
+        assert payloads([one for one in take_all(outbox, 4) if one.publication.topic == "t"]) == [2, 4]
+        assert outbox.counts().dropped == 0
+        assert writer.close() == 0
+    assert rows(path) == []
+    assert not list(path.parent.glob("*.rescue*"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
+    fault: str, tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    """Of a log that was cut off, what was written since the last checkpoint may be; each loss is counted."""
+    path = tmp_path / "state" / "gw.outbox"
+    path.parent.mkdir()
+    expected_logs.expect("created a new one; ")
+    count = 12_000
+    with running(path) as (outbox, writer):
+        for number in range(1, count):
+            outbox.put(message(number, f"t{number % 7}", (Lane.EVENT, Lane.BULK, Lane.REPLY)[number % 3]))
+            if number % 100 == 0:
+                outbox.wait_for_room()
+        put_safely(outbox, message(count))
+        outbox.settle(outbox.take(1500))
+        do, _ = FAULTS[fault]
+        do(path)
+        put_safely(outbox, message(count + 1))
+        taken: list[Entry] = []
+
+        def drained() -> bool:
+            found = outbox.take(100)
+            outbox.settle(found)
+            taken.extend(found)
+            return not len(outbox)
+
+        wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
+        lost = outbox.counts().dropped
+        assert writer.close() == 0
+    assert len(taken) + lost == count + 1 - 1500
+    if fault == "log cut off" or fault == "log emptied":
+        assert lost < 4000
+    elif fault != "file cut off":
+        assert lost == 0
+    for lane in (Lane.EVENT, Lane.BULK, Lane.REPLY):
+        numbers = payloads([one for one in taken if one.lane is lane])
+        assert numbers == sorted(set(numbers)), lane
+    assert rows(path) == []
+
+
+def test_an_outbox_whose_log_is_lost_before_the_gateway_stops_is_whole(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("has lost its log (-wal)")
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        log_of(path).unlink()
+        assert writer.close() == 0
+    assert rows(path) == [("t", b"1")]
+
+
+@pytest.mark.root
+def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("and no new one can be made", "created a new one; 0 messages lost", "is full")
+    with small_disk(tmp_path / "disk", 8 * 1024**2) as disk, running(disk / "gw.outbox") as (outbox, writer):
+        put_safely(outbox, message(1))
+        log_of(disk / "gw.outbox").unlink()
+        with filled(disk):
+            receipt = Receipt()
+            outbox.put(message(2), receipt)
+            with pytest.raises(DeliveryError):
+                receipt.wait_accepted(0.5)
+        receipt.wait_accepted(10)
+        assert writer.close() == 0
+        assert rows(disk / "gw.outbox") == [("t", b"1"), ("t", b"2")]
+
+
 def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is damaged (", "set aside as gw.outbox.corrupt-")
+    expected_logs.expect("is damaged (", "moved to gw.outbox.corrupt-")
     with running(path) as (outbox, writer):
         for number in range(30_000):
             while not outbox.put(message(number, f"t{number % 3}" + 300 * "x")):
@@ -543,7 +750,7 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
 
 def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
     folder = path.parent / "state"
-    expected_logs.expect("was removed, and cannot be begun anew", "was removed: a new one is begun")
+    expected_logs.expect("was removed or replaced, and no new one can be made", "created a new one; 0 messages lost")
     with running(folder / "gw.outbox") as (outbox, writer):
         put_safely(outbox, message(1))
         folder.rename(path.parent / "moved")

@@ -46,6 +46,7 @@ def _forms(draw: st.DrawFn, heads: Sequence[str]) -> dict[str, Any]:
     form: dict[str, Any] = {"topic": topic, "payload": draw(st.sampled_from(kinds))}
     if form["payload"] == "value":
         form["argument"] = draw(st.sampled_from(("value", "a")))
+        form["text"] = draw(st.booleans())
     return form
 
 

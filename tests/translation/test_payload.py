@@ -48,7 +48,50 @@ def test_what_is_written_is_read_back(
         assert str(err).isprintable()
         return
     back = form.read(action, written)
+    if kind == "value" and repr(back[1]) != repr(dict(arguments)):
+        value = arguments["value"]
+        if isinstance(value, str):
+            assert written == "" or (not isinstance(back[1]["value"], str) and json.loads(written) == back[1]["value"])
+        else:
+            assert written in [word for words in entries.values() for word in words]
+        return
     assert repr(back) == repr((action, dict(arguments)))
+
+
+@given(_values, st.sampled_from(("none", "loose")), _maps)
+def test_no_text_is_refused_or_changed_where_the_form_says_that_it_is_text(
+    value: Any, maptype: Any, entries: Any
+) -> None:
+    values = FieldMap("argvalue", maptype, entries)
+    form = make_payload(
+        "value", {**{name: FieldMap(name) for name in FIELDS}, "argvalue": values}, "value", is_text=True
+    )
+    try:
+        written = form.write("A", {"value": value})
+    except WordError:
+        assert maptype == "loose"  # the map says that it means another word
+        return
+    except PayloadError:
+        assert not isinstance(value, str)
+        return
+    if isinstance(value, str):
+        assert form.read("A", written) == ("A", {"value": value} if value else {})
+
+
+CARDS = ["00A1B2C3", "12345678", "12E45678", "1234E001", "4006381333931", "9" * 10_000]
+
+
+@pytest.mark.parametrize(
+    "text", [*CARDS, "true", "null", "false", " 12 ", "-0", "1e5", "NaN", "", "Küche", "\ufeff1", "٣"]
+)
+def test_no_text_is_refused_for_what_it_looks_like(text: str) -> None:
+    assert payload("value").write("CARD", {"value": text}) == text
+    assert payload("value").read("CARD", text)[1].keys() == ({"value"} if text else set())
+
+
+@pytest.mark.parametrize("text", ["12E45678", "9" * 10_000, "1e999"])
+def test_a_number_that_cannot_be_held_is_text(text: str) -> None:
+    assert payload("value").read("CARD", text) == ("CARD", {"value": text})
 
 
 @given(st.sampled_from(KINDS), payloads.map(lambda found: found.decode("utf-8", "replace")) | texts)
@@ -109,9 +152,6 @@ def test_no_argument_is_an_empty_payload() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"value": "50"}, "argument 'value': '50' would be read back as 50"),
-        ({"value": "true"}, "argument 'value': 'true' would be read back as True"),
-        ({"value": ""}, "argument 'value' is empty, which would be read as no argument"),
         ({"value": [1]}, "argument 'value' holds a list: one plain value has a place"),
         ({"value": {}}, "argument 'value' holds a dict: one plain value has a place"),
         ({"value": 1, "by": 2}, "there is no place for the argument 'by', only for 'value'"),
@@ -128,8 +168,7 @@ def test_a_word_of_the_map_of_values_is_no_number() -> None:
     form = payload("value", argvalue=FieldMap("argvalue", "loose", {"on": ["1", "true"], "off": ["0"]}))
     assert form.write("A", {"value": "on"}) == "1"
     assert [form.read("A", text)[1]["value"] for text in ("1", "true", "0", "2")] == ["on", "on", "off", 2]
-    with pytest.raises(PayloadError, match="argument 'value': 1 would be read back as 'on'"):
-        form.write("A", {"value": 1})
+    assert form.write("A", {"value": 1}) == "1", "a counter that stands at 1 is no reason to lose it"
 
 
 def test_a_strict_map_of_values_refuses_text_and_no_number() -> None:
@@ -137,11 +176,6 @@ def test_a_strict_map_of_values_refuses_text_and_no_number() -> None:
     assert form.read("A", "21.5") == ("A", {"value": 21.5})
     with pytest.raises(WordError, match="argvalue: 'BLUE' is not in the map"):
         form.read("A", "BLUE")
-
-
-@pytest.mark.parametrize("number", ["9" * 10_000, "1e999"])
-def test_a_value_that_cannot_be_held_is_refused(number: str) -> None:
-    assert refusal("value", number).startswith("the payload has a number that cannot be read: ")
 
 
 # --- empty
