@@ -37,6 +37,12 @@ _NEXT = 0.001  # s after an answer in which the next message goes before what th
 _CONVERSED = 0.001  # s after which no more is waited for: the device is read after twice that at most
 
 
+class Refusal(str):
+    """A line of `explain_frame` or `explain_command`: the frame is dropped, or the command is not executed."""
+
+    __slots__ = ()
+
+
 class Interface:
     """What every interface may rely on. Deriving from it is handy, not required."""
 
@@ -77,13 +83,19 @@ class Interface:
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:  # noqa: ARG003
-        """Yield, in words and messages, what becomes of bytes from the device; for `mqttgateway check`."""
-        yield "this type of interface does not explain frames"
+        """Yield, in words and messages, what becomes of bytes from the device; for `mqttgateway check`.
+
+        What is dropped is a `Refusal`.
+        """
+        yield Refusal("this type of interface does not explain frames")
 
     @classmethod
     def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:  # noqa: ARG003
-        """Yield, in words, what a command makes of the device; for `mqttgateway check`."""
-        yield "this type of interface does not explain commands"
+        """Yield, in words, what a command makes of the device; for `mqttgateway check`.
+
+        That it is refused, or for another device, is a `Refusal`.
+        """
+        yield Refusal("this type of interface does not explain commands")
 
     def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Take over other options while it runs; return False to be ended and built anew with them.

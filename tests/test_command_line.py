@@ -159,7 +159,57 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         ),
         (
             ["send", "--conf", "gw.conf", "--wait", "long"],
-            "mqttgateway send: argument --wait: invalid float value: 'long'",
+            "mqttgateway send: argument --wait: expected seconds from 0 to 86400, such as 5, found 'long'",
+        ),
+        (
+            ["gw.conf"],
+            (
+                "mqttgateway: 'gw.conf' is not known here: run a configuration with 'mqttgateway --conf gw.conf', "
+                "check it with 'mqttgateway check --conf gw.conf'"
+            ),
+        ),
+        (
+            ["-c", "gw.conf"],
+            (
+                "mqttgateway: 'gw.conf' is not known here: run a configuration with 'mqttgateway --conf gw.conf', "
+                "check it with 'mqttgateway check --conf gw.conf'"
+            ),
+        ),
+        (["-c"], "mqttgateway: unrecognized arguments: -c: did you mean '--conf'?"),
+        (["-v"], "mqttgateway: unrecognized arguments: -v: did you mean '--version'?"),
+        (["--verison"], "mqttgateway: unrecognized arguments: --verison: did you mean '--version'?"),
+        (["chekc", "--conf", "gw.conf"], "mqttgateway: 'chekc' is not known here: did you mean 'check'?"),
+        (
+            ["run", "--conf", "gw.conf"],
+            "mqttgateway: 'run' is not known here: a gateway is run without a command: mqttgateway --conf FILE",
+        ),
+        (["help"], "mqttgateway: 'help' is not known here: did you mean '--help'?"),
+        (
+            ["check", "gw.conf"],
+            "mqttgateway check: unrecognized arguments: gw.conf: give a configuration as --conf gw.conf",
+        ),
+        (["check", "-c", "gw.conf"], "mqttgateway check: unrecognized arguments: -c gw.conf: did you mean '--conf'?"),
+        (
+            ["check", "--config=gw.conf"],
+            "mqttgateway check: unrecognized arguments: --config=gw.conf: did you mean '--conf'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "--locaton", "hall"],
+            "mqttgateway send: unrecognized arguments: --locaton hall: did you mean '--location'?",
+        ),
+        (["map", "chek", "a.json"], "mqttgateway map: 'chek' is not known here: did you mean 'check'?"),
+        (
+            ["map", "check", "--conf", "gw.conf"],
+            "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without it",
+        ),
+        (["outbox", "lst", "--conf", "gw.conf"], "mqttgateway outbox: 'lst' is not known here: did you mean 'list'?"),
+        (
+            ["--log-level", "warn", "--conf", "gw.conf"],
+            "mqttgateway: 'warn' is not known here: did you mean 'warning'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "--wait", "nan"],
+            "mqttgateway send: argument --wait: expected seconds from 0 to 86400, such as 5, found 'nan'",
         ),
     ],
 )
@@ -234,10 +284,45 @@ def test_a_frame_on_the_command_line_that_is_none_is_said(
 ) -> None:
     said = run(capsys, "check", "--conf", "gw.conf", option)
     if option == "--frame=é":
-        assert said.code == EXIT_OK
+        assert said.code == EXIT_FAILED, "the dummy explains no frames"
     else:
         assert said.code == EXIT_USAGE
         assert "is not bytes" in said.err
+
+
+# --- several interfaces
+
+
+@pytest.fixture
+def two_boilers(conf: Path) -> Path:
+    rules = 'decode: [{regex: "T (?P<t>.+)", message: {action: T}}], encode: [{match: {action: HEAT}, write: H}]'
+    conf.write_text(
+        "root: home\ntopics: []\ninterfaces:\n"
+        f"  hall: {{type: serial, port: /dev/a, address: {{location: hall}}, {rules}}}\n"
+        f"  attic: {{type: serial, port: /dev/b, address: {{location: attic}}, {rules.replace('T (', 'X (')}}}\n"
+    )
+    return conf
+
+
+def test_without_a_name_all_interfaces_are_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1")
+    assert said.code == EXIT_OK
+    hall, attic = said.out.split("attic:\n")
+    assert hall.startswith("hall:\n") and hall.endswith("dropped: no rule takes it\n")
+    assert "  status -/-/attic/-/- T\n" in attic
+    said = run(capsys, "check", "--conf", "gw.conf", "--location", "attic", "--action", "HEAT")
+    assert said.code == EXIT_OK
+    assert (
+        "hall:\ncommand -/-/attic/-/- HEAT\nnot for this device: no encode rule has these words\nattic:\n" in said.out
+    )
+
+
+def test_with_a_name_one_interface_is_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "hall")
+    assert (said.code, "attic" in said.out, "hall:" in said.out) == (EXIT_FAILED, False, False)
+    assert run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "attic").code == EXIT_OK
+    said = run(capsys, "check", "--conf", "gw.conf", "--interface", "hall")
+    assert (said.code, "  interface     hall (" in said.out, "attic" in said.out) == (EXIT_OK, True, False)
 
 
 # --- failed: 1
