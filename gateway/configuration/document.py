@@ -32,6 +32,7 @@ MAX_BYTES = 16 * 1024 * 1024
 
 _MAX_DEPTH = 40
 _NOWHERE: Mapping[Path, Place] = MappingProxyType({})
+_TAB = ("not YAML: a tab stands here", "write spaces instead of it, as many as in the lines around")
 _TOO_DEEP = (f"nested over {_MAX_DEPTH} deep", "flatten it")
 
 
@@ -43,6 +44,7 @@ class Document:
     """
 
     is_of_the_original: ClassVar[bool] = False
+    is_json: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -145,6 +147,8 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
         what = " ".join(filter(None, (err.context, err.problem)))
         is_too_deep = "nesting" in what  # libyaml reads ahead, and since PyYAML 6.0.4 has a limit of its own, of 1,000
         said = _TOO_DEEP if is_too_deep else (f"not YAML: {what}", "check indentation, colons and quotes")
+        if mark and _is_tab(text, mark):
+            said = _TAB
         reader.findings.append(Finding(file, *place, "", *said))
         raise ConfigurationError(reader.findings) from err
     except yaml.YAMLError as err:
@@ -156,10 +160,19 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
     return document
 
 
+def _is_tab(text: str, mark: yaml.Mark) -> bool:
+    """Return whether a tab stands where the text is no YAML any more; its readers each say that in another way."""
+    lines = _LINE_BREAK.split(text)
+    return mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t"
+
+
 def _refusal(file: str, text: str, offset: int, what: str, remedy: str) -> ConfigurationError:
     line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
     return ConfigurationError([Finding(file, line, column, "", what, remedy)])
 
+
+# YAML 1.1, section 5.4, which PyYAML follows.
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 # YAML 1.2, section 5.1. Checked here since the two YAML loaders differ in it, and in how they say it.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -349,6 +362,8 @@ def _deep_offset(text: str) -> int:
 
 
 class _JsonDocument(Document):
+    is_json = True
+
     def __init__(self, file: str, data: Any, text: str) -> None:
         super().__init__(file, data)
         self._text = text

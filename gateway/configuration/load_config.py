@@ -20,7 +20,8 @@ from gateway.configuration.document import Path as DataPath
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
-from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
+from gateway.configuration.remedies import near
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
 from gateway.errors import ConfigurationError, Finding

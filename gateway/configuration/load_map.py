@@ -17,8 +17,9 @@ from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, Finding
 from gateway.message import ADDRESS_FIELDS, Lane
-from gateway.topic import filter_problem, root_problem, word_problem
+from gateway.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, Syntax
@@ -188,7 +189,9 @@ _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is
 def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
     problem = root_problem(data["root"]) if "root" in data else ""
     if problem:
-        yield ("root",), problem, "for example home or site/home", False
+        plain = "/".join(filter(None, data["root"].split("/")))
+        remedy = "for example home or site/home" if root_problem(plain) or not plain else f"write {plain}"
+        yield ("root",), problem, remedy, False
     for index, topic_filter in enumerate(data.get("topics", ())):
         problem = filter_problem(topic_filter)
         if problem:
@@ -258,8 +261,25 @@ def _dead_filters(
 ) -> Iterator[Finding]:
     for index, topic_filter in enumerate(topics):
         if index not in wrong and not built.hears(topic_filter):
-            yield document.finding(
-                (*at, "topics", index),
-                f"{topic_filter!a} matches no topic that this map accepts",
-                f"a topic is {built.shapes}, in the words of the map",
+            what = f"{topic_filter!a} matches no topic that this map accepts{_misfit(topic_filter, built)}"
+            remedy = (
+                f"a topic is {built.shapes}, in the words of the map; one of another form needs a syntax in the map"
             )
+            if built.hears(topic_filter.lstrip("/")):
+                remedy = f"write {topic_filter.lstrip('/')}"
+            yield document.finding((*at, "topics", index), what, remedy)
+
+
+def _misfit(topic_filter: str, built: MsgMap) -> str:
+    """Return in what a filter that matches no topic of the map differs from one that does."""
+    levels = filter_levels(topic_filter)
+    if levels[0] == "":
+        return ": it begins with '/'"
+    counts = sorted({len(form.levels) for form in built.forms})
+    fitting = [form for form in built.forms if len(form.levels) == len(levels)]
+    if levels[-1] != "#" and not fitting:
+        return f": it has {len(levels)} levels, and a topic {' or '.join(map(str, counts))}"
+    wrong = [next((at for at, (text, level) in enumerate(zip(levels, form.levels, strict=False))
+                   if text not in ("+", "#") and text not in level), 0) for form in fitting or built.forms]  # fmt: skip
+    deepest = max(wrong, default=0)
+    return f": its level {deepest + 1} is {short(levels[deepest])}"

@@ -107,7 +107,7 @@ def test_a_map_needs_no_more_than_root_and_topics() -> None:
 @pytest.mark.parametrize(
     ("words", "finding"),
     [
-        ("[a, 1]", "8:14: map.location.map.k[1]: expected text, found 1: put it in quotes"),
+        ("[a, 1]", '8:14: map.location.map.k[1]: expected text, found 1: put it in quotes: "1"'),
         (
             "[a, a]",
             f"8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: {ONE_THING}",
@@ -152,12 +152,12 @@ def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
     assert complaints(text) == [
         "map.json:1:1: 'root' is missing: add it: root: home",
         "map.json:3:9: roof: unknown option: did you mean 'root'?",
-        'map.json:4:19: topics: expected a list, found "home/#"',
+        'map.json:4:19: topics: expected a list, found "home/#": write it as "topics": ["home/#"]',
         "map.json:5:33: location.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
         "map.json:6:19: device: 'maptype' is missing: add it: maptype: strict",
         "map.json:6:36: device.map.lamp: expected at least 1, found 0",
-        'map.json:6:48: device.map.bulb: expected a list, found "b"',
-        "map.json:6:62: device.map.spot[0]: expected text, found 1: put it in quotes",
+        'map.json:6:48: device.map.bulb: expected a list, found "b": write it as "bulb": ["b"]',
+        'map.json:6:62: device.map.spot[0]: expected text, found 1: put it in quotes: "1"',
         "map.json:7:19: action: expected a mapping, found a list",
     ]
 
@@ -175,7 +175,7 @@ def test_everything_that_no_schema_says_is_said_at_once() -> None:
     }"""
     surrogate = "'\\ud800': an unpaired surrogate cannot be written as UTF-8"
     assert complaints(text) == [
-        "map.json:2:17: root: a level of it is empty: for example home or site/home",
+        "map.json:2:17: root: it ends with '/': write home",
         "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
         "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
         f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {ONE_THING}",
@@ -200,13 +200,13 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
         "location": {"maptype": "strict", "map": {"kitchen": ["kueche"]}}
     }"""
     dead = "matches no topic that this map accepts"
-    form = f"a topic is site/home/{LEVELS}"
+    form = f"a topic is site/home/{LEVELS}; one of another form needs a syntax in the map"
     assert complaints(text) == [
-        f"map.json:4:13: topics[0]: 'home/#' {dead}: {form}",
-        f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: {form}",
-        f"map.json:7:13: topics[3]: 'site/home/+/+/+/+/+/X' {dead}: {form}",
-        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: {form}",
-        f"map.json:10:13: topics[6]: '$share/group/town/#' {dead}: {form}",
+        f"map.json:4:13: topics[0]: 'home/#' {dead}: its level 1 is 'home': {form}",
+        f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: its level 5 is 'kitchen': {form}",
+        f"map.json:7:13: topics[3]: 'site/home/+/+/+/+/+/X' {dead}: its level 8 is 'X': {form}",
+        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: it has 5 levels, and a topic 8: {form}",
+        f"map.json:10:13: topics[6]: '$share/group/town/#' {dead}: its level 1 is 'town': {form}",
     ]
 
 
