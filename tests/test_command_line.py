@@ -120,11 +120,23 @@ def test_check_says_what_a_gateway_would_do(
         "  protocol      MQTT 5, session kept for 86400 s; MQTT 3.1.1, clean session, where that is refused\n"
         "  outbox        /var/lib/mqttgateway/entry.outbox\n"
         "  availability  home/entry/availability\n"
+        "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
         "    root        home\n"
         "    sender      me\n"
         "    subscribes  home/+/#\n"
     )
+
+
+def test_check_has_a_note_where_a_lane_cannot_hold(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text(
+        "map:\n  root: home\n  topics: []\n  delivery:\n    - {match: {action: BELL}, lane: reply}\n"
+        "    - {match: {location: hall}, lane: latest}\ninterface: {type: dummy}\n"
+    )
+    notes = [line for line in run(capsys, "check", "--conf", "gw.conf").out.splitlines() if line.startswith("  note ")]
+    assert [note.partition(": ")[0] for note in notes] == ["  note          delivery[0]", "  note          delivery[1]"]
+    assert "its lane reply has no effect within one topic" in notes[0]
+    assert "only the newest message of each topic is kept" in notes[1]
 
 
 @pytest.mark.parametrize("name", shipped_configurations())

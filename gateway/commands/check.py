@@ -13,6 +13,7 @@ from gateway.commands.message_options import chosen_interfaces, message_from, me
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import MessageError, UsageError
 from gateway.interface import Interface, Refusal
+from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter
 from gateway.mqtt.options import MqttOptions
@@ -48,6 +49,7 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed (see outbox.file)"
     yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
+    yield from (f"                {configuration.availability_topic(interface.name)}" for interface in interfaces)
     for interface in interfaces:
         yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"
         yield f"    root        {interface.msg_map.root or '-'}"
@@ -55,7 +57,9 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
         yield from _filters("in", interface.filters.incoming)
         yield from _filters("out", interface.filters.outgoing)
-    yield from (f"  note          {note}" for note in configuration.notes)
+    maps = dict.fromkeys(interface.msg_map for interface in interfaces)
+    notes = (*configuration.notes, *(note for msg_map in maps for note in lane_notes(msg_map)))
+    yield from (f"  note          {note}" for note in dict.fromkeys(notes))
 
 
 def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
