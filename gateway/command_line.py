@@ -324,7 +324,12 @@ def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> No
     default = argparse.SUPPRESS if inherit else None  # what stands before the command counts too
     parser.add_argument("--conf", metavar="FILE", default=default, help="the configuration")
     parser.add_argument(
-        "--log-level", choices=LEVELS, default=default, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}"
+        "--log-level",
+        type=str.lower,
+        choices=LEVELS,
+        default=default,
+        metavar="LEVEL",
+        help=f"one of {', '.join(LEVELS)}",
     )
 
 

@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         if wrong is not None:
             hint = _hint_at_choice(wrong["given"], re.findall(r"[\w-]+", wrong["known"]), is_first=self.prog == NAME)
             message = f"{wrong['given']!r} is not known here{hint}" if hint else message
-        self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nTry '{NAME} --help'.\n")
+        self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
 def _hint_at_choice(given: str, known: Sequence[str], *, is_first: bool) -> str:
@@ -54,6 +54,8 @@ def _hint_at_choice(given: str, known: Sequence[str], *, is_first: bool) -> str:
         return f": a gateway is run without a command: {NAME} --conf FILE"
     if is_first and given in ("help", "version"):
         return f": did you mean '--{given}'?"
+    if _FILE.fullmatch(given) and "check" in known:
+        return f": to check it: {NAME} map check {given}"
     return _near(given, known)
 
 
@@ -62,7 +64,8 @@ def _hint(given: str, parser: Parser) -> str:
     given = given.partition("=")[0]
     known = parser.long_options
     if not given.startswith("-"):
-        return f": give a configuration as --conf {given}" if _FILE.fullmatch(given) and "--conf" in known else ""
+        option = "--conf" if _FILE.fullmatch(given) else "--action"
+        return f": did you mean {option} {given}?" if option in known else ""
     if given == "--conf":
         return f": '{parser.prog}' takes its file without it"
     if re.fullmatch(r"-\w", given):

@@ -146,6 +146,10 @@ def test_check_takes_every_shipped_configuration_from_any_folder(
     assert run(capsys, "check", "--conf", name).code == EXIT_OK
 
 
+def test_a_level_may_be_written_in_capitals(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--log-level", "DEBUG", "check", "--conf", "gw.conf").code == EXIT_OK
+
+
 def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--conf", "gw.conf", "check"], ["check", "--conf", "gw.conf"]):
         assert run(capsys, *arguments).out.startswith("gw.conf: good")
@@ -198,7 +202,7 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         (["help"], "mqttgateway: 'help' is not known here: did you mean '--help'?"),
         (
             ["check", "gw.conf"],
-            "mqttgateway check: unrecognized arguments: gw.conf: give a configuration as --conf gw.conf",
+            "mqttgateway check: unrecognized arguments: gw.conf: did you mean --conf gw.conf?",
         ),
         (["check", "-c", "gw.conf"], "mqttgateway check: unrecognized arguments: -c gw.conf: did you mean '--conf'?"),
         (
@@ -208,6 +212,14 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         (
             ["send", "--conf", "gw.conf", "--locaton", "hall"],
             "mqttgateway send: unrecognized arguments: --locaton hall: did you mean '--location'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "LAMP_ON"],
+            "mqttgateway send: unrecognized arguments: LAMP_ON: did you mean --action LAMP_ON?",
+        ),
+        (
+            ["map", "gw.conf"],
+            "mqttgateway map: 'gw.conf' is not known here: to check it: mqttgateway map check gw.conf",
         ),
         (["map", "chek", "a.json"], "mqttgateway map: 'chek' is not known here: did you mean 'check'?"),
         (
@@ -229,7 +241,8 @@ def test_a_wrong_command_line_is_one_line_and_where_to_look(
     arguments: list[str], said: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = run(capsys, *arguments)
-    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry 'mqttgateway --help'.\n")
+    command = said.partition(":")[0]
+    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry '{command} --help'.\n")
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["--log-level", "loud", "check"]])
@@ -262,7 +275,13 @@ def test_a_configuration_that_is_not_there_names_the_places(conf: Path, capsys: 
     assert said.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
 
 
-@pytest.mark.parametrize("given", ["", ".", "a\0b", "~no-such-user/x.conf", "x" * 5000])
+def test_a_folder_is_called_one(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", str(conf.parent))
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err == f"{conf.parent}: it is a folder: name the file in it\n"
+
+
+@pytest.mark.parametrize("given", ["", "a\0b", "~no-such-user/x.conf", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "check", "--conf", given)
     assert said.code == EXIT_CONFIGURATION

@@ -33,7 +33,7 @@ from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.topic import word_problem
-from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024
 
@@ -97,7 +97,16 @@ class _Loader:
                 what = (
                     "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]"
                 )
-            self.complain((), what, "for example interface: {type: dummy}")
+            remedy = "for example interface: {type: dummy}"
+            if isinstance(data, str) and "=" in data:
+                remedy = "write NAME: VALUE instead of NAME = VALUE"
+            self.complain((), what, remedy)
+            raise self.error
+        if not {"interface", "interfaces"} & set(data) and {"syntax", "delivery", *FIELDS} & set(data):
+            remedy = (
+                f"prove it with 'mqttgateway map check {self.path}'; a configuration names it as map: {self.path.name}"
+            )
+            self.complain((), "this is a map, and no configuration", remedy)
             raise self.error
         self.add(check_schema(self.document, data, config_schema()))
         fit = not self.error.findings
@@ -360,6 +369,8 @@ class _Loader:
         elif common_map is not None and sender != gateway_name:
             msg_map = common_map.for_sender(sender)
         problem = word_problem(sender) if "sender" in given else ""  # the gateway's own name has been looked at
+        if not problem and "sender" in given and msg_map is not None and sender == msg_map.empty_level:
+            problem = "in the map it stands for an empty level"
         if problem:
             self.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "give a plain name")
         name = name or Path(given["type"].partition(":")[0]).stem

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from gateway.configuration.check_syntax import ambiguities, build_syntax, form_problems
+from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_level_problem, form_problems
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
@@ -119,7 +119,7 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     options = map_schema()["properties"]
     sound = {name: value for name, value in data.items() if name in options
              and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
-    problems = list(_problems(sound))
+    problems = list(_problems(sound, sender))
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
@@ -165,6 +165,7 @@ def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
         status_qos=status_qos,
         delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
         syntax=_syntax(data),
+        empty_level=data.get("empty_level", ""),
     )
 
 
@@ -186,7 +187,7 @@ def listed(words: str | Sequence[str]) -> Sequence[str]:
 _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
 
 
-def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
+def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
     problem = root_problem(data["root"]) if "root" in data else ""
     if problem:
         plain = "/".join(filter(None, data["root"].split("/")))
@@ -196,9 +197,13 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         problem = filter_problem(topic_filter)
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
-    if "syntax" in data:
-        yield from _form_problems(data["syntax"], data)
+    of_forms = list(_form_problems(data["syntax"], data)) if "syntax" in data else []
+    yield from of_forms
     syntax = _syntax(data)
+    if "empty_level" in data and not of_forms:
+        what = empty_level_problem(data["empty_level"], syntax, data.get("root", "root"), sender)
+        if what:
+            yield ("empty_level",), f"{data['empty_level']!a}: {what}", "use another word", False
     in_topics = {*ADDRESS_FIELDS, *(name for form in syntax for name in fields_in(form.topic))}
     reserved = ACTION_KEY if any(form.payload == "action" for form in syntax) else None
     for name in FIELDS:
@@ -208,7 +213,8 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         if not field.get("map"):
             remedy = "give it a map, or make it none"
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
-        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved)
+        empty = data.get("empty_level") if any(name in fields_in(form.topic) for form in syntax) else None
+        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved, empty)
 
 
 def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -218,7 +224,7 @@ def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterat
 
 
 def _word_problems(
-    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None
+    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None, empty: str | None
 ) -> Iterator[_Problem]:
     owners: dict[str, str] = {}
     for internal, words in entries.items():
@@ -233,6 +239,9 @@ def _word_problems(
             problem = word_problem(word) if is_in_topics else _text_problem(word)
             if problem:
                 yield path, f"{word!a}: {problem}", "use another word", False
+            elif word == empty and internal and "" not in entries:
+                what = f"{word!a} stands for an empty level already (empty_level)"
+                yield path, what, "an MQTT word can mean one thing: use another word", False
             elif name == "argkey" and word == reserved:
                 yield path, f"the payload keeps {word!a} for the action", "use another word", False
 

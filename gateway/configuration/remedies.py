@@ -89,7 +89,8 @@ def _remedy(value: Value, schema: Schema, root: Schema) -> str:
     names = {wanted} if isinstance(wanted, str) else set(wanted or ())
     if found is None:
         example = example_of(schema)
-        return f"give it a value, or remove it{f': for example {example}' if example else ''}"
+        where = ", in lines below that are indented more" if names <= {"object", "array"} else ""
+        return f"give it a value{where}, or remove it{f': for example {example}' if example else ''}"
     if "string" in names and isinstance(found, bool | int | float):
         return f'put it in quotes: "{json.dumps(found)}"' if value.is_shown else "put it in quotes"
     if not value.is_shown:

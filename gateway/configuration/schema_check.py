@@ -139,7 +139,7 @@ class _Explanation:
         elif rule == "required":
             for name in wanted:
                 if name not in found:
-                    yield document.finding(path, f"{name!r} is missing", _advice(schema, name))
+                    yield document.finding(path, f"{name!r} is missing", _advice(schema, name, found))
         elif rule == "dependentRequired":
             for name, needed in wanted.items():
                 for other in needed if name in found else ():
@@ -261,7 +261,10 @@ def _type_names(wanted: Any) -> list[str]:
     return [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
 
 
-def _advice(schema: Any, name: str) -> str:
+def _advice(schema: Any, name: str, found: Mapping[str, Any]) -> str:
+    slips = nearest(name, set(found) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
+    if slips:
+        return f"is it what is called {slips[0]!r} there?"
     option = schema.get("properties", {}).get(name, {}) if isinstance(schema, dict) else {}
     example = example_of(option)
     return f"add it: {name}: {example}" if example else f"add {name!r}"

@@ -280,7 +280,12 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             "root: home\ntopics: []\ninterface:\n",
-            ("gw.conf:3:11", "interface", "expected a mapping, found nothing: give it a value, or remove it"),
+            (
+                "gw.conf:3:11",
+                "interface",
+                "expected a mapping, found nothing",
+                "give it a value, in lines below that are indented more, or remove it",
+            ),
         ),
         (
             "root: home\ntopics: []\ninterface: {}\n",
@@ -435,13 +440,17 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
         ("log: {traffic: yes}\n", 'log.traffic: expected true or false, found "yes": write true'),
         ("log: {level: INFO}\n", ("log.level: expected one of debug, info, warning, error, critical, found \"INFO\": "
                                   "did you mean 'info'?")),
-        ("log:\n", "log: expected a mapping, found nothing: give it a value, or remove it"),
+        ("log:\n", ("log: expected a mapping, found nothing: give it a value, in lines below that "
+                    "are indented more, or remove it")),
         ("host: broker.home\n", "host: unknown option: it belongs elsewhere: mqtt.host"),
         ("level: debug\n", "level: unknown option: it belongs elsewhere: log.level"),
         ("mqtt: {traffic: true}\n", "mqtt.traffic: unknown option: it belongs elsewhere: log.traffic"),
         ("mqtt: {ca_file: x}\n", "mqtt.ca_file: unknown option: it belongs elsewhere: mqtt.tls.ca_file"),
         ("topics: home/#\n", 'topics: expected a list, found "home/#": write it as topics: [home/#]'),
         ("topics: '#'\n", 'topics: expected a list, found "#": write it as topics: ["#"]'),
+        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it what is called 'typ' there?"),
+        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: write plain ones: "
+                                  '"')),
         ("root: /home\n", "root: it begins with '/': write home"),
         ("root: home/\n", "root: it ends with '/': write home"),
         ("root: site//home\n", "root: it has '//' in it: write site/home"),
@@ -461,6 +470,28 @@ def test_what_somebody_meant_is_shown_in_its_right_form(text: str, said: str, fo
         del base["interface"]
     whole = text + "".join(line for name, line in base.items() if name not in given)
     assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [said]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("root = home\ntopics = home/#\n", ("gw.conf:1:1: a configuration is a mapping of options: write NAME: VALUE "
+                                            "instead of NAME = VALUE")),
+        ('{"root": "home", "topics": [], "action": {"maptype": "none"}}', (
+            "gw.conf:1:1: this is a map, and no configuration: prove it with 'mqttgateway map check gw.conf'; a "
+            "configuration names it as map: gw.conf")),
+        ("root: home\ntopics: [#]\ninterface: {type: dummy}\n", (
+            "gw.conf:4:1: not YAML: while parsing a flow sequence did not find expected ',' or ']': '#' begins a "
+            "comment here: put it in quotes")),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_one_finding(text: str, said: str, folder: Path) -> None:
+    assert [each.replace(f"{folder}/", "") for each in findings(folder, text)] == [said]
+
+
+def test_a_name_that_cannot_be_seen_is_escaped(folder: Path) -> None:
+    said = findings(folder, MINIMAL + '\u00a0mqtt: {}\n"log\\e[31m": 1\n')
+    assert [each.split(": ")[1] for each in said] == ["\\xa0mqtt", "log\\x1b[31m"]
 
 
 def test_a_secret_of_the_wrong_type_is_shown_by_no_remedy(folder: Path) -> None:

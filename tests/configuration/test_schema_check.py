@@ -81,7 +81,11 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
             "expected a mapping, found a list: give each a name of its own, instead of a list",
         ),
         (options(s=TEXT), "[{s: a}]", "expected a mapping, found a list: write it without the '-', or the brackets"),
-        (options(s=TEXT), "", "expected a mapping, found nothing: give it a value, or remove it"),
+        (
+            options(s=TEXT),
+            "",
+            "expected a mapping, found nothing: give it a value, in lines below that are indented more, or remove it",
+        ),
         ({"type": "object"}, "a", 'expected a mapping, found "a"'),
         ({"type": ["number", "null"]}, "a", 'expected a number or nothing, found "a"'),
         ({"enum": ["old", "new"]}, "olt", "expected one of old, new, found \"olt\": did you mean 'old'?"),
