@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
-from gateway.errors import DeviceError, Problem
+from gateway.errors import DeviceError, Problem, Refusal
 from gateway.listeners import Addresses
 from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
@@ -35,12 +35,6 @@ _BUSY = 0.005  # s between two waits; what a device says in a longer one is hear
 _BATCH = 100  # messages written before the device is read again, and the other way round
 _NEXT = 0.001  # s after an answer in which the next message goes before what the device says: the least of `poll`
 _CONVERSED = 0.001  # s after which no more is waited for: the device is read after twice that at most
-
-
-class Refusal(str):
-    """A line of `explain_frame` or `explain_command`: the frame is dropped, or the command is not executed."""
-
-    __slots__ = ()
 
 
 class Interface:

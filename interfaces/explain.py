@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.interface import Refusal
+from gateway.errors import Refusal
 from gateway.message import InternalMsg
 from interfaces.checksum import ChecksumError
 from interfaces.codec import CodecError

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from gateway.commands.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
-from gateway.errors import MessageError, UsageError
-from gateway.interface import Interface, Refusal
+from gateway.errors import MessageError, Refusal, UsageError
+from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter
