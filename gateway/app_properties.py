@@ -35,6 +35,13 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # ValueError: a NUL in it
+        return False
+
+
 def find_configuration(given: str, environment: Mapping[str, str]) -> Path:
     """Return the path of the configuration called `given`.
 
@@ -118,5 +125,7 @@ def _first(given: str, places: list[Path], remedy: str) -> Path:
     for place in places:
         if is_file(place):
             return place
+    if given and _is_folder(places[0]):
+        raise ConfigurationError([Finding(given, 0, 0, "", "it is a folder", "name the file in it")])
     folders = ", ".join(str(place.parent) for place in places)
     raise ConfigurationError([Finding(given, 0, 0, "", f"no such file (looked in {folders})", remedy)])

@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from gateway import __version__
 from gateway.app_properties import NAME, find_configuration, shipped_configurations
+from gateway.command_parser import Parser, positive, seconds
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 
@@ -153,19 +153,14 @@ def _dispatch(options: argparse.Namespace) -> int:
     return EXIT_OK if start_gateway(configuration, load) else EXIT_FAILED
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\nTry '{NAME} --help'.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     formatter = argparse.RawDescriptionHelpFormatter
     epilog = _EPILOG.format(shipped=", ".join(shipped_configurations()))
-    parser = _Parser(prog=NAME, description=_DESCRIPTION, epilog=epilog, formatter_class=formatter)
+    parser = Parser(prog=NAME, description=_DESCRIPTION, epilog=epilog, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     _add_common(parser)
     parser.set_defaults(command="run")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
 
     def command(name: str, text: str, description: str = "") -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=description or text, formatter_class=formatter)
@@ -176,32 +171,46 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         "check a configuration and its map, without opening anything",
         "Check a configuration and its map, without opening anything; or show what it makes of a frame from\n"
-        "the device, or of a command for it.\n\n"
+        "the device, or of a command for it. Without --interface, all interfaces are tried.\n\n"
         "  mqttgateway check --conf serial2mqtt.conf\n"
         "  mqttgateway check --conf serial2mqtt.conf --frame 21\n"
         "  mqttgateway check --conf tank2mqtt.conf --hex 'AA 55 01 02 8A 14 01 A2 0D 0A'\n"
         "  mqttgateway check --conf serial2mqtt.conf --function security --location gate_entry \\\n"
-        "      --device gate --action GATE_OPEN",
+        "      --device gate --action GATE_OPEN\n\n"
+        "exit codes: 0 the configuration can be used, and one interface takes the frame or the command; 1 none\n"
+        "does; 2 wrong command line; 78 wrong configuration.",
     )
     _add_common(check, inherit=True)
     check.add_argument("--frame", metavar="TEXT", help="a frame from the device, as text; \\r, \\n and \\xNN are bytes")
     check.add_argument("--hex", metavar="BYTES", help="a frame from the device, in hexadecimal")
     _add_message(check)
-    watch = command("watch", "show the traffic of a configuration's topics, as internal messages")
+    watch = command(
+        "watch",
+        "show the traffic of a configuration's topics, as internal messages",
+        "Show the traffic of a configuration's topics, as internal messages, until Ctrl-C.\n\n"
+        "exit codes: 0 ended with Ctrl-C, or N messages have come; 1 no broker, or it lets nobody in; 2 wrong\n"
+        "command line; 78 wrong configuration.",
+    )
     _add_common(watch, inherit=True)
-    watch.add_argument("--count", type=_positive, metavar="N", help="stop after N messages")
+    watch.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
     send = command(
         "send",
         "send a command, or a status, through the map",
         "Send a command through the map of a configuration, and show the answer.\n\n"
         "  mqttgateway send --conf dummy2mqtt.conf --function lighting --location office \\\n"
-        "      --device lamp --action LAMP_ON",
+        "      --device lamp --action LAMP_ON\n\n"
+        "exit codes: 0 the answer is OK (with --status or --wait 0: the broker has the message); 1 it is not, or\n"
+        "there is none, or nothing could be sent; 2 wrong command line; 78 wrong configuration.",
     )
     _add_common(send, inherit=True)
     _add_message(send)
     send.add_argument("--status", action="store_true", help="send a status instead of a command")
     send.add_argument(
-        "--wait", type=float, default=2.0, metavar="S", help="seconds to wait for the answer to a command (default 2)"
+        "--wait",
+        type=seconds,
+        default=2.0,
+        metavar="S",
+        help="seconds to wait for the answer to a command (default 2); 0: it is enough that the broker has it",
     )
     reload = command(
         "reload",
@@ -223,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     outbox.add_argument("--topic", metavar="FILTER", help="only what this topic filter matches")
     outbox.add_argument("--set-aside", action="store_true", help="only what no broker took")
     outbox.add_argument(
-        "--count", type=_positive, default=20, metavar="N", help="how many messages a list shows (default 20)"
+        "--count", type=positive, default=20, metavar="N", help="how many messages a list shows (default 20)"
     )
     outbox.add_argument("--yes", action="store_true", help="purge: really")
     _add_map(command("map", "prove a map, explain what it makes of a message, compare two, draw one"))
@@ -243,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_map(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, text: str, description: str) -> argparse.ArgumentParser:
         formatter = argparse.RawDescriptionHelpFormatter
@@ -306,21 +315,22 @@ def _add_message(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument; JSON where VALUE is JSON (5, true, [1, 2]), text where it is not",
     )
-    parser.add_argument("--interface", metavar="NAME", help="which interface, where there are several")
+    parser.add_argument(
+        "--interface", metavar="NAME", help="which interface, where there are several; else all are tried"
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> None:
     default = argparse.SUPPRESS if inherit else None  # what stands before the command counts too
     parser.add_argument("--conf", metavar="FILE", default=default, help="the configuration")
     parser.add_argument(
-        "--log-level", choices=LEVELS, default=default, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}"
+        "--log-level",
+        type=str.lower,
+        choices=LEVELS,
+        default=default,
+        metavar="LEVEL",
+        help=f"one of {', '.join(LEVELS)}",
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!a}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,12 @@ class Problem(NamedTuple):
     remedy: str = ""
 
 
+class Refusal(str):
+    """A line of `explain_frame` or `explain_command`: the frame is dropped, or the command is not executed."""
+
+    __slots__ = ()
+
+
 class ConfigurationError(GatewayError):
     """What was given cannot be used; `findings` holds everything that is wrong with it, in file order.
 

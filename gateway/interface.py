@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from gateway.backoff import Backoff
-from gateway.errors import DeviceError, Problem
+from gateway.errors import DeviceError, Problem, Refusal
 from gateway.listeners import Addresses
 from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
@@ -77,13 +77,19 @@ class Interface:
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:  # noqa: ARG003
-        """Yield, in words and messages, what becomes of bytes from the device; for `mqttgateway check`."""
-        yield "this type of interface does not explain frames"
+        """Yield, in words and messages, what becomes of bytes from the device; for `mqttgateway check`.
+
+        What is dropped is a `Refusal`.
+        """
+        yield Refusal("this type of interface does not explain frames")
 
     @classmethod
     def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:  # noqa: ARG003
-        """Yield, in words, what a command makes of the device; for `mqttgateway check`."""
-        yield "this type of interface does not explain commands"
+        """Yield, in words, what a command makes of the device; for `mqttgateway check`.
+
+        That it is refused, or for another device, is a `Refusal`.
+        """
+        yield Refusal("this type of interface does not explain commands")
 
     def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Take over other options while it runs; return False to be ended and built anew with them.

@@ -45,7 +45,9 @@ def root_problem(root: str) -> str:
     if root.startswith("$"):
         return "topics that begin with '$' belong to the broker"
     if root and not all(levels):
-        return "a level of it is empty"
+        if not levels[0]:
+            return "it begins with '/'"
+        return "it has '//' in it" if levels[-1] else "it ends with '/'"
     return next(filter(None, map(word_problem, levels)), "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.errors import Refusal
 from gateway.message import InternalMsg
 from interfaces.checksum import ChecksumError
 from interfaces.codec import CodecError
@@ -23,7 +24,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
     for frame, problem in frames:
         yield f"frame {shown(frame)}"
         if problem:
-            yield f"dropped: {problem}"
+            yield Refusal(f"dropped: {problem}")
             continue
         if rules.wire.checksum is not None:
             yield "checksum right"
@@ -65,23 +66,23 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
                     taken = True
                     yield f"it {means} the command {command.match.get('action')!a}"
     except CodecError as err:
-        yield f"dropped: {err}"
+        yield Refusal(f"dropped: {err}")
         return
     if not taken:
-        yield "dropped: no rule takes it"
+        yield Refusal("dropped: no rule takes it")
 
 
 def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
     """Yield, in words, what is written to the device for a command, or why it is refused."""
     rules = SerialRules(params)
     if not rules.encoder.accepts(msg):
-        yield "not for this device: no encode rule has these words"
+        yield Refusal("not for this device: no encode rule has these words")
         return
     try:
         rule = rules.encoder.rule_for(msg)
         data = rules.wire.wrap(rule.encode(msg))
     except (CodecError, WireError) as err:
-        yield f"refused: {err}"
+        yield Refusal(f"refused: {err}")
         return
     yield f"writes {shown(data)}"
     if rule.answer.response is not None:

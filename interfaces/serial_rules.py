@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.configuration.schema_check import near
+from gateway.configuration.remedies import near
 from gateway.errors import Problem
 from gateway.listeners import Addresses
 from gateway.message import InternalMsg

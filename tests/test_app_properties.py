@@ -81,7 +81,7 @@ def test_a_configuration_that_is_nowhere_names_the_places_and_the_examples(home:
 
 
 def test_a_folder_is_no_configuration(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no such file"):
+    with pytest.raises(ConfigurationError, match="it is a folder: name the file in it"):
         find_configuration(str(tmp_path), {})
 
 
@@ -133,7 +133,7 @@ def test_a_folder_that_may_not_be_looked_into_is_passed_over(home: Path, monkeyp
     assert find_configuration("dummy2mqtt.conf", {}) == shipped("conf") / "dummy2mqtt.conf"
 
 
-@pytest.mark.parametrize("given", ["", "a\0b", "\udcff", "x" * 5000, "."])
+@pytest.mark.parametrize("given", ["", "a\0b", "\udcff", "x" * 5000])
 def test_names_that_no_file_can_have_are_not_found_and_nothing_worse(given: str, home: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         find_configuration(given, {})

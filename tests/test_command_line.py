@@ -120,6 +120,7 @@ def test_check_says_what_a_gateway_would_do(
         "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
         "  outbox        /var/lib/mqttgateway/entry.outbox\n"
         "  availability  home/entry/availability\n"
+        "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
         "    root        home\n"
         "    sender      me\n"
@@ -127,11 +128,26 @@ def test_check_says_what_a_gateway_would_do(
     )
 
 
+def test_check_has_a_note_where_a_lane_cannot_hold(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text(
+        "map:\n  root: home\n  topics: []\n  delivery:\n    - {match: {action: BELL}, lane: reply}\n"
+        "    - {match: {location: hall}, lane: latest}\ninterface: {type: dummy}\n"
+    )
+    notes = [line for line in run(capsys, "check", "--conf", "gw.conf").out.splitlines() if line.startswith("  note ")]
+    assert [note.partition(": ")[0] for note in notes] == ["  note          delivery[0]", "  note          delivery[1]"]
+    assert "its lane reply has no effect within one topic" in notes[0]
+    assert "only the newest message of each topic is kept" in notes[1]
+
+
 @pytest.mark.parametrize("name", shipped_configurations())
 def test_check_takes_every_shipped_configuration_from_any_folder(
     name: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(capsys, "check", "--conf", name).code == EXIT_OK
+
+
+def test_a_level_may_be_written_in_capitals(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--log-level", "DEBUG", "check", "--conf", "gw.conf").code == EXIT_OK
 
 
 def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +175,65 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         ),
         (
             ["send", "--conf", "gw.conf", "--wait", "long"],
-            "mqttgateway send: argument --wait: invalid float value: 'long'",
+            "mqttgateway send: argument --wait: expected seconds from 0 to 86400, such as 5, found 'long'",
+        ),
+        (
+            ["gw.conf"],
+            (
+                "mqttgateway: 'gw.conf' is not known here: run a configuration with 'mqttgateway --conf gw.conf', "
+                "check it with 'mqttgateway check --conf gw.conf'"
+            ),
+        ),
+        (
+            ["-c", "gw.conf"],
+            (
+                "mqttgateway: 'gw.conf' is not known here: run a configuration with 'mqttgateway --conf gw.conf', "
+                "check it with 'mqttgateway check --conf gw.conf'"
+            ),
+        ),
+        (["-c"], "mqttgateway: unrecognized arguments: -c: did you mean '--conf'?"),
+        (["-v"], "mqttgateway: unrecognized arguments: -v: did you mean '--version'?"),
+        (["--verison"], "mqttgateway: unrecognized arguments: --verison: did you mean '--version'?"),
+        (["chekc", "--conf", "gw.conf"], "mqttgateway: 'chekc' is not known here: did you mean 'check'?"),
+        (
+            ["run", "--conf", "gw.conf"],
+            "mqttgateway: 'run' is not known here: a gateway is run without a command: mqttgateway --conf FILE",
+        ),
+        (["help"], "mqttgateway: 'help' is not known here: did you mean '--help'?"),
+        (
+            ["check", "gw.conf"],
+            "mqttgateway check: unrecognized arguments: gw.conf: did you mean --conf gw.conf?",
+        ),
+        (["check", "-c", "gw.conf"], "mqttgateway check: unrecognized arguments: -c gw.conf: did you mean '--conf'?"),
+        (
+            ["check", "--config=gw.conf"],
+            "mqttgateway check: unrecognized arguments: --config=gw.conf: did you mean '--conf'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "--locaton", "hall"],
+            "mqttgateway send: unrecognized arguments: --locaton hall: did you mean '--location'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "LAMP_ON"],
+            "mqttgateway send: unrecognized arguments: LAMP_ON: did you mean --action LAMP_ON?",
+        ),
+        (
+            ["map", "gw.conf"],
+            "mqttgateway map: 'gw.conf' is not known here: to check it: mqttgateway map check gw.conf",
+        ),
+        (["map", "chek", "a.json"], "mqttgateway map: 'chek' is not known here: did you mean 'check'?"),
+        (
+            ["map", "check", "--conf", "gw.conf"],
+            "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without it",
+        ),
+        (["outbox", "lst", "--conf", "gw.conf"], "mqttgateway outbox: 'lst' is not known here: did you mean 'list'?"),
+        (
+            ["--log-level", "warn", "--conf", "gw.conf"],
+            "mqttgateway: 'warn' is not known here: did you mean 'warning'?",
+        ),
+        (
+            ["send", "--conf", "gw.conf", "--wait", "nan"],
+            "mqttgateway send: argument --wait: expected seconds from 0 to 86400, such as 5, found 'nan'",
         ),
     ],
 )
@@ -167,7 +241,8 @@ def test_a_wrong_command_line_is_one_line_and_where_to_look(
     arguments: list[str], said: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = run(capsys, *arguments)
-    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry 'mqttgateway --help'.\n")
+    command = said.partition(":")[0]
+    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry '{command} --help'.\n")
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["--log-level", "loud", "check"]])
@@ -200,7 +275,13 @@ def test_a_configuration_that_is_not_there_names_the_places(conf: Path, capsys: 
     assert said.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
 
 
-@pytest.mark.parametrize("given", ["", ".", "a\0b", "~no-such-user/x.conf", "x" * 5000])
+def test_a_folder_is_called_one(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", str(conf.parent))
+    assert said.code == EXIT_CONFIGURATION
+    assert said.err == f"{conf.parent}: it is a folder: name the file in it\n"
+
+
+@pytest.mark.parametrize("given", ["", "a\0b", "~no-such-user/x.conf", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "check", "--conf", given)
     assert said.code == EXIT_CONFIGURATION
@@ -234,10 +315,45 @@ def test_a_frame_on_the_command_line_that_is_none_is_said(
 ) -> None:
     said = run(capsys, "check", "--conf", "gw.conf", option)
     if option == "--frame=é":
-        assert said.code == EXIT_OK
+        assert said.code == EXIT_FAILED, "the dummy explains no frames"
     else:
         assert said.code == EXIT_USAGE
         assert "is not bytes" in said.err
+
+
+# --- several interfaces
+
+
+@pytest.fixture
+def two_boilers(conf: Path) -> Path:
+    rules = 'decode: [{regex: "T (?P<t>.+)", message: {action: T}}], encode: [{match: {action: HEAT}, write: H}]'
+    conf.write_text(
+        "root: home\ntopics: []\ninterfaces:\n"
+        f"  hall: {{type: serial, port: /dev/a, address: {{location: hall}}, {rules}}}\n"
+        f"  attic: {{type: serial, port: /dev/b, address: {{location: attic}}, {rules.replace('T (', 'X (')}}}\n"
+    )
+    return conf
+
+
+def test_without_a_name_all_interfaces_are_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1")
+    assert said.code == EXIT_OK
+    hall, attic = said.out.split("attic:\n")
+    assert hall.startswith("hall:\n") and hall.endswith("dropped: no rule takes it\n")
+    assert "  status -/-/attic/-/- T\n" in attic
+    said = run(capsys, "check", "--conf", "gw.conf", "--location", "attic", "--action", "HEAT")
+    assert said.code == EXIT_OK
+    assert (
+        "hall:\ncommand -/-/attic/-/- HEAT\nnot for this device: no encode rule has these words\nattic:\n" in said.out
+    )
+
+
+def test_with_a_name_one_interface_is_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "hall")
+    assert (said.code, "attic" in said.out, "hall:" in said.out) == (EXIT_FAILED, False, False)
+    assert run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "attic").code == EXIT_OK
+    said = run(capsys, "check", "--conf", "gw.conf", "--interface", "hall")
+    assert (said.code, "  interface     hall (" in said.out, "attic" in said.out) == (EXIT_OK, True, False)
 
 
 # --- failed: 1

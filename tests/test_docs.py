@@ -60,6 +60,7 @@ CHECKED_BLOCKS = {
     "console exit=": "test_blocks_load_and_run_in_order",
     "console run=": "test_the_picture_of_a_run_is_true",
     "sh": "test_shell_lines_name_what_is_there",
+    "sh update": "test_shell_lines_name_what_is_there, test_packaging",
     "toml": "test_the_entry_point_is_of_the_group_that_is_searched",
     "python from=": "test_quoted_code_is_in_its_file",
     "python file=": "test_example_*",
@@ -136,7 +137,18 @@ def test_there_are_commands_to_check() -> None:
     assert sum(1 for entry in PAGES for _ in _commands(entry)) >= 20
 
 
-_SHELL_WORDS = {"apt", "python3", "/opt/mqttgateway/bin/pip", "ln", "mkdir", "systemctl", "journalctl", "mqttgateway"}
+_SHELL_WORDS = {
+    "git",
+    "cd",
+    "apt",
+    "python3",
+    "/opt/mqttgateway/bin/pip",
+    "ln",
+    "mkdir",
+    "systemctl",
+    "journalctl",
+    "mqttgateway",
+}
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)

@@ -6,6 +6,7 @@ import ast
 import configparser
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 
 from gateway import __version__, command_line, start_gateway
 from gateway.configuration.option_docs import default_configuration
-from tests.support.docs import ROOT
+from tests.support.docs import ROOT, page
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -135,6 +136,51 @@ def test_installed_command_checks_its_examples_from_any_folder(command: Path, tm
 def test_installed_command_prints_its_options(command: Path, tmp_path: Path) -> None:
     ran = _run(command, "options", folder=tmp_path)
     assert ran.stdout == default_configuration()
+
+
+def _lines_of(kind: str) -> list[list[str]]:
+    """Return the words of the lines of the README's shell blocks, those of `pip` and `ln` without their folders."""
+    blocks = [block for block in page("README.md").blocks("sh") if block.kind == kind]
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.text.splitlines()]
+    return [[word for word in words if word != "sudo"] for words in lines]
+
+
+def test_the_update_of_the_readme_updates_although_the_version_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old" / wheel.name
+    old.parent.mkdir()
+    with zipfile.ZipFile(wheel) as new, zipfile.ZipFile(old, "w") as archive:
+        for name in new.namelist():
+            what = new.read(name)
+            archive.writestr(name, b"raise SystemExit('old')" if name == "gateway/command_line.py" else what)
+    venv.create(tmp_path / "venv", symlinks=True)
+    (packages,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    (needed,) = Path(sys.prefix).glob("lib/python3*/site-packages")
+    (packages / "needed.pth").write_text(f"{needed}\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "venv" / "bin" / "python"), "--quiet",
+           "--disable-pip-version-check", "--no-input"]  # fmt: skip
+    command = tmp_path / "venv" / "bin" / "mqttgateway"
+
+    def install(words: list[str], file: Path) -> None:
+        given = [str(file) if word == "dist/*.whl" else word for word in words]
+        subprocess.run([*pip, *given, "--no-index"], check=True, capture_output=True)
+
+    install(["install", "--no-deps", "dist/*.whl"], old)
+    assert _run(command, "--version", folder=tmp_path).stderr == "old\n"
+    install(["install", "dist/*.whl"], wheel)
+    assert _run(command, "--version", folder=tmp_path).stderr == "old\n", "pip keeps it, as the README says"
+    updates = [words[1:] for words in _lines_of("sh update") if words[0].endswith("/pip")]
+    assert len(updates) == 2
+    for words in updates:
+        install(words, wheel)
+    ran = _run(command, "--version", folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {__version__}\n"), ran.stderr
+
+
+def test_the_link_of_the_readme_can_be_made_again(tmp_path: Path) -> None:
+    (words,) = [words for words in _lines_of("sh") if words[0] == "ln"]
+    (tmp_path / "a").touch()
+    for _ in "first", "again":
+        subprocess.run([*words[:-2], tmp_path / "a", tmp_path / "b"], check=True)
 
 
 def _imported() -> Iterator[tuple[str, str]]:

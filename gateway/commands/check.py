@@ -9,28 +9,38 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.commands.message_options import choose_interface, message_from
+from gateway.commands.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
-from gateway.errors import MessageError, UsageError
+from gateway.errors import MessageError, Refusal, UsageError
 from gateway.interface import Interface
+from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter
 from gateway.mqtt.options import MqttOptions
 
 
 def check(configuration: Configuration, options: argparse.Namespace) -> int:
-    """Print what the command line asks for; return the exit code."""
-    lines = _explain(configuration, options) if _asks(options) else _summary(configuration)
-    for line in lines:
-        print(line)  # noqa: T201
-    return 0
+    """Print what the command line asks for; return the exit code.
+
+    That is 1 if a frame or a command was given and no interface takes it.
+    """
+    interfaces = chosen_interfaces(configuration, options.interface)
+    if not _asks(options):
+        given = message_words(options)
+        if given:
+            raise UsageError(f"{given[0]} is a word of a command: which action has it? add --action WORD")
+        for line in _summary(configuration, interfaces):
+            print(line)  # noqa: T201
+        return 0
+    results = [_explain(interface, options, is_named=len(interfaces) > 1) for interface in interfaces]
+    return 0 if any(results) else 1
 
 
 def _asks(options: argparse.Namespace) -> bool:
-    return options.frame is not None or options.hex is not None or bool(options.action)
+    return options.frame is not None or options.hex is not None or bool(options.action or options.arg)
 
 
-def _summary(configuration: Configuration) -> Iterator[str]:
+def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions]) -> Iterator[str]:
     mqtt = configuration.mqtt
     yield f"{configuration.file}: good"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
@@ -39,14 +49,17 @@ def _summary(configuration: Configuration) -> Iterator[str]:
     kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed (see outbox.file)"
     yield f"  outbox        {kept}"
     yield f"  availability  {configuration.availability_topic()}"
-    for interface in configuration.interfaces:
+    yield from (f"                {configuration.availability_topic(interface.name)}" for interface in interfaces)
+    for interface in interfaces:
         yield f"  interface     {interface.name} ({interface.cls.__module__}.{interface.cls.__name__})"
         yield f"    root        {interface.msg_map.root or '-'}"
         yield f"    sender      {interface.msg_map.sender}"
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
         yield from _filters("in", interface.filters.incoming)
         yield from _filters("out", interface.filters.outgoing)
-    yield from (f"  note          {note}" for note in configuration.notes)
+    maps = dict.fromkeys(interface.msg_map for interface in interfaces)
+    notes = (*configuration.notes, *(note for msg_map in maps for note in lane_notes(msg_map)))
+    yield from (f"  note          {note}" for note in dict.fromkeys(notes))
 
 
 def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
@@ -70,13 +83,23 @@ def _protocol(configuration: Configuration) -> str:
     return f"MQTT 5{session}; MQTT 3.1.1 where that is refused"
 
 
-def _explain(configuration: Configuration, options: argparse.Namespace) -> Iterator[str]:
-    interface = choose_interface(configuration, options.interface)
+def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_named: bool) -> bool:
+    """Print what an interface makes of what is given; return whether it takes all of it."""
+    if is_named:
+        print(f"{interface.name}:")  # noqa: T201
+    takes = True
+    for line in _explanation(interface, options):
+        print(line)  # noqa: T201
+        takes = takes and not isinstance(line, Refusal)
+    return takes
+
+
+def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str]:
     cls = interface.cls if issubclass(interface.cls, Interface) else Interface
     for data in _frames(options, interface.params.get("encoding", "utf-8")):
         for part in cls.explain_frame(interface.params, data):
             yield from _message(interface, part) if isinstance(part, InternalMsg) else [part]
-    if options.action:
+    if options.action or options.arg:
         msg = message_from(options, sender=options.sender)
         yield str(msg)
         yield from cls.explain_command(interface.params, msg)
@@ -87,7 +110,7 @@ def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
     try:
         publication = interface.msg_map.internal2mqtt(msg)
     except MessageError as err:
-        yield f"    not sent: {err}"
+        yield Refusal(f"    not sent: {err}")
         return
     yield f"    topic    {publication.topic}"
     yield f"    payload  {publication.payload.decode('utf-8')}"

@@ -18,15 +18,20 @@ def message_from(options: argparse.Namespace, *, sender: str) -> InternalMsg:
     return InternalMsg(iscmd=is_command, arguments=_arguments(options.arg), **{**words, "sender": sender})
 
 
-def choose_interface(configuration: Configuration, name: str | None) -> InterfaceOptions:
-    """Return the interface called `name`, or the first; raise `UsageError` naming those there are."""
+def message_words(options: argparse.Namespace) -> list[str]:
+    """Return the options of the command line that give a word of a message, such as `--location`."""
+    return [f"--{name}" for name in ADDRESS_FIELDS if getattr(options, name)]
+
+
+def chosen_interfaces(configuration: Configuration, name: str | None) -> Sequence[InterfaceOptions]:
+    """Return the interface called `name`, or all of them; raise `UsageError` naming those there are."""
     if name is None:
-        return configuration.interfaces[0]
-    for interface in configuration.interfaces:
-        if interface.name == name:
-            return interface
-    known = ", ".join(interface.name for interface in configuration.interfaces)
-    raise UsageError(f"--interface: no interface is called {name!r}: there are: {known}")
+        return configuration.interfaces
+    found = [interface for interface in configuration.interfaces if interface.name == name]
+    if not found:
+        known = ", ".join(interface.name for interface in configuration.interfaces)
+        raise UsageError(f"--interface: no interface is called {name!r}: there are: {known}")
+    return found
 
 
 def _arguments(given: Sequence[str]) -> dict[str, Argument]:

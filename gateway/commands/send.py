@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
-from gateway.commands.message_options import choose_interface, message_from
+from gateway.commands.message_options import chosen_interfaces, message_from
+from gateway.commands.unanswered import why_unanswered
 from gateway.commands.visit import visit
 from gateway.commands.watch import message_line
-from gateway.configuration.settings import Configuration
-from gateway.errors import GatewayError, MessageError
-from gateway.message import ADDRESS_FIELDS, Arrival, InternalMsg
+from gateway.configuration.settings import Configuration, InterfaceOptions
+from gateway.errors import GatewayError, MessageError, UsageError
+from gateway.message import ADDRESS_FIELDS, Arrival, InternalMsg, Publication
+from gateway.translation.mqtt_map import MsgMap
 
 
 def send(configuration: Configuration, options: argparse.Namespace) -> int:
-    """Send what the command line says; return 0, or 1 if an answer says anything but `OK`."""
-    interface = choose_interface(configuration, options.interface)
+    """Send what the command line says; return 0, or 1 if no answer has come, or one that is not `OK`.
+
+    Where no answer is waited for, 0 says that the broker has the message.
+    """
+    interfaces = chosen_interfaces(configuration, options.interface)
     sender = options.sender or f"{configuration.name}-send"
-    msg_map = interface.msg_map.for_sender(sender, topics=())
     msg = message_from(options, sender=sender)
-    try:
-        publication = msg_map.internal2mqtt(msg)
-    except MessageError as err:
-        raise GatewayError(f"not sent: {err}") from err
+    msg_map, publication = _written(interfaces, msg, sender)
+    is_awaited = msg.iscmd and options.wait > 0
     answers: list[InternalMsg] = []
+    availability: dict[str, bytes] = {}
 
     def take(arrival: Arrival) -> None:
+        if arrival.topic in configuration.availability_topics:
+            availability[arrival.topic] = arrival.payload
+            return
         try:
             heard = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError:
@@ -33,18 +40,56 @@ def send(configuration: Configuration, options: argparse.Namespace) -> int:
         if is_answer(heard, msg):
             answers.append(heard)
 
-    filters = msg_map.filters(statuses_only=True) if msg.iscmd else ()
+    filters = (*msg_map.filters(statuses_only=True), *configuration.availability_topics) if is_awaited else ()
     with visit(configuration, "send", filters, take) as client:
         print(message_line(msg))  # noqa: T201
         client.outbox.put(publication)
-        deadline = time.monotonic() + (options.wait if msg.iscmd else 0.0)
+        deadline = time.monotonic() + (options.wait if is_awaited else 0.0)
         while not answers and time.monotonic() < deadline:
             client.loop_with_reconnect(deadline - time.monotonic())
     for answer in answers:
         print(message_line(answer))  # noqa: T201
-    if msg.iscmd and not answers:
-        print(f"no answer within {options.wait:g} s")  # noqa: T201
+    if is_awaited and not answers:
+        why = why_unanswered(configuration, interfaces, msg, publication.topic, availability)
+        raise GatewayError(f"no answer within {options.wait:g} s: {why}")
     return 1 if any(answer.argument("response") != "OK" for answer in answers) else 0
+
+
+def _written(interfaces: Sequence[InterfaceOptions], msg: InternalMsg, sender: str) -> tuple[MsgMap, Publication]:
+    """Return how `msg` is sent, and the map that writes it so.
+
+    A message goes out once. Raises `UsageError` if two maps would write it differently, or if it says nothing, and
+    `GatewayError` if no map can write it.
+    """
+    maps = {interface.msg_map: interface.msg_map.for_sender(sender, topics=()) for interface in interfaces}
+    if not msg.action and not msg.arguments and not any(_needs_no_action(one, msg.iscmd) for one in maps):
+        raise UsageError("which action? give --action WORD, for example --action LAMP_ON")
+    found: dict[tuple[str, bytes], tuple[MsgMap, Publication]] = {}
+    names: dict[tuple[str, bytes], list[str]] = {}
+    problems: dict[str, str] = {}
+    for interface in interfaces:
+        msg_map = maps[interface.msg_map]
+        try:
+            publication = msg_map.internal2mqtt(msg)
+        except MessageError as err:
+            problems[interface.name] = str(err)
+            continue
+        key = publication.topic, publication.payload
+        found.setdefault(key, (msg_map, publication))
+        names.setdefault(key, []).append(interface.name)
+    if not found:
+        if len(set(problems.values())) == 1:
+            raise GatewayError(f"not sent: {next(iter(problems.values()))}")
+        raise GatewayError("\n".join(f"not sent through {name}: {problem}" for name, problem in problems.items()))
+    if len(found) > 1:
+        ways = "; ".join(f"{', '.join(names[topic, payload])}: {topic}" for topic, payload in found)
+        raise UsageError(f"the maps of the interfaces write it differently ({ways}): choose one with --interface")
+    return next(iter(found.values()))
+
+
+def _needs_no_action(msg_map: MsgMap, iscmd: bool) -> bool:
+    """Return whether the syntax has a form of this kind in which nothing says an action."""
+    return any(form.iscmd == iscmd and "action" not in form.places for form in msg_map.syntax)
 
 
 def is_answer(heard: InternalMsg, command: InternalMsg) -> bool:

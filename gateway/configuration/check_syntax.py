@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from gateway.errors import Problem, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.topic import word_problem
+from gateway.translation.field_map import FieldMap
 from gateway.translation.syntax import BoundForm, MessageForm, Syntax, shape
-from gateway.translation.topic_template import PLACEHOLDERS, common_topic, fields_in, template_problem
+from gateway.translation.topic_template import PLACEHOLDERS, common_topic, fields_in, parse, template_problem
 
 _KINDS = {"commands": True, "statuses": False}
 
@@ -97,6 +99,21 @@ def _sample(form: MessageForm, words: Mapping[str, str]) -> InternalMsg:
     words = {**form.constants, **{name: name for name in form.places}, **words}
     address = {name: words.get(name, "") for name in ADDRESS_FIELDS}
     return InternalMsg(form.iscmd, **address, action=words.get("action", ""), arguments={})
+
+
+def empty_level_problem(word: str, syntax: Syntax, root: str, sender: str) -> str:
+    """Return why `word` cannot stand for an empty level in topics of `syntax`; an empty text if it can."""
+    problem = word_problem(word)
+    if problem or word.startswith("$"):
+        return problem or "topics that begin with '$' belong to the broker"
+    if word == sender:
+        return "it is the name of this gateway"
+    fields = {name: FieldMap(name, empty=word) for name in PLACEHOLDERS}
+    for form in syntax:
+        for level in parse(form.topic, root, fields):
+            if level.split(level.join([word] * len(level.maps))) not in ([word] * len(level.maps), None):
+                return f"it would be read as other words in {form.topic!a}, where it separates two"
+    return ""
 
 
 def ambiguities(data: Mapping[str, Any], forms: Sequence[BoundForm]) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ MAX_VALUES = 200_000
 
 _MAX_DEPTH = 40
 _NOWHERE: Mapping[Path, Place] = MappingProxyType({})
+_TAB = ("not YAML: a tab stands here", "write spaces instead of it, as many as in the lines around")
 _TOO_DEEP = (f"nested over {_MAX_DEPTH} deep", "flatten it")
 
 
@@ -47,6 +48,7 @@ class Document:
     """
 
     is_of_the_original: ClassVar[bool] = False
+    is_json: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -112,6 +114,8 @@ def dotted(path: Path) -> str:
     """Write a path as people do: `interface.decode[0].match`."""
     text = ""
     for step in path:
+        if isinstance(step, str) and not step.isprintable():  # nothing in a file can harm a terminal, or hide there
+            step = ascii(step)[1:-1]
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
 
@@ -149,6 +153,10 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
         what = " ".join(filter(None, (err.context, err.problem)))
         is_too_deep = "nesting" in what  # libyaml reads ahead, and since PyYAML 6.0.4 has a limit of its own, of 1,000
         said = _TOO_DEEP if is_too_deep else (f"not YAML: {what}", "check indentation, colons and quotes")
+        if mark and _is_tab(text, mark):
+            said = _TAB
+        elif err.context_mark and _SWALLOWED.search(_lines(text)[err.context_mark.line]):
+            said = (said[0], "'#' begins a comment here: put it in quotes")
         reader.findings.append(Finding(file, *place, "", *said))
         raise ConfigurationError(reader.findings) from err
     except yaml.YAMLError as err:
@@ -160,10 +168,27 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
     return document
 
 
+def _is_tab(text: str, mark: yaml.Mark) -> bool:
+    """Return whether a tab stands where the text is no YAML any more; its readers each say that in another way."""
+    return _lines(text)[mark.line][mark.column : mark.column + 1] == "\t"
+
+
+def _lines(text: str) -> list[str]:
+    return [*_LINE_BREAK.split(text), ""]
+
+
 def _refusal(file: str, text: str, offset: int, what: str, remedy: str) -> ConfigurationError:
     line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
     return ConfigurationError([Finding(file, line, column, "", what, remedy)])
 
+
+# YAML 1.1, section 5.4, which PyYAML follows.
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+
+_SWALLOWED = re.compile(r"[\[,]\s*#")  # a filter that has become a comment
+_TYPOGRAPHIC = re.compile(
+    "[\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb].*[\u201c\u201d\u2018\u2019\u00ab\u00bb]", re.DOTALL
+)
 
 # YAML 1.2, section 5.1. Checked here since the two YAML loaders differ in it, and in how they say it.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -279,6 +304,8 @@ class _YamlReader:
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Any:
         text: str = event.value
+        if event.implicit[0] and _TYPOGRAPHIC.fullmatch(text):
+            self._complain(event, path, "these quotes are typographic, and part of the text", 'write plain ones: "')
         if "${" not in text:
             return resolve_scalar(text) if event.implicit[0] else text
         self.raw[path] = text
@@ -369,6 +396,8 @@ def _deep_offset(text: str) -> int:
 
 
 class _JsonDocument(Document):
+    is_json = True
+
     def __init__(self, file: str, data: Any, text: str) -> None:
         super().__init__(file, data)
         self._text = text

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.configuration.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
 from gateway.configuration.ini_document import Entry, IniText, read_ini
 from gateway.configuration.interface_loader import is_name
-from gateway.configuration.schema_check import near
+from gateway.configuration.remedies import near
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
 from gateway.topic import filter_problem, root_problem
 from gateway.translation.field_map import short

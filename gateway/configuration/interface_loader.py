@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gateway.app_properties import NAME, expanded, is_file
-from gateway.configuration.schema_check import near
+from gateway.configuration.remedies import near
 from gateway.errors import GatewayError
 
 BUILT_IN = {

@@ -20,7 +20,8 @@ from gateway.configuration.document import Path as DataPath
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
-from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
+from gateway.configuration.remedies import near
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
@@ -32,7 +33,7 @@ from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.topic import word_problem
-from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024
 
@@ -104,7 +105,16 @@ class _Loader:
                 what = (
                     "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]"
                 )
-            self.complain((), what, "for example interface: {type: dummy}")
+            remedy = "for example interface: {type: dummy}"
+            if isinstance(data, str) and "=" in data:
+                remedy = "write NAME: VALUE instead of NAME = VALUE"
+            self.complain((), what, remedy)
+            raise ConfigurationError(self.findings)
+        if not {"interface", "interfaces"} & set(data) and {"syntax", "delivery", *FIELDS} & set(data):
+            remedy = (
+                f"prove it with 'mqttgateway map check {self.path}'; a configuration names it as map: {self.path.name}"
+            )
+            self.complain((), "this is a map, and no configuration", remedy)
             raise ConfigurationError(self.findings)
         self.add(check_schema(self.document, data, config_schema()))
         fit = not self.findings
@@ -378,6 +388,8 @@ class _Loader:
         elif common_map is not None and sender != gateway_name:
             msg_map = common_map.for_sender(sender)
         problem = word_problem(sender) if "sender" in given else ""  # the gateway's own name has been looked at
+        if not problem and "sender" in given and msg_map is not None and sender == msg_map.empty_level:
+            problem = "in the map it stands for an empty level"
         if problem:
             self.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "give a plain name")
         name = name or Path(given["type"].partition(":")[0]).stem

@@ -12,14 +12,15 @@ from itertools import islice
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from gateway.configuration.check_syntax import ambiguities, build_syntax, form_problems
+from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_level_problem, form_problems
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, Lane
-from gateway.topic import filter_problem, root_problem, word_problem
+from gateway.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
+from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, Syntax
@@ -119,7 +120,7 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     options = map_schema()["properties"]
     sound = {name: value for name, value in data.items() if name in options
              and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
-    problems = list(islice(_problems(sound), MAX_FINDINGS + 1))
+    problems = list(islice(_problems(sound, sender), MAX_FINDINGS + 1))
     if len(problems) > MAX_FINDINGS:  # not all are known: what else is wrong cannot be told
         return bounded(
             document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
@@ -169,6 +170,7 @@ def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
         status_qos=status_qos,
         delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
         syntax=_syntax(data),
+        empty_level=data.get("empty_level", ""),
     )
 
 
@@ -190,17 +192,23 @@ def listed(words: str | Sequence[str]) -> Sequence[str]:
 _Problem = tuple[Path, str, str, bool]  # path, what, remedy, whether the key is to be shown
 
 
-def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
+def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
     problem = root_problem(data["root"]) if "root" in data else ""
     if problem:
-        yield ("root",), problem, "for example home or site/home", False
+        plain = "/".join(filter(None, data["root"].split("/")))
+        remedy = "for example home or site/home" if root_problem(plain) or not plain else f"write {plain}"
+        yield ("root",), problem, remedy, False
     for index, topic_filter in enumerate(data.get("topics", ())):
         problem = filter_problem(topic_filter)
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
-    if "syntax" in data:
-        yield from _form_problems(data["syntax"], data)
+    of_forms = list(_form_problems(data["syntax"], data)) if "syntax" in data else []
+    yield from of_forms
     syntax = _syntax(data)
+    if "empty_level" in data and not of_forms:
+        what = empty_level_problem(data["empty_level"], syntax, data.get("root", "root"), sender)
+        if what:
+            yield ("empty_level",), f"{data['empty_level']!a}: {what}", "use another word", False
     in_topics = {*ADDRESS_FIELDS, *(name for form in syntax for name in fields_in(form.topic))}
     reserved = ACTION_KEY if any(form.payload == "action" for form in syntax) else None
     for name in FIELDS:
@@ -210,7 +218,8 @@ def _problems(data: Mapping[str, Any]) -> Iterator[_Problem]:
         if not field.get("map"):
             remedy = "give it a map, or make it none"
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
-        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved)
+        empty = data.get("empty_level") if any(name in fields_in(form.topic) for form in syntax) else None
+        yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved, empty)
 
 
 def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -220,7 +229,7 @@ def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterat
 
 
 def _word_problems(
-    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None
+    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None, empty: str | None
 ) -> Iterator[_Problem]:
     owners: dict[str, str] = {}
     for internal, words in entries.items():
@@ -235,6 +244,9 @@ def _word_problems(
             problem = word_problem(word) if is_in_topics else _text_problem(word)
             if problem:
                 yield path, f"{word!a}: {problem}", "use another word", False
+            elif word == empty and internal and "" not in entries:
+                what = f"{word!a} stands for an empty level already (empty_level)"
+                yield path, what, "an MQTT word can mean one thing: use another word", False
             elif name == "argkey" and word == reserved:
                 yield path, f"the payload keeps {word!a} for the action", "use another word", False
 
@@ -263,8 +275,25 @@ def _dead_filters(
 ) -> Iterator[Finding]:
     for index, topic_filter in enumerate(topics):
         if index not in wrong and not built.hears(topic_filter):
-            yield document.finding(
-                (*at, "topics", index),
-                f"{topic_filter!a} matches no topic that this map accepts",
-                f"a topic is {built.shapes}, in the words of the map",
+            what = f"{topic_filter!a} matches no topic that this map accepts{_misfit(topic_filter, built)}"
+            remedy = (
+                f"a topic is {built.shapes}, in the words of the map; one of another form needs a syntax in the map"
             )
+            if built.hears(topic_filter.lstrip("/")):
+                remedy = f"write {topic_filter.lstrip('/')}"
+            yield document.finding((*at, "topics", index), what, remedy)
+
+
+def _misfit(topic_filter: str, built: MsgMap) -> str:
+    """Return in what a filter that matches no topic of the map differs from one that does."""
+    levels = filter_levels(topic_filter)
+    if levels[0] == "":
+        return ": it begins with '/'"
+    counts = sorted({len(form.levels) for form in built.forms})
+    fitting = [form for form in built.forms if len(form.levels) == len(levels)]
+    if levels[-1] != "#" and not fitting:
+        return f": it has {len(levels)} levels, and a topic {' or '.join(map(str, counts))}"
+    wrong = [next((at for at, (text, level) in enumerate(zip(levels, form.levels, strict=False))
+                   if text not in ("+", "#") and text not in level), 0) for form in fitting or built.forms]  # fmt: skip
+    deepest = max(wrong, default=0)
+    return f": its level {deepest + 1} is {short(levels[deepest])}"

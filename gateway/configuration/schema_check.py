@@ -6,12 +6,13 @@ Pure apart from the schema library. The schemas describe each option once; sampl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from gateway.configuration.document import Document, Path
+from gateway.configuration.document import Document, Path, dotted
+from gateway.configuration.remedies import Value, example_of, near, nearest, remedy_of_type, unquoted
 from gateway.configuration.schema_fit import plainly_fits
 from gateway.errors import Finding, bounded
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Schema: TypeAlias = Mapping[str, Any]
 
-_LONG_WORD = 100  # characters of a word that is compared with others: a file may have one of megabytes
 _MAX_ERRORS = 1000  # that the schema library is asked for: a file may be wrong in each of its lines
 
 _TYPE_NAMES = {
@@ -64,8 +64,9 @@ def check_schema(document: Document, data: Any, schema: Schema, at: Path = ()) -
         return []
     errors = list(islice(_validator()(schema).iter_errors(data), _MAX_ERRORS))
     of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
+    explain = _Explanation(document, schema, at)
     return bounded(finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
-                   for finding in _explain(document, error, at))  # fmt: skip
+                   for finding in explain.findings(error))  # fmt: skip
 
 
 def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
@@ -118,52 +119,122 @@ def _option(schema: Schema, name: str) -> Any:
     return options[name] if name in options else schema.get("additionalProperties", {})
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """Return a remedy that names the words of `known` that `word` may be a slip of."""
-    import difflib  # only where something is wrong
+class _Explanation:
+    """Explains what breaks `schema` in data that stands at path `at` of `document`."""
 
-    known = sorted(set(known))
-    close = difflib.get_close_matches(word[:_LONG_WORD], known, n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
+    def __init__(self, document: Document, schema: Schema, at: Path) -> None:
+        self.document = document
+        self.schema = schema
+        self.at = at
+
+    def findings(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        """Yield what is wrong, in words."""
+        document, path = self.document, self._path(error)
+        rule, wanted, found = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
+        schema = error.schema if isinstance(error.schema, dict) else {}
+        if rule == "additionalProperties" and isinstance(found, dict):
+            known = set(schema.get("properties", {}))
+            patterns = schema.get("patternProperties", ())
+            for key in found:
+                if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+                    remedy = self._remedy_of_name(path, key, known)
+                    yield document.finding((*path, key), "unknown option", remedy, at_key=True)
+        elif rule == "required":
+            for name in wanted:
+                if name not in found:
+                    yield document.finding(path, f"{name!r} is missing", _advice(schema, name, found))
+        elif rule == "dependentRequired":
+            for name, needed in wanted.items():
+                for other in needed if name in found else ():
+                    if other not in found:
+                        yield document.finding((*path, name), f"it needs {other!r} too", f"add {other!r}")
+        elif rule in ("anyOf", "oneOf") and error.context:
+            yield from self._of_branches(error)
+        else:
+            what, remedy = _describe(rule, wanted, found, self._quoted(error))
+            remedy = self._remedy(error, [schema]) or remedy or ("" if rule == "enum" else _example(schema))
+            yield document.finding(path, what, remedy)
+
+    def _path(self, error: jsonschema.ValidationError) -> Path:
+        return (*self.at, *error.absolute_path)
+
+    def _is_shown(self, error: jsonschema.ValidationError) -> bool:
+        path = self._path(error)
+        is_secret = isinstance(error.schema, dict) and error.schema.get("writeOnly")
+        return not is_secret and not any(raw[: len(path)] == path for raw in self.document.raw)
+
+    def _quoted(self, error: jsonschema.ValidationError) -> str:
+        if isinstance(error.schema, dict) and error.schema.get("writeOnly"):
+            return "a value that is not shown"
+        return "nothing" if error.instance is None else self.document.quote(self._path(error), error.instance)
+
+    def _remedy(self, error: jsonschema.ValidationError, schemas: Sequence[Schema]) -> str:
+        if self.document.is_of_the_original:  # there all is text
+            return ""
+        if error.validator == "enum":
+            return unquoted(error.instance, {"enum": error.validator_value}) if self._is_shown(error) else ""
+        if error.validator != "type" and not error.context:
+            return ""
+        path = self._path(error)
+        key = path[-1] if path and isinstance(path[-1], str) else ""
+        value = Value(key, error.instance, self._is_shown(error), self.document.is_json)
+        return remedy_of_type(value, schemas, self.schema)
+
+    def _remedy_of_name(self, path: Path, name: str, known: Collection[str]) -> str:
+        """Return the remedy for an option that is not known at `path`: its right name, or its right place."""
+        if not self.at and len(path) <= 2:
+            places = [place for place in _places_of(name, self.schema) if place[:-1] != path]
+            if places:
+                return f"it belongs elsewhere: {' or '.join(map(dotted, places))}"
+        return near(name, known)
+
+    def _of_branches(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        """Explain the alternative that the value comes nearest to: the one whose type it has."""
+        branches: dict[Any, list[jsonschema.ValidationError]] = {}
+        for inner in error.context or ():
+            branches.setdefault(inner.schema_path[0], []).append(inner)
+
+        def misfit(errors: list[jsonschema.ValidationError]) -> tuple[bool, int]:
+            # The kind of a mapping may be told by an option that is a constant.
+            depths = {"type": len(error.absolute_path), "const": len(error.absolute_path) + 1}
+            wrong_kind = any(len(e.absolute_path) <= depths.get(str(e.validator), -1) for e in errors)
+            return wrong_kind, len(errors)
+
+        best = min(branches.values(), key=misfit)
+        if all(misfit(errors)[0] for errors in branches.values()) and all(
+            len(e.absolute_path) == len(error.absolute_path) for e in best
+        ):
+            told = [e for errors in branches.values() for e in errors if e.validator in ("type", "const")]
+            names = dict.fromkeys(
+                name
+                for e in told
+                for name in ([repr(e.validator_value)] if e.validator == "const" else _type_names(e.validator_value))
+            )
+            remedy = ""
+            if all(e.validator == "type" for e in told):
+                remedy = self._remedy(error, [e.schema for e in told if isinstance(e.schema, dict)])
+            what = f"expected {' or '.join(names)}, found {self._quoted(error)}"
+            yield self.document.finding(self._path(error), what, remedy or _example(error.schema))
+            return
+        for inner in best:
+            yield from self.findings(inner)
 
 
-def _explain(document: Document, error: jsonschema.ValidationError, at: Path) -> Iterator[Finding]:
-    path: Path = (*at, *error.absolute_path)
-    rule, wanted, found = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    secret = schema.get("writeOnly")
-    quoted = "a value that is not shown" if secret else document.quote(path, found)
-    if rule == "additionalProperties" and isinstance(found, dict):
-        known = set(schema.get("properties", {}))
-        patterns = schema.get("patternProperties", ())
-        for key in found:
-            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-                yield document.finding((*path, key), "unknown option", near(key, known), at_key=True)
-    elif rule == "required":
-        for name in wanted:
-            if name not in found:
-                yield document.finding(path, f"{name!r} is missing", _advice(schema, name))
-    elif rule == "dependentRequired":
-        for name, needed in wanted.items():
-            for other in needed if name in found else ():
-                if other not in found:
-                    yield document.finding((*path, name), f"it needs {other!r} too", f"add {other!r}")
-    elif rule in ("anyOf", "oneOf") and error.context:
-        yield from _explain_branches(document, error, at, quoted)
-    else:
-        what, remedy = _describe(rule, wanted, found, quoted)
-        yield document.finding(path, what, remedy or _example(schema))
+def _places_of(name: str, schema: Any, at: Path = ()) -> Iterator[Path]:
+    """Yield where the options of `schema` have one called `name`."""
+    for key, option in schema.get("properties", {}).items() if isinstance(schema, Mapping) else ():
+        if key == name:
+            yield (*at, key)
+        yield from _places_of(name, option, (*at, key))
 
 
 def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str]:
     if rule == "type":
         names = " or ".join(_type_names(wanted))
-        quotable = names == "text" and isinstance(found, int | float | bool)
-        return f"expected {names}, found {quoted}", "put it in quotes" if quotable else ""
+        return f"expected {names}, found {quoted}", ""
     if rule == "enum":
-        remedy = near(found, map(str, wanted)) if isinstance(found, str) else ""
+        close = [] if isinstance(found, list | dict) else nearest(str(found), map(str, wanted))
+        remedy = f"did you mean {' or '.join(map(repr, close))}?" if close else ""
         return f"expected one of {', '.join(map(str, wanted))}, found {quoted}", remedy
     if rule == "const":
         return f"expected {wanted!r}, found {quoted}", ""
@@ -193,52 +264,15 @@ def _type_names(wanted: Any) -> list[str]:
     return [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
 
 
-def _explain_branches(
-    document: Document, error: jsonschema.ValidationError, at: Path, quoted: str
-) -> Iterator[Finding]:
-    """Explain the alternative that the value comes nearest to: the one whose type it has."""
-    branches: dict[Any, list[jsonschema.ValidationError]] = {}
-    for inner in error.context or ():
-        branches.setdefault(inner.schema_path[0], []).append(inner)
-
-    def misfit(errors: list[jsonschema.ValidationError]) -> tuple[bool, int]:
-        # The kind of a mapping may be told by an option that is a constant.
-        depths = {"type": len(error.absolute_path), "const": len(error.absolute_path) + 1}
-        wrong_kind = any(len(e.absolute_path) <= depths.get(str(e.validator), -1) for e in errors)
-        return wrong_kind, len(errors)
-
-    best = min(branches.values(), key=misfit)
-    if all(misfit(errors)[0] for errors in branches.values()) and all(
-        len(e.absolute_path) == len(error.absolute_path) for e in best
-    ):
-        names = dict.fromkeys(
-            name
-            for errors in branches.values()
-            for e in errors
-            if e.validator in ("type", "const")
-            for name in ([repr(e.validator_value)] if e.validator == "const" else _type_names(e.validator_value))
-        )
-        path: Path = (*at, *error.absolute_path)
-        yield document.finding(path, f"expected {' or '.join(names)}, found {quoted}", _example(error.schema))
-        return
-    for inner in best:
-        yield from _explain(document, inner, at)
-
-
-def _advice(schema: Any, name: str) -> str:
+def _advice(schema: Any, name: str, found: Mapping[str, Any]) -> str:
+    slips = nearest(name, set(found) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
+    if slips:
+        return f"is it what is called {slips[0]!r} there?"
     option = schema.get("properties", {}).get(name, {}) if isinstance(schema, dict) else {}
-    return f"add it: {name}: {_example_value(option)}" if _example_value(option) else f"add {name!r}"
+    example = example_of(option)
+    return f"add it: {name}: {example}" if example else f"add {name!r}"
 
 
 def _example(schema: Any) -> str:
-    value = _example_value(schema)
-    return f"for example {value}" if value else ""
-
-
-def _example_value(schema: Any) -> str:
-    if not isinstance(schema, dict):
-        return ""
-    for value in (*schema.get("examples", ()), schema.get("default")):
-        if value not in (None, "") and not isinstance(value, dict | list):
-            return str(value).lower() if isinstance(value, bool) else str(value)
-    return ""
+    example = example_of(schema)
+    return f"for example {example}" if example else ""

@@ -153,7 +153,12 @@ def _unchecked(document: Document, sender: str) -> MapSource | None:
             return None
         syntax = build_syntax(data["syntax"])
     fields = {name: FieldMap(name, data[name]["maptype"], data[name].get("map")) for name in FIELDS if name in data}
-    return MapSource(MsgMap(data["root"], data["topics"], fields, sender=sender, syntax=syntax), document)
+    return MapSource(
+        MsgMap(
+            data["root"], data["topics"], fields, sender=sender, syntax=syntax, empty_level=data.get("empty_level", "")
+        ),
+        document,
+    )
 
 
 def _shown(source: MapSource) -> dict[tuple[int, int], Found]:

@@ -138,7 +138,8 @@ def _compare_field(old: Probe, new: Probe, name: str) -> Iterator[Change]:
     used = [field.entries for field in (one, other) if field.maptype != "none"]
     internal = dict.fromkeys(word for entries in used for word in entries)
     mqtt = dict.fromkeys(word for entries in used for words in entries.values() for word in words)
-    words = dict.fromkeys((*internal, *mqtt, "", unknown))
+    empty = filter(None, (one.empty, other.empty))
+    words = dict.fromkeys((*internal, *mqtt, *empty, "", unknown))
     for word in words:
         what = _shown(word, unknown)
         if name != "sender" or word:

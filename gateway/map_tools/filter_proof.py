@@ -37,6 +37,7 @@ def prove_filters(msg_map: MsgMap) -> Iterator[Flaw]:
         yield from _open_ends(probe, topic_filter, forms)
         yield from _open_levels(probe, topic_filter, forms)
         yield from _own_output(probe, topic_filter, forms)
+        yield from _empty_levels(probe, topic_filter, forms)
     yield from _overlaps(probe)
     for name in (*ADDRESS_FIELDS, "action"):
         yield from _unheard_words(probe, name)
@@ -105,6 +106,22 @@ def _open_levels(probe: Probe, topic_filter: str, forms: Sequence[FormProbe]) ->
                 remedy = "one filter for each word keeps them away from the gateway"
                 example = _dropped(err, topic, form.payload)
                 yield Flaw("note", "wide", ("topics", topic_filter), what, remedy, example)
+
+
+def _empty_levels(probe: Probe, topic_filter: str, forms: Sequence[FormProbe]) -> Iterator[Flaw]:
+    """An empty level in a filter, where the map writes a word instead."""
+    word = probe.map.empty_level
+    for form in forms if word else ():
+        levels = written_out(topic_filter, len(form.form.levels))
+        narrowed = [word if not text and level.is_word and level.maps[0].empty else text
+                    for text, level in zip(levels, form.form.levels, strict=True)]  # fmt: skip
+        topic = form.filled("/".join(narrowed))
+        if narrowed != levels and not probe.heard_by(topic) and not _tried(probe, topic, form.payload):
+            what = f"{topic_filter!a} has an empty level, where this map writes {word!a}"
+            example = Example("not heard: no filter lets it in", None, topic, form.payload)
+            remedy = f"write {'/'.join(narrowed)}"
+            yield Flaw("warning", "internal-word", ("topics", topic_filter), what, remedy, example)
+            return
 
 
 def _own_output(probe: Probe, topic_filter: str, forms: Sequence[FormProbe]) -> Iterator[Flaw]:

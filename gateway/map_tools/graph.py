@@ -37,10 +37,15 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn of a map. `forms` are those of a declared syntax; `plain` are the fields that have no entries."""
+    """What is drawn of a map.
+
+    `empty` says how empty levels are written, if as a word; `forms` are those of a declared syntax; `plain` are the
+    fields that have no entries.
+    """
 
     title: str
     root: str
+    empty: str
     filters: tuple[str, ...]
     forms: tuple[str, ...]
     panels: tuple[Panel, ...]
@@ -60,7 +65,8 @@ def drawing_of(msg_map: MsgMap, title: str) -> Drawing:
         panels.append(Panel(name, field.maptype, entries, len(field.entries) - len(drawn)))
     filters = tuple(map(readable, msg_map.topics))
     forms = tuple(map(_form_text, msg_map.forms)) if msg_map.syntax != SEVEN_LEVELS else ()
-    return Drawing(readable(title), readable(msg_map.root), filters, forms, tuple(panels), tuple(plain))
+    empty = f"empty levels are written as {readable(msg_map.empty_level)}" if msg_map.empty_level else ""
+    return Drawing(readable(title), readable(msg_map.root), empty, filters, forms, tuple(panels), tuple(plain))
 
 
 def _form_text(form: BoundForm) -> str:
@@ -105,6 +111,8 @@ def draw_in_terminal(drawing: Drawing, width: int, *, boxes: bool = True) -> Ite
     only, first, between, last, mark = _BOXES if boxes else _PLAIN
     yield cut(drawing.title, width, mark)
     yield cut(f"root {drawing.root}", width, mark)
+    if drawing.empty:
+        yield cut(drawing.empty, width, mark)
     yield "filters" if drawing.filters else "no filters: nothing is heard"
     yield from (cut(f"  {topic_filter}", width, mark) for topic_filter in drawing.filters)
     if drawing.forms:

@@ -58,6 +58,7 @@ def prove_words(msg_map: MsgMap) -> Iterator[Flaw]:
             yield from _unused(probe, field)
         elif forms:
             yield from _prove_field(probe, forms, field)
+    yield from _empty_level(probe)
     yield from _own_name(probe)
     yield from _replies(probe)
 
@@ -208,6 +209,18 @@ def _empty_word(probe: Probe, forms: Sequence[FormProbe], field: str) -> Iterato
         what = f"a message without {field} cannot be written, since the empty MQTT word means {owner!a}"
         yield Flaw("warning", "empty-word", word_path(field, owner, index), what, 'add an entry for the empty word ""',
                    example)  # fmt: skip
+
+
+def _empty_level(probe: Probe) -> Iterator[Flaw]:
+    """The word for empty levels, as a word of a message, would be read as none."""
+    word = probe.map.empty_level
+    for field in (field for field in FIELDS if word and probe.map.fields[field].empty):
+        example = _refused(probe, probe.holding(field), field, word)
+        if example:
+            what = f"the word {word!a} is refused where it would stand in a topic: there it means that there is none"
+            remedy = "use a word that no interface says"
+            yield Flaw("note", "empty-level", ("empty_level",), what, remedy, example)
+            return
 
 
 def _own_name(probe: Probe) -> Iterator[Flaw]:

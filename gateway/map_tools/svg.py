@@ -43,6 +43,9 @@ def draw_svg(drawing: Drawing) -> str:
     y += _ROW
     lines.append(_text(_LEFT, y, f"root {drawing.root}"))
     y += _ROW
+    if drawing.empty:
+        lines.append(_text(_LEFT, y, drawing.empty))
+        y += _ROW
     lines.append(_text(_LEFT, y, "filters" if drawing.filters else "no filters: nothing is heard", "head"))
     for topic_filter in drawing.filters:
         y += _ROW - 6

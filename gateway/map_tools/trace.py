@@ -183,6 +183,8 @@ def _read_step(field: FieldMap, name: str, mqtt: str, problem: str = "") -> Step
     path = find_entry(field, internal, mqtt)
     if path:
         return Step(name, f"{mqtt!a} -> {internal!a}{', an alias' if path[-1] else ', its first word'}", path)
+    if mqtt and mqtt == field.empty and not internal:
+        return Step(name, f"{mqtt!a} -> '', the word for an empty level", ("empty_level",))
     return Step(name, _passed(field, mqtt, internal))
 
 
@@ -256,6 +258,8 @@ def _write_step(msg_map: MsgMap, form: FormProbe, name: str, internal: str) -> S
     path = find_entry(field, internal, mqtt)
     if path:
         return Step(name, f"{internal!a} -> {mqtt!a}, its first word", path)
+    if mqtt and mqtt == field.empty and not internal:
+        return Step(name, f"'' -> {mqtt!a}, the word for an empty level", ("empty_level",))
     return Step(name, _passed(field, internal, mqtt))
 
 

@@ -67,3 +67,5 @@ def words_of(field: FieldMap) -> Iterator[str]:
     for internal, words in field.entries.items():
         yield internal
         yield from words
+    if field.empty:
+        yield field.empty

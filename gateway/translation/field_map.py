@@ -20,22 +20,37 @@ class FieldMap:
     `maptype` none passes every word unchanged; loose translates the words it knows and passes the
     others; strict refuses the others, except the empty word. `entries` gives, for each internal word,
     its MQTT words: the first is written, all are read; a map of type none has them, and does not use them.
+    `empty` is the word in MQTT for the empty word, where that has no entry and may not be written as it is.
     """
 
-    def __init__(self, field: str, maptype: MapType = "none", entries: Mapping[str, Sequence[str]] | None = None):
+    def __init__(
+        self,
+        field: str,
+        maptype: MapType = "none",
+        entries: Mapping[str, Sequence[str]] | None = None,
+        empty: str = "",
+    ) -> None:
         self.field = field
         self.maptype = maptype
         self.entries: Mapping[str, Sequence[str]] = entries or {}
         entries = self.entries if maptype != "none" else {}
         self._read = {mqtt: internal for internal, words in entries.items() for mqtt in words}
         self._written = {internal: words[0] for internal, words in entries.items()}
-        self.passes_all = maptype != "strict" and not entries
+        self.empty = "" if "" in entries else empty
+        if self.empty:
+            self._written[""] = self.empty
+            self._read.setdefault(self.empty, "")
+        self.passes_all = maptype != "strict" and not entries and not self.empty
         """Whether every text is passed unchanged, both ways."""
+
+    def with_empty(self, empty: str) -> FieldMap:
+        """Return the same map with another word in MQTT for the empty word."""
+        return FieldMap(self.field, self.maptype, self.entries, empty)
 
     def claiming(self, internal: str) -> FieldMap:
         """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
         claimed = FieldMap(self.field)
-        claimed.maptype, claimed.entries = self.maptype, self.entries
+        claimed.maptype, claimed.entries, claimed.empty = self.maptype, self.entries, self.empty
         mqtt = self._written.get(internal, internal)
         claimed._written = {**self._written, internal: mqtt}
         claimed._read = {**self._read, mqtt: internal}

@@ -18,6 +18,7 @@ from gateway.translation.field_map import FIELDS, FieldMap, short
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, size_problem
 from gateway.translation.remembered import remember
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
+from gateway.translation.topic_template import fields_in
 
 __all__ = ["FIELDS", "FieldMap", "MsgMap"]
 
@@ -30,6 +31,7 @@ class MsgMap:
     filters to subscribe to. Statuses are written with `status_qos`; commands always with QoS 0, since
     a command that may arrive twice is worse than one that may not arrive. `delivery` says what is retained,
     what goes first, and which commands may be replayed; `syntax`, in which topics and payloads messages stand.
+    `empty_level` is written where a word of a topic is empty, and read as the empty word, as an empty level is.
     """
 
     def __init__(
@@ -42,13 +44,18 @@ class MsgMap:
         status_qos: int = 1,
         delivery: DeliveryRules | None = None,
         syntax: Syntax = SEVEN_LEVELS,
+        empty_level: str = "",
     ) -> None:
         self.root = root
         self.topics = tuple(topics)
         self.sender = sender
         self.status_qos = status_qos
         self.syntax = syntax
+        self.empty_level = empty_level
+        in_topics = {name for form in syntax for name in fields_in(form.topic)}
         self._given_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
+        for name in in_topics if empty_level else ():
+            self._given_fields[name] = self._given_fields[name].with_empty(empty_level)
         self.fields = {**self._given_fields, "sender": self._given_fields["sender"].claiming(sender)}
         self._rules = delivery or DeliveryRules()
         self.forms = tuple(
@@ -78,6 +85,7 @@ class MsgMap:
             status_qos=self.status_qos,
             delivery=self._rules,
             syntax=self.syntax,
+            empty_level=self.empty_level,
         )
 
     def means_the_same(self, other: MsgMap) -> bool:
@@ -86,7 +94,8 @@ class MsgMap:
 
     def _meaning(self) -> tuple[object, ...]:
         words = [(name, given.maptype, dict(given.entries)) for name, given in self._given_fields.items()]
-        return self.root, self.topics, words, self.sender, self.status_qos, self._rules, self.syntax
+        own = self.sender, self.status_qos, self.empty_level
+        return self.root, self.topics, words, own, self._rules, self.syntax
 
     @property
     def delivery_rules(self) -> Sequence[DeliveryRule]:

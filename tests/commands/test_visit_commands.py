@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
@@ -58,12 +59,62 @@ def test_an_answer_that_is_an_error_fails(conf: Path, gateway: GatewayProcess) -
     assert "use LAMP_ON or LAMP_OFF" in done.stdout
 
 
-def test_a_command_that_nobody_answers_is_said(conf: Path, mosquitto: Mosquitto) -> None:
+def test_a_command_that_nobody_answers_fails(conf: Path, mosquitto: Mosquitto) -> None:
     with mosquitto.client("home/#") as listener:
         done = run_command(conf, "send", *LAMP, "LAMP_ON", "--wait", "0.2")
         listener.wait_topic("home/lighting//office/lamp/dummy2mqtt-send/C", b"on")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1] == "no answer within 0.2 s"
+    assert done.returncode == 1
+    assert done.stderr == (
+        "mqttgateway: no answer within 0.2 s: no gateway 'dummy2mqtt' has ever been connected to this broker (there is "
+        f"nothing on home/dummy2mqtt/availability): start it with 'mqttgateway --conf {conf}'\n"
+    )
+
+
+def test_no_answer_of_a_gateway_that_is_offline_is_said(conf: Path, gateway: GatewayProcess) -> None:
+    gateway.stop()
+    done = run_command(conf, "send", *LAMP, "LAMP_ON", "--wait", "0.5")
+    assert done.returncode == 1
+    assert f"the gateway 'dummy2mqtt' is offline: start it with 'mqttgateway --conf {conf}', or see its" in done.stderr
+
+
+def test_no_answer_of_a_gateway_that_is_online_is_explained(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface={**BOILER, "port": "loop://"})
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("loop:// is open")
+        gateway.wait_log("connected to")
+        words = ("send", "--function", "heating", "--location", "cellar", "--device", "boiler", "--action", "HEAT_ON")
+        done = run_command(conf, *words, "--wait", "0.5")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "mqttgateway: no answer within 0.5 s: the gateway 'gw' is online, and knows no such device: it knows "
+        "function=heating location=hall device=boiler\n"
+    )
+
+
+def test_of_two_maps_the_one_that_can_write_it_is_taken(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    strict = {"root": "site", "topics": [], "action": {"maptype": "strict", "map": {"BELL": ["ring"]}}}
+    interfaces = {"a": {"type": "dummy"}, "b": {"type": "dummy", "map": strict}}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client("#") as listener:
+        done = run_command(conf, "send", "--action", "LAMP_ON", "--wait", "0")
+        listener.wait_topic("home/////gw-send/C", b"LAMP_ON")
+        assert (done.returncode, done.stderr) == (0, "")
+        done = run_command(conf, "send", "--action", "BELL", "--wait", "0")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "mqttgateway: the maps of the interfaces write it differently (a: home/////gw-send/C; b: "
+            "site/////gw-send/C): choose one with --interface\n"
+        )
+        done = run_command(conf, "send", "--action", "BELL", "--wait", "0", "--interface", "b")
+        assert (done.returncode, done.stderr) == (0, "")
+        listener.wait_topic("site/////gw-send/C", b"ring")
+        assert len(listener.messages) == 2
+
+
+def test_without_an_action_nothing_is_sent(conf: Path) -> None:
+    done = run_command(conf, "send", *LAMP[:-1])
+    assert done.returncode == 2
+    assert done.stderr == "mqttgateway: which action? give --action WORD, for example --action LAMP_ON\n"
 
 
 def test_a_status_with_arguments(conf: Path, mosquitto: Mosquitto) -> None:

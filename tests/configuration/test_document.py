@@ -266,6 +266,27 @@ def test_what_is_not_taken_in_yaml_is_said_with_its_place(text: str, finding: st
     assert complaints(text) == [finding]
 
 
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("mqtt:\n\thost: x\n", "2:1"),
+        ("mqtt:\n  host: x\n\tport: 1\n", "3:1"),
+        ("a:\n  - b\n\t- c\n", "3:1"),
+        ("a:\r\n \tb: 1\r\n", "2:2"),
+        ("\ta: 1\n", "1:1"),
+        ("a: b\n\tc\n", "2:1"),
+        ("a: |\n\tx\n", "2:1"),
+    ],
+)
+def test_a_tab_in_yaml_is_called_a_tab(text: str, place: str, loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "CSafeLoader", getattr(yaml, loader))
+    with pytest.raises(ConfigurationError) as info:
+        load_yaml(text, "f", {})
+    remedy = "write spaces instead of it, as many as in the lines around"
+    assert str(info.value) == f"f:{place}: not YAML: a tab stands here: {remedy}"
+
+
 def test_yaml_that_is_nested_beyond_what_its_parser_takes_is_told_the_same() -> None:
     (said,) = complaints("a: " + "[" * 100_000)  # where it is noticed depends on the version of libyaml
     assert said.startswith("f:1:")

@@ -198,29 +198,42 @@ def test_an_unknown_option_names_the_one_that_is_near(folder: Path) -> None:
 def test_a_value_of_the_wrong_type_or_size_says_what_was_expected(folder: Path) -> None:
     assert findings(folder, MINIMAL + "mqtt: {port: 70000, host: 5, keepalive: often}\nlog: {level: dbug}\n") == [
         "gw.conf:4:14: mqtt.port: expected at most 65535, found 70000: for example 1883",
-        "gw.conf:4:27: mqtt.host: expected text, found 5: put it in quotes",
+        "gw.conf:4:27: mqtt.host: expected text, found 5: put it in quotes: \"5\"",
         'gw.conf:4:41: mqtt.keepalive: expected a whole number, found "often": for example 60',
         ("gw.conf:5:14: log.level: expected one of debug, info, warning, error, critical, found \"dbug\": "
         "did you mean 'debug'?"),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["60.0", "true", "1e2", '"60"'])
-def test_a_whole_number_is_one_also_for_those_who_get_it(value: str, folder: Path) -> None:
-    shown = {"1e2": "100.0"}.get(value, value)
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("60.0", "60.0: write 60"),
+        ("60.5", "60.5: for example 60"),
+        ("true", "true: for example 60"),
+        ("1e2", "100.0: write 100"),
+        ('"60"', '"60": write it without quotes: 60'),
+        ('"60.0"', '"60.0": for example 60'),
+        ('"60 s"', '"60 s": for example 60'),
+    ],
+)
+def test_a_whole_number_is_one_also_for_those_who_get_it(value: str, said: str, folder: Path) -> None:
     assert findings(folder, MINIMAL + f"mqtt: {{keepalive: {value}}}\n") == [
-        f"gw.conf:4:19: mqtt.keepalive: expected a whole number, found {shown}: for example 60"
+        f"gw.conf:4:19: mqtt.keepalive: expected a whole number, found {said}"
     ]
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("2", "one of 0, 1, found 2"), ("1.0", "a whole number, found 1.0"), ("x", 'a whole number, found "x"')],
+    [
+        ("2", "one of 0, 1, found 2"),
+        ("1.0", "a whole number, found 1.0: write 1"),
+        ("x", 'a whole number, found "x": for example 1'),
+        ('"1"', 'a whole number, found "1": write it without quotes: 1'),
+    ],
 )
 def test_a_qos_that_is_no_choice_is_one_finding(value: str, said: str, folder: Path) -> None:
-    assert findings(folder, MINIMAL + f"mqtt: {{qos: {value}}}\n") == [
-        f"gw.conf:4:13: mqtt.qos: expected {said}: for example 1"
-    ]
+    assert findings(folder, MINIMAL + f"mqtt: {{qos: {value}}}\n") == [f"gw.conf:4:13: mqtt.qos: expected {said}"]
 
 
 def test_yaml_that_is_none_says_where(folder: Path) -> None:
@@ -265,7 +278,15 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
             MINIMAL + "interfaces: {a: {type: dummy}}\n",
             ("gw.conf:4:1", "interfaces", "both 'interface' and 'interfaces' are given", GIVE_ONE),
         ),
-        ("root: home\ntopics: []\ninterface:\n", ("gw.conf:3:11", "interface", "expected a mapping, found null")),
+        (
+            "root: home\ntopics: []\ninterface:\n",
+            (
+                "gw.conf:3:11",
+                "interface",
+                "expected a mapping, found nothing",
+                "give it a value, in lines below that are indented more, or remove it",
+            ),
+        ),
         (
             "root: home\ntopics: []\ninterface: {}\n",
             ("gw.conf:3:12", "interface", "'type' is missing", "add it: type: serial"),
@@ -306,7 +327,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             MINIMAL.replace("dummy", "dummy, sender: 5"),
-            ("gw.conf:3:34", "interface.sender", "expected text, found 5", "put it in quotes"),
+            ("gw.conf:3:34", "interface.sender", "expected text, found 5", 'put it in quotes: "5"'),
         ),
         (
             "root: home\ntopics: []\ninterfaces:\n  a/b: {type: dummy}\n",
@@ -382,12 +403,100 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
     text = "nam: x\nroot: a//b\ntopics: [5]\nmqtt: {port: 0}\ninterface: {type: dummy, interval: x}\nlog: {files: 0}\n"
     assert [said.partition(": for example")[0] for said in findings(folder, text)] == [
         "gw.conf:1:1: nam: unknown option: did you mean 'name'?",
-        "gw.conf:2:7: root: a level of it is empty",
-        "gw.conf:3:10: topics[0]: expected text, found 5: put it in quotes",
+        "gw.conf:2:7: root: it has '//' in it: write a/b",
+        'gw.conf:3:10: topics[0]: expected text, found 5: put it in quotes: "5"',
         "gw.conf:4:14: mqtt.port: expected at least 1, found 0",
         'gw.conf:5:36: interface.interval: expected a number, found "x"',
         "gw.conf:6:14: log.files: expected at least 1, found 0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("interface: dummy\n", 'interface: expected a mapping, found "dummy": write it as interface: {type: dummy}'),
+        ("interface:\n  - type: dummy\n", ("interface: expected a mapping, found a list: write it without the '-', or "
+                                           "the brackets")),
+        ("interfaces: dummy\n", ('interfaces: expected a mapping, found "dummy": write it as interfaces: {NAME: {type: '
+                                 "dummy}}")),
+        ("interfaces: [{type: dummy}]\n", ("interfaces: expected a mapping, found a list: give each a name of its own, "
+                                           "instead of a list")),
+        ("mqtt: broker.home\n", 'mqtt: expected a mapping, found "broker.home": write it as mqtt: {host: broker.home}'),
+        ("mqtt: 1884\n", "mqtt: expected a mapping, found 1884: write it as mqtt: {port: 1884}"),
+        ("mqtt: {tls: true}\n", "mqtt.tls: expected a mapping, found true: write it as tls: {enabled: true}"),
+        ("mqtt: {servers: a.home}\n", 'mqtt.servers: expected a list, found "a.home": write it as servers: [a.home]'),
+        ("mqtt: {port: '1883'}\n", 'mqtt.port: expected a whole number, found "1883": write it without quotes: 1883'),
+        ("mqtt: {version: '5'}\n", 'mqtt.version: expected one of 5, 3.1.1, found "5": write it without quotes: 5'),
+        ("mqtt: {version: 3.1}\n", "mqtt.version: expected one of 5, 3.1.1, found 3.1: did you mean '3.1.1'?"),
+        ("mqtt: {host: [broker.home]}\n", ("mqtt.host: expected text, found a list: write it without brackets: host: "
+                                           "broker.home")),
+        ("mqtt: {username: 4711}\n", 'mqtt.username: expected text, found 4711: put it in quotes: "4711"'),
+        ("mqtt: {password: 4711, username: a}\n", ("mqtt.password: expected text, found a value that is not shown: "
+                                                   "put it in quotes")),
+        ("outbox: disk\n", 'outbox: expected a mapping, found "disk": write it as outbox: {store: disk}'),
+        ("log: debug\n", 'log: expected a mapping, found "debug": write it as log: {level: debug}'),
+        ("log: /var/log/gw.log\n", ('log: expected a mapping, found "/var/log/gw.log": write it as log: {file: '
+                                    "/var/log/gw.log}")),
+        ("log: {traffic: yes}\n", 'log.traffic: expected true or false, found "yes": write true'),
+        ("log: {level: INFO}\n", ("log.level: expected one of debug, info, warning, error, critical, found \"INFO\": "
+                                  "did you mean 'info'?")),
+        ("log:\n", ("log: expected a mapping, found nothing: give it a value, in lines below that "
+                    "are indented more, or remove it")),
+        ("host: broker.home\n", "host: unknown option: it belongs elsewhere: mqtt.host"),
+        ("level: debug\n", "level: unknown option: it belongs elsewhere: log.level"),
+        ("mqtt: {traffic: true}\n", "mqtt.traffic: unknown option: it belongs elsewhere: log.traffic"),
+        ("mqtt: {ca_file: x}\n", "mqtt.ca_file: unknown option: it belongs elsewhere: mqtt.tls.ca_file"),
+        ("topics: home/#\n", 'topics: expected a list, found "home/#": write it as topics: [home/#]'),
+        ("topics: '#'\n", 'topics: expected a list, found "#": write it as topics: ["#"]'),
+        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it what is called 'typ' there?"),
+        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: write plain ones: "
+                                  '"')),
+        ("root: /home\n", "root: it begins with '/': write home"),
+        ("root: home/\n", "root: it ends with '/': write home"),
+        ("root: site//home\n", "root: it has '//' in it: write site/home"),
+        ("root: //\n", "root: it begins with '/': for example home or site/home"),
+        ("topics: [/home/+/+/+/+/+/C]\n", ("topics[0]: '/home/+/+/+/+/+/C' matches no topic that this map accepts: it "
+                                           "begins with '/': write home/+/+/+/+/+/C")),
+        ("topics: [house/+/+/+/+/+/C]\n", ("topics[0]: 'house/+/+/+/+/+/C' matches no topic that this map accepts: its "
+                                           "level 1 is 'house': a topic is home/function/gateway/location/device/"
+                                           "sender/C or S, in the words of the map; one of another form needs a syntax "
+                                           "in the map")),
+    ],
+)  # fmt: skip
+def test_what_somebody_meant_is_shown_in_its_right_form(text: str, said: str, folder: Path) -> None:
+    given = {line.partition(":")[0] for line in text.splitlines()}
+    base = {"root": "root: home\n", "topics": "topics: []\n", "interface": "interface: {type: dummy}\n"}
+    if "interfaces" in given:
+        del base["interface"]
+    whole = text + "".join(line for name, line in base.items() if name not in given)
+    assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [said]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("root = home\ntopics = home/#\n", ("gw.conf:1:1: a configuration is a mapping of options: write NAME: VALUE "
+                                            "instead of NAME = VALUE")),
+        ('{"root": "home", "topics": [], "action": {"maptype": "none"}}', (
+            "gw.conf:1:1: this is a map, and no configuration: prove it with 'mqttgateway map check gw.conf'; a "
+            "configuration names it as map: gw.conf")),
+        ("root: home\ntopics: [#]\ninterface: {type: dummy}\n", (
+            "gw.conf:4:1: not YAML: while parsing a flow sequence did not find expected ',' or ']': '#' begins a "
+            "comment here: put it in quotes")),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_one_finding(text: str, said: str, folder: Path) -> None:
+    assert [each.replace(f"{folder}/", "") for each in findings(folder, text)] == [said]
+
+
+def test_a_name_that_cannot_be_seen_is_escaped(folder: Path) -> None:
+    said = findings(folder, MINIMAL + '\u00a0mqtt: {}\n"log\\e[31m": 1\n')
+    assert [each.split(": ")[1] for each in said] == ["\\xa0mqtt", "log\\x1b[31m"]
+
+
+def test_a_secret_of_the_wrong_type_is_shown_by_no_remedy(folder: Path) -> None:
+    given = findings(folder, MINIMAL + "mqtt: {port: '${P}', keepalive: '${P}', host: ['${P}']}\n", P="hunter2")
+    assert given and "hunter2" not in "".join(given)
 
 
 # --- several brokers, and other ways to them

@@ -107,7 +107,7 @@ def test_a_map_needs_no_more_than_root_and_topics() -> None:
 @pytest.mark.parametrize(
     ("words", "finding"),
     [
-        ("[a, 1]", "8:14: map.location.map.k[1]: expected text, found 1: put it in quotes"),
+        ("[a, 1]", '8:14: map.location.map.k[1]: expected text, found 1: put it in quotes: "1"'),
         (
             "[a, a]",
             f"8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: {ONE_THING}",
@@ -134,7 +134,15 @@ def test_form_words_and_filters_of_a_map_are_said_at_once() -> None:
 
 def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(map_schema())
-    assert set(map_schema()["properties"]) == {"$schema", "root", "topics", "delivery", "syntax", *FIELDS}
+    assert set(map_schema()["properties"]) == {
+        "$schema",
+        "root",
+        "topics",
+        "empty_level",
+        "delivery",
+        "syntax",
+        *FIELDS,
+    }
 
 
 # --- all findings at once
@@ -150,14 +158,14 @@ def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
         "action": []
     }"""
     assert complaints(text) == [
-        "map.json:1:1: 'root' is missing: add it: root: home",
+        "map.json:1:1: 'root' is missing: is it what is called 'roof' there?",
         "map.json:3:9: roof: unknown option: did you mean 'root'?",
-        'map.json:4:19: topics: expected a list, found "home/#"',
+        'map.json:4:19: topics: expected a list, found "home/#": write it as "topics": ["home/#"]',
         "map.json:5:33: location.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
         "map.json:6:19: device: 'maptype' is missing: add it: maptype: strict",
         "map.json:6:36: device.map.lamp: expected at least 1, found 0",
-        'map.json:6:48: device.map.bulb: expected a list, found "b"',
-        "map.json:6:62: device.map.spot[0]: expected text, found 1: put it in quotes",
+        'map.json:6:48: device.map.bulb: expected a list, found "b": write it as "bulb": ["b"]',
+        'map.json:6:62: device.map.spot[0]: expected text, found 1: put it in quotes: "1"',
         "map.json:7:19: action: expected a mapping, found a list",
     ]
 
@@ -175,7 +183,7 @@ def test_everything_that_no_schema_says_is_said_at_once() -> None:
     }"""
     surrogate = "'\\ud800': an unpaired surrogate cannot be written as UTF-8"
     assert complaints(text) == [
-        "map.json:2:17: root: a level of it is empty: for example home or site/home",
+        "map.json:2:17: root: it ends with '/': write home",
         "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
         "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
         f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {ONE_THING}",
@@ -200,14 +208,68 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
         "location": {"maptype": "strict", "map": {"kitchen": ["kueche"]}}
     }"""
     dead = "matches no topic that this map accepts"
-    form = f"a topic is site/home/{LEVELS}"
+    form = f"a topic is site/home/{LEVELS}; one of another form needs a syntax in the map"
     assert complaints(text) == [
-        f"map.json:4:13: topics[0]: 'home/#' {dead}: {form}",
-        f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: {form}",
-        f"map.json:7:13: topics[3]: 'site/home/+/+/+/+/+/X' {dead}: {form}",
-        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: {form}",
-        f"map.json:10:13: topics[6]: '$share/group/town/#' {dead}: {form}",
+        f"map.json:4:13: topics[0]: 'home/#' {dead}: its level 1 is 'home': {form}",
+        f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: its level 5 is 'kitchen': {form}",
+        f"map.json:7:13: topics[3]: 'site/home/+/+/+/+/+/X' {dead}: its level 8 is 'X': {form}",
+        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: it has 5 levels, and a topic 8: {form}",
+        f"map.json:10:13: topics[6]: '$share/group/town/#' {dead}: its level 1 is 'town': {form}",
     ]
+
+
+# --- a word for an empty level
+
+
+def test_a_word_for_an_empty_level_is_taken() -> None:
+    document = load_json('{"root": "home", "topics": ["home/+/+/-/+/+/C"], "empty_level": "-"}', "map.json")
+    assert build_map(document, document.data, sender="gw").empty_level == "-"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"empty_level": ""}, "empty_level: it is empty: for example -"),
+        ({"empty_level": "a/b"}, "empty_level: 'a/b': '/' may not stand in a topic: use another word"),
+        ({"empty_level": "+"}, "empty_level: '+': '+' may not stand in a topic: use another word"),
+        ({"empty_level": "$x"}, "empty_level: '$x': topics that begin with '$' belong to the broker: use another word"),
+        ({"empty_level": "gw"}, "empty_level: 'gw': it is the name of this gateway: use another word"),
+        (
+            {"empty_level": "-", "device": {"maptype": "loose", "map": {"lamp": ["lamp", "-"]}}},
+            (
+                "device.map.lamp[1]: '-' stands for an empty level already (empty_level): "
+                "an MQTT word can mean one thing: use another word"
+            ),
+        ),
+        (
+            {
+                "empty_level": "-",
+                "syntax": {
+                    "constants": {"function": "", "gateway": "", "action": "X"},
+                    "commands": [],
+                    "statuses": [{"topic": "{root}/{location}-{device}", "payload": "json"}],
+                },
+            },
+            (
+                "empty_level: '-': it would be read as other words in '{root}/{location}-{device}', where it separates "
+                "two: use another word"
+            ),
+        ),
+    ],
+)
+def test_a_word_that_cannot_stand_for_an_empty_level_is_said(given: dict[str, Any], found: str) -> None:
+    assert complaints_of(**given) == [found]
+
+
+def test_a_word_for_an_empty_level_may_be_one_of_a_field_outside_topics_or_without_empty_words() -> None:
+    fields: dict[str, Any] = {
+        "argvalue": {"maptype": "loose", "map": {"OFF": ["-"]}},
+        "action": {"maptype": "loose", "map": {"STOP": ["-"]}},
+        "device": {"maptype": "loose", "map": {"": ["all"], "lamp": ["-"]}},
+        "location": {"maptype": "none", "map": {"hall": ["-"]}},
+    }
+    document = load_json(json.dumps({"root": "home", "topics": [], "empty_level": "-", **fields}), "map.json")
+    assert build_map(document, document.data, sender="gw").fields["location"].write("") == "-"
 
 
 # --- single findings

@@ -275,7 +275,7 @@ def test_words_and_lists_in_one_map_are_ambiguous_and_stay_findings(tmp_path: Pa
         '"function": {"maptype": "loose", "map": {"a": ["x"]}},\n "device": {"maptype": "loose", "map": {"b": "y"}}'
     )
     assert findings(tmp_path, f'{{"root": "home", "topics": [],\n {fields}}}') == [
-        '3:46: device.map.b: expected a list, found "y"'
+        '3:46: device.map.b: expected a list, found "y": write it as "b": ["y"]'
     ]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.document import Document, load_json, load_yaml
-from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, near
+from gateway.configuration.remedies import near
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import map_schema
 from tests.support.strategies import json_values, map_data
 
@@ -43,17 +44,56 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
         (INTEGER, "true", "expected a whole number, found true"),
         ({**INTEGER, "default": 60}, "x", 'expected a whole number, found "x": for example 60'),
         ({**INTEGER, "default": 60, "examples": [30]}, "x", 'expected a whole number, found "x": for example 30'),
-        (TEXT, "12", "expected text, found 12: put it in quotes"),
-        (TEXT, "true", "expected text, found true: put it in quotes"),
-        (TEXT, "", "expected text, found null"),
-        (TEXT, "[a]", "expected text, found a list"),
+        (TEXT, "12", 'expected text, found 12: put it in quotes: "12"'),
+        (TEXT, "true", 'expected text, found true: put it in quotes: "true"'),
+        (TEXT, "", "expected text, found nothing: give it a value, or remove it"),
+        (PORT, "", "expected a whole number, found nothing: give it a value, or remove it: for example 1883"),
+        (TEXT, "[a]", "expected text, found a list: write it without brackets: level: a"),
+        (TEXT, "[a, b]", "expected text, found a list"),
         (TEXT, "{a: b}", "expected text, found a mapping"),
-        ({"type": "boolean", "default": False}, "on", 'expected true or false, found "on": for example false'),
-        ({"type": "array"}, "a", 'expected a list, found "a"'),
+        ({"type": "boolean", "default": False}, "on", 'expected true or false, found "on": write true'),
+        ({"type": "boolean"}, "No", 'expected true or false, found "No": write false'),
+        ({"type": "boolean"}, "'true'", 'expected true or false, found "true": write it without quotes: true'),
+        ({"type": "boolean"}, "0", "expected true or false, found 0: write false"),
+        ({"type": "boolean", "default": True}, "2", "expected true or false, found 2: for example true"),
+        (INTEGER, "'12'", 'expected a whole number, found "12": write it without quotes: 12'),
+        ({**PORT, "minimum": 99}, "'12'", 'expected a whole number, found "12": for example 1883'),
+        ({"type": "number"}, "'1.5'", 'expected a number, found "1.5": write it without quotes: 1.5'),
+        ({"type": ["number", "null"]}, "'1'", 'expected a number or nothing, found "1": write it without quotes: 1'),
+        ({"type": "array"}, "a", 'expected a list, found "a": write it as level: [a]'),
+        ({"type": "array"}, "'#'", 'expected a list, found "#": write it as level: ["#"]'),
+        ({"type": "array"}, "{a: b}", "expected a list, found a mapping: write it as a list: '-' before each"),
+        (options(n=INTEGER, s=TEXT), "a", 'expected a mapping, found "a": write it as level: {s: a}'),
+        (options(n=INTEGER, s=TEXT), "5", "expected a mapping, found 5: write it as level: {n: 5}"),
+        (
+            {**options(n=TEXT, s=TEXT), "required": ["s"]},
+            "a",
+            'expected a mapping, found "a": write it as level: {s: a}',
+        ),
+        (
+            {"type": "object", "additionalProperties": options(s=TEXT)},
+            "a",
+            'expected a mapping, found "a": write it as level: {NAME: {s: a}}',
+        ),
+        (
+            {"type": "object", "additionalProperties": options(s=TEXT)},
+            "[a]",
+            "expected a mapping, found a list: give each a name of its own, instead of a list",
+        ),
+        (options(s=TEXT), "[{s: a}]", "expected a mapping, found a list: write it without the '-', or the brackets"),
+        (
+            options(s=TEXT),
+            "",
+            "expected a mapping, found nothing: give it a value, in lines below that are indented more, or remove it",
+        ),
         ({"type": "object"}, "a", 'expected a mapping, found "a"'),
         ({"type": ["number", "null"]}, "a", 'expected a number or nothing, found "a"'),
         ({"enum": ["old", "new"]}, "olt", "expected one of old, new, found \"olt\": did you mean 'old'?"),
-        ({"enum": ["old", "new"]}, "xyz", 'expected one of old, new, found "xyz": known here: new, old'),
+        ({"enum": ["old", "new"]}, "xyz", 'expected one of old, new, found "xyz"'),
+        ({"enum": ["old", "new"]}, "NEW", "expected one of old, new, found \"NEW\": did you mean 'new'?"),
+        ({"enum": [5, "3.1.1"]}, "'5'", 'expected one of 5, 3.1.1, found "5": write it without quotes: 5'),
+        ({"enum": [5, "3.1.1"]}, "3.1", "expected one of 5, 3.1.1, found 3.1: did you mean '3.1.1'?"),
+        ({"enum": [5, "3.1.1"]}, "4", "expected one of 5, 3.1.1, found 4"),
         ({"enum": [0, 1]}, "2", "expected one of 0, 1, found 2"),
         ({"const": "dummy"}, "x", "expected 'dummy', found \"x\""),
         ({"minimum": 1}, "0", "expected at least 1, found 0"),
@@ -109,8 +149,8 @@ def test_everything_is_said_at_once_with_its_place() -> None:
     assert complaints(schema, "mqtt:\n  port: x\nlist: [a, 1, 2]\nlgo: b\n") == [
         "f:2:3: mqtt: 'host' is missing: add 'host'",
         'f:2:9: mqtt.port: expected a whole number, found "x": for example 1883',
-        "f:3:11: list[1]: expected text, found 1: put it in quotes",
-        "f:3:14: list[2]: expected text, found 2: put it in quotes",
+        'f:3:11: list[1]: expected text, found 1: put it in quotes: "1"',
+        'f:3:14: list[2]: expected text, found 2: put it in quotes: "2"',
         "f:4:1: lgo: unknown option: did you mean 'log'?",
     ]
 
@@ -124,7 +164,7 @@ def test_a_part_of_a_document_is_checked_at_its_place() -> None:
 def test_a_reference_of_what_is_named_freely_means_the_definitions_of_the_whole_schema() -> None:
     inner = {"$ref": "#/$defs/a", "$defs": {"a": {}}}
     assert complaints({"additionalProperties": inner, "$defs": {"a": TEXT}}, "b: 1") == [
-        "f:1:4: b: expected text, found 1: put it in quotes"
+        'f:1:4: b: expected text, found 1: put it in quotes: "1"'
     ]
 
 
@@ -136,7 +176,9 @@ MAP = {"anyOf": [{"type": "string", "minLength": 1}, options(root=TEXT)]}
 def test_of_several_alternatives_the_one_of_the_same_kind_is_explained() -> None:
     assert complaints(options(map=MAP), "map: ''") == ["f:1:6: map: it is empty"]
     assert complaints(options(map=MAP), "map: {roof: a}") == ["f:1:7: map.roof: unknown option: did you mean 'root'?"]
-    assert complaints(options(map=MAP), "map: {root: [1]}") == ["f:1:13: map.root: expected text, found a list"]
+    assert complaints(options(map=MAP), "map: {root: [1]}") == [
+        "f:1:13: map.root: expected text, found a list: write it without brackets: root: 1"
+    ]
 
 
 def test_of_several_mappings_the_one_that_its_constant_tells_is_explained() -> None:
@@ -148,7 +190,9 @@ def test_of_several_mappings_the_one_that_its_constant_tells_is_explained() -> N
 
 
 def test_a_value_of_no_alternatives_kind_is_told_all_kinds() -> None:
-    assert complaints(options(map=MAP), "map: 1") == ["f:1:6: map: expected text or a mapping, found 1"]
+    assert complaints(options(map=MAP), "map: 1") == [
+        'f:1:6: map: expected text or a mapping, found 1: put it in quotes: "1"'
+    ]
     stop_bits = {"oneOf": [{"const": 1}, {"const": 2}, {"type": ["string", "null"]}], "examples": [1]}
     assert complaints(options(bits=stop_bits), "bits: 3") == [
         "f:1:7: bits: expected 1 or 2 or text or nothing, found 3: for example 1"
@@ -232,7 +276,7 @@ def test_a_value_that_no_variable_gave_and_one_that_does_not_fit_stay_as_they_ar
     converted = convert_substituted(document, document.data, schema)
     assert converted == {"port": "1883", "other": "many"}
     assert [str(finding) for finding in check_schema(document, converted, schema)] == [
-        'f:1:7: port: expected a whole number, found "1883"',
+        'f:1:7: port: expected a whole number, found "1883": write it without quotes: 1883',
         "f:2:8: other: expected a whole number, found '${N}'",
     ]
 
@@ -245,6 +289,8 @@ def test_a_value_that_no_variable_gave_and_one_that_does_not_fit_stay_as_they_ar
     [
         ("hsot", ["port", "host"], "did you mean 'host'?"),
         ("certfile", ["keyfile", "cafile", "certifle", "x"], "did you mean 'certifle' or 'cafile' or 'keyfile'?"),
+        ("HOST", ["port", "host"], "did you mean 'host'?"),
+        ("Hsot", ["port", "Host"], "did you mean 'Host'?"),
         ("zzz", ["b", "a"], "known here: a, b"),
         ("zzz", [], "remove it"),
     ],
@@ -255,5 +301,5 @@ def test_a_remedy_names_the_near_words_or_all(word: str, known: list[str], remed
 
 def test_a_document_without_places_still_gets_its_findings() -> None:
     assert list(map(str, check_schema(Document("env", None), 1, TEXT))) == [
-        "env: expected text, found 1: put it in quotes"
+        'env: expected text, found 1: put it in quotes: "1"'
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.schema_check import near
+from gateway.configuration.remedies import near
 from interfaces.wire import Wire, WireError, check_wire
 from tests.support.configuration import serial_params
 

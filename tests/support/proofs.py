@@ -101,7 +101,9 @@ def word_of(field: str, msg: InternalMsg) -> object:
 
 def spoilt(flaws: list[Flaw], *severities: str) -> set[str]:
     """Return the fields with flaws of these severities."""
-    return {str(flaw.path[0]) for flaw in flaws if flaw.severity in severities and flaw.path and flaw.path[0] in FIELDS}
+    kept = [flaw for flaw in flaws if flaw.severity in severities and flaw.path]
+    found = {str(flaw.path[0]) for flaw in kept if flaw.path[0] in FIELDS}
+    return found | {*ADDRESS_FIELDS, "action"} if any(flaw.kind == "empty-level" for flaw in kept) else found
 
 
 class Shown:
@@ -153,6 +155,11 @@ class Shown:
         return field, internal, list(self.map.fields[field].entries[internal])
 
     # --- each kind
+
+    def empty_level(self) -> bool:
+        return self.is_refused() and any(
+            self.map.empty_level == word_of(field, self.message) for field in (*ADDRESS_FIELDS, "action")
+        )
 
     unwritable = is_refused
     reply = is_refused

@@ -86,6 +86,10 @@ def map_data(draw: st.DrawFn) -> MapData:
     for name in draw(st.lists(st.sampled_from(FIELDS), unique=True)):
         mqtt_words = words if name in ADDRESS_FIELDS else texts
         data[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action")))
+    empty = draw(st.sampled_from(("", "", "-", "none")))
+    if empty and all(empty not in aliases for name in ADDRESS_FIELDS
+                     for aliases in data.get(name, {}).get("map", {}).values()):  # fmt: skip
+        data["empty_level"] = empty
     return data
 
 
@@ -97,13 +101,14 @@ def own_names(data: Mapping[str, Any]) -> st.SearchStrategy[str]:
     entries = data.get("sender", {}).get("map", {})
     known = {word for internal, aliases in entries.items() for word in (internal, *aliases)}
     taken = sorted(word for word in known if word and not word_problem(word))
-    return plain_names | st.sampled_from(taken) if taken else plain_names
+    names = plain_names | st.sampled_from(taken) if taken else plain_names
+    return names.filter(lambda name: name != data.get("empty_level"))
 
 
 def make_map(data: Mapping[str, Any], sender: str) -> MsgMap:
     """Return the map of `data`, unchecked."""
     fields = {name: FieldMap(name, data[name]["maptype"], data[name]["map"]) for name in FIELDS if name in data}
-    return MsgMap(data["root"], data["topics"], fields, sender=sender)
+    return MsgMap(data["root"], data["topics"], fields, sender=sender, empty_level=data.get("empty_level", ""))
 
 
 @st.composite

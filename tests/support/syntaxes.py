@@ -61,7 +61,8 @@ def syntax_maps(draw: st.DrawFn) -> MapData:
     data: MapData = {"root": "home", "topics": [], "syntax": syntax}
     for name in draw(st.lists(st.sampled_from(PLACEHOLDERS), unique=True, max_size=2)):
         data[name] = draw(field_data(tried_words))
-    return data
+    empty = draw(st.sampled_from(("", "", "", "none", "-", "a")))
+    return {**data, "empty_level": empty} if empty else data
 
 
 def loaded(data: MapData, sender: str = "gw") -> MsgMap | None:

@@ -13,6 +13,7 @@ from gateway.message import ADDRESS_FIELDS, InternalMsg, Lane, Publication
 from gateway.topic import word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
+from gateway.translation.syntax import MessageForm
 from tests.support.strategies import (
     any_maps_and_messages,
     any_topics,
@@ -51,6 +52,56 @@ def assert_round_trip(msg_map: MsgMap, msg: InternalMsg) -> Publication:
         back = msg_map.mqtt2internal(publication.topic, publication.payload)
         assert exact(back) == exact(msg.replace(sender=msg.sender or msg_map.sender))
     return publication
+
+
+# --- a word for an empty level
+
+
+def test_a_word_stands_for_an_empty_level() -> None:
+    msg_map = MsgMap("home", sender="gw", empty_level="-")
+    bare = InternalMsg(True, device="lamp", action="on")
+    assert assert_round_trip(msg_map, bare).topic == "home/-/-/-/lamp/gw/C"
+    assert msg_map.mqtt2internal("home/-/-/-/lamp/-/C", b"on") == InternalMsg(True, device="lamp", action="on")
+    assert msg_map.mqtt2internal("home////lamp//C", b"on") == InternalMsg(True, device="lamp", action="on")
+    with pytest.raises(WordError, match="device: '-' would be written as '-', which is read as ''"):
+        msg_map.internal2mqtt(bare.replace(device="-"))
+
+
+def test_a_word_for_an_empty_level_passes_a_strict_map_and_gives_way_to_an_entry() -> None:
+    strict = FieldMap("location", "strict", {"hall": ["flur"]})
+    own = FieldMap("device", "loose", {"": ["all"], "lamp": ["-"]})
+    msg_map = MsgMap("home", fields={"location": strict, "device": own}, sender="gw", empty_level="-")
+    assert msg_map.internal2mqtt(InternalMsg(True, action="on")).topic == "home/-/-/-/all/gw/C"
+    assert msg_map.mqtt2internal("home/-/-/-/-/x/C", b"on").device == "lamp"
+    assert msg_map.fields["location"].readable() == frozenset({"flur", "-", ""})
+
+
+def test_a_word_for_an_empty_level_stands_in_topics_only() -> None:
+    msg_map = MsgMap("home", sender="gw", empty_level="-")
+    publication = msg_map.internal2mqtt(InternalMsg(False, arguments={"-": "", "a": "-"}))
+    assert publication == Publication("home/-/-/-/-/gw/S", b'{"-": "", "a": "-"}', 1)
+    syntax = (MessageForm(True, "{device}/{action}", "empty", constants=dict.fromkeys(ADDRESS_FIELDS, "")),)
+    in_topic = MsgMap("", sender="gw", syntax=syntax, empty_level="none")
+    assert in_topic.internal2mqtt(InternalMsg(True, device="lamp")).topic == "lamp/none"
+    assert in_topic.mqtt2internal("none/none", b"") == InternalMsg(True)
+
+
+def test_maps_with_other_words_for_an_empty_level_do_not_mean_the_same() -> None:
+    one, other = (MsgMap("home", sender="gw", empty_level=word) for word in ("", "-"))
+    assert not one.means_the_same(other)
+    assert other.for_sender("x").empty_level == "-"
+    assert other.for_sender("gw").means_the_same(other)
+
+
+@given(maps_and_messages())
+def test_no_level_is_empty_where_a_word_stands_for_it(case: tuple[MsgMap, InternalMsg]) -> None:
+    msg_map, msg = case
+    try:
+        topic = msg_map.internal2mqtt(msg).topic
+    except MessageError:
+        return
+    if msg_map.empty_level and not any("" in words for f in msg_map.fields.values() for words in f.entries.values()):
+        assert all(topic.split("/"))
 
 
 # --- laws

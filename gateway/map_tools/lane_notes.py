@@ -1,0 +1,36 @@
+"""What the lanes of a map's delivery rules do not do, good to know before one waits for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.message import Lane
+from gateway.translation.delivery import DeliveryRule
+from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.topic_template import fields_in
+
+
+def lane_notes(msg_map: MsgMap) -> Iterator[str]:
+    """Yield a note for each rule whose lane cannot hold for its messages alone, since others are on their topics."""
+    shared = [form.topic for form in msg_map.syntax
+              if not form.iscmd and form.payload == "action" and "action" not in fields_in(form.topic)]  # fmt: skip
+    for index, rule in enumerate(msg_map.delivery_rules if shared else ()):
+        text = _note(rule)
+        if text:
+            yield f"delivery[{index}]: {text}"
+
+
+def _note(rule: DeliveryRule) -> str:
+    if rule.lane is None:
+        return ""
+    if "action" in rule.words:
+        return (
+            f"its lane {rule.lane.name.lower()} has no effect within one topic: messages of other actions stand on the "
+            f"same topics, and there the order is kept"
+        )
+    if rule.lane is Lane.LATEST:
+        return (
+            "while the broker is away, only the newest message of each topic is kept, whatever its action: name the "
+            "actions of states in its match, or put the action into the topic with a syntax"
+        )
+    return ""

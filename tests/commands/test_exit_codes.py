@@ -1,0 +1,251 @@
+"""Every command's exit code in every outcome: the table in docs/configuration.md, and each row of it tried."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.support.broker import Mosquitto, free_port
+from tests.support.configuration import shipped_conf, write_conf
+from tests.support.docs import page, rows
+from tests.support.gateway_process import COMMAND, GatewayProcess
+from tests.support.peer import Peer, serve
+
+LAMP = ("--function", "lighting", "--location", "office", "--device", "lamp", "--action")
+HEAT = ("--function", "heating", "--location", "hall", "--device", "boiler", "--action")
+BOILER: Mapping[str, Any] = {
+    "type": "serial",
+    "port": "/dev/ttyUSB0",
+    "address": {"function": "heating", "location": "hall", "device": "boiler"},
+    "decode": [
+        {
+            "regex": "T (?P<t>[0-9.]+)",
+            "values": {"t": "float"},
+            "message": {"action": "TEMPERATURE", "arguments": {"celsius": "{t}"}},
+        },
+        {"regex": "N (?P<n>.+)", "message": {"action": "NAME", "device": "{n}"}},
+    ],
+    "encode": [
+        {"match": {"action": "HEAT_ON"}, "write": "H1"},
+        {
+            "match": {"action": "SET"},
+            "write": "S{n}",
+            "arguments": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+        },
+    ],
+}
+MAP = '{"root": "home", "topics": ["home/+/+/+/+/panel/C"], %s}'
+
+
+class Scene:
+    """A folder with configurations and maps, and a broker; the commands run there."""
+
+    def __init__(self, folder: Path, broker: Mosquitto) -> None:
+        self.folder, self.broker = folder, broker
+        shipped_conf(folder, "dummy2mqtt.conf", broker.port).rename(folder / "lamp.conf")
+        away = free_port()
+        write_conf(folder, away, "away", interface={"type": "dummy"}, outbox={"store": "memory"})
+        write_conf(folder, away, "boiler", interface=dict(BOILER))
+        write_conf(folder, away, "nolog", interface={"type": "dummy"}, log={"file": "/no/such/folder/gw.log"})
+        site = {"root": "site", "topics": []}
+        write_conf(folder, away, "two", interfaces={"a": {"type": "dummy"}, "b": {"type": "dummy", "map": site}})
+        (folder / "bad.conf").write_text("interface: {type: dumy}\n")
+        (folder / "one.json").write_text(MAP % '"_": ""')
+        (folder / "other.json").write_text(MAP % '"action": {"maptype": "loose", "map": {"ON": ["on"]}}')
+        (folder / "open.json").write_text(MAP.replace("panel/C", "#") % '"_": ""')
+        shutil.copy(
+            Path(__file__).parents[1] / "fixtures" / "ini" / "v1-no-map" / "dummy2mqtt.conf", folder / "old.conf"
+        )
+        self._environment = {**os.environ, "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+
+    def ended(self, line: str) -> int:
+        """Return the exit code of a command line."""
+        ran = subprocess.run([*COMMAND, *line.split()], cwd=self.folder, env=self._environment, capture_output=True,
+                             stdin=subprocess.DEVNULL, timeout=30, check=False)  # fmt: skip
+        assert b"Traceback" not in ran.stdout + ran.stderr, ran.stderr
+        return ran.returncode
+
+    def running(self, name: str = "lamp", *arguments: str) -> GatewayProcess:
+        return GatewayProcess(self.folder / f"{name}.conf", *arguments)
+
+
+Outcome: TypeAlias = Callable[[Scene], int]
+
+
+def command(line: str, *before: str) -> Outcome:
+    """A command by itself, after others."""
+
+    def outcome(scene: Scene) -> int:
+        for one in before:
+            scene.ended(one)
+        return scene.ended(line)
+
+    return outcome
+
+
+def beside_a_gateway(line: str) -> Outcome:
+    def outcome(scene: Scene) -> int:
+        with scene.running() as gateway:
+            gateway.wait_log("connected to")
+            return scene.ended(line)
+
+    return outcome
+
+
+def stopped(name: str, said: str) -> Outcome:
+    def outcome(scene: Scene) -> int:
+        with scene.running(name) as gateway:
+            gateway.wait_log(said)
+            gateway.process.send_signal(signal.SIGTERM)
+            return gateway.wait()
+
+    return outcome
+
+
+def interrupted(scene: Scene) -> int:
+    with scene.running("lamp", "watch") as watch, scene.broker.client() as other:
+        other.publish("home/x/availability", b"online", retain=True)
+        watch.wait_output("online")
+        watch.process.send_signal(signal.SIGINT)
+        return watch.wait()
+
+
+def not_taken(scene: Scene) -> int:
+    with Peer(serve(pubacks=0)) as peer:
+        write_conf(scene.folder, peer.port, "peer", interface={"type": "dummy"})
+        return scene.ended(f"send --conf peer.conf {' '.join(LAMP)} LAMP_STATE --status")
+
+
+def to_lamp(action: str, *more: str, conf: str = "lamp") -> str:
+    return " ".join(("send", "--conf", f"{conf}.conf", *LAMP, action, *more))
+
+
+OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
+    ("run", "stopped, and all that was accepted has reached the broker or is on disk"): (
+        stopped("lamp", "connected to"),
+    ),
+    ("run", "stopped, and messages are lost"): (stopped("away", "no connection to the broker"),),
+    ("run", "it cannot start: the log file cannot be opened"): (command("--conf nolog.conf"),),
+    ("`check`", "the configuration can be used"): (command("check --conf lamp.conf"),),
+    ("`check --frame`, `--hex`", "an interface takes each frame, and its messages can be written"): (
+        command("check --conf boiler.conf --frame T\\x2021.5"),
+        command("check --conf boiler.conf --hex 542032310d0a"),
+    ),
+    ("`check --frame`, `--hex`", "a frame is dropped, or one of its messages cannot be written"): (
+        command("check --conf boiler.conf --frame HELLO"),
+        command("check --conf boiler.conf --hex 48"),
+        command("check --conf boiler.conf --frame N\\x20a/b"),
+        command("check --conf boiler.conf --frame T\\x2021.5\\r\\nHELLO\\r\\n"),
+        command("check --conf lamp.conf --frame T\\x2021.5"),
+    ),
+    ("`check --action`", "an interface writes the command to its device"): (
+        command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON"),
+        command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=9"),
+    ),
+    ("`check --action`", "the command is refused, or is for no device here"): (
+        command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=10"),
+        command(f"check --conf boiler.conf {' '.join(HEAT)} SET"),
+        command(f"check --conf boiler.conf {' '.join(LAMP)} HEAT_ON"),
+        command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON --frame HELLO"),
+        command(f"check --conf lamp.conf {' '.join(LAMP)} LAMP_ON"),
+    ),
+    ("`watch`", "ended with Ctrl-C, or N messages have come (`--count N`)"): (
+        interrupted,
+        beside_a_gateway("watch --conf lamp.conf --count 1"),
+    ),
+    ("`watch`", "no broker, or it lets nobody in"): (command("watch --conf away.conf"),),
+    ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
+    ("`send`", "the broker has it (`--status`, or `--wait 0`)"): (
+        command(to_lamp("LAMP_STATE", "--status")),
+        command(to_lamp("LAMP_ON", "--wait", "0")),
+    ),
+    ("`send`", "the answer is something else"): (beside_a_gateway(to_lamp("LAMP_STATE")),),
+    ("`send`", "no answer has come"): (command(to_lamp("LAMP_ON", "--wait", "0.2")),),
+    ("`send`", "the map cannot write the message"): (command(to_lamp("LAMP_ON", "--location", "a/b")),),
+    ("`send`", "no broker, or it does not take the message"): (
+        command(to_lamp("LAMP_ON", conf="away")),
+        not_taken,
+    ),
+    ("`reload`", "no gateway of this name runs here"): (command("reload --conf away.conf"),),
+    ("`outbox`", "this configuration keeps no outbox on disk"): (command("outbox list --conf away.conf"),),
+    ("`map check`", "the map is proven; there are notes at most"): (command("map check one.json"),),
+    ("`map check`", "there is an error or a warning"): (command("map check open.json"),),
+    ("`map explain`", "the message is heard, or sent, by one map"): (
+        command("map explain --map one.json home/a/b/c/d/panel/C on"),
+        command("map explain --map one.json --action ON"),
+    ),
+    ("`map explain`", "it is not"): (
+        command("map explain --map one.json home/a/b/c/d/other/C on"),
+        command("map explain --map one.json --action ON --location a/b"),
+    ),
+    ("`map diff`", "the two mean the same"): (command("map diff one.json one.json"),),
+    ("`map diff`", "they do not"): (command("map diff one.json other.json"),),
+    ("`map graph`, `options`, `migrate`", "done"): (
+        command("map graph one.json --svg map.svg"),
+        command("options"),
+        command("migrate old.conf"),
+    ),
+    ("`map graph`, `migrate`", "a file cannot be written, or is there already"): (
+        command("map graph one.json --svg /no/such/folder/map.svg"),
+        command("migrate old.conf", "migrate old.conf"),
+    ),
+    ("any", "an unknown option, command, interface or value; something that is needed is missing"): (
+        command("--nope"),
+        command("chekc --conf lamp.conf"),
+        command("check"),
+        command("check --conf lamp.conf --interface x"),
+        command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON --interface x"),
+        command("check --conf lamp.conf --location office"),
+        command("check --conf lamp.conf --hex xyz"),
+        command(to_lamp("LAMP_ON", "--interface", "x")),
+        command(to_lamp("LAMP_ON", "--wait", "-1")),
+        command("send --conf lamp.conf --function lighting --device lamp"),
+        command(to_lamp("LAMP_ON", conf="two")),
+        command("watch --conf lamp.conf --count 0"),
+        command("outbox nope --conf lamp.conf"),
+        command("map"),
+        command("map explain --map one.json"),
+        command("map graph one.json --interface x"),
+        command("migrate"),
+    ),
+    ("any", "a configuration or map that cannot be used, or is not there"): (
+        command("--conf bad.conf"),
+        command("check --conf nope.conf"),
+        command("watch --conf bad.conf"),
+        command("send --conf bad.conf --action X"),
+        command("reload --conf bad.conf"),
+        command("outbox list --conf bad.conf"),
+        command("map check nope.json"),
+        command("map explain --map bad.conf a b"),
+        command("map diff one.json nope.json"),
+        command("map graph nope.json"),
+        command("migrate nope.conf"),
+    ),
+}
+
+
+def _table() -> dict[tuple[str, str], int]:
+    section = page("docs/configuration.md").section("### Exit codes of each command")
+    return {(cells[0], cells[1]): int(cells[2]) for cells in rows(section)}
+
+
+def test_every_outcome_of_the_page_is_tried_here_and_the_other_way_round() -> None:
+    assert list(_table()) == list(OUTCOMES)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt"),
+    [(outcome, number) for outcome, tries in OUTCOMES.items() for number in range(len(tries))],
+    ids=[f"{what}-{said[:30]}-{number}" for (what, said), tries in OUTCOMES.items() for number in range(len(tries))],
+)
+def test_an_outcome_has_its_exit_code(
+    outcome: tuple[str, str], attempt: int, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    assert OUTCOMES[outcome][attempt](Scene(tmp_path, mosquitto)) == _table()[outcome]
