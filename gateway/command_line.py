@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from gateway import __version__
 from gateway.app_properties import NAME, find_configuration, shipped_configurations
+from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 
@@ -43,16 +44,21 @@ exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = None) -> int:
+    """Run the command line; return the exit code. `signals` are those that have come while it was loaded."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # words of a message that this terminal cannot show
     try:
         parser = _parser()
         options = parser.parse_args(arguments)
+        if signals is not None:
+            if options.command == "run":
+                signals.wait_for_reload()
+            else:
+                signals.release()
         if options.command not in ("options", "migrate", "map") and options.conf is None:
             parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
-        code = _dispatch(options)
+        code = _dispatch(options, signals)
         sys.stdout.flush()
         return code
     except ConfigurationError as err:
@@ -92,7 +98,7 @@ def _stdout_failed(err: OSError) -> int:
     return EXIT_FAILED
 
 
-def _dispatch(options: argparse.Namespace) -> int:
+def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
     # Each command imports what it needs itself: a run must start fast.
     if options.command == "options":
         from gateway.configuration.option_docs import default_configuration
@@ -150,7 +156,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         reason = getattr(err, "strerror", None) or err
         what = f"the log file {configuration.log.file!a} cannot be opened: {reason}"
         raise GatewayError(f"{what}: correct log.file, or make its folder") from err
-    return EXIT_OK if start_gateway(configuration, load) else EXIT_FAILED
+    return EXIT_OK if start_gateway(configuration, load, signals) else EXIT_FAILED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -321,7 +327,3 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!a}")
     return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
+from gateway.early_signals import EarlySignals
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger
 from gateway.mailbox import Wakeup
@@ -275,15 +276,21 @@ def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 
 
-def start_gateway(configuration: Configuration, load: Callable[[], Configuration] | None = None) -> bool:
+def start_gateway(
+    configuration: Configuration,
+    load: Callable[[], Configuration] | None = None,
+    early: EarlySignals | None = None,
+) -> bool:
     """Run a gateway until SIGTERM or SIGINT; a second signal leaves at once. The main thread must call it.
 
-    SIGHUP has it read its configuration again, by `load`. Returns whether everything that was accepted has reached
-    the broker, or is on disk.
+    SIGHUP has it read its configuration again, by `load`; if that signal is among the `early` ones, first thing.
+    Returns whether everything that was accepted has reached the broker, or is on disk.
     """
     gateway = Gateway(configuration, load)
     try:
         with _signals_stop(gateway), _threads_logged():
+            if early is not None and early.is_reload_wanted:  # asked only now: no later one can be missed
+                gateway.reload()
             return gateway.run()
     finally:
         gateway.close()
