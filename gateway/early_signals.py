@@ -56,5 +56,5 @@ class EarlySignals:
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, handler)
         came, self._came = self._came, []
-        for number in came:
-            signal.raise_signal(number)
+        for signal_number in came:
+            signal.raise_signal(signal_number)

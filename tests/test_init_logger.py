@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.configuration.load_config import load_configuration
 from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger
 from tests.conftest import ExpectedLogs
+from tests.support.configuration import write_conf
 
 LOG = logging.getLogger("test")
 
@@ -232,6 +234,19 @@ def test_no_secret_of_a_configuration_reaches_the_log(
     written = capsys.readouterr().err + file.read_text()
     assert written.count("\n") == 8
     assert "hunter2" not in written
+
+
+def test_a_secret_is_hidden_as_the_bytes_that_its_device_gets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = {"regex": "x", "message": {"function": "a", "device": "b", "action": "X"}}
+    device: dict[str, Any] = {"type": "serial", "port": "loop://", "encoding": "latin-1", "decode": [rule]}
+    device["conversation"] = {"opening": [{"write": "LOGIN ${CODE}"}]}
+    configuration = load_configuration(write_conf(tmp_path, 1, interface=device), {"CODE": "pässwort"})
+    start(LogOptions(), configuration.secrets, JOURNAL_STREAM="1")
+    for encoding in ("latin-1", "utf-8"):
+        LOG.info("got %s", "pässwort".encode(encoding).hex(" "))
+    assert capsys.readouterr().err == "<6>test: got ***\n" * 2
 
 
 # --- how much

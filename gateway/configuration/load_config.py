@@ -27,6 +27,7 @@ from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
+from gateway.masking import Masker
 from gateway.message import ADDRESS_FIELDS
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
@@ -112,7 +113,7 @@ class _Loader:
         self.add(self.filters.findings)
         self.collect_secrets()
         if self.error.findings:
-            raise ConfigurationError(self.masked(finding) for finding in self.error.findings)
+            raise ConfigurationError(self.masked())
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
         return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
@@ -126,12 +127,11 @@ class _Loader:
         fresh = [new for new in findings if (new.file, new.line, new.column) not in self.faults]
         self.error = ConfigurationError([*self.error.findings, *fresh])
 
-    def masked(self, finding: Finding) -> Finding:
-        """Return `finding` without the secrets that it may quote."""
-        what, remedy = finding.what, finding.remedy
-        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
-            what, remedy = what.replace(secret, "***"), remedy.replace(secret, "***")
-        return finding._replace(what=what, remedy=remedy)
+    def masked(self) -> Iterator[Finding]:
+        """Yield the findings without the secrets that they may quote."""
+        mask = Masker(self.secrets).mask
+        for finding in self.error.findings:
+            yield finding._replace(what=mask(finding.what), remedy=mask(finding.remedy))
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name", self.path.stem)
