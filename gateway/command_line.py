@@ -29,14 +29,17 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway check --conf FILE           check a configuration and its map, without opening anything
   mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
+  mqttgateway status NAME                 show how a running gateway is
   mqttgateway reload --conf FILE          have the running gateway take over a changed configuration and map
-  mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
+  mqttgateway outbox list --conf FILE     show what waits for the broker; also retry, export, purge
+  mqttgateway forget NAME TOPIC           have the broker forget a retained topic of a running gateway
   mqttgateway map check FILE              prove a map; also: map explain, map diff, map graph
   mqttgateway options                     print every option with its default, as a configuration file
   mqttgateway migrate OLD.conf            write the YAML that a configuration of version 0, 1 or 2 amounts to
 """
 
 _EPILOG = """\
+A running gateway is named by its configuration (--conf FILE) or by its NAME, as in its topics.
 FILE is looked for as given, in $XDG_CONFIG_HOME/mqttgateway, in /etc/mqttgateway, and last among the
 shipped examples: {shipped}.
 
@@ -56,7 +59,8 @@ def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = 
                 signals.wait_for_reload()
             else:
                 signals.release()
-        if options.command not in ("options", "migrate", "map") and options.conf is None:
+        is_by_name = getattr(options, "name", None) is not None
+        if options.command not in ("options", "migrate", "map") and options.conf is None and not is_by_name:
             parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
         code = _dispatch(options, signals)
         sys.stdout.flush()
@@ -113,6 +117,8 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         from gateway.commands.map import run_map_command
 
         return run_map_command(options)
+    if options.command in ("status", "forget") or getattr(options, "name", None) is not None:
+        return _ask(options)
     with _loading():
         # Not above: Ctrl-C in the middle of it is no traceback.
         from gateway.configuration.load_config import load_configuration
@@ -142,7 +148,7 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
     if options.command == "reload":
         from gateway.commands.reload import reload
 
-        return reload(configuration)
+        return reload(options)
     if options.command == "outbox":
         from gateway.commands.outbox import outbox
 
@@ -157,6 +163,25 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         what = f"the log file {configuration.log.file!a} cannot be opened: {reason}"
         raise GatewayError(f"{what}: correct log.file, or make its folder") from err
     return EXIT_OK if start_gateway(configuration, load, signals) else EXIT_FAILED
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """Ask a running gateway, which needs nothing of a configuration but its name."""
+    if options.command == "status":
+        from gateway.commands.status import status
+
+        return status(options)
+    if options.command == "forget":
+        from gateway.commands.forget import forget
+
+        return forget(options)
+    if options.command == "reload":
+        from gateway.commands.reload import reload
+
+        return reload(options)
+    from gateway.commands.outbox import outbox
+
+    return outbox(None, options)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -213,19 +238,41 @@ def _parser() -> argparse.ArgumentParser:
         "reload",
         "have the running gateway take over a changed configuration and map",
         "Check a configuration, and have the gateway that runs with it take over its map, interfaces,\n"
-        "filters and log. A broken file leaves everything as it was. SIGHUP does the same.",
+        "filters and log. A broken file leaves everything as it was. SIGHUP does the same.\n\n"
+        "  mqttgateway reload --conf serial2mqtt.conf\n"
+        "  mqttgateway reload serial2mqtt",
     )
     _add_common(reload, inherit=True)
+    _add_name(reload)
+    status = command("status", "show how a running gateway is")
+    _add_common(status, inherit=True)
+    _add_name(status)
+    status.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    forget = command(
+        "forget",
+        "have the broker forget a retained topic of a running gateway",
+        "Have the broker forget what it retains for a running gateway: one topic, or all of a device or an interface\n"
+        "that is gone. Only what this gateway has published, or could.\n\n"
+        "  mqttgateway forget serial2mqtt home/serial2mqtt/attic/availability\n"
+        "  mqttgateway forget --conf serial2mqtt.conf attic",
+    )
+    _add_common(forget, inherit=True)
+    _add_name(forget)
+    forget.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
     outbox = command(
         "outbox",
-        "show, export or remove what waits on disk for the broker",
-        "Show, export or remove what waits on disk for the broker, while the gateway does not run.\n\n"
-        "  mqttgateway outbox list --conf serial2mqtt.conf\n"
+        "show, export or remove what waits for the broker, and send again what no broker took",
+        "Show what waits for the broker, and send again what no broker took (retry); while the gateway does not run,\n"
+        "also export or remove it.\n\n"
+        "  mqttgateway outbox list serial2mqtt\n"
+        "  mqttgateway outbox retry --conf serial2mqtt.conf --topic 'home/climate/#'\n"
         "  mqttgateway outbox export --conf serial2mqtt.conf > waiting.jsonl\n"
         "  mqttgateway outbox purge --conf serial2mqtt.conf --topic 'home/climate/#' --yes",
     )
     _add_common(outbox, inherit=True)
-    outbox.add_argument("outbox_command", choices=("list", "export", "purge"), metavar="list|export|purge")
+    what = ("list", "retry", "export", "purge")
+    outbox.add_argument("outbox_command", choices=what, metavar="|".join(what))
+    _add_name(outbox)
     outbox.add_argument("--topic", metavar="FILTER", help="only what this topic filter matches")
     outbox.add_argument("--set-aside", action="store_true", help="only what no broker took")
     outbox.add_argument(
@@ -321,6 +368,10 @@ def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> No
     parser.add_argument(
         "--log-level", choices=LEVELS, default=default, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}"
     )
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a running gateway, by its name instead of --conf")
 
 
 def _positive(text: str) -> int:

@@ -130,6 +130,16 @@ class MgClient(HookedClient):
         return self._receiver.is_subscribed
 
     @property
+    def broker(self) -> str:
+        """The broker that is tried, or connected to."""
+        return self._where
+
+    @property
+    def protocol_in_words(self) -> str:
+        """The version of MQTT that is spoken with it, in words."""
+        return self._connector.version
+
+    @property
     def _where(self) -> str:
         return self._connector.where
 
