@@ -114,6 +114,8 @@ class Gateway:
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""
         LOG.info("%s %s started with %s", self.configuration.name, __version__, self.configuration.file)
+        for warning in self.configuration.warnings:
+            LOG.warning("%s", warning)
         for note in self.configuration.notes:  # an old file mostly has the level of warnings, and would not get them
             LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
         if self.writer is not None:
@@ -182,8 +184,11 @@ class Gateway:
             for answer in done:
                 answer.refuse("\n".join(["not reloaded, all stays as it was:", *lines[:_FINDINGS], *more]))
             return
+        before = self.configuration
         summary = self._take_over(fresh)
         LOG.info("reloaded %s: %s", fresh.file, summary)
+        for warning in set(fresh.warnings) - set(before.warnings):
+            LOG.warning("%s", warning)
         for answer in done:
             answer({"file": str(fresh.file), "changes": summary})
 

@@ -32,7 +32,8 @@ def _asks(options: argparse.Namespace) -> bool:
 
 def _summary(configuration: Configuration) -> Iterator[str]:
     mqtt = configuration.mqtt
-    yield f"{configuration.file}: good"
+    count = len(configuration.warnings)
+    yield f"{configuration.file}: good{f', but for {count} warnings' if count else ''}"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
     yield f"  protocol      {_protocol(mqtt)}"
@@ -46,6 +47,7 @@ def _summary(configuration: Configuration) -> Iterator[str]:
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
         yield from _filters("in", interface.filters.incoming)
         yield from _filters("out", interface.filters.outgoing)
+    yield from (f"  warning       {warning}" for warning in configuration.warnings)
     yield from (f"  note          {note}" for note in configuration.notes)
 
 

@@ -45,7 +45,9 @@ class InterfaceOptions(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
+    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once, and
+    `warnings` are who else may change or read its files.
+    """
 
     file: Path
     name: str
@@ -57,6 +59,7 @@ class Configuration(NamedTuple):
     interfaces: tuple[InterfaceOptions, ...]
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
