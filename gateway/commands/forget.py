@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gateway.commands.running import ask_gateway, gateway_name, printable, reading_reply
+from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.control.protocol import printable
 
 
 def forget(options: argparse.Namespace) -> int:

@@ -17,9 +17,10 @@ from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.commands.running import ask_gateway, gateway_name, printable, reading_reply
+from gateway.commands.running import ask_gateway, gateway_name, reading_reply
 from gateway.configuration.settings import Configuration
 from gateway.control.client import NotRunningError
+from gateway.control.protocol import printable
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, retry_in_file

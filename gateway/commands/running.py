@@ -48,8 +48,3 @@ def gateway_name(options: argparse.Namespace) -> str:
         return path.stem
     name = data.get("name") if isinstance(data, dict) else None
     return name if isinstance(name, str) and name and not word_problem(name) else path.stem
-
-
-def printable(text: object) -> str:
-    """Return `text`, which another process has said, so that it can harm no terminal; lines stay lines."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.commands.running import ask_gateway, gateway_name, printable, reading_reply
+from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.control.protocol import printable
 
 
 def status(options: argparse.Namespace) -> int:

@@ -88,7 +88,12 @@ def decode_reply(line: bytes) -> dict[str, Any]:
     result = reply.get("result")
     if reply.get("ok") is True and isinstance(result, dict):
         return result
-    raise ControlError(str(reply.get("error", "this is no reply of a gateway")))
+    raise ControlError(printable(reply.get("error", "this is no reply of a gateway")))
+
+
+def printable(text: object) -> str:
+    """Return `text`, which another process has said, so that it can harm no terminal; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
 def _line(what: Mapping[str, Any]) -> bytes:

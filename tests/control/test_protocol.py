@@ -18,6 +18,7 @@ from gateway.control.protocol import (
     decode_request,
     encode_reply,
     encode_request,
+    printable,
 )
 
 KINDS = {
@@ -46,7 +47,7 @@ def test_what_is_answered_is_read(value: object) -> None:
     assert decode_reply(lines[0]) == {"value": value}
     with pytest.raises(ControlError) as refused:
         decode_reply(lines[1])
-    assert str(refused.value) == f"no: {value!r}"
+    assert str(refused.value) == printable(f"no: {value!r}")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,12 @@ def test_no_line_of_anybody_is_more_than_refused(line: bytes) -> None:
 def test_what_is_no_reply_is_said(reply: bytes) -> None:
     with pytest.raises(ControlError, match="this is no"):
         decode_reply(reply)
+
+
+def test_why_a_request_was_refused_can_harm_no_terminal() -> None:
+    with pytest.raises(ControlError) as refused:
+        decode_reply(encode_reply({"ok": False, "error": "\x1b[2Jred\r\nand \x07more \ud800"}))
+    assert str(refused.value) == "\\x1b[2Jred\\r\nand \\x07more \\ud800"
 
 
 def test_lines_are_bounded() -> None:
