@@ -53,7 +53,7 @@ def gateway_command(
             file.unlink()
         options["outbox"] = {"store": "disk", "file": str(lab.folder / "bench.outbox")}
     conf.write_text(json.dumps(options))  # which is YAML, too
-    return [sys.executable, "-m", "gateway.command_line", "--conf", str(conf)]
+    return [sys.executable, "-m", "gateway", "--conf", str(conf)]
 
 
 def serial_options(device: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.app_properties import NAME, find_configuration, shipped_configurations
 from gateway.command_parser import Parser, positive, seconds
+from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 
@@ -28,14 +29,17 @@ Bridges devices that do not speak MQTT, serial ones first, to MQTT.
   mqttgateway check --conf FILE           check a configuration and its map, without opening anything
   mqttgateway watch --conf FILE           show the traffic of its topics, as internal messages
   mqttgateway send --conf FILE ...        send a command, or a status, through its map
+  mqttgateway status NAME                 show how a running gateway is
   mqttgateway reload --conf FILE          have the running gateway take over a changed configuration and map
-  mqttgateway outbox list --conf FILE     show what waits on disk for the broker; also export, purge
+  mqttgateway outbox list --conf FILE     show what waits for the broker; also retry, export, purge
+  mqttgateway forget NAME TOPIC           have the broker forget a retained topic of a running gateway
   mqttgateway map check FILE              prove a map; also: map explain, map diff, map graph
   mqttgateway options                     print every option with its default, as a configuration file
   mqttgateway migrate OLD.conf            write the YAML that a configuration of version 0, 1 or 2 amounts to
 """
 
 _EPILOG = """\
+A running gateway is named by its configuration (--conf FILE) or by its NAME, as in its topics.
 FILE is looked for as given, in $XDG_CONFIG_HOME/mqttgateway, in /etc/mqttgateway, and last among the
 shipped examples: {shipped}.
 
@@ -43,16 +47,22 @@ exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = None) -> int:
+    """Run the command line; return the exit code. `signals` are those that have come while it was loaded."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # words of a message that this terminal cannot show
     try:
         parser = _parser()
         options = parser.parse_args(arguments)
-        if options.command not in ("options", "migrate", "map") and options.conf is None:
+        if signals is not None:
+            if options.command == "run":
+                signals.wait_for_reload()
+            else:
+                signals.release()
+        is_by_name = getattr(options, "name", None) is not None
+        if options.command not in ("options", "migrate", "map") and options.conf is None and not is_by_name:
             parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
-        code = _dispatch(options)
+        code = _dispatch(options, signals)
         sys.stdout.flush()
         return code
     except ConfigurationError as err:
@@ -92,7 +102,7 @@ def _stdout_failed(err: OSError) -> int:
     return EXIT_FAILED
 
 
-def _dispatch(options: argparse.Namespace) -> int:
+def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
     # Each command imports what it needs itself: a run must start fast.
     if options.command == "options":
         from gateway.configuration.option_docs import default_configuration
@@ -107,6 +117,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         from gateway.commands.map import run_map_command
 
         return run_map_command(options)
+    if options.command in ("status", "forget") or getattr(options, "name", None) is not None:
+        return _ask(options)
     with _loading():
         # Not above: Ctrl-C in the middle of it is no traceback.
         from gateway.configuration.load_config import load_configuration
@@ -136,7 +148,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "reload":
         from gateway.commands.reload import reload
 
-        return reload(configuration)
+        return reload(options)
     if options.command == "outbox":
         from gateway.commands.outbox import outbox
 
@@ -150,7 +162,26 @@ def _dispatch(options: argparse.Namespace) -> int:
         reason = getattr(err, "strerror", None) or err
         what = f"the log file {configuration.log.file!a} cannot be opened: {reason}"
         raise GatewayError(f"{what}: correct log.file, or make its folder") from err
-    return EXIT_OK if start_gateway(configuration, load) else EXIT_FAILED
+    return EXIT_OK if start_gateway(configuration, load, signals) else EXIT_FAILED
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """Ask a running gateway, which needs nothing of a configuration but its name."""
+    if options.command == "status":
+        from gateway.commands.status import status
+
+        return status(options)
+    if options.command == "forget":
+        from gateway.commands.forget import forget
+
+        return forget(options)
+    if options.command == "reload":
+        from gateway.commands.reload import reload
+
+        return reload(options)
+    from gateway.commands.outbox import outbox
+
+    return outbox(None, options)
 
 
 def _parser() -> Parser:
@@ -216,19 +247,41 @@ def _parser() -> Parser:
         "reload",
         "have the running gateway take over a changed configuration and map",
         "Check a configuration, and have the gateway that runs with it take over its map, interfaces,\n"
-        "filters and log. A broken file leaves everything as it was. SIGHUP does the same.",
+        "filters and log. A broken file leaves everything as it was. SIGHUP does the same.\n\n"
+        "  mqttgateway reload --conf serial2mqtt.conf\n"
+        "  mqttgateway reload serial2mqtt",
     )
     _add_common(reload, inherit=True)
+    _add_name(reload)
+    status = command("status", "show how a running gateway is")
+    _add_common(status, inherit=True)
+    _add_name(status)
+    status.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    forget = command(
+        "forget",
+        "have the broker forget a retained topic of a running gateway",
+        "Have the broker forget what it retains for a running gateway: one topic, or all of a device or an interface\n"
+        "that is gone. Only what this gateway has published, or could.\n\n"
+        "  mqttgateway forget serial2mqtt home/serial2mqtt/attic/availability\n"
+        "  mqttgateway forget --conf serial2mqtt.conf attic",
+    )
+    _add_common(forget, inherit=True)
+    _add_name(forget)
+    forget.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
     outbox = command(
         "outbox",
-        "show, export or remove what waits on disk for the broker",
-        "Show, export or remove what waits on disk for the broker, while the gateway does not run.\n\n"
-        "  mqttgateway outbox list --conf serial2mqtt.conf\n"
+        "show, export or remove what waits for the broker, and send again what no broker took",
+        "Show what waits for the broker, and send again what no broker took (retry); while the gateway does not run,\n"
+        "also export or remove it.\n\n"
+        "  mqttgateway outbox list serial2mqtt\n"
+        "  mqttgateway outbox retry --conf serial2mqtt.conf --topic 'home/climate/#'\n"
         "  mqttgateway outbox export --conf serial2mqtt.conf > waiting.jsonl\n"
         "  mqttgateway outbox purge --conf serial2mqtt.conf --topic 'home/climate/#' --yes",
     )
     _add_common(outbox, inherit=True)
-    outbox.add_argument("outbox_command", choices=("list", "export", "purge"), metavar="list|export|purge")
+    what = ("list", "retry", "export", "purge")
+    outbox.add_argument("outbox_command", choices=what, metavar="|".join(what))
+    _add_name(outbox)
     outbox.add_argument("--topic", metavar="FILTER", help="only what this topic filter matches")
     outbox.add_argument("--set-aside", action="store_true", help="only what no broker took")
     outbox.add_argument(
@@ -333,5 +386,5 @@ def _add_common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> No
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a running gateway, by its name instead of --conf")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.app_properties import expanded
+from gateway.masking import Masker
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = "gateway.traffic"
@@ -38,19 +39,18 @@ def init_logger(
 
     Each of `secrets` is replaced by `***` in every line. Raises `OSError` if the log file cannot be opened.
     """
+    masker = Masker(secrets)
     under_systemd = "JOURNAL_STREAM" in environment
     line = "%(name)s: %(message)s" if under_systemd else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setFormatter(_Formatter(line, secrets, with_priority=under_systemd))
+    handlers[0].setFormatter(_Formatter(line, masker, with_priority=under_systemd))
     if options.file:
         from gateway.log_file import LogFile
 
         handlers.append(
             LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
         )
-        handlers[1].setFormatter(
-            _Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", secrets)
-        )
+        handlers[1].setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", masker))
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, _Formatter):  # of an earlier call
@@ -70,17 +70,16 @@ class _Formatter(logging.Formatter):
 
     default_msec_format = "%s.%03d"
 
-    def __init__(self, line: str, secrets: Iterable[str], *, with_priority: bool = False) -> None:
+    def __init__(self, line: str, masker: Masker, *, with_priority: bool = False) -> None:
         super().__init__(line)
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._secrets = sorted(forms, key=len, reverse=True)
+        self._masker = masker
         self._with_priority = with_priority
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
-        return self._without_secrets(super().formatMessage(record)).replace("\n", "\\n")
+        return self._masker.mask(super().formatMessage(record)).replace("\n", "\\n")
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._without_secrets(super().format(record))
+        text = self._masker.mask(super().format(record))
         if len(text) > _LONGEST_LINE and not record.exc_info:  # after masking, or half a secret could be left
             text = f"{text[:_LONGEST_LINE]}... ({len(text)} characters)"
         if not text.isprintable():
@@ -89,17 +88,6 @@ class _Formatter(logging.Formatter):
             mark = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
             text = mark + text.replace("\n", f"\n{mark}")
         return text
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
-
-def _forms(secret: str) -> Iterable[str]:
-    """A secret as it may come up in a log: as it is, quoted, and as bytes in hexadecimal."""
-    data = secret.encode("utf-8", "surrogateescape")
-    return secret, ascii(secret)[1:-1], data.hex(), data.hex(" ")
 
 
 class RateLimit(logging.Filter):

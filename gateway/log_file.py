@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import sys
+from io import TextIOWrapper
+from pathlib import Path
 
+from gateway.own_files import open_to_append
 from gateway.throttled_exception import ThrottledException
 
 
@@ -15,6 +19,10 @@ class LogFileFailed(ThrottledException):
 
 class LogFile(logging.handlers.RotatingFileHandler):
     """A log file that cannot stop the gateway: a full disk is said on standard error, now and then."""
+
+    def _open(self) -> TextIOWrapper:
+        """Open the file, readable by its owner and its group only: it tells much about a home."""
+        return os.fdopen(open_to_append(Path(self.baseFilename), 0o640), "a", encoding=self.encoding)
 
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Say on standard error why a line is not in the file."""

@@ -56,6 +56,11 @@ class Outlet:
         self._next_breather = _BREATHER
         self.refused = 0
 
+    @property
+    def is_available(self) -> bool:
+        """Whether the device is there, as far as is known."""
+        return self._is_available is True
+
     def use(self, msg_map: MsgMap, filters: Sequence[MessageFilter], note_sent: Callable[[InternalMsg], None]) -> None:
         """Send by another map, and through other filters, from now on."""
         self._map, self._filters, self._note_sent = msg_map, filters, note_sent

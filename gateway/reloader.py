@@ -18,20 +18,26 @@ class Reloader:
         self._lock = threading.Lock()
         self._is_asked = self._is_reading = False
         self._result: Configuration | GatewayError | None = None
+        self._begun = self._ended = 0  # times that the files were read
+        self.taken = 0
+        """Which time of reading the result that was taken last is of."""
 
-    def ask(self) -> None:
-        """Have the files read; if they are being read already, once more after that."""
+    def ask(self) -> int:
+        """Have the files read; if they are being read already, once more after that. Return which time that will be."""
         with self._lock:
             self._is_asked = True
+            number = self._begun + 1
             if self._is_reading:
-                return
+                return number
             self._is_reading = True
         threading.Thread(target=self._read, name="reload", daemon=True).start()
+        return number
 
     def take(self) -> Configuration | GatewayError | None:
         """Return what was read, or why it cannot be used; None if nothing was read since the last time."""
         with self._lock:
             result, self._result = self._result, None
+            self.taken = self._ended
         return result
 
     def _read(self) -> None:
@@ -41,6 +47,7 @@ class Reloader:
                     self._is_reading = False
                     return
                 self._is_asked = False
+                self._begun += 1
             result: Configuration | GatewayError
             try:
                 result = self._load()
@@ -50,4 +57,5 @@ class Reloader:
                 result = GatewayError(f"the configuration cannot be read: {err!r}")
             with self._lock:
                 self._result = result
+                self._ended = self._begun
             self._on_done()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from gateway.errors import MessageError
+from gateway.errors import GatewayError, MessageError
+from gateway.topic import topic_problem, word_problem
 from gateway.translation.mqtt_map import MsgMap
 
 
@@ -17,6 +19,42 @@ def orphans(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Collect
     for topic, payload in retained.items():
         if topic not in kept and not any(_retains(msg_map, topic, payload) for msg_map in maps):
             yield topic
+
+
+def topics_to_forget(
+    what: str, retained: Mapping[str, bytes], maps: Iterable[MsgMap], own: str, live: Collection[str]
+) -> list[str]:
+    """Return the topics that are meant by `what`: one topic, or the name of a device or an interface that is gone.
+
+    Only those that this gateway owns or could write: what it has `retained` (payload by topic), what lies below its
+    `own` topic, and what its `maps` write. Those in `live` are published as long as it runs, and so refused. Raises
+    `GatewayError` if there is none.
+    """
+    maps = list(maps)
+    if "/" not in what and what not in retained:
+        found = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == what]
+        found = [topic for topic in (*found, f"{own}/{what}/availability") if topic not in live]
+        if word_problem(what) or not what or not found:
+            raise GatewayError(f"{what!a} is no device with a retained state, and no interface that is gone")
+        return found
+    problem = topic_problem(what)
+    if problem:
+        raise GatewayError(f"the topic {what!a:.200}: {problem}")
+    if what in live:
+        raise GatewayError(f"{what} is published as long as this gateway runs: take its interface out first")
+    if what in retained or what.startswith(f"{own}/") or any(msg_map.can_write(what) for msg_map in maps):
+        return [what]
+    raise GatewayError(
+        f"{what} is no topic that this gateway writes: have its owner remove it, or publish an empty retained message"
+    )
+
+
+def _device(maps: Iterable[MsgMap], topic: str, payload: bytes) -> str:
+    """Return the device that a retained state is of; `""` if no map can say."""
+    for msg_map in maps:
+        with contextlib.suppress(MessageError):
+            return msg_map.mqtt2internal(topic, payload).device
+    return ""
 
 
 def _retains(msg_map: MsgMap, topic: str, payload: bytes) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
+from gateway.early_signals import EarlySignals
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger
 from gateway.mailbox import Wakeup
@@ -29,13 +30,14 @@ from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.outbox import Outbox
-from gateway.pid_file import PidFile
 from gateway.reloader import Reloader
 from gateway.retained import orphans
 from gateway.router import Route, Router
 from gateway.station import Station, routes_of
 
 if TYPE_CHECKING:
+    from gateway.control.protocol import Answer
+    from gateway.control.server import ControlServer
     from gateway.outbox.writer import OutboxWriter
 
 LOG = logging.getLogger(__name__)
@@ -59,9 +61,10 @@ class Gateway:
         self._wakeup = Wakeup(for_signals=True)
         self._reloader = Reloader(load or (lambda: configuration), self._wakeup.set)
         self._is_reload_wanted = False
-        self._reloads = 0
+        self._reload_answers: list[tuple[int, Answer]] = []  # with the time of reading that they wait for
+        self.started = time.monotonic()
         self._retired: list[Station] = []
-        self.outbox, self._writer = _open_outbox(configuration.outbox)
+        self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
         self.router.use(self._routes(), configuration.availability_topics)
@@ -116,25 +119,35 @@ class Gateway:
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""
         LOG.info("%s %s started with %s", self.configuration.name, __version__, self.configuration.file)
+        for warning in self.configuration.warnings:
+            LOG.warning("%s", warning)
         for note in self.configuration.notes:  # an old file mostly has the level of warnings, and would not get them
             LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
-        if self._writer is not None:
-            self._writer.start()
+        if self.writer is not None:
+            self.writer.start()
         with self._demo_broker():
             self.client.mg_connect()
             for station in self.stations.values():
                 station.start()
-            self._pid_file = PidFile(self.configuration.name, os.environ)
+            control = self._open_control()
             # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
             # of it in cycles is not freed; that is once.
             gc.freeze()
             try:
                 while not self._stop:
                     self._look_for_reload()
+                    if control is not None and control.has_requests:
+                        control.run_requests()
                     self.client.loop_with_reconnect()
-                return self._shut_down()
             finally:
-                self._pid_file.close()
+                if control is not None:
+                    control.close()
+            return self._shut_down()
+
+    def _open_control(self) -> ControlServer | None:
+        from gateway.requests import open_control  # by now the link and the devices are being opened
+
+        return open_control(self, self._wakeup, os.environ)
 
     def _demo_broker(self) -> contextlib.AbstractContextManager[None]:
         if not self.configuration.mqtt.demo_broker:
@@ -148,6 +161,10 @@ class Gateway:
         self._is_reload_wanted = True
         self._wakeup.set()
 
+    def reload_for(self, answer: Answer) -> None:
+        """Do as `reload` does, and give `answer` what has come of it. The main thread calls it."""
+        self._reload_answers.append((self._reloader.ask(), answer))
+
     def _look_for_reload(self) -> None:
         if self._is_reload_wanted:
             self._is_reload_wanted = False
@@ -155,7 +172,8 @@ class Gateway:
         fresh = self._reloader.take()
         if fresh is None:
             return
-        self._reloads += 1
+        done = [answer for number, answer in self._reload_answers if number <= self._reloader.taken]
+        self._reload_answers = self._reload_answers[len(done) :]
         if isinstance(fresh, Configuration) and fresh.name != self.configuration.name:
             fresh = GatewayError(f"the name cannot become {fresh.name!a} while it runs: start it anew")
         if isinstance(fresh, Configuration):
@@ -167,12 +185,17 @@ class Gateway:
             lines = str(fresh).splitlines()
             for line in lines[:_FINDINGS]:
                 LOG.error("not reloaded: %s", line)
-            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-            self._pid_file.say(f"{self._reloads} not reloaded, all stays as it was: {lines[0]}{more}")
+            more = [f"... and {len(lines) - _FINDINGS} more"] if len(lines) > _FINDINGS else []
+            for answer in done:
+                answer.refuse("\n".join(["not reloaded, all stays as it was:", *lines[:_FINDINGS], *more]))
             return
+        before = self.configuration
         summary = self._take_over(fresh)
         LOG.info("reloaded %s: %s", fresh.file, summary)
-        self._pid_file.say(f"{self._reloads} reloaded {fresh.file}: {summary}")
+        for warning in set(fresh.warnings) - set(before.warnings):
+            LOG.warning("%s", warning)
+        for answer in done:
+            answer({"file": str(fresh.file), "changes": summary})
 
     def _take_over(self, fresh: Configuration) -> str:
         """Go on with another configuration; return what is new.
@@ -249,8 +272,8 @@ class Gateway:
         self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
         counts = self.outbox.counts()
         lost = left = counts.waiting + counts.in_flight
-        if self._writer is not None:
-            lost = self._writer.close()
+        if self.writer is not None:
+            lost = self.writer.close()
             if left > lost:
                 LOG.info("%d messages wait on disk for the next start", left - lost)
         if lost:
@@ -281,15 +304,21 @@ def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
 
 
-def start_gateway(configuration: Configuration, load: Callable[[], Configuration] | None = None) -> bool:
+def start_gateway(
+    configuration: Configuration,
+    load: Callable[[], Configuration] | None = None,
+    early: EarlySignals | None = None,
+) -> bool:
     """Run a gateway until SIGTERM or SIGINT; a second signal leaves at once. The main thread must call it.
 
-    SIGHUP has it read its configuration again, by `load`. Returns whether everything that was accepted has reached
-    the broker, or is on disk.
+    SIGHUP has it read its configuration again, by `load`; if that signal is among the `early` ones, first thing.
+    Returns whether everything that was accepted has reached the broker, or is on disk.
     """
     gateway = Gateway(configuration, load)
     try:
         with _signals_stop(gateway), _threads_logged():
+            if early is not None and early.is_reload_wanted:  # asked only now: no later one can be missed
+                gateway.reload()
             return gateway.run()
     finally:
         gateway.close()

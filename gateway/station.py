@@ -30,6 +30,11 @@ class Station:
         self._is_retired = False
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
 
+    @property
+    def failures(self) -> int:
+        """How often the interface has failed, and was built anew."""
+        return self._supervisor.failures
+
     def start(self) -> None:
         """Start the thread of the interface."""
         self._supervisor.start()

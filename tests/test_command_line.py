@@ -51,7 +51,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Said:
 
 def run_process(*arguments: str, out: int = subprocess.PIPE) -> Said:
     """Run the command as a user does, in a process of its own."""
-    command = [sys.executable, "-m", "gateway.command_line", *arguments]
+    command = [sys.executable, "-m", "gateway", *arguments]
     done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=30)
     return Said(done.returncode, done.stdout or "", done.stderr)
 
@@ -462,7 +462,7 @@ def running(conf: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -
         "log: {level: debug, traffic: true, file: gw.log}\n"
     )
     log = conf.with_name("gw.log")
-    command = [sys.executable, "-m", "gateway.command_line", "--conf", "gw.conf"]
+    command = [sys.executable, "-m", "gateway", "--conf", "gw.conf"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
 

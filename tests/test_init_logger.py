@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger
+from gateway.own_files import NotOwnError
 from tests.conftest import ExpectedLogs
+from tests.support.configuration import write_conf
 
 LOG = logging.getLogger("test")
 
@@ -234,6 +239,19 @@ def test_no_secret_of_a_configuration_reaches_the_log(
     assert "hunter2" not in written
 
 
+def test_a_secret_is_hidden_as_the_bytes_that_its_device_gets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = {"regex": "x", "message": {"function": "a", "device": "b", "action": "X"}}
+    device: dict[str, Any] = {"type": "serial", "port": "loop://", "encoding": "latin-1", "decode": [rule]}
+    device["conversation"] = {"opening": [{"write": "LOGIN ${CODE}"}]}
+    configuration = load_configuration(write_conf(tmp_path, 1, interface=device), {"CODE": "pässwort"})
+    start(LogOptions(), configuration.secrets, JOURNAL_STREAM="1")
+    for encoding in ("latin-1", "utf-8"):
+        LOG.info("got %s", "pässwort".encode(encoding).hex(" "))
+    assert capsys.readouterr().err == "<6>test: got ***\n" * 2
+
+
 # --- how much
 
 
@@ -279,3 +297,31 @@ def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: 
     for _ in range(MAX_LINES + 10):
         LOG.info("again")
     assert len(file.read_text().splitlines()) == len(capsys.readouterr().err.splitlines()) == MAX_LINES
+
+
+# --- who may read it
+
+
+def test_a_log_file_is_made_for_its_owner_and_group_and_so_is_the_next_one(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        start(LogOptions(file=str(tmp_path / "gw.log"), file_bytes=1000, files=2))
+        for number in range(60):
+            LOG.info("line %d", number)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+@pytest.mark.root
+def test_a_log_file_that_a_stranger_has_put_in_a_shared_folder_is_refused(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    link = tmp_path / "shared" / "gw.log"
+    link.symlink_to(victim)
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(NotOwnError, match="this link belongs to the user with id 65534"):
+        start(LogOptions(file=str(link)))
+    assert victim.read_text() == "precious"

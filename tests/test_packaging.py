@@ -217,6 +217,7 @@ def test_unit_fits_the_program() -> None:
     assert Path(program).name == "mqttgateway"
     assert command_line._parser().parse_args(words).conf == "%i.conf"
     assert int(service["RestartPreventExitStatus"]) == command_line.EXIT_CONFIGURATION
+    assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
     assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK
     assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"
 

@@ -237,15 +237,16 @@ def test_what_is_asked_for_while_it_reads_is_read_again(tmp_path: Path) -> None:
 
     reloader = Reloader(load, on_done)
     assert reloader.take() is None
-    for _ in range(3):
-        reloader.ask()
+    asked = [reloader.ask() for _ in range(3)]
+    assert asked[0] == 1
     wait_until(lambda: reads)
-    reloader.ask()
+    assert reloader.ask() == 2, "what is read already may be what was there before"
     may_go_on.set()
     assert done.wait(10)
     wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
     assert len(reads) == 2
     assert isinstance(reloader.take(), Configuration)
+    assert reloader.taken == 2
     assert reloader.take() is None
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gateway.errors import GatewayError
 from gateway.message import OFFLINE
-from gateway.retained import orphans
+from gateway.retained import orphans, topics_to_forget
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.broker import Mosquitto
@@ -34,6 +37,46 @@ def test_what_no_map_would_retain_is_one() -> None:
     assert orphans_of(climate_map(function=strict)) == [TOPIC], "a word that is gone"
     assert orphans_of(climate_map(rules=DeliveryRules())) == [TOPIC], "a rule that is gone"
     assert orphans_of() == [TOPIC]
+
+
+LIVE = ("home/gw/availability", "home/gw/hall/availability")
+
+
+@pytest.mark.parametrize(
+    ("what", "topics"),
+    [
+        (TOPIC, [TOPIC]),
+        ("home/climate//hall/sensor/gw/C", ["home/climate//hall/sensor/gw/C"]),  # it could be retained, by mistake
+        ("old/root/sensor", ["old/root/sensor"]),
+        ("home/gw/attic/availability", ["home/gw/attic/availability"]),
+        ("sensor", [TOPIC, "home/gw/sensor/availability"]),
+        ("attic", ["home/gw/attic/availability"]),
+        ("plain", ["plain"]),
+    ],
+)
+def test_what_is_ones_own_can_be_forgotten(what: str, topics: list[str]) -> None:
+    retained = {TOPIC: b"warm", "old/root/sensor": b"x", "plain": b"x", **dict.fromkeys(LIVE, b"online")}
+    assert topics_to_forget(what, retained, [climate_map()], "home/gw", LIVE) == topics
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("", "'' is no device"),
+        ("hall", "'hall' is no device with a retained state, and no interface that is gone"),
+        ("home/gw/availability", "is published as long as this gateway runs"),
+        ("home/climate//hall/sensor/other/S", "is no topic that this gateway writes"),
+        ("home/other/availability", "is no topic that this gateway writes"),
+        ("house/climate//hall/sensor/gw/S", "is no topic that this gateway writes"),
+        ("home/gw/#", "'#' may not stand in a topic"),
+        ("home/gw/\0", r"'\\x00' may not stand in a topic"),
+        ("$SYS/broker/uptime", r"topics that begin with '\$' belong to the broker"),
+        ("home/gw/" + "x/" * 100, "levels are too many"),
+    ],
+)
+def test_what_is_not_ones_own_is_refused(what: str, why: str) -> None:
+    with pytest.raises(GatewayError, match=why):
+        topics_to_forget(what, dict.fromkeys(LIVE, b"online"), [climate_map()], "home/gw", LIVE)
 
 
 def test_what_is_kept_is_none_whatever_the_maps_say() -> None:

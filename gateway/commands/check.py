@@ -42,7 +42,8 @@ def _asks(options: argparse.Namespace) -> bool:
 
 def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions]) -> Iterator[str]:
     mqtt = configuration.mqtt
-    yield f"{configuration.file}: good"
+    count = len(configuration.warnings)
+    yield f"{configuration.file}: good{f', but for {count} warnings' if count else ''}"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
     yield f"  protocol      {_protocol(configuration)}"
@@ -57,6 +58,7 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
         yield from _filters("in", interface.filters.incoming)
         yield from _filters("out", interface.filters.outgoing)
+    yield from (f"  warning       {warning}" for warning in configuration.warnings)
     maps = dict.fromkeys(interface.msg_map for interface in interfaces)
     notes = (*configuration.notes, *(note for msg_map in maps for note in lane_notes(msg_map)))
     yield from (f"  note          {note}" for note in dict.fromkeys(notes))

@@ -1,4 +1,7 @@
-"""`mqttgateway outbox list|purge|export`: what waits on disk, while the gateway does not run."""
+"""`mqttgateway outbox list|retry|purge|export`: what waits, and what is set aside.
+
+A list or a retry is a matter of the gateway while it runs; else, and for the rest, of the file that it has left.
+"""
 
 from __future__ import annotations
 
@@ -8,58 +11,112 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
+from gateway.commands.running import ask_gateway, gateway_name, reading_reply
 from gateway.configuration.settings import Configuration
+from gateway.control.client import NotRunningError
+from gateway.control.protocol import printable
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
+from gateway.outbox.dead_letters import Retried, retry_in_file
+from gateway.outbox.listing import SET_ASIDE, Listed, Page, of_row, of_set_aside, page_of
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow
 from gateway.topic import filter_problem
 
-_SHOWN = 60  # characters of a payload in a list
 
+def outbox(configuration: Configuration | None, options: argparse.Namespace) -> int:
+    """Do what the command line says with the outbox of a gateway; return the exit code.
 
-def outbox(configuration: Configuration, options: argparse.Namespace) -> int:
-    """Do what the command line says with the outbox of a configuration; return the exit code."""
+    A list and a retry are done by the gateway, if it runs. Without a `configuration` it must.
+    """
+    if options.topic is not None and filter_problem(options.topic):
+        raise UsageError(f"--topic: {options.topic!a}: {filter_problem(options.topic)}")
+    if options.outbox_command in ("list", "retry"):
+        name = configuration.name if configuration is not None else gateway_name(options)
+        try:
+            if options.outbox_command == "list":
+                _print_list(_running_parts(name, options), options)
+            else:
+                found = ask_gateway(name, "outbox retry", topic=options.topic)
+                with reading_reply():
+                    print(Retried(**found))  # noqa: T201
+        except NotRunningError:
+            if configuration is None:
+                raise
+        else:
+            return 0
+    if configuration is None:
+        raise UsageError(f"{options.outbox_command} needs the file of the outbox: give --conf FILE")
     path = configuration.outbox.file
     if path is None:
         raise GatewayError("this configuration keeps its outbox in memory: there is nothing to look at (outbox.store)")
-    if options.topic is not None and filter_problem(options.topic):
-        raise UsageError(f"--topic: {options.topic!a}: {filter_problem(options.topic)}")
     if not path.exists():
         print(f"{path}: nothing waits (there is no such file yet)", file=sys.stderr)  # noqa: T201
         return 0
     with contextlib.closing(OutboxStore(path, must_exist=True)) as store:
-        if options.outbox_command == "list":
-            _list(store, options)
-        elif options.outbox_command == "export":
-            _export(store, options)
-        else:
-            _purge(store, options)
+        _DONE_IN_FILE[options.outbox_command](store, options)
     return 0
 
 
 def _list(store: OutboxStore, options: argparse.Namespace) -> None:
-    aside = _aside(store, options)
-    shown = 0
-    counts = dict.fromkeys(Lane, 0)
-    for row in _rows(store, options):
-        counts[Lane(row.lane)] += 1
-        if shown < options.count:
-            shown += 1
-            print(f"{_when(row.since)} {Lane(row.lane).name.lower():<6} {row.topic} {_payload(row.payload)}")  # noqa: T201
+    waiting = page_of(map(of_row, _rows(store, options)), lambda _: True, options.count, sys.maxsize)
+    aside = page_of(map(of_set_aside, _aside(store, options)), lambda _: True, options.count, sys.maxsize)
+    _print_list((waiting, aside), options)
+
+
+def _running_parts(name: str, options: argparse.Namespace) -> Iterator[Page]:
+    """Yield the pages of what waits, on disk and in memory, and of what is set aside, in a running gateway."""
+    for part in ("waiting", "memory", "set aside"):
+        after: int | None = 0 if part == "set aside" or not options.set_aside else None
+        shown = 0
+        while after is not None:
+            found = ask_gateway(
+                name, "outbox list", part=part, topic=options.topic, after=after, count=max(0, options.count - shown)
+            )
+            with reading_reply():
+                page = Page([Listed(*row) for row in found["rows"]], dict(found["lanes"]), found["next"])
+            shown += len(page.rows)
+            after = page.next
+            yield page
+
+
+def _print_list(pages: Iterable[Page], options: argparse.Namespace) -> None:
+    shown = {False: 0, True: 0}  # by whether they are set aside
+    counts: dict[str, int] = {}
+    is_more_said = False
+    for page in pages:
+        for lane, number in page.lanes.items():
+            counts[lane] = counts.get(lane, 0) + number
+        is_aside = SET_ASIDE in page.lanes
+        total = sum(counts.values())
+        if is_aside and not is_more_said:
+            is_more_said = _print_more(shown[False], total - counts[SET_ASIDE])
+        for row in page.rows[: max(0, options.count - shown[is_aside])]:
+            shown[is_aside] += 1
+            lane, why = (SET_ASIDE, f": {row.reason}") if is_aside else (f"{row.lane:<6}", "")
+            print(printable(f"{_when(row.since)} {lane} {row.topic} {row.payload}{why}"))  # noqa: T201
+    aside = counts.pop(SET_ASIDE, 0)
     total = sum(counts.values())
+    if not is_more_said:
+        _print_more(shown[False], total)
+    lanes = ", ".join(f"{counts[lane]} {lane}" for lane in (each.name.lower() for each in Lane) if lane in counts)
+    waiting = "" if options.set_aside else f"{total} messages wait{f' ({lanes})' if lanes else ''}, "
+    print(f"{waiting}{aside} are set aside")  # noqa: T201
+
+
+def _print_more(shown: int, total: int) -> bool:
     if shown < total:
         print(f"... and {total - shown} more (--count)")  # noqa: T201
-    for found in aside[: options.count]:
-        print(f"{_when(found.since)} set aside {found.topic} {_payload(found.payload)}: {found.reason}")  # noqa: T201
-    lanes = ", ".join(f"{number} {lane.name.lower()}" for lane, number in counts.items() if number)
-    waiting = "" if options.set_aside else f"{total} messages wait{f' ({lanes})' if lanes else ''}, "
-    print(f"{waiting}{len(aside)} are set aside")  # noqa: T201
+    return True
+
+
+def _retry(store: OutboxStore, options: argparse.Namespace) -> None:
+    print(retry_in_file(store, lambda topic: _is_meant(topic, options), time.time()))  # noqa: T201
 
 
 def _export(store: OutboxStore, options: argparse.Namespace) -> None:
@@ -102,11 +159,8 @@ def _common(row: Row | SetAsideRow) -> dict[str, Any]:
     return {**members, "qos": row.qos, "retain": bool(row.retain)}
 
 
+_DONE_IN_FILE = {"list": _list, "export": _export, "purge": _purge, "retry": _retry}
+
+
 def _when(since: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
-
-
-def _payload(payload: bytes) -> str:
-    text = payload.decode("utf-8", "backslashreplace")
-    text = text if text.isprintable() else ascii(text)[1:-1]
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

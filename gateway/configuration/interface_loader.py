@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gateway.app_properties import NAME, expanded, is_file
+from gateway.configuration.file_access import runs_for_all, who_may_change_code
 from gateway.configuration.remedies import near
 from gateway.errors import GatewayError
 
@@ -51,7 +53,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
     """Return the interface class called `type_name`; a relative file path begins in `folder`.
 
     One that was written for the original is returned as an interface of today. Raises `CodeNotFoundError` if
-    there is none, or if what is there cannot be imported.
+    there is none, or if what is there cannot be imported; also if others may change it, and we are root or a service.
     """
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
@@ -160,6 +162,9 @@ def _load_module(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     if not is_file(path):
         raise CodeNotFoundError(f"no such file: {path}", "check the path; a relative one begins at this file's folder")
+    access = who_may_change_code(path) if runs_for_all(os.environ) else None
+    if access is not None:  # before any of it runs
+        raise CodeNotFoundError(f"{access.path} is not run: {access.what}", access.remedy)
     name = f"mqttgateway_interface_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -17,6 +17,12 @@ from gateway.app_properties import expanded, find_as_before, find_map, state_fol
 from gateway.command_guard import CommandOptions
 from gateway.configuration.document import Document, FaultyDocumentError, is_ini, load_yaml, variables
 from gateway.configuration.document import Path as DataPath
+from gateway.configuration.file_access import (
+    group_that_may_change,
+    who_may_change,
+    who_may_change_code,
+    who_may_read,
+)
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
@@ -28,6 +34,7 @@ from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindin
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
+from gateway.masking import Masker
 from gateway.message import ADDRESS_FIELDS
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
@@ -36,6 +43,8 @@ from gateway.topic import word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024
+_SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
+"""The whole name of an option whose value is a secret."""
 
 
 def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
@@ -81,6 +90,21 @@ def _is_host(text: str) -> bool:
     return True
 
 
+def has_secret(document: Document) -> bool:
+    """Return whether there is a secret in the text of a configuration, and not only the name of what holds it."""
+    data = document.data
+    return any(
+        isinstance(value, str) and value and not variables(document.raw.get((*at, name), ""))
+        for at, options in (
+            (("mqtt",), data.get("mqtt")),
+            (("interface",), data.get("interface")),
+            *((("interfaces", key), options) for key, options in (data.get("interfaces") or {}).items()),
+        )
+        for name, value in (options or {}).items()
+        if _SECRET.fullmatch(name)
+    )
+
+
 class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
@@ -95,6 +119,9 @@ class _Loader:
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.findings}
         self.secrets: list[str] = []
         self.notes: list[str] = list(map(str, document.notes))
+        self.maps: list[Path] = []  # the files of the configuration beside its own: maps, code, and secrets
+        self.code: list[Path] = []
+        self.secret_files: list[Path] = []
         self.filters = FilterLoader(document, path.parent)
 
     def load(self) -> Configuration:
@@ -130,11 +157,25 @@ class _Loader:
         self.add(self.filters.findings)
         self.collect_secrets()
         if self.findings:
-            raise ConfigurationError(self.masked(finding) for finding in self.findings)
+            raise ConfigurationError(self.masked())
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
+        warnings = list(self.access())
         return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
-                             _bounded_notes(self.notes))  # fmt: skip
+                             _bounded_notes(self.notes), tuple(dict.fromkeys(warnings)))  # fmt: skip
+
+    def access(self) -> Iterator[str]:
+        """Yield who else may change the files of the configuration, or read a secret; a group is but a note."""
+        self.code += self.filters.files
+        found = [*map(who_may_change, (self.path, *self.maps)), *map(who_may_change_code, self.code)]
+        if has_secret(self.document):
+            found.append(who_may_read(self.path))
+        found += map(who_may_read, self.secret_files)
+        yield from (str(Finding(str(access.path), 0, 0, "", access.what, access.remedy)) for access in found if access)
+        for path in (self.path, *self.maps, *self.code, *self.secret_files):
+            access = group_that_may_change(path)
+            if access is not None:
+                self.notes.append(str(Finding(str(path), 0, 0, "", access.what, access.remedy)))
 
     def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
         self.add([self.document.finding(path, what, remedy, at_key=at_key)])
@@ -155,12 +196,11 @@ class _Loader:
         self.findings = [finding for finding in self.findings if not isinstance(finding, MoreFindings)]
         self.findings.append(MoreFindings(str(self.path), 0, sum(finding.column for finding in more), "", "", ""))
 
-    def masked(self, finding: Finding) -> Finding:
-        """Return `finding` without the secrets that it may quote."""
-        what, remedy = finding.what, finding.remedy
-        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
-            what, remedy = what.replace(secret, "***"), remedy.replace(secret, "***")
-        return finding._replace(what=what, remedy=remedy)
+    def masked(self) -> Iterator[Finding]:
+        """Yield the findings without the secrets that they may quote."""
+        mask = Masker(self.secrets).mask
+        for finding in self.findings:
+            yield finding._replace(what=mask(finding.what), remedy=mask(finding.remedy))
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name", self.path.stem)
@@ -198,6 +238,8 @@ class _Loader:
         for key in ("ca_file", "certificate_file", "key_file"):
             if key in tls:
                 tls[key] = str(self.locate(tls[key]))
+        if "key_file" in tls:
+            self.secret_files.append(Path(tls["key_file"]))
         options["tls"] = TlsOptions(**tls)
         if options["tls"].enabled:
             try:
@@ -265,6 +307,7 @@ class _Loader:
             return ""
         if not secret:
             self.complain(at, f"{path} is empty", "write the secret into it")
+        self.secret_files.append(path)
         return secret
 
     def collect_secrets(self) -> None:
@@ -323,6 +366,7 @@ class _Loader:
         except ConfigurationError as err:  # say where it is asked for
             self.complain(at, f"{given}: {err.findings[0].what}", err.findings[0].remedy)
             return None
+        self.maps.append(path)
         try:
             return load_map(path, sender=sender, status_qos=qos, say=self.notes.append)
         except ConfigurationError as err:
@@ -370,6 +414,9 @@ class _Loader:
         except CodeNotFoundError as err:
             self.complain((*at, "type"), err.what, err.remedy)
             return
+        code = given["type"].partition(":")[0]
+        if code.endswith(".py"):
+            self.code.append(self.path.parent / expanded(code))
         before = self.found
         try:
             given, params = self.interface_params(at, cls, given)

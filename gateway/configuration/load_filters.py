@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
 
+from gateway.app_properties import expanded
 from gateway.configuration.document import Document, Path, dotted
 from gateway.configuration.interface_loader import CodeNotFoundError, find_hook
 from gateway.configuration.load_map import listed, unknown_words
@@ -24,6 +25,8 @@ class FilterLoader:
         self._document = document
         self._folder = folder
         self._modules: dict[str, ModuleType] = {}
+        self.files: list[FilePath] = []
+        """The files that hooks are in."""
         self.findings: list[Finding] = []
 
     def build(self, given: Mapping[str, Any], at: Path, maps: Sequence[MsgMap]) -> Filters:
@@ -40,6 +43,9 @@ class FilterLoader:
         if what == "hook":
             try:
                 yield HookStep(value, find_hook(value, self._folder, self._modules))
+                module = value.rpartition(":")[0]
+                if module.endswith(".py"):
+                    self.files.append(self._folder / expanded(module))
             except CodeNotFoundError as err:
                 self.findings.append(self._document.finding((*at, what), err.what, err.remedy))
             return

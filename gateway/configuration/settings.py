@@ -46,7 +46,9 @@ class InterfaceOptions(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once."""
+    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once, and
+    `warnings` are who else may change or read its files.
+    """
 
     file: Path
     name: str
@@ -58,6 +60,7 @@ class Configuration(NamedTuple):
     interfaces: tuple[InterfaceOptions, ...]
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets

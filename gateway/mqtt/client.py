@@ -26,6 +26,7 @@ from gateway.message import OFFLINE, ONLINE, Arrival, Publication
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
+from gateway.mqtt.link_log import log_failure, log_move
 from gateway.mqtt.link_words import Ending, LinkEnded, why_closed, why_not_connected, why_refused
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
@@ -36,7 +37,6 @@ from gateway.mqtt.sender import Sender
 from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
 from gateway.mqtt.waiting import Waiter, has_more
 from gateway.outbox.outbox import Outbox
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 
@@ -54,12 +54,6 @@ class LinkState(enum.Enum):
     AWAITING_CONNACK = "waiting for CONNACK"
     UP = "up"
     BACKING_OFF = "backing off"
-
-
-class LinkFailed(ThrottledException):
-    """The broker cannot be reached, refuses, or was lost."""
-
-    period = 600.0
 
 
 class MgClient(HookedClient):
@@ -159,6 +153,16 @@ class MgClient(HookedClient):
     def is_caught_up(self) -> bool:
         """Whether all that had waited in the session has come, as far as that can be known."""
         return not self._memory.run.may_have_waited
+
+    @property
+    def broker(self) -> str:
+        """The broker that is tried, or connected to."""
+        return self._where
+
+    @property
+    def protocol_in_words(self) -> str:
+        """The version of MQTT that is spoken with it, in words."""
+        return self._connector.version
 
     @property
     def _where(self) -> str:
@@ -472,17 +476,11 @@ class MgClient(HookedClient):
         self._deadline = self._clock() + plan.delay
         if plan.all_tried and ending is not Ending.RETURNING:
             self.last_failure = reason
+        is_fight = ending is Ending.TAKEN_OVER or self._connector.is_fight
         if plan.words:
-            self._say_lost(f"{reason}", where, plan.words, was_up=was_up, is_taken_over=ending is Ending.TAKEN_OVER)
-        elif ending is Ending.RETURNING or LinkFailed(f"{reason}", key=f"{where} {reason}").trigger:
-            LOG.info("%s", reason)
-
-    def _say_lost(self, reason: str, where: str, plan: str, *, was_up: bool, is_taken_over: bool) -> None:
-        """Say why there is no link: each loss, but a failure to connect and a fight over the client id once."""
-        what = "lost the broker" if was_up else "no connection to the broker"
-        failed = LinkFailed(f"{what}: {reason}", key=f"{where} {reason}")
-        if failed.trigger or (was_up and not is_taken_over and not self._connector.is_fight):
-            LOG.warning("%s (%s)", failed.report or failed, plan)
+            log_failure(f"{reason}", where, plan.words, was_up=was_up, is_each=was_up and not is_fight)
+        else:
+            log_move(f"{reason}", where, is_each=ending is Ending.RETURNING)
 
     def _enter(self, state: LinkState) -> None:
         LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)

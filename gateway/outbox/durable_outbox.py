@@ -42,7 +42,7 @@ class DurableOutbox(Outbox):
         self._work = Condition(self._lock)
         self._unwritten = Unwritten(commit_interval, self._work.notify)
         self._room_made = 0  # bytes of the disk, for what is not committed yet
-        self._is_closing = False
+        self._is_closing = self._is_called = False
 
     @property
     def at_risk(self) -> int:
@@ -78,13 +78,20 @@ class DurableOutbox(Outbox):
             begin = self._clock() + hold_off
             while not self._is_closing:
                 now = self._clock()
-                due = -math.inf if self._is_reading_due() else self._unwritten.due()
+                due = -math.inf if self._is_called or self._is_reading_due() else self._unwritten.due()
                 if due is not None:
                     due = max(due, begin)
                     if due <= now:
                         break
                 self._work.wait(None if due is None else due - now)
+            self._is_called = False
             return not self._is_closing
+
+    def call_writer(self) -> None:
+        """Have the writer do its work soon, and return from `next_work` even if there is none."""
+        with self._lock:
+            self._is_called = True
+            self._work.notify()
 
     def work(self, *, disk_is_full: bool = False, at_most: float = math.inf) -> Work:
         """Return what is to be done for the disk, with up to `at_most` bytes to be committed.

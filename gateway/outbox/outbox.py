@@ -7,6 +7,7 @@ with a disk behind it is in `durable_outbox`.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,9 @@ _MAX_RETAINED = 100_000  # topics whose retained payload is remembered,
 _MAX_RETAINED_BYTES = 32 * 1024**2  # and bytes of both
 _FULL = "the outbox is full"  # why something was dropped
 _SUPERSEDED = "a newer value has taken its place"  # the same, and no loss
+
+NEWER = "a newer value of its topic has been sent, or waits"
+"""Why a state that was set aside is not sent again."""
 
 
 class Outbox:
@@ -172,6 +176,27 @@ class Outbox:
                 dropped += 1
         return dropped
 
+    def retry(self, publication: Publication, receipt: Receipt) -> str:
+        """Accept once more what was set aside, if nothing is to be dropped for it; return why not, or `""`."""
+        with self._lock:
+            if publication.retain and (publication.topic in self.retained or self._lanes.has(publication.topic)):
+                return NEWER  # which it would replace at the broker
+            entries = self._entries((publication,), self._clock())
+            entries[0].receipt = receipt
+            if not self._fit(entries[0]):
+                return _FULL
+            self._add(entries)
+            self._sure_messages = 0  # more waits now than was counted on
+        self.on_put(False)
+        self._look_at_level()
+        return ""
+
+    def peek(self, after: int, count: int) -> list[Entry]:
+        """Return the first `count` entries behind the number `after` that are in memory only, and never on disk."""
+        with self._lock:
+            found = (entry for entry in self._lanes.in_memory() if entry.number > after and not entry.is_for_disk)
+            return heapq.nsmallest(count, found, key=lambda entry: entry.number)
+
     def remember(self, topic: str, payload: bytes) -> None:
         """Remember that the broker retains `payload` on `topic`, said, also again, by somebody else than the outbox."""
         with self._lock:
@@ -273,6 +298,7 @@ class Outbox:
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 self._remember(topic, b"")
+                self._note_retained(topic, b"")  # whatever it is, it is older: see `retry`
             self._note_set_aside(entry, reason)
             self._say_changed()
         self._losses.log_dead_letter(topic, len(payload), reason)

@@ -108,6 +108,11 @@ class SetAsideRow(NamedTuple):
     retain: int
     reason: str
 
+    def publication(self) -> Publication:
+        """Return the publication of this row, as it is sent once more."""
+        lane = Lane.LATEST if self.retain else Lane.EVENT  # that of before is not known any more
+        return Publication(self.topic, self.payload, self.qos, bool(self.retain), lane=lane)
+
 
 class OutboxStore:
     """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is."""
@@ -228,8 +233,12 @@ class OutboxStore:
         removals: Sequence[int],
         set_aside: Sequence[SetAsideRow] = (),
         retained: Iterable[tuple[str, bytes]] = (),
+        retried: Sequence[int | None] = (),
     ) -> None:
-        """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`."""
+        """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`.
+
+        `removals` are numbers of what waited, `retried` those of what was set aside and is no more.
+        """
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for first, last in _runs(sorted(removals)):  # before the rest, which then has room
@@ -241,6 +250,7 @@ class OutboxStore:
                     self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (topic, payload))
                 else:
                     self._db.execute("DELETE FROM retained WHERE topic = ?", (topic,))
+            self._db.executemany("DELETE FROM set_aside WHERE number = ?", [(number,) for number in retried])
             self._db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -290,9 +300,10 @@ class OutboxStore:
                 break
         return rows
 
-    def iterate(self) -> Iterator[Row]:
-        """Yield all that waits, in the order in which it came."""
-        yield from map(Row._make, self._db.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY number"))  # noqa: S608
+    def iterate(self, after: int = 0) -> Iterator[Row]:
+        """Yield all that waits behind the number `after`, in the order in which it came."""
+        statement = f"SELECT {_COLUMNS} FROM outbox WHERE number > ? ORDER BY number"  # noqa: S608
+        yield from map(Row._make, self._db.execute(statement, (after,)))
 
     def last_number(self) -> int:
         """Return the highest number of what waits; 0 if nothing does."""
@@ -318,8 +329,16 @@ class OutboxStore:
 
     def set_aside_rows(self) -> list[SetAsideRow]:
         """Return what no broker took."""
-        found = self._db.execute(f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside ORDER BY number")  # noqa: S608
-        return list(map(SetAsideRow._make, found))
+        return list(self.iterate_set_aside())
+
+    def iterate_set_aside(self, after: int = 0, count: int = -1) -> Iterator[SetAsideRow]:
+        """Yield up to `count` of what no broker took, behind the number `after`."""
+        statement = f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
+        yield from map(SetAsideRow._make, self._db.execute(statement, (after, count)))
+
+    def newest_states_set_aside(self) -> dict[str, int]:
+        """Return, by topic, the number of the last retained message that was set aside."""
+        return dict(self._db.execute("SELECT topic, max(number) FROM set_aside WHERE retain GROUP BY topic"))
 
     def keep_only(self, spans: Mapping[Lane, tuple[int, int]]) -> None:
         """Of what waits, keep only what has a number between the two of its lane, both excluded."""
@@ -329,8 +348,7 @@ class OutboxStore:
 
     def purge(self, waiting: Sequence[int], set_aside: Sequence[int | None]) -> None:
         """Remove what waits, and what is set aside, by their numbers."""
-        self.commit([], waiting)
-        self._db.executemany("DELETE FROM set_aside WHERE number = ?", [(number,) for number in set_aside])
+        self.commit([], waiting, retried=set_aside)
 
 
 def open_store(path: Path, say: Any) -> OutboxStore:

@@ -11,16 +11,20 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from gateway.clock import boot_time
 from gateway.message import Lane
+from gateway.outbox.dead_letters import Retried, dead_letters
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.outbox.files import Fault
 from gateway.outbox.lane import HEAD_BYTES, Entry
+from gateway.outbox.outbox import NEWER
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 from gateway.outbox.unwritten import Work
+from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +51,8 @@ class OutboxWriter:
         self._wall_start, self._start = time.time(), clock()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._is_full = self._is_unwell = False
+        self._visits: deque[Callable[[OutboxStore], None]] = deque()
+        self._retried: list[tuple[int | None, Receipt]] = []  # set aside before; in the file until they are committed
         self._damage = ""  # what has become of the file, as long as there is no new one,
         self._fault: Fault | None = None  # and where somebody else has done it
         self._reserve = _reserve(store)
@@ -56,6 +62,35 @@ class OutboxWriter:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def visit(self, do: Callable[[OutboxStore], None]) -> None:
+        """Have `do` called with the file, by the thread of the writer, once all that came before is committed.
+
+        `do` may read; it raises nothing but `sqlite3.Error`, which is said as any fault of the disk.
+        """
+        self._visits.append(do)
+        self._outbox.call_writer()
+
+    def retry(self, is_meant: Callable[[str], bool]) -> Retried:
+        """Put what was set aside, and whose topic is meant, into the outbox again.
+
+        Only what was called by `visit` may call this. The rows are removed once the messages are on disk, or delivered.
+        """
+        sent = outdated = full = 0
+        asked_before = {number for number, _ in self._retried}
+        for row, is_outdated in dead_letters(self._store, is_meant):
+            if row.number in asked_before:
+                continue
+            receipt = Receipt()
+            refusal = NEWER if is_outdated else self._outbox.retry(row.publication(), receipt)
+            if not refusal:
+                self._retried.append((row.number, receipt))
+            sent += not refusal
+            outdated += refusal == NEWER
+            full += refusal not in ("", NEWER)
+        if sent:
+            self._outbox.call_writer()
+        return Retried(sent, outdated, full)
 
     def close(self, timeout: float = 5.0) -> int:
         """Write what is left, close the file, and end the thread, within `timeout` s; return how many are lost."""
@@ -81,6 +116,8 @@ class OutboxWriter:
                     self._write_in_steps(work)
                 self._outbox.not_committed(work)
                 self._fail(err)
+                with contextlib.suppress(sqlite3.Error):  # a disk that takes nothing can be read
+                    self._receive_visits()
                 continue
             if self._is_faulty():  # what was written may be nowhere: it is not accepted yet
                 self._outbox.not_committed(work)
@@ -88,7 +125,9 @@ class OutboxWriter:
                 continue
             self._outbox.committed(work)
             try:
+                self._remove_retried()
                 self._bring_back(work)
+                self._receive_visits()
             except Exception as err:  # noqa: BLE001
                 self._fail(err)
                 continue
@@ -127,6 +166,17 @@ class OutboxWriter:
             lost = self._outbox.refill(lane, asked, [self._entry(row) for row in rows])
             if lost:
                 LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
+
+    def _remove_retried(self) -> None:
+        """Remove from what is set aside what is safe elsewhere; what was dropped instead stays."""
+        if self._retried:
+            done = [number for number, receipt in self._retried if receipt.is_accepted]
+            self._retried = [(n, receipt) for n, receipt in self._retried if not (receipt.dropped or n in done)]
+            self._store.commit([], [], retried=done)
+
+    def _receive_visits(self) -> None:
+        while self._visits:
+            self._visits.popleft()(self._store)
 
     def _restore(self) -> None:
         store = self._store
@@ -223,6 +273,7 @@ class OutboxWriter:
         """Have written again what the new file has not; return how many messages nobody has any more."""
         if kept is Rescue.WHOLE:
             return 0
+        self._retried.clear()  # their numbers are those of the file of before
         store = self._store
         return self._outbox.begin_anew(store.counts(OVERHEAD_ON_DISK), store.topics(), store.last_number())
 

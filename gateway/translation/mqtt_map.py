@@ -169,6 +169,11 @@ class MsgMap:
         """Tell whether `msg`, read by this map, is one of the gateway's own."""
         return msg.sender == self.sender
 
+    def can_write(self, topic: str) -> bool:
+        """Return whether a message of this gateway can stand on `topic`."""
+        levels = topic.split("/")
+        return any(form.can_write(levels) for form in self.forms)
+
     def hears(self, topic_filter: str) -> bool:
         """Tell whether this map reads any topic that matches `topic_filter`."""
         return any(form.hears(topic_filter) for form in self.forms)

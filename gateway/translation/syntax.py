@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.errors import TopicError, WordError
+from gateway.errors import MessageError, TopicError, WordError
 from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
 from gateway.topic import filter_can_match, word_problem
 from gateway.translation.delivery import Delivery
@@ -157,6 +157,23 @@ class BoundForm:
         address = (self.form.iscmd, words["function"], words["gateway"], words["location"], words["device"],
                    words["sender"])  # fmt: skip
         return address, words.get("action", "")
+
+    def can_write(self, levels: Sequence[str]) -> bool:
+        """Return whether a message of this gateway has the topic with these `levels`: read and written, it is the same.
+
+        A topic with the sender of another gateway is that gateway's.
+        """
+        try:
+            found = self.read_topic(levels)
+            if found is None:
+                return False
+            address, action = found
+            msg = InternalMsg(*address, action)
+            known: Any = msg[self._known_by]
+            words = dict(zip(self._names, known, strict=True))
+            return msg.sender in ("", self._sender) and self._write_topic(words) == "/".join(levels)
+        except MessageError:
+            return False
 
     def hears(self, topic_filter: str) -> bool:
         """Tell whether any topic that matches `topic_filter` has this form."""

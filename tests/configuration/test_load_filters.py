@@ -162,8 +162,8 @@ def test_the_commands_part_is_taken_over(folder: Path) -> None:
 
 
 def test_an_age_needs_a_timestamp_that_the_map_can_read(folder: Path) -> None:
-    assert findings(folder, MINIMAL + "commands: {max_age: 5}\n") == [
-        "gw.conf:4:21: commands.max_age: it needs 'timestamp_argument' too: add 'timestamp_argument'"
+    assert findings(folder, MINIMAL + "commands: {timestamp_required: true}\n") == [
+        "gw.conf:4:32: commands.timestamp_required: it needs 'timestamp_argument' too: add 'timestamp_argument'"
     ]
     text = STRICT + "interface: {type: dummy}\ncommands: {timestamp_argument: time}\n"
     assert findings(folder, text) == [

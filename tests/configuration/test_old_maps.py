@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.configuration.document import load_json
 from gateway.configuration.load_map import load_map
 from gateway.configuration.old_maps import read_old_map
+from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, MessageError, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap
@@ -195,7 +196,7 @@ def test_a_reversed_map_is_the_one_that_is_written_by_hand(
 def test_a_map_of_today_is_never_taken_for_another(data: dict[str, Any], complete: bool, draw: st.DataObject) -> None:
     if complete:
         data = {**EMPTY_FIELDS, **data}
-    document, _, notes = read_old_map(load_json(json.dumps(data), "map.json"))
+    document, _, notes = read_old_map(load_json(json.dumps(data), "map.json"), map_schema()["properties"])
     assert not notes
     unused = [name for name in FIELDS if name in data and data[name]["maptype"] == "none"]
     without = {**data, **{name: {"maptype": "none"} for name in unused}}

@@ -57,6 +57,7 @@ class ForkedGateway:
 def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, folder: str) -> None:
     """Be the gateway: with its own folder, environment, signals and standard streams."""
     from gateway.command_line import main
+    from gateway.early_signals import EarlySignals
 
     os.chdir(folder)
     os.environ.clear()
@@ -71,7 +72,7 @@ def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, 
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     code = 1
     try:
-        code = main(arguments)
+        code = main(arguments, EarlySignals())
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     finally:

@@ -16,7 +16,7 @@ from types import MappingProxyType, TracebackType
 from tests.support.forked import ForkedGateway
 from tests.support.waiting import wait_until
 
-COMMAND = (sys.executable, "-m", "gateway.command_line")
+COMMAND = (sys.executable, "-m", "gateway")
 
 
 class GatewayProcess:

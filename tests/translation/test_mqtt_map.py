@@ -134,6 +134,23 @@ def test_what_an_unchecked_map_writes_of_whatever_an_interface_says_it_reads_bac
     assert not any(map(word_problem, levels))
 
 
+@settings(max_examples=250)
+@given(maps_and_messages(), plain_names)
+def test_a_gateway_can_write_its_own_topics_and_none_of_another_sender(
+    case: tuple[MsgMap, InternalMsg], other: str
+) -> None:
+    msg_map, msg = case
+    try:
+        topic = msg_map.internal2mqtt(msg._replace(sender="")).topic
+    except MessageError:
+        return
+    assert msg_map.can_write(topic)
+    assert not msg_map.can_write(f"{topic}/more")
+    *levels, sender, kind = topic.split("/")
+    if other != sender:
+        assert not msg_map.can_write("/".join([*levels, other, kind]))
+
+
 @given(roots, plain_names, messages())
 def test_a_map_without_field_maps_writes_every_message_of_legal_words(root: str, sender: str, msg: InternalMsg) -> None:
     assert_round_trip(MsgMap(root, sender=sender), msg)

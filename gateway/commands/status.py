@@ -1,0 +1,54 @@
+"""`mqttgateway status`: how a running gateway is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.control.protocol import printable
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what the running gateway says of itself; return the exit code. Raises `ControlError`."""
+    found = ask_gateway(gateway_name(options), "status")
+    if options.json:
+        print(json.dumps(found, indent=2))  # noqa: T201
+        return 0
+    with reading_reply():
+        lines = list(_lines(found))
+    for line in lines:
+        print(printable(line))  # noqa: T201
+    return 0
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    link = found["link"]
+    yield f"{found['name']}: {found['version']}, process id {found['pid']}, up for {_duration(found['uptime'])}"
+    yield f"  configuration {found['configuration']}"
+    session = ", session resumed" if link["session_present"] else ""
+    where = f"{link['broker']}, {link['protocol']}{session}, connected {link['connects']} times"
+    yield f"  link          {link['state']}: {where}"
+    if link["last_failure"]:
+        yield f"  last failure  {link['last_failure']}"
+    for interface in found["interfaces"]:
+        state = "online" if interface["available"] else "offline"
+        counts = _counts(interface, "failures", "pushed", "refused", "inbox")
+        yield f"  interface     {interface['name']} ({interface['type']}): {state}{counts}"
+    outbox = dict(found["outbox"])
+    yield f"  outbox        {outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}"
+    yield f"  received      {_counts(found['received'], *found['received'])[2:] or 'nothing'}"
+
+
+def _counts(found: Mapping[str, Any], *names: str) -> str:
+    return "".join(f", {found[name]} {name.replace('_', ' ')}" for name in names if found[name])
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

@@ -1,0 +1,157 @@
+"""Where the control socket of a gateway is: a file of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.app_properties import NAME, runtime_folders
+from gateway.control.protocol import ControlError
+
+_LONGEST_ADDRESS = 107  # bytes: sun_path of unix(7), with its NUL
+_LONGEST_LOCK = 1.0  # s that another gateway may take to make its socket
+_RETRY = 0.01  # s
+_BACKLOG = 8
+_UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED
+
+
+class Peer(NamedTuple):
+    """The process at the other end of a unix socket, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """Return who is at the other end of `sock`, as of its connect or listen. Raises `OSError`."""
+    return Peer._make(_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
+
+
+def folders_to_search(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the folders in which the socket of a running gateway may be, the likeliest one first."""
+    yield from runtime_folders(environment)
+    for_units = Path("/run") / NAME  # made by systemd, one folder in there for each unit
+    yield for_units
+    with contextlib.suppress(OSError):
+        yield from sorted(path for path in for_units.iterdir() if path.is_dir())
+
+
+def address_of(folder: int, name: str) -> str:
+    """Return the address of the socket of the gateway called `name`, in the folder with the descriptor `folder`.
+
+    By way of the descriptor the folder stays the one that was looked at, and the length of its path does not count.
+    Raises `ControlError` if `name` is too long for it.
+    """
+    address = f"/proc/self/fd/{folder}/{name}.sock"
+    size = len(os.fsencode(address))
+    if size > _LONGEST_ADDRESS:
+        most = _LONGEST_ADDRESS - size + len(os.fsencode(name))
+        raise ControlError(f"the name {name!a:.40} is too long for a control socket: give it at most {most} bytes")
+    return address
+
+
+def listen(folder: int, name: str) -> socket.socket:
+    """Return the socket on which the gateway called `name` can be asked, for its owner only.
+
+    What a gateway that was killed has left is replaced. Raises `ControlError` if another one answers there, or if it
+    cannot be told; `OSError` if the folder takes no socket.
+    """
+    address = address_of(folder, name)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # before it has a name: there is no moment in which others may connect
+        with _locked(folder):
+            try:
+                listener.bind(address)
+            except OSError as err:
+                if err.errno != errno.EADDRINUSE:
+                    raise
+                _remove_stale(folder, name)
+                listener.bind(address)
+            listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(folder: int, name: str, timeout: float) -> socket.socket:
+    """Return a connection to the socket of the gateway called `name`, with a `timeout` (s).
+
+    Raises `OSError` if there is none, or nobody listens. A link is not followed: it could lead to the socket of
+    another program.
+    """
+    file = os.open(f"{name}.sock", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISSOCK(os.fstat(file).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no socket", f"{name}.sock")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(f"/proc/self/fd/{file}")
+        except BaseException:
+            sock.close()
+            raise
+    finally:
+        os.close(file)
+    return sock
+
+
+def file_of(folder: int, name: str) -> tuple[int, int] | None:
+    """Return what tells the file of the socket from a later one of the same name; None if there is none."""
+    try:
+        found = os.stat(f"{name}.sock", dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove(folder: int, name: str, file: tuple[int, int] | None) -> None:
+    """Remove the file of a socket, if it is still the same `file`."""
+    with contextlib.suppress(OSError, ControlError), _locked(folder):
+        if file is not None and file_of(folder, name) == file:
+            os.unlink(f"{name}.sock", dir_fd=folder)
+
+
+def _remove_stale(folder: int, name: str) -> None:
+    """Remove what a killed gateway has left. Raises `ControlError` if it is in use, or no socket."""
+    found = os.stat(f"{name}.sock", dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ControlError(f"{name}.sock is in the way and no socket: remove it")
+    try:
+        with connect(folder, name, 0.0) as probe:
+            who = f" (process id {peer_of(probe).pid})"
+    except ConnectionRefusedError:
+        os.unlink(f"{name}.sock", dir_fd=folder)
+        return
+    except BlockingIOError:  # its backlog is full: it is there, and busy
+        who = ""
+    raise ControlError(f"another gateway called {name!a} runs{who}: give one of them another name")
+
+
+@contextlib.contextmanager
+def _locked(folder: int) -> Iterator[None]:
+    """Keep other gateways from making or removing sockets in `folder` meanwhile. Raises `ControlError`."""
+    deadline = time.monotonic() + _LONGEST_LOCK
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as err:
+            if err.errno != errno.EWOULDBLOCK or time.monotonic() >= deadline:
+                raise ControlError("another program keeps the folder locked: end it") from err
+            time.sleep(_RETRY)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)

@@ -1,0 +1,265 @@
+"""The control socket of a running gateway: a thread that takes requests, and hands most to the main thread.
+
+It sleeps until somebody connects, keeps few clients, gives each a deadline, and never waits for one. Only root and the
+user that the gateway runs as are heard.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gateway.control.place import file_of, listen, peer_of, remove
+from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
+from gateway.errors import GatewayError
+from gateway.mailbox import Wakeup, poll_milliseconds
+
+LOG = logging.getLogger(__name__)
+
+MAX_CLIENTS = 8
+LONGEST_TRANSFER = 5.0
+"""Seconds in which a client has to send its request, and then to take the reply."""
+
+LONGEST_ANSWER = 30.0
+"""Seconds in which a request is to be answered."""
+
+_READ_CHUNK = 16 * 1024
+_PAUSE = 1.0  # s in which nobody is accepted, where the process has no descriptor left
+
+
+class Wakes(Protocol):
+    """What wakes the main thread."""
+
+    def set(self) -> None:
+        """Wake it."""
+
+
+class _Client:
+    """One connection: what it has sent, what it is to get, and until when."""
+
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.sock = sock
+        self.received = bytearray()
+        self.to_send = b""
+        self.answer: Answer | None = None  # that is waited for
+        self.is_last = False  # once all is sent, the connection is closed
+        self.deadline = now + LONGEST_TRANSFER
+
+    @property
+    def events(self) -> int:
+        """What to poll for; while it waits for an answer, only whether the client is still there."""
+        if self.to_send:
+            return select.POLLOUT
+        return select.POLLIN if self.answer is None else 0
+
+    def reply(self, line: bytes, now: float) -> None:
+        """Have `line` sent."""
+        self.to_send, self.answer, self.deadline = line, None, now + LONGEST_TRANSFER
+
+
+class ControlServer:
+    """Serves the gateway called `name` in the folder with the descriptor `folder`, which it closes at its end.
+
+    `kinds` are the requests by name. `wakeup` wakes the main thread, which then calls `run_requests`. Raises
+    `ControlError` or `OSError` where there can be no such socket.
+    """
+
+    def __init__(self, folder: int, name: str, kinds: Mapping[str, RequestKind], wakeup: Wakes) -> None:
+        self._folder, self._name, self._kinds, self._main = folder, name, kinds, wakeup
+        self._listener = listen(folder, name)
+        self._file = file_of(folder, name)
+        self._wakeup = Wakeup()
+        self._clients: dict[int, _Client] = {}
+        self._answers: deque[tuple[Answer, bytes]] = deque()  # a client at a time has one: never more than these
+        self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
+        self._accepts_at = 0.0
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._thread.start()
+
+    # --- the main thread
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether the main thread has something to do."""
+        return bool(self._for_main)
+
+    def run_requests(self) -> None:
+        """Do what was asked for; the main thread calls it."""
+        while self._for_main:
+            self._handle(*self._for_main.popleft())
+
+    def close(self) -> None:
+        """End the thread, and remove the socket; who waits for an answer is told that the gateway ends."""
+        self._is_closing = True
+        self._wakeup.set()
+        self._thread.join(LONGEST_TRANSFER)
+
+    # --- the thread of the socket
+
+    def _run(self) -> None:
+        try:
+            while not self._is_closing:
+                self._serve()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        remove(self._folder, self._name, self._file)
+        self._listener.close()
+        os.close(self._folder)
+        self._take_answers()
+        for client in list(self._clients.values()):
+            if client.answer is not None:
+                client.answer.refuse("the gateway ends")
+        self._take_answers()
+        for client in list(self._clients.values()):
+            self._send(client)
+            self._drop(client)
+        self._wakeup.close()
+
+    def _serve(self) -> None:
+        """Wait for something to happen, and do what there is to do then."""
+        now = time.monotonic()
+        poll = select.poll()
+        poll.register(self._wakeup.fileno(), select.POLLIN)
+        deadlines = [client.deadline for client in self._clients.values()]
+        if now >= self._accepts_at:
+            poll.register(self._listener, select.POLLIN)
+        else:
+            deadlines.append(self._accepts_at)
+        for descriptor, client in self._clients.items():
+            poll.register(descriptor, client.events)
+        due = min(deadlines, default=None)
+        for descriptor, _ in poll.poll(None if due is None else poll_milliseconds(due - now + 0.001)):
+            if descriptor == self._wakeup.fileno():
+                self._wakeup.clear()
+                self._take_answers()
+            elif descriptor == self._listener.fileno():
+                self._accept()
+            elif descriptor in self._clients:
+                self._look_at(self._clients[descriptor])
+        now = time.monotonic()
+        for client in [client for client in self._clients.values() if now >= client.deadline]:
+            self._time_out(client, now)
+
+    def _time_out(self, client: _Client, now: float) -> None:
+        if client.answer is None:  # too slow: to send its request, or to take a reply
+            self._drop(client)
+            return
+        client.is_last = True  # a late answer finds nobody
+        reason = f"not answered within {LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log"
+        Answer(lambda _, line: client.reply(line, now)).refuse(reason)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as err:
+            if err.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                self._accepts_at = time.monotonic() + _PAUSE  # it stays readable: there would be no rest
+            return
+        sock.setblocking(False)
+        client = _Client(sock, time.monotonic())
+        self._clients[sock.fileno()] = client
+        refusal = ""
+        if peer_of(sock).uid not in (0, os.geteuid()):
+            refusal = "only root and the user that the gateway runs as may ask"
+        elif len(self._clients) > MAX_CLIENTS:
+            refusal = f"{MAX_CLIENTS} others ask at the moment: try again later"
+        if refusal:  # what of it does not go out at once does not go out
+            Answer(lambda _, line: client.reply(line, 0.0)).refuse(refusal)
+            self._send(client)
+            self._drop(client)
+
+    def _look_at(self, client: _Client) -> None:
+        if client.to_send:
+            self._send(client)
+        elif client.answer is not None:  # nothing was asked for but an error: the client has gone
+            self._drop(client)
+        else:
+            self._receive(client)
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            part = client.sock.recv(_READ_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        if not part:
+            self._drop(client)
+            return
+        client.received += part
+        self._next_request(client)
+
+    def _next_request(self, client: _Client) -> None:
+        line, newline, rest = client.received.partition(b"\n")
+        if len(line) >= MAX_REQUEST:
+            client.is_last = True
+            client.received.clear()
+            Answer(lambda _, reply: client.reply(reply, time.monotonic())).refuse(
+                f"a request has at most {MAX_REQUEST} bytes, its newline included"
+            )
+        elif newline:
+            client.received = rest
+            self._begin(client, bytes(line))
+
+    def _begin(self, client: _Client, line: bytes) -> None:
+        client.answer = Answer(self._put_answer)
+        client.deadline = time.monotonic() + LONGEST_ANSWER
+        try:
+            kind, arguments = decode_request(line, self._kinds)
+        except ControlError as err:
+            client.answer.refuse(str(err))
+            return
+        if kind.in_main_thread:
+            self._for_main.append((kind, arguments, client.answer))
+            self._main.set()
+        else:
+            self._handle(kind, arguments, client.answer)
+
+    def _handle(self, kind: RequestKind, arguments: dict[str, Any], answer: Answer) -> None:
+        try:
+            kind.handle(arguments, answer)
+        except GatewayError as err:
+            answer.refuse(str(err))
+        except Exception as err:
+            LOG.exception("a request on the control socket failed")
+            answer.refuse(f"this failed, which is a bug: {type(err).__name__}: {err}")
+
+    def _put_answer(self, answer: Answer, line: bytes) -> None:
+        self._answers.append((answer, line))
+        self._wakeup.set()
+
+    def _take_answers(self) -> None:
+        while self._answers:
+            answer, line = self._answers.popleft()
+            for client in self._clients.values():
+                if client.answer is answer:
+                    client.reply(line, time.monotonic())
+
+    def _send(self, client: _Client) -> None:
+        try:
+            sent = client.sock.send(client.to_send) if client.to_send else 0
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(client)
+            return
+        client.to_send = client.to_send[sent:]
+        if not client.to_send and client.is_last:
+            self._drop(client)
+        elif not client.to_send:
+            self._next_request(client)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.sock.fileno(), None) is not None:
+            client.sock.close()

@@ -1,0 +1,107 @@
+"""Keeps secrets out of texts: whichever way a secret was written, `***` stands in its place. Pure."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Iterable, Iterator
+
+_ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16-le", "utf-16-be")
+_SEPARATORS = ("", " ", ":", "-", ",", ", ", "\\x", " 0x", ", 0x")  # between bytes in hexadecimal
+_SHORTEST_PART = 4  # characters of a secret before a cut that are worth hiding, and bytes of it among others
+_LONGEST_PART = 300  # characters that are shown of anything before it is cut
+_LONG_SECRET = 4096  # characters; of a longer one only the common forms are looked for, to save memory
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3
+_CUT = "..."
+
+
+class Masker:
+    """Replaces `secrets`, in every form that a text may hold them in, by `***`.
+
+    A form is the secret as it is, quoted or escaped by Python or JSON (also twice), read in a wrong encoding, or its
+    bytes in hexadecimal, decimal, base64 (also amid others) or as in a URL.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        self._forms = sorted(filter(None, forms), key=len, reverse=True)  # what holds another one is hidden whole
+
+    def mask(self, text: str) -> str:
+        """Return `text` without secrets, also without one of which only the beginning is there, before `...`."""
+        for form in self._forms:
+            text = text.replace(form, "***")
+        if self._forms and _CUT in text:
+            text = self._without_beginnings(text)
+        return text
+
+    def _without_beginnings(self, text: str) -> str:
+        parts = text.split(_CUT)
+        return _CUT.join([*map(self._without_beginning, parts[:-1]), parts[-1]])
+
+    def _without_beginning(self, text: str) -> str:
+        """Return `text` without the beginning of a secret at its end."""
+        tail = text[-_LONGEST_PART:]
+        for form in self._forms:
+            begin = tail.find(form[:_SHORTEST_PART]) if len(form) > _SHORTEST_PART else -1
+            while begin >= 0:
+                if form.startswith(tail[begin:]):
+                    return f"{text[: len(text) - len(tail) + begin]}***"
+                begin = tail.find(form[:_SHORTEST_PART], begin + 1)
+        return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    is_long = len(secret) > _LONG_SECRET
+    texts = {secret}
+    for data in _encoded(secret, _ENCODINGS[:1] if is_long else _ENCODINGS):
+        yield from _byte_forms(data)
+        texts |= {data.decode("latin-1"), repr(data)[2:-1], repr(data + b"'\"")[2:-4]}
+        for encoding in _ENCODINGS[:3]:
+            for errors in ("replace", "backslashreplace", "surrogateescape"):
+                texts.add(data.decode(encoding, errors))
+    for text in texts:
+        yield text
+        for once in _escaped(text):
+            yield once
+            yield from _escaped(once)
+
+
+def _encoded(secret: str, encodings: Iterable[str]) -> set[bytes]:
+    found = set()
+    for encoding in encodings:
+        for errors in ("strict", "surrogateescape", "surrogatepass"):  # the last two: it came from a file name, or JSON
+            try:
+                found.add(secret.encode(encoding, errors))
+                break
+            except ValueError:  # it does not know all of these characters
+                continue
+    return found
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Yield `text` as Python and JSON quote it, without the quotes, whichever of these are round it."""
+    for escape in (ascii, repr):
+        quoted = escape(text)[1:-1]
+        yield quoted
+        yield quoted.replace("\\'", "'").replace("'", "\\'")  # in a text that holds both kinds of quotes
+    for only_ascii in (True, False):
+        yield json.dumps(text, ensure_ascii=only_ascii)[1:-1]
+
+
+def _byte_forms(data: bytes) -> Iterator[str]:
+    for separator in _SEPARATORS:
+        pairs = separator.join(f"{byte:02x}" for byte in data)
+        yield pairs
+        yield separator.join(f"{byte:02X}" for byte in data)
+    for digits in ("02x", "02X"):
+        url = "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:{digits}}" for byte in data)
+        yield url
+        yield url.replace("%20", "+")
+        yield url.replace("%2f" if digits == "02x" else "%2F", "/")
+    if len(data) >= _SHORTEST_PART:
+        yield ", ".join(map(str, data))
+        for offset, skipped in ((0, 0), (1, 2), (2, 3)):  # in base64, three bytes are four characters
+            text = binascii.b2a_base64(bytes(offset) + data, newline=False).decode("ascii")
+            certain = text[skipped : (offset + len(data)) * 8 // 6]
+            yield certain
+            yield certain.replace("+", "-").replace("/", "_")  # RFC 4648, 5

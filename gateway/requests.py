@@ -1,0 +1,198 @@
+"""What a running gateway can be asked on its control socket. None of it names a file to load."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway import __version__
+from gateway.app_properties import runtime_folders
+from gateway.configuration.settings import Configuration
+from gateway.control.protocol import Answer, ControlError, RequestKind
+from gateway.control.server import ControlServer, Wakes
+from gateway.errors import GatewayError
+from gateway.masking import Masker
+from gateway.message import Lane, Publication
+from gateway.mqtt.client import LinkState, MgClient
+from gateway.outbox.outbox import Outbox
+from gateway.own_files import open_own_folder
+from gateway.retained import topics_to_forget
+from gateway.router import Router
+from gateway.station import Station
+from gateway.topic import filter_matches, filter_problem
+
+if TYPE_CHECKING:
+    from gateway.outbox.store import OutboxStore
+    from gateway.outbox.writer import OutboxWriter
+
+LOG = logging.getLogger(__name__)
+
+_MOST_SHOWN = 200  # messages of a page of the outbox: whatever they hold, a reply can
+_LARGEST = 2**63 - 1  # that SQLite knows
+
+
+class Running(Protocol):
+    """What of a gateway the requests look at and change."""
+
+    @property
+    def configuration(self) -> Configuration: ...  # noqa: D102
+    @property
+    def client(self) -> MgClient: ...  # noqa: D102
+    @property
+    def outbox(self) -> Outbox: ...  # noqa: D102
+    @property
+    def writer(self) -> OutboxWriter | None: ...  # noqa: D102
+    @property
+    def stations(self) -> Mapping[str, Station]: ...  # noqa: D102
+    @property
+    def router(self) -> Router: ...  # noqa: D102
+    @property
+    def started(self) -> float: ...  # noqa: D102
+    def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
+
+
+def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
+    """Return the control socket of `gateway`, in the first folder that can have it; where none can, warn of it."""
+    name = gateway.configuration.name
+    problems: list[str] = []
+    for path in runtime_folders(environment):
+        folder = -1
+        try:
+            folder = open_own_folder(path, create=True)
+            return ControlServer(folder, name, kinds_of(gateway), wakeup)
+        except (ControlError, OSError) as err:
+            if folder >= 0:
+                os.close(folder)
+            problems.append(f"{path}: {getattr(err, 'strerror', None) or err}")
+            if isinstance(err, ControlError):  # in another folder nobody would find it
+                break
+    LOG.warning("no control socket, so it cannot be asked (reload by SIGHUP works): %s", "; ".join(problems))
+    return None
+
+
+def kinds_of(gateway: Running) -> dict[str, RequestKind]:
+    """Return the requests by name. A later one is added here."""
+
+    def kind(
+        handle: Callable[[Running, Mapping[str, Any], Answer], None], *, in_main_thread: bool, **arguments: type
+    ) -> RequestKind:
+        return RequestKind(functools.partial(handle, gateway), arguments, in_main_thread)
+
+    return {
+        "forget": kind(_forget, in_main_thread=True, what=str),
+        "outbox list": kind(_list_outbox, in_main_thread=False, part=str, topic=str, after=int, count=int),
+        "outbox retry": kind(_retry_outbox, in_main_thread=False, topic=str),
+        "reload": kind(_reload, in_main_thread=True),
+        "status": kind(_status, in_main_thread=False),  # also, and more so, where the main thread hangs
+    }
+
+
+def _reload(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
+    gateway.reload_for(answer)
+
+
+def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
+    """Only reads, and only what is exchanged as a whole, or has a lock of its own."""
+    configuration, client = gateway.configuration, gateway.client
+    failure = client.last_failure
+    answer({
+        "name": configuration.name,
+        "version": __version__,
+        "pid": os.getpid(),
+        "uptime": round(time.monotonic() - gateway.started, 1),
+        "configuration": str(configuration.file.absolute()),
+        "link": {
+            "state": client.link_state.value,
+            "broker": client.broker,
+            "protocol": client.protocol_in_words,
+            "session_present": client.session_present,
+            "connects": client.connects,
+            "last_failure": Masker(configuration.secrets).mask(str(failure)) if failure is not None else "",
+        },
+        "interfaces": [
+            {
+                "name": name,
+                "type": station.options.cls.__name__,
+                "available": station.outlet.is_available,
+                "failures": station.failures,
+                "pushed": station.outlet.pushed,
+                "refused": station.outlet.refused,
+                "inbox": len(station.inbox),
+            }
+            for name, station in list(gateway.stations.items())
+        ],
+        "outbox": {
+            "file": str(configuration.outbox.file) if configuration.outbox.file is not None else None,
+            **gateway.outbox.counts()._asdict(),
+        },
+        "received": dict(gateway.router.counts),
+    })  # fmt: skip
+
+
+def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+    configuration = gateway.configuration
+    own = configuration.availability_topic().rpartition("/")[0]
+    maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
+    retained = dict(gateway.outbox.retained)
+    topics = topics_to_forget(arguments.get("what", ""), retained, maps, own, configuration.availability_topics)
+    for topic in topics:
+        if not gateway.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST)):
+            raise GatewayError("the outbox is full: try again when it is emptier")
+    LOG.info("told to have the broker forget %s", ", ".join(topics))
+    answer({"topics": topics, "is_up": gateway.client.link_state is LinkState.UP})
+
+
+def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+    from gateway.outbox.listing import PAGE_ROWS, Page, of_entry, of_row, of_set_aside, page_of
+
+    is_meant = _meant(arguments)
+    after, count = min(max(0, arguments.get("after", 0)), _LARGEST), max(0, arguments.get("count", 20))
+    limit = PAGE_ROWS if count <= _MOST_SHOWN else _MOST_SHOWN  # more is shown page by page, with no gap
+    part = arguments.get("part", "waiting")
+    writer = gateway.writer
+
+    def read(store: OutboxStore) -> None:
+        if part == "waiting":
+            found = map(of_row, store.iterate(after))
+        else:
+            found = map(of_set_aside, store.iterate_set_aside(after))
+        answer(page_of(found, is_meant, count, limit)._asdict())
+
+    if part == "memory":
+        offset = time.time() - time.monotonic()
+        entries = gateway.outbox.peek(after, limit)
+        answer(page_of((of_entry(e, offset) for e in entries), is_meant, count, limit)._asdict())
+    elif part not in ("waiting", "set aside"):
+        raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, set aside")
+    elif writer is None:
+        answer(Page([], {}, None)._asdict())
+    else:
+        writer.visit(read)
+
+
+def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+    is_meant = _meant(arguments)
+    writer = gateway.writer
+    if writer is None:
+        raise GatewayError("its outbox is in memory, where nothing that is set aside is kept (see outbox.store)")
+
+    def retry(_: OutboxStore) -> None:
+        retried = writer.retry(is_meant)
+        LOG.info("told to retry: %s", retried)
+        answer(retried._asdict())
+
+    writer.visit(retry)
+
+
+def _meant(arguments: Mapping[str, Any]) -> Callable[[str], bool]:
+    topic_filter = arguments.get("topic")
+    if topic_filter is None:
+        return lambda _: True
+    problem = filter_problem(topic_filter)
+    if problem:
+        raise ControlError(f"the filter {topic_filter!a:.200}: {problem}")
+    return functools.partial(filter_matches, topic_filter)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control import server as server_module
+from gateway.control.client import NotRunningError, ask
+from gateway.control.place import connect
+from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind
+from gateway.control.server import MAX_CLIENTS, ControlServer
+from gateway.errors import GatewayError
+from gateway.mailbox import Wakeup
+from gateway.own_files import open_own_folder
+from tests.conftest import ExpectedLogs
+from tests.support.waiting import wait_until
+
+
+class Desk:
+    """A server, and what it has been asked; `waiting` are answers that somebody has still to give."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.threads: list[str] = []
+        self.waiting: list[Answer] = []
+        self.wakeup = Wakeup()
+        kinds = {
+            "echo": RequestKind(self._echo, {"text": str}, in_main_thread=False),
+            "main": RequestKind(self._echo, {"text": str}),
+            "wait": RequestKind(lambda _, answer: self.waiting.append(answer), in_main_thread=False),
+            "refuse": RequestKind(self._refuse, in_main_thread=False),
+            "break": RequestKind(self._break, in_main_thread=False),
+        }
+        self.server = ControlServer(open_own_folder(folder), "gw", kinds, self.wakeup)
+
+    def _echo(self, arguments: Mapping[str, Any], answer: Answer) -> None:
+        self.threads.append(threading.current_thread().name)
+        answer({"text": arguments.get("text", "")})
+
+    def _refuse(self, arguments: Mapping[str, Any], answer: Answer) -> None:
+        raise GatewayError("not today")
+
+    def _break(self, arguments: Mapping[str, Any], answer: Answer) -> None:
+        raise ValueError("odd")
+
+    def connect(self) -> socket.socket:
+        folder = open_own_folder(self.folder)
+        try:
+            return connect(folder, "gw", 10.0)
+        finally:
+            os.close(folder)
+
+    def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
+        environment = {"RUNTIME_DIRECTORY": str(self.folder)}
+        return ask("gw", request, environment, **arguments)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.server.close()
+    desk.wakeup.close()
+
+
+def read_line(sock: socket.socket) -> dict[str, Any]:
+    with sock.makefile("rb") as stream:
+        return json.loads(stream.readline())  # type: ignore[no-any-return]
+
+
+def is_closed(sock: socket.socket) -> bool:
+    with contextlib.suppress(ConnectionResetError):
+        return sock.recv(1) == b""
+    return True
+
+
+# --- requests
+
+
+def test_a_request_is_done_in_its_thread(desk: Desk) -> None:
+    assert desk.ask("echo", text="häll\0o") == {"text": "häll\0o"}
+    main = threading.Thread(target=lambda: wait_until(lambda: desk.server.has_requests))
+    main.start()
+    results: list[dict[str, Any]] = []
+    asker = threading.Thread(target=lambda: results.append(desk.ask("main", text="x" * 10_000)))
+    asker.start()
+    main.join()
+    desk.server.run_requests()
+    asker.join()
+    assert results == [{"text": "x" * 10_000}]
+    assert desk.threads == ["control", threading.current_thread().name]
+
+
+def test_what_is_refused_says_why(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a request on the control socket failed")
+    for request, why in (
+        ("refuse", "not today"),
+        ("break", "this failed, which is a bug: ValueError: odd"),
+        ("load", "there is no request 'load': there are: break, echo, main, refuse, wait"),
+    ):
+        with pytest.raises(ControlError) as refused:
+            desk.ask(request)
+        assert str(refused.value) == why
+    assert desk.ask("echo", text="and it goes on") == {"text": "and it goes on"}
+
+
+def test_several_requests_of_one_client_are_answered_in_their_order(desk: Desk) -> None:
+    with desk.connect() as sock:
+        for part in (b'{"request": "ec', b'ho", "text": "1"}\n{"request": "echo", "text": "2"}\nnons', b"ense\n"):
+            sock.sendall(part)
+        with sock.makefile("rb") as stream:
+            found = [json.loads(stream.readline()) for _ in range(3)]
+    assert [each.get("result", {}).get("text") for each in found] == ["1", "2", None]
+    assert "no JSON object" in found[2]["error"]
+
+
+def test_a_request_that_is_too_long_is_refused_and_the_client_sent_away(desk: Desk) -> None:
+    with desk.connect() as sock:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(b"x" * (4 * MAX_REQUEST))
+        with contextlib.suppress(ConnectionResetError):  # what it had not read yet
+            assert "at most 65536 bytes" in read_line(sock)["error"]
+            assert is_closed(sock)
+    assert desk.ask("echo") == {"text": ""}
+
+
+# --- who may
+
+
+_STRANGER = """
+import os, socket, sys
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(5)
+sock.connect(sys.argv[1])
+print(sock.makefile().readline())
+"""
+
+
+@pytest.mark.root
+def test_a_stranger_is_sent_away() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        desk = Desk(folder)
+        command = [sys.executable, "-c", _STRANGER, str(folder / "gw.sock")]
+
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+        try:
+            assert "PermissionError" in run().stderr, "the file alone keeps others out"
+            (folder / "gw.sock").chmod(0o666)  # by whoever it was
+            said = json.loads(run().stdout)
+            assert said == {"ok": False, "error": "only root and the user that the gateway runs as may ask"}
+        finally:
+            desk.server.close()
+            desk.wakeup.close()
+
+
+# --- slow, many, gone
+
+
+def test_more_clients_than_it_keeps_are_told_so(desk: Desk) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_CLIENTS):
+            stack.enter_context(desk.connect())
+        with desk.connect() as sock:
+            assert read_line(sock)["error"] == f"{MAX_CLIENTS} others ask at the moment: try again later"
+            assert is_closed(sock)
+    wait_until(lambda: _answers(desk))
+
+
+def _answers(desk: Desk) -> bool:
+    with contextlib.suppress(ControlError):
+        return desk.ask("echo") == {"text": ""}
+    return False
+
+
+def test_a_client_that_is_slow_is_sent_away_and_holds_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LONGEST_TRANSFER", 0.3)
+    with desk.connect() as silent, desk.connect() as slow:
+        slow.sendall(b'{"request"')
+        assert desk.ask("echo", text="meanwhile") == {"text": "meanwhile"}
+        assert is_closed(silent)
+        assert is_closed(slow)
+
+
+def test_a_client_that_takes_no_reply_is_sent_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LONGEST_TRANSFER", 0.3)
+    with desk.connect() as sock:
+        line = json.dumps({"request": "echo", "text": "x" * 60_000}).encode() + b"\n"
+        sock.settimeout(10)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while True:
+                sock.sendall(line)
+    assert desk.ask("echo") == {"text": ""}
+
+
+def test_an_answer_that_does_not_come_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LONGEST_ANSWER", 0.2)
+    with pytest.raises(ControlError, match="the gateway is busy or hangs: see its log"):
+        desk.ask("wait")
+    desk.waiting[0]({"late": True})
+    assert desk.ask("echo") == {"text": ""}
+
+
+def test_an_answer_for_a_client_that_has_gone_is_lost(desk: Desk) -> None:
+    with desk.connect() as sock:
+        sock.sendall(b'{"request": "wait"}\n')
+        wait_until(lambda: desk.waiting)
+    desk.waiting[0]({"for": "nobody"})
+    assert desk.ask("echo") == {"text": ""}
+
+
+def test_without_a_descriptor_left_it_rests_and_goes_on(desk: Desk) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as sock:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1, hard)
+        )
+        try:
+            folder = str(desk.folder / "gw.sock")
+            sock.settimeout(10)
+            sock.connect(folder)
+            held = []
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            before = time.process_time()
+            time.sleep(0.3)
+            assert time.process_time() - before < 0.2, "it does not turn in circles"
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in held:
+                os.close(descriptor)
+        sock.sendall(b'{"request": "echo", "text": "later"}\n')
+        assert read_line(sock)["result"] == {"text": "later"}
+
+
+# --- its end
+
+
+def test_at_its_end_nothing_is_left_and_who_waits_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.connect() as sock:
+        sock.sendall(b'{"request": "wait"}\n')
+        wait_until(lambda: desk.waiting)
+        desk.server.close()
+        assert read_line(sock) == {"ok": False, "error": "the gateway ends"}
+        assert is_closed(sock)
+    desk.waiting[0]({"too": "late"})
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NotRunningError, match="no gateway called 'gw' runs here"):
+        desk.ask("echo")
+    desk.wakeup.close()
+
+
+def test_it_sleeps_until_it_is_asked(desk: Desk) -> None:
+    desk.ask("echo")
+    (task,) = [path for path in Path("/proc/self/task").iterdir() if _switches(path) >= 0 and _is_control(path)]
+    wait_until(lambda: _sleeps(task))
+    before, deadline = _switches(task), time.monotonic() + 0.5
+    wait_until(lambda: time.monotonic() >= deadline)
+    assert _switches(task) == before
+
+
+def _is_control(task: Path) -> bool:
+    native = [thread.native_id for thread in threading.enumerate() if thread.name == "control"]
+    return int(task.name) in native
+
+
+def _switches(task: Path) -> int:
+    line = next(line for line in (task / "status").read_text().splitlines() if line.startswith("voluntary"))
+    return int(line.split()[1])
+
+
+def _sleeps(task: Path) -> bool:
+    return "State:\tS" in (task / "status").read_text()

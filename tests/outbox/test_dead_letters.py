@@ -1,0 +1,206 @@
+"""The way back for what was set aside, in the file and in a running outbox; and the pages of a list."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.message import Lane, Publication
+from gateway.outbox.dead_letters import Retried, dead_letters, retry_in_file
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.listing import SET_ASIDE, Listed, of_entry, of_row, of_set_aside, page_of
+from gateway.outbox.outbox import NEWER, Outbox
+from gateway.outbox.store import OutboxStore, Row, SetAsideRow, open_store
+from gateway.outbox.writer import OutboxWriter
+from gateway.receipt import Receipt
+from tests.conftest import ExpectedLogs
+from tests.support.waiting import wait_until
+
+NOON = 1_700_000_000.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gw.outbox"
+
+
+def dead(topic: str, payload: bytes, retain: int = 0) -> SetAsideRow:
+    return SetAsideRow(None, NOON, topic, payload, 1, retain, "no broker takes it")
+
+
+def fill(path: Path, *rows: SetAsideRow) -> None:
+    with contextlib.closing(OutboxStore(path)) as store:
+        store.commit([], [], rows)
+
+
+def left(path: Path) -> tuple[list[bytes], list[bytes]]:
+    """Return what waits in the file, and what is set aside."""
+    with contextlib.closing(OutboxStore(path)) as store:
+        return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
+
+
+@contextlib.contextmanager
+def running(path: Path, outbox: DurableOutbox) -> Iterator[OutboxWriter]:
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail))
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def retry(writer: OutboxWriter) -> Retried:
+    """Ask the writer as the control socket does."""
+    done: queue.Queue[Retried] = queue.Queue()
+    writer.visit(lambda _: done.put(writer.retry(lambda _: True)))
+    return done.get(timeout=10)
+
+
+# --- in a file
+
+
+def test_in_a_file_all_of_it_goes_behind_what_waits(path: Path) -> None:
+    fill(path, *(dead("t", b"%d" % number) for number in range(120)))
+    with contextlib.closing(OutboxStore(path)) as store:
+        store.commit([Row.of(7, Lane.EVENT, NOON, Publication("t", b"first", 1))], [])
+        assert retry_in_file(store, lambda _: True, NOON) == Retried(120, 0, 0)
+        assert retry_in_file(store, lambda _: True, NOON) == Retried(0, 0, 0)
+    assert left(path) == ([b"first", *(b"%d" % number for number in range(120))], [])
+
+
+def test_a_state_that_is_outdated_stays(path: Path) -> None:
+    fill(path, dead("s", b"old", 1), dead("s", b"new", 1), dead("sent", b"x", 1), dead("waits", b"x", 1))
+    with contextlib.closing(OutboxStore(path)) as store:
+        waits = Publication("waits", b"newer", 1, retain=True, lane=Lane.LATEST)
+        store.commit([Row.of(1, Lane.LATEST, NOON, waits)], [], retained=[("sent", b"newer")])
+        assert [row.payload for row, is_outdated in dead_letters(store, lambda _: True) if is_outdated] == [b"old"]
+        assert retry_in_file(store, lambda _: True, NOON) == Retried(1, 3, 0)
+    assert left(path) == ([b"newer", b"new"], [b"old", b"x", b"x"])
+
+
+# --- in a running outbox
+
+
+def test_while_it_runs_it_is_sent_and_removed_once_it_is_safe(path: Path) -> None:
+    fill(path, dead("t", b"1"), dead("t", b"2"), dead("s", b"3", 1))
+    outbox = DurableOutbox(commit_interval=30.0)  # which nobody waits for here
+    with running(path, outbox) as writer:
+        assert retry(writer) == Retried(3, 0, 0)
+        assert retry(writer) == Retried(0, 0, 0), "they are asked for already, or sent"
+        wait_until(lambda: outbox.at_risk == 0)
+        assert [entry.publication.payload for entry in outbox.take(9)] == [b"1", b"2", b"3"]
+    assert left(path) == ([b"1", b"2", b"3"], [])
+
+
+def test_what_finds_no_room_stays_and_drops_nothing(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("outbox 100 % full")
+    fill(path, *(dead("t", b"%d" % number) for number in range(5)))
+    outbox = DurableOutbox(max_messages=3)
+    with running(path, outbox) as writer:
+        outbox.put(Publication("t", b"fresh", 1))
+        assert retry(writer) == Retried(2, 0, 3)
+        assert str(retry(writer)).endswith("3 stay, for the outbox is full: try again when it is emptier")
+    assert left(path) == ([b"fresh", b"0", b"1"], [b"2", b"3", b"4"])
+    assert outbox.counts().dropped == 0
+
+
+def test_a_state_of_which_a_newer_one_was_sent_stays_also_over_a_restart(
+    path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(" bytes to 's': no broker takes it")
+
+    def state(payload: bytes) -> Publication:
+        return Publication("s", payload, 1, retain=True, lane=Lane.LATEST)
+
+    outbox = DurableOutbox()
+    with running(path, outbox) as writer:
+        for payload, is_taken in ((b"one", True), (b"two", False), (b"three", True), (b"four", False)):
+            outbox.put(state(payload))
+            (entry,) = outbox.take(1)
+            if is_taken:
+                outbox.settle([entry])
+            else:
+                outbox.set_aside(entry, "no broker takes it")
+            if payload == b"three":
+                assert outbox.retry(state(b"two"), Receipt()) == NEWER
+    outbox = DurableOutbox()
+    with running(path, outbox) as writer:
+        assert retry(writer) == Retried(1, 1, 0), "the newest of all was set aside, and is not outdated"
+        (entry,) = outbox.take(1)
+        assert entry.publication.payload == b"four"
+        outbox.settle([entry])
+    assert left(path) == ([], [b"two"])
+
+
+def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("was removed or replaced; created a new one", "set aside: 5 bytes to 't'")
+    fill(path, dead("t", b"1"))
+    outbox = DurableOutbox()
+    with running(path, outbox) as writer:
+        assert retry(writer) == Retried(1, 0, 0)
+        path.unlink()
+        outbox.put(Publication("t", b"fresh", 1))
+        wait_until(lambda: outbox.at_risk == 0 and path.exists())
+        first, second = outbox.take(2)
+        outbox.set_aside(second, "no broker takes it")
+        outbox.settle([first])
+    assert left(path) == ([], [b"fresh"])
+
+
+# --- lists
+
+
+def rows(count: int) -> Iterator[tuple[int, Listed]]:
+    for number in range(1, count + 1):
+        yield number, Listed(NOON, "event" if number % 2 else "bulk", f"t/{number % 3}", "x")
+
+
+def test_pages_together_are_the_whole() -> None:
+    shown, lanes, after = 0, {"event": 0, "bulk": 0}, 0
+    while True:
+        page = page_of(((n, row) for n, row in rows(25) if n > after), lambda topic: topic != "t/0", 4, limit=10)
+        shown += len(page.rows)
+        for lane, number in page.lanes.items():
+            lanes[lane] += number
+        if page.next is None:
+            break
+        assert page.next == after + 10
+        after = page.next
+    assert (shown, lanes) == (4 + 4 + 3, {"event": 9, "bulk": 8})
+
+
+def test_an_empty_list_is_a_page_and_a_full_one_is_followed() -> None:
+    assert page_of((), lambda _: True, 5) == ([], {}, None)
+    assert page_of(rows(10), lambda _: False, 5, limit=10) == ([], {}, 10)
+    assert page_of(rows(10), lambda _: True, 0, limit=11).next is None
+
+
+def test_what_is_listed_is_cut_and_harmless() -> None:
+    row = SetAsideRow(3, NOON, "t" * 5000, b"\x1b[2J\xff" + b"x" * 10**6, 1, 0, "r" * 5000)
+    ((found,), lanes, _) = page_of([of_set_aside(row)], lambda _: True, 1)
+    assert lanes == {SET_ASIDE: 1}
+    assert found.payload.startswith(r"\x1b[2J\\xff")
+    assert (len(found.payload), len(found.topic), len(found.reason)) == (60, 600, 1000)
+    waiting = Row.of(4, Lane.LATEST, NOON, Publication("s", b"on", 1, retain=True))
+    assert of_row(waiting) == (4, Listed(NOON, "latest", "s", "on"))
+
+
+def test_what_is_in_memory_only_is_listed_in_its_order() -> None:
+    outbox = Outbox(clock=lambda: 100.0)
+    for number in range(5):
+        outbox.put(Publication(f"t{number}", b"x", 1, lane=Lane.BULK if number % 2 else Lane.EVENT))
+    taken = outbox.take(1)
+    found = [of_entry(entry, NOON) for entry in outbox.peek(0, 3)]
+    assert [(number, row.topic, row.lane) for number, row in found] == [
+        (1, "t0", "event"),
+        (2, "t1", "bulk"),
+        (3, "t2", "event"),
+    ]
+    assert found[0][1].since == NOON + 100.0
+    assert [entry.number for entry in outbox.peek(3, 3)] == [4, 5]
+    outbox.settle(taken)
+    assert [entry.number for entry in outbox.peek(0, 9)] == [2, 3, 4, 5]

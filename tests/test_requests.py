@@ -1,0 +1,278 @@
+"""A running gateway is asked on its control socket, by the commands that people use."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.client import ask
+from gateway.control.protocol import ControlError
+from gateway.message import Lane, Publication
+from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess, run_command
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands look where `GatewayProcess` has its gateways leave their sockets."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def said(conf: Path, *arguments: str, code: int = 0) -> str:
+    ran = run_command(conf, *arguments)
+    assert ran.returncode == code, ran
+    assert "Traceback" not in ran.stderr
+    return ran.stdout if code == 0 else ran.stderr
+
+
+def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> SetAsideRow:
+    return SetAsideRow(None, since, topic, payload, 1, retain, "the broker refused it")
+
+
+def fill(path: Path, waiting: Mapping[str, bytes], dead: list[SetAsideRow]) -> None:
+    store = OutboxStore(path)
+    rows = [Row.of(number, Lane.EVENT, 1_700_000_000.0, Publication(topic, payload, 1))
+            for number, (topic, payload) in enumerate(waiting.items(), 1)]  # fmt: skip
+    store.commit(rows, [], dead)
+    store.close()
+
+
+# --- status
+
+
+def test_status_tells_how_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interfaces = {"good": trial("Recorder"), "bad": trial("Failing")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, outbox={"file": "gw.outbox"})
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        gateway.wait_log("is started again")
+        found = json.loads(said(conf, "status", "--json"))
+        assert (found["name"], found["pid"], found["configuration"]) == ("gw", gateway.process.pid, str(conf))
+        link = found["link"]
+        assert (link["state"], link["broker"], link["protocol"]) == ("up", f"127.0.0.1:{mosquitto.port}", "MQTT 5")
+        good, bad = found["interfaces"]
+        assert (good["name"], good["type"], good["available"], good["failures"]) == ("good", "Recorder", True, 0)
+        assert (bad["name"], bad["available"]) == ("bad", False)
+        assert bad["failures"] >= 1
+        assert found["outbox"]["file"] == str(tmp_path / "gw.outbox")
+        mosquitto.kill()
+        gateway.wait_log("no connection to the broker")
+        text = said(conf, "status")
+        assert text.startswith("gw: ")
+        assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
+        assert "  last failure  nothing listens at" in text
+        assert "  interface     good (Recorder): online" in text
+        gateway.stop()
+    assert "no gateway called 'gw' runs here" in said(conf, "status", code=1)
+
+
+def test_status_needs_no_sound_configuration_and_runs_no_code(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    conf.write_text(json.dumps({"name": "hall", **json.loads(conf.read_text())}))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        conf.write_text('{"name": "hall", "interface": {"type": "no_such_file.py"}}')
+        assert said(conf, "status").startswith("hall: ")
+        conf.write_text("nonsense: [")
+        assert "no gateway called 'gw' runs here" in said(conf, "status", code=1), "the name of its file"
+        gateway.stop()
+
+
+def test_secrets_do_not_reach_who_asks(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        secret = "pässwort"
+        write_conf(tmp_path, mosquitto.port, interface=trial("Ticker", interval=secret),
+                   mqtt={"username": "me", "password": secret})  # fmt: skip
+        with pytest.raises(ControlError) as refused:
+            ask("gw", "reload", dict(os.environ))
+        assert "not reloaded, all stays as it was:\n" in str(refused.value)
+        assert "***" in str(refused.value)
+        assert secret not in str(refused.value)
+        gateway.stop()
+
+
+# --- the socket
+
+
+def test_the_socket_is_its_owners_and_goes_with_the_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    folder = tmp_path / "mqttgateway"
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        wait_until(lambda: (folder / "gw.sock").exists())
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "gw.sock").stat().st_mode) == 0o600
+        gateway.stop()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_second_gateway_of_a_name_is_told_and_the_first_one_is_asked(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), outbox={"store": "memory"})
+    second = write_conf(tmp_path, mosquitto.port, "other", mqtt={"client_id": "other"}, interface=trial("Recorder"),
+                        outbox={"store": "memory"})  # fmt: skip
+    second.write_text(json.dumps({"name": "gw", **json.loads(second.read_text())}))
+    with GatewayProcess(conf) as first:
+        first.wait_log("connected to")
+        said(conf, "status")
+        with GatewayProcess(second) as gateway:
+            gateway.wait_log(f"another gateway called 'gw' runs (process id {first.process.pid}): give one of them")
+            gateway.wait_log("connected to")
+            gateway.stop()
+        assert json.loads(said(conf, "status", "--json"))["pid"] == first.process.pid
+        first.kill()
+    with GatewayProcess(second) as gateway:
+        gateway.wait_log("connected to")
+        assert json.loads(said(conf, "status", "--json"))["pid"] == gateway.process.pid, "what a killed one left"
+        gateway.stop()
+    assert "no control socket" not in gateway.log
+
+
+@pytest.mark.root
+def test_a_folder_of_a_stranger_is_neither_used_nor_believed(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    shared = tmp_path / "shared"
+    (shared / "mqttgateway-0").mkdir(parents=True, mode=0o755)
+    shared.chmod(0o1777)
+    with socket.socket(socket.AF_UNIX) as trap:
+        trap.bind(str(shared / "mqttgateway-0" / "gw.sock"))
+        trap.listen()
+        os.chown(shared / "mqttgateway-0" / "gw.sock", 65534, 65534)
+        os.chown(shared / "mqttgateway-0", 65534, 65534)
+        environment = {**os.environ, "XDG_RUNTIME_DIR": "", "RUNTIME_DIRECTORY": str(shared / "mqttgateway-0")}
+        with pytest.raises(ControlError, match="this folder belongs to the user with id 65534"):
+            ask("gw", "reload", environment)
+        conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+        with GatewayProcess(conf, environment={"RUNTIME_DIRECTORY": str(shared / "mqttgateway-0")}) as gateway:
+            gateway.wait_log("connected to")
+            assert json.loads(said(conf, "status", "--json"))["pid"] == gateway.process.pid, "in the next folder"
+            gateway.stop()
+
+
+def test_without_any_folder_it_runs_and_says_so(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    conf.write_text(json.dumps({"name": "x" * 200, **json.loads(conf.read_text())}))
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("no control socket, so it cannot be asked (reload by SIGHUP works): ")
+        assert "is too long for a control socket: give it at most" in gateway.log
+        gateway.stop()
+
+
+# --- forget
+
+
+def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    delivery = [{"match": {"action": "STATE"}, "retain": True}]
+    own_map: dict[str, Any] = {"root": "home", "topics": ["home/+/+/+/+/+/C"], "delivery": delivery}
+    conf = write_conf(tmp_path, mosquitto.port, map=own_map, interface=trial("Recorder"))
+    lamp, gone, foreign = "home/light///lamp/gw/S", "home/gw/attic/availability", "home/light///lamp/other/S"
+    with mosquitto.client() as sender:
+        for topic in (lamp, gone, foreign):
+            sender.publish(topic, "STATE", retain=True)
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("connected to")
+            assert said(conf, "forget", lamp) == f"{lamp}\n"
+            assert said(conf, "forget", "attic") == f"{gone}\n"
+            for topic, why in (
+                (foreign, "no topic that this gateway writes"),
+                ("home/gw/availability", "is published as long as this gateway runs"),
+                ("home/#", "'#' may not stand in a topic"),
+                ("$SYS/x", "belong to the broker"),
+                ("trial_interface", "no device with a retained state"),
+                ("", "no device with a retained state"),
+            ):
+                assert why in said(conf, "forget", topic, code=1), topic
+            with mosquitto.client("home/light/#", "home/gw/attic/#") as listener:
+                listener.wait_topic(foreign, b"STATE")
+                wait_until(lambda: "told to have the broker forget" in gateway.log)
+                assert {topic for topic, payload in listener.pairs() if payload} <= {foreign, lamp, gone}
+            gateway.stop()
+    with mosquitto.client("home/light/#", "home/gw/#") as listener:
+        listener.wait_topic(foreign, b"STATE")
+        assert {lamp, gone}.isdisjoint(topic for topic, _ in listener.pairs())
+
+
+# --- the outbox
+
+
+def test_a_long_list_has_no_gap_and_harmful_topics_fit(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    long = "\U0001f37b" * 700
+    fill(
+        tmp_path / "gw.outbox",
+        {f"{long}{n}": b"\xff" * 300 for n in range(450)},
+        [set_aside(long, b"\xff" * 300)] * 450,
+    )
+    offline = said(conf, "outbox", "list", "--count", "420")
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("started with")
+        assert said(conf, "outbox", "list", "--count", "420") == offline
+        gateway.kill()
+    assert len(offline.splitlines()) == 420 + 1 + 420 + 1
+
+
+def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [set_aside("home/x", b"dead")])
+    offline = said(conf, "outbox", "list", "--count", "3")
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("started with")
+        assert said(conf, "outbox", "list", "--count", "3") == offline
+        assert said(conf, "outbox", "list", "--topic", "home/7") == said_lines(offline, "home/7", 30)
+        assert said(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
+        assert "in use" in said(conf, "outbox", "export", code=1)
+        gateway.kill()
+    assert r"home/0 \x1b[31m0" in offline
+    assert "... and 27 more (--count)" in offline
+    assert offline.endswith("30 messages wait (30 event), 1 are set aside\n")
+
+
+def said_lines(offline: str, topic: str, _: int) -> str:
+    (line,) = [line for line in offline.splitlines() if " home/0 " in line]
+    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages wait (1 event), 0 are set aside\n"
+
+
+def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, 1, interface=trial("Ticker", interval=0.01), outbox={"store": "memory"})
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("started with")
+        wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["waiting"] > 5)
+        first, *_, total = said(conf, "outbox", "list", "--count", "1").splitlines()
+        assert ' event  home/trial////gw/S {"action":' in first
+        assert total.endswith(" event), 0 are set aside")
+        assert "in memory" in said(conf, "outbox", "retry", code=1)
+        gateway.kill()
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_what_was_set_aside_is_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    dead = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
+            set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
+    fill(tmp_path / "gw.outbox", {}, dead)
+    expected = "4 messages that were set aside are sent again; 1 stay, for there is a newer value of their topic\n"
+    with mosquitto.client("#") as listener:
+        if not is_running:
+            assert said(conf, "outbox", "retry", "--topic", "home/#") == expected
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("connected to")
+            if is_running:
+                assert said(conf, "outbox", "retry", "--topic", "home/#") == expected
+            listener.wait_topic("home/s", b"new")
+            wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["delivered"] == 4)
+            lines = said(conf, "outbox", "list").splitlines()
+            assert [line.partition(" set aside ")[2].split(":")[0] for line in lines[:-1]] == ["home/s old", "other 4"]
+            gateway.stop()
+        got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run"))]
+        assert [pair for pair in got if pair[0] != "home/s"] == [("home/a", b"1"), ("home/b", b"2"), ("home/a", b"3")]
+        assert got.count(("home/s", b"new")) == 1
