@@ -256,6 +256,7 @@ class DeviceInterface(Interface):
         gone = DeviceGone(
             f"{name}: {self.describe()} {state}: {reason}: it is tried again by itself",
             key=f"{name}: {self._outages} {reason}",
+            level=logging.ERROR,
         )
         if gone.trigger:
             self._reason = reason

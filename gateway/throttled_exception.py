@@ -23,9 +23,12 @@ _LONGEST = 1000  # characters kept of a message; a line of the log has no more
 _MAX_LINES = 20  # of one class at a time: what was held back is not to become a flood in its turn
 
 
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
+
+
 def kind_of(reason: str) -> str:
-    """Return a reason without what differs each time: what stands in quotes, and numbers. For a key."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.]*", "#", reason)
+    """Return a reason without what differs each time: what stands in quotes, numbers, and bytes. For a key."""
+    return _VARYING.sub("#", reason)
 
 
 class HeldBack(NamedTuple):

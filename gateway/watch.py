@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from gateway.activity import report_overdue
 from gateway.init_logger import report_held_back
 
-_STEP = 5.0  # s between two looks
+STEP = 5.0  # s between two looks
 
 
 class Watch:
@@ -28,7 +28,7 @@ class Watch:
 
     def look(self) -> None:
         """Look, if it is time. Any thread may call it."""
-        if time.monotonic() - self._last < _STEP or not self._lock.acquire(blocking=False):
+        if time.monotonic() - self._last < STEP or not self._lock.acquire(blocking=False):
             return
         try:
             self._last = time.monotonic()
@@ -49,9 +49,9 @@ class Watch:
         """End, and log all that was held back."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(_STEP)
+            self._thread.join(STEP)
         report_held_back(is_last=True)
 
     def _run(self) -> None:
-        while not self._ended.wait(_STEP):
+        while not self._ended.wait(STEP):
             self.look()

@@ -25,6 +25,7 @@ from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 from gateway.supervisor import Supervisor
+from gateway.throttled_exception import report_held_back
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
@@ -390,6 +391,31 @@ def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
     assert bench.lines(1) == ["hello"]
 
 
+def test_another_reason_why_a_device_is_not_there_is_logged(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
+    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.001)
+    reasons = ["No such device"] * 3 + ["Permission denied"] * 3 + ["No such device", "Permission denied"] * 3
+    left = iter(reasons)
+
+    class Refused(Lines):
+        def open(self) -> None:
+            reason = next(left, "")
+            if reason:
+                raise OSError(reason)
+            super().open()
+
+    for reason in set(reasons):
+        expected_logs.expect(f"dev: the line cannot be opened: {reason}: it is tried again by itself")
+    bench.start(Refused)
+    bench.desk.wait_availability("offline", "online")
+    logged = [text for text in caplog.messages if "cannot be opened" in text]
+    assert len(logged) == 2, "each of them once, however often they take turns"
+    report_held_back(time.monotonic() + 600)
+    assert "No such device: it is tried again by itself (3 more times in the last " in caplog.messages[-1]
+
+
 def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: the line has failed: the device has hung up: it is tried again by itself")
     bench.start()
@@ -531,8 +557,10 @@ def test_one_with_a_device_that_is_gone_stops_at_once(bench: Bench, expected_log
     bench.stop()
 
 
-def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the line has failed: ")
+def test_a_pty_that_hangs_up_is_noticed_as_well(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("dev: the line has failed: ", "dev: the line cannot be opened: [Errno 2] No such file")
     far, near = pty.openpty()
     tty.setraw(near)
 
@@ -564,7 +592,7 @@ def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: Exp
     os.close(near)
     os.close(far)
     bench.desk.wait_availability("online", "offline")
-    bench.stop()  # what it says comes after that
+    wait_until(lambda: any("cannot be opened" in text for text in caplog.messages))
 
 
 def test_a_bug_is_not_taken_for_a_device_that_is_gone(bench: Bench) -> None:
