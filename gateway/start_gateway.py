@@ -121,9 +121,7 @@ class Gateway:
             self._writer.start()
         with self._demo_broker():
             self.client.mg_connect()
-            for station in self.stations.values():
-                station.start()
-            self._watch_hooks()
+            self._start_stations()
             self._pid_file = PidFile(self.configuration.name, os.environ)
             # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
             # of it in cycles is not freed; that is once.
@@ -211,6 +209,11 @@ class Gateway:
         self._remove_orphans()
         said = "; ".join(changes) or "nothing has changed"
         return f"{said}; from the next start on: {', '.join(later)}" if later else said
+
+    def _start_stations(self) -> None:
+        for station in self.stations.values():
+            station.start()
+        self._watch_hooks()
 
     def _watch_hooks(self) -> None:
         if any(station.has_hooks for station in self.stations.values()):
