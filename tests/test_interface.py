@@ -21,6 +21,7 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
+from gateway.listeners import Listeners
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
@@ -751,3 +752,34 @@ def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], par
     for _ in range(3):
         run()
     assert descriptors() == before
+
+
+# --- the dummy, which people copy
+
+
+def test_the_dummy_says_at_once_how_it_is_after_a_command() -> None:
+    desk = Desk()
+    params = fill_defaults({"type": "dummy", "interval": 3600}, interface_schema(find_interface("dummy", Path())))
+    cls = find_interface("dummy", Path())
+    supervisor = Supervisor("dev", lambda: cls(params, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    desk.wait_messages(1)
+    desk.inbox.push(InternalMsg(True, device="lamp", action="LAMP_ON"))
+    first, answer, state = desk.wait_messages(3)
+    supervisor.request_stop()
+    assert supervisor.join(10)
+    assert (first.action, first.argument("on")) == ("LAMP_STATE", False)
+    assert (answer.action, answer.argument("response")) == ("LAMP_ON", "OK")
+    assert (state.action, state.argument("on"), state.location) == ("LAMP_STATE", True, "office")
+
+
+@pytest.mark.parametrize("device", ["lamp", "", "heater"])
+@pytest.mark.parametrize("location", ["office", "", "hall"])
+def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(device: str, location: str) -> None:
+    cls, desk = find_interface("dummy", Path()), Desk()
+    params = fill_defaults({"type": "dummy"}, interface_schema(cls))
+    msg = InternalMsg(True, function="lighting", location=location, device=device, action="LAMP_ON")
+    is_own = device != "heater" and location != "hall"
+    assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
+    assert (Listeners({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    desk.inbox.close()
