@@ -53,7 +53,8 @@ def _say_stale(msg: InternalMsg) -> None:
 def held_by(payload: bytes) -> int:
     """Return about how many bytes of memory a message with this payload (JSON or text) holds, rather too many."""
     count = payload.count
-    return _LEAST + 2 * len(payload) + _EACH_NODE * (count(b",") + count(b"[") + count(b"{"))
+    each = 1 if payload.isascii() and b"\\u" not in payload else 4  # one wide character makes all of its text wide
+    return _LEAST + each * len(payload) + _EACH_NODE * (count(b",") + count(b"[") + count(b"{"))
 
 
 class Room:

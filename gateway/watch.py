@@ -53,5 +53,5 @@ class Watch:
         report_held_back(is_last=True)
 
     def _run(self) -> None:
-        while not self._ended.wait(STEP):
+        while not self._ended.wait(max(0.01, self._last + STEP - time.monotonic())):  # the main thread looks, too
             self.look()

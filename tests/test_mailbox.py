@@ -300,12 +300,13 @@ def test_what_waits_for_all_is_bounded_and_nobody_takes_the_room_of_the_others()
 
 
 VALUES = ("[1]", "[[]" + ",[]" * 20_000 + "]", json.dumps({f"k{n}": {} for n in range(5000)}),
-          json.dumps({"text": "x" * 100_000}), json.dumps([0.5 + n for n in range(20_000)]))  # fmt: skip
+          json.dumps({"text": "x" * 100_000}), json.dumps({"text": "x" * 100_000 + "\N{GRINNING FACE}"}),
+          json.dumps({"value": "x" * 100_000 + "\N{GRINNING FACE}"}), json.dumps([0.5 + n for n in range(20_000)]))  # fmt: skip
 
 
 @pytest.mark.parametrize("text", VALUES)
 def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> None:
-    payload = json.dumps({"action": "A", "value": json.loads(text)}).encode()
+    payload = json.dumps({"action": "A", "value": json.loads(text)}, ensure_ascii="text" not in text).encode()
     json.loads(payload)
     gc.collect()
     tracemalloc.start()

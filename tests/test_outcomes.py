@@ -472,6 +472,44 @@ def test_one_that_never_answers_is_not_answered_for(bench: Bench) -> None:
     bench.wait_outcomes()
 
 
+class Threaded:
+    """Takes commands in a thread of its own; answers A, and is at B when it is stopped."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.is_running = bench, True
+        self.thread = threading.Thread(target=self.run)
+
+    def loop_start(self) -> None:
+        self.thread.start()
+
+    def run(self) -> None:
+        while self.is_running:
+            msg = self.bench.desk.inbox.pull(block=True, timeout=0.01)
+            if msg is not None and msg.action == "A":
+                self.bench.confirm(msg)
+
+    def loop_stop(self) -> None:
+        self.is_running = False
+        self.thread.join()
+
+
+def test_what_one_with_threads_of_its_own_is_at_when_it_is_stopped_is_answered(bench: Bench) -> None:
+    bench.start(lambda: Threaded(bench))
+    bench.command("B", "A")
+    wait_until(lambda: bench.outcomes() == [("A", "OK")])
+    bench.stop()
+    assert bench.outcomes() == [("A", "OK"), ("B", "OFFLINE")]
+
+
+def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Bench) -> None:
+    supervisor = bench.start(lambda: Threaded(bench))
+    bench.command("B", "A")
+    wait_until(lambda: bench.outcomes() == [("A", "OK")])
+    bench.ahead = 11.0
+    supervisor.look()
+    bench.wait_outcomes(("A", "OK"))
+
+
 # --- commands come while everything goes wrong
 
 

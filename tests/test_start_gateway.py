@@ -220,6 +220,38 @@ def test_commands_for_an_interface_that_is_down_are_answered(tmp_path: Path, mos
     assert outcomes(listener) == [(f"OPEN{number}", "OFFLINE") for number in range(50)]
 
 
+def test_what_hangs_is_named_while_it_does_and_what_waits_is_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A device, and a hook, which holds the main thread and with it the link."""
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(
+        "import time\n\n\ndef ponder(msg):\n    if msg.action == 'PONDER':\n        time.sleep(11)\n    return msg\n"
+    )
+    interfaces = {"slow": trial("Slow"), "hall": trial("Recorder", filters={"in": [{"hook": "hooks.py:ponder"}]})}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/slow/availability", b"online")
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        for action in ("HANG", "WAIT"):
+            listener.publish("home/f///slow/me/C", action)
+        listener.publish("home/f///other/me/C", "PONDER")
+        place = re.escape(str(hooks))
+        gateway.wait_log("hall: the hook 'hooks.py:ponder' has not returned for ", timeout=11)
+        assert "hook 'hooks.py:ponder' has returned" not in gateway.log
+        gateway.wait_log("slow: write() has not returned for ")
+        assert re.search(
+            rf"'hooks.py:ponder' has not returned for \d+ s: it stands at {place}:6 \(ponder\)", gateway.log
+        )
+        assert re.search(r"slow: write\(\) has not .* it stands at \S+trial_interface.py:\d+ \(write\)", gateway.log)
+        gateway.wait_log("'hooks.py:ponder' has returned after 11 s", timeout=15)
+        gateway.wait_log("slow: write() has returned after 15 s", timeout=20)
+        wait_until(lambda: len(outcomes(listener)) == 2, what=lambda: f"{outcomes(listener)} {gateway.log}")
+        listener.publish("home/f///slow/me/C", "GO")
+        wait_until(lambda: len(outcomes(listener)) == 3, what=lambda: gateway.log)
+        gateway.stop()
+    assert sorted(outcomes(listener)) == [("GO", "OK"), ("HANG", "TIMEOUT"), ("WAIT", "TIMEOUT")]
+    assert "the answer 'OK' came too late" in gateway.log
+
+
 # --- an outage
 
 
