@@ -13,6 +13,7 @@ is logged, and the interface is built anew after a while.
 
 from __future__ import annotations
 
+import errno
 import logging
 import select
 import time
@@ -132,6 +133,7 @@ class DeviceInterface(Interface):
         self.is_readable = False  # while read() runs: whether the descriptor has something
         self._outages = 0
         self._reason = ""  # of this outage, as it was logged last
+        self._has_failed = False  # in this outage: it was open before
         self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
@@ -227,6 +229,7 @@ class DeviceInterface(Interface):
         """Let the next failure be logged whatever was logged before."""
         self._outages += 1
         self._reason = ""
+        self._has_failed = False
 
     def _fail(self, err: Exception) -> None:
         was_open, self.is_open = self.is_open, False
@@ -246,13 +249,15 @@ class DeviceInterface(Interface):
             self._begin_outage()
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
-        self._report_outage("has failed" if was_open else "cannot be opened", str(err))
+        self._report_outage(err, was_open=was_open)
 
-    def _report_outage(self, state: str, reason: str) -> None:
+    def _report_outage(self, err: Exception, *, was_open: bool) -> None:
         """Log why the device is gone, and again when there is another reason for it."""
-        if reason == self._reason:
+        reason, name = str(err), self.msglist_out.name
+        if reason == self._reason or (self._has_failed and _is_absent(err)):  # it was pulled out, as the log says
             return
-        name = self.msglist_out.name
+        self._has_failed = was_open
+        state = "has failed" if was_open else "cannot be opened"
         gone = DeviceGone(
             f"{name}: {self.describe()} {state}: {reason}: it is tried again by itself",
             key=f"{name}: {self._outages} {reason}",
@@ -323,3 +328,9 @@ class DeviceInterface(Interface):
         self._device_fd = fd
         if fd >= 0:
             self._poll.register(fd, select.POLLIN | select.POLLPRI)
+
+
+def _is_absent(err: BaseException) -> bool:
+    """Return whether a device is not there at all."""
+    cause = err if isinstance(err, OSError) else err.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)

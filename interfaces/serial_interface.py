@@ -246,7 +246,8 @@ class SerialInterface(DeviceInterface):
         self.counts[kind] += 1
         name = self.msglist_out.name
         level = logging.INFO if kind == "unmatched" else logging.WARNING
-        refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind}: {kind_of(why)}", level=level)
+        reason = "" if kind == "bad checksum" else kind_of(why)  # noise on a line has many, and they are one
+        refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind} {reason}", level=level)
         if refused.trigger:
             shown = frame.hex(" ") if kind == "bad checksum" else _shown(frame)
             LOG.log(level, "%s: %s", refused.report, shown)
