@@ -13,7 +13,6 @@ is logged, and the interface is built anew after a while.
 
 from __future__ import annotations
 
-import errno
 import logging
 import select
 import time
@@ -26,8 +25,8 @@ from gateway.errors import DeviceError, Problem
 from gateway.listeners import Addresses
 from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
+from gateway.outage import Outages
 from gateway.outlet import Outlet
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 
@@ -38,12 +37,6 @@ _BUSY = 0.005  # s between two waits; what a device says in a longer one is hear
 _BATCH = 100  # messages written before the device is read again, and the other way round
 _NEXT = 0.001  # s after an answer in which the next message goes before what the device says: the least of `poll`
 _CONVERSED = 0.001  # s after which no more is waited for: the device is read after twice that at most
-
-
-class DeviceGone(ThrottledException):
-    """A device has failed, or cannot be opened: each reason, in each outage."""
-
-    period = 600.0
 
 
 class Interface:
@@ -131,9 +124,7 @@ class DeviceInterface(Interface):
         super().__init__(params, msglist_in, msglist_out)
         self.is_open = False
         self.is_readable = False  # while read() runs: whether the descriptor has something
-        self._outages = 0
-        self._reason = ""  # of this outage, as it was logged last
-        self._has_failed = False  # in this outage: it was open before
+        self._outages = Outages(msglist_out.name)
         self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
@@ -216,7 +207,7 @@ class DeviceInterface(Interface):
         with self._call("open"):
             self.open()
         self.is_open = True
-        self._begin_outage()
+        self._outages.end()
         self._open_since = time.monotonic()
         self._next_read = 0.0
         fd = self.fileno()
@@ -224,12 +215,6 @@ class DeviceInterface(Interface):
         self.msglist_out.set_available(True)
         LOG.info("%s: %s is open", self.msglist_out.name, self.describe())
         return True
-
-    def _begin_outage(self) -> None:
-        """Let the next failure be logged whatever was logged before."""
-        self._outages += 1
-        self._reason = ""
-        self._has_failed = False
 
     def _fail(self, err: Exception) -> None:
         was_open, self.is_open = self.is_open, False
@@ -246,26 +231,10 @@ class DeviceInterface(Interface):
         self._unanswered.release()
         if was_open and time.monotonic() - self._open_since >= _HELD:
             self._backoff.reset()
-            self._begin_outage()
+            self._outages.end()
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
-        self._report_outage(err, was_open=was_open)
-
-    def _report_outage(self, err: Exception, *, was_open: bool) -> None:
-        """Log why the device is gone, and again when there is another reason for it."""
-        reason, name = str(err), self.msglist_out.name
-        if reason == self._reason or (self._has_failed and _is_absent(err)):  # it was pulled out, as the log says
-            return
-        self._has_failed = was_open
-        state = "has failed" if was_open else "cannot be opened"
-        gone = DeviceGone(
-            f"{name}: {self.describe()} {state}: {reason}: it is tried again by itself",
-            key=f"{name}: {self._outages} {reason}",
-            level=logging.ERROR,
-        )
-        if gone.trigger:
-            self._reason = reason
-            LOG.error(gone.report)
+        self._outages.report(self.describe(), err, was_open=was_open)
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""
@@ -328,9 +297,3 @@ class DeviceInterface(Interface):
         self._device_fd = fd
         if fd >= 0:
             self._poll.register(fd, select.POLLIN | select.POLLPRI)
-
-
-def _is_absent(err: BaseException) -> bool:
-    """Return whether a device is not there at all."""
-    cause = err if isinstance(err, OSError) else err.__cause__
-    return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)

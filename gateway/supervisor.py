@@ -101,7 +101,7 @@ class Supervisor:
             started = time.monotonic()
             interface = None
             self._look_for_change(None)
-            failure: BaseException | None = None
+            failure = ""
             try:
                 with self._call("its constructor"):
                     interface = self._build()
@@ -110,11 +110,11 @@ class Supervisor:
                 if time.monotonic() - started > _HELD:
                     self._backoff.reset()
                 self._report(err)
-                failure = err
+                failure = type(err).__name__  # its words may be for nobody else, and it holds on to the interface
             self._end(interface)
             del interface  # before a new one is built
             self._settle_all(failure)
-            if failure is not None and not self._stopping.is_set():
+            if failure and not self._stopping.is_set():
                 self._wait_to_build_again(failure)
         self._inbox.close()
 
@@ -186,7 +186,7 @@ class Supervisor:
             is_bug = not isinstance(err, DeviceError)
             LOG.error(failed.report, exc_info=err if failed.is_first and is_bug else None)
 
-    def _wait_to_build_again(self, failure: BaseException) -> None:
+    def _wait_to_build_again(self, failure: str) -> None:
         """Wait as long as it is due; what comes meanwhile is answered: a command is done at once or not at all."""
         until = time.monotonic() + self._backoff.next_delay()
         answered = 0
@@ -227,9 +227,9 @@ class Supervisor:
         """Answer what the interface has taken and not answered."""
         self._answer(self._unanswered.settle(taken_before), response, reason)
 
-    def _settle_all(self, failure: BaseException | None) -> None:
+    def _settle_all(self, failure: str) -> None:
         """Answer what the interface, which has ended, has left, and forget it."""
-        if failure is None:
+        if not failure:
             self._settle("OFFLINE", "the interface was ended before it answered")
         else:
             self._settle("ERROR", f"the interface {_failed_with(failure)} while it was at it")
@@ -283,8 +283,8 @@ def _check_result(method: str, result: object) -> None:
         raise TypeError(f"{method} has done nothing: it may have no `async` and no `yield`; push to msglist_out")
 
 
-def _failed_with(err: BaseException) -> str:
-    return f"failed ({type(err).__name__}; the log of the gateway has more)"  # its words may be for nobody else
+def _failed_with(failure: str) -> str:
+    return f"failed ({failure}; the log of the gateway has more)"
 
 
 def _words(err: BaseException) -> str:

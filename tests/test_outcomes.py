@@ -77,7 +77,7 @@ class Plain:
     """Takes all that waits, and only then does what `do` says with each."""
 
     waits_itself = True
-    longest_call = 0.05
+    longest_call = 0.5
 
     def __init__(self, bench: Bench, do: Callable[[InternalMsg], None]) -> None:
         self.bench, self.do = bench, do
@@ -95,7 +95,7 @@ class Lamp(DeviceInterface):
     """Does what `do` says with each command."""
 
     bench: ClassVar[Bench]
-    longest_call = 0.05
+    longest_call = 0.5
 
     def do(self, msg: InternalMsg) -> Iterable[InternalMsg]:
         raise NotImplementedError
@@ -391,7 +391,7 @@ def test_one_that_waits_for_something_to_do_does_not_hang(bench: Bench) -> None:
     for _ in range(20):
         supervisor.look()
         report_overdue()
-        bench.release.wait(0.01)  # together four times as long as a call may take
+        bench.release.wait(0.05)  # together twice as long as a call may take
     bench.ahead = 3600.0
     supervisor.look()
     bench.command("A")
