@@ -197,7 +197,7 @@ class Supervisor:
                 break
             self._inbox.wait(left)
         if answered:
-            LOG.warning("%s: %d commands answered with OFFLINE while the interface was down", self.name, answered)
+            LOG.warning("%s: commands answered with OFFLINE while the interface was down: %d", self.name, answered)
 
     # --- outcomes, in any thread
 

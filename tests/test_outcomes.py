@@ -197,7 +197,7 @@ def test_the_reason_keeps_to_itself_what_the_error_says(bench: Bench, expected_l
 
 
 def test_one_that_cannot_be_built_has_its_commands_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(f"{FAILED}ValueError: bad", "1 commands answered with OFFLINE while the interface was down")
+    expected_logs.expect(f"{FAILED}ValueError: bad", "commands answered with OFFLINE while the interface was down: 1")
 
     def build() -> object:
         if not bench.release.is_set():

@@ -259,7 +259,7 @@ def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected
 
 
 def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: 3 commands answered with OFFLINE while the interface was down", "ValueError: bad")
+    expected_logs.expect("dev: commands answered with OFFLINE while the interface was down: 3", "ValueError: bad")
     built: list[Looping] = []
 
     def build() -> Looping:
