@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from gateway import throttled_exception
 from gateway.app_properties import expanded
 from gateway.masking import Masker
 
@@ -17,6 +18,7 @@ TRAFFIC = "gateway.traffic"
 """The logger of the messages that pass, one line each."""
 
 _LONGEST_LINE = 1000  # characters of a line; more is cut
+_CLOCK_SET = 0.1  # s by which the clock must have been set to be told from one that is slewed
 MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
 _SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
@@ -74,6 +76,24 @@ class _Formatter(logging.Formatter):
         super().__init__(line)
         self._masker = masker
         self._with_priority = with_priority
+        self._latest = 0.0  # time of day of the line before
+        self._clock_offset = 0.0  # between the time of day and the monotonic one
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        """Return the time of a line, which is never before that of the line above it.
+
+        A record gets its time first and waits for its handler then: another thread may be faster. What is late by
+        that has the time of the line before it. A clock that was set back is something else.
+        """
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._clock_offset) > _CLOCK_SET:
+            self._clock_offset, self._latest = offset, 0.0
+        self._latest = when = max(self._latest, record.created)
+        seconds, milliseconds = divmod(int(when * 1000), 1000)
+        return self.default_msec_format % (
+            time.strftime(self.default_time_format, self.converter(seconds)),
+            milliseconds,
+        )
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
         return self._masker.mask(super().formatMessage(record)).replace("\n", "\\n")
@@ -104,16 +124,29 @@ class RateLimit(logging.Filter):
         self._passed = 0
         self._held_back = 0
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
-        """Tell whether `record` may be written."""
+    def look(self, *, is_last: bool = False) -> None:
+        """Say how many were held back, if the minute is over, or, with `is_last`, at once."""
         now = self._clock()
-        if now - self._since >= 60:
+        if now - self._since >= 60 or (is_last and self._held_back):
             held_back, self._since, self._passed, self._held_back = self._held_back, now, 0, 0
             if held_back:
                 text = f"{held_back} log lines were held back: more than {self._limit} in a minute"
                 self._handler.handle(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        """Tell whether `record` may be written."""
+        self.look()
         self._passed += 1
         if self._passed <= self._limit:
             return True
         self._held_back += 1
         return False
+
+
+def report_held_back(*, is_last: bool = False) -> None:
+    """Log how often each error came that was held back, and how many lines; see `RateLimit.look` for `is_last`."""
+    throttled_exception.report_held_back(is_last=is_last)
+    for handler in logging.getLogger().handlers:
+        for limit in handler.filters:
+            if isinstance(limit, RateLimit):
+                limit.look(is_last=is_last)

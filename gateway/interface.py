@@ -19,11 +19,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from gateway.activity import LONGEST_CALL, Call
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, Problem, Refusal
 from gateway.listeners import Addresses
 from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
+from gateway.outage import Outages
 from gateway.outlet import Outlet
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +47,12 @@ class Interface:
 
     reports_availability: ClassVar[bool] = False
     """True if the interface itself says when its device is there; otherwise it counts as there while it runs."""
+
+    longest_call: ClassVar[float] = LONGEST_CALL
+    """Seconds that a call of its methods may take, but for the time that `loop()` waits for something to do.
+
+    The log names one that takes longer. Raise it for a device that is slow by nature.
+    """
 
     waits_itself: ClassVar[bool] = False
     """True if `loop()` waits until there is something to do; otherwise it is called some 20 times a second."""
@@ -110,7 +118,7 @@ class DeviceInterface(Interface):
     waits_itself = True
 
     answers_at_close: ClassVar[bool] = False
-    """True if `close()` itself answers the messages that `write` was at when the device failed."""
+    """True if each command is answered, though later than `write`, or by `close()` when the device has failed."""
 
     measures_silence: bool = False
     """True if it counts when the device says nothing: then it is listened to all the time."""
@@ -122,13 +130,14 @@ class DeviceInterface(Interface):
         super().__init__(params, msglist_in, msglist_out)
         self.is_open = False
         self.is_readable = False  # while read() runs: whether the descriptor has something
-        self._is_said = False  # that the device is offline
+        self._outages = Outages(msglist_out.name)
         self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
         self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
         self.listening_since = self._listened_until = 0.0  # since when the device could be heard at once
-        msglist_in.on_stale = self._answer_stale
+        msglist_in.accepts = self.accepts
+        self._unanswered = msglist_out.unanswered = msglist_in.unanswered
         self._device_fd = -1
 
     # --- what a device does; override these
@@ -178,9 +187,13 @@ class DeviceInterface(Interface):
             if self.is_readable or self._is_read_due():
                 if self.read_interval is not None:
                     self._next_read = time.monotonic() + self.read_interval
-                self.msglist_out.push_all(self.read())
+                with self._call("read"):
+                    self.msglist_out.push_all(self.read())  # a generator does its work here
         except (OSError, DeviceError) as err:
             self._fail(err)
+
+    def _call(self, method: str) -> Call:
+        return Call(f"{self.msglist_out.name}: {method}()", self.longest_call)
 
     def _is_read_due(self) -> bool:
         due = self.time_to_read()
@@ -191,13 +204,16 @@ class DeviceInterface(Interface):
         if self.is_open:
             self.is_open = False
             self._watch(-1)
-            self.close()
+            with self._call("close"):
+                self.close()
 
     def _open_if_due(self) -> bool:
         if time.monotonic() < self._next_open:
             return False
-        self.open()
-        self.is_open, self._is_said = True, False
+        with self._call("open"):
+            self.open()
+        self.is_open = True
+        self._outages.end()
         self._open_since = time.monotonic()
         self._next_read = 0.0
         fd = self.fileno()
@@ -211,19 +227,20 @@ class DeviceInterface(Interface):
         self._watch(-1)
         self.msglist_out.set_available(False)  # first: closing a port behind a network takes its time
         try:
-            self.close()
+            with self._call("close"):
+                self.close()
         except (OSError, DeviceError) as again:
             LOG.debug("%s: closing: %s", self.msglist_out.name, again)
+        for msg in self._unanswered.settle():  # what it was at, and close() has not answered
+            if self.accepts(msg):
+                self.msglist_out.answer(msg, "OFFLINE", f"{self.describe()} has failed: {err}")
+        self._unanswered.release()
         if was_open and time.monotonic() - self._open_since >= _HELD:
             self._backoff.reset()
-            self._is_said = False
+            self._outages.end()
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
-        if not self._is_said:
-            self._is_said = True
-            state = "has failed" if was_open else "cannot be opened"
-            name = self.msglist_out.name
-            LOG.error("%s: %s %s: %s: it is tried again by itself", name, self.describe(), state, err)
+        self._outages.report(self.describe(), err, was_open=was_open)
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""
@@ -263,25 +280,20 @@ class DeviceInterface(Interface):
             msg = self.msglist_in.pull()
             if msg is None:
                 break
-            try:
-                for answer in self.write(msg):  # a generator does its work here
+            with self._call("write"):
+                for answer in self.msglist_out.messages_in(self.write(msg)):  # a generator does its work here
                     self.msglist_out.push(answer)
                     has_answered = True
-            except (OSError, DeviceError) as err:
-                if self.accepts(msg) and not self.answers_at_close:
-                    self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
-                raise
+            if self._unanswered.taken and not (self.answers_at_close and self.accepts(msg)):
+                self._unanswered.release(msg)
         return has_answered
-
-    def _answer_stale(self, msg: InternalMsg) -> None:
-        if self.accepts(msg):
-            self.msglist_out.push(msg.reply("TIMEOUT", f"it waited too long for {self.describe()}"))
 
     def _answer_offline(self) -> None:
         for _ in range(_BATCH):
             msg = self.msglist_in.pull()
             if msg is None:
                 return
+            self._unanswered.release(msg)
             if self.accepts(msg):
                 self.msglist_out.push(msg.reply("OFFLINE", f"{self.describe()} is offline"))
 

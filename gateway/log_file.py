@@ -27,6 +27,8 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Say on standard error why a line is not in the file."""
         reason = sys.exc_info()[1]
-        err = LogFileFailed(f"the log file {self.baseFilename} cannot be written: {reason}", key=self.baseFilename)
+        err = LogFileFailed(
+            f"the log file {self.baseFilename} cannot be written: {reason}", key=f"{self.baseFilename} {reason}"
+        )
         if err.trigger:
             sys.stderr.write(f"{err.report}\n")

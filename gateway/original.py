@@ -213,13 +213,13 @@ class _Adapter:
 
 
 class _LoopAdapter(_Adapter):
-    def loop(self) -> None:
-        self.interface.loop()
+    def loop(self) -> Any:
+        return self.interface.loop()  # what it returns may show that it has done nothing
 
 
 class _StartAdapter(_Adapter):
-    def loop_start(self) -> None:
-        self.interface.loop_start()
+    def loop_start(self) -> Any:
+        return self.interface.loop_start()
 
 
 def adapted(cls: type[Any]) -> type[Any]:
@@ -297,6 +297,8 @@ class AppProperties:
 
 class _Throttled(ThrottledException):
     """The original's ThrottledException: `throttlelag` in s."""
+
+    counts_are_logged = False
 
     def __init__(self, msg: str = "", throttlelag: float = 10, module_name: str | None = None) -> None:
         super().__init__(f"{module_name}: {msg}" if module_name else msg, period=throttlelag)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from gateway.activity import current
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
 from gateway.message import InternalMsg
@@ -16,16 +17,26 @@ from gateway.outbox.outbox import Outbox
 from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
 from gateway.translation.mqtt_map import MsgMap
+from gateway.unanswered import Unanswered
 
 LOG = logging.getLogger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
 _BATCH = 300  # publications for the outbox at once, and so for a write: the first waits for the others, some 2 ms
+_SHOWN = 60  # characters of what is no message
 _TURN = 0.0002  # s in which another thread that is at the link sends what is in the outbox
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
 class PushRefused(ThrottledException):
     """A message of an interface cannot be written to MQTT, or is held back by a filter."""
+
+
+class WrongType(ThrottledException):
+    """An interface has given something that is no message, or not several of them."""
+
+
+class LateAnswer(ThrottledException):
+    """An interface has answered a command that was answered in its place already, for it took too long."""
 
 
 class Outlet:
@@ -55,6 +66,7 @@ class Outlet:
         self.pushed = 0
         self._next_breather = _BREATHER
         self.refused = 0
+        self.unanswered = Unanswered()  # that of the inbox, once they belong to one interface
 
     @property
     def is_available(self) -> bool:
@@ -74,8 +86,13 @@ class Outlet:
         """
         return not self._send(msg, None)
 
+    def answer(self, command: InternalMsg, response: str, reason: str) -> None:
+        """Answer `command` in place of the interface."""
+        self._send(command.reply(response, reason), None, is_own=False)
+
     def push_all(self, messages: Iterable[InternalMsg]) -> None:
         """Send `messages` as one `push` after the other would, at less cost: the outbox gets them in batches."""
+        messages = self.messages_in(messages)
         batch = Batch()
         batch.source = self._source
         is_traffic_said = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
@@ -86,6 +103,24 @@ class Outlet:
                     self._put(batch)
         finally:
             self._put(batch)  # also what came before an error
+
+    def messages_in(self, given: object) -> Iterable[InternalMsg]:
+        """Return the messages in what a method of an interface has returned; report what holds none. None is none."""
+        if given is None:
+            return ()
+        if isinstance(given, InternalMsg):
+            self._report_type(
+                "returned", given, "a list of messages: it is sent all the same; return [msg], or yield it"
+            )
+            return (given,)
+        if isinstance(given, str | bytes | bytearray | Mapping) or not isinstance(given, Iterable):
+            close = getattr(given, "close", None)  # a coroutine would complain that nobody has awaited it
+            if callable(close):
+                close()
+            self.refused += 1
+            self._report_type("returned", given, "a list of InternalMsg: nothing is sent")
+            return ()
+        return given
 
     def publish(self, msg: InternalMsg) -> Receipt:
         """Send `msg` as `push` does; return a receipt, to wait until it is on disk, or with the broker."""
@@ -108,21 +143,31 @@ class Outlet:
         if self._outbox.has_waiting:
             time.sleep(_TURN)
 
-    def _send(self, msg: InternalMsg, receipt: Receipt | None) -> str:
+    def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_own: bool = True) -> str:
         """Send `msg`; return why it was refused, or `""`."""
         batch = Batch()
-        refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO))
+        refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_own)
         if refusal:
             return refusal
         is_taken = self._outbox.put(batch[0], receipt, self._source)
         for more in batch[1:]:
             self._outbox.put(more, None, self._source)
-        if self.pushed >= self._next_breather:
+        if is_own and self.pushed >= self._next_breather:  # else it may be the main thread, which makes the room
             self._breathe()
         return "" if is_taken else "the outbox is full"
 
-    def _translate(self, msg: InternalMsg, batch: Batch, is_traffic_said: bool) -> str:
-        """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`."""
+    def _translate(self, msg: object, batch: Batch, is_traffic_said: bool, is_own: bool = True) -> str:
+        """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`.
+
+        `is_own` tells that the interface says it itself.
+        """
+        if not isinstance(msg, InternalMsg):
+            self.refused += 1
+            self._report_type("gave", msg, "an InternalMsg: it is not sent")
+            return "it is no InternalMsg"
+        is_answer = self.unanswered.taken and is_own and not msg.iscmd and "response" in msg.arguments
+        if is_answer and not self.unanswered.answer(msg):
+            return self._refuse_late(msg)
         try:
             if self._filters:
                 msg = passed(self._filters, msg)
@@ -158,13 +203,37 @@ class Outlet:
         if isinstance(err, RefusedError):
             key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
         what = f"{self.name}: not sent: {err} ({msg})"
-        refusal = PushRefused(f"{what}{remedy}", key=f"{self.name}: {key}")
+        level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
+        refusal = PushRefused(f"{what}{remedy}", key=f"{self.name}: {key}", level=level)
         if refusal.trigger:
-            level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
+
+    def _refuse_late(self, msg: InternalMsg) -> str:
+        self.refused += 1
+        what = f"the answer {msg.arguments['response']!a} came too late: the command was answered in its place"
+        late = LateAnswer(f"{self.name}: not sent: {what} ({msg})", key=self.name)
+        if late.trigger:
+            LOG.warning(late.report)
+        return what
+
+    def _report_type(self, did: str, given: object, instead: str) -> None:
+        call = current()
+        who, kind = call.what if call is not None else self.name, type(given).__name__
+        wrong = WrongType(f"{who} {did} {_shown(given)} ({kind}) instead of {instead}", key=f"{who} {did} {kind}")
+        if wrong.trigger:
+            LOG.warning(wrong.report)
 
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""
         if is_available != self._is_available:
             self._is_available = is_available
             self._say_available(is_available)
+
+
+def _shown(given: object) -> str:
+    """Return what somebody gave as one short piece of a line."""
+    try:
+        text = str(given) if isinstance(given, InternalMsg) else ascii(given)
+    except Exception:  # noqa: BLE001  (a `repr` may fail)
+        text = "something"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -22,7 +22,7 @@ from gateway.echo_loop import EchoLoops
 from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
 from gateway.listeners import Addresses, Listeners
-from gateway.mailbox import MsgList
+from gateway.mailbox import MsgList, held_by
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
 from gateway.throttled_exception import ThrottledException
@@ -191,12 +191,12 @@ class Router:
             return
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
-        if inbox.push(given, lifetime):
+        if inbox.push(given, lifetime, held_by(delivery.arrival.payload)):
             self.counts["delivered"] += 1
             delivery.is_taken = True
         else:
             self.counts["inbox full"] += 1
-            full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
+            full = InboxFull(f"{name}: dropped: {inbox.why_refused()}", key=name)
             if full.trigger:
                 LOG.warning(full.report)
 
@@ -212,10 +212,10 @@ class Router:
             self.counts[err.kind] += 1
             key, remedy, bug = err.key or f"{err.kind} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
         what = f"dropped: {err} (on {topic!a})"
-        refusal = MessageRefused(f"{for_whom}{what}{remedy}", key=for_whom + key)
+        # A word that a strict map does not know is how a map says "not for me".
+        level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
+        refusal = MessageRefused(f"{for_whom}{what}{remedy}", key=for_whom + key, level=level)
         if refusal.trigger:
-            # A word that a strict map does not know is how a map says "not for me".
-            level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
     def _answer_refused(self, delivery: _Delivery, reply_to: ReplyTo) -> None:

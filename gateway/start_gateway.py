@@ -25,7 +25,7 @@ from gateway.crowd import make_room
 from gateway.early_signals import EarlySignals
 from gateway.errors import GatewayError
 from gateway.init_logger import init_logger
-from gateway.mailbox import Wakeup
+from gateway.mailbox import Room, Wakeup
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox
@@ -34,6 +34,7 @@ from gateway.reloader import Reloader
 from gateway.retained import orphans
 from gateway.router import Route, Router
 from gateway.station import Station, routes_of
+from gateway.watch import Watch
 
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
@@ -63,7 +64,10 @@ class Gateway:
         self._is_reload_wanted = False
         self._reload_answers: list[tuple[int, Answer]] = []  # with the time of reading that they wait for
         self.started = time.monotonic()
-        self._retired: list[Station] = []
+        self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
+        self._refused_before = 0  # by the outlets of those that have ended
+        self._room = Room()
+        self._watch = Watch(lambda: [station.look for station in (*self.stations.values(), *self._retired)])
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
@@ -96,7 +100,7 @@ class Gateway:
 
     def _station(self, options: InterfaceOptions) -> Station:
         topic = self.configuration.availability_topic(options.name)
-        return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload))
+        return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
 
     def _routes(self) -> list[Route]:
         return routes_of(self.stations.values(), self.configuration.commands)
@@ -127,8 +131,7 @@ class Gateway:
             self.writer.start()
         with self._demo_broker():
             self.client.mg_connect()
-            for station in self.stations.values():
-                station.start()
+            self._start_stations()
             control = self._open_control()
             # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
             # of it in cycles is not freed; that is once.
@@ -139,6 +142,8 @@ class Gateway:
                     if control is not None and control.has_requests:
                         control.run_requests()
                     self.client.loop_with_reconnect()
+                    self._watch.look()
+                    self._forget_retired()
             finally:
                 if control is not None:
                     control.close()
@@ -227,10 +232,26 @@ class Gateway:
             self.client.forget_state(before.availability_topic(name))
             changes.append(f"{name} is gone")
         self.router.use(self._routes(), self.configuration.availability_topics)
+        self._watch_hooks()
         self._subscribe()
         self._remove_orphans()
         said = "; ".join(changes) or "nothing has changed"
         return f"{said}; from the next start on: {', '.join(later)}" if later else said
+
+    def _start_stations(self) -> None:
+        for station in self.stations.values():
+            station.start()
+        self._watch_hooks()
+
+    def _watch_hooks(self) -> None:
+        if any(station.has_hooks for station in self.stations.values()):
+            self._watch.start_thread()  # for the main thread calls them, and cannot look while it hangs
+
+    def _forget_retired(self) -> None:
+        ended = [station for station in self._retired if station.has_ended] if self._retired else []
+        for station in ended:
+            self._retired.remove(station)
+            self._refused_before += station.outlet.refused
 
     def _take_over_log(self, before: Configuration) -> list[str]:
         fresh = self.configuration
@@ -266,7 +287,8 @@ class Gateway:
         deadline = time.monotonic() + _STOP_INTERFACES
         for station in stations:
             if not station.join(max(0.0, deadline - time.monotonic())):
-                LOG.error("%s: the interface does not stop; it is left behind", station.options.name)
+                name = station.options.name
+                LOG.error("%s: the interface does not stop; it is left behind at %s", name, station.where())
         # What is on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
@@ -280,8 +302,9 @@ class Gateway:
             LOG.error("%d messages did not reach the broker and are lost", lost)
         counted = {**self.router.counts, **self.client.receive_counts}
         received = ", ".join(f"{number} {what}" for what, number in counted.items())
-        refused = sum(station.outlet.refused for station in stations)
+        refused = self._refused_before + sum(station.outlet.refused for station in stations)
         sent = f"{counts}, {refused} refused" if refused else counts
+        self._watch.close()
         LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
         return not lost
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gateway.activity import Call
 from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.configuration.settings import InterfaceOptions
-from gateway.mailbox import MsgList
-from gateway.message import OFFLINE, ONLINE
+from gateway.mailbox import MsgList, Room
+from gateway.message import OFFLINE, ONLINE, InternalMsg
+from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
 from gateway.router import Route
@@ -18,13 +20,14 @@ from gateway.supervisor import Supervisor
 class Station:
     """An interface with all that it is given. `say` publishes its availability; any thread may call it.
 
-    Only the main thread calls the methods.
+    `room` is for the messages that wait for the interfaces. Only the main thread calls the methods, but for `look`.
     """
 
-    def __init__(self, options: InterfaceOptions, outbox: Outbox, say: Callable[[bytes], None]) -> None:
+    def __init__(self, options: InterfaceOptions, outbox: Outbox, say: Callable[[bytes], None], room: Room) -> None:
         self.options = options
-        self.inbox = MsgList()
-        self.outlet = Outlet(options.name, options.msg_map, outbox, self._say_available, options.filters.outgoing)
+        self.inbox = MsgList(room=room)
+        filters = _watched(options.filters.outgoing, options.name)
+        self.outlet = Outlet(options.name, options.msg_map, outbox, self._say_available, filters)
         self.route: Route | None = None
         self._say = say
         self._is_retired = False
@@ -46,11 +49,29 @@ class Station:
     def retire(self) -> None:
         """Ask the interface to end for good: nothing is said of its availability any more."""
         self._is_retired = True
-        self._supervisor.request_stop()
+        self._supervisor.request_stop("the interface was taken out of the configuration")
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the end; return whether it has come."""
         return self._supervisor.join(timeout)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its thread has come to its end."""
+        return self._supervisor.has_ended
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether the main thread calls somebody's code for it."""
+        return any(isinstance(step, HookStep) for each in self.options.filters.incoming for step in each.steps)
+
+    def where(self) -> str:
+        """Return where in the code the thread of the interface stands."""
+        return self._supervisor.where()
+
+    def look(self) -> None:
+        """Answer what the interface leaves waiting, and log it if it hangs. Any thread may call it."""
+        self._supervisor.look()
 
     def take_over(self, options: InterfaceOptions) -> list[str]:
         """Go on with other options; return what of them is new. `routes_of` is to be called after it."""
@@ -73,10 +94,12 @@ class Station:
         self.route = route
         route.inboxes[self.options.name] = self.inbox
         if self.options.filters.incoming:
-            route.filters[self.options.name] = self.options.filters.incoming
+            route.filters[self.options.name] = _watched(self.options.filters.incoming, self.options.name)
         if self.options.addresses is not None:
             route.addresses[self.options.name] = self.options.addresses
-        self.outlet.use(route.msg_map, self.options.filters.outgoing, route.loops.note_sent)
+        self.outlet.use(
+            route.msg_map, _watched(self.options.filters.outgoing, self.options.name), route.loops.note_sent
+        )
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
@@ -84,6 +107,23 @@ class Station:
     def _say_available(self, is_available: bool) -> None:
         if not self._is_retired:
             self._say(ONLINE if is_available else OFFLINE)
+
+
+def _watched(filters: Iterable[MessageFilter], interface: str) -> list[MessageFilter]:
+    """Return the same filters with hooks that are named if they do not return."""
+    return [each._replace(steps=[_watched_step(step, interface) for step in each.steps]) for each in filters]
+
+
+def _watched_step(step: FilterRule | HookStep, interface: str) -> FilterRule | HookStep:
+    if isinstance(step, FilterRule):
+        return step
+    function, what = step.function, f"{interface}: the hook {step.name!a}"
+
+    def call(msg: InternalMsg) -> InternalMsg | None:
+        with Call(what):
+            return function(msg)
+
+    return step._replace(function=call)
 
 
 def routes_of(stations: Iterable[Station], commands: CommandOptions) -> list[Route]:

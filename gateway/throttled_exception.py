@@ -1,36 +1,74 @@
-"""Errors in fast loops: said at once, then once per period with their count.
+"""Errors in fast loops: logged at once, then once per period with their count.
 
-Pure: the clock comes in as an argument.
+The clock comes in as an argument. What was held back is logged when its period ends, by whoever looks now and then.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 PERIOD = 60.0  # s between two reports of the same error; an operator reads a log, not a film
 _MAX_KEYS = 1000  # keys remembered per class: topics and words come from outside
 
 
-class _Tally:
-    __slots__ = ("held_back", "since")
+_REMEMBERED = 3600.0  # s, and at least ten periods, that an error is remembered that comes no more
+_LONGEST = 1000  # characters kept of a message; a line of the log has no more
+_MAX_LINES = 20  # of one class at a time: what was held back is not to become a flood in its turn
 
-    def __init__(self, since: float) -> None:
+
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without what differs each time: what stands in quotes, numbers, and bytes. For a key."""
+    return _VARYING.sub("#", reason)
+
+
+class HeldBack(NamedTuple):
+    """An error that was not reported: its last message, the level of the log, how often, and in how many seconds."""
+
+    message: str
+    level: int
+    times: int
+    seconds: float
+
+    @property
+    def report(self) -> str:
+        """The message with how often it came."""
+        how_often = "once more" if self.times == 1 else f"{self.times} more times"
+        return f"{self.message} ({how_often} in the last {self.seconds:.0f} s)"
+
+
+class _Tally:
+    __slots__ = ("held_back", "level", "message", "period", "since")
+
+    def __init__(self, since: float, period: float) -> None:
         self.since = since
+        self.period = period
         self.held_back = 0
+        self.message = ""
+        self.level = logging.WARNING
 
 
 class Throttle:
     """Counts errors by key and tells which of them to report. Any thread may use it."""
 
     def __init__(self) -> None:
-        self._tallies: OrderedDict[str, _Tally] = OrderedDict()
+        self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the one that was reported last at the end
+        self._forgotten = 0  # held back, and no place to remember them
+        self._due = math.inf  # when something that was held back is to be told
         self._lock = Lock()
 
-    def count(self, key: str, period: float, now: float) -> tuple[int, float] | None:
+    def count(
+        self, key: str, period: float, now: float, message: str = "", level: int = logging.WARNING
+    ) -> tuple[int, float] | None:
         """Count one error; return None to keep it quiet, or how many there were in how many seconds.
 
         The first error of a key is reported at once, as one error in 0 seconds; then one report for
@@ -40,13 +78,49 @@ class Throttle:
             tally = self._tallies.get(key)
             if tally is not None and now - tally.since < period:
                 tally.held_back += 1
+                tally.message, tally.level = message[:_LONGEST], level
+                self._due = min(self._due, tally.since + period)
                 return None
             count, seconds = (1, 0.0) if tally is None else (tally.held_back + 1, now - tally.since)
-            self._tallies[key] = _Tally(now)
+            self._tallies[key] = _Tally(now, period)
             self._tallies.move_to_end(key)
             if len(self._tallies) > _MAX_KEYS:
-                self._tallies.popitem(last=False)
+                forgotten = self._tallies.popitem(last=False)[1]
+                if forgotten.held_back:
+                    self._forgotten += forgotten.held_back
+                    self._due = min(self._due, now + period)
             return count, seconds
+
+    def take_held_back(self, now: float, *, is_last: bool = False) -> list[HeldBack]:
+        """Return what was held back and is to be reported now: its period is over, or, with `is_last`, all of it."""
+        with self._lock:
+            self._forget_old(now)
+            if now < self._due and not (is_last and self._due < math.inf):
+                return []
+            self._due, found = math.inf, []
+            for key, tally in list(self._tallies.items()):
+                if not tally.held_back:
+                    continue
+                if now - tally.since < tally.period and not is_last:
+                    self._due = min(self._due, tally.since + tally.period)
+                    continue
+                found.append(HeldBack(tally.message, tally.level, tally.held_back, now - tally.since))
+                self._tallies[key] = _Tally(now, tally.period)
+                self._tallies.move_to_end(key)
+            found.sort(key=lambda held: -held.times)
+            others = sum(held.times for held in found[_MAX_LINES:]) + self._forgotten
+            self._forgotten = 0
+            del found[_MAX_LINES:]
+            if others:
+                found.append(HeldBack("others of this kind", logging.WARNING, others, PERIOD))
+            return found
+
+    def _forget_old(self, now: float) -> None:
+        while self._tallies:
+            oldest = next(iter(self._tallies.values()))
+            if oldest.held_back or now - oldest.since < max(_REMEMBERED, 10 * oldest.period):
+                return
+            self._tallies.popitem(last=False)
 
 
 class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and people use it)
@@ -62,9 +136,14 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
     `trigger` is true for the first error of a key, and then once per `period` (s); `report` is then the
     message, with the number of errors since the last report. `is_first` tells the very first of its key.
     It may be raised like any exception, too.
+
+    What comes last is not followed by another one that would tell its number: `report_held_back` logs that, to the
+    logger of the module of the class, with the `level` that was given.
     """
 
     period: ClassVar[float] = PERIOD
+    counts_are_logged: ClassVar[bool] = True
+    """False for a class whose makers log it where, and if, they like."""
     throttle: ClassVar[Throttle] = Throttle()
 
     def __init_subclass__(cls) -> None:
@@ -72,13 +151,33 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
         cls.throttle = Throttle()
 
     def __init__(
-        self, message: str, *, key: str = "", period: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        message: str,
+        *,
+        key: str = "",
+        period: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        level: int = logging.WARNING,
     ) -> None:
         super().__init__(message)
-        counted = self.throttle.count(key, self.period if period is None else period, clock())
+        counted = self.throttle.count(key, self.period if period is None else period, clock(), message, level)
         self.trigger = counted is not None
         self.is_first = counted == (1, 0.0)
         self.report = ""
         if counted is not None:
             count, seconds = counted
             self.report = message if count == 1 else f"{message} ({count} times in the last {seconds:.0f} s)"
+
+
+def report_held_back(now: float | None = None, *, is_last: bool = False) -> None:
+    """Log how many errors of each kind were held back, where the period is over; with `is_last`, of all of them."""
+    now = time.monotonic() if now is None else now
+    for cls in _classes(ThrottledException):
+        for held in cls.throttle.take_held_back(now, is_last=is_last) if cls.counts_are_logged else ():
+            logging.getLogger(cls.__module__).log(held.level, held.report)
+
+
+def _classes(cls: type[ThrottledException]) -> Iterator[type[ThrottledException]]:
+    yield cls
+    for each in cls.__subclasses__():
+        yield from _classes(each)

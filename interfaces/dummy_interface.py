@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from gateway.interface import DeviceInterface
+from gateway.listeners import Addresses
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
@@ -35,6 +36,13 @@ class DummyInterface(DeviceInterface):
         }
     }
 
+    @classmethod
+    def addresses(cls, params: Mapping[str, Any]) -> Addresses:
+        """Return the addresses of its commands, so that those for others do not even wake it."""
+        return [
+            {"device": device, "location": location} for device in ("lamp", "") for location in (params["location"], "")
+        ]
+
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.read_interval = params["interval"]  # read() is called that often
@@ -47,8 +55,7 @@ class DummyInterface(DeviceInterface):
 
     def read(self) -> Iterable[InternalMsg]:
         """Return what the device has to say now."""
-        arguments = {"on": self.is_on, "uptime": round(time.monotonic() - self.since)}
-        yield self.status("LAMP_STATE", arguments)
+        yield self.state()
 
     def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
         """Do what a message says, and return the answers."""
@@ -59,24 +66,25 @@ class DummyInterface(DeviceInterface):
             return
         self.is_on = msg.action == "LAMP_ON"
         yield msg.reply("OK")
+        yield self.state()  # at once: whoever has switched it wants to see it
 
     def close(self) -> None:
         """Close the device; nothing to do for one that is not there."""
 
     def accepts(self, msg: InternalMsg) -> bool:
         """Tell whether a message is a command for this device."""
-        return msg.iscmd and msg.device in ("lamp", "") and msg.location in (self.params["location"], "")
+        return msg.iscmd and {"device": msg.device, "location": msg.location} in self.addresses(self.params)
 
     def describe(self) -> str:
         """Name the device in the log."""
         return "the lamp"
 
-    def status(self, action: str, arguments: Mapping[str, Any]) -> InternalMsg:
-        """Return a status of the lamp."""
+    def state(self) -> InternalMsg:
+        """Return a status that says how the lamp is."""
         return InternalMsg(
             function="lighting",
             location=self.params["location"],
             device="lamp",
-            action=action,
-            arguments=arguments,
+            action="LAMP_STATE",
+            arguments={"on": self.is_on, "uptime": round(time.monotonic() - self.since)},
         )

@@ -24,7 +24,7 @@ from gateway.listeners import Addresses
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
-from gateway.throttled_exception import ThrottledException
+from gateway.throttled_exception import ThrottledException, kind_of
 from interfaces.codec import CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
 from interfaces.encoder import Answer
@@ -245,10 +245,12 @@ class SerialInterface(DeviceInterface):
     def _refuse(self, kind: str, frame: bytes, why: str) -> None:
         self.counts[kind] += 1
         name = self.msglist_out.name
-        refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind}")
+        level = logging.INFO if kind == "unmatched" else logging.WARNING
+        reason = "" if kind == "bad checksum" else kind_of(why)  # noise on a line has many, and they are one
+        refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind} {reason}", level=level)
         if refused.trigger:
             shown = frame.hex(" ") if kind == "bad checksum" else _shown(frame)
-            LOG.log(logging.INFO if kind == "unmatched" else logging.WARNING, "%s: %s", refused.report, shown)
+            LOG.log(level, "%s: %s", refused.report, shown)
 
     # --- to the device
 
@@ -324,7 +326,9 @@ class SerialInterface(DeviceInterface):
         if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
             name = self.msglist_out.name
             what = f"{result.reason}: {_shown(result.frame)}" if result.frame else result.reason
-            silent = NoAnswer(f"{name}: {request.name!a}: {what}", key=f"{name} {request.name}")
+            silent = NoAnswer(
+                f"{name}: {request.name!a}: {what}", key=f"{name} {request.name}: {kind_of(result.reason)}"
+            )
             if silent.trigger:
                 LOG.warning(silent.report)
         for values in result.values if result.outcome is Outcome.DONE else ():

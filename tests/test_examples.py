@@ -86,6 +86,7 @@ def test_nmea_sentences_with_a_wrong_checksum_are_dropped(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("frame dropped: wrong checksum: expected '79', found '7A': 24 53 44 44 50 54")
+    expected_logs.expect("frame dropped: wrong checksum")
     with NmeaInstrument(tmp_path) as boat, Example(tmp_path, mosquitto, "nmea2mqtt", boat.path, "boat") as example:
         for wrong in (0, 1, 0, 128, 255, 0):
             boat.say("SDDPT,5.3,0.4,", wrong)
@@ -381,6 +382,7 @@ def test_tank_frames_with_a_wrong_checksum_are_dropped(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("frame dropped: wrong checksum: expected 12, found 13: 01 00 10 01 00 13")
+    expected_logs.expect("frame dropped: wrong checksum")
     with TankSensor(tmp_path) as tank, Example(tmp_path, mosquitto, "tank2mqtt", tank.path) as example:
         for number in range(10):
             tank.say(16 + 10 * number, 1, 0, wrong=1 if number in (0, 3, 4) else 0)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
-from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger
+from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
 from gateway.own_files import NotOwnError
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
@@ -325,3 +328,68 @@ def test_a_log_file_that_a_stranger_has_put_in_a_shared_folder_is_refused(tmp_pa
     with pytest.raises(NotOwnError, match="this link belongs to the user with id 65534"):
         start(LogOptions(file=str(link)))
     assert victim.read_text() == "precious"
+
+
+# --- the order of lines
+
+
+def written(capsys: pytest.CaptureFixture[str], *times: float) -> list[str]:
+    """Return the times of the lines of records that were made at those times of day, and written in this order."""
+    for when in times:
+        record = logging.makeLogRecord({"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "x"})
+        record.created, record.msecs = when, when % 1 * 1000
+        logging.getLogger().handle(record)
+    return [line[:23] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_is_never_older_than_the_one_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another thread may be faster between the making of a record and its line."""
+    start()
+    lines = written(capsys, 1000.125, 1000.5, 1000.4995, 998.0, 1001.0)
+    assert [line[-6:] for line in lines] == ["40.125", "40.500", "40.500", "40.500", "41.000"]
+
+
+def test_a_clock_that_is_set_back_is_followed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    before = written(capsys, 5000.0)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    after = written(capsys, 1400.0)
+    assert after[0] < before[0]
+
+
+def test_lines_of_many_threads_stand_in_the_order_of_their_times(capsys: pytest.CaptureFixture[str]) -> None:
+    start()
+
+    def write() -> None:
+        for number in range(300):
+            LOG.info("%d", number)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=write) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    times = [line[:23] for line in capsys.readouterr().err.splitlines()]
+    assert len(times) == 1200
+    assert times == sorted(times)
+
+
+def test_lines_that_were_held_back_are_told_at_the_end(
+    capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
+) -> None:
+    start()
+    for number in range(MAX_LINES + 7):
+        LOG.info("%d", number)
+    report_held_back(is_last=True)
+    report_held_back(is_last=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == MAX_LINES + 1
+    assert lines[-1].endswith(f"7 log lines were held back: more than {MAX_LINES} in a minute")

@@ -21,10 +21,12 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
+from gateway.listeners import Listeners
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 from gateway.supervisor import Supervisor
+from gateway.throttled_exception import report_held_back
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
@@ -390,6 +392,55 @@ def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
     assert bench.lines(1) == ["hello"]
 
 
+def test_another_reason_why_a_device_is_not_there_is_logged(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
+    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.001)
+    reasons = ["No such device"] * 3 + ["Permission denied"] * 3 + ["No such device", "Permission denied"] * 3
+    left = iter(reasons)
+
+    class Refused(Lines):
+        def open(self) -> None:
+            reason = next(left, "")
+            if reason:
+                raise OSError(reason)
+            super().open()
+
+    for reason in set(reasons):
+        expected_logs.expect(f"dev: the line cannot be opened: {reason}: it is tried again by itself")
+    bench.start(Refused)
+    bench.desk.wait_availability("offline", "online")
+    logged = [text for text in caplog.messages if "cannot be opened" in text]
+    assert len(logged) == 2, "each of them once, however often they take turns"
+    report_held_back(time.monotonic() + 600)
+    assert "No such device: it is tried again by itself (3 more times in the last " in caplog.messages[-1]
+
+
+def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is not there any more goes without saying; that it is back under other rules does not."""
+    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
+    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.001)
+    tries: list[OSError] = [FileNotFoundError(2, "No such device")] * 3 + [PermissionError(13, "Permission denied")]
+
+    class Replugged(Lines):
+        def open(self) -> None:
+            if self.device.opened and tries:
+                raise tries.pop(0)
+            super().open()
+
+    expected_logs.expect(
+        "dev: the line has failed: the device has hung up", "dev: the line cannot be opened: [Errno 13]"
+    )
+    bench.start(Replugged)
+    bench.desk.wait_availability("online")
+    bench.device.unplug()
+    bench.desk.wait_availability("online", "offline", "online")
+    assert len([text for text in caplog.messages if "it is tried again by itself" in text]) == 2
+
+
 def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: the line has failed: the device has hung up: it is tried again by itself")
     bench.start()
@@ -723,3 +774,34 @@ def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], par
     for _ in range(3):
         run()
     assert descriptors() == before
+
+
+# --- the dummy, which people copy
+
+
+def test_the_dummy_says_at_once_how_it_is_after_a_command() -> None:
+    desk = Desk()
+    params = fill_defaults({"type": "dummy", "interval": 3600}, interface_schema(find_interface("dummy", Path())))
+    cls = find_interface("dummy", Path())
+    supervisor = Supervisor("dev", lambda: cls(params, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    desk.wait_messages(1)
+    desk.inbox.push(InternalMsg(True, device="lamp", action="LAMP_ON"))
+    first, answer, state = desk.wait_messages(3)
+    supervisor.request_stop()
+    assert supervisor.join(10)
+    assert (first.action, first.argument("on")) == ("LAMP_STATE", False)
+    assert (answer.action, answer.argument("response")) == ("LAMP_ON", "OK")
+    assert (state.action, state.argument("on"), state.location) == ("LAMP_STATE", True, "office")
+
+
+@pytest.mark.parametrize("device", ["lamp", "", "heater"])
+@pytest.mark.parametrize("location", ["office", "", "hall"])
+def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(device: str, location: str) -> None:
+    cls, desk = find_interface("dummy", Path()), Desk()
+    params = fill_defaults({"type": "dummy"}, interface_schema(cls))
+    msg = InternalMsg(True, function="lighting", location=location, device=device, action="LAMP_ON")
+    is_own = device != "heater" and location != "hall"
+    assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
+    assert (Listeners({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    desk.inbox.close()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gc
+import json
 import os
 import select
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mailbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Wakeup
+from gateway.mailbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Room, Wakeup, held_by
 from gateway.message import InternalMsg
 
 
@@ -259,4 +262,87 @@ def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> Non
     inbox.push(long, 1e9)
     now[0] += LONGEST_WAIT + 0.1
     assert inbox.pull() is None
+    inbox.close()
+
+
+# --- bytes
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    inbox = MsgList(max_bytes=1_000_000)
+    taken = 0
+    while inbox.push(message(taken), size=100_000):
+        taken += 1
+    assert taken == 10
+    assert inbox.why_refused() == "10 messages wait for it already, which hold 1.0 MiB"
+    inbox.pull()
+    assert inbox.push(message(taken), size=100_000)
+    inbox.close()
+    assert inbox.bytes == 0
+
+
+def test_what_waits_for_all_is_bounded_and_nobody_takes_the_room_of_the_others() -> None:
+    room = Room(limit=2_000_000)
+    greedy, modest = MsgList(room=room), MsgList(room=room)
+    while greedy.push(message(1), size=100_000):
+        pass
+    assert len(greedy) == 20
+    assert greedy.why_refused() == "20 messages wait for it already, and those for all interfaces hold 1.9 MiB"
+    assert modest.push(message(1), size=10_000)
+    assert not modest.push(message(1), size=100_000)
+    assert modest.pull() == message(1)
+    assert greedy.take_all() == [message(1)] * 20
+    assert room.used == 0
+    assert modest.push(message(1), size=100_000)
+    modest.close()
+    greedy.close()
+    assert room.used == 0
+
+
+WIDE = "x" * 100_000 + "\N{GRINNING FACE}"
+VALUES = ("[1]", "[[]" + ",[]" * 20_000 + "]", json.dumps({f"k{n}": {} for n in range(5000)}),
+          json.dumps({"text": "x" * 100_000}), json.dumps({"text": WIDE}), json.dumps({"value": WIDE}),
+          json.dumps([0.5 + n for n in range(20_000)]))  # fmt: skip
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> None:
+    payload = json.dumps({"action": "A", "value": json.loads(text)}, ensure_ascii="text" not in text).encode()
+    json.loads(payload)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        kept = json.loads(payload)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept["action"] == "A"
+    assert held <= held_by(payload) <= 3000 + 12 * held
+
+
+# --- for whoever looks after the interface
+
+
+def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() -> None:
+    now = [0.0]
+    inbox = MsgList(clock=lambda: now[0])
+    for name in ("OPEN", "STATE", "CLOSE"):
+        inbox.push(InternalMsg(iscmd=name != "STATE", action=name), 3.0 if name == "OPEN" else 1e9)
+    now[0] = 3.1
+    assert inbox.untouched_for() == 3.1
+    assert [msg.action for msg in inbox.take_stale()] == ["OPEN"]
+    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [
+        InternalMsg(action="STATE"), InternalMsg(iscmd=True, action="CLOSE"), None]  # fmt: skip
+    assert inbox.untouched_for() == 0.0
+    assert inbox.bytes == 0
+    inbox.close()
+
+
+def test_one_that_refuses_gives_what_it_has_and_takes_nothing() -> None:
+    inbox = MsgList()
+    inbox.push(message(1))
+    inbox.refuse()
+    assert not inbox.push(message(2))
+    assert inbox.why_refused() == "it is being stopped"
+    assert inbox.pull() == message(1)
     inbox.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -179,6 +180,12 @@ def test_an_interface_that_never_comes_back_is_left_behind(tmp_path: Path, mosqu
 # --- interfaces that fail
 
 
+def outcomes(listener: Listener) -> list[tuple[str, str]]:
+    """Return the action and the response of each answer to a command."""
+    statuses = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/S") and b"{" in payload]
+    return [(status["action"], status["response"]) for status in statuses if "response" in status]
+
+
 @pytest.mark.parametrize("quits", [False, True], ids=["ValueError", "SystemExit"])
 def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
     quits: bool, tmp_path: Path, mosquitto: Mosquitto
@@ -196,16 +203,53 @@ def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
     assert available[-2:] == [b"online", b"offline"]
     assert b"offline" in available[:-2]
     assert gateway.log.count("Traceback") == 1
-    assert gateway.log.count("bad: the interface failed and is started again: ") == 1
+    failures = re.findall("bad: the interface failed and is started again: .*", gateway.log)
+    assert len(failures) == 2
+    assert " (once more in the last " in failures[1]  # said at the stop
 
 
-def test_commands_for_an_interface_that_is_down_are_forgotten(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_commands_for_an_interface_that_is_down_are_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Failing", failures=1000))
     with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
         gateway.wait_log("the interface failed")
-        for _ in range(50):
-            listener.publish("home/f/g/l/d/other/C", "OPEN")
-        gateway.wait_log("messages dropped that came while the interface was down")
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        for number in range(50):
+            listener.publish("home/f/g/l/d/other/C", f"OPEN{number}")
+        wait_until(lambda: len(outcomes(listener)) == 50, what=lambda: gateway.log)
+        gateway.stop()
+    assert outcomes(listener) == [(f"OPEN{number}", "OFFLINE") for number in range(50)]
+
+
+def test_what_hangs_is_named_while_it_does_and_what_waits_is_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A device, and a hook, which holds the main thread and with it the link."""
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(
+        "import time\n\n\ndef ponder(msg):\n    if msg.action == 'PONDER':\n        time.sleep(11)\n    return msg\n"
+    )
+    interfaces = {"slow": trial("Slow"), "hall": trial("Recorder", filters={"in": [{"hook": "hooks.py:ponder"}]})}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/slow/availability", b"online")
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        for action in ("HANG", "WAIT"):
+            listener.publish("home/f///slow/me/C", action)
+        listener.publish("home/f///other/me/C", "PONDER")
+        place = re.escape(str(hooks))
+        gateway.wait_log("hall: the hook 'hooks.py:ponder' has not returned for ", timeout=11)
+        assert "hook 'hooks.py:ponder' has returned" not in gateway.log
+        gateway.wait_log("slow: write() has not returned for ")
+        assert re.search(
+            rf"'hooks.py:ponder' has not returned for \d+ s: it stands at {place}:6 \(ponder\)", gateway.log
+        )
+        assert re.search(r"slow: write\(\) has not .* it stands at \S+trial_interface.py:\d+ \(write\)", gateway.log)
+        gateway.wait_log("'hooks.py:ponder' has returned after 11 s", timeout=15)
+        gateway.wait_log("slow: write() has returned after 15 s", timeout=20)
+        wait_until(lambda: len(outcomes(listener)) == 2, what=lambda: f"{outcomes(listener)} {gateway.log}")
+        listener.publish("home/f///slow/me/C", "GO")
+        wait_until(lambda: len(outcomes(listener)) == 3, what=lambda: gateway.log)
+        gateway.stop()
+    assert sorted(outcomes(listener)) == [("GO", "OK"), ("HANG", "TIMEOUT"), ("WAIT", "TIMEOUT")]
+    assert "the answer 'OK' came too late" in gateway.log
 
 
 # --- an outage
@@ -317,7 +361,7 @@ def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mo
         wait_until(lambda: heard(listener)[-1:] == ["command f/g/l/d/other 10499"], 20, lambda: gateway.log)
         assert heard(listener) == [f"command f/g/l/d/other {number}" for number in range(10_500)]
         assert gateway.log.count("messages wait for it already") == 1
-        assert gateway.stop() < 2
+        assert gateway.stop() < 6  # each of those that wait is answered
 
 
 def test_broken_messages_harm_nobody(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -258,8 +258,8 @@ def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected
     assert len(tries) == 3
 
 
-def test_messages_that_came_while_it_was_down_are_dropped_and_said(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: 2 messages dropped that came while the interface was down", "ValueError: bad")
+def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: commands answered with OFFLINE while the interface was down: 3", "ValueError: bad")
     built: list[Looping] = []
 
     def build() -> Looping:
@@ -270,10 +270,21 @@ def test_messages_that_came_while_it_was_down_are_dropped_and_said(bench: Bench,
             raise ValueError("bad")
         return built[-1]
 
-    bench.start(build)
+    supervisor = bench.start(build, delay=3600.0)
+    bench.desk.wait_messages(2)
+    bench.desk.inbox.push(InternalMsg(action="a status, which nobody answers"))
+    bench.desk.inbox.push(InternalMsg(iscmd=True, action="MOVE"))
+    bench.desk.wait_messages(3)
+    supervisor.change(None, build)
     bench.desk.wait_availability("offline", "online")
     bench.desk.inbox.push(InternalMsg(iscmd=True, action="LATER"))
-    assert [answer.action for answer in bench.desk.wait_messages(1)] == ["LATER"]
+    answers = bench.desk.wait_messages(4)
+    assert [(answer.action, answer.argument("response")) for answer in answers] == [
+        ("OPEN", "OFFLINE"),
+        ("CLOSE", "OFFLINE"),
+        ("MOVE", "OFFLINE"),
+        ("LATER", "OK"),
+    ]
 
 
 def test_the_others_never_notice(bench: Bench, expected_logs: ExpectedLogs) -> None:

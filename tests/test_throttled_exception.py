@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections import Counter
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.throttled_exception import PERIOD, ThrottledException
+from gateway.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_held_back
+from tests.conftest import ExpectedLogs
 
 
 class Clock:
@@ -146,3 +148,105 @@ def test_keys_from_outside_cannot_fill_the_memory() -> None:
     assert not ReadFailed("x", key="topic 1000").trigger
     assert not ReadFailed("x", key="topic 1").trigger
     assert ReadFailed("x", key="topic 0").is_first, "the oldest key is forgotten"
+
+
+# --- what was held back
+
+
+class Flicker(ThrottledException):
+    """Comes in bursts."""
+
+
+def burst(clock: Clock, count: int, key: str = "", level: int = logging.WARNING) -> None:
+    for number in range(count):
+        clock.now += 0.001
+        Flicker(f"no answer to {number}", key=key, clock=clock, level=level)
+
+
+def test_the_end_of_a_burst_is_reported_when_the_period_is_over(
+    caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no answer to 57 (57 more times in the last 60 s)")
+    clock = Clock()
+    burst(clock, 58)
+    report_held_back(clock.now + PERIOD - 1)
+    assert caplog.messages == []
+    clock.now = 1000.0 + PERIOD + 0.5
+    report_held_back(clock.now)
+    report_held_back(clock.now + 10 * PERIOD)
+    assert caplog.messages == ["no answer to 57 (57 more times in the last 60 s)"]
+    assert caplog.records[0].name == __name__
+    assert not Flicker("no answer", clock=clock).trigger, "a new period has begun"
+
+
+def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("no answer to 1 (once more in the last 0 s)")
+    clock = Clock()
+    burst(clock, 1, "alone")
+    burst(clock, 2, "port 1")
+    burst(clock, 3, "port 2", logging.INFO)
+    report_held_back(clock.now, is_last=True)
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.INFO, "no answer to 2 (2 more times in the last 0 s)"),
+        (logging.WARNING, "no answer to 1 (once more in the last 0 s)"),
+    ]
+
+
+def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("others of this kind (")
+    expected_logs.expect("no answer to 2 (2 more times")
+    clock = Clock()
+    for number in range(3000):
+        burst(clock, 3, str(number))
+    report_held_back(clock.now + PERIOD)
+    counts = [re.search(r"\((\d+) more times", text) for text in caplog.messages]
+    assert len(counts) == 21
+    assert sum(int(found[1]) for found in counts if found is not None) == 6000, "none is forgotten"
+
+
+def test_an_error_that_comes_no_more_is_forgotten() -> None:
+    clock = Clock()
+    burst(clock, 1, "port 1")
+    clock.now += 3599.0
+    report_held_back(clock.now)
+    assert not Flicker("no answer", key="port 1", clock=clock).is_first
+    clock.now += 3601.0
+    report_held_back(clock.now)
+    assert Flicker("no answer", key="port 1", clock=clock).is_first
+
+
+def test_a_class_whose_makers_log_it_where_they_like_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Theirs(ThrottledException):
+        counts_are_logged = False
+
+    for _ in range(3):
+        Theirs("no answer")
+    report_held_back(is_last=True)
+    assert caplog.messages == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.booleans()), max_size=40))
+def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) -> None:
+    clock, throttle, told = Clock(), Throttle(), 0
+    for key, pause, looks in steps:
+        clock.now += pause
+        counted = throttle.count(key, PERIOD, clock.now, "no answer")
+        told += counted[0] if counted is not None else 0
+        if looks:
+            told += sum(held.times for held in throttle.take_held_back(clock.now))
+    told += sum(held.times for held in throttle.take_held_back(clock.now, is_last=True))
+    assert told == len(steps)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("'a b' is not a number", "'17' is not a number", True),
+        ("found 17 bytes", "found -3.5 bytes", True),
+        ("wrong checksum: expected 1A, found FF: 24 53", "wrong checksum: expected C3, found 2B: 24 54", True),
+        ("no such device", "no permission", False),
+        ("rule 1: 'x' is odd", "rule 1: 'x' is even", False),
+    ],
+)
+def test_the_kind_of_a_reason_leaves_out_what_differs_each_time(one: str, other: str, is_same: bool) -> None:
+    assert (kind_of(one) == kind_of(other)) is is_same

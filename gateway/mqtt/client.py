@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.activity import what_held_the_main_thread
 from gateway.clock import boot_time
 from gateway.mailbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival, Publication
@@ -329,9 +330,9 @@ class MgClient(HookedClient):
         if self.link_state is not LinkState.UP or seconds < STOOD_STILL:
             return False
         self._sock_close()
-        self._lost(
-            LinkError(f"the gateway stood still for {seconds:.0f} s", "what was sent to it meanwhile is dropped")
-        )
+        held = what_held_the_main_thread()
+        remedy = f"{f'{held}; ' if held else ''}what was sent to it meanwhile is dropped"
+        self._lost(LinkError(f"the gateway stood still for {seconds:.0f} s", remedy))
         return True
 
     @property

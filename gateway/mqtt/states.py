@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -33,7 +32,7 @@ class States:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._states: dict[str, bytes] = {}
-        self._unsaid: deque[str] = deque()  # topics of states that have changed
+        self._unsaid: dict[str, None] = {}  # topics of states that have changed, in that order
         self._said: dict[str, tuple[bytes, Published]] = {}  # what was published last
         self._suspended: dict[str, _Suspension] = {}
 
@@ -45,7 +44,7 @@ class States:
     def set(self, topic: str, payload: bytes) -> None:
         """Take note of the state `payload` of `topic`."""
         self._states[topic] = payload
-        self._unsaid.append(topic)
+        self._unsaid[topic] = None
 
     def forget(self, topic: str) -> None:
         """Say a state no more."""
@@ -81,11 +80,11 @@ class States:
             if suspension.until is not None and not self.is_suspended(topic):
                 suspension.until = None
                 self._said.pop(topic, None)
-                self._unsaid.append(topic)
+                self._unsaid[topic] = None
 
     def say_all_again(self) -> None:
         """Let every state be said again: a broker may forget."""
-        self._unsaid = deque(self._states)
+        self._unsaid = dict.fromkeys(self._states)
 
     def forget_said(self) -> None:
         """Take note that nothing of what was published is on its way any more."""
@@ -99,7 +98,8 @@ class States:
     def say(self, publish: Callable[[str, bytes], Published | None], room: Callable[[], int]) -> None:
         """Publish what has changed, while there is `room` and a link, but for what is on its way."""
         while self._unsaid and room() > 0:
-            topic = self._unsaid.popleft()
+            topic = next(iter(self._unsaid))
+            del self._unsaid[topic]
             payload = self._states.get(topic)
             if payload is None or self.is_suspended(topic):
                 continue

@@ -417,6 +417,24 @@ def test_a_bug_loses_nothing_of_what_was_read_before_it() -> None:
     assert [msg.arguments["t"] for msg in desk.collect()] == ["1", "2"]
 
 
+def test_another_reason_why_frames_are_dropped_is_logged_too(
+    device: PtyDevice, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    """Each once, though the words that are dropped differ."""
+    message = {"action": "T", "arguments": {"t": "{t}"}}
+    rules = [{"regex": f"{name} (?P<t>.*)", "values": {"t": kind}, "message": message}
+             for name, kind in (("A", "float"), ("B", "int"))]  # fmt: skip
+    interface, desk = opened(port=str(device.path), decode=rules)
+    expected_logs.expect("frame dropped: ")
+    for text in ("A x", "A y", "A z", "B x", "B 1.5", "A 7"):
+        device.write(f"{text}\n".encode())
+    turn_until(interface, lambda: bool(desk.collect()))
+    interface.loop_stop()
+    desk.inbox.close()
+    dropped = [text for text in caplog.messages if "frame dropped" in text]
+    assert len(dropped) == 2, dropped
+
+
 def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(
     device: PtyDevice, expected_logs: ExpectedLogs
 ) -> None:

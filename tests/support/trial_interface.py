@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from gateway.interface import Interface
+from gateway.interface import DeviceInterface, Interface
 from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
@@ -117,3 +117,20 @@ class Repeater(Interface):
         msg = self.msglist_in.pull(block=True, timeout=1.0)
         if msg is not None:
             self.msglist_out.push(msg.replace(sender=""))
+
+
+class Slow(DeviceInterface):
+    """Answers every command, and takes `seconds` for HANG."""
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {"properties": {"seconds": {"type": "number", "default": 15}}}
+
+    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+        if msg.action == "HANG":
+            time.sleep(self.params["seconds"])
+        return [msg.reply("OK")]
+
+    def accepts(self, msg: InternalMsg) -> bool:
+        return msg.iscmd and msg.device == "slow"
+
+    def describe(self) -> str:
+        return "the slow one"

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import DeviceError
+from gateway.outage import Outages
+from tests.conftest import ExpectedLogs
+
+
+def device_error(text: str, cause: Exception) -> DeviceError:
+    """Return an error as the serial port raises it."""
+    try:
+        raise DeviceError(text) from cause
+    except DeviceError as err:
+        return err
+
+
+GONE = DeviceError("the device has hung up")
+ABSENT = device_error("there is no such device", FileNotFoundError(2, "No such file"))
+FORBIDDEN = device_error("no permission", PermissionError(13, "Permission denied"))
+
+
+@pytest.mark.parametrize(
+    ("failures", "logged"),
+    [
+        ([ABSENT] * 3, ["cannot be opened: there is no such device"]),
+        ([ABSENT, FORBIDDEN], ["cannot be opened: there is no such device", "cannot be opened: no permission"]),
+        ([FORBIDDEN, ABSENT], ["cannot be opened: no permission", "cannot be opened: there is no such device"]),
+        ([GONE, ABSENT, ABSENT], ["has failed: the device has hung up"]),
+        ([GONE, ABSENT, FORBIDDEN], ["has failed: the device has hung up", "cannot be opened: no permission"]),
+        (
+            [GONE, FORBIDDEN, ABSENT],
+            [
+                "has failed: the device has hung up",
+                "cannot be opened: no permission",
+                "cannot be opened: there is no such device",
+            ],
+        ),
+    ],
+)
+def test_each_reason_is_logged_when_it_becomes_the_reason(
+    failures: list[Exception], logged: list[str], expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect(*logged)
+    outages = Outages("dev")
+    for times in (1, 2):
+        for err in failures:
+            outages.report("the line", err, was_open=err is GONE)
+        assert caplog.messages == [f"dev: the line {text}: it is tried again by itself" for text in logged] * times
+        outages.end()

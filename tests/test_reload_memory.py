@@ -1,0 +1,96 @@
+"""What a reload that drops an interface leaves in memory."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import Configuration
+from gateway.start_gateway import Gateway
+from gateway.station import Station
+from gateway.supervisor import Supervisor
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.waiting import wait_until
+
+
+class Running:
+    """A gateway that runs in a thread, and is given another interface by each `reload`."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.number = 0
+        self.gateway = Gateway(self.load(), self.load)
+        self.thread = threading.Thread(target=self.gateway.run)
+        self.thread.start()
+
+    @property
+    def names(self) -> set[str]:
+        return {"stays", f"shed{self.number}"}
+
+    def load(self) -> Configuration:
+        interfaces = {name: trial("Recorder") for name in self.names}
+        return load_configuration(write_conf(self.folder, self.port, interfaces=interfaces), {})
+
+    def reload(self) -> None:
+        self.number += 1
+        self.gateway.reload()
+        wait_until(lambda: set(self.gateway.stations) == self.names, pause=0.002)
+        wait_until(lambda: {"stays", f"shed{self.number}"} <= {thread.name for thread in threading.enumerate()})
+        gc.unfreeze()  # what was there at the start may go as well
+        name = f"shed{self.number - 1}"
+        wait_until(lambda: name not in {thread.name for thread in threading.enumerate()}, pause=0.002)
+
+    def close(self) -> None:
+        self.gateway.stop()
+        self.thread.join(20)
+        self.gateway.close()
+        gc.unfreeze()
+
+
+@pytest.fixture
+def running(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Running]:
+    made = Running(tmp_path, mosquitto.port)
+    yield made
+    made.close()
+
+
+def sheds() -> list[str]:
+    """Return the names of the interfaces of these tests of which there is something in memory."""
+    gc.collect()
+    stations = [thing.options.name for thing in gc.get_objects() if isinstance(thing, Station)]
+    supervisors = [thing.name for thing in gc.get_objects() if isinstance(thing, Supervisor)]
+    return sorted({name for name in (*stations, *supervisors) if name.startswith("shed")})
+
+
+def test_an_interface_that_is_gone_leaves_nothing_behind(running: Running) -> None:
+    for _ in range(5):
+        running.reload()
+    wait_until(lambda: sheds() == ["shed5"], what=lambda: f"one of them; found {sheds()}")
+
+
+def test_memory_does_not_grow_with_each_reload_that_drops_an_interface(running: Running) -> None:
+    rounds = 30
+    for _ in range(10):
+        running.reload()
+    gc.collect()
+    tracemalloc.start(10)
+    try:
+        for _ in range(3):  # what is written anew each time, and is not old yet
+            running.reload()
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(rounds):
+            running.reload()
+        gc.collect()
+        wait_until(lambda: sheds() == [f"shed{running.number}"])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / rounds < 2000, "bytes for each reload; 22 KiB when nothing was freed"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.message import InternalMsg, ReplyTo
+from gateway.unanswered import Unanswered
+
+
+def command(action: str, reply_to: ReplyTo | None = None) -> InternalMsg:
+    return InternalMsg(True, device="lamp", action=action).answered_at(reply_to)
+
+
+def test_what_is_answered_is_not_settled() -> None:
+    unanswered = Unanswered()
+    for action in ("A", "B", "C"):
+        unanswered.add(command(action), 1, 0.0)
+    assert unanswered.answer(command("B").reply("OK"))
+    assert unanswered.settle() == [command("A"), command("C")]
+    assert unanswered.settle() == []
+
+
+def test_what_was_settled_is_not_answered_again() -> None:
+    unanswered = Unanswered()
+    unanswered.add(command("A"), 1, 0.0)
+    assert unanswered.settle() == [command("A")]
+    assert not unanswered.answer(command("A").reply("OK"))
+    assert unanswered.answer(command("A").reply("OK")), "it is nobody's any more"
+
+
+def test_of_two_of_the_same_words_the_one_is_meant_that_was_asked_from_there() -> None:
+    unanswered = Unanswered()
+    first, second = command("A", ReplyTo("a/response")), command("A", ReplyTo("b/response"))
+    unanswered.add(first, 1, 0.0)
+    unanswered.add(second, 1, 0.0)
+    assert unanswered.answer(second.reply("OK"))
+    assert [msg.reply_to for msg in unanswered.settle()] == [first.reply_to]
+
+
+def test_the_only_one_may_be_answered_in_other_words() -> None:
+    unanswered = Unanswered()
+    unanswered.add(command("A"), 1, 0.0)
+    assert unanswered.answer(InternalMsg(location="hall", device="lamp", action="B", arguments={"response": "OK"}))
+    assert unanswered.settle() == []
+
+
+def test_what_was_released_is_nobodys_any_more() -> None:
+    unanswered = Unanswered()
+    commands = [command(str(number)) for number in range(4)]
+    for number, msg in enumerate(commands):
+        unanswered.add(msg, 1, float(number))
+    unanswered.release(commands[3])
+    unanswered.release_before(1.0)
+    assert unanswered.oldest() == 1.0
+    assert unanswered.settle(taken_before=1.5) == [command("1")]
+    unanswered.release()
+    assert unanswered.settle() == []
+    assert unanswered.oldest() is None
+
+
+def test_it_is_bounded_in_number_and_bytes() -> None:
+    many, large = Unanswered(), Unanswered()
+    for number in range(11_000):
+        many.add(command(str(number)), 600, 0.0)
+        large.add(command(str(number)), 1 << 20, 0.0)
+    assert len(many.settle()) == 10_000
+    assert len(large.settle()) == 16
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "answer", "settle"]), st.sampled_from("AB")), max_size=30))
+def test_each_command_has_one_outcome(steps: list[tuple[str, str]]) -> None:
+    """Whoever answers, and in whatever order: as many outcomes as commands, if each is answered by its interface."""
+    unanswered, open_ones, outcomes, taken = Unanswered(), list[str](), 0, 0
+    for step, action in steps:
+        if step == "take":
+            unanswered.add(command(action), 1, 0.0)
+            open_ones.append(action)
+            taken += 1
+        elif step == "answer" and action in open_ones:
+            open_ones.remove(action)
+            outcomes += unanswered.answer(command(action).reply("OK"))
+        elif step == "settle":
+            outcomes += len(unanswered.settle())
+    for action in open_ones:
+        outcomes += unanswered.answer(command(action).reply("OK"))
+    assert outcomes == taken
+    assert unanswered.settle() == []
