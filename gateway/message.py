@@ -26,6 +26,7 @@ _new = tuple.__new__  # each line of a device makes two of these: what NamedTupl
 class ReplyTo(NamedTuple):
     """Where the sender of a command wants its answer as well, and the data that tells the answer apart.
 
+    The topic is `""` where there is none: the correlation data alone tells that a command comes a second time.
     Source: MQTT 5.0, section 4.10.
     """
 

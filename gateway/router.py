@@ -126,7 +126,8 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        delivery = _Delivery(arrival, self._reply_to(arrival.reply_to, arrival) if arrival.reply_to else None)
+        asked = arrival.reply_to
+        delivery = _Delivery(arrival, self._reply_to(asked, arrival) if asked and asked.topic else None)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
         if delivery.reply_to is not None and not delivery.is_taken and not arrival.retain:  # there nobody waits

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -45,7 +46,8 @@ class Asker:
 
     def ask(self, action: str, number: int, topic: str = f"{LAMP}/me/C", to: str = ANSWERS) -> None:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ResponseTopic = to
+        if to:
+            properties.ResponseTopic = to
         properties.CorrelationData = bytes([number])
         self.client.publish(topic, action, 1, properties=properties).wait_for_publish(10)
 
@@ -95,6 +97,24 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
         ]  # fmt: skip
         gateway.stop()
         assert "this gateway listens there itself" in gateway.log
+        assert "1 duplicate command" in gateway.log
+
+
+@pytest.mark.parametrize("topics", [("", ""), ("answers/one", "answers/two"), ("", ANSWERS), (ANSWERS, "$SYS/x")])
+def test_the_same_correlation_data_is_done_once_whatever_the_response_topic(
+    tmp_path: Path, mosquitto: Mosquitto, topics: tuple[str, str]
+) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    gate = "home/security//yard/gate/me/C"
+    with asking(mosquitto) as asker, GatewayProcess(conf) as gateway:
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
+        for topic in topics:
+            asker.ask("open", 1, gate, to=topic)
+        asker.ask("close", 2, gate, to="")
+        wait_until(lambda: any(b"close" in m.payload for m in asker.messages if m.topic == "home/trial////gw/S"))
+        gateway.stop()
+        done = [json.loads(m.payload)["what"] for m in asker.messages if m.topic == "home/trial////gw/S"]
+        assert done == ["command security/-/yard/gate/me open", "command security/-/yard/gate/me close"]
         assert "1 duplicate command" in gateway.log
 
 

@@ -337,7 +337,6 @@ def test_a_refused_retained_command_is_not_answered_even_if_it_may_be_replayed(q
     [
         ("answers/#", "'#' may not stand in a topic"),
         ("answers/+/me", "'+' may not stand in a topic"),
-        ("", "it is empty"),
         ("$SYS/broker", "topics that begin with '$' belong to the broker"),
         ("answers/\x00", "'\\x00' may not stand in a topic"),
         ("/".join("a" * 65), "65 levels are too many (at most 64)"),
@@ -542,3 +541,10 @@ def test_an_availability_is_no_message(house: House) -> None:
     house.router.deliver(Arrival("home/gw/availability", b"online", True))
     house.router.deliver(Arrival("home/gw/dummy/availability", b"online", True))
     assert house.router.counts == {"received": 2, "availability": 2}
+
+
+def test_correlation_data_without_a_response_topic_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    assert desk.deliver(reply_to=ReplyTo("", b"1")) == 1
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
+    desk.close()
