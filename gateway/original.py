@@ -73,11 +73,12 @@ class internalMsg:  # noqa: N801  (the original's name)
         """Make this command the status that answers it, and return it.
 
         In the original it kept the asker's sender, and the asker dropped it as its own echo. Here it is emptied, so
-        that the gateway fills in its own.
+        that the gateway fills in its own. What a failed command wanted stands apart, as in every outcome.
         """
+        outcome = InternalMsg(True, arguments=self.arguments).reply(response, reason)
         self.iscmd = False
         self.sender = ""
-        self.arguments.update(response=response, reason=reason)
+        self.arguments = dict(outcome.arguments)
         return self
 
     def __str__(self) -> str:

@@ -334,6 +334,9 @@ def test_a_message_is_what_it_was_in_the_original() -> None:
     assert msg.reply("OK", "why") is msg
     assert (msg.iscmd, msg.sender, msg.arguments) == (False, "", {"x": 1, "response": "OK", "reason": "why"})
     assert (other.iscmd, other.sender, other.arguments) == (True, "s", {"x": 1})
+    refused = other.copy().reply("ERROR", "why")
+    assert refused.arguments == {"response": "ERROR", "reason": "why", "requested": {"x": 1}}
+    assert internalMsg(True).reply("ERROR").arguments == {"response": "ERROR", "reason": ""}
     assert (other.argument("x"), other.argument("y"), other.argument("y", 2)) == (1, None, 2)
     other.clear()
     assert vars(other) == vars(internalMsg())

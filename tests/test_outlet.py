@@ -140,11 +140,11 @@ def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it
 
 
 def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_status_is(desk: Desk) -> None:
-    rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, retain=True)])
+    rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, outcome=True)])
     desk = Desk(MsgMap("home", sender="gw", delivery=rules))
     desk.outlet.push(InternalMsg(True, action="ON").answered_at(ReplyTo("answers/me")).reply("OK"))
     found = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
-    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (True, Lane.LATEST)
+    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (False, Lane.LATEST)
     assert (found["answers/me"].retain, found["answers/me"].lane) == (False, Lane.REPLY)
 
 

@@ -27,7 +27,7 @@ from gateway.errors import ConfigurationError, Finding
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
-from gateway.message import ADDRESS_FIELDS
+from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
@@ -145,7 +145,10 @@ class _Loader:
     def commands(self, data: Mapping[str, Any], interfaces: Iterable[InterfaceOptions]) -> CommandOptions:
         options = CommandOptions(**data["commands"])
         problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
-        if problems and all(problems):
+        own = own_word_problem(options.timestamp_argument)
+        if own:
+            self.complain(("commands", "timestamp_argument"), own, "use another word")
+        elif problems and all(problems):
             self.complain(("commands", "timestamp_argument"), problems[0])
         return options
 

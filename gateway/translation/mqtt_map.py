@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
-from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules, is_reply
+from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
 from gateway.translation.field_map import FIELDS, FieldMap, short
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, size_problem
 from gateway.translation.remembered import remember
@@ -120,7 +120,7 @@ class MsgMap:
     def delivery_of(self, msg: InternalMsg) -> Delivery:
         """Return how `msg` is delivered, by the rules of this map."""
         if not self._rules.rules:
-            return PLAIN_REPLY if is_reply(msg) else PLAIN
+            return PLAIN_REPLY if msg.is_outcome else PLAIN
         return self._rules.delivery_of(msg)
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:

@@ -735,3 +735,10 @@ def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> Non
         "  b: {type: serial, port: 'loop://', decode: [*r]}\n"
     )
     assert any("the alias '*r' is not taken" in line for line in findings(folder, text))
+
+
+@pytest.mark.parametrize("name", ["response", "reason", "requested"])
+def test_a_timestamp_is_not_called_by_a_word_of_outcomes(folder: Path, name: str) -> None:
+    text = f"{MINIMAL}commands: {{timestamp_argument: {name}}}\n"
+    (finding,) = findings(folder, text)
+    assert finding.startswith(f"gw.conf:4:32: commands.timestamp_argument: {name!r} is the gateway's own word")

@@ -19,7 +19,8 @@ from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MapData: TypeAlias = dict[str, Any]
 
-_PLAIN = ("", "a", "b", "c", "gw", "on", "C", "S", "é", "$x", "a b", "null", "action")
+_PLAIN = ("", "a", "b", "c", "gw", "on", "C", "S", "é", "$x", "a b", "null", "action", "response",
+          "requested")  # fmt: skip
 _BRACES = ("{", '{"action": "a"}', " \n{", "\t{}", "\ufeff{", "}", '"', "\\")
 _ILLEGAL = ("+", "#", "a/b", "/", "\x00", "\n", "\x1b[0m", "\x7f", "\x85", "\ud800", "\udfffx", "\uffff", "w" * 257)
 
