@@ -27,6 +27,7 @@ class CommandOptions(NamedTuple):
     timestamp_required: bool = False
     max_age: float = 30.0
     duplicate_window: float = 0.0
+    response_topics: tuple[str, ...] = ()
 
 
 class CommandGuard:
@@ -71,7 +72,9 @@ class CommandGuard:
             if not -self._options.max_age <= age <= longest:
                 when = f"{age:.0f} s old" if age > 0 else f"from {-age:.0f} s in the future"
                 remedy = "check the clocks of both sides, or commands.max_age"
-                raise RefusedError("expired command", f"a command that is {when} is not done", remedy)
+                what = f"a command that is {when} is not done"
+                key = f"{'old' if age > 0 else 'future'} {arrival.topic}"  # without its age, which is always another
+                raise RefusedError("expired command", what, remedy, key=key)
             return min(left, longest - age)
         if delivery.lifetime is not None:
             if arrival.retain or arrival.resumed or arrival.duplicate:
@@ -134,7 +137,7 @@ def _check_first_hand(arrival: Arrival) -> None:
 
 
 def _duplicate(why: str) -> RefusedError:
-    # Not answered: the first one was, or will be, and its sender would take this for the answer to that.
+    # It has no outcome of its own: its sender would take that for the outcome of the first one.
     return RefusedError("duplicate command", why, is_answered=False)
 
 

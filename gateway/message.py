@@ -30,11 +30,13 @@ class ReplyTo(NamedTuple):
     """Where the sender of a command wants its answer as well, and the data that tells the answer apart.
 
     The topic is `""` where there is none: the correlation data alone tells that a command comes a second time.
+    `command` is a number by which the command is known while this process lives; 0: it has none.
     Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
     correlation: bytes = b""
+    command: int = 0
 
 
 class _Fields(NamedTuple):

@@ -3,27 +3,33 @@
 A message goes through each map whose filters match it, once, and then, through the filters of the configuration,
 to the interfaces of that map. Dropped, counted and said: what the map refuses, commands that the guard refuses,
 what goes round in a loop, and what the filters hold back.
+
+A command that is addressed to a device of this gateway, and that no interface is given, is answered here, once, by
+the interface of that device. One that is addressed to nobody here is another gateway's to answer.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.command_guard import CommandGuard
+from gateway.command_guard import CommandGuard, command_key
 from gateway.echo_loop import EchoLoops
-from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
+from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
 from gateway.listeners import Addresses, Listeners
 from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
+from gateway.outcomes import Outcomes
+from gateway.response_topics import ResponseTopics
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
 from gateway.translation.mqtt_map import MsgMap
@@ -41,11 +47,20 @@ class InboxFull(ThrottledException):
     """An interface does not take its messages as fast as they come."""
 
 
+_GATEWAY_LEVELS = ("availability", "run")  # the last level of topics on which gateways speak of themselves
+
+
+def _is_gateway_topic(topic: str) -> bool:
+    """Return whether a gateway says on `topic` whether it is there, or that it runs."""
+    return topic.rpartition("/")[2] in _GATEWAY_LEVELS
+
+
 class Route:
     """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
 
     `filters` holds the incoming filters of those that have any, and `addresses` what commands are for those that do
-    not want every message.
+    not want every message. `outlets` send the outcomes of commands that an interface is not given; `outcomes` has how
+    recent ones were answered.
     """
 
     def __init__(
@@ -56,6 +71,7 @@ class Route:
         guard: CommandGuard | None = None,
         loops: EchoLoops | None = None,
         addresses: dict[str, Addresses] | None = None,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self.msg_map = msg_map
         self.inboxes = inboxes
@@ -63,22 +79,36 @@ class Route:
         self.guard = CommandGuard() if guard is None else guard
         self.loops = EchoLoops() if loops is None else loops
         self.addresses = {} if addresses is None else addresses
+        self.outcomes = Outcomes() if outcomes is None else outcomes
+        self.outlets: dict[str, Callable[[InternalMsg], object]] = {}
 
-    def listeners(self) -> Listeners:
-        """Return who is to have which message. A filter may make any of one, so that it sees all of them."""
-        return Listeners({name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes})
+    def listeners(self) -> tuple[Listeners, Listeners]:
+        """Return who is to have which message, and whose commands they are.
+
+        A filter may make any message of one, so that its interface sees all of them.
+        """
+        owners = Listeners({name: self.addresses.get(name) for name in self.inboxes})
+        if not self.filters:
+            return owners, owners
+        seen = {name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes}
+        return Listeners(seen), owners
 
 
 class _Delivery:
-    """What becomes of one arrival: where it is to be answered, who has taken it, and why others have not."""
+    """What becomes of one arrival: where it is to be answered, whether anybody has taken it, and what else is said."""
 
-    __slots__ = ("arrival", "is_taken", "refusals", "reply_to")
+    __slots__ = ("arrival", "asked", "is_taken", "outcome")
 
-    def __init__(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
+    def __init__(self, arrival: Arrival, asked: ReplyTo | None) -> None:
         self.arrival = arrival
-        self.reply_to = reply_to
+        self.asked = asked
         self.is_taken = False
-        self.refusals: tuple[tuple[MsgMap, InternalMsg, RefusedError], ...] = ()
+        self.outcome: Callable[[], object] | None = None
+        """Says what has become of a command that nobody has taken; there is one, however many have refused it."""
+
+    def owe(self, outcome: Callable[[], object]) -> None:
+        """Take `outcome` unless there is one."""
+        self.outcome = self.outcome or outcome
 
 
 class Router:
@@ -87,8 +117,8 @@ class Router:
     `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
     received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
     expired command, undated command, for nobody (a command that no interface has an address for), echo loop, filtered,
-    hook failed, response topic refused. `answer` takes what is said to those who asked for it when nobody does their
-    command.
+    hook failed, response topic refused. `answer` takes what is said only to those who asked for it;
+    `response_topics` tells where they may.
     """
 
     def __init__(
@@ -98,16 +128,20 @@ class Router:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         own_topics: Collection[str] = (),
+        response_topics: ResponseTopics | None = None,
     ) -> None:
         self._answer = answer
         self._clock = clock
         self._wall_clock = wall_clock
         self.counts: Counter[str] = Counter()
-        self.use(routes, own_topics)
+        self.use(routes, own_topics, response_topics)
 
-    def use(self, routes: Sequence[Route], own_topics: Collection[str]) -> None:
+    def use(
+        self, routes: Sequence[Route], own_topics: Collection[str], response_topics: ResponseTopics | None = None
+    ) -> None:
         """Deliver by other routes from now on."""
         self._own_topics = frozenset(own_topics)
+        self._response_topics = response_topics or ResponseTopics()
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
         for route in routes:
@@ -126,12 +160,12 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        asked = arrival.reply_to
-        delivery = _Delivery(arrival, self._reply_to(asked, arrival) if asked and asked.topic else None)
+        delivery = _Delivery(arrival, self._asked(arrival, arrival.reply_to) if arrival.reply_to else None)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
-        if delivery.reply_to is not None and not delivery.is_taken and not arrival.retain:  # there nobody waits
-            self._answer_refused(delivery, delivery.reply_to)
+        # Nobody waits for the outcome of a retained command: it would be said again at each connect.
+        if delivery.outcome is not None and not delivery.is_taken and not arrival.retain:
+            delivery.outcome()
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
         known = self._known.get(topic)
@@ -146,28 +180,33 @@ class Router:
         try:
             msg = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError as err:
-            if isinstance(err, TopicError) and arrival.topic.endswith("/availability"):  # of another gateway
+            if isinstance(err, TopicError) and _is_gateway_topic(arrival.topic):  # of another gateway
                 self.counts["availability"] += 1
                 return
             self._refuse(err, arrival.topic)
+            if isinstance(err, PayloadError):
+                self._owe_unreadable(route, delivery, err)
             return
         if msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        if delivery.reply_to is not None and msg.iscmd:
-            msg = msg.answered_at(delivery.reply_to)
+        listeners, owners = self._listeners[id(route)]
+        names = listeners.of(msg)
+        if msg.iscmd:
+            if not names:
+                self.counts["for nobody"] += 1
+                return
+            msg = msg.answered_at(delivery.asked)
         try:
             lifetime = self._admit(route, arrival, msg)
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
             self._refuse(err, arrival.topic)
-            delivery.refusals += ((msg_map, msg, err),)
+            for name in owners.of(msg)[:1]:
+                self._owe_refusal(route, name, msg, err, delivery)
             return
-        names = self._listeners[id(route)].of(msg)
-        if msg.iscmd and not names:
-            self.counts["for nobody"] += 1
         for name in names:
-            self._give(route, name, route.inboxes[name], msg, lifetime, delivery)
+            self._give(route, name, msg, lifetime, delivery)
 
     def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
         """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it is not to be done."""
@@ -176,10 +215,9 @@ class Router:
         how = route.msg_map.delivery_of(msg)
         return route.guard.admit(arrival, msg, how, self._clock(), self._wall_clock())
 
-    def _give(
-        self, route: Route, name: str, inbox: MsgList, msg: InternalMsg, lifetime: float, delivery: _Delivery
-    ) -> None:
+    def _give(self, route: Route, name: str, msg: InternalMsg, lifetime: float, delivery: _Delivery) -> None:
         """Give a message to one interface, in the form in which its filters let it pass."""
+        listeners, owners = self._listeners[id(route)]
         try:
             filters = route.filters.get(name)
             given = passed(filters, msg) if filters else msg
@@ -187,18 +225,25 @@ class Router:
                 lifetime = self._admit(route, delivery.arrival, given)
         except RefusedError as err:
             self._refuse(err, delivery.arrival.topic, name)
-            delivery.refusals += ((route.msg_map, msg, err),)
+            if name in owners.of(msg):
+                self._owe_refusal(route, name, msg, err, delivery)
             return
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
+        inbox = route.inboxes[name]
+        # With filters, it may have been given what is another's: then that one has to answer.
+        is_its_own = owners is listeners or not given.iscmd or name in owners.of(given)
         if inbox.push(given, lifetime):
             self.counts["delivered"] += 1
-            delivery.is_taken = True
-        else:
-            self.counts["inbox full"] += 1
-            full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
-            if full.trigger:
-                LOG.warning(full.report)
+            delivery.is_taken = delivery.is_taken or is_its_own
+            return
+        self.counts["inbox full"] += 1
+        full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
+        if full.trigger:
+            LOG.warning(full.report)
+        if is_its_own:
+            refusal = RefusedError("inbox full", f"too many messages wait for {name} already")
+            self._owe_refusal(route, name, msg, refusal, delivery)
 
     # --- what is refused
 
@@ -210,7 +255,7 @@ class Router:
             key, remedy, bug = str(err), "", None
         else:
             self.counts[err.kind] += 1
-            key, remedy, bug = err.key or f"{err.kind} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
+            key, remedy, bug = err.key or f"{err} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
         what = f"dropped: {err} (on {topic!a})"
         refusal = MessageRefused(f"{for_whom}{what}{remedy}", key=for_whom + key)
         if refusal.trigger:
@@ -218,29 +263,62 @@ class Router:
             level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
-    def _answer_refused(self, delivery: _Delivery, reply_to: ReplyTo) -> None:
-        """Tell a sender who asked for it that nobody does the command."""
-        for msg_map, msg, err in delivery.refusals:
-            if msg.iscmd and err.is_answered:
-                with contextlib.suppress(MessageError):  # it has a word that can be read and not written
-                    reply = msg_map.internal2mqtt(msg.reply("REFUSED", str(err)))
-                    self._answer(reply.answering(reply_to))
-                return
+    def _owe_refusal(self, route: Route, name: str, msg: InternalMsg, err: RefusedError, delivery: _Delivery) -> None:
+        """Have the interface that a command is addressed to say why it is refused, if nobody takes it."""
+        outlet = route.outlets.get(name)
+        if not msg.iscmd:
+            return
+        if err.is_answered:
+            if outlet is not None:
+                delivery.owe(partial(outlet, msg.reply("REFUSED", str(err))))
+        elif delivery.asked is not None and delivery.asked.topic:
+            delivery.owe(partial(self._repeat, route, delivery.asked))
+
+    def _repeat(self, route: Route, asked: ReplyTo) -> None:
+        """Answer a duplicate as the first one was, or will be."""
+        answer = route.outcomes.repeat(asked)
+        if answer is not None:
+            self._answer(answer)
+
+    def _owe_unreadable(self, route: Route, delivery: _Delivery, err: PayloadError) -> None:
+        """Tell a sender who asked for it that its command cannot be read.
+
+        It has no place on the status topic: what cannot be read has no action.
+        """
+        asked, msg_map = delivery.asked, route.msg_map
+        if asked is None or not asked.topic:
+            return
+        said = msg_map.addressee(delivery.arrival.topic)
+        _, owners = self._listeners[id(route)]
+        if said.iscmd and not msg_map.is_echo(said) and owners.of(said):
+            text = json.dumps({"response": "REFUSED", "reason": str(err)}, ensure_ascii=False)
+            answer = Publication(asked.topic, text.encode("utf-8", "replace"), msg_map.status_qos).answering(asked)
+            delivery.owe(partial(self._answer, answer))
 
     # --- where answers go
 
-    def _reply_to(self, wanted: ReplyTo, arrival: Arrival) -> ReplyTo | None:
-        """Return where an arrival is to be answered, if that is a topic on which a stranger may let us publish."""
-        topic = wanted.topic
-        problem = topic_problem(topic) or self._misuse_of(topic)
+    def _asked(self, arrival: Arrival, wanted: ReplyTo) -> ReplyTo | None:
+        """Return where an arrival is to be answered, and by what it is known; None if by nothing.
+
+        Without a topic if that is none on which a stranger may let us publish.
+        """
+        topic = wanted.topic if wanted.topic and self._may_answer_on(wanted.topic, arrival) else ""
+        if not topic and not wanted.correlation:
+            return None
+        return ReplyTo(topic, wanted.correlation, command_key(arrival))
+
+    def _may_answer_on(self, topic: str, arrival: Arrival) -> bool:
+        problem, remedy = topic_problem(topic) or self._misuse_of(topic), "use a response topic of your own"
         if not problem:
-            return wanted
+            if self._response_topics.has(topic):
+                return True
+            problem, remedy = "it is no topic for answers", self._response_topics.remedy
         self.counts["response topic refused"] += 1
         what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
-        refusal = MessageRefused(f"{what}: use a response topic of your own", key=f"response {topic}")
+        refusal = MessageRefused(f"{what}: {remedy}", key=f"response {topic}: {problem}")
         if refusal.trigger:
             LOG.warning(refusal.report)
-        return None
+        return False
 
     def _misuse_of(self, topic: str) -> str:
         """Say what our answer on `topic` would do in our name; `""` if nothing."""
@@ -248,8 +326,11 @@ class Router:
             return "this gateway listens there itself"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
-        if topic.endswith("/availability"):
+        if topic in self._own_topics or _is_gateway_topic(topic):
             return "it says who is there"
+        is_named = self._response_topics.names(topic)
+        if not is_named and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
+            return "it would be a status"
         return ""
 
     def _matches(self, topic: str) -> Iterable[list[Route]]:

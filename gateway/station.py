@@ -71,7 +71,8 @@ class Station:
             route.filters[self.options.name] = self.options.filters.incoming
         if self.options.addresses is not None:
             route.addresses[self.options.name] = self.options.addresses
-        self.outlet.use(route.msg_map, self.options.filters.outgoing, route.loops.note_sent)
+        route.outlets[self.options.name] = self.outlet.answer
+        self.outlet.use(route.msg_map, self.options.filters.outgoing, route.loops.note_sent, route.outcomes)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
@@ -94,7 +95,8 @@ def routes_of(stations: Iterable[Station], commands: CommandOptions) -> list[Rou
             if before is None:
                 route = Route(msg_map, {}, guard=CommandGuard(commands))
             else:
-                route = Route(msg_map, {}, guard=CommandGuard(commands, before.guard), loops=before.loops)
+                guard = CommandGuard(commands, before.guard)
+                route = Route(msg_map, {}, guard=guard, loops=before.loops, outcomes=before.outcomes)
             routes[id(msg_map)] = route
         station.use(route)
     return list(routes.values())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.mailbox import MsgList
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReplyTo
 from gateway.original import AppProperties, adapted, internalMsg
 from gateway.original import MsgList as OriginalList
 from tests.support.broker import Mosquitto
@@ -316,6 +316,34 @@ def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) 
     inbox.push(msg)
     interface.loop()
     assert sent == [msg]
+    interface.loop_stop()
+    inbox.close()
+
+
+def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> None:
+    sent: list[InternalMsg] = []
+
+    class It:
+        def __init__(self, _params: object, msgl_in: Any, msgl_out: Any) -> None:
+            self.msgl_in, self.msgl_out = msgl_in, msgl_out
+
+        def loop(self) -> None:
+            msg = self.msgl_in.pull().copy()
+            self.msgl_out.push(msg.reply("OK"))
+            msg.arguments = {"on": True}  # the same message again, as a status
+            self.msgl_out.push(msg)
+
+    class Out:
+        def push(self, msg: InternalMsg) -> bool:
+            sent.append(msg)
+            return True
+
+    inbox = MsgList()
+    interface = adapted(It)({}, inbox, Out())
+    asked = ReplyTo("me/reply", b"17")
+    inbox.push(InternalMsg(True, action="ON").answered_at(asked))
+    interface.loop()
+    assert [msg.reply_to for msg in sent] == [asked, None]
     interface.loop_stop()
     inbox.close()
 

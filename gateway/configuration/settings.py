@@ -11,6 +11,7 @@ from gateway.init_logger import LogOptions
 from gateway.listeners import Addresses
 from gateway.message_filter import Filters
 from gateway.mqtt.options import MqttOptions
+from gateway.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
 MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
@@ -64,6 +65,12 @@ class Configuration(NamedTuple):
     def availability_topic(self, interface: str = "") -> str:
         """Return where it is published whether the gateway, or one of its interfaces, is there."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+    @property
+    def response_topics(self) -> ResponseTopics:
+        """Where answers to commands may be sent."""
+        prefix = self.availability_topic().removesuffix("availability")
+        return ResponseTopics(prefix, self.commands.response_topics)
 
     @property
     def availability_topics(self) -> frozenset[str]:

@@ -231,6 +231,20 @@ class _Members:
         return arguments
 
 
+def encoded(text: str, action: str = "") -> bytes:
+    """Return a payload as bytes; raise `WordError` or `PayloadError` if UTF-8 cannot say it, or it is too large.
+
+    `action` is the one that stands in it.
+    """
+    try:
+        payload = text.encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise encoding_problem(action) from err
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise size_problem(payload)
+    return payload
+
+
 def encoding_problem(action: str) -> WordError:
     """Return the error of a message that holds an unpaired surrogate, in its action or elsewhere."""
     try:
