@@ -120,7 +120,8 @@ class Outlet:
         batch: list[Publication] = []
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO))
         if refusal:
-            self._outbox.put_all(batch)
+            if batch:  # the outcome of a command, for where its sender asked for it
+                self._outbox.put_all(batch)
             return refusal
         is_taken = self._outbox.put(batch[0], receipt)
         if len(batch) > 1:

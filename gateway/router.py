@@ -20,20 +20,18 @@ from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.command_guard import CommandGuard, command_key
-from gateway.echo_loop import EchoLoops
+from gateway.command_guard import command_key
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
-from gateway.listeners import Addresses, Listeners
-from gateway.mailbox import MsgList
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
-from gateway.message_filter import MessageFilter, passed
-from gateway.outcomes import Outcomes
+from gateway.message_filter import passed
 from gateway.response_topics import ResponseTopics
+from gateway.route import Route
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
-from gateway.translation.mqtt_map import MsgMap
 from gateway.translation.remembered import remember
+
+__all__ = ["InboxFull", "MessageRefused", "Route", "Router"]
 
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
@@ -55,53 +53,16 @@ def _is_gateway_topic(topic: str) -> bool:
     return topic.rpartition("/")[2] in _GATEWAY_LEVELS
 
 
-class Route:
-    """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
-
-    `filters` holds the incoming filters of those that have any, and `addresses` what commands are for those that do
-    not want every message. `outlets` send the outcomes of commands that an interface is not given; `outcomes` has how
-    recent ones were answered.
-    """
-
-    def __init__(
-        self,
-        msg_map: MsgMap,
-        inboxes: dict[str, MsgList],
-        filters: dict[str, Sequence[MessageFilter]] | None = None,
-        guard: CommandGuard | None = None,
-        loops: EchoLoops | None = None,
-        addresses: dict[str, Addresses] | None = None,
-        outcomes: Outcomes | None = None,
-    ) -> None:
-        self.msg_map = msg_map
-        self.inboxes = inboxes
-        self.filters = {} if filters is None else filters
-        self.guard = CommandGuard() if guard is None else guard
-        self.loops = EchoLoops() if loops is None else loops
-        self.addresses = {} if addresses is None else addresses
-        self.outcomes = Outcomes() if outcomes is None else outcomes
-        self.outlets: dict[str, Callable[[InternalMsg], object]] = {}
-
-    def listeners(self) -> tuple[Listeners, Listeners]:
-        """Return who is to have which message, and whose commands they are.
-
-        A filter may make any message of one, so that its interface sees all of them.
-        """
-        owners = Listeners({name: self.addresses.get(name) for name in self.inboxes})
-        if not self.filters:
-            return owners, owners
-        seen = {name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes}
-        return Listeners(seen), owners
-
-
 class _Delivery:
     """What becomes of one arrival: where it is to be answered, whether anybody has taken it, and what else is said."""
 
-    __slots__ = ("arrival", "asked", "is_taken", "outcome")
+    __slots__ = ("arrival", "asked", "is_asked_for", "is_taken", "outcome")
 
-    def __init__(self, arrival: Arrival, asked: ReplyTo | None) -> None:
+    def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.asked = asked
+        self.is_asked_for = arrival.reply_to is not None
+        """Whether it is still to be found where it is to be answered: of commands for nobody here nothing is said."""
+        self.asked: ReplyTo | None = None
         self.is_taken = False
         self.outcome: Callable[[], object] | None = None
         """Says what has become of a command that nobody has taken; there is one, however many have refused it."""
@@ -160,7 +121,7 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        delivery = _Delivery(arrival, self._asked(arrival, arrival.reply_to) if arrival.reply_to else None)
+        delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
         # Nobody waits for the outcome of a retained command: it would be said again at each connect.
@@ -196,7 +157,7 @@ class Router:
             if not names:
                 self.counts["for nobody"] += 1
                 return
-            msg = msg.answered_at(delivery.asked)
+            msg = msg.answered_at(self._asked(delivery))
         try:
             lifetime = self._admit(route, arrival, msg)
             route.loops.admit(msg, msg_map.sender)
@@ -285,27 +246,33 @@ class Router:
 
         It has no place on the status topic: what cannot be read has no action.
         """
-        asked, msg_map = delivery.asked, route.msg_map
-        if asked is None or not asked.topic:
+        msg_map = route.msg_map
+        if delivery.arrival.reply_to is None:
             return
         said = msg_map.addressee(delivery.arrival.topic)
         _, owners = self._listeners[id(route)]
-        if said.iscmd and not msg_map.is_echo(said) and owners.of(said):
+        if not said.iscmd or msg_map.is_echo(said) or not owners.of(said):
+            return
+        asked = self._asked(delivery)
+        if asked is not None and asked.topic:
             text = json.dumps({"response": "REFUSED", "reason": str(err)}, ensure_ascii=False)
             answer = Publication(asked.topic, text.encode("utf-8", "replace"), msg_map.status_qos).answering(asked)
             delivery.owe(partial(self._answer, answer))
 
     # --- where answers go
 
-    def _asked(self, arrival: Arrival, wanted: ReplyTo) -> ReplyTo | None:
+    def _asked(self, delivery: _Delivery) -> ReplyTo | None:
         """Return where an arrival is to be answered, and by what it is known; None if by nothing.
 
         Without a topic if that is none on which a stranger may let us publish.
         """
-        topic = wanted.topic if wanted.topic and self._may_answer_on(wanted.topic, arrival) else ""
-        if not topic and not wanted.correlation:
-            return None
-        return ReplyTo(topic, wanted.correlation, command_key(arrival))
+        arrival, wanted = delivery.arrival, delivery.arrival.reply_to
+        if delivery.is_asked_for and wanted is not None:
+            delivery.is_asked_for = False
+            topic = wanted.topic if wanted.topic and self._may_answer_on(wanted.topic, arrival) else ""
+            if topic or wanted.correlation:
+                delivery.asked = ReplyTo(topic, wanted.correlation, command_key(arrival))
+        return delivery.asked
 
     def _may_answer_on(self, topic: str, arrival: Arrival) -> bool:
         problem, remedy = topic_problem(topic) or self._misuse_of(topic), "use a response topic of your own"
