@@ -42,9 +42,9 @@ class Route:
         self.outlets: dict[str, Callable[[InternalMsg], object]] = {}
 
     def listeners(self) -> tuple[Listeners, Listeners]:
-        """Return who is to have which message, and whose commands they are.
+        """Return whose filters are to see which message, and who is to have it.
 
-        A filter may make any message of one, so that its interface sees all of them.
+        A filter may make any message of one, so that it sees all of them.
         """
         owners = Listeners({name: self.addresses.get(name) for name in self.inboxes})
         if not self.filters:

@@ -189,22 +189,21 @@ class Router:
             if name in owners.of(msg):
                 self._owe_refusal(route, name, msg, err, delivery)
             return
+        if owners is not listeners and name not in owners.of(given):  # its filters have seen what is another's
+            return
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
         inbox = route.inboxes[name]
-        # With filters, it may have been given what is another's: then that one has to answer.
-        is_its_own = owners is listeners or not given.iscmd or name in owners.of(given)
         if inbox.push(given, lifetime):
             self.counts["delivered"] += 1
-            delivery.is_taken = delivery.is_taken or is_its_own
+            delivery.is_taken = True
             return
         self.counts["inbox full"] += 1
         full = InboxFull(f"{name}: dropped: {inbox.limit} messages wait for it already", key=name)
         if full.trigger:
             LOG.warning(full.report)
-        if is_its_own:
-            refusal = RefusedError("inbox full", f"too many messages wait for {name} already")
-            self._owe_refusal(route, name, msg, refusal, delivery)
+        refusal = RefusedError("inbox full", f"too many messages wait for {name} already")
+        self._owe_refusal(route, name, msg, refusal, delivery)
 
     # --- what is refused
 
