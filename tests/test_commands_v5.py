@@ -86,10 +86,10 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
         asker.ask("LAMP_ON", 1)  # a sender that repeats itself
         asker.ask("LAMP_OFF", 3, to="home/security//yard/gate/you/C")
         asker.ask("LAMP_ON", 4)
-        assert asker.wait_answers(4) == [
+        assert sorted(asker.wait_answers(4)) == [  # the repeated one does not wait for the interface
+            (b"\x01", "OK", ""),
             (b"\x01", "OK", ""),
             (b"\x02", "ERROR", "'LAMP_DIM' is not an action of this lamp: use LAMP_ON or LAMP_OFF"),
-            (b"\x01", "OK", ""),
             (b"\x04", "OK", ""),
         ]
         statuses = [json.loads(m.payload) for m in asker.messages if m.topic == f"{LAMP}/gw/S"]
