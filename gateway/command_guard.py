@@ -27,6 +27,7 @@ class CommandOptions(NamedTuple):
     timestamp_required: bool = False
     max_age: float = 30.0
     duplicate_window: float = 0.0
+    response_topics: tuple[str, ...] = ()
 
 
 class CommandGuard:
@@ -43,10 +44,18 @@ class CommandGuard:
         `now` is a monotonic time, `wall` the time of day (s since 1970). Raises `RefusedError` if it is not to
         be done.
         """
+        is_correlated = arrival.reply_to is not None and arrival.reply_to.correlation != b""
+        window = max(_CORRELATED if is_correlated else 0.0, self._options.duplicate_window)
+        # A refused one counts, too: its sender is told so, and must not see it done when it comes again. Only of a
+        # retained one nobody is told.
+        counts_if_refused = is_correlated and not arrival.retain
+        if counts_if_refused:
+            self._check_new(arrival, window, now)
         if not delivery.replay:
             _check_first_hand(arrival)
         seconds = self._time_left(arrival, msg, delivery, wall)
-        self._check_new(arrival, delivery, now)
+        if (window or delivery.replay) and not counts_if_refused:
+            self._check_new(arrival, window, now)
         return seconds
 
     def _time_left(self, arrival: Arrival, msg: InternalMsg, delivery: Delivery, wall: float) -> float:
@@ -63,7 +72,9 @@ class CommandGuard:
             if not -self._options.max_age <= age <= longest:
                 when = f"{age:.0f} s old" if age > 0 else f"from {-age:.0f} s in the future"
                 remedy = "check the clocks of both sides, or commands.max_age"
-                raise RefusedError("expired command", f"a command that is {when} is not done", remedy)
+                what = f"a command that is {when} is not done"
+                key = f"{'old' if age > 0 else 'future'} {arrival.topic}"  # without its age, which is always another
+                raise RefusedError("expired command", what, remedy, key=key)
             return min(left, longest - age)
         if delivery.lifetime is not None:
             if arrival.retain or arrival.resumed or arrival.duplicate or arrival.late:
@@ -89,22 +100,28 @@ class CommandGuard:
             raise RefusedError("undated command", f"the argument {name!a} of a command is not a time", remedy)
         return wall - when
 
-    def _check_new(self, arrival: Arrival, delivery: Delivery, now: float) -> None:
-        """Refuse what was there before; remember the others as far as a second one would be told."""
-        is_correlated = arrival.reply_to is not None and arrival.reply_to.correlation != b""
-        window = max(_CORRELATED if is_correlated else 0.0, self._options.duplicate_window)
-        if not (window or delivery.replay):
-            return
-        key = hash((arrival.topic, arrival.payload, arrival.reply_to))
+    def _check_new(self, arrival: Arrival, window: float, now: float) -> None:
+        """Refuse what was there in the last `window` seconds; remember the others."""
+        key = command_key(arrival)
         passed = self._passed.get(key)
         # A retained command, or one that is sent again, is the same as that of the like, however long ago.
         is_copy = arrival.retain or arrival.duplicate
         if passed is not None and (is_copy or now - passed < window):
-            raise _duplicate("a command that has been done already is not done again")
+            raise _duplicate("a duplicate: the same command was received before")
         self._passed[key] = now
         self._passed.move_to_end(key)
         if len(self._passed) > _REMEMBERED:
             self._passed.popitem(last=False)
+
+
+def command_key(arrival: Arrival) -> int:
+    """Return a number for what makes two commands the same: topic, payload and correlation data.
+
+    The response topic is no part of it: a sender that starts anew may have another one, and may have none. Only the
+    number is remembered, so that the memory does not grow with what senders put into their commands.
+    """
+    correlation = b"" if arrival.reply_to is None else arrival.reply_to.correlation
+    return hash((arrival.topic, arrival.payload, correlation))
 
 
 def _check_first_hand(arrival: Arrival) -> None:
@@ -123,7 +140,7 @@ def _check_first_hand(arrival: Arrival) -> None:
 
 
 def _duplicate(why: str) -> RefusedError:
-    # Not answered: the first one was, or will be, and its sender would take this for the answer to that.
+    # It has no outcome of its own: its sender would take that for the outcome of the first one.
     return RefusedError("duplicate command", why, is_answered=False)
 
 

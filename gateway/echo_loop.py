@@ -69,7 +69,6 @@ class EchoLoops:
                     "echo loop",
                     f"an echo loop of {own!a} and {msg.sender!a}: each repeats what the other says ({msg})",
                     "let only one of the two hear it: narrow topics in a map, or set filters",
-                    is_answered=False,
                     key=f"{own} {msg.sender}",
                 )
 

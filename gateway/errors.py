@@ -51,8 +51,9 @@ class WordError(MessageError):
 class RefusedError(MessageError):
     """A message that can be read is refused: under which name it is counted, why, and the remedy.
 
-    `is_answered` tells whether a sender who asked to be answered is told. `key` is that of the throttle, where
-    the topic of the message would not do.
+    `is_answered` tells whether a command that is refused for it gets an outcome of its own; that of a duplicate is
+    that of the first. `key` is that of the throttle, where the text of the error and the topic of the message would
+    not do.
     """
 
     def __init__(self, kind: str, why: str, remedy: str = "", *, is_answered: bool = True, key: str = "") -> None:

@@ -233,7 +233,7 @@ class DeviceInterface(Interface):
             LOG.debug("%s: closing: %s", self.msglist_out.name, again)
         for msg in self._unanswered.settle():  # what it was at, and close() has not answered
             if self.accepts(msg):
-                self.msglist_out.answer(msg, "OFFLINE", f"{self.describe()} has failed: {err}")
+                self.msglist_out.answer(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
         self._unanswered.release()
         if was_open and time.monotonic() - self._open_since >= _HELD:
             self._backoff.reset()

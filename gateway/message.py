@@ -19,6 +19,9 @@ ADDRESS_FIELDS = ("function", "gateway", "location", "device", "sender")
 ADDRESS, ADDRESS_AND_ACTION = slice(1, 6), slice(1, 7)
 """Where these stand in an `InternalMsg`, which is a tuple: at no cost, for whoever looks up each one that comes."""
 
+OUTCOME_WORDS = frozenset(("response", "reason", "requested"))
+"""The names of arguments in which the gateway says the outcome of a command. They are its own: no map touches them."""
+
 _NO_ARGUMENTS: Mapping[str, Argument] = MappingProxyType({})
 _new = tuple.__new__  # each line of a device makes two of these: what NamedTuple has for it takes twice as long
 
@@ -26,11 +29,14 @@ _new = tuple.__new__  # each line of a device makes two of these: what NamedTupl
 class ReplyTo(NamedTuple):
     """Where the sender of a command wants its answer as well, and the data that tells the answer apart.
 
+    The topic is `""` where there is none: the correlation data alone tells that a command comes a second time.
+    `command` is a number by which the command is known while this process lives; 0: it has none.
     Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
     correlation: bytes = b""
+    command: int = 0
 
 
 class _Fields(NamedTuple):
@@ -111,14 +117,26 @@ class InternalMsg(_Fields):
         return all(getattr(self, field) in known for field, known in words.items())
 
     def reply(self, response: str, reason: str = "") -> InternalMsg:
-        """Return the status that answers this command.
+        """Return the outcome of this command: the status that answers it.
 
-        It has the same address, action and arguments, and the arguments `response` (a short code such
-        as `OK` or `ERROR`) and `reason` (why, for people). Its sender is left empty, so that the
-        gateway fills in its own: a reply in the asker's name would be dropped by the asker as an echo.
+        `response` is `OK` or a short code that says how it failed (see docs/commands.md), and `reason` says why, for
+        people. The outcome has the same address and action. After `OK`, what was wanted is so, and the arguments are
+        those of the command; after a failure they stand under `requested`, where nobody takes them for a state. Its
+        sender is left empty, so that the gateway fills in its own: an outcome in the asker's name would be dropped
+        by the asker as an echo.
         """
-        arguments = {**self.arguments, "response": response, "reason": reason}
+        wanted = dict(self.arguments)
+        arguments: dict[str, Argument] = {"response": response, "reason": reason}
+        if response == "OK":
+            arguments = {**{key: wanted[key] for key in wanted if key not in OUTCOME_WORDS}, **arguments}
+        elif wanted:
+            arguments["requested"] = wanted
         return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether this is the outcome of a command (see `reply`)."""
+        return not self.iscmd and "response" in self.arguments
 
     def answered_at(self, reply_to: ReplyTo | None) -> InternalMsg:
         """Return this message with where it is to be answered, or, for an answer, where it is to go as well."""
@@ -131,6 +149,13 @@ class InternalMsg(_Fields):
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
         arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
+
+
+def own_word_problem(name: str) -> str:
+    """Return why no argument may be called `name`; `""` if one may."""
+    if name not in OUTCOME_WORDS:
+        return ""
+    return f"{name!a} is the gateway's own word, in which it says the outcome of a command"
 
 
 def _shown(word: object) -> str:

@@ -46,16 +46,29 @@ class HookStep(NamedTuple):
         try:
             result = self.function(msg)
         except (Exception, SystemExit) as err:
-            raise self._failed("failed", f"{type(err).__name__}: {err}") from err
+            raise self._failed("failed", f"{type(err).__name__}: {err}", _place(err)) from err
         if result is None:
             raise FilteredError(f"the hook {self.name!a} drops it")
         if not isinstance(result, InternalMsg):
-            raise self._failed("has returned no message", f"found {type(result).__name__}")
+            raise self._failed("has returned no message", f"found {type(result).__name__}", type(result).__name__)
         return result.answered_at(msg.reply_to)
 
-    def _failed(self, what: str, detail: str) -> RefusedError:
+    def _failed(self, what: str, detail: str, kind: str) -> RefusedError:
         remedy = f"{detail}: mend it; until then it lets nothing pass"
-        return RefusedError("hook failed", f"the hook {self.name!a} {what}", remedy, key=self.name)
+        key = f"{self.name} {what} {kind}"
+        return RefusedError("hook failed", f"the hook {self.name!a} {what}", remedy, key=key)
+
+
+def _place(err: BaseException) -> str:
+    """Return what tells one fault of a function from another: its type, and the line that it comes from.
+
+    Not its text, which may be another each time.
+    """
+    trace = err.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(err).__name__}{where}"
 
 
 class MessageFilter(NamedTuple):

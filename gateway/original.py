@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 from gateway import __version__
 from gateway.app_properties import NAME
 from gateway.mailbox import MsgList as Inbox
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, InternalMsg, ReplyTo
 from gateway.throttled_exception import ThrottledException
 
 _TURN = 1.0  # s; a thread that waits for a message looks this often whether its interface has been stopped
@@ -36,6 +36,8 @@ _TURN = 1.0  # s; a thread that waits for a message looks this often whether its
 
 class internalMsg:  # noqa: N801  (the original's name)
     """A message whose parts are assigned to. A missing word is `""`."""
+
+    _reply_to: ReplyTo | None = None  # no part of what is said: where the outcome of a command is to go as well
 
     def __init__(  # in the original's order: some interfaces count on it
         self,
@@ -63,7 +65,10 @@ class internalMsg:  # noqa: N801  (the original's name)
 
     def copy(self) -> internalMsg:
         """Return another message of the same content."""
-        return internalMsg(self.iscmd, **_words(self), arguments=dict(self.arguments))
+        other = internalMsg(self.iscmd, **_words(self), arguments=dict(self.arguments))
+        if self._reply_to is not None:
+            other._reply_to = self._reply_to
+        return other
 
     def argument(self, name: str, default: Any = None) -> Any:
         """Return the argument called `name`, or `default`."""
@@ -73,11 +78,12 @@ class internalMsg:  # noqa: N801  (the original's name)
         """Make this command the status that answers it, and return it.
 
         In the original it kept the asker's sender, and the asker dropped it as its own echo. Here it is emptied, so
-        that the gateway fills in its own.
+        that the gateway fills in its own. What a failed command wanted stands apart, as in every outcome.
         """
+        outcome = InternalMsg(True, arguments=self.arguments).reply(response, reason)
         self.iscmd = False
         self.sender = ""
-        self.arguments.update(response=response, reason=reason)
+        self.arguments = dict(outcome.arguments)
         return self
 
     def __str__(self) -> str:
@@ -177,6 +183,8 @@ class _Outgoing(MsgList):
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002
         try:
             msg = InternalMsg(bool(item.iscmd), **_words(item), arguments=item.arguments or {})
+            if msg.is_outcome:
+                msg = msg.answered_at(getattr(item, "_reply_to", None))
         except AttributeError as err:
             raise TypeError(f"{item!r} was pushed, which is no internalMsg: {err}") from err
         self._push(msg)
@@ -184,7 +192,10 @@ class _Outgoing(MsgList):
 
 def _changeable(msg: InternalMsg) -> internalMsg:
     arguments = copy.deepcopy(dict(msg.arguments))  # another interface may have been given the same message
-    return internalMsg(msg.iscmd, **_words(msg), arguments=arguments)
+    made = internalMsg(msg.iscmd, **_words(msg), arguments=arguments)
+    if msg.reply_to is not None:
+        made._reply_to = msg.reply_to
+    return made
 
 
 # --- an interface

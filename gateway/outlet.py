@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from gateway.activity import current
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
 from gateway.outbox.flush import Batch
 from gateway.outbox.lane import Source
 from gateway.outbox.outbox import Outbox
+from gateway.outcomes import Outcomes
 from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
 from gateway.translation.mqtt_map import MsgMap
@@ -62,6 +64,7 @@ class Outlet:
         self._filters = filters
         self._note_sent = note_sent
         self._source = Source()
+        self._outcomes = Outcomes()
         self._is_available: bool | None = None
         self.pushed = 0
         self._next_breather = _BREATHER
@@ -73,9 +76,16 @@ class Outlet:
         """Whether the device is there, as far as is known."""
         return self._is_available is True
 
-    def use(self, msg_map: MsgMap, filters: Sequence[MessageFilter], note_sent: Callable[[InternalMsg], None]) -> None:
-        """Send by another map, and through other filters, from now on."""
+    def use(
+        self,
+        msg_map: MsgMap,
+        filters: Sequence[MessageFilter],
+        note_sent: Callable[[InternalMsg], None],
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        """Send by another map, and through other filters, from now on; `outcomes` remembers answers to commands."""
         self._map, self._filters, self._note_sent = msg_map, filters, note_sent
+        self._outcomes = outcomes or self._outcomes
 
     def push(self, msg: InternalMsg) -> bool:
         """Send `msg`; return whether the outbox has taken it.
@@ -86,9 +96,12 @@ class Outlet:
         """
         return not self._send(msg, None)
 
-    def answer(self, command: InternalMsg, response: str, reason: str) -> None:
-        """Answer `command` in place of the interface."""
-        self._send(command.reply(response, reason), None, is_own=False)
+    def answer(self, outcome: InternalMsg) -> bool:
+        """Send the outcome of a command in place of the interface, as `push` does, but never wait.
+
+        For the main thread, too: what it would wait for, it does itself.
+        """
+        return not self._send(outcome, None, is_own=False)
 
     def push_all(self, messages: Iterable[InternalMsg]) -> None:
         """Send `messages` as one `push` after the other would, at less cost: the outbox gets them in batches."""
@@ -148,6 +161,8 @@ class Outlet:
         batch = Batch()
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_own)
         if refusal:
+            if batch:  # the outcome of a command, for where its sender asked for it
+                self._outbox.put_all(batch)
             return refusal
         is_taken = self._outbox.put(batch[0], receipt, self._source)
         for more in batch[1:]:
@@ -159,7 +174,8 @@ class Outlet:
     def _translate(self, msg: object, batch: Batch, is_traffic_said: bool, is_own: bool = True) -> str:
         """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`.
 
-        `is_own` tells that the interface says it itself.
+        `is_own` tells that the interface says it itself. A refused outcome may still go to where its sender asked for
+        it.
         """
         if not isinstance(msg, InternalMsg):
             self.refused += 1
@@ -174,15 +190,49 @@ class Outlet:
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
             self._refuse(msg, err)
-            return str(err)
+            if not msg.is_outcome or isinstance(err, RefusedError):
+                return str(err)
+            bare = self._written_bare(msg, batch)
+            if bare is None:
+                return str(err)
+            publication = bare
         self.pushed += 1
         self._note_sent(msg)
         if is_traffic_said:
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         batch.append(publication)
         if msg.reply_to is not None and not msg.iscmd:
-            batch.append(publication.answering(msg.reply_to))
+            self._answer_at(msg.reply_to, publication, batch)
         return ""
+
+    def _answer_at(self, asked: ReplyTo, publication: Publication, batch: Batch) -> None:
+        """Append the answer for where a command asked for it, and for where its duplicates did."""
+        if asked.topic:
+            batch.append(publication.answering(asked))
+        batch.extend(self._outcomes.note(asked, publication))
+
+    def _written_bare(self, msg: InternalMsg, batch: Batch) -> Publication | None:
+        """Return an outcome that cannot be written without what it says beside `response` and `reason`.
+
+        None if the map has no place for outcomes at all: then it is appended to `batch` for those who asked for it.
+        A sender is not left without an outcome because the device has answered a value that JSON does not know, or
+        because there is no room for what was requested.
+        """
+        bare = msg.with_arguments({name: msg.argument(name, "") for name in ("response", "reason")})
+        try:
+            return self._map.internal2mqtt(bare)
+        except MessageError:
+            if msg.reply_to is not None:
+                self._answer_at_only(msg, bare, msg.reply_to, batch)
+            return None
+
+    def _answer_at_only(self, msg: InternalMsg, bare: InternalMsg, asked: ReplyTo, batch: Batch) -> None:
+        for one in msg, bare:
+            with contextlib.suppress(MessageError):
+                answers = Batch()
+                self._answer_at(asked, self._map.answer(one), answers)
+                batch.extend(answers)
+                return
 
     def _put(self, batch: Batch) -> None:
         """Give `batch` to the outbox, and clear it; let its maker breathe if it is time."""

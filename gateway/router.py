@@ -3,32 +3,37 @@
 A message goes through each map whose filters match it, once, and then, through the filters of the configuration,
 to the interfaces of that map. Dropped, counted and said: what the map refuses, commands that the guard refuses,
 what goes round in a loop, and what the filters hold back.
+
+A command that is addressed to a device of this gateway, and that no interface is given, is answered here, once, by
+the interface of that device. One that is addressed to nobody here is another gateway's to answer.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
 from gateway.clock import boot_time
-from gateway.command_guard import CommandGuard
-from gateway.echo_loop import EchoLoops
-from gateway.errors import FilteredError, MessageError, RefusedError, TopicError, WordError
+from gateway.command_guard import command_key
+from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
-from gateway.listeners import Addresses, Listeners
-from gateway.mailbox import MsgList, held_by
+from gateway.mailbox import held_by
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
-from gateway.message_filter import MessageFilter, passed
+from gateway.message_filter import passed
+from gateway.response_topics import ResponseTopics
+from gateway.route import Route
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_levels, topic_problem
-from gateway.translation.mqtt_map import MsgMap
 from gateway.translation.remembered import remember
+
+__all__ = ["InboxFull", "MessageRefused", "Route", "Router"]
 
 LOG = logging.getLogger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
@@ -42,44 +47,31 @@ class InboxFull(ThrottledException):
     """An interface does not take its messages as fast as they come."""
 
 
-class Route:
-    """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
+_GATEWAY_LEVELS = ("availability", "run")  # the last level of topics on which gateways speak of themselves
 
-    `filters` holds the incoming filters of those that have any, and `addresses` what commands are for those that do
-    not want every message.
-    """
 
-    def __init__(
-        self,
-        msg_map: MsgMap,
-        inboxes: dict[str, MsgList],
-        filters: dict[str, Sequence[MessageFilter]] | None = None,
-        guard: CommandGuard | None = None,
-        loops: EchoLoops | None = None,
-        addresses: dict[str, Addresses] | None = None,
-    ) -> None:
-        self.msg_map = msg_map
-        self.inboxes = inboxes
-        self.filters = {} if filters is None else filters
-        self.guard = CommandGuard() if guard is None else guard
-        self.loops = EchoLoops() if loops is None else loops
-        self.addresses = {} if addresses is None else addresses
-
-    def listeners(self) -> Listeners:
-        """Return who is to have which message. A filter may make any of one, so that it sees all of them."""
-        return Listeners({name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes})
+def _is_gateway_topic(topic: str) -> bool:
+    """Return whether a gateway says on `topic` whether it is there, or that it runs."""
+    return topic.rpartition("/")[2] in _GATEWAY_LEVELS
 
 
 class _Delivery:
-    """What becomes of one arrival: where it is to be answered, who has taken it, and why others have not."""
+    """What becomes of one arrival: where it is to be answered, whether anybody has taken it, and what else is said."""
 
-    __slots__ = ("arrival", "is_taken", "refusals", "reply_to")
+    __slots__ = ("arrival", "asked", "is_asked_for", "is_taken", "outcome")
 
-    def __init__(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
+    def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.reply_to = reply_to
+        self.is_asked_for = arrival.reply_to is not None
+        """Whether it is still to be found where it is to be answered: of commands for nobody here nothing is said."""
+        self.asked: ReplyTo | None = None
         self.is_taken = False
-        self.refusals: tuple[tuple[MsgMap, InternalMsg, RefusedError], ...] = ()
+        self.outcome: Callable[[], object] | None = None
+        """Says what has become of a command that nobody has taken; there is one, however many have refused it."""
+
+    def owe(self, outcome: Callable[[], object]) -> None:
+        """Take `outcome` unless there is one."""
+        self.outcome = self.outcome or outcome
 
 
 class Router:
@@ -88,8 +80,8 @@ class Router:
     `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
     received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
     expired command, undated command, for nobody (a command that no interface has an address for), echo loop, filtered,
-    hook failed, response topic refused. `answer` takes what is said to those who asked for it when nobody does their
-    command.
+    hook failed, response topic refused. `answer` takes what is said only to those who asked for it;
+    `response_topics` tells where they may.
     """
 
     def __init__(
@@ -99,16 +91,20 @@ class Router:
         clock: Callable[[], float] = boot_time,
         wall_clock: Callable[[], float] = time.time,
         own_topics: Collection[str] = (),
+        response_topics: ResponseTopics | None = None,
     ) -> None:
         self._answer = answer
         self._clock = clock
         self._wall_clock = wall_clock
         self.counts: Counter[str] = Counter()
-        self.use(routes, own_topics)
+        self.use(routes, own_topics, response_topics)
 
-    def use(self, routes: Sequence[Route], own_topics: Collection[str]) -> None:
+    def use(
+        self, routes: Sequence[Route], own_topics: Collection[str], response_topics: ResponseTopics | None = None
+    ) -> None:
         """Deliver by other routes from now on."""
         self._own_topics = frozenset(own_topics)
+        self._response_topics = response_topics or ResponseTopics()
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
         for route in routes:
@@ -127,11 +123,12 @@ class Router:
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
             return
-        delivery = _Delivery(arrival, self._reply_to(arrival.reply_to, arrival) if arrival.reply_to else None)
+        delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
-        if delivery.reply_to is not None and not delivery.is_taken and not arrival.retain:  # there nobody waits
-            self._answer_refused(delivery, delivery.reply_to)
+        # Nobody waits for the outcome of a retained command: it would be said again at each connect.
+        if delivery.outcome is not None and not delivery.is_taken and not arrival.retain:
+            delivery.outcome()
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
         known = self._known.get(topic)
@@ -146,28 +143,33 @@ class Router:
         try:
             msg = msg_map.mqtt2internal(arrival.topic, arrival.payload)
         except MessageError as err:
-            if isinstance(err, TopicError) and arrival.topic.endswith("/availability"):  # of another gateway
+            if isinstance(err, TopicError) and _is_gateway_topic(arrival.topic):  # of another gateway
                 self.counts["availability"] += 1
                 return
             self._refuse(err, arrival.topic)
+            if isinstance(err, PayloadError):
+                self._owe_unreadable(route, delivery, err)
             return
         if msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        if delivery.reply_to is not None and msg.iscmd:
-            msg = msg.answered_at(delivery.reply_to)
+        listeners, owners = self._listeners[id(route)]
+        names = listeners.of(msg)
+        if msg.iscmd:
+            if not names:
+                self.counts["for nobody"] += 1
+                return
+            msg = msg.answered_at(self._asked(delivery))
         try:
             lifetime = self._admit(route, arrival, msg)
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
             self._refuse(err, arrival.topic)
-            delivery.refusals += ((msg_map, msg, err),)
+            for name in owners.of(msg)[:1]:
+                self._owe_refusal(route, name, msg, err, delivery)
             return
-        names = self._listeners[id(route)].of(msg)
-        if msg.iscmd and not names:
-            self.counts["for nobody"] += 1
         for name in names:
-            self._give(route, name, route.inboxes[name], msg, lifetime, delivery)
+            self._give(route, name, msg, lifetime, delivery)
 
     def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
         """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it is not to be done."""
@@ -176,10 +178,9 @@ class Router:
         how = route.msg_map.delivery_of(msg)
         return route.guard.admit(arrival, msg, how, self._clock(), self._wall_clock())
 
-    def _give(
-        self, route: Route, name: str, inbox: MsgList, msg: InternalMsg, lifetime: float, delivery: _Delivery
-    ) -> None:
+    def _give(self, route: Route, name: str, msg: InternalMsg, lifetime: float, delivery: _Delivery) -> None:
         """Give a message to one interface, in the form in which its filters let it pass."""
+        listeners, owners = self._listeners[id(route)]
         try:
             filters = route.filters.get(name)
             given = passed(filters, msg) if filters else msg
@@ -187,18 +188,26 @@ class Router:
                 lifetime = self._admit(route, delivery.arrival, given)
         except RefusedError as err:
             self._refuse(err, delivery.arrival.topic, name)
-            delivery.refusals += ((route.msg_map, msg, err),)
+            if name in owners.of(msg):
+                self._owe_refusal(route, name, msg, err, delivery)
+            return
+        if owners is not listeners and name not in owners.of(given):  # its filters have seen what is another's
             return
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
+        inbox = route.inboxes[name]
         if inbox.push(given, lifetime, held_by(delivery.arrival.payload)):
             self.counts["delivered"] += 1
             delivery.is_taken = True
-        else:
-            self.counts["inbox full"] += 1
-            full = InboxFull(f"{name}: dropped: {inbox.why_refused()}", key=name)
-            if full.trigger:
-                LOG.warning(full.report)
+            return
+        self.counts["inbox full"] += 1
+        why = inbox.why_refused()
+        full = InboxFull(f"{name}: dropped: {why}", key=name)
+        if full.trigger:
+            LOG.warning(full.report)
+        self._owe_refusal(
+            route, name, msg, RefusedError("inbox full", f"too many messages wait for {name} already"), delivery
+        )
 
     # --- what is refused
 
@@ -210,7 +219,7 @@ class Router:
             key, remedy, bug = str(err), "", None
         else:
             self.counts[err.kind] += 1
-            key, remedy, bug = err.key or f"{err.kind} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
+            key, remedy, bug = err.key or f"{err} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
         what = f"dropped: {err} (on {topic!a})"
         # A word that a strict map does not know is how a map says "not for me".
         level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
@@ -218,29 +227,68 @@ class Router:
         if refusal.trigger:
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
-    def _answer_refused(self, delivery: _Delivery, reply_to: ReplyTo) -> None:
-        """Tell a sender who asked for it that nobody does the command."""
-        for msg_map, msg, err in delivery.refusals:
-            if msg.iscmd and err.is_answered:
-                with contextlib.suppress(MessageError):  # it has a word that can be read and not written
-                    reply = msg_map.internal2mqtt(msg.reply("REFUSED", str(err)))
-                    self._answer(reply.answering(reply_to))
-                return
+    def _owe_refusal(self, route: Route, name: str, msg: InternalMsg, err: RefusedError, delivery: _Delivery) -> None:
+        """Have the interface that a command is addressed to say why it is refused, if nobody takes it."""
+        outlet = route.outlets.get(name)
+        if not msg.iscmd:
+            return
+        if err.is_answered:
+            if outlet is not None:
+                delivery.owe(partial(outlet, msg.reply("REFUSED", str(err))))
+        elif delivery.asked is not None and delivery.asked.topic:
+            delivery.owe(partial(self._repeat, route, delivery.asked))
+
+    def _repeat(self, route: Route, asked: ReplyTo) -> None:
+        """Answer a duplicate as the first one was, or will be."""
+        answer = route.outcomes.repeat(asked)
+        if answer is not None:
+            self._answer(answer)
+
+    def _owe_unreadable(self, route: Route, delivery: _Delivery, err: PayloadError) -> None:
+        """Tell a sender who asked for it that its command cannot be read.
+
+        It has no place on the status topic: what cannot be read has no action.
+        """
+        msg_map = route.msg_map
+        if delivery.arrival.reply_to is None:
+            return
+        said = msg_map.addressee(delivery.arrival.topic)
+        _, owners = self._listeners[id(route)]
+        if not said.iscmd or msg_map.is_echo(said) or not owners.of(said):
+            return
+        asked = self._asked(delivery)
+        if asked is not None and asked.topic:
+            text = json.dumps({"response": "REFUSED", "reason": str(err)}, ensure_ascii=False)
+            answer = Publication(asked.topic, text.encode("utf-8", "replace"), msg_map.status_qos).answering(asked)
+            delivery.owe(partial(self._answer, answer))
 
     # --- where answers go
 
-    def _reply_to(self, wanted: ReplyTo, arrival: Arrival) -> ReplyTo | None:
-        """Return where an arrival is to be answered, if that is a topic on which a stranger may let us publish."""
-        topic = wanted.topic
-        problem = topic_problem(topic) or self._misuse_of(topic)
+    def _asked(self, delivery: _Delivery) -> ReplyTo | None:
+        """Return where an arrival is to be answered, and by what it is known; None if by nothing.
+
+        Without a topic if that is none on which a stranger may let us publish.
+        """
+        arrival, wanted = delivery.arrival, delivery.arrival.reply_to
+        if delivery.is_asked_for and wanted is not None:
+            delivery.is_asked_for = False
+            topic = wanted.topic if wanted.topic and self._may_answer_on(wanted.topic, arrival) else ""
+            if topic or wanted.correlation:
+                delivery.asked = ReplyTo(topic, wanted.correlation, command_key(arrival))
+        return delivery.asked
+
+    def _may_answer_on(self, topic: str, arrival: Arrival) -> bool:
+        problem, remedy = topic_problem(topic) or self._misuse_of(topic), "use a response topic of your own"
         if not problem:
-            return wanted
+            if self._response_topics.has(topic):
+                return True
+            problem, remedy = "it is no topic for answers", self._response_topics.remedy
         self.counts["response topic refused"] += 1
         what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
-        refusal = MessageRefused(f"{what}: use a response topic of your own", key=f"response {topic}")
+        refusal = MessageRefused(f"{what}: {remedy}", key=f"response {topic}: {problem}")
         if refusal.trigger:
             LOG.warning(refusal.report)
-        return None
+        return False
 
     def _misuse_of(self, topic: str) -> str:
         """Say what our answer on `topic` would do in our name; `""` if nothing."""
@@ -248,8 +296,11 @@ class Router:
             return "this gateway listens there itself"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
-        if topic.endswith("/availability"):
+        if topic in self._own_topics or _is_gateway_topic(topic):
             return "it says who is there"
+        is_named = self._response_topics.names(topic)
+        if not is_named and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
+            return "it would be a status"
         return ""
 
     def _matches(self, topic: str) -> Iterable[list[Route]]:

@@ -71,7 +71,7 @@ class Gateway:
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
-        self.router.use(self._routes(), configuration.availability_topics)
+        self.router.use(self._routes(), configuration.availability_topics, configuration.response_topics)
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,
@@ -231,7 +231,7 @@ class Gateway:
             self._retired.append(station)
             self.client.forget_state(before.availability_topic(name))
             changes.append(f"{name} is gone")
-        self.router.use(self._routes(), self.configuration.availability_topics)
+        self.router.use(self._routes(), self.configuration.availability_topics, self.configuration.response_topics)
         self._watch_hooks()
         self._subscribe()
         self._remove_orphans()

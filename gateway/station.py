@@ -97,9 +97,9 @@ class Station:
             route.filters[self.options.name] = _watched(self.options.filters.incoming, self.options.name)
         if self.options.addresses is not None:
             route.addresses[self.options.name] = self.options.addresses
-        self.outlet.use(
-            route.msg_map, _watched(self.options.filters.outgoing, self.options.name), route.loops.note_sent
-        )
+        route.outlets[self.options.name] = self.outlet.answer
+        outgoing = _watched(self.options.filters.outgoing, self.options.name)
+        self.outlet.use(route.msg_map, outgoing, route.loops.note_sent, route.outcomes)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
@@ -139,7 +139,8 @@ def routes_of(stations: Iterable[Station], commands: CommandOptions) -> list[Rou
             if before is None:
                 route = Route(msg_map, {}, guard=CommandGuard(commands))
             else:
-                route = Route(msg_map, {}, guard=CommandGuard(commands, before.guard), loops=before.loops)
+                guard = CommandGuard(commands, before.guard)
+                route = Route(msg_map, {}, guard=guard, loops=before.loops, outcomes=before.outcomes)
             routes[id(msg_map)] = route
         station.use(route)
     return list(routes.values())

@@ -205,7 +205,7 @@ class Supervisor:
         """Answer the commands of `messages` in place of the interface; return how many there were."""
         commands = [msg for msg in messages if self._is_own(msg)]
         for msg in commands:
-            self._outlet.answer(msg, response, reason)
+            self._outlet.answer(msg.reply(response, reason))
         return len(commands)
 
     def _is_own(self, msg: InternalMsg) -> bool:

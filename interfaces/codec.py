@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Problem
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
 from interfaces.change_filter import ChangeFilter
 from interfaces.converters import ConversionError, pipeline
 from interfaces.layout import LayoutError
@@ -64,6 +64,9 @@ class MessageTemplate:
                         arguments[key] = values[name]  # type: ignore[index]
             else:
                 arguments = values if self._takes_all else self._arguments_of(values)
+                if self._takes_all and not OUTCOME_WORDS.isdisjoint(values):
+                    name = min(OUTCOME_WORDS & values.keys())
+                    raise CodecError(f"{own_word_problem(name)}: give the arguments by name instead of '*'")
             if not arguments and (self._arguments or self._takes_all):
                 return None
             if self._prototype is not None:
@@ -236,8 +239,18 @@ def check_decode_rule(
         except TemplateError as err:
             yield Problem(at, str(err))
             continue
+        yield from _check_argument_names(message.get("arguments", {}), names, (*at, "arguments"))
         for name in sorted(needed - names if names is not None else ()):
             yield Problem(at, f"{{{name}}} is not a value of this rule", _known(names))
+
+
+def _check_argument_names(
+    arguments: Mapping[str, Any] | str, names: frozenset[str] | None, at: tuple[str | int, ...]
+) -> Iterator[Problem]:
+    """Find the arguments of a message that would be taken for the outcome of a command."""
+    takes_all = isinstance(arguments, str)
+    for name in sorted(OUTCOME_WORDS & set((names or ()) if takes_all else arguments)):
+        yield Problem(at if takes_all else (*at, name), own_word_problem(name), "use another word")
 
 
 def _check_values(values: Mapping[str, Any], names: frozenset[str] | None) -> Iterator[Problem]:

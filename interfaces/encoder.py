@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import Problem
-from gateway.message import InternalMsg
+from gateway.message import OUTCOME_WORDS, InternalMsg, own_word_problem
 from interfaces.codec import CodecError, ValueReader, check_decode_rule
 from interfaces.converters import ConversionError, pipeline
 from interfaces.layout import Layout, LayoutError
@@ -257,21 +257,26 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
             problems = list(check_decode_rule(options[kind], {}, encoding, needs_message=False))
             yield from (Problem((kind, *problem.path), problem.what, problem.remedy) for problem in problems)
             if not problems:
-                yield from _check_same(kind, options[kind], encoding, arguments)
+                yield from _check_answer(kind, options[kind], encoding, arguments)
 
 
-def _check_same(
+def _check_answer(
     kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
 ) -> Iterator[Problem]:
+    names = AnswerReader(options, encoding).matcher.names
+    for name in sorted(OUTCOME_WORDS & (names or frozenset())):
+        if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
+            yield Problem((kind,), own_word_problem(name), "use another word")
     for index, name in enumerate(options.get("same", ())):
         if name not in arguments:
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "name those of the command")
-        names = AnswerReader(options, encoding).matcher.names
         if names is not None and name not in names:
             yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read it there")
 
 
 def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
+    if own_word_problem(name):
+        yield Problem(("arguments", name), own_word_problem(name), "use another word")
     for limit in ("minimum", "maximum"):
         if limit in options and options.get("type", "text") not in ("integer", "number"):
             yield Problem(("arguments", name, limit), f"only a number has a {limit}", "say type: integer or number")

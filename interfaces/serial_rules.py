@@ -8,7 +8,7 @@ from typing import Any
 from gateway.configuration.remedies import near
 from gateway.errors import Problem
 from gateway.listeners import Addresses
-from gateway.message import InternalMsg
+from gateway.message import OUTCOME_WORDS, InternalMsg
 from interfaces.codec import Decoder, DecodeRule, MessageTemplate, check_decode_rule
 from interfaces.conversation import Result
 from interfaces.encoder import Content, Encoder, EncodeRule, check_content
@@ -42,7 +42,7 @@ class SerialRules:
         """Return a command's reply with what the device has answered: its values, or its text as `answer`."""
         if not result.frame:
             return reply
-        found = {name: value for values in result.values for name, value in values.items()}
+        found = {name: value for values in result.values for name, value in values.items() if name not in OUTCOME_WORDS}
         if not found:
             found = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
         return reply.replace(arguments={**found, **reply.arguments}).answered_at(reply.reply_to)

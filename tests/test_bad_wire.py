@@ -241,7 +241,7 @@ def talker(line: PtyDevice, **options: Any) -> dict[str, Any]:
 def outcomes(pairs: list[tuple[str, bytes]]) -> dict[int, str]:
     """Return the response to each numbered command; each has one."""
     replies = [json.loads(payload) for topic, payload in pairs if topic.endswith("/gw/S")]
-    found = {reply["n"]: reply["response"] for reply in replies}
+    found = {reply.get("requested", reply)["n"]: reply["response"] for reply in replies}
     assert len(found) == len(replies)
     return found
 
@@ -373,7 +373,9 @@ def test_commands_under_way_when_the_device_goes_get_their_outcome(tmp_path: Pat
         line.read_until(b"one\r\n")
         line.unplug()
         assert running.wait_replies(3) == ["OFFLINE"] * 3
-        assert [msg.arguments["text"] for msg in running.replies()] == ["one", "two", "three"]
+        assert [msg.arguments["requested"] for msg in running.replies()] == [
+            {"text": text} for text in ("one", "two", "three")
+        ]
 
 
 # --- the port itself

@@ -94,7 +94,6 @@ def test_the_same_correlation_data_is_the_same_command_for_ten_minutes() -> None
     "other",
     [
         ASKED._replace(reply_to=ReplyTo("answers/me", b"18")),
-        ASKED._replace(reply_to=ReplyTo("answers/you", b"17")),
         ASKED._replace(payload=b"close"),
         ASKED._replace(topic="home/security///door/me/C"),
     ],
@@ -102,6 +101,35 @@ def test_the_same_correlation_data_is_the_same_command_for_ten_minutes() -> None
 def test_another_command_is_no_duplicate(other: Arrival) -> None:
     gate = Gate()
     assert [gate.judge(ASKED), gate.judge(other)] == ["", ""]
+
+
+@pytest.mark.parametrize("topic", ["", "answers/me", "answers/you"])
+def test_the_response_topic_does_not_make_another_command(topic: str) -> None:
+    """A sender that starts anew may have a new response topic, and repeats what it has not heard answered."""
+    gate = Gate()
+    again = ASKED._replace(reply_to=ReplyTo(topic, b"17"))
+    assert [gate.judge(ASKED), gate.judge(again)] == ["", "duplicate command"]
+    assert [gate.judge(again), gate.judge(ASKED)] == ["duplicate command", "duplicate command"]
+
+
+def test_correlation_data_without_a_response_topic_tells_a_second_one() -> None:
+    gate = Gate()
+    sent = OPEN._replace(reply_to=ReplyTo("", b"17"))
+    assert [gate.judge(sent), gate.judge(sent)] == ["", "duplicate command"]
+
+
+@pytest.mark.parametrize("flags", [{"resumed": True}, {"expiry": 0}])
+def test_a_refused_command_with_correlation_data_is_not_done_when_it_comes_again(flags: dict[str, Any]) -> None:
+    """Its sender has been told that it is not done."""
+    gate = Gate()
+    assert gate.judge(ASKED._replace(**flags)) not in ("", "duplicate command")
+    assert gate.judge(ASKED) == "duplicate command"
+
+
+def test_a_retained_copy_does_not_keep_the_command_itself_away() -> None:
+    """Nobody is told of a retained command, so that nobody takes it for refused."""
+    gate = Gate()
+    assert [gate.judge(ASKED._replace(retain=True)), gate.judge(ASKED)] == ["retained command", ""]
 
 
 def test_a_response_topic_without_correlation_data_tells_nothing_apart() -> None:

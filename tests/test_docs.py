@@ -449,7 +449,8 @@ def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
 
 def _message(line: str) -> InternalMsg:
     """Return the message that a line as of `watch` stands for."""
-    kind, address, action, *arguments = line.split(" ")
+    said, *arguments = re.split(r" (?=\w+=)", line)
+    kind, address, action = said.split(" ")
     words = ("" if word == "-" else word for word in address.split("/"))
     values: dict[str, Argument] = {
         name: ast.literal_eval(value) for name, _, value in (text.partition("=") for text in arguments)

@@ -43,7 +43,7 @@ def test_what_goes_round_is_cut_after_five_turns_and_both_are_named() -> None:
     side = Side()
     assert side.turns(100, 0.01) == 5
     assert side.refusal is not None
-    assert (side.refusal.kind, side.refusal.is_answered, side.refusal.key) == ("echo loop", False, "a b")
+    assert (side.refusal.kind, side.refusal.is_answered, side.refusal.key) == ("echo loop", True, "a b")
     assert str(side.refusal) == (
         "an echo loop of 'a' and 'b': each repeats what the other says (status climate/-/hall/stove/b T c=21.5 ok=True)"
     )

@@ -79,17 +79,40 @@ def test_argument_returns_the_value_of_a_name_and_the_default_for_no_such_name()
     assert msg.argument("other", 9) == 9
 
 
-@given(messages(), any_words, any_words)
-def test_a_reply_is_the_message_as_a_status_with_response_and_reason_and_no_sender(
-    msg: InternalMsg, response: str, reason: str
+OWN = ("response", "reason", "requested")
+
+
+def foreign(msg: InternalMsg) -> dict[str, Argument]:
+    return {name: value for name, value in msg.arguments.items() if name not in OWN}
+
+
+@given(messages(), any_words)
+def test_a_successful_outcome_is_the_message_as_a_status_with_response_and_reason_and_no_sender(
+    msg: InternalMsg, reason: str
 ) -> None:
     before = msg.replace()
-    reply = msg.reply(response, reason)
+    reply = msg.reply("OK", reason)
     assert msg == before
     assert not reply.iscmd
     assert reply.sender == ""
     assert reply.replace(iscmd=msg.iscmd, sender=msg.sender, arguments=msg.arguments) == msg
-    assert reply.arguments == {**msg.arguments, "response": response, "reason": reason}
+    assert reply.arguments == {**foreign(msg), "response": "OK", "reason": reason}
+
+
+@given(messages(), any_words.filter(lambda word: word != "OK"), any_words)
+def test_a_failed_outcome_says_what_was_wanted_apart_from_what_is_so(
+    msg: InternalMsg, response: str, reason: str
+) -> None:
+    reply = msg.reply(response, reason)
+    assert (reply.iscmd, reply.sender) == (False, "")
+    wanted = {"requested": dict(msg.arguments)} if msg.arguments else {}
+    assert reply.arguments == {"response": response, "reason": reason, **wanted}
+
+
+def test_the_lamp_that_was_not_switched_on_is_not_said_to_be_on() -> None:
+    refused = InternalMsg(True, action="SET", arguments={"on": True}).reply("REFUSED", "the device refused it")
+    assert refused.argument("on") is None
+    assert refused.argument("requested") == {"on": True}
 
 
 def test_a_reply_needs_no_reason() -> None:

@@ -113,7 +113,8 @@ def test_a_hook_that_fails_lets_nothing_pass(function: Any, why: str, remedy: st
     with pytest.raises(RefusedError) as caught:
         passed([MessageFilter("f", [hook(function), allow()])], GATE)
     err = caught.value
-    assert (err.kind, str(err), err.remedy, err.key) == ("hook failed", why, remedy, "hooks.py:one")
+    assert (err.kind, str(err), err.remedy) == ("hook failed", why, remedy)
+    assert err.key.startswith("hooks.py:one "), "the hook, whatever the topic; and what fails in it"
 
 
 # --- several filters

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.mailbox import MsgList
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReplyTo
 from gateway.original import AppProperties, adapted, internalMsg
 from gateway.original import MsgList as OriginalList
 from tests.support.broker import Mosquitto
@@ -320,6 +320,34 @@ def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) 
     inbox.close()
 
 
+def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> None:
+    sent: list[InternalMsg] = []
+
+    class It:
+        def __init__(self, _params: object, msgl_in: Any, msgl_out: Any) -> None:
+            self.msgl_in, self.msgl_out = msgl_in, msgl_out
+
+        def loop(self) -> None:
+            msg = self.msgl_in.pull().copy()
+            self.msgl_out.push(msg.reply("OK"))
+            msg.arguments = {"on": True}  # the same message again, as a status
+            self.msgl_out.push(msg)
+
+    class Out:
+        def push(self, msg: InternalMsg) -> bool:
+            sent.append(msg)
+            return True
+
+    inbox = MsgList()
+    interface = adapted(It)({}, inbox, Out())
+    asked = ReplyTo("me/reply", b"17")
+    inbox.push(InternalMsg(True, action="ON").answered_at(asked))
+    interface.loop()
+    assert [msg.reply_to for msg in sent] == [asked, None]
+    interface.loop_stop()
+    inbox.close()
+
+
 def test_a_message_is_what_it_was_in_the_original() -> None:
     msg = internalMsg(True, "f", None, "l", "d", "s", "a", {"x": 1})
     assert (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, msg.arguments) == (
@@ -334,6 +362,9 @@ def test_a_message_is_what_it_was_in_the_original() -> None:
     assert msg.reply("OK", "why") is msg
     assert (msg.iscmd, msg.sender, msg.arguments) == (False, "", {"x": 1, "response": "OK", "reason": "why"})
     assert (other.iscmd, other.sender, other.arguments) == (True, "s", {"x": 1})
+    refused = other.copy().reply("ERROR", "why")
+    assert refused.arguments == {"response": "ERROR", "reason": "why", "requested": {"x": 1}}
+    assert internalMsg(True).reply("ERROR").arguments == {"response": "ERROR", "reason": ""}
     assert (other.argument("x"), other.argument("y"), other.argument("y", 2)) == (1, None, 2)
     other.clear()
     assert vars(other) == vars(internalMsg())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from gateway.outlet import Outlet
 from gateway.receipt import DeliveryError
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
+from gateway.translation.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 
@@ -139,12 +141,52 @@ def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it
     assert desk.outlet.pushed == 2
 
 
+def test_an_outcome_that_cannot_be_written_whole_is_said_without_its_arguments(
+    desk: Desk, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: not sent: argument 'level' is nan, which JSON does not know")
+    asked = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
+    done = asked.reply("OK", "it is on")
+    assert desk.outlet.push(done.with_arguments({**done.arguments, "level": float("nan")}))
+    sent = [entry.publication for entry in desk.outbox.take(10)]
+    payload = b'{"action": "on", "response": "OK", "reason": "it is on"}'
+    assert [(one.topic, one.payload) for one in sent] == [("home/////gw/S", payload), ("me/reply", payload)]
+
+
+NOWHERE = {"function": "", "gateway": "", "location": ""}
+VALUES = (
+    MessageForm(True, "cmnd/{device}/{action}", "value", constants=NOWHERE),
+    MessageForm(False, "stat/{device}/{action}", "value", constants=NOWHERE),
+)
+
+
+def test_an_outcome_that_has_no_place_in_the_map_goes_to_where_its_sender_asked_for_it(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("dev: not sent: there is no place for the argument 'response', only for 'value'")
+    desk = Desk(MsgMap("home", sender="gw", syntax=VALUES, status_qos=1))
+    command = InternalMsg(True, device="lamp", action="POWER", arguments={"value": 1})
+    assert not desk.outlet.push(command.reply("OK"))
+    assert not desk.outlet.push(command.answered_at(ReplyTo("me/reply", b"17")).reply("REFUSED", "no"))
+    (answer,) = [entry.publication for entry in desk.outbox.take(10)]
+    assert (answer.topic, answer.correlation, answer.qos, answer.lane) == ("me/reply", b"17", 1, Lane.REPLY)
+    assert json.loads(answer.payload) == {
+        "action": "POWER", "response": "REFUSED", "reason": "no", "requested": {"value": 1}
+    }  # fmt: skip
+
+
+def test_what_a_filter_holds_back_goes_nowhere(desk: Desk) -> None:
+    desk.outlet.use(desk.map, [MessageFilter("filters.out", [FilterRule(False, {})])], lambda _: None)
+    assert not desk.outlet.push(InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply")).reply("OK"))
+    assert len(desk.outbox) == 0
+
+
 def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_status_is(desk: Desk) -> None:
-    rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, retain=True)])
+    rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, outcome=True)])
     desk = Desk(MsgMap("home", sender="gw", delivery=rules))
     desk.outlet.push(InternalMsg(True, action="ON").answered_at(ReplyTo("answers/me")).reply("OK"))
     found = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
-    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (True, Lane.LATEST)
+    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (False, Lane.LATEST)
     assert (found["answers/me"].retain, found["answers/me"].lane) == (False, Lane.REPLY)
 
 

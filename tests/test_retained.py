@@ -39,6 +39,11 @@ def test_what_no_map_would_retain_is_one() -> None:
     assert orphans_of() == [TOPIC]
 
 
+def test_an_outcome_that_an_earlier_version_retained_is_one() -> None:
+    refused = {TOPIC: b'{"action": "SET", "on": true, "response": "REFUSED", "reason": "no"}'}
+    assert list(orphans(refused, [climate_map()], ())) == [TOPIC]
+
+
 LIVE = ("home/gw/availability", "home/gw/hall/availability")
 
 

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem, WordError
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, InternalMsg, own_word_problem
 from gateway.topic import word_problem
 from gateway.translation.field_map import FieldMap
 from gateway.translation.syntax import BoundForm, MessageForm, Syntax, shape
@@ -72,6 +72,8 @@ def form_problems(data: Mapping[str, Any], root: str) -> Iterator[Problem]:
         if "argument" in given and form.payload != "value":
             what = f"the payload {form.payload!a} names its arguments itself, or has none"
             yield Problem((*path, "argument"), what, "remove it, or make the payload value")
+        elif own_word_problem(form.argument):
+            yield Problem((*path, "argument"), own_word_problem(form.argument), "use another word")
         if "text" in given and form.payload != "value":
             what = f"the payload {form.payload!a} says itself what is text"
             yield Problem((*path, "text"), what, "remove it, or make the payload value")

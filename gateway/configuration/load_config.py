@@ -35,11 +35,11 @@ from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
 from gateway.masking import Masker
-from gateway.message import ADDRESS_FIELDS
+from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
-from gateway.topic import word_problem
+from gateway.topic import filter_problem, word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024
@@ -212,9 +212,18 @@ class _Loader:
         return name
 
     def commands(self, data: Mapping[str, Any], interfaces: Iterable[InterfaceOptions]) -> CommandOptions:
-        options = CommandOptions(**data["commands"])
+        given = data["commands"]
+        options = CommandOptions(**{**given, "response_topics": tuple(given["response_topics"])})
+        for index, topic_filter in enumerate(options.response_topics):
+            problem = filter_problem(topic_filter)
+            if problem:
+                what = f"{topic_filter!a}: {problem}"
+                self.complain(("commands", "response_topics", index), what, "correct the filter")
         problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
-        if problems and all(problems):
+        own = own_word_problem(options.timestamp_argument)
+        if own:
+            self.complain(("commands", "timestamp_argument"), own, "use another word")
+        elif problems and all(problems):
             self.complain(("commands", "timestamp_argument"), problems[0])
         return options
 

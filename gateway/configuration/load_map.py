@@ -17,7 +17,7 @@ from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentEr
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
-from gateway.message import ADDRESS_FIELDS, Lane
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
 from gateway.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.field_map import short
@@ -86,10 +86,10 @@ def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[
     every finding, each with file, line and column.
     """
     (document, is_old, notes), faults = read_map(path)
-    findings, dead = _check(document, document.data, (), sender)
-    if faults or findings or (dead and not is_old):
-        raise ConfigurationError([*faults, *findings, *dead])
-    for note in (*(f"{path}: {note}" for note in notes), *map(str, dead)):
+    findings, harmless = _check(document, document.data, (), sender)
+    if faults or findings or (harmless and not is_old):
+        raise ConfigurationError([*faults, *findings, *harmless])
+    for note in (*(f"{path}: {note}" for note in notes), *map(str, harmless)):
         say(note)
     return _build(document.data, sender, status_qos)
 
@@ -107,16 +107,18 @@ def build_map(document: Document, data: Any, at: Path = (), *, sender: str, stat
 
 def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> list[Finding]:
     """Return everything that is wrong with the map in `data`: its form, and, where that is right, its words."""
-    findings, dead = _check(document, data, at, sender)
-    return [*findings, *dead]
+    findings, harmless = _check(document, data, at, sender)
+    return [*findings, *harmless]
 
 
 def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[Finding], list[Finding]]:
-    """Return what is wrong with a map, and apart from it the filters that match nothing, which do no harm."""
+    """Return what is wrong with a map, and apart from it what does no harm, and maps of the original have.
+
+    Those are filters that match nothing, and words for the names in which outcomes stand.
+    """
     findings = check_schema(document, data, map_schema(), at)
-    dead: list[Finding] = []
     if not isinstance(data, dict):
-        return findings, dead
+        return findings, []
     options = map_schema()["properties"]
     sound = {name: value for name, value in data.items() if name in options
              and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
@@ -125,6 +127,8 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         return bounded(
             document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
         ), []
+    touched = _own_word_problems(sound.get("argkey", {}))
+    harmless = [document.finding((*at, *path), what, remedy) for path, what, remedy, _ in touched]
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
@@ -136,10 +140,11 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         if "syntax" in data and not wrong_options & set(FIELDS):  # its words may be all that tells two topics apart
             findings += [document.finding((*at, *p.path), p.what, p.remedy)
                          for p in ambiguities(data["syntax"], built.forms)]  # fmt: skip
-        dead += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
+        harmless += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
         for index, rule in enumerate(sound.get("delivery", ())):
-            findings += unknown_words(document, (*at, "delivery", index, "match"), rule["match"], [built])
-    return findings, dead
+            words = {name: word for name, word in rule["match"].items() if name != "outcome"}
+            findings += unknown_words(document, (*at, "delivery", index, "match"), words, [built])
+    return findings, harmless
 
 
 def _sound_forms(document: Document, data: Any) -> Mapping[str, Any]:
@@ -179,9 +184,11 @@ def _syntax(data: Mapping[str, Any]) -> Syntax:
 
 
 def _rule(given: Mapping[str, Any]) -> DeliveryRule:
-    words = {name: frozenset(listed(found)) for name, found in given["match"].items()}
+    match = given["match"]
+    words = {name: frozenset(listed(found)) for name, found in match.items() if name != "outcome"}
     lane = Lane[given["lane"].upper()] if "lane" in given else None
-    return DeliveryRule(words, lane, given.get("retain", False), given.get("replay", False), given.get("lifetime"))
+    retain, replay = given.get("retain", False), given.get("replay", False)
+    return DeliveryRule(words, lane, retain, replay, given.get("lifetime"), match.get("outcome", False))
 
 
 def listed(words: str | Sequence[str]) -> Sequence[str]:
@@ -202,6 +209,7 @@ def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
         problem = filter_problem(topic_filter)
         if problem:
             yield ("topics", index), f"{topic_filter!a}: {problem}", "correct the filter", False
+    yield from _delivery_problems(data.get("delivery", ()))
     of_forms = list(_form_problems(data["syntax"], data)) if "syntax" in data else []
     yield from of_forms
     syntax = _syntax(data)
@@ -220,6 +228,33 @@ def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
         empty = data.get("empty_level") if any(name in fields_in(form.topic) for form in syntax) else None
         yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved, empty)
+
+
+def _delivery_problems(rules: Sequence[Mapping[str, Any]]) -> Iterator[_Problem]:
+    for index, rule in enumerate(rules):
+        if not rule["match"].get("outcome"):
+            continue
+        for flag, what in (
+            ("retain", "an outcome is never retained: who comes later would take it for a state"),
+            ("replay", "an outcome is no command"),
+        ):
+            if rule.get(flag):
+                yield ("delivery", index, flag), what, f"remove {flag!r}, or 'outcome'", False
+
+
+def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
+    """Find the entries of names of arguments that have words of outcomes, and do not leave them as they are."""
+    entries = argkey.get("map", {}) if argkey.get("maptype", "none") != "none" else {}
+    for internal, words in entries.items():
+        for index, word in enumerate(words):
+            path = ("argkey", "map", internal, index)
+            if internal == word:
+                continue
+            if internal in OUTCOME_WORDS:
+                what = f"{internal!a} is the gateway's own word, which no map touches"
+                yield path, what, "remove the entry", False
+            elif word in OUTCOME_WORDS:
+                yield path, own_word_problem(word), "use another word", False
 
 
 def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:

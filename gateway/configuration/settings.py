@@ -12,6 +12,7 @@ from gateway.listeners import Addresses
 from gateway.message import RUN
 from gateway.message_filter import Filters
 from gateway.mqtt.options import MqttOptions
+from gateway.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
 MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
@@ -78,6 +79,12 @@ class Configuration(NamedTuple):
     def run_topic(self) -> str:
         """Return where the gateway finds out what its broker remembers; see `gateway.mqtt.run_topic`."""
         return "/".join(filter(None, (self.root, self.name, RUN)))
+
+    @property
+    def response_topics(self) -> ResponseTopics:
+        """Where answers to commands may be sent."""
+        prefix = self.availability_topic().removesuffix("availability")
+        return ResponseTopics(prefix, self.commands.response_topics)
 
     @property
     def availability_topics(self) -> frozenset[str]:

@@ -70,7 +70,10 @@ def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
             plain = next((form.message for form in (*old.forms, *new.forms) if form.is_command == is_command), None)
             if plain is None:
                 continue
+            if rule.outcome and is_command:
+                continue
             msg = plain.replace(**words)
+            msg = msg.reply("OK") if rule.outcome else msg
             before, after = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
             if before != after and str(msg) not in told:
                 told.add(str(msg))

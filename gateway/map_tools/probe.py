@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from gateway.errors import MessageError, WordError
 from gateway.map_tools.words import stranger, words_of
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
 from gateway.topic import filter_levels, filter_matches, word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from gateway.translation.syntax import BoundForm
@@ -142,7 +142,9 @@ class FormProbe:
     def _candidates(self, name: str) -> list[str]:
         """Return MQTT words of the field for a plain message, the best first."""
         field = self._map.fields[name]
-        entries = [] if field.maptype == "none" else list(field.entries)[:_TRIED_ENTRIES]
+        own = OUTCOME_WORDS if name == "argkey" else ()  # of their values nothing is translated
+        listed = [] if field.maptype == "none" else [word for word in field.entries if word not in own]
+        entries = listed[:_TRIED_ENTRIES]
         words = [*(word for word in entries if word), *_PLAIN_WORDS.get(name, ("", "x")), "", "x"]
         found = []
         for word in dict.fromkeys(words):

@@ -237,25 +237,10 @@ def _own_name(probe: Probe) -> Iterator[Flaw]:
 
 
 def _replies(probe: Probe) -> Iterator[Flaw]:
-    """A gateway that hears commands answers them, with the arguments `response` and `reason`."""
+    """A gateway that hears commands says their outcomes, which want a form with a place for their arguments."""
     heard = [(topic_filter, form) for topic_filter in probe.map.topics for form in probe.hearing(topic_filter)
              if form.is_command]  # fmt: skip
-    if not heard:
-        return
-    is_told = False
-    command = heard[0][1].message
-    for field, words in ("argkey", ("response", "reason")), ("argvalue", ("OK", "ERROR", "", "the device is away")):
-        for word in words:
-            try:
-                probe.map.fields[field].write(word)
-            except MessageError:
-                reply = command.reply("ERROR" if word == "ERROR" else "OK", "" if word in ("", "OK", "ERROR") else word)
-                what = f"answers to commands cannot be written: {word!a} is refused"
-                yield Flaw("warning", "reply", (field, "maptype"), what, "make it loose, or add the word",
-                           _written(probe, reply))  # fmt: skip
-                is_told = True
-                break
-    for topic_filter, form in heard if not is_told else ():
+    for topic_filter, form in heard:
         yield from _reply_to(probe, topic_filter, form)
 
 

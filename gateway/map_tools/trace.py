@@ -14,7 +14,7 @@ from gateway.configuration.document import Path
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.map_tools.probe import FormProbe, Probe
 from gateway.map_tools.words import delivery_text, find_entry, shown
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
 from gateway.topic import filter_matches, word_problem
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
@@ -133,6 +133,9 @@ def _payload_steps(msg_map: MsgMap, form: FormProbe, topic: str, payload: bytes)
     if isinstance(action, str):
         yield _read_step(msg_map.fields["action"], "action", action)
     for key, value in members.items():
+        if key in OUTCOME_WORDS:
+            yield _own_word_step(key)
+            continue
         yield _read_step(msg_map.fields["argkey"], "argkey", key)
         if isinstance(value, str):
             yield _read_step(msg_map.fields["argvalue"], "argvalue", value)
@@ -144,6 +147,10 @@ def _payload_steps(msg_map: MsgMap, form: FormProbe, topic: str, payload: bytes)
         pass  # a step above says so
     except MessageError as err:
         yield Step("payload", str(err))
+
+
+def _own_word_step(key: str) -> Step:
+    return Step("argkey", f"{key!a} is the gateway's own word for the outcome of a command, and stays as it is")
 
 
 def _value_steps(msg_map: MsgMap, form: FormProbe, payload: bytes) -> Iterator[Step]:
@@ -232,6 +239,9 @@ def _write_steps(msg_map: MsgMap, msg: InternalMsg) -> Iterator[Step]:
         payload = used.form.form.payload
         if payload == "empty" or (payload == "value" and key != used.form.form.argument):
             yield Step("argkey", f"{key!a}: refused: there is no place for it in this form", used.path)
+            continue
+        if key in OUTCOME_WORDS:
+            yield _own_word_step(key)
             continue
         if payload == "value":
             yield Step("argkey", f"{key!a}, the argument of this form", (*used.path, "argument"))

@@ -198,9 +198,9 @@ def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool, late: bool)
     plain = Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, late=late)
     if message.properties is None:
         return plain
-    topic, reply_to = getattr(message.properties, "ResponseTopic", None), None
-    if topic:
-        reply_to = ReplyTo(topic, getattr(message.properties, "CorrelationData", b""))
+    topic = getattr(message.properties, "ResponseTopic", "")
+    correlation = getattr(message.properties, "CorrelationData", b"")
+    reply_to = ReplyTo(topic, correlation) if topic or correlation else None
     expiry = getattr(message.properties, "MessageExpiryInterval", None)
     return plain._replace(expiry=expiry, reply_to=reply_to)
 

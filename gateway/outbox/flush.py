@@ -11,8 +11,7 @@ from gateway.outbox.lane import Entry, Source
 class Batch(list[Publication]):
     """Publications of one `source`, which they keep while they go through the hands of the link."""
 
-    __slots__ = ("source",)
-    source: Source | None
+    source: Source | None = None
 
 
 class Flush:

@@ -29,13 +29,18 @@ PLAIN_REPLY = Delivery(Lane.REPLY)
 
 
 class DeliveryRule(NamedTuple):
-    """A delivery, and the words, by field, of the messages that it is for."""
+    """A delivery, and the words, by field, of the messages that it is for.
+
+    A rule is for outcomes of commands (see `InternalMsg.reply`), or for all else, never for both: what holds for the
+    states of a device would say of a command that was refused that its device is so.
+    """
 
     words: Mapping[str, Collection[str]]
     lane: Lane | None = None
     retain: bool = False
     replay: bool = False
     lifetime: float | None = None
+    outcome: bool = False
 
 
 class DeliveryRules(NamedTuple):
@@ -48,14 +53,11 @@ class DeliveryRules(NamedTuple):
 
     def delivery_of(self, msg: InternalMsg) -> Delivery:
         """Return how `msg` is delivered, by the first rule that fits it."""
-        plain = PLAIN_REPLY if is_reply(msg) else PLAIN
-        rule = next((rule for rule in self.rules if msg.has_words(rule.words)), None)
+        is_outcome = msg.is_outcome
+        plain = PLAIN_REPLY if is_outcome else PLAIN
+        rule = next((rule for rule in self.rules if rule.outcome is is_outcome and msg.has_words(rule.words)), None)
         if rule is None:
             return plain
         lane = plain.lane if rule.lane is None else rule.lane
-        return Delivery(lane, rule.retain and not msg.iscmd, rule.replay and msg.iscmd, rule.lifetime)
-
-
-def is_reply(msg: InternalMsg) -> bool:
-    """Tell whether `msg` answers a command (see `InternalMsg.reply`)."""
-    return not msg.iscmd and "response" in msg.arguments
+        retain = rule.retain and not msg.iscmd and not is_outcome
+        return Delivery(lane, retain, rule.replay and msg.iscmd, rule.lifetime)

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
-from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules, is_reply
+from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
 from gateway.translation.field_map import FIELDS, FieldMap, short
-from gateway.translation.payload import MAX_PAYLOAD_BYTES, size_problem
+from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, size_problem
 from gateway.translation.remembered import remember
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 from gateway.translation.topic_template import fields_in
@@ -73,6 +73,7 @@ class MsgMap:
         )
         self._commands = tuple(form for form in self.forms if form.form.iscmd)
         self._statuses = tuple(form for form in self.forms if not form.form.iscmd)
+        self._answer_payload = ActionPayload(self.fields)
         self._read_topics: dict[str, tuple[Address, str, PayloadReader]] = {}
 
     def for_sender(self, sender: str, topics: Iterable[str] | None = None) -> MsgMap:
@@ -127,10 +128,18 @@ class MsgMap:
         kind = PayloadError if any(isinstance(err, PayloadError) for err in errors) else WordError
         return kind("; ".join(dict.fromkeys(map(str, errors))))
 
+    def answer(self, outcome: InternalMsg) -> Publication:
+        """Return the outcome of a command for a response topic, where no form of a status has a place for it.
+
+        The topic is left empty. Raises `WordError` or `PayloadError` as `internal2mqtt`.
+        """
+        text = self._answer_payload.write(outcome.action, outcome.arguments)
+        return Publication("", encoded(text, outcome.action), self.status_qos, lane=PLAIN_REPLY.lane)
+
     def delivery_of(self, msg: InternalMsg) -> Delivery:
         """Return how `msg` is delivered, by the rules of this map."""
         if not self._rules.rules:
-            return PLAIN_REPLY if is_reply(msg) else PLAIN
+            return PLAIN_REPLY if msg.is_outcome else PLAIN
         return self._rules.delivery_of(msg)
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
@@ -138,11 +147,7 @@ class MsgMap:
 
         Raises `TopicError`, `WordError` or `PayloadError`, saying what is wrong with it.
         """
-        known = self._read_topics.get(topic)
-        if known is None:
-            known = self._read_topic(topic)
-            remember(self._read_topics, topic, known)
-        address, action, read_payload = known
+        address, action, read_payload = self._read_topics.get(topic) or self._remember_topic(topic)
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise size_problem(payload)
         try:
@@ -151,6 +156,16 @@ class MsgMap:
             raise PayloadError(f"the payload is not UTF-8 (byte {err.start}: 0x{payload[err.start]:02x})") from err
         action, arguments = read_payload(action, text)
         return InternalMsg(*address, action, arguments)
+
+    def addressee(self, topic: str) -> InternalMsg:
+        """Return a message as far as `topic` tells, without what stands in its payload; raise as `mqtt2internal`."""
+        address, action, _ = self._read_topics.get(topic) or self._remember_topic(topic)
+        return InternalMsg(*address, action)
+
+    def _remember_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
+        known = self._read_topic(topic)
+        remember(self._read_topics, topic, known)
+        return known
 
     def _read_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
         levels = topic.split("/")
@@ -181,6 +196,10 @@ class MsgMap:
     def is_command_topic(self, topic: str) -> bool:
         """Tell whether a command may stand on `topic`, in the words of this map or in those of another gateway."""
         return any(form.has_shape(topic) for form in self._commands)
+
+    def is_status_topic(self, topic: str) -> bool:
+        """Return whether a status may stand on `topic`, in the words of this map or in those of another gateway."""
+        return any(form.has_shape(topic) for form in self._statuses)
 
     def filters(self, *, statuses_only: bool = False) -> tuple[str, ...]:
         """Return filters that match all topics of the syntax."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from gateway.errors import PayloadError, WordError
-from gateway.message import Argument
+from gateway.message import OUTCOME_WORDS, Argument
 from gateway.translation.field_map import FieldMap, short
 from gateway.translation.remembered import remember
 from gateway.translation.strict_json import (
@@ -161,7 +161,11 @@ def make_payload(kind: PayloadKind, fields: Mapping[str, FieldMap], argument: st
 
 
 class _Members:
-    """Arguments as members of a JSON object, their names and values translated."""
+    """Arguments as members of a JSON object, their names and values translated.
+
+    The words of outcomes stand as they are, and so do the values of `response` and `reason`: a strict map would keep
+    every outcome from its sender. What was `requested` are arguments of a command, in the words of MQTT.
+    """
 
     def __init__(self, fields: Mapping[str, FieldMap], reserved: str | None = None) -> None:
         self._argkey, self._argvalue = fields["argkey"], fields["argvalue"]
@@ -186,35 +190,58 @@ class _Members:
         return f"{{{', '.join(members)}}}"
 
     def _write_key(self, key: str) -> str:
-        mqtt_key = self._argkey.write(key)
-        if mqtt_key == self._reserved:
+        mqtt_key = key if key in OUTCOME_WORDS else self._argkey.write(key)
+        if mqtt_key == self._reserved or (mqtt_key in OUTCOME_WORDS and mqtt_key != key):
             raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
         written = f"{dump_text(mqtt_key)}: "
         remember(self._keys, key, written)
         return written
 
-    def _write_value(self, key: str, value: Argument) -> str:
-        if isinstance(value, str):
+    def _write_value(self, key: str, value: Argument, *, is_nested: bool = False) -> str:
+        if key == "requested" and isinstance(value, dict) and not is_nested:
+            return self._write_requested(value)
+        if isinstance(value, str) and key not in OUTCOME_WORDS:
             return dump_text(self._argvalue.write(value))
         check_value(key, value)
         return dump(value)
 
-    def read(self, members: _Arguments) -> dict[str, Argument]:
+    def _write_requested(self, arguments: dict[str, Argument]) -> str:
+        members = (self._write_key(k) + self._write_value(k, v, is_nested=True) for k, v in arguments.items())
+        return f"{{{', '.join(members)}}}"
+
+    def read(self, members: _Arguments, *, is_nested: bool = False) -> dict[str, Argument]:
+        """Return the arguments that `members` stand for; `is_nested` tells that they are those of `requested`."""
         argkey, argvalue, is_plain = self._argkey, self._argvalue, self._is_plain
         arguments: dict[str, Argument] = {}
         for mqtt_key, value in members.items():
             if is_plain and type(value) in SCALARS:  # as most are
                 arguments[mqtt_key] = value
                 continue
-            key = argkey.read(mqtt_key)
+            key = mqtt_key if mqtt_key in OUTCOME_WORDS else argkey.read(mqtt_key)
             if key in arguments:
                 raise PayloadError(f"argument {short(key)} is given twice, under two of its aliases")
-            if isinstance(value, str):
+            if key == "requested" and isinstance(value, dict) and not is_nested:
+                value = self.read(value, is_nested=True)
+            elif isinstance(value, str) and mqtt_key not in OUTCOME_WORDS:
                 value = argvalue.read(value)
             else:
                 check_value(key, value)
             arguments[key] = value
         return arguments
+
+
+def encoded(text: str, action: str = "") -> bytes:
+    """Return a payload as bytes; raise `WordError` or `PayloadError` if UTF-8 cannot say it, or it is too large.
+
+    `action` is the one that stands in it.
+    """
+    try:
+        payload = text.encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise encoding_problem(action) from err
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise size_problem(payload)
+    return payload
 
 
 def encoding_problem(action: str) -> WordError:

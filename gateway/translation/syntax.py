@@ -16,7 +16,7 @@ from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argumen
 from gateway.topic import filter_can_match, word_problem
 from gateway.translation.delivery import Delivery
 from gateway.translation.field_map import FieldMap, short
-from gateway.translation.payload import MAX_PAYLOAD_BYTES, PayloadKind, encoding_problem, make_payload, size_problem
+from gateway.translation.payload import PayloadKind, encoded, make_payload
 from gateway.translation.remembered import remember
 from gateway.translation.topic_template import fields_in, parse
 
@@ -109,12 +109,8 @@ class BoundForm:
             known = topic, None if self._rules_name_action else self._prototype(topic, msg)
             remember(written, words, known)
         topic, prototype = known
-        try:
-            payload = self._write_payload(msg.action, msg.arguments).encode("utf-8")
-        except UnicodeEncodeError as err:
-            raise encoding_problem(msg.action if self._holds_action else "") from err
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise size_problem(payload)
+        text = self._write_payload(msg.action, msg.arguments)
+        payload = encoded(text, msg.action if self._holds_action else "")
         return (prototype or self._prototype(topic, msg)).with_payload(payload)
 
     def _prototype(self, topic: str, msg: InternalMsg) -> Publication:

@@ -844,3 +844,24 @@ def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> Non
         "  b: {type: serial, port: 'loop://', decode: [*r]}\n"
     )
     assert any("the alias '*r' is not taken" in line for line in findings(folder, text))
+
+
+@pytest.mark.parametrize("name", ["response", "reason", "requested"])
+def test_a_timestamp_is_not_called_by_a_word_of_outcomes(folder: Path, name: str) -> None:
+    text = f"{MINIMAL}commands: {{timestamp_argument: {name}}}\n"
+    (finding,) = findings(folder, text)
+    assert finding.startswith(f"gw.conf:4:32: commands.timestamp_argument: {name!r} is the gateway's own word")
+
+
+def test_answers_may_go_below_the_topics_of_the_gateway_and_where_the_configuration_says(folder: Path) -> None:
+    found = load(folder, f"{MINIMAL}name: hall\ncommands: {{response_topics: [app/+/inbox]}}\n")
+    assert found.response_topics == ("home/hall/", ("app/+/inbox",))
+    assert load(folder, MINIMAL).response_topics == ("home/gw/", ())
+
+
+def test_a_filter_for_answers_that_cannot_be_is_a_finding(folder: Path) -> None:
+    text = f"{MINIMAL}commands: {{response_topics: [app/inbox, 'app/#/inbox']}}\n"
+    (finding,) = findings(folder, text)
+    assert finding.startswith(
+        "gw.conf:4:41: commands.response_topics[1]: 'app/#/inbox': '#' may only be the whole last level"
+    )

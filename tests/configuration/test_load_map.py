@@ -339,3 +339,54 @@ def test_a_file_that_cannot_be_read_is_said_by_its_path(tmp_path: Path) -> None:
 def test_a_path_that_no_file_can_have_is_said() -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_text(Path("\ud800"))
+
+
+# --- the words of outcomes
+
+
+UNTOUCHED = "is the gateway's own word, which no map touches: remove the entry"
+TAKEN = "is the gateway's own word, in which it says the outcome of a command: use another word"
+
+
+@pytest.mark.parametrize(
+    ("argkey", "finding"),
+    [
+        ({"response": ["answer"]}, f"argkey.map.response[0]: 'response' {UNTOUCHED}"),
+        ({"reason": ["reason", "why"]}, f"argkey.map.reason[1]: 'reason' {UNTOUCHED}"),
+        ({"level": ["lvl", "requested"]}, f"argkey.map.level[1]: 'requested' {TAKEN}"),
+    ],
+)
+def test_a_map_that_touches_the_words_of_outcomes_is_a_finding(argkey: dict[str, Any], finding: str) -> None:
+    assert complaints_of(argkey={"maptype": "strict", "map": argkey}) == [finding]
+
+
+def test_a_map_may_leave_the_words_of_outcomes_as_they_are() -> None:
+    """As strict maps had to, when they were asked."""
+    own = {name: [name] for name in ("response", "reason", "requested")}
+    build({"root": "home", "topics": [], "argkey": {"maptype": "strict", "map": own}})
+    build({"root": "home", "topics": [], "argkey": {"maptype": "none", "map": {"level": ["response"]}}})
+
+
+def test_the_value_of_a_payload_is_not_called_by_a_word_of_outcomes() -> None:
+    forms = {
+        "commands": [],
+        "statuses": [{"topic": "stat/{device}/{action}", "payload": "value", "argument": "reason"}],
+    }
+    constants = {"function": "", "gateway": "", "location": ""}
+    found = complaints_of(syntax={"constants": constants, **forms})
+    assert found == [f"syntax.statuses[0].argument: 'reason' {TAKEN}"]
+
+
+def test_a_map_of_the_original_that_touches_the_words_of_outcomes_still_loads(tmp_path: Path) -> None:
+    """It answered under these names, which now stand as they are; that is said."""
+    plain = {name: {"maptype": "none"} for name in FIELDS}
+    argkey = {"maptype": "strict", "map": {"response": ["answer"], "level": ["lvl"]}}
+    file = tmp_path / "old_map.json"
+    file.write_text(json.dumps({"root": "home", "topics": [], **plain, "argkey": argkey}))
+    said: list[str] = []
+    msg_map = load_map(file, sender="gw", say=said.append)
+    assert any("'response' is the gateway's own word" in line for line in said)
+    refused = InternalMsg(True, action="SET", arguments={"level": 5}).reply("REFUSED", "no")
+    assert json.loads(msg_map.internal2mqtt(refused).payload) == {
+        "action": "SET", "response": "REFUSED", "reason": "no", "requested": {"lvl": 5}
+    }  # fmt: skip

@@ -100,6 +100,15 @@ def test_any_frame_is_decoded_or_refused_in_words(encoding: str, frame: bytes) -
 # --- messages
 
 
+def test_what_a_device_says_is_not_taken_for_the_outcome_of_a_command() -> None:
+    """Of pairs, it is known only when they come under which names there are values."""
+    rule = {"pairs": {"separator": ";"}, "message": {"action": "STATE", "arguments": "*"}}
+    decoder = rules(decode=[rule]).decoder
+    assert [msg.arguments for msg in decoder.decode(b"on=1") or []] == [{"on": "1"}]
+    with pytest.raises(CodecError, match=r"'response' is the gateway's own word.*: give the arguments by name"):
+        decoder.decode(b"on=1;response=OK")
+
+
 @pytest.mark.parametrize(
     ("options", "values", "message"),
     [

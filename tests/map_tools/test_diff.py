@@ -132,6 +132,12 @@ def test_another_delivery() -> None:
         "status lighting/-/-/-/- LAMP_OFF: ", "status lighting/-/-/-/- LAMP_ON: "]  # fmt: skip
 
 
+def test_another_delivery_of_outcomes() -> None:
+    rules = [{"match": {"outcome": True}, "lane": "event"}]
+    found = changes(LAMPS, {**LAMPS, "delivery": rules})
+    assert lines(found) == ["delivery delivery: was lane reply, not retained, is lane event, not retained"]
+
+
 def test_a_thousand_filters_and_words_are_no_trouble() -> None:
     known = {f"f{number}": [f"f{number}"] for number in range(1000)}
     filters_of_each = [f"home/{word}/+/+/+/+/C" for word in known]

@@ -156,12 +156,6 @@ CASES: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
         {**SENDS, "location": field("strict", all=["all", ""])}, ("location", "map", "all", 1), "empty-word"),
     "the empty value means something": (
         {**SENDS, "argvalue": field("loose", NONE=[""])}, ("argvalue", "map", "NONE", 0), "empty-word"),
-    "answers that a strict map of names refuses": (
-        {**HEARS, "argkey": field("strict", level=["level"])}, ("argkey", "maptype"), "reply"),
-    "answers whose reason a strict map of values refuses": (
-        {**HEARS, "argvalue": field("strict", OK=["OK"], ERROR=["ERROR"])}, ("argvalue", "maptype"), "reply"),
-    "answers that a loose map takes for another word": (
-        {**HEARS, "argvalue": field("loose", YES=["OK"])}, ("argvalue", "maptype"), "reply"),
 }  # fmt: skip
 
 
@@ -180,7 +174,17 @@ GOOD: dict[str, dict[str, Any]] = {
     "loose, the same words": {**HEARS, "action": field("loose", on=["on"], off=["off"])},
     "loose, words exchanged": {**HEARS, "action": field("loose", on=["off"], off=["on"])},
     "an entry for the empty word": {**HEARS, "location": field("strict", **{"": ["none"], "all": [""]})},
-    "answers in strict maps": {**HEARS, "argkey": field("strict", response=["r"], reason=["why"])},
+    "outcomes in strict maps": {
+        **HEARS,
+        "argkey": field("strict", level=["lvl"]),
+        "argvalue": field("strict", A=["a"]),
+    },
+    "outcomes, and values that mean another word": {**HEARS, "argvalue": field("strict", YES=["OK"])},
+    "the words of outcomes as they are": {
+        **HEARS,
+        "argkey": field("strict", response=["response"]),
+        "argvalue": field("strict", A=["a"]),
+    },
     "strict values where nothing is answered": {**SENDS, "argvalue": field("strict", OK=["1"])},
     "switched off, and the same words": {**HEARS, "device": field("none", lamp=["lamp"])},
 }

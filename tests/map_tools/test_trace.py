@@ -237,6 +237,17 @@ def test_the_forms_that_do_not_fit_say_why() -> None:
     assert said(trace)["topic"] == ["tele/lamp/power"]
 
 
+def test_the_words_of_outcomes_stay_as_they_are() -> None:
+    strict = {"maptype": "strict", "map": {"LEVEL": ["level"]}}
+    msg_map = loaded({"root": "home", "topics": ["home/#"], "argkey": strict, "argvalue": strict})
+    own = [f"{name!r} is the gateway's own word for the outcome of a command, and stays as it is"
+           for name in ("response", "reason")]  # fmt: skip
+    written = trace_write(msg_map, InternalMsg(True, action="ON").reply("REFUSED", "no"))
+    assert (written.passes, said(written)["argkey"]) == (True, own)
+    read = trace_read(msg_map, "home/////other/S", b'{"action": "ON", "response": "REFUSED", "reason": "no"}')
+    assert (read.passes, said(read)["argkey"]) == (True, own)
+
+
 def test_a_message_that_no_form_takes_or_a_filter_would_bring_back() -> None:
     trace = trace_write(loaded(TASMOTA), InternalMsg(False, location="attic", device="lamp", action="POWER"))
     assert [step.name for step in trace.steps] == ["form", "form"]

@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from gateway.message import ADDRESS_FIELDS, InternalMsg
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
 from gateway.topic import word_problem
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MapData: TypeAlias = dict[str, Any]
 
-_PLAIN = ("", "a", "b", "c", "gw", "on", "C", "S", "é", "$x", "a b", "null", "action")
+_PLAIN = ("", "a", "b", "c", "gw", "on", "C", "S", "é", "$x", "a b", "null", "action", "response",
+          "requested")  # fmt: skip
 _BRACES = ("{", '{"action": "a"}', " \n{", "\t{}", "\ufeff{", "}", '"', "\\")
 _ILLEGAL = ("+", "#", "a/b", "/", "\x00", "\n", "\x1b[0m", "\x7f", "\x85", "\ud800", "\udfffx", "\uffff", "w" * 257)
 
@@ -63,12 +64,14 @@ any_values = json_values(any_words) | _odd_values
 
 
 @st.composite
-def field_data(draw: st.DrawFn, mqtt_words: st.SearchStrategy[str] = words) -> MapData:
+def field_data(
+    draw: st.DrawFn, mqtt_words: st.SearchStrategy[str] = words, internal: st.SearchStrategy[str] = texts
+) -> MapData:
     """Draw one field of a map that loads: no MQTT word has two meanings."""
     aliases = draw(st.lists(mqtt_words, unique=True, min_size=1, max_size=6))
     entries: dict[str, list[str]] = {}
     for alias in aliases:
-        entries.setdefault(draw(texts), []).append(alias)
+        entries.setdefault(draw(internal), []).append(alias)
     return {"maptype": draw(st.sampled_from(("none", "loose", "strict"))), "map": entries}
 
 
@@ -85,7 +88,10 @@ def map_data(draw: st.DrawFn) -> MapData:
     data: MapData = {"root": root, "topics": draw(st.sampled_from(([], ["#"], [f"{root}/+/+/+/+/+/C"])))}
     for name in draw(st.lists(st.sampled_from(FIELDS), unique=True)):
         mqtt_words = words if name in ADDRESS_FIELDS else texts
-        data[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action")))
+        internal = texts
+        if name == "argkey":  # no map touches the words of outcomes
+            mqtt_words, internal = (some.filter(lambda word: word not in OUTCOME_WORDS) for some in (texts, texts))
+        data[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action"), internal))
     empty = draw(st.sampled_from(("", "", "-", "none")))
     if empty and all(empty not in aliases for name in ADDRESS_FIELDS
                      for aliases in data.get(name, {}).get("map", {}).values()):  # fmt: skip

@@ -41,10 +41,27 @@ def test_the_first_rule_that_fits_counts() -> None:
     assert msg_map.delivery_of(InternalMsg(function="alarm")) == PLAIN
 
 
-def test_a_reply_stays_one_where_the_rule_says_nothing_of_lanes() -> None:
-    msg_map = map_with({"match": {"function": "climate"}, "retain": True})
-    assert msg_map.delivery_of(COMMAND.reply("OK")) == Delivery(Lane.REPLY, retain=True)
-    assert msg_map.delivery_of(STATUS) == Delivery(Lane.EVENT, retain=True)
+@pytest.mark.parametrize("response", ["OK", "REFUSED"])
+def test_an_outcome_is_delivered_by_no_rule_that_does_not_name_outcomes(response: str) -> None:
+    """`"on": true, "response": "REFUSED"` stood retained on a topic of states while the relay was off."""
+    msg_map = map_with(
+        {"match": {"function": "climate"}, "lane": "latest", "retain": True}, {"match": {}, "lifetime": 5}
+    )
+    assert msg_map.delivery_of(COMMAND.reply(response)) == Delivery(Lane.REPLY)
+    assert msg_map.delivery_of(STATUS) == Delivery(Lane.LATEST, retain=True)
+
+
+def test_a_rule_for_outcomes_fits_nothing_else() -> None:
+    msg_map = map_with({"match": {"function": "climate", "outcome": True}, "lane": "event", "lifetime": 60})
+    assert msg_map.delivery_of(COMMAND.reply("TIMEOUT")) == Delivery(Lane.EVENT, lifetime=60)
+    assert msg_map.delivery_of(STATUS) == PLAIN
+    assert msg_map.delivery_of(COMMAND) == PLAIN
+    assert msg_map.delivery_of(COMMAND.replace(function="alarm").reply("OK")) == PLAIN_REPLY
+
+
+def test_an_outcome_is_never_retained() -> None:
+    rules = DeliveryRules([DeliveryRule({}, retain=True, outcome=True)])
+    assert rules.delivery_of(COMMAND.reply("OK")) == PLAIN_REPLY
 
 
 def test_commands_are_never_retained_and_statuses_never_replayed() -> None:
@@ -71,6 +88,10 @@ def test_a_publication_says_how_it_is_delivered() -> None:
         ({"match": {"colour": "red"}, "lane": "bulk"}, "delivery[0].match"),
         ({"match": {}, "lifetime": 0}, "delivery[0].lifetime"),
         ({"match": {"action": "SHUT"}, "lane": "bulk"}, "'SHUT' is not in the map"),
+        ({"match": {"action": "SHUT", "outcome": True}, "lane": "bulk"}, "'SHUT' is not in the map"),
+        ({"match": {"outcome": "yes"}, "lane": "bulk"}, "delivery[0].match.outcome"),
+        ({"match": {"outcome": True}, "retain": True}, "delivery[0].retain: an outcome is never retained"),
+        ({"match": {"outcome": True}, "replay": True}, "delivery[0].replay: an outcome is no command"),
         ({"match": {"action": ["OPEN", "SHUT"]}, "lane": "bulk"}, "'SHUT' is not in the map"),
     ],
 )

@@ -372,6 +372,79 @@ def test_a_word_that_is_not_text_is_refused_by_name() -> None:
             plain_map().internal2mqtt(InternalMsg(**wrong))
 
 
+# --- outcomes
+
+
+STRICT = {
+    "action": FieldMap("action", "strict", {"SET": ["set"]}),
+    "argkey": FieldMap("argkey", "strict", {"level": ["lvl"], "mode": ["m"]}),
+    "argvalue": FieldMap("argvalue", "strict", {"WARM": ["warm"]}),
+}
+
+
+@pytest.mark.parametrize("response", ["OK", "REFUSED"])
+def test_a_strict_map_swallows_no_outcome(response: str) -> None:
+    msg_map = plain_map(**STRICT)
+    command = read(b'{"action": "set", "lvl": 5, "m": "warm"}', msg_map)
+    publication = assert_round_trip(msg_map, command.reply(response, "the device is away"))
+    wanted = {"lvl": 5, "m": "warm"}
+    assert json.loads(publication.payload) == {
+        "action": "set", "response": response, "reason": "the device is away",
+        **(wanted if response == "OK" else {"requested": wanted}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("maptype", ["loose", "strict"])
+@pytest.mark.parametrize("name", ["response", "reason", "requested"])
+def test_no_map_touches_the_words_of_outcomes(name: str, maptype: Any) -> None:
+    """Also not one that has them, as a map of before that answered under other names."""
+    argkey = FieldMap("argkey", maptype, {name: ["other"], "level": ["lvl"]})
+    argvalue = FieldMap("argvalue", maptype, {"OK": ["ok"], "YES": ["OK"]})
+    msg_map = plain_map(argkey=argkey, argvalue=argvalue)
+    msg = InternalMsg(arguments={name: "OK", "level": 1})
+    assert assert_round_trip(msg_map, msg).payload == f'{{"{name}": "OK", "lvl": 1}}'.encode()
+
+
+def test_what_was_wanted_stands_in_the_words_of_its_sender() -> None:
+    msg_map = plain_map(**STRICT)
+    with pytest.raises(WordError, match="argkey: 'colour' is not in the map"):
+        msg_map.internal2mqtt(InternalMsg(action="SET", arguments={"response": "ERROR", "requested": {"colour": 1}}))
+    with pytest.raises(WordError, match="argkey: 'colour' is not in the map"):
+        read(b'{"action": "set", "response": "ERROR", "requested": {"colour": 1}}', msg_map)
+
+
+def test_an_argument_is_not_written_as_a_word_of_outcomes() -> None:
+    msg_map = plain_map(argkey=FieldMap("argkey", "loose", {"level": ["response"]}))
+    with pytest.raises(WordError, match="argkey: 'level': an argument cannot be written as 'response'"):
+        msg_map.internal2mqtt(InternalMsg(arguments={"level": 1}))
+
+
+def test_a_deeply_nested_command_can_be_answered() -> None:
+    deep: Any = 1
+    for _ in range(20):
+        deep = [deep]
+    command = read(json.dumps({"a": deep}).encode())
+    assert_round_trip(plain_map(), command.reply("REFUSED"))
+    deeper: dict[str, Any] = {"requested": {"requested": {"requested": command.arguments["a"]}}}
+    with pytest.raises(MessageError, match="nested over 20 deep"):
+        plain_map().internal2mqtt(InternalMsg(arguments=deeper))
+
+
+@settings(max_examples=250)
+@given(maps_and_messages(), st.sampled_from(["OK", "REFUSED", "TIMEOUT"]), any_words)
+def test_the_outcome_of_a_command_that_a_map_reads_can_be_written(
+    case: tuple[MsgMap, InternalMsg], response: str, reason: str
+) -> None:
+    """The law of the above for outcomes: a command that can be read is one that can be answered."""
+    msg_map, msg = case
+    try:
+        sent = msg_map.internal2mqtt(msg.replace(iscmd=True, sender="somebody"))
+        command = msg_map.mqtt2internal(sent.topic, sent.payload)
+    except MessageError:
+        return
+    assert_round_trip(msg_map, command.reply(response, reason.encode("utf-8", "replace").decode()))
+
+
 # --- whose message it is
 
 
