@@ -7,7 +7,12 @@ two of them separates their words, and the first place where it is found counts.
 from __future__ import annotations
 
 import re
+import string
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
+from typing import NamedTuple
 
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
@@ -175,31 +180,132 @@ def parse(template: str, root: str, fields: Mapping[str, FieldMap]) -> tuple[Lev
 
 
 def common_topic(one: Sequence[Level], other: Sequence[Level]) -> str | None:
-    """Return a topic that both read, or None if there is none."""
+    """Return a topic that both read, or None if there is none.
+
+    A topic is not empty and does not begin with `$`, which is the broker's own (MQTT 3.1.1, section 4.7).
+    """
     if len(one) != len(other):
         return None
-    found = [_common(a, b) for a, b in zip(one, other, strict=True)]
-    return None if None in found else "/".join(level for level in found if level is not None)
+    found = [_common(a, b, () if index else ("$",)) for index, (a, b) in enumerate(zip(one, other, strict=True))]
+    return None if None in found else "/".join(level for level in found if level is not None) or None
 
 
-def _common(one: Level, other: Level) -> str | None:
-    """Return a level that both read, or None.
+def _common(one: Level, other: Level, barred: tuple[str, ...]) -> str | None:
+    """Return a level that both read and that begins with no letter of `barred`, or None; the empty one comes last.
 
-    Levels of any words have one in common exactly if their beginnings agree, and their ends: what stands between
-    in one, the words of the other can hold.
+    If the levels of one are few, each is tried. Otherwise both are read side by side, letter by letter, the shortest
+    texts first. There are endless texts but few places in a level, and how a text may go on depends on these alone.
     """
-    for few, level in ((one, other), (other, one)):
+    here, there = _Reader(one), _Reader(other)
+    for few, reader in ((one, there), (other, here)):
         listed = few.listed()
         if listed is not None:
-            return next((text for text in listed if _reads(level, text)), None)
-    prefix, short_prefix = sorted((one.prefix, other.prefix), key=len, reverse=True)
-    suffix, short_suffix = sorted((one.suffix, other.suffix), key=len, reverse=True)
-    if not prefix.startswith(short_prefix) or not suffix.endswith(short_suffix):
-        return None
-    middle = "".join((*one.separators, *other.separators)) or one.maps[0].field
-    return f"{prefix}{middle}{suffix}"
+            return next((text for text in listed if reader.reads(text) and not text.startswith(barred)), None)
+    queue = deque([("", _START, _START)])
+    seen = {(_START, _START)}
+    while queue:
+        text, a, b = queue.popleft()
+        letters = here.letters(a) or there.letters(b)
+        if not letters:
+            # Any letter may follow in both, or in none. The name of a field makes the best word, unless it ends it.
+            name = here.parts[a.part].field
+            if (here.after(a, name), there.after(b, name)) == (a, b):
+                text += name
+            letters = _distinct_letters(here.parts[a.part].end + there.parts[b.part].end)
+        if here.is_end(a) and there.is_end(b):
+            return text
+        for letter in letters:
+            if not text and letter in barred:
+                continue
+            next_a, next_b = here.after(a, letter), there.after(b, letter)
+            if next_a and next_b and (next_a, next_b) not in seen:
+                seen.add((next_a, next_b))
+                queue.append((text + letter, next_a, next_b))
+    return None
 
 
-def _reads(level: Level, text: str) -> bool:
-    listed = level.listed()
-    return text in listed if listed is not None else level.split(text) is not None
+def _distinct_letters(text: str) -> list[str]:
+    """Return the letters of `text`, and one that is not there, as an example of all others."""
+    others = chain(string.ascii_lowercase, map(chr, count(0x100)))
+    return [*dict.fromkeys(text), next(letter for letter in others if letter not in text)]
+
+
+class _Part(NamedTuple):
+    """A word of a level with the fixed text that ends it; `texts` are all that both can be, sorted, or None if any."""
+
+    field: str
+    texts: Sequence[str] | None
+    end: str
+
+
+class _Place(NamedTuple):
+    """How far a level is read: the index of a part, and what was read of it, as far as it counts for what follows."""
+
+    part: int
+    text: str
+
+
+_START = _Place(0, "")
+
+
+class _Reader:
+    """Reads a level letter by letter, as `Level.split` splits it. Any sender is read, see `Level.listed`."""
+
+    def __init__(self, level: Level) -> None:
+        self.parts: list[_Part] = []
+        if level.prefix or not level.maps:
+            self.parts.append(_Part("", [level.prefix], level.prefix))  # an empty word, and the prefix ends it
+        for field_map, end in zip(level.maps, (*level.separators, level.suffix), strict=False):
+            known = None if field_map.field == "sender" else field_map.readable()
+            texts = None if known is None else sorted(word + end for word in known)
+            self.parts.append(_Part(field_map.field, texts, end))
+
+    def letters(self, place: _Place) -> list[str]:
+        """Return the letters that may follow `place`; none where any may, or where the level must end."""
+        texts, size = self.parts[place.part].texts or (), len(place.text)
+        found, index = [], bisect_left(texts, place.text)
+        while index < len(texts) and texts[index].startswith(place.text):
+            head = texts[index][: size + 1]
+            found.append(head[size:])
+            index = bisect_right(texts, head, index, key=lambda text: text[: size + 1])  # past all with this letter
+        return [letter for letter in found if letter]
+
+    def after(self, place: _Place, text: str) -> _Place | None:
+        """Return the place after `text` was read at `place`, or None if no level of this form has it there."""
+        part, read = place
+        for letter in text:
+            _, texts, end = self.parts[part]
+            read += letter
+            if part < len(self.parts) - 1 and read.endswith(end):  # the first separator counts, even within a word
+                if texts is not None and not _holds(texts, read):
+                    return None
+                part, read = part + 1, ""
+            elif texts is None:
+                while not end.startswith(read):  # all that counts is how much of the end stands there
+                    read = read[1:]
+            elif not _holds_start(texts, read):
+                return None
+        return _Place(part, read)
+
+    def is_end(self, place: _Place) -> bool:
+        """Return whether a level may end at `place`."""
+        _, texts, end = self.parts[place.part]
+        is_whole = place.text == end if texts is None else _holds(texts, place.text)
+        return is_whole and place.part == len(self.parts) - 1
+
+    def reads(self, text: str) -> bool:
+        """Return whether `text` is such a level."""
+        place = self.after(_START, text)
+        return place is not None and self.is_end(place)
+
+
+def _holds(texts: Sequence[str], text: str) -> bool:
+    """Return whether `text` is one of `texts`, which are sorted."""
+    index = bisect_left(texts, text)
+    return index < len(texts) and texts[index] == text
+
+
+def _holds_start(texts: Sequence[str], start: str) -> bool:
+    """Return whether one of `texts`, which are sorted, begins with `start`."""
+    index = bisect_left(texts, start)
+    return index < len(texts) and texts[index].startswith(start)

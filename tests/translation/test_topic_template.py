@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import WordError
@@ -142,16 +142,26 @@ def test_words_are_translated_and_each_is_checked() -> None:
 _TEMPLATES = (
     *("a", "b", "ab", "", "{device}", "a{device}", "{device}b", "a{device}b", "{location}a{device}"),
     *("b{location}a{device}", "{action}", "{action}b", "a{action}", "{sender}", "a-{action}", "{device}-"),
+    *("{action}-{device}", "{device}-{action}", "{sender}-{action}b", "a-{device}-{action}-", "{action}ab{device}-b"),
 )
 _ACTION = FieldMap("action", "strict", {"on": ["a", "b"], "off": ["ab"]})
 _SENDER = FieldMap("sender", "strict", {"me": ["a"]})
-_TEXTS = ["".join(letters) for size in range(5) for letters in itertools.product("ab-", repeat=size)]
+_TEXTS = ["".join(letters) for size in range(7) for letters in itertools.product("ab-", repeat=size)]
 
 
 def _reads(one: Level, text: str) -> bool:
+    """Return whether `one` reads `text`, by what `split` returns; the sender may be anybody."""
     words = one.split(text)
-    open_sender = one.maps and one.maps[0].field == "sender"
-    return words is not None and (bool(open_sender) or text in one)
+    if words is None:
+        return False
+    known = [None if field_map.field == "sender" else field_map.readable() for field_map in one.maps]
+    return all(few is None or word in few for word, few in zip(words, known, strict=True))
+
+
+def common_text(one: Level, other: Level) -> str | None:
+    """Return a text that both read as a level that is not the first."""
+    topic = common_topic([level("top"), one], [level("top"), other])
+    return None if topic is None else topic.removeprefix("top/")
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(_TEMPLATES, 2)))
@@ -159,9 +169,64 @@ def test_two_levels_have_a_text_in_common_just_when_one_is_found_by_trying_all(o
     first, second = (level(t, action=_ACTION, sender=_SENDER) for t in (one, other))
     by_trying = any(_reads(first, text) and _reads(second, text) for text in _TEXTS)
     for pair in (first, second), (second, first):
-        found = common_topic(pair[:1], pair[1:])
+        found = common_text(*pair)
         assert (found is not None) == by_trying
         assert found is None or (_reads(first, found) and _reads(second, found))
+
+
+@st.composite
+def any_level(draw: st.DrawFn) -> Level:
+    """Draw a level of free and listed words; separators, and listed words that hold some, are drawn alike."""
+    maps = tuple(
+        FieldMap(name, "strict", {"x": words}) if (words := draw(st.lists(short_words, max_size=3))) else PLAIN[name]
+        for name in draw(st.sampled_from(((), ("location",), ("location", "device"), ("device", "sender", "action"))))
+    )
+    separators = tuple(draw(st.text("ab-", min_size=1, max_size=2)) for _ in maps[1:])
+    prefix, suffix = draw(st.text("ab-", max_size=2)), draw(st.text("ab-", max_size=2))
+    return Level(prefix, maps, separators, suffix) if maps else Level(prefix)
+
+
+@settings(max_examples=300)
+@given(any_level(), any_level())
+def test_the_text_in_common_is_read_by_both_and_is_missing_only_if_there_is_none(one: Level, other: Level) -> None:
+    found = common_text(one, other)
+    if found is None:
+        assert [text for text in _TEXTS if _reads(one, text) and _reads(other, text)] == []
+    else:
+        assert _reads(one, found)
+        assert _reads(other, found)
+
+
+def test_the_text_in_common_is_one_that_a_person_understands() -> None:
+    def common(one: str, other: str) -> str | None:
+        return common_text(level(one, action=_ACTION), level(other, action=_ACTION))
+
+    assert common("{location}-{device}", "{function}-{gateway}") == "location-device"
+    assert common("x-{device}-y", "{location}") == "x-device-y"
+    assert common("{device}-{action}", "a-{location}") == "a-"
+    assert common("{action}", "{device}") == "a"
+
+
+def test_two_levels_are_compared_in_few_steps_however_many_words_are_listed() -> None:
+    many = FieldMap("action", "strict", {f"a{number}": [f"word{number}x"] for number in range(5000)})
+    one, other = level("{location}-{action}", action=many), level("{action}-{device}", action=many)
+    assert common_text(one, other) == "-"
+    other = level("{action}x-{device}", action=many)
+    assert common_text(one, other) == "x-"
+    assert common_text(one, level("-x{action}y", action=many)) is None
+    one, other = level("{action}-a{device}", action=many), level("{action}-b{location}", action=many)
+    assert common_text(one, other) is None
+
+
+def test_a_topic_is_not_empty_and_does_not_begin_with_a_dollar_sign() -> None:
+    maps = {"action": FieldMap("action", "strict", {"system": ["$SYS"]}), "function": FieldMap("function", "strict")}
+    strict, free, broker = (level(text, **maps) for text in ("{action}", "{device}", "{device}S-{location}"))
+    assert common_topic([strict], [strict]) is None
+    assert common_topic([strict], [free]) is None
+    assert common_topic([strict, free], [strict, free]) == "/device"
+    for template in "{action}-", "{action}-{function}":
+        assert common_topic([level(template, **maps)], [broker]) is None
+        assert common_topic([free, level(template, **maps)], [free, broker]) == "device/$SYS-"
 
 
 def test_two_templates_have_a_topic_in_common_if_all_their_levels_have() -> None:
