@@ -1,5 +1,6 @@
 # make run     sets everything up and runs the example, its traffic visible
 # make test    sets everything up and runs the static checks and all tests
+# make test-on trixie       the same on another release of Debian, in a tree of its own; needs root (tests/test-on.sh)
 # make bench [FAST=1]   measures, next to peers and to the goals; in a hurry, in two minutes
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
@@ -8,12 +9,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: run test check unit bench fault-test crash-test dist clean
+SUITES := bookworm trixie forky
+
+.PHONY: run test test-on $(SUITES) check unit bench fault-test crash-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
 
 test: check unit
+
+test-on:
+	tests/test-on.sh $(filter $(SUITES),$(MAKECMDGOALS))
+
+# Only words for test-on.
+$(SUITES):
+	@:
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
