@@ -76,6 +76,15 @@ class Authority:
         """Return the TLS settings of a server with such a certificate."""
         return server_context(*self.sign(name, alternative, days))
 
+    def server_signed_by_a_server(self) -> ssl.SSLContext:
+        """Return the TLS settings of a server whose certificate was signed by one that may not sign."""
+        middle, key = self.sign("middle")
+        (own, own_key) = self.sign("forged")
+        self.run("x509", "-req", "-in", "forged.csr", "-CA", middle.name, "-CAkey", key.name, "-out", own.name,
+                      "-days", "2", "-copy_extensions", "copy")  # fmt: skip
+        own.write_bytes(own.read_bytes() + middle.read_bytes())
+        return server_context(own, own_key)
+
     def run(self, *arguments: str) -> None:
         done = subprocess.run(["openssl", *arguments], cwd=self._folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
