@@ -3,7 +3,7 @@
 #
 #     tests/test-on.sh trixie [command...]
 #
-# The release lies in .trees/SUITE, made by debootstrap the first time: a minimal system with make and Python. The
+# The release lies in .trees/SUITE, made by debootstrap the first time: a minimal system with make, kill and Python. The
 # mirror, the options of apt, pip's configuration and the certificate authorities are those of this machine. What is
 # mounted is mounted in a namespace of its own, and so is gone, as every process in it, when the command has ended.
 # Needs root.
@@ -27,7 +27,7 @@ make_tree() {
     [ -e "$script" ] || script=$scripts/sid  # this debootstrap is older than the release
     rm -rf --one-file-system "$tree.new"
     echo "making $tree" >&2
-    debootstrap --variant=minbase --include=ca-certificates,make,python3 "$suite" "$tree.new" "$(mirror)" "$script" \
+    debootstrap --variant=minbase --include=ca-certificates,make,procps,python3 "$suite" "$tree.new" "$(mirror)" "$script" \
         > "$tree.log" 2>&1 || { tail -n 5 "$tree.log" >&2; echo "see $tree.log" >&2; exit 1; }
     mv "$tree.new" "$tree"
 }
