@@ -6,7 +6,7 @@
 # The release lies in .trees/SUITE, made by debootstrap the first time: a minimal system with make, kill and Python. The
 # mirror, the options of apt, pip's configuration and the certificate authorities are those of this machine. What is
 # mounted is mounted in a namespace of its own, and so is gone, as every process in it, when the command has ended.
-# Needs root.
+# Needs root. Ends with 3 if there is no tree and none can be made here, otherwise as the command does.
 set -eu -o pipefail
 
 usage() {
@@ -21,14 +21,14 @@ mirror() {  # where apt has the packages of Debian from; debootstrap's own choic
 
 make_tree() {
     command -v debootstrap > /dev/null || apt-get install -y -q debootstrap > /dev/null \
-        || { echo "debootstrap is missing: apt install debootstrap" >&2; exit 1; }
+        || { echo "debootstrap is missing: apt install debootstrap" >&2; exit 3; }
     scripts=/usr/share/debootstrap/scripts
     script=$scripts/$suite
     [ -e "$script" ] || script=$scripts/sid  # this debootstrap is older than the release
     rm -rf --one-file-system "$tree.new"
     echo "making $tree" >&2
     debootstrap --variant=minbase --include=ca-certificates,make,procps,python3 "$suite" "$tree.new" "$(mirror)" "$script" \
-        > "$tree.log" 2>&1 || { tail -n 5 "$tree.log" >&2; echo "see $tree.log" >&2; exit 1; }
+        > "$tree.log" 2>&1 || { tail -n 5 "$tree.log" >&2; echo "see $tree.log" >&2; exit 3; }
     mv "$tree.new" "$tree"
 }
 
@@ -70,7 +70,7 @@ suite=${1:-}
 case $suite in "" | *[!a-z]*) usage ;; esac
 shift
 [ $# -gt 0 ] || set -- make test
-[ "$(id -u)" = 0 ] || { echo "a tree of another release can only be made and entered as root" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "a tree of another release can only be made and entered as root" >&2; exit 3; }
 
 tree=$checkout/.trees/$suite
 mkdir -p "$checkout/.trees"
