@@ -1,5 +1,6 @@
 # make run     sets everything up and runs the example, its traffic visible
-# make test    sets everything up and runs the static checks and all tests
+# make test    sets everything up and runs the static checks and all tests; make unit TESTS=... some of them
+# make test-on trixie       the same on another release of Debian, in a tree of its own; needs root (tests/test-on.sh)
 # make bench [FAST=1]   measures, next to peers and to the goals; in a hurry, in two minutes
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
@@ -8,12 +9,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: run test check unit bench fault-test crash-test dist clean
+SUITES := bookworm trixie forky
+
+.PHONY: run test test-on $(SUITES) check unit bench fault-test crash-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
 
 test: check unit
+
+test-on:
+	tests/test-on.sh $(filter $(SUITES),$(MAKECMDGOALS))
+
+# Only words for test-on.
+bookworm: ; @:
+trixie: ; @:
+forky: ; @:
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -23,7 +34,7 @@ check: $(VENV)/dev
 
 unit: $(VENV)/dev
 	tests/install-tools.sh tools
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 bench: $(VENV)/dev
 	tests/install-tools.sh bench
@@ -46,7 +57,8 @@ $(VENV)/bin/python:
 	python3 -m venv $(VENV)
 
 $(VENV)/demo: pyproject.toml $(VENV)/bin/python
-	$(PIP) install -e '.[demo]'
+	@$(PIP) install -e '.[demo]' || { $(PIP) install -e . && \
+		echo "The embedded broker cannot be installed here; the example needs a real one: sudo apt install mosquitto" >&2; }
 	touch $@
 
 $(VENV)/dev: pyproject.toml $(VENV)/bin/python

@@ -396,17 +396,21 @@ def _enum(table: Mapping[str, Any]) -> Converter:
 
 
 def _timestamp(form: str) -> Converter:
-    """Between a time as the device writes it (strftime, or `unix`) and ISO 8601 in UTC."""
-    has_date = True
+    """Between a time as the device writes it (strftime, or `unix`) and ISO 8601 in UTC.
+
+    Where `form` has no year, the year is 1900, and 1904 on 29 February and on day 366.
+    """
+    has_date = has_year = True
     if form != "unix":
-        datetime.strptime(_SAMPLES[0].strftime(form), form)
-        has_date = _SAMPLES[0].strftime(form) != _SAMPLES[1].strftime(form)
+        sample, other_date, other_year = (when.strftime(form) for when in _SAMPLES)
+        has_date, has_year = sample != other_date, sample != other_year
+        _parse_time(sample, form, has_year)
 
     def read(value: Any) -> str:
         try:
             if form == "unix":
                 return _iso(datetime.fromtimestamp(_number(value), UTC))
-            when = datetime.strptime(str(value).strip(), form)
+            when = _parse_time(str(value).strip(), form, has_year)
             if not has_date:
                 return when.time().isoformat()
             return _iso(when) if when.tzinfo else when.isoformat()
@@ -425,7 +429,24 @@ def _timestamp(form: str) -> Converter:
     return Converter(read, write)
 
 
-_SAMPLES = (datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC), datetime(2012, 11, 10, 4, 5, 6, tzinfo=UTC))  # differ in date
+def _parse_time(text: str, form: str, has_year: bool) -> datetime:
+    """Return the time in `text`; raise `ValueError` if it is not of this `form`.
+
+    strptime is always given a year: without one it refuses 29 February, and from Python 3.15 on it may refuse any day.
+    """
+    if has_year:
+        return datetime.strptime(text, form)
+    try:
+        return datetime.strptime(f"1900 {text}", f"%Y {form}")
+    except ValueError:
+        return datetime.strptime(f"1904 {text}", f"%Y {form}")  # a leap year
+
+
+_SAMPLES = (
+    datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC),
+    datetime(2012, 11, 10, 4, 5, 6, tzinfo=UTC),  # differs in date
+    datetime(2007, 2, 3, 4, 5, 6, tzinfo=UTC),  # differs in the year alone: both have the same weekdays
+)
 
 
 def _moment(text: str, has_date: bool) -> datetime:

@@ -77,10 +77,14 @@ class Framer(ABC):
         Bytes that look like many frames in one another must not cost more than their number allows. What is
         spent depends on the bytes alone, not on the pieces they come in.
         """
-        if self._checked + size > _CHECKS_AT_ONCE + _CHECKS_PER_BYTE * (self._gone + offset):
+        if size > self._checks_left(offset):
             return False
         self._checked += size
         return True
+
+    def _checks_left(self, offset: int) -> int:
+        """Return over how many bytes a checksum may still be taken for what ends at `offset` of the buffer."""
+        return _CHECKS_AT_ONCE + _CHECKS_PER_BYTE * (self._gone + offset) - self._checked
 
 
 class DelimitedFramer(Framer):
@@ -270,15 +274,18 @@ class MarkerFramer(Framer):
         # On a line without faults the first start marker is the real one. Without a checksum, the last is taken.
         find = self._buffer.rfind if self._is_good is None else self._buffer.find
         begin = find(self._start, earliest, stop)
+        markers = 0 if self._keep else len(self._start) + len(self._stop)
         while begin >= 0:
-            inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
-            frame = bytes(self._buffer[begin:end] if self._keep else inner)
-            if self._is_good is None or (self._may_check(len(frame), end) and self._is_good(frame)):
-                self._drop(begin)
-                self._remove(end - begin)
-                self._searched = 0
-                return frame
-            begin = find(self._start, begin + 1, stop)
+            if self._is_good is None or self._may_check(end - begin - markers, end):
+                inner = self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end]
+                frame = bytes(self._buffer[begin:end] if self._keep else inner)
+                if self._is_good is None or self._is_good(frame):
+                    self._drop(begin)
+                    self._remove(end - begin)
+                    self._searched = 0
+                    return frame
+            # Over what may not be checked: where very many look like frames, to look at each would take seconds.
+            begin = find(self._start, max(begin + 1, end - markers - self._checks_left(end)), stop)
         return None
 
     def _trim(self, stop: int) -> None:

@@ -37,6 +37,7 @@ from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
 from gateway.router import Route, Router
 from gateway.translation.mqtt_map import MsgMap
+from interfaces.framer import MarkerFramer
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_rules import SerialRules
 from tests.support.broker import Mosquitto, tool_or_skip
@@ -293,6 +294,13 @@ def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faste
 
 
 # --- system calls
+
+
+def test_what_looks_like_many_frames_in_one_another_costs_no_more_calls_than_its_bytes_allow() -> None:
+    framer = MarkerFramer(b"<", b">", is_good=lambda frame: False)
+    for _ in range(4):  # until no checksum is left to be spent
+        framer.feed(b"<>" * 500)
+    assert calls(lambda: framer.feed(b"<>" * 500)) < 10 * 1000
 
 
 def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosquitto: Mosquitto) -> None:

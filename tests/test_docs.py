@@ -9,11 +9,12 @@ import re
 import runpy
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,15 +33,18 @@ from gateway.errors import MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.message_filter import HookStep
 from gateway.mqtt.client import LinkState
+from gateway.mqtt.dial import Server, dial
 from gateway.receipt import DeliveryError
 from gateway.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 from tests.conftest import ExpectedLogs
-from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_skip
+from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_skip, tool_or_skip
+from tests.support.certificates import server_context
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.desk import Desk
 from tests.support.docs import PAGES, ROOT, Block, Page, page, rows
 from tests.support.gateway_process import COMMAND, GatewayProcess
+from tests.support.peer import Peer, stay_silent
 
 README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), page("CHANGELOG.md")
 CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
@@ -139,6 +143,7 @@ def test_there_are_commands_to_check() -> None:
 
 _SHELL_WORDS = {
     "git",
+    "openssl",
     "cd",
     "apt",
     "python3",
@@ -689,6 +694,21 @@ def test_an_outage_is_logged_as_shown(tmp_path: Path) -> None:
     shown = _told(OPERATIONS.only("text run=").text)
     missing = set(shown) - set(_told(gateway.log))
     assert not missing, f"not said: {missing}; but:\n{gateway.log}"
+
+
+def test_certificates_made_as_shown_are_trusted_however_strictly(tmp_path: Path) -> None:
+    tool_or_skip("openssl", "openssl")
+    (block,) = [block for block in OPERATIONS.blocks("sh") if "openssl" in block.text]
+    for line in block.text.replace("192.168.1.10", "127.0.0.1").splitlines():
+        ran = subprocess.run(shlex.split(line), cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{line}: {ran.stderr}"
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # as by default since Python 3.13
+    with (
+        Peer(stay_silent, tls=server_context(tmp_path / "broker.pem", tmp_path / "broker.key")) as peer,
+        closing(dial(Server("127.0.0.1", peer.port), 5.0, context)) as connection,
+    ):
+        assert isinstance(connection, ssl.SSLSocket)
 
 
 def test_a_stop_lasts_no_longer_than_the_page_says() -> None:

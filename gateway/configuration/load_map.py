@@ -7,6 +7,7 @@ a map with findings, and no hardware is touched before a map is known to be good
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path as FilePath
@@ -42,10 +43,10 @@ def read_text(
     A text of which `is_old` is true may be Latin-1, since Python 2 read bytes: as Windows has it, and that is said.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            what, remedy = f"larger than {MAX_BYTES // 1024**2} MiB", "is it the right file?"
-        else:
-            return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            if os.fstat(file.fileno()).st_size <= MAX_BYTES:
+                return file.read()
+        what, remedy = f"larger than {MAX_BYTES // 1024**2} MiB", "is it the right file?"
     except UnicodeDecodeError as err:
         what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
         text = path.read_text(encoding="cp1252", errors="replace")

@@ -56,18 +56,25 @@ def test_a_clock_that_is_set_under_load(seconds: int, tmp_path: Path, mosquitto:
     tool_or_skip("faketime", "faketime")
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     now = tmp_path / "now"
-    now.write_text("+0\n")
+
+    def set_clock(offset: int) -> None:
+        """Replace the file in one step: the library ends a process that finds it empty."""
+        new = tmp_path / "new"
+        new.write_text(f"{offset:+d}\n")
+        new.replace(now)
+
+    set_clock(0)
     fake = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(now), "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
     with Stream(tmp_path, mosquitto.port, count=1200, rate=600) as stream:
         gateway = stream.start(environment=fake)
         stream.wait_seen(100)
-        now.write_text(f"{seconds:+d}\n")
+        set_clock(seconds)
         stream.wait_seen(100)
         stream.proxy.shut()  # and while messages wait
         gateway.wait_log(time.strftime("%Y-", time.gmtime(time.time() + seconds)))
         stream.wait_accepted(800)
-        now.write_text("+0\n")
+        set_clock(0)
         stream.proxy.open()
         assert stream.finish().lost_by_broker == ()
         assert stream.stop() < 4

@@ -75,6 +75,10 @@ READ: Mapping[str, list[tuple[Any, Any, Any]]] = {
         ({"timestamp": "%d%m%y %H%M%S"}, "301120 115033", "2020-11-30T11:50:33"),
         ({"timestamp": "%H%M%S"}, "115033", "11:50:33"),
         ({"timestamp": "%H:%M %d.%m."}, "11:50 30.11.", "1900-11-30T11:50:00"),
+        ({"timestamp": "%H:%M %d.%m."}, "11:50 29.02.", "1904-02-29T11:50:00"),
+        ({"timestamp": "%j %H:%M"}, "60 11:50", "1900-03-01T11:50:00"),
+        ({"timestamp": "%b %d %H:%M:%S"}, "Feb 29 11:50:33", "1904-02-29T11:50:33"),
+        ({"timestamp": "%d.%m.%y"}, "29.02.24", "2024-02-29T00:00:00"),
         ({"timestamp": "%Y-%m-%d %H:%M %z"}, "2020-11-30 11:50 +0100", "2020-11-30T10:50:00Z"),
     ],
     "nmea_position": [
@@ -102,7 +106,9 @@ WRONG: Mapping[str, list[tuple[Any, Any]]] = {
     "bool": [("bool", "maybe"), ("bool", ""), ("bool", 2), (ON_OFF, "1"), ("bool", b"1")],
     "enum": [({"enum": {"0": "off"}}, "1"), ({"enum": {"0": "off"}}, ""), ({"enum": {"a": 1}}, "A")],
     "timestamp": [({"timestamp": "%H%M"}, "2460"), ({"timestamp": "unix"}, "x"), ({"timestamp": "unix"}, 1e20),
-                  ({"timestamp": "%Y %z"}, "0001 +2359"), ({"timestamp": "%H"}, b"11")],
+                  ({"timestamp": "%Y %z"}, "0001 +2359"), ({"timestamp": "%H"}, b"11"),
+                  ({"timestamp": "%d.%m."}, "30.02."), ({"timestamp": "%d.%m."}, "2000 29.02."),
+                  ({"timestamp": "%d.%m.%Y"}, "29.02.1900")],
     "nmea_position": [("nmea_position", "5260.0,N"), ("nmea_position", "9000.1,N"), ("nmea_position", "5251.0"),
                       ("nmea_position", ""), ("nmea_position", "18000.1,E"), ("nmea_position", 5251.0)],
 }  # fmt: skip
@@ -233,6 +239,17 @@ def test_times(when: datetime, form: str, hours: int) -> None:
     local = when.astimezone(timezone(timedelta(hours=hours))).isoformat()
     steps = pipeline({"timestamp": form})
     assert steps.read(steps.write(local)) == when.isoformat().replace("+00:00", "Z")
+
+
+@given(
+    st.datetimes(datetime(2024, 1, 1), datetime(2024, 12, 31)),  # a leap year
+    st.sampled_from(["%d.%m. %H:%M:%S", "%b %d %H:%M:%S", "%m%d%H%M%S"]),
+)
+def test_times_without_a_year(when: datetime, form: str) -> None:
+    steps = pipeline({"timestamp": form})
+    read = steps.read(steps.write(when.isoformat()))
+    assert read[4:] == when.replace(microsecond=0).isoformat()[4:]
+    assert read[:5] == ("1904-" if (when.month, when.day) == (2, 29) else "1900-")
 
 
 @given(

@@ -303,6 +303,7 @@ def test_whatever_pauses_it_makes_what_comes_before_the_token_has_waited_and_wha
     act = partial(routes_the_run_topic, behind=is_over)
     with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
         link.connect()
+        link.turn_until(lambda: peer.packets(PUBLISH) and not len(link.client._sender), "the token's PUBACK")
         for number in range(12):
             link.clock.shift += pause
             link.client._last_heard = link.clock()
@@ -683,7 +684,7 @@ def test_a_publication_that_the_broker_refuses_is_set_aside_and_not_delivered(ex
 def test_a_real_broker_that_does_not_allow_a_topic(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
     expected_logs.expect("2 bytes to 'no': the broker refused it: Not authorized")
-    expected_logs.expect("lost the broker: ")  # Mosquitto 2.0.11 closes after that PUBACK
+    expected_logs.allow("lost the broker: ")  # Mosquitto 2.0 closes after that PUBACK, 2.1 does not
     acl = tmp_path / "acl"
     acl.write_text("topic readwrite yes\n")
     with Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {acl}\n") as broker, Link(broker.port) as link:

@@ -18,6 +18,7 @@ from tests.support.peer import Peer, close_at_once, say, stay_silent
 from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
+STRICT = ssl.VERIFY_X509_STRICT
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,43 @@ def test_an_expired_certificate(authority: Authority) -> None:
         said = failure(HOST, peer.port, trusting(authority))
     assert "is not trusted (certificate has expired)" in said
     assert said.endswith("renew the broker's certificate, or check the clock of this machine")
+
+
+@pytest.fixture(scope="module")
+def old_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One by the recipe of mosquitto-tls(7), as many homes have it."""
+    return Authority(tmp_path_factory.mktemp("old"), key_usage=False)
+
+
+def test_an_authority_of_ones_own_needs_no_key_usage(old_authority: Authority) -> None:
+    with (
+        Peer(stay_silent, tls=old_authority.server()) as peer,
+        contextlib.closing(dial(Server(HOST, peer.port), 5.0, trusting(old_authority))) as connection,
+    ):
+        assert isinstance(connection, ssl.SSLSocket)
+
+
+def test_an_authority_of_ones_own_is_still_one(old_authority: Authority, authority: Authority) -> None:
+    """Without the strict checks, too: no other authority, no other host, and nobody whom it lets only speak."""
+    with Peer(stay_silent, tls=authority.server()) as peer:
+        assert "is not trusted" in failure(HOST, peer.port, trusting(old_authority))
+    with Peer(stay_silent, tls=old_authority.server("other", "IP:127.0.0.2")) as peer:
+        assert "IP address mismatch" in failure(HOST, peer.port, trusting(old_authority))
+    with Peer(stay_silent, tls=old_authority.server_signed_by_a_server()) as peer:
+        assert "is not trusted (invalid CA certificate)" in failure(HOST, peer.port, trusting(old_authority))
+
+
+def test_what_the_system_trusts_needs_key_usage(old_authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(old_authority.ca_file))  # the certificates of the system, for OpenSSL
+    context = tls_context(TlsOptions(enabled=True))
+    assert context.verify_flags & STRICT == ssl.create_default_context().verify_flags & STRICT
+    context.verify_flags |= STRICT  # as by default in Python 3.13
+    with Peer(stay_silent, tls=old_authority.server()) as peer:
+        said = failure(HOST, peer.port, context)
+    assert said == (
+        f"the certificate of {HOST}:{peer.port} is not trusted (CA cert does not include key usage extension): "
+        "name its CA certificate in mqtt.tls.ca_file, or make CA and certificate anew, see docs/operations.md"
+    )
 
 
 def test_without_verification_any_certificate_does(authority: Authority) -> None:

@@ -1,10 +1,15 @@
-"""Certificates made by the openssl command when a test needs them: one authority, and what it signs."""
+"""Certificates made by the openssl command when a test needs them: one authority, and what it signs.
+
+They have what RFC 5280 asks for (section 4.2: key usage, key identifiers, constraints), and so what Python 3.13 and
+later demand of certificates that the system trusts (`ssl.VERIFY_X509_STRICT`).
+"""
 
 from __future__ import annotations
 
 import os
 import ssl
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,31 +18,72 @@ from tests.support.broker import find_tool
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
+# `openssl ca` is the command that takes both ends of a validity in every version: one in the past needs that.
+_SETTINGS = """\
+[ca]
+default_ca = authority
+[authority]
+certificate = ca.pem
+private_key = ca.key
+database = database
+new_certs_dir = .
+default_md = sha256
+rand_serial = yes
+unique_subject = no
+policy = names
+copy_extensions = copy
+x509_extensions = signed
+[names]
+commonName = supplied
+[signed]
+basicConstraints = CA:FALSE
+keyUsage = digitalSignature
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
+
 
 class Authority:
-    """A certificate authority of one test; `ca_file` is its certificate."""
+    """A certificate authority of one test; `ca_file` is its certificate.
 
-    def __init__(self, folder: Path) -> None:
+    `key_usage=False` makes one as many homes have it, by the recipe of mosquitto-tls(7): without key usage.
+    """
+
+    def __init__(self, folder: Path, *, key_usage: bool = True) -> None:
         if find_tool("openssl") is None:
             if os.environ.get("CI") == "true":
                 pytest.fail("openssl is missing: apt install openssl")
             pytest.skip("openssl is missing: apt install openssl")
         self._folder = folder
         self.ca_file = folder / "ca.pem"
+        (folder / "ca.cnf").write_text(_SETTINGS)
+        (folder / "database").touch()
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign") if key_usage else ()
         self.run("req", "-x509", *_NEW_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority",
-                      "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE")  # fmt: skip
+                      "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE", *usage)  # fmt: skip
 
     def sign(self, name: str, alternative: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
         """Return certificate and key for `alternative`; with negative `days` it has expired."""
+        end = datetime.now(UTC) + timedelta(days=days)
+        begin, until = (f"{when:%Y%m%d%H%M%SZ}" for when in (end - timedelta(days=abs(days) + 1), end))
         self.run("req", *_NEW_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
                       "-addext", f"subjectAltName={alternative}")  # fmt: skip
-        self.run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-out",
-                      f"{name}.pem", "-days", str(days), "-copy_extensions", "copy")  # fmt: skip
+        self.run("ca", "-batch", "-config", "ca.cnf", "-in", f"{name}.csr", "-out", f"{name}.pem", "-notext",
+                      "-startdate", begin, "-enddate", until)  # fmt: skip
         return self._folder / f"{name}.pem", self._folder / f"{name}.key"
 
     def server(self, name: str = "server", alternative: str = "IP:127.0.0.1", days: int = 2) -> ssl.SSLContext:
         """Return the TLS settings of a server with such a certificate."""
         return server_context(*self.sign(name, alternative, days))
+
+    def server_signed_by_a_server(self) -> ssl.SSLContext:
+        """Return the TLS settings of a server whose certificate was signed by one that may not sign."""
+        middle, key = self.sign("middle")
+        (own, own_key) = self.sign("forged")
+        self.run("x509", "-req", "-in", "forged.csr", "-CA", middle.name, "-CAkey", key.name, "-out", own.name,
+                      "-days", "2", "-copy_extensions", "copy")  # fmt: skip
+        own.write_bytes(own.read_bytes() + middle.read_bytes())
+        return server_context(own, own_key)
 
     def run(self, *arguments: str) -> None:
         done = subprocess.run(["openssl", *arguments], cwd=self._folder, capture_output=True, text=True, check=False)

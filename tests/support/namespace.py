@@ -7,7 +7,7 @@ with Namespace() as place:          # a broker listens at place.address
 
 from __future__ import annotations
 
-import os
+import random
 import subprocess
 from types import TracebackType
 
@@ -15,13 +15,14 @@ from tests.support.broker import find_tool, tool_or_skip
 
 
 class Namespace:
-    """`prefix` runs a command in it; `address` is this machine as seen from there. Named after this process."""
+    """`prefix` runs a command in it; `address` is this machine as seen from there."""
 
     def __init__(self) -> None:
         for tool in ("ip", "tc"):
             tool_or_skip(tool, "iproute2")
-        number = os.getpid() % 16384  # a /30 of 10.201.0.0/16 for each process
-        self.name = f"mg{os.getpid()}"
+        # A /30 of 10.201.0.0/16. Drawn, not made of the process id: two containers on one network may have the same.
+        number = random.randrange(16384)
+        self.name = f"mg{number}"
         self._net = f"10.201.{number // 64}.{number % 64 * 4 + 1}", f"10.201.{number // 64}.{number % 64 * 4 + 2}"
         self.address = self._net[0]
         self.prefix = (str(find_tool("ip")), "netns", "exec", self.name)

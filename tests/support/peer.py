@@ -110,7 +110,7 @@ class Conversation:
     def _take(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
-            part = self.sock.recv(count - len(data))
+            part = self.sock.recv(min(count - len(data), 65536))  # what is no MQTT may ask for any number
             if not part:
                 return b""
             data += part
