@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from paho.mqtt.properties import Properties
 
 
+_LONGEST = 512 * 1024  # bytes of a packet than which ours are shorter: payload 256 KiB, topic and correlation 64 each
+
+
 class BrokerLimits(NamedTuple):
     """The limits of a broker. The defaults are those of one that says nothing, or speaks MQTT 3.1.1."""
 
@@ -22,7 +25,8 @@ class BrokerLimits(NamedTuple):
     @property
     def concern_each(self) -> bool:
         """Tell whether each publication is to be looked at."""
-        return self.maximum_packet is not None or self.maximum_qos == 0 or not self.retain_available
+        may_be_too_long = self.maximum_packet is not None and self.maximum_packet < _LONGEST
+        return may_be_too_long or self.maximum_qos == 0 or not self.retain_available
 
     def take(self, size: int, qos: int, retain: bool) -> bool:
         """Tell whether the broker takes a PUBLISH of `size` bytes."""

@@ -13,6 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, limits_of, publish_size, varint
+from gateway.translation.payload import MAX_PAYLOAD_BYTES
 
 
 class Recorder(Client):
@@ -82,3 +83,11 @@ def test_limits_are_read_from_connack() -> None:
     assert not limits.take(101, 1, False)
     assert not limits.take(100, 2, False)
     assert not limits.take(100, 1, True)
+
+
+@pytest.mark.parametrize(("maximum", "concerns"), [(2_000_000, False), (600_000, False), (500_000, True)])
+def test_a_limit_that_no_packet_of_ours_comes_near_costs_nothing(maximum: int, concerns: bool) -> None:
+    """Mosquitto 2.1 names one at each connect."""
+    assert BrokerLimits(maximum_packet=maximum).concern_each is concerns
+    properties = PublishProperties(1.0, bytes(65_535))
+    assert publish_size("t" * 65_535, bytes(MAX_PAYLOAD_BYTES), 1, properties, is_v5=True) < 512 * 1024

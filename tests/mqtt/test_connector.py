@@ -131,6 +131,7 @@ def test_a_preferred_broker_that_accepts_nobody_is_not_returned_to(expected_logs
             link.client._last_heard = link.clock()
             link.turn_until(lambda: link.client.connects == 2, "the way back")
             look = one.conversations[4]
+            wait_until(lambda: look.is_closed, what="the look to be over")
             assert [found.kind for found in look.packets] == [CONNECT, DISCONNECT]
             assert (look.packets[0].client_id, look.packets[0].is_clean) == ("test-probe", True)
             assert look.packets[0].version == V3

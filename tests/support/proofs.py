@@ -176,7 +176,8 @@ class Shown:
         if "no form" in self.flaw.what:
             return not any(field in form.places for form in self.map.syntax)
         word = str(word_of(field, self.message))
-        return self.map.fields[field].write(word) == word != self.map.fields[field].entries[word][0]
+        written = self.map.fields[field].write(word)  # the word itself, or what stands for an empty level
+        return (written == word or not word) and written != self.map.fields[field].entries[word][0]
 
     def never_written(self) -> bool:
         publication = self.map.for_sender(self.map.sender, ()).internal2mqtt(self.message)
