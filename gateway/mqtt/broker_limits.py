@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from paho.mqtt.properties import Properties
 
-
 _LONGEST = 512 * 1024  # bytes of a packet than which ours are shorter: payload 256 KiB, topic and correlation 64 each
 
 
