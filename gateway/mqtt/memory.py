@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
 
 from gateway.mqtt.run_topic import RunTopic
@@ -28,7 +28,7 @@ class BrokerMemory:
     def __init__(
         self, topic: str, states: States, on_forgotten: Callable[[], None], clock: Callable[[], float]
     ) -> None:
-        self.run = RunTopic(topic, secrets.token_hex(8), on_forgotten, self._forbidden, clock)
+        self.run = RunTopic(topic, os.urandom(8).hex(), on_forgotten, self._forbidden, clock)
         self.has_unusable_session = False
         """Whether the link is to be made anew without its session, since nobody can tell what has waited in it."""
         self._states = states
