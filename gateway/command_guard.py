@@ -58,6 +58,13 @@ class CommandGuard:
             self._check_new(arrival, window, now)
         return seconds
 
+    def without_timestamp(self, msg: InternalMsg) -> InternalMsg:
+        """Return the command as its interface is to have it: the time was for the guard, and no device knows it."""
+        name = self._options.timestamp_argument
+        if not name or name not in msg.arguments:
+            return msg
+        return msg.with_arguments({key: value for key, value in msg.arguments.items() if key != name})
+
     def _time_left(self, arrival: Arrival, msg: InternalMsg, delivery: Delivery, wall: float) -> float:
         left = math.inf
         if arrival.expiry is not None:

@@ -168,6 +168,8 @@ class Router:
             for name in owners.of(msg)[:1]:
                 self._owe_refusal(route, name, msg, err, delivery)
             return
+        if msg.iscmd:
+            msg = route.guard.without_timestamp(msg)
         for name in names:
             self._give(route, name, msg, lifetime, delivery)
 

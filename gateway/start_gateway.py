@@ -334,7 +334,8 @@ def start_gateway(
 ) -> bool:
     """Run a gateway until SIGTERM or SIGINT; a second signal leaves at once. The main thread must call it.
 
-    SIGHUP has it read its configuration again, by `load`; if that signal is among the `early` ones, first thing.
+    SIGHUP has it read its configuration again, by `load`; if that signal is among the `early` ones, first thing. Where
+    it means that the terminal was closed in which the gateway was started, it ends the gateway.
     Returns whether everything that was accepted has reached the broker, or is on disk.
     """
     gateway = Gateway(configuration, load)
@@ -361,8 +362,17 @@ def _signals_stop(gateway: Gateway) -> Iterator[None]:
             os.write(2, b"stopped at once by a second signal\n")
             os._exit(1)
 
+    has_terminal = os.isatty(0)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        # A terminal that was closed sends this, too: nobody would see the gateway run on, with the device in its hands.
+        if has_terminal and not os.isatty(0):
+            handle(number, frame)
+        else:
+            gateway.reload()
+
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: gateway.reload())
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
     # Python runs the handler in the main thread, once that runs Python code: it must not begin to wait before.
     woken_before = signal.set_wakeup_fd(gateway.signal_fileno(), warn_on_full_buffer=False)
     try:

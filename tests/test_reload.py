@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -216,6 +219,35 @@ def test_the_command_tells_what_became_of_it(
         gateway.kill()
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         assert "no gateway called 'gw' runs here" in run_command(conf, "reload").stderr, "what a killed one has left"
+
+
+# --- the terminal
+
+
+def test_closing_the_terminal_that_it_was_started_in_ends_it_and_a_signal_alone_reloads(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "gateway", "--conf", str(conf)]
+    with (tmp_path / "err").open("wb") as err:
+        process = subprocess.Popen(command, stdin=terminal, stdout=err, stderr=err)
+    os.close(terminal)
+
+    def log() -> str:
+        return (tmp_path / "err").read_text()
+
+    try:
+        wait_until(lambda: "connected to" in log(), 20, log)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: ": reloaded " in log(), 20, log)
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 0
+        assert "stopped; sent: " in log()
+    finally:
+        process.kill()
+        process.wait()
 
 
 # --- reading

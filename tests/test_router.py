@@ -305,13 +305,23 @@ def test_a_command_that_the_map_replays_passes() -> None:
 
 def test_what_is_left_of_the_time_of_a_command_goes_on_in_the_inbox(expected_logs: ExpectedLogs) -> None:
     desk = Desk(timestamp_argument="time")
-    text = "dropped: a command waited too long for its interface (command security/-/-/gate/me OPEN time=999999971)"
+    text = "dropped: a command waited too long for its interface (command security/-/-/gate/me OPEN)"
     expected_logs.expect(text)
     for _ in range(2):
         desk.deliver(b'{"action": "OPEN", "time": 999999971}')  # 29 s ago
     assert desk.inbox.pull() is not None
     desk.now += 1.1
     assert desk.inbox.pull() is None
+    desk.close()
+
+
+def test_the_time_of_a_command_is_for_the_gateway_and_no_interface_is_given_it() -> None:
+    """No device knows the argument: a serial one would refuse the command for it."""
+    desk = Desk(timestamp_argument="time")
+    desk.deliver(b'{"action": "OPEN", "wide": 1, "time": 1000000000}')
+    desk.deliver(b'{"action": "OPEN", "wide": 1}')
+    desk.deliver(b'{"action": "OPENED", "time": 1000000000}', topic="home/security///gate/me/S")
+    assert [dict(msg.arguments) for msg in pulled(desk.inbox)] == [{"wide": 1}, {"wide": 1}, {"time": 1000000000}]
     desk.close()
 
 
