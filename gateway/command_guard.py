@@ -68,9 +68,9 @@ class CommandGuard:
     def _time_left(self, arrival: Arrival, msg: InternalMsg, delivery: Delivery, wall: float) -> float:
         left = math.inf
         if arrival.expiry is not None:
-            if arrival.expiry <= 0:
+            left = arrival.expiry - arrival.late  # the broker has not counted what the network took
+            if left <= 0:
                 raise RefusedError("expired command", "a command whose message expiry is over is not done")
-            left = arrival.expiry
         longest = delivery.lifetime
         if longest is None:
             longest = math.inf if delivery.replay else self._options.max_age

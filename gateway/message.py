@@ -206,9 +206,9 @@ class Publication(NamedTuple):
 class Arrival(NamedTuple):
     """A message as the broker has delivered it: topic, payload, QoS and flags.
 
-    `resumed` tells that it may have waited in the session, and `late` that the network may have held it back for
-    longer than a command may be old. The rest is of MQTT 5 (section 3.3.2.3): the seconds that were left until it
-    expires (None: it does not), and where its answer is to go.
+    `resumed` tells that it may have waited in the session, and `late` for how long (s) the network may have held it
+    back, if that is longer than a command may be old (0: it is not). The rest is of MQTT 5 (section 3.3.2.3): the
+    seconds that were left until it expires (None: it does not), and where its answer is to go.
     """
 
     topic: str
@@ -219,7 +219,7 @@ class Arrival(NamedTuple):
     resumed: bool = False
     expiry: int | None = None
     reply_to: ReplyTo | None = None
-    late: bool = False
+    late: float = 0.0
 
 
 RUN = "run"

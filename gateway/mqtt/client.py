@@ -32,7 +32,6 @@ from gateway.mqtt.link_words import Ending, LinkEnded, why_closed, why_not_conne
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
-from gateway.mqtt.promptness import Promptness
 from gateway.mqtt.receiver import CallbackFailed, Receiver
 from gateway.mqtt.sender import Sender
 from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
@@ -107,23 +106,20 @@ class MgClient(HookedClient):
         self._availability_topic = availability_topic
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
-        self._connect_sent_at = clock()
         self._deadline = clock()  # of the state: next try, or end of the wait for CONNACK
         self._last_heard = self._looked_at = self._up_since = clock()
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
-        self._memory = BrokerMemory(run_topic, self._sender.states, outbox.say_retained_again, clock)
+        self._memory = BrokerMemory(run_topic, self._sender.states, outbox.say_retained_again, max_age, clock)
         self._sender.on_state_settled = self._memory.state_settled
         self._wants_session = wants_session
-        self._promptness = Promptness(max_age, clock)
         self._receiver = Receiver(
             self,
             filters,
             on_msg,
             clock,
-            self._memory.run,
-            self._promptness,
+            self._memory,
             wants_retained=wants_retained,
             no_local=no_local,
         )
@@ -182,7 +178,7 @@ class MgClient(HookedClient):
         if self._availability_topic:
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
-        self.mg_asked, self.mg_answered = self._promptness.asked, self._promptness.answered
+        self.mg_asked, self.mg_answered = self._memory.pinged, self._memory.ping_answered
         self.mg_passed_over = self._receiver.passed_over
         self.mg_serve(
             on_connect=self._mg_on_connect,
@@ -247,9 +243,9 @@ class MgClient(HookedClient):
         no session is wanted.
         """
         server = self._connector.servers.current
-        is_kept = self._memory.keeps_session() and self._wants_session
+        is_kept = self._memory.can_keep_session() and self._wants_session
         session_expiry = self.options.session_expiry if is_kept else 0
-        self._connect_sent_at = self._clock()
+        self._memory.has_session = session_expiry > 0 and self._connector.servers.speaks_v5
         self.connect_async(
             server.host,
             server.port or 1,  # a unix socket has none, which paho takes for a mistake
@@ -315,9 +311,9 @@ class MgClient(HookedClient):
         self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
             self._receiver.turn()
-            if self._promptness.is_due and self.filters:
-                self._guard(self.mg_ask)
-            self._memory.run.look(self._promptness.proven)
+            if self._asking_in == 0:
+                self._guard(lambda: self._memory.ask(self.mg_ask))
+            self._memory.run.look()
         self._keep_alive()
 
     def _stood_still(self) -> bool:
@@ -340,11 +336,16 @@ class MgClient(HookedClient):
         """How often (s) a link is looked after."""
         return min(max(self.keepalive / 8, _SHORTEST_TICK), _LONGEST_TICK)
 
+    @property
+    def _asking_in(self) -> float:
+        """The seconds until the broker is to be asked how late it is."""
+        is_of_use = self._memory.run.is_used or self.filters
+        return self._memory.promptness.time_left if is_of_use and not self._sender.is_waiting else math.inf
+
     def _time_left(self) -> float:
         """Return how long (s) nothing can be due."""
         if self.link_state is LinkState.UP:
-            asking = self._promptness.time_left if self.filters else math.inf
-            return min(self._tick, self._sender.time_left, self._receiver.time_left, asking)
+            return min(self._tick, self._sender.time_left, self._receiver.time_left, self._asking_in)
         if self.link_state is LinkState.CONNECTING:
             return _LONGEST_TICK  # the dialling thread wakes us
         return max(0.0, self._deadline - self._clock())
@@ -375,6 +376,7 @@ class MgClient(HookedClient):
         """Hand publications over as the window has room, and all that is to be written to the socket."""
         if self.link_state is LinkState.UP and self._sender.is_waiting and self._receiver.is_subscribed:
             self._sender.begin()
+            self._memory.run.subscribed()
         if self.link_state is LinkState.UP and self._sender.hand_over():
             self._flush()
             self._sender.settle()
@@ -469,6 +471,8 @@ class MgClient(HookedClient):
         self._enter(LinkState.BACKING_OFF)
         self._is_returning = False
         is_over_message = was_up and ending is Ending.CLOSED
+        if is_over_message and self._sender.is_waiting and self._memory.run.is_used:
+            self._memory.run.closed_early()
         if self._sender.link_lost(may_be_a_message=is_over_message):
             self._connector.try_soon()
         if self._stopping:
@@ -510,7 +514,6 @@ class MgClient(HookedClient):
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
         takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
-        self._promptness.begin(self._connect_sent_at)
         self._memory.link_up(session_present=self.session_present)
         self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
 
@@ -533,7 +536,7 @@ class MgClient(HookedClient):
         with self._turn:
             is_up = self.link_state is LinkState.UP
             self._wants_session = wants_session
-            self._promptness.max_age = max_age
+            self._memory.promptness.max_age = max_age
             self._memory.run.try_again()
             self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 

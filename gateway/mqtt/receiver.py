@@ -15,9 +15,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.message import Arrival, ReplyTo
+from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import Received
-from gateway.mqtt.promptness import Promptness
-from gateway.mqtt.run_topic import RunTopic
 from gateway.mqtt.subscriptions import Subscriptions
 from gateway.throttled_exception import ThrottledException
 from gateway.topic import filter_problem, without_covered
@@ -37,7 +36,7 @@ class MessageUnusable(ThrottledException):
 
 
 class Receiver:
-    """Subscribes to `filters` and gives what they bring to `on_msg`, with what `run` and `promptness` know of its age.
+    """Subscribes to `filters` and gives what they bring to `on_msg`, with what `memory` knows of its age.
 
     `counts` holds what is not given on: copies (a message that several filters have brought, but for the first), and
     unusable (longer than we take, or no MQTT).
@@ -51,8 +50,7 @@ class Receiver:
         filters: Iterable[str],
         on_msg: Callable[[Arrival], None],
         clock: Callable[[], float],
-        run: RunTopic,
-        promptness: Promptness,
+        memory: BrokerMemory,
         *,
         wants_retained: bool,
         no_local: bool,
@@ -63,8 +61,8 @@ class Receiver:
         self._client = client
         self._on_msg = on_msg
         self._clock = clock
-        self._run = run
-        self._promptness = promptness
+        self._memory = memory
+        self._run = memory.run
         self._wants_retained = wants_retained
         self._no_local = no_local
         self._subscribing: dict[int, str] = {}
@@ -82,10 +80,11 @@ class Receiver:
         self._is_v5, self._takes_numbers = is_v5, is_v5 and takes_numbers
         self._subscribing.clear()
         self._subscriptions.begin_anew(is_resumed=session_present)
-        if self._run.is_used:
+        self._subscribe(self.filters)
+        if self._run.is_used:  # at last: a broker may close over it
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
             self._note(self._run.topic, self._client.subscribe(self._run.topic, **self._how(options)))
-        self._subscribe(self.filters)
+            self._look_whether_subscribed()
 
     def change(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
         """Listen to other filters: first to the new ones, and once the broker has these, to the old ones no more."""
@@ -177,7 +176,7 @@ class Receiver:
         """Give a message on; say it if that fails."""
         topic, resumed = message.topic, self._run.may_have_waited
         if topic == self._run.topic:
-            self._run.take(bytes(message.payload), retain=message.retain)
+            self._memory.take(bytes(message.payload), retain=message.retain)
             return
         if resumed:
             self._run.message_came()
@@ -187,14 +186,14 @@ class Receiver:
                 self.counts["copies"] += 1
                 return
         try:
-            self._on_msg(_arrival(message, resumed=resumed, late=self._promptness.is_late))
+            self._on_msg(_arrival(message, resumed=resumed, late=self._memory.promptness.late))
         except Exception as err:
             failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
             if failed.trigger:
                 LOG.error(failed.report, exc_info=err)
 
 
-def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool, late: bool) -> Arrival:
+def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool, late: float) -> Arrival:
     plain = Arrival(message.topic, bytes(message.payload), message.retain, message.qos, message.dup, resumed, late=late)
     if message.properties is None:
         return plain

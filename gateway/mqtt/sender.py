@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from gateway.backoff import Backoff
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.mqtt.link_words import can_be_sent_again, puback_words
@@ -32,6 +33,8 @@ _MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothi
 
 _PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
 _SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
+_MOST_ACCUSED = 100  # publications that are kept aside with one: those of its topic, which wait behind it
+_FIRST_TRIAL, _LAST_TRIAL = 10.0, 600.0  # s until it is sent again where nothing else has passed meanwhile
 _CLOSES = "the broker closed the link right after it, three times"
 _PROBATION = 1.0  # s that a link must have held before a suspect is sent on it: a broker that flaps is no proof
 
@@ -70,13 +73,18 @@ class Sender:
         self._outbox = outbox
         self._command_lifetime = command_lifetime
         self._clock = clock
-        self.on_state_settled: Callable[[str, int], bool] = lambda _, __: False
-        """Called with topic and reason code when the broker has answered to a state; returns whether that is all."""
+        self.on_state_settled: Callable[[Publication, int], bool] = lambda _, __: False
+        """Called with reason code when the broker has answered to a state; returns whether that is all."""
         self.states = States(clock)
         self._in_flight: deque[Handed] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._accused: list[Entry] = []  # over which links were lost before anything else could pass
+        self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, lambda _, longest: longest)
+        self._try_at = 0.0  # when the first of these is sent again, whatever has passed
+        self._place = 0  # the how manieth publication on its link it was
+        self._on_trial: Entry | None = None  # sent again after others had passed at that place
+        self._is_in_trouble = False  # since something was accused, no message has passed
         self._limits = BrokerLimits()
         self._concern_each = False  # these limits
         self._lot = _Lot([], [])  # empty but within `hand_over`
@@ -87,7 +95,7 @@ class Sender:
         self._is_waiting = True  # for the subscriptions of a new link: see `begin`
         self._not_before = self._up_since = self._oldest_since = clock()
         self._has_settled = False  # any message, on this link
-        self._has_passed = False  # a message or a state, on this link
+        self._passed = 0  # publications that the broker has acknowledged on this link, states among them
         self._is_new_link = False
         self._must_take_back = False
 
@@ -110,7 +118,8 @@ class Sender:
     def time_left(self) -> float:
         """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
         is_paused = not self._is_waiting and self._clock() < self._not_before
-        return min(self._not_before - self._clock() if is_paused else math.inf, self.states.time_left)
+        trial = max(0.0, self._try_at - self._clock()) if self._accused and not self._is_waiting else math.inf
+        return min(self._not_before - self._clock() if is_paused else math.inf, self.states.time_left, trial)
 
     # --- the link
 
@@ -119,7 +128,8 @@ class Sender:
         self._where, self._limits, self._is_v5 = where, limits, is_v5
         self._concern_each = limits.concern_each
         self._window = min(WINDOW, limits.receive_maximum)
-        self._has_settled = self._has_passed = self._is_held = False
+        self._has_settled = self._is_held = False
+        self._passed = 0
         self._is_waiting = self._is_new_link = True
 
     def begin(self) -> None:
@@ -174,31 +184,38 @@ class Sender:
         first = self._in_flight[0]
         if self._client.mg_is_unwritten(first):
             return Verdict.NONE
-        verdict = self._suspicion.lost(first.publication, len(self._in_flight))
+        verdict = self._suspicion.lost(_suspected(first), len(self._in_flight))
         self._must_take_back = verdict is not Verdict.NONE
         if verdict is not Verdict.GUILTY:
             return verdict
         self._in_flight.popleft()
         self._unacknowledged -= first.qos
         if first.entry is None:
-            self._state_refused(first.publication.topic, 0, _CLOSES)
-        elif self._has_passed:
+            self._state_refused(first.publication, 0x80, _CLOSES)
+        elif first.entry is self._on_trial:
             self._outbox.set_aside(first.entry, _CLOSES)
-        elif not self._accuse([first.entry]):
+        elif not self._accuse(first.entry):
             return Verdict.NONE
         return verdict
 
-    # --- which message it was, where not even a state has passed
+    # --- whether it was the message
 
-    def _accuse(self, entries: list[Entry]) -> bool:
-        """Keep entries aside until others have passed; return False if none has since the last time.
+    def _accuse(self, entry: Entry) -> bool:
+        """Keep an entry aside until others have passed, or for a while; return False if none has since the last time.
 
-        A link that ends at whatever is published says nothing against any of it: the broker, or something before it,
-        is in trouble. Then all is sent again later, in its order.
+        A link that ends at whatever is published says nothing against any of it, and neither does one that ends at
+        each second or tenth: the broker, or something before it, is in trouble. So others are to pass at the place on
+        a link at which this one ended its own (the tokens of `run_topic` see to it that there are others). Where
+        another one ends the link before that, all is sent again later, in its order.
         """
         is_first = not self._accused
-        self._accused += entries
-        if not is_first:
+        self._is_in_trouble = True
+        self._on_trial = None
+        self._place = self._passed + 1
+        self._accused.append(entry)
+        if is_first:
+            self._try_at = self._clock() + self._trials.next_delay()
+        else:
             self._outbox.put_back(self._accused)
             self._accused = []
             self._suspicion.begin_anew()
@@ -210,16 +227,24 @@ class Sender:
         self._accused += [entry for entry in taken if entry.publication.topic in topics]
         return [entry for entry in taken if entry.publication.topic not in topics]
 
-    def _try_accused(self) -> None:
-        """Send what is kept aside, now that something else has passed: the first of it alone."""
+    def _try_accused(self, *, is_trial: bool) -> None:
+        """Send what is kept aside: the first of it alone. If `is_trial`, it is to blame if this ends the link."""
+        self._on_trial = self._accused[0] if is_trial else None
         self._suspicion.try_alone(self._accused[0].publication)
         self._outbox.put_back(self._accused)
         self._accused = []
 
-    def _state_refused(self, topic: str, reason: int, why: str) -> None:
+    def _message_passed(self) -> None:
+        """Go on as before, now that a message has passed: states that were held back may well be innocent."""
+        self._is_in_trouble = False
+        self._trials.reset()
+        self.states.resume_all()
+
+    def _state_refused(self, state: Publication, reason: int, why: str) -> None:
         """Go on without a state for a while: some brokers end the link over it each time that it is said."""
-        if self.on_state_settled(topic, reason or 0x80):
+        if self.on_state_settled(state, reason):
             return
+        topic = state.topic
         is_first = topic not in self.states.suspended
         delay = self.states.suspend(topic)
         level = logging.ERROR if is_first else logging.INFO
@@ -287,6 +312,8 @@ class Sender:
         if self._is_new_link:
             self.say_states()
             self._is_new_link = self.states.has_unsaid
+        if self._accused and (len(self._accused) > _MOST_ACCUSED or self._clock() >= self._try_at):
+            self._try_accused(is_trial=False)
         if self._outbox.is_empty:
             return False
         begin = len(self._in_flight)
@@ -298,6 +325,7 @@ class Sender:
                 is_all = len(taken) < room
                 if self._accused:
                     taken = self._without_accused(taken)
+                    is_all = is_all or len(self._accused) > _MOST_ACCUSED
                 if not self._hand_over(taken, lot):
                     return False
         finally:
@@ -437,20 +465,22 @@ class Sender:
             else:
                 self._give_back(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
-            self._has_passed = self._has_passed or self._has_settled
+            self._passed += sent.qos
             if is_any_suspected:
                 self._suspicion.settled(acknowledged=sent.qos > 0)
         if done:
             self._outbox.settle(done)
-        if self._accused and self._has_passed:
-            self._try_accused()
+        if self._is_in_trouble and self._has_settled:
+            self._message_passed()
+        if self._accused and self._passed >= self._place:
+            self._try_accused(is_trial=True)
 
     def _state_settled(self, state: Publication, reason: int) -> None:
-        self._suspicion.acquit(state)
-        self._has_passed = self._has_passed or not reason
+        self._suspicion.acquit(state.with_payload(b""))
+        self._passed += 1
         if reason:
-            self._state_refused(state.topic, reason, f"it answered {puback_words(reason)}")
-        elif not self.on_state_settled(state.topic, 0) and self.states.accepted(state.topic):
+            self._state_refused(state, reason, f"it answered {puback_words(reason)}")
+        elif not self.on_state_settled(state, 0) and self.states.accepted(state.topic):
             LOG.info("the broker takes the state %a again", state.topic)
 
     def _give_back(self, entry: Entry, reason: int) -> None:
@@ -462,6 +492,11 @@ class Sender:
             LOG.warning("%s: they are sent again (see the broker's quotas)", refuses.report)
         self._not_before = self._clock() + _PAUSE
         self._outbox.put_back([entry])
+
+
+def _suspected(sent: Handed) -> Publication:
+    """Return what a lost link may be the fault of: of a state, whatever it says, for that changes."""
+    return sent.publication if sent.entry is not None else sent.publication.with_payload(b"")
 
 
 def _entries(sent: Iterable[Handed]) -> list[Entry]:

@@ -1,14 +1,15 @@
-"""States: retained messages of which only the latest value counts, such as an availability. Pure."""
+"""States: retained messages of which only the latest value counts, such as an availability."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from threading import Lock
 from typing import Protocol
 
 from gateway.backoff import Backoff
 
-_FIRST_RETRY, _LAST_RETRY = 10.0, 86_400.0  # s until a state is published again that the broker did not take
+_FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a state is published again that the broker did not take
 
 
 class Published(Protocol):
@@ -31,6 +32,7 @@ class States:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._lock = Lock()  # of what follows, and never held while anything is published
         self._states: dict[str, bytes] = {}
         self._unsaid: dict[str, None] = {}  # topics of states that have changed, in that order
         self._said: dict[str, tuple[bytes, Published]] = {}  # what was published last
@@ -43,14 +45,15 @@ class States:
 
     def set(self, topic: str, payload: bytes) -> None:
         """Take note of the state `payload` of `topic`."""
-        self._states[topic] = payload
-        self._unsaid[topic] = None
+        with self._lock:
+            self._states[topic] = payload
+            self._unsaid[topic] = None
 
     def forget(self, topic: str) -> None:
         """Say a state no more."""
-        self._states.pop(topic, None)
-        self._said.pop(topic, None)
-        self._suspended.pop(topic, None)
+        with self._lock:
+            for by_topic in (self._states, self._unsaid, self._said, self._suspended):
+                by_topic.pop(topic, None)
 
     def suspend(self, topic: str) -> float:
         """Do not publish the state of `topic` for a while, which grows each time; return for how long (s)."""
@@ -71,20 +74,32 @@ class States:
     @property
     def time_left(self) -> float:
         """The seconds until a state is due that was suspended; infinite if there is none."""
-        ends = [suspension.until for suspension in self._suspended.values() if suspension.until is not None]
+        if not self._suspended:
+            return math.inf
+        with self._lock:
+            ends = [suspension.until for suspension in self._suspended.values() if suspension.until is not None]
         return max(0.0, min(ends) - self._clock()) if ends else math.inf
 
     def resume(self) -> None:
         """Have those states published that were suspended and are due."""
-        for topic, suspension in self._suspended.items():
-            if suspension.until is not None and not self.is_suspended(topic):
-                suspension.until = None
-                self._said.pop(topic, None)
+        with self._lock:
+            for topic, suspension in self._suspended.items():
+                if suspension.until is not None and suspension.until <= self._clock():
+                    suspension.until = None
+                    self._said.pop(topic, None)
+                    self._unsaid[topic] = None
+
+    def resume_all(self) -> None:
+        """Have all suspended states published again: it was the broker that was in trouble, and it is well now."""
+        with self._lock:
+            for topic in self._suspended:
                 self._unsaid[topic] = None
+            self._suspended.clear()
 
     def say_all_again(self) -> None:
         """Let every state be said again: a broker may forget."""
-        self._unsaid = dict.fromkeys(self._states)
+        with self._lock:
+            self._unsaid = dict.fromkeys(self._states)
 
     def forget_said(self) -> None:
         """Take note that nothing of what was published is on its way any more."""
@@ -98,9 +113,10 @@ class States:
     def say(self, publish: Callable[[str, bytes], Published | None], room: Callable[[], int]) -> None:
         """Publish what has changed, while there is `room` and a link, but for what is on its way."""
         while self._unsaid and room() > 0:
-            topic = next(iter(self._unsaid))
-            del self._unsaid[topic]
-            payload = self._states.get(topic)
+            with self._lock:
+                topic = next(iter(self._unsaid), "")
+                self._unsaid.pop(topic, None)
+                payload = self._states.get(topic)
             if payload is None or self.is_suspended(topic):
                 continue
             said, before = self._said.get(topic, (b"", None))

@@ -226,10 +226,13 @@ def test_right_behind_what_waited_each_fresh_command_is_done(tmp_path: Path, mos
         stream.stop()
 
 
-def test_a_command_that_the_network_held_back_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The link stays up, and the command was fresh when it was sent."""
+@pytest.mark.parametrize(("count", "version"), [(1, 5), (900, 5), (900, "3.1.1")])
+def test_commands_that_the_network_held_back_are_not_done(
+    count: int, version: object, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """The link stays up, and they were fresh when they were sent; many wait in the broker, beyond its window."""
     conf = {"commands": {"max_age": 6}}
-    mqtt = {"keepalive": 60}
+    mqtt = {"keepalive": 60, "version": version}
     with (
         mosquitto.client() as other,
         Stream(tmp_path, mosquitto.port, rate=20, more={"doer": doer(tmp_path)}, conf=conf, mqtt=mqtt) as stream,
@@ -237,7 +240,8 @@ def test_a_command_that_the_network_held_back_is_not_done(tmp_path: Path, mosqui
         gateway = stream.start()
         tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         stream.proxy.hang()
-        other.publish(GATE, command("held back"), qos=1)
+        for number in range(count):
+            other.publish(GATE, command(number), qos=1)
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 9, 20, "the network to hang", pause=0.5)
         stream.proxy.go_on()

@@ -294,7 +294,7 @@ def routes_the_run_topic(conversation: Conversation, *, behind: threading.Event 
                 conversation.send(publish(RUN, found.payload, version=V5))
 
 
-@pytest.mark.parametrize("pause", [0.0, 1.5, 3600.0])
+@pytest.mark.parametrize("pause", [0.0, 1.5, 4.0])
 def test_whatever_pauses_it_makes_what_comes_before_the_token_has_waited_and_what_comes_behind_it_is_new(
     pause: float,
 ) -> None:
@@ -428,7 +428,7 @@ def test_what_comes_after_a_hang_of_the_network_is_late_until_the_broker_has_ans
         link.turn_for(0.2)  # its answer
         peer.conversations[0].send(publish("a", b"prompt again", version=V5))
         link.turn_until(lambda: len(came) == 3, "a message")
-    assert [(arrival.payload, arrival.late) for arrival in came] == [
+    assert [(arrival.payload, arrival.late > 0) for arrival in came] == [
         (b"prompt", False), (b"held back", True), (b"prompt again", False),
     ]  # fmt: skip
 

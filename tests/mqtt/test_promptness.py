@@ -23,12 +23,12 @@ def test_on_a_link_that_answers_a_question_goes_out_each_third_of_the_age_and_no
     asked = 0
     for _ in range(1000):
         clock.now += 0.25
-        if promptness.is_due:
-            promptness.asked()
+        if promptness.time_left == 0:
+            promptness.asked(asked)
             asked += 1
             clock.now += 0.1
-            promptness.answered()
-        assert not promptness.is_late
+            promptness.answered(asked - 1)
+        assert not promptness.late
     assert asked == 25
 
 
@@ -38,34 +38,69 @@ def test_while_the_network_hangs_what_comes_is_late_and_so_is_what_comes_right_b
     promptness.begin(clock.now)
     clock.now += 10
     assert promptness.time_left == 0
-    promptness.asked()
-    assert promptness.time_left == math.inf, "one question at a time"
-    assert not promptness.is_due
+    promptness.asked("a")
+    assert promptness.time_left == 10.0
     clock.now += 60
-    assert promptness.is_late, "it may have been sent before the question"
-    promptness.answered()
-    assert promptness.is_late, "it may have been sent right behind the question, a minute ago"
-    assert promptness.time_left == 0
-    promptness.asked()
+    assert promptness.late == 70.0, "it may have been sent before the question"
+    promptness.answered("a")
+    assert promptness.late == 60.0, "it may have been sent right behind the question, a minute ago"
+    promptness.asked("b")
     clock.now += 0.01
+    promptness.answered("b")
+    assert not promptness.late
+
+
+def test_a_question_that_the_broker_has_dropped_does_not_stand_in_the_way_of_the_next_one() -> None:
+    clock = Clock()
+    promptness = Promptness(30.0, clock)
+    promptness.begin(clock.now)
+    for question in ("dropped", "b"):
+        clock.now += 10
+        assert promptness.time_left == 0
+        promptness.asked(question)
+    promptness.answered("b")
+    before = promptness.proven
+    promptness.answered("dropped")
+    promptness.answered("never asked")
+    assert before == promptness.proven == clock.now
+
+
+def test_answers_without_a_name_are_those_to_the_oldest_questions() -> None:
+    clock = Clock()
+    promptness = Promptness(30.0, clock)
+    for number in range(3):
+        clock.now += 1
+        promptness.asked(number)
     promptness.answered()
-    assert not promptness.is_late
+    assert promptness.proven == clock.now - 2
+    promptness.answered()
+    promptness.answered()
+    promptness.answered()
+    assert promptness.proven == clock.now
 
 
-def test_where_nobody_wants_to_know_nothing_is_asked_and_nothing_is_late() -> None:
+def test_where_nobody_wants_to_know_nothing_is_late() -> None:
     clock = Clock()
     promptness = Promptness(0.0, clock)
     promptness.begin(clock.now)
+    assert promptness.time_left == 30.0, "it still shows what the broker remembers"
     clock.now += 1e9
-    assert not promptness.is_due
-    assert not promptness.is_late
-    assert promptness.time_left == math.inf
+    assert not promptness.late
+    assert promptness.max_age == math.inf
 
 
 def test_an_age_that_would_wake_the_process_too_often_is_told_as_far_as_it_can_be() -> None:
     promptness = Promptness(0.5, Clock())
     assert promptness.max_age == 6.0
     assert promptness.time_left == 2.0
+
+
+def test_questions_that_are_never_answered_do_not_pile_up() -> None:
+    promptness = Promptness(30.0, Clock())
+    for number in range(100_000):
+        promptness.asked(number)
+    promptness.answered(99_999)
+    promptness.answered(0)
 
 
 @given(
@@ -92,7 +127,7 @@ def test_whatever_the_network_does_nothing_older_than_the_age_counts_as_prompt(
                 if what == "answer":
                     promptness.answered()
                 else:
-                    assert promptness.is_late or clock.now - sent <= promptness.max_age
+                    assert promptness.late or clock.now - sent <= promptness.max_age
         stream = [item for item in stream if item[0] > now]
 
     for what, seconds, delay in steps:
@@ -100,7 +135,7 @@ def test_whatever_the_network_does_nothing_older_than_the_age_counts_as_prompt(
         read_until(end)
         clock.now = end
         if what == "ask":
-            promptness.asked()
+            promptness.asked(object())
             last_there = max(last_there, clock.now + delay / 2)  # when the broker has the question
             last_here = max(last_here, last_there + delay / 2)
             stream.append((last_here, "answer", last_there))

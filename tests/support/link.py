@@ -52,7 +52,7 @@ class Link:
         self.turns = 0
         self.clock = ShiftedClock()
         self.wakeup = Wakeup()
-        self.outbox = outbox or Outbox()
+        self.outbox = Outbox() if outbox is None else outbox  # an empty one is false
         self.client = MgClient(
             MqttOptions(port=port, **options),
             self.outbox,
