@@ -287,6 +287,13 @@ def test_extras_that_are_named_are_there() -> None:
     assert named <= set(project["optional-dependencies"])
 
 
+def test_nothing_tells_to_install_the_older_program_that_has_this_name_in_the_package_index() -> None:
+    sources = [*(ROOT / "gateway").rglob("*.py"), *(ROOT / "interfaces").rglob("*.py"), *(ROOT / "conf").glob("*.conf")]
+    texts = {path.name: path.read_text() for path in [*sources, *(ROOT / "docs").glob("*.md"), README.path]}
+    install = re.compile(r"(?<!Never `)pip install ['\"]?mqttgateway")
+    assert [name for name, text in texts.items() if install.search(text)] == []
+
+
 # --- ARCHITECTURE
 
 

@@ -55,8 +55,8 @@ def test_a_command_is_shown_with_its_answer(conf: Path, gateway: GatewayProcess)
 def test_an_answer_that_is_an_error_fails(conf: Path, gateway: GatewayProcess) -> None:
     done = run_command(conf, "send", *LAMP, "LAMP_STATE")
     assert done.returncode == 1
-    assert "response='ERROR'" in done.stdout
-    assert "use LAMP_ON or LAMP_OFF" in done.stdout
+    assert "response='REFUSED'" in done.stdout
+    assert "use one of LAMP_ON, LAMP_OFF" in done.stdout
 
 
 def test_a_command_that_nobody_answers_fails(conf: Path, mosquitto: Mosquitto) -> None:
