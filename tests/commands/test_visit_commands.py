@@ -245,6 +245,7 @@ def test_watching_goes_on_after_an_outage(watching: GatewayProcess, mosquitto: M
     mosquitto.kill()
     watching.wait_log("lost the broker")
     mosquitto.start()
+    watching.wait_log("mqttgateway: connected again\n")
     with mosquitto.client() as other:
         other.publish("home/lighting/g/l/d/me/C", b"on", retain=True)  # seen whether it is subscribed already or not
         watching.wait_output("command lighting/g/l/d/me LAMP_ON")
