@@ -34,7 +34,7 @@ def running_if_needed(options: MqttOptions, stopping: Callable[[], bool]) -> Ite
     if find_spec("amqtt") is None:
         LOG.warning(
             "no broker at %s:%d, and the embedded one is not installed: apt install mosquitto, "
-            "or pip install 'mqttgateway[demo]'",
+            "or, in a checkout, pip install '.[demo]'",
             options.host,
             options.port,
         )

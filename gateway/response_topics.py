@@ -34,9 +34,9 @@ class ResponseTopics(NamedTuple):
         is_own = bool(self.prefix) and topic.startswith(self.prefix)
         return is_own or not set(ANSWER_LEVELS).isdisjoint(topic.split("/")) or self.names(topic)
 
-    @property
-    def remedy(self) -> str:
-        """What to do where a topic is refused."""
+    def remedy(self, *, may_allow: bool) -> str:
+        """Return what to do where a topic is refused; `may_allow`: the configuration could allow it."""
         own = f", or below {self.prefix}" if self.prefix else ""
         levels = f"{', '.join(ANSWER_LEVELS[:-1])} or {ANSWER_LEVELS[-1]}"
-        return f"use one with a level named {levels}{own}, or allow it in commands.response_topics"
+        allow = ", or allow it in commands.response_topics" if may_allow else ""
+        return f"use another one, with a level named {levels}{own}{allow}"

@@ -47,6 +47,8 @@ class InboxFull(ThrottledException):
     """An interface does not take its messages as fast as they come."""
 
 
+_UNMARKED, _STATUS = "it is no topic for answers", "it would be a status"
+_ALLOWABLE = (_UNMARKED, _STATUS)  # what is wrong with a response topic that commands.response_topics may allow
 _GATEWAY_LEVELS = ("availability", "run")  # the last level of topics on which gateways speak of themselves
 
 
@@ -280,11 +282,12 @@ class Router:
         return delivery.asked
 
     def _may_answer_on(self, topic: str, arrival: Arrival) -> bool:
-        problem, remedy = topic_problem(topic) or self._misuse_of(topic), "use a response topic of your own"
+        problem = topic_problem(topic) or self._misuse_of(topic)
         if not problem:
             if self._response_topics.has(topic):
                 return True
-            problem, remedy = "it is no topic for answers", self._response_topics.remedy
+            problem = _UNMARKED
+        remedy = self._response_topics.remedy(may_allow=problem in _ALLOWABLE)
         self.counts["response topic refused"] += 1
         what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
         refusal = MessageRefused(f"{what}: {remedy}", key=f"response {topic}: {problem}")
@@ -302,7 +305,7 @@ class Router:
             return "it says who is there"
         is_named = self._response_topics.names(topic)
         if not is_named and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
-            return "it would be a status"
+            return _STATUS
         return ""
 
     def _matches(self, topic: str) -> Iterable[list[Route]]:

@@ -18,6 +18,9 @@ WORD_FIELDS = (*ADDRESS_FIELDS, "action")
 ANY = "*"
 """In `values`: every value without a converter of its own. As `arguments`: every value."""
 
+UNMATCHED = "no rule matches"
+"""Why a frame is dropped, in the log and by `check`."""
+
 
 class CodecError(GatewayError):
     """A frame or a command fits a rule, but one of its values does not: which, and why."""

@@ -36,6 +36,8 @@ class DummyInterface(DeviceInterface):
         }
     }
 
+    ACTIONS = ("LAMP_ON", "LAMP_OFF")
+
     @classmethod
     def addresses(cls, params: Mapping[str, Any]) -> Addresses:
         """Return the addresses of its commands, so that those for others do not even wake it."""
@@ -61,8 +63,9 @@ class DummyInterface(DeviceInterface):
         """Do what a message says, and return the answers."""
         if not self.accepts(msg):
             return
-        if msg.action not in ("LAMP_ON", "LAMP_OFF"):
-            yield msg.reply("ERROR", f"{msg.action!r} is not an action of this lamp: use LAMP_ON or LAMP_OFF")
+        problem = self.problem_of(msg)
+        if problem:
+            yield msg.reply("REFUSED", problem)
             return
         self.is_on = msg.action == "LAMP_ON"
         yield msg.reply("OK")
@@ -74,6 +77,14 @@ class DummyInterface(DeviceInterface):
     def accepts(self, msg: InternalMsg) -> bool:
         """Tell whether a message is a command for this device."""
         return msg.iscmd and {"device": msg.device, "location": msg.location} in self.addresses(self.params)
+
+    def problem_of(self, msg: InternalMsg) -> str:
+        """Return what is wrong with a command for this device; `""` if it can be done."""
+        if msg.action not in self.ACTIONS:
+            return f"{msg.action!a} is not an action of this device: use one of {', '.join(self.ACTIONS)}"
+        if msg.arguments:  # left aside, `level=5` would be answered with OK as if it were so
+            return f"argument {next(iter(msg.arguments))!a} is not known: this command has none"
+        return ""
 
     def describe(self) -> str:
         """Name the device in the log."""

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.errors import Refusal
 from gateway.message import InternalMsg
 from interfaces.checksum import ChecksumError
-from interfaces.codec import CodecError
+from interfaces.codec import UNMATCHED, CodecError
 from interfaces.serial_rules import SerialRules
 from interfaces.wire import WireError
 
@@ -19,7 +19,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
     # Much later, silence ends a frame too, and what is unfinished is given up.
     frames = [*rules.wire.feed(data, 0.0), *rules.wire.feed(b"", 1e9), *rules.wire.give_up()]
     if not frames:
-        yield "no frame is complete in these bytes: they are taken for a frame without its framing"
+        yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_bare(rules, data)]
     for frame, problem in frames:
         yield f"frame {shown(frame)}"
@@ -48,7 +48,7 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         rule = rules.decoder.rule_of(frame)
         if rule is not None:
             taken = True
-            yield f"rule {rule.name!a} takes it"
+            yield f"matched rule {rule.name!a}"
             messages = rules.decoder.decode(frame)
             if not messages:
                 yield "no message: its values are empty"
@@ -69,7 +69,7 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         yield Refusal(f"dropped: {err}")
         return
     if not taken:
-        yield Refusal("dropped: no rule takes it")
+        yield Refusal(f"dropped: {UNMATCHED}")
 
 
 def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:

@@ -59,7 +59,8 @@ class SafeRegex:
         if find_spec("regex") is None:
             raise RegexError(
                 "this expression could try for ever on a line that nearly matches: write it without a repetition "
-                "inside a repetition, or pip install 'mqttgateway[regex]', which stops it in time"
+                "inside a repetition, or install the package 'regex' beside the gateway (pip install regex), which "
+                "stops it in time"
             )
         import regex  # only where it is needed
 

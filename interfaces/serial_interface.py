@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 from gateway.throttled_exception import ThrottledException, kind_of
-from interfaces.codec import CodecError
+from interfaces.codec import UNMATCHED, CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
 from interfaces.encoder import Answer
 from interfaces.polling import Request, Schedule
@@ -40,6 +41,11 @@ LOG = logging.getLogger(__name__)
 # 40 % more gets through. It must not be held over anything that waits, or takes long without Python's lock.
 _READING = threading.Lock()
 _AT_ONCE = nullcontext()
+
+_MAX_KINDS = 100  # kinds of frames without a rule that are told apart, for the log
+_MAX_SIGNS = 40  # bytes of a frame that are kept for it
+_MAX_SHOWN = 300  # characters of a frame in the log
+_NUMBER = re.compile(rb"[-+]?[0-9][0-9.]*")
 
 _LOOK = 0.05  # s between two looks at a port without a descriptor (rfc2217://, loop://)
 
@@ -116,6 +122,7 @@ class SerialInterface(DeviceInterface):
         self._may_queue = False
         self._last_heard = self._last_look = 0.0
         self._settled_at = 0.0
+        self._unmatched: set[bytes] = set()  # the kinds of frames that no rule has matched
         self._thrown = self._frames_before = 0  # bytes thrown away up to the last frame, and the frames until then
 
     def reconfigure(self, params: Mapping[str, Any]) -> bool:
@@ -127,6 +134,7 @@ class SerialInterface(DeviceInterface):
         rules = SerialRules(params)
         rules.wire = self.wire  # which may have half a frame
         self.rules, self.params = rules, params
+        self._unmatched.clear()
         self._look_whether_it_may_queue()
         return True
 
@@ -225,7 +233,7 @@ class SerialInterface(DeviceInterface):
                 self._refuse("unreadable", frame, str(err))
                 continue
             if messages is None:
-                self._refuse("unmatched", frame, "no rule matches")
+                self._refuse("unmatched", frame, UNMATCHED)
             else:
                 yield from messages
 
@@ -248,9 +256,19 @@ class SerialInterface(DeviceInterface):
         level = logging.INFO if kind == "unmatched" else logging.WARNING
         reason = "" if kind == "bad checksum" else kind_of(why)  # noise on a line has many, and they are one
         refused = FrameRefused(f"{name}: frame dropped: {why}", key=f"{name} {kind} {reason}", level=level)
+        if kind == "unmatched" and len(self._unmatched) < _MAX_KINDS:
+            self._unmatched.add(_kind_of_frame(frame))
         if refused.trigger:
-            shown = frame.hex(" ") if kind == "bad checksum" else _shown(frame)
-            LOG.log(level, "%s: %s", refused.report, shown)
+            shown = f": {frame.hex(' ')}" if kind == "bad checksum" else self._how_to_try(kind, frame)
+            LOG.log(level, "%s%s", refused.report, shown)
+
+    def _how_to_try(self, kind: str, frame: bytes) -> str:
+        """Return how many other kinds of frames were dropped, and the command that shows why this one was."""
+        others = len(self._unmatched) - 1 if kind == "unmatched" else 0
+        more = f" ({others} other kind{'s' if others > 1 else ''} so far)" if others else ""
+        option, text = ("frame", _within_quotes(frame)) if _is_text(frame) else ("hex", frame.hex(" "))
+        shown = f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[:_MAX_SHOWN]}... ({len(frame)} bytes)"
+        return f"{more}: try it with check --{option} {shown}"
 
     # --- to the device
 
@@ -354,4 +372,18 @@ def _earliest(*times: float | None) -> float | None:
 
 def _shown(frame: bytes) -> str:
     """Write a frame so that no byte of it can do anything to a terminal or a log."""
-    return ascii(frame)[1:] if frame.isascii() and frame.decode("ascii").isprintable() else frame.hex(" ")
+    return ascii(frame)[1:] if _is_text(frame) else frame.hex(" ")
+
+
+def _within_quotes(frame: bytes) -> str:
+    """Return a frame that is text as `check --frame` takes it, within single quotes of a shell."""
+    return frame.decode("ascii").replace("\\", r"\\").replace("'", r"\x27")
+
+
+def _is_text(frame: bytes) -> bool:
+    return frame.isascii() and frame.decode("ascii").isprintable()
+
+
+def _kind_of_frame(frame: bytes) -> bytes:
+    """Return what tells a frame from those of another kind: text without its numbers, or the first two bytes."""
+    return _NUMBER.sub(b"#", frame)[:_MAX_SIGNS] if _is_text(frame) else frame[:2]

@@ -339,7 +339,7 @@ def test_without_a_name_all_interfaces_are_tried(two_boilers: Path, capsys: pyte
     said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1")
     assert said.code == EXIT_OK
     hall, attic = said.out.split("attic:\n")
-    assert hall.startswith("hall:\n") and hall.endswith("dropped: no rule takes it\n")
+    assert hall.startswith("hall:\n") and hall.endswith("dropped: no rule matches\n")
     assert "  status -/-/attic/-/- T\n" in attic
     said = run(capsys, "check", "--conf", "gw.conf", "--location", "attic", "--action", "HEAT")
     assert said.code == EXIT_OK

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.broker import Listener, Mosquitto
@@ -50,6 +51,20 @@ def test_a_retained_command_is_not_done_at_the_start_nor_at_a_reconnect(tmp_path
             gateway.stop()
         assert got(listener) == ["command security/-/yard/gate/me close"]
         assert " 2 retained command" in gateway.log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_command_published_with_retain_while_connected_is_like_any_other(
+    version: str, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    mqtt_options = {"version": 5 if version == "5" else version}
+    conf = write_conf(tmp_path, mosquitto.port, mqtt=mqtt_options, interface=trial("Recorder"))
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        subscribed(mosquitto)
+        listener.publish(GATE, "open", retain=True)
+        wait_until(lambda: got(listener), what=lambda: gateway.log)
+        gateway.stop()
+        assert got(listener) == ["command security/-/yard/gate/me open"]
 
 
 def test_a_command_that_the_broker_sends_again_is_not_done_again(tmp_path: Path) -> None:

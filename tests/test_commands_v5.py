@@ -88,7 +88,7 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
         assert sorted(asker.wait_answers(4)) == [  # the repeated one does not wait for the interface
             (b"\x01", "OK", ""),
             (b"\x01", "OK", ""),
-            (b"\x02", "ERROR", "'LAMP_DIM' is not an action of this lamp: use LAMP_ON or LAMP_OFF"),
+            (b"\x02", "REFUSED", "'LAMP_DIM' is not an action of this device: use one of LAMP_ON, LAMP_OFF"),
             (b"\x04", "OK", ""),
         ]
         statuses = [json.loads(m.payload) for m in asker.messages if m.topic == f"{LAMP}/gw/S"]

@@ -96,7 +96,7 @@ def test_a_machine_without_amqtt_is_told_what_to_install(
     port = free_port()
     expected_logs.expect(
         f"no broker at 127.0.0.1:{port}, and the embedded one is not installed: apt install mosquitto, "
-        "or pip install 'mqttgateway[demo]'"
+        "or, in a checkout, pip install '.[demo]'"
     )
     monkeypatch.setitem(sys.modules, "amqtt", None)  # as Python marks a package that cannot be imported
     with running_if_needed(MqttOptions(port=port, demo_broker=True), lambda: False):

@@ -276,8 +276,14 @@ def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
     assert str(msg) == f"{kind} {rest.strip()}"
 
 
-def test_a_serial_device_takes_ten_lines() -> None:
-    assert len(README.only("yaml file=").text.splitlines()) <= 10
+def test_a_serial_device_takes_ten_lines_and_one_for_a_broker_elsewhere(tmp_path: Path) -> None:
+    comment, *lines = README.only("yaml file=").text.splitlines()
+    assert len(lines) <= 10
+    elsewhere = comment.removeprefix("# ")
+    assert elsewhere != comment
+    conf = tmp_path / "boiler.conf"
+    conf.write_text("\n".join([elsewhere, *lines]))
+    assert load_configuration(conf, {}).mqtt.host == "broker.home"
 
 
 def test_extras_that_are_named_are_there() -> None:
@@ -285,6 +291,13 @@ def test_extras_that_are_named_are_there() -> None:
     named = {name for entry in PAGES for name in re.findall(r"install '[^']*\[(\w+)\]'", entry.text)}
     assert "demo" in named
     assert named <= set(project["optional-dependencies"])
+
+
+def test_nothing_tells_to_install_the_older_program_that_has_this_name_in_the_package_index() -> None:
+    sources = [*(ROOT / "gateway").rglob("*.py"), *(ROOT / "interfaces").rglob("*.py"), *(ROOT / "conf").glob("*.conf")]
+    texts = {path.name: path.read_text() for path in [*sources, *(ROOT / "docs").glob("*.md"), README.path]}
+    install = re.compile(r"(?<!Never `)pip install ['\"]?mqttgateway")
+    assert [name for name, text in texts.items() if install.search(text)] == []
 
 
 # --- ARCHITECTURE

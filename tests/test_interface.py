@@ -23,7 +23,7 @@ from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.listeners import Listeners
 from gateway.mailbox import MsgList
-from gateway.message import InternalMsg
+from gateway.message import Argument, InternalMsg
 from gateway.outlet import Outlet
 from gateway.supervisor import Supervisor
 from gateway.throttled_exception import report_held_back
@@ -804,4 +804,21 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     is_own = device != "heater" and location != "hall"
     assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
     assert (Listeners({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    desk.inbox.close()
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "reason"),
+    [
+        ("LAMP_DIM", {}, "'LAMP_DIM' is not an action of this device: use one of LAMP_ON, LAMP_OFF"),
+        ("LAMP_ON", {"level": 5}, "argument 'level' is not known: this command has none"),
+    ],
+)
+def test_the_dummy_refuses_what_it_cannot_do(action: str, arguments: dict[str, Argument], reason: str) -> None:
+    cls, desk = find_interface("dummy", Path()), Desk()
+    dummy = cls(fill_defaults({"type": "dummy"}, interface_schema(cls)), desk.inbox, desk.outlet)
+    (answer,) = dummy.write(InternalMsg(True, device="lamp", action=action, arguments=arguments))
+    assert (answer.argument("response"), answer.argument("reason")) == ("REFUSED", reason)
+    (state,) = dummy.read()
+    assert state.argument("on") is False
     desk.inbox.close()

@@ -31,11 +31,11 @@ def test_without_a_prefix_only_the_level_and_the_configuration_count() -> None:
 
 
 def test_the_remedy_names_all_that_is_for_answers() -> None:
-    assert RULE.remedy == (
-        "use one with a level named response, responses, reply or replies, or below home/hall/, or allow it in "
-        "commands.response_topics"
-    )
-    assert "below" not in ResponseTopics().remedy
+    named = "use another one, with a level named response, responses, reply or replies"
+    allow = ", or allow it in commands.response_topics"
+    assert RULE.remedy(may_allow=True) == f"{named}, or below home/hall/{allow}"
+    assert RULE.remedy(may_allow=False) == f"{named}, or below home/hall/"
+    assert ResponseTopics().remedy(may_allow=True) == f"{named}{allow}"
 
 
 _levels = st.sampled_from(["home", "hall", "app", "inbox", "S", "C", "", *ANSWER_LEVELS])

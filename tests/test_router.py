@@ -585,7 +585,7 @@ def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
 ) -> None:
     expected_logs.expect(
         f"no answer is sent to {topic!a}: {problem} (asked for on 'home/security///gate/me/C'): "
-        "use a response topic of your own"
+        "use another one, with a level named response, responses, reply or replies"
     )
     expected_logs.expect("dropped: ")
     desk = Desk()
@@ -606,7 +606,7 @@ def test_no_answer_goes_where_nothing_says_that_it_is_for_answers(topic: str, ex
     """The maps of others are not known: this may be a command to their devices, or the state of one."""
     expected_logs.expect(
         f"no answer is sent to {topic!a}: it is no topic for answers (asked for on 'home/security///gate/me/C'): "
-        "use one with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
+        "use another one, with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
         "commands.response_topics"
     )
     desk = Desk(response_topics=ResponseTopics("home/gw/", ["app/+/inbox"]))
@@ -626,7 +626,11 @@ def test_an_answer_goes_where_a_topic_is_for_answers(topic: str) -> None:
 
 
 def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("no answer is sent to 'home/lamp/reply': it would be a status")
+    expected_logs.expect(
+        "no answer is sent to 'home/lamp/reply': it would be a status (asked for on 'home/gate/OPEN/set'): use another "
+        "one, with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
+        "commands.response_topics"
+    )
     constants = {"function": "", "gateway": "", "location": ""}
     forms = (MessageForm(True, "{root}/{device}/{action}/set", "value", constants=constants),
              MessageForm(False, "{root}/{device}/{action}", "value", constants=constants))  # fmt: skip

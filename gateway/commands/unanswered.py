@@ -47,12 +47,17 @@ def why_unanswered(
     who = " or ".join(repr(one.name) for one in serving)
     return (
         f"the gateway {name!a} is online, and {who} has not answered: no device of it may have these words, a filter "
-        f"may have dropped the command, or it takes longer (--wait): see its log"
+        f"may have dropped the command, the broker may have refused the answer (see 'mqttgateway outbox list {name} "
+        f"--set-aside'), or it takes longer (--wait): see its log"
     )
 
 
 def _words(address: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={word or '-'}" for name, word in address.items()) or "any command"
+    """Return the words of an address, without those that are empty."""
+    if not address:
+        return "any command"
+    words = " ".join(f"{name}={word}" for name, word in address.items() if word)
+    return words or f"a command without {' and '.join(address)}"
 
 
 def _listed(texts: Iterator[str]) -> str:

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
+from gateway.app_properties import NAME
 from gateway.commands.visit import visit
 from gateway.configuration.settings import Configuration
 from gateway.errors import MessageError, TopicError
 from gateway.message import RUN, Arrival, InternalMsg
+from gateway.mqtt.client import LinkState
 from gateway.topic import without_covered
 from gateway.translation.mqtt_map import MsgMap
 
@@ -36,6 +38,7 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
 
     filters = without_covered(f for msg_map in maps for f in (f"{msg_map.root}/#", *msg_map.filters()))
     with visit(configuration, "watch", filters, take) as client:
+        was_up = True
         try:
             while True:
                 while lines:  # not printed in take(): the client would keep the error of a closed pipe to itself
@@ -44,6 +47,10 @@ def watch(configuration: Configuration, count: int | None = None) -> int:
                     if shown == count:
                         return 0
                 client.loop_with_reconnect(1.0)
+                is_up = client.link_state is LinkState.UP
+                if is_up and not was_up:
+                    print(f"{NAME}: connected again", file=sys.stderr)  # noqa: T201  (that it was lost, the log says)
+                was_up = is_up
         except KeyboardInterrupt:
             return 0
 

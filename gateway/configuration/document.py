@@ -150,14 +150,7 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        what = " ".join(filter(None, (err.context, err.problem)))
-        is_too_deep = "nesting" in what  # libyaml reads ahead, and since PyYAML 6.0.4 has a limit of its own, of 1,000
-        said = _TOO_DEEP if is_too_deep else (f"not YAML: {what}", "check indentation, colons and quotes")
-        if mark and _is_tab(text, mark):
-            said = _TAB
-        elif err.context_mark and _SWALLOWED.search(_lines(text)[err.context_mark.line]):
-            said = (said[0], "'#' begins a comment here: put it in quotes")
-        reader.findings.append(Finding(file, *place, "", *said))
+        reader.findings.append(Finding(file, *place, "", *_yaml_problem(text, err)))
         raise ConfigurationError(reader.findings) from err
     except yaml.YAMLError as err:
         reader.findings.append(Finding(file, 0, 0, "", f"not YAML: {' '.join(str(err).split())}", "remove it"))
@@ -166,6 +159,25 @@ def load_yaml(text: str, file: str, environment: Mapping[str, str]) -> Document:
     if reader.findings:
         raise FaultyDocumentError(reader.findings, document)
     return document
+
+
+def _yaml_problem(text: str, err: yaml.MarkedYAMLError) -> tuple[str, str]:
+    """Return what keeps a text from being YAML, and the remedy; its two readers do not say it in the same words."""
+    mark, begin, lines = err.problem_mark or err.context_mark, err.context_mark, _lines(text)
+    what = " ".join(filter(None, (err.context, err.problem)))
+    if "nesting" in what:  # libyaml reads ahead, and since PyYAML 6.0.4 has a limit of its own, of 1,000
+        return _TOO_DEEP
+    if mark and _is_tab(text, mark):
+        return _TAB
+    remedy = "check indentation, colons and quotes"
+    if begin and _SWALLOWED.search(lines[begin.line]):
+        remedy = "'#' begins a comment here: put it in quotes"
+    elif begin and _ESCAPE.search(err.problem or ""):
+        remedy = r"in double quotes a \ has a meaning of its own: write it in single quotes, as '\d+'"
+    elif begin and (opening := lines[begin.line][begin.column : begin.column + 1]) in _OPENING:
+        where = f"the {opening!r} that is opened in line {begin.line + 1}"
+        remedy = f"close {where}, or check commas and quotes before this place"
+    return f"not YAML: {what}", remedy
 
 
 def _is_tab(text: str, mark: yaml.Mark) -> bool:
@@ -186,6 +198,8 @@ def _refusal(file: str, text: str, offset: int, what: str, remedy: str) -> Confi
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 _SWALLOWED = re.compile(r"[\[,]\s*#")  # a filter that has become a comment
+_ESCAPE = re.compile("escape|hexdecimal")  # sic, libyaml
+_OPENING = ("[", "{", "'", '"')
 _TYPOGRAPHIC = re.compile(
     "[\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb].*[\u201c\u201d\u2018\u2019\u00ab\u00bb]", re.DOTALL
 )
@@ -358,7 +372,8 @@ def load_json(text: str, file: str) -> Document:
         data = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
         deep = _is_deep(data)
     except json.JSONDecodeError as err:
-        finding = Finding(file, err.lineno, err.colno, "", f"not JSON: {err.msg}", "check commas, quotes and brackets")
+        remedy = r"write \\ for each \ in a text" if "escape" in err.msg else "check commas, quotes and brackets"
+        finding = Finding(file, err.lineno, err.colno, "", f"not JSON: {err.msg}", remedy)
         raise ConfigurationError([finding]) from err
     except ValueError as err:  # an integer of thousands of digits
         raise ConfigurationError([Finding(file, 0, 0, "", f"not usable JSON: {err}", "shorten the number")]) from err

@@ -23,7 +23,7 @@ from gateway.configuration.file_access import (
     who_may_change_code,
     who_may_read,
 )
-from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
+from gateway.configuration.interface_loader import BUILT_IN, CodeNotFoundError, find_interface
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.remedies import near
@@ -105,6 +105,18 @@ def has_secret(document: Document) -> bool:
     )
 
 
+def _shipped_schemas(data: Mapping[str, Any]) -> dict[DataPath, Mapping[str, Any]]:
+    """Return the schemas of those interfaces of a configuration that ship with the gateway, by their paths."""
+    several = data.get("interfaces")
+    found: dict[DataPath, Any] = {("interface",): data.get("interface")}
+    found |= {("interfaces", key): options for key, options in several.items()} if isinstance(several, dict) else {}
+    return {
+        at: interface_schema(find_interface(options["type"], Path()))
+        for at, options in found.items()
+        if isinstance(options, dict) and any(options.get("type") == name for name in BUILT_IN)  # it may be a list
+    }
+
+
 class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
@@ -143,7 +155,7 @@ class _Loader:
             )
             self.complain((), "this is a map, and no configuration", remedy)
             raise ConfigurationError(self.findings)
-        self.add(check_schema(self.document, data, config_schema()))
+        self.add(check_schema(self.document, data, config_schema(), parts=partial(_shipped_schemas, data)))
         fit = not self.findings
         name = self.name(data)
         options = fill_defaults(data, config_schema()) if fit else data

@@ -14,6 +14,7 @@ from gateway.configuration.schema_fit import plainly_fits
 Schema: TypeAlias = Mapping[str, Any]
 
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}  # text in YAML 1.2, and meant as truth values
 _PLAIN = re.compile(r"[\w./][\w ./+#@$-]*")
 _LONGEST = 60  # characters of a form that is shown
 _LONG_WORD = 100  # characters of a word that is compared with others: a file may have one of megabytes
@@ -142,6 +143,10 @@ def _form(value: Any, schema: Schema, root: Schema) -> Any:
         return None
     options = schema.get("properties", {})
     required = [name for name in schema.get("required", ()) if name in options]
+    if isinstance(value, str) and value.casefold() in _SWITCHES and not required:
+        switch = next((name for name in options if options[name].get("type") == "boolean"), None)
+        if switch is not None:
+            return {switch: _SWITCHES[value.casefold()]}
     for name in [*required, *(name for name in options if name not in required)]:
         if plainly_fits(value, _whole_schema(_resolved(options[name], root), root)):
             return {name: value}

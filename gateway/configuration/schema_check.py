@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Schema: TypeAlias = Mapping[str, Any]
 
 _MAX_ERRORS = 1000  # that the schema library is asked for: a file may be wrong in each of its lines
+_MAX_PLACES = 5  # that are named: there may be hundreds of interfaces
 
 _TYPE_NAMES = {
     "object": "a mapping",
@@ -58,13 +59,22 @@ def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
     )
 
 
-def check_schema(document: Document, data: Any, schema: Schema, at: Path = ()) -> list[Finding]:
-    """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`."""
+def check_schema(
+    document: Document,
+    data: Any,
+    schema: Schema,
+    at: Path = (),
+    parts: Callable[[], Mapping[Path, Schema]] = dict,
+) -> list[Finding]:
+    """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`.
+
+    `parts` gives the schemas of the parts that are checked on their own, by path: an option may belong there.
+    """
     if plainly_fits(data, schema):
         return []
     errors = list(islice(_validator()(schema).iter_errors(data), _MAX_ERRORS))
     of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
-    explain = _Explanation(document, schema, at)
+    explain = _Explanation(document, schema, at, parts)
     return bounded(finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
                    for finding in explain.findings(error))  # fmt: skip
 
@@ -122,10 +132,13 @@ def _option(schema: Schema, name: str) -> Any:
 class _Explanation:
     """Explains what breaks `schema` in data that stands at path `at` of `document`."""
 
-    def __init__(self, document: Document, schema: Schema, at: Path) -> None:
+    def __init__(
+        self, document: Document, schema: Schema, at: Path, parts: Callable[[], Mapping[Path, Schema]]
+    ) -> None:
         self.document = document
         self.schema = schema
         self.at = at
+        self.parts = parts
 
     def findings(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
         """Yield what is wrong, in words."""
@@ -184,6 +197,8 @@ class _Explanation:
         """Return the remedy for an option that is not known at `path`: its right name, or its right place."""
         if not self.at and len(path) <= 2:
             places = [place for place in _places_of(name, self.schema) if place[:-1] != path]
+            places += [(*part, name) for part, schema in self.parts().items() if name in schema["properties"]]
+            del places[_MAX_PLACES:]
             if places:
                 return f"it belongs elsewhere: {' or '.join(map(dotted, places))}"
         return near(name, known)

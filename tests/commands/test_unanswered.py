@@ -66,3 +66,21 @@ def test_of_many_devices_the_first_are_listed(tmp_path: Path) -> None:
     said, _ = why(tmp_path, interfaces=many)
     assert said.count("location=") == 10
     assert said.endswith(" and 20 more")
+
+
+def test_addresses_are_listed_without_their_empty_words(tmp_path: Path) -> None:
+    said, _ = why(tmp_path, COMMAND.replace(device="stove"), interfaces={"boiler": {"type": "dummy"}})
+    assert said == (
+        "the gateway 'gw' is online, and knows no such device: it knows device=lamp location=office; device=lamp; "
+        "location=office; a command without device and location"
+    )
+    any_device = {**BOILER, "address": {}}
+    assert "any command" not in why(tmp_path, COMMAND.replace(device="stove"), interfaces={"boiler": any_device})[0]
+
+
+def test_an_answer_that_the_broker_may_have_refused_is_named(tmp_path: Path) -> None:
+    assert why(tmp_path)[0].endswith(
+        "'boiler' has not answered: no device of it may have these words, a filter may have dropped the command, the "
+        "broker may have refused the answer (see 'mqttgateway outbox list gw --set-aside'), or it takes longer "
+        "(--wait): see its log"
+    )

@@ -55,8 +55,8 @@ def test_a_command_is_shown_with_its_answer(conf: Path, gateway: GatewayProcess)
 def test_an_answer_that_is_an_error_fails(conf: Path, gateway: GatewayProcess) -> None:
     done = run_command(conf, "send", *LAMP, "LAMP_STATE")
     assert done.returncode == 1
-    assert "response='ERROR'" in done.stdout
-    assert "use LAMP_ON or LAMP_OFF" in done.stdout
+    assert "response='REFUSED'" in done.stdout
+    assert "use one of LAMP_ON, LAMP_OFF" in done.stdout
 
 
 def test_a_command_that_nobody_answers_fails(conf: Path, mosquitto: Mosquitto) -> None:
@@ -245,6 +245,7 @@ def test_watching_goes_on_after_an_outage(watching: GatewayProcess, mosquitto: M
     mosquitto.kill()
     watching.wait_log("lost the broker")
     mosquitto.start()
+    watching.wait_log("mqttgateway: connected again\n")
     with mosquitto.client() as other:
         other.publish("home/lighting/g/l/d/me/C", b"on", retain=True)  # seen whether it is subscribed already or not
         watching.wait_output("command lighting/g/l/d/me LAMP_ON")

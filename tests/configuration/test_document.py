@@ -266,6 +266,35 @@ def test_what_is_not_taken_in_yaml_is_said_with_its_place(text: str, finding: st
     assert complaints(text) == [finding]
 
 
+_OPENED = "close the {} that is opened in line {}, or check commas and quotes before this place"
+_QUOTES = r"in double quotes a \ has a meaning of its own: write it in single quotes, as '\d+'"
+
+
+@pytest.mark.usefixtures("yaml_loader")
+@pytest.mark.parametrize(
+    ("text", "place", "remedy"),
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", "3:2", _OPENED.format("'['", 2)),
+        ("a:\n  - {x: 1\n  - {y: 2}\n", "3:5", _OPENED.format("'{'", 2)),
+        ("a: 'abc\nb: 1\n", "3:1", _OPENED.format('"\'"', 1)),
+        ('a: 1\nb: "abc\nc: 1\n', "4:1", _OPENED.format("'\"'", 2)),
+        ('a: "T\\s*"\n', "1:", _QUOTES),
+        ('a:\n  - {regex: "\\d+", x: 1}\n', "2:", _QUOTES),
+        ('a: "\\x4"\n', "1:", _QUOTES),
+    ],
+)
+def test_the_remedy_of_what_is_not_closed_or_wrongly_quoted(text: str, place: str, remedy: str) -> None:
+    (said,) = complaints(text)
+    assert said.startswith(f"f:{place}")
+    assert said.endswith(f": {remedy}")
+
+
+def test_a_single_backslash_in_json_is_told_to_be_doubled() -> None:
+    with pytest.raises(ConfigurationError) as info:
+        load_json('{"regex": "\\d+"}', "f")
+    assert str(info.value) == r"f:1:12: not JSON: Invalid \escape: write \\ for each \ in a text"
+
+
 @pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
 @pytest.mark.parametrize(
     ("text", "place"),

@@ -424,6 +424,8 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
         ("mqtt: broker.home\n", 'mqtt: expected a mapping, found "broker.home": write it as mqtt: {host: broker.home}'),
         ("mqtt: 1884\n", "mqtt: expected a mapping, found 1884: write it as mqtt: {port: 1884}"),
         ("mqtt: {tls: true}\n", "mqtt.tls: expected a mapping, found true: write it as tls: {enabled: true}"),
+        ("mqtt: {tls: yes}\n", 'mqtt.tls: expected a mapping, found "yes": write it as tls: {enabled: true}'),
+        ("mqtt: {tls: 'off'}\n", 'mqtt.tls: expected a mapping, found "off": write it as tls: {enabled: false}'),
         ("mqtt: {servers: a.home}\n", 'mqtt.servers: expected a list, found "a.home": write it as servers: [a.home]'),
         ("mqtt: {port: '1883'}\n", 'mqtt.port: expected a whole number, found "1883": write it without quotes: 1883'),
         ("mqtt: {version: '5'}\n", 'mqtt.version: expected one of 5, 3.1.1, found "5": write it without quotes: 5'),
@@ -446,6 +448,12 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
         ("level: debug\n", "level: unknown option: it belongs elsewhere: log.level"),
         ("mqtt: {traffic: true}\n", "mqtt.traffic: unknown option: it belongs elsewhere: log.traffic"),
         ("mqtt: {ca_file: x}\n", "mqtt.ca_file: unknown option: it belongs elsewhere: mqtt.tls.ca_file"),
+        ("interfaces: {a: {type: serial, port: /dev/y}, b: {type: dummy}}\nport: /dev/x\n",
+         "port: unknown option: it belongs elsewhere: mqtt.port or interfaces.a.port"),
+        ("interface: {type: dummy}\nlocation: hall\n",
+         "location: unknown option: it belongs elsewhere: interface.location"),
+        ("interface: {type: dummy}\nmqtt: {location: hall}\n",
+         "mqtt.location: unknown option: it belongs elsewhere: interface.location"),
         ("topics: home/#\n", 'topics: expected a list, found "home/#": write it as topics: [home/#]'),
         ("topics: '#'\n", 'topics: expected a list, found "#": write it as topics: ["#"]'),
         ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it what is called 'typ' there?"),
@@ -470,6 +478,13 @@ def test_what_somebody_meant_is_shown_in_its_right_form(text: str, said: str, fo
         del base["interface"]
     whole = text + "".join(line for name, line in base.items() if name not in given)
     assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [said]
+
+
+def test_an_option_of_an_interface_that_is_not_indented_is_sent_to_its_place(folder: Path) -> None:
+    assert findings(folder, "root: home\ntopics: []\ninterface:\n  type: serial\nport: /dev/x\n") == [
+        "gw.conf:4:3: interface: 'port' is missing: add it: port: /dev/serial/by-id/usb-FTDI_FT232R-if00-port0",
+        "gw.conf:5:1: port: unknown option: it belongs elsewhere: mqtt.port or interface.port",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import termios
 import threading
@@ -16,7 +17,7 @@ import pytest
 import serial
 
 from gateway.message import InternalMsg
-from interfaces.serial_interface import _READING, SerialInterface
+from interfaces.serial_interface import _READING, FrameRefused, SerialInterface
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import serial_params, write_conf
@@ -433,6 +434,35 @@ def test_another_reason_why_frames_are_dropped_is_logged_too(
     desk.inbox.close()
     dropped = [text for text in caplog.messages if "frame dropped" in text]
     assert len(dropped) == 2, dropped
+
+
+@pytest.mark.parametrize(
+    ("frames", "shown"),
+    [
+        (["HELLO", "HELLO 1", "BYE 22", "BYE 3", "BYE 3"], "try it with check --frame 'HELLO'"),
+        ([r"it's \n"], r"try it with check --frame 'it\x27s \\n'"),
+        (["x" * 500], f"try it with check --frame '{'x' * 300}... (500 bytes)"),
+        (["caf\u00e9"], "try it with check --hex '63 61 66 c3 a9'"),
+    ],
+)
+def test_a_frame_that_no_rule_matches_is_logged_with_how_to_try_it(
+    frames: list[str], shown: str, device: PtyDevice, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    interface, desk = opened(port=str(device.path), decode=DECODE, encoding="utf-8")
+    for text in frames:
+        device.write(f"{text}\n".encode())
+    turn_until(interface, lambda: interface.counts["unmatched"] == len(frames))
+    monkeypatch.setattr(FrameRefused, "period", 0.0)
+    device.write(f"{frames[0]}\n".encode())
+    turn_until(interface, lambda: interface.counts["unmatched"] == len(frames) + 1)
+    interface.loop_stop()
+    desk.inbox.close()
+    first, second = (text for text in caplog.messages if "frame dropped" in text)
+    assert first.endswith(f"frame dropped: no rule matches: {shown}")
+    others = r" \(2 other kinds so far\)" if len(frames) > 1 else ""
+    times = rf"( \({len(frames)} times in the last 0 s\))?"
+    assert re.search(rf"no rule matches{times}{others}: {re.escape(shown)}$", second)
 
 
 def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(
