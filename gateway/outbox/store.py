@@ -234,17 +234,18 @@ class OutboxStore:
         set_aside: Sequence[SetAsideRow] = (),
         retained: Iterable[tuple[str, bytes]] = (),
         retried: Sequence[int | None] = (),
-    ) -> None:
+    ) -> int:
         """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`.
 
-        `removals` are numbers of what waited, `retried` those of what was set aside and is no more.
+        `removals` are numbers of what waited, `retried` those of what was set aside and is no more. Return how many of
+        what was set aside were dropped, since only the last ones are kept.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for first, last in _runs(sorted(removals)):  # before the rest, which then has room
                 self._db.execute("DELETE FROM outbox WHERE number BETWEEN ? AND ?", (first, last))
             self._insert(inserts)
-            self._set_aside(set_aside)
+            dropped = self._set_aside(set_aside)
             for topic, payload in retained:
                 if payload:
                     self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (topic, payload))
@@ -257,6 +258,7 @@ class OutboxStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
             raise
+        return dropped
 
     def _insert(self, rows: Sequence[Row]) -> None:
         """Insert many rows with one statement: each gives the interpreter away once, and may wait to get it back.
@@ -272,16 +274,18 @@ class OutboxStore:
             self._db.execute(statement, [value for row in rows[begin : begin + count] for value in row])
             begin += count
 
-    def _set_aside(self, rows: Sequence[SetAsideRow]) -> None:
-        for row in rows:
-            self._db.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        if rows:
-            self._db.execute(
-                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?"
-                " OR number < (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
-                " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
-                (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
-            )
+    def _set_aside(self, rows: Sequence[SetAsideRow]) -> int:
+        """Write `rows`, each in the place of what has its number; return how many are dropped, the first of all."""
+        if not rows:
+            return 0
+        self._db.executemany("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return self._db.execute(
+            "DELETE FROM set_aside WHERE number <= (SELECT number FROM set_aside ORDER BY number DESC"
+            " LIMIT 1 OFFSET ?) OR number <"
+            " (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
+            " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
+            (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
+        ).rowcount
 
     # --- what is there
 
@@ -308,6 +312,10 @@ class OutboxStore:
     def last_number(self) -> int:
         """Return the highest number of what waits; 0 if nothing does."""
         return int(self._one("SELECT coalesce(max(number), 0) FROM outbox"))
+
+    def last_dead_letter(self) -> int:
+        """Return the highest number that anything set aside has ever had; 0 if there was none."""
+        return int(self._one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'set_aside'"))
 
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many wait, and their bytes, `overhead` for each included."""
