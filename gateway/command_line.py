@@ -127,7 +127,7 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         path = find_configuration(options.conf, os.environ)
 
         def load() -> Configuration:
-            found = load_configuration(path, os.environ)
+            found = load_configuration(path, os.environ, is_run=options.command == "run")
             return found._replace(log=found.log._replace(level=options.log_level)) if options.log_level else found
 
         configuration = load()

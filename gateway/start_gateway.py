@@ -324,7 +324,7 @@ def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     from gateway.outbox.writer import OutboxWriter
 
     outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
-    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
+    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error, owns_folder=not options.is_place_chosen))
 
 
 def start_gateway(

@@ -493,3 +493,23 @@ def test_no_secret_is_said_by_a_run(running: subprocess.Popen[str], conf: Path) 
     written = err + conf.with_name("gw.log").read_text()
     assert "status lighting/-/***/lamp/- LAMP_STATE" in written
     assert "hunter2" not in written
+
+
+@pytest.mark.parametrize("section", ["log", "outbox"])
+def test_a_file_in_a_folder_that_is_not_there_is_found_by_check_and_nobody_makes_the_folder(
+    section: str, conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text(
+        f"root: home\ntopics: []\ninterface: {{type: dummy}}\nmqtt: {{port: 1}}\n"
+        f"{section}: {{file: {tmp_path}/none/gw.file}}\n"
+    )
+    said = run(capsys, "check", "--conf", "gw.conf")
+    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
+    assert said.err == (
+        f"gw.conf:5:{len(section) + 10}: {section}.file: there is no folder {tmp_path}/none: "
+        "make it, or name another file\n"
+    )
+    said = run(capsys, "--conf", "gw.conf")
+    assert said.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"
+    assert "folder" in said.err
+    assert not (tmp_path / "none").exists()

@@ -115,14 +115,17 @@ class SetAsideRow(NamedTuple):
 
 
 class OutboxStore:
-    """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is."""
+    """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is.
 
-    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+    `owns_folder` tells that its folder is the gateway's own, and is made where it is missing; no other one is.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False, owns_folder: bool = False) -> None:
         self.path = path
         try:
-            if not must_exist:
+            if owns_folder:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            elif not path.is_file():
+            if must_exist and not path.is_file():
                 raise FileNotFoundError(2, "no such file")
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
@@ -130,9 +133,9 @@ class OutboxStore:
             self._look_at_header()
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
             reason = getattr(err, "strerror", None) or err
-            raise StoreError(
-                f"the outbox {path} cannot be opened: {reason}: check outbox.file and permissions"
-            ) from err
+            is_missing = isinstance(err, FileNotFoundError) and not must_exist
+            remedy = f"make the folder {path.parent}" if is_missing else "check outbox.file and permissions"
+            raise StoreError(f"the outbox {path} cannot be opened: {reason}: {remedy}") from err
         self._db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._open()
@@ -359,14 +362,14 @@ class OutboxStore:
         self.commit([], waiting, retried=set_aside)
 
 
-def open_store(path: Path, say: Any) -> OutboxStore:
+def open_store(path: Path, say: Any, *, owns_folder: bool = False) -> OutboxStore:
     """Open the file at `path`; one that is damaged, or not ours, is set aside under a name that tells, and said.
 
     `say` is given the sentence. Raises `StoreError` where another process uses it, a later version wrote it, or
     there is no access to it.
     """
     try:
-        return OutboxStore(path)
+        return OutboxStore(path, owns_folder=owns_folder)
     except (CorruptFileError, ForeignFileError) as err:
         kind = "corrupt" if isinstance(err, CorruptFileError) else "foreign"
         try:
@@ -374,7 +377,7 @@ def open_store(path: Path, say: Any) -> OutboxStore:
         except OSError as failed:
             raise StoreError(f"{err}, and cannot be set aside: {failed.strerror}: move it away") from failed
         say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")
-        return OutboxStore(path)
+        return OutboxStore(path, owns_folder=owns_folder)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
