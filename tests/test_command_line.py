@@ -118,7 +118,7 @@ def test_check_says_what_a_gateway_would_do(
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
         "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
-        "  outbox        /var/lib/mqttgateway/entry.outbox\n"
+        "  outbox        /var/lib/mqttgateway/entry.outbox (where systemd runs it)\n"
         "  availability  home/entry/availability\n"
         "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
@@ -163,6 +163,10 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
     [
         ([], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
         (["check"], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
+        (["forget", "boiler"], "mqttgateway: forget boiler: forget what? add a device or a topic"),
+        (["status"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
+        (["reload"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
+        (["outbox", "list"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["--conf"], "mqttgateway: argument --conf: expected one argument"),
         (["--nope"], "mqttgateway: unrecognized arguments: --nope"),
         (

@@ -40,6 +40,10 @@ class OutboxCounts(NamedTuple):
     in_flight: int = 0
 
     def __str__(self) -> str:
+        return self.in_words(kept=0)
+
+    def in_words(self, kept: int) -> str:
+        """Return the counts at the end of a run, of which so many are `kept` on disk for the next one."""
         words = [f"{self.delivered} delivered"]
         words += [f"{number} {what}" for what, number in (
             ("superseded by newer ones", self.superseded),
@@ -48,8 +52,9 @@ class OutboxCounts(NamedTuple):
             ("expired", self.expired),
             ("set aside", self.set_aside),
             ("dead letters dropped", self.dead_letters_dropped),
-            ("not delivered", self.waiting + self.in_flight),
-        ) if number]  # fmt: skip
+            ("kept on disk", kept),
+            ("not delivered", max(0, self.waiting + self.in_flight - max(0, kept))),
+        ) if number > 0]  # fmt: skip
         return ", ".join(words)
 
     @property

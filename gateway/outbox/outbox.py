@@ -295,8 +295,8 @@ class Outbox:
                 self._say_changed()
         self._look_at_level()
 
-    def set_aside(self, entry: Entry, reason: str) -> None:
-        """Give up an entry in flight that no broker will take, and say why."""
+    def set_aside(self, entry: Entry, reason: str, remedy: str = "") -> None:
+        """Give up an entry in flight that no broker will take, and log why, and what to do about it."""
         topic, payload = entry.publication.topic, entry.publication.payload
         with self._lock:
             self._counts["set_aside"] += 1
@@ -307,6 +307,9 @@ class Outbox:
             dropped = self._note_set_aside(entry, reason)
             self._counts["dead_letters_dropped"] += dropped
             self._say_changed()
+        if remedy:
+            again = ", then 'mqttgateway outbox retry'" if self.is_durable else ""
+            reason = f"{reason}: {remedy}{again}"
         self._losses.log_dead_letter(topic, len(payload), reason)
         if dropped:
             self._losses.log_dead_letters_dropped(dropped)
