@@ -12,6 +12,9 @@ from gateway.errors import ConfigurationError, Finding
 
 NAME = "mqttgateway"
 
+SERVICE_CONF = Path("/etc") / NAME
+"""Where the configurations of the systemd unit are."""
+
 SERVICE_STATE = Path("/var/lib") / NAME
 """What `StateDirectory=` of the systemd unit stands for, which only the unit itself is told."""
 
@@ -122,7 +125,7 @@ def shipped_configurations() -> list[str]:
 
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
     yield _of_user(environment, "XDG_CONFIG_HOME") or expanded("~/.config") / NAME
-    yield Path("/etc") / NAME
+    yield SERVICE_CONF
 
 
 def _of_systemd(environment: Mapping[str, str], variable: str) -> Path | None:

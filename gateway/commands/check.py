@@ -9,9 +9,9 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.app_properties import SERVICE_STATE
+from gateway.app_properties import SERVICE_CONF, SERVICE_STATE
 from gateway.commands.message_options import chosen_interfaces, message_from, message_words
-from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
@@ -50,7 +50,7 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
     yield f"  protocol      {_protocol(configuration)}"
-    yield f"  outbox        {_kept(configuration.outbox)}"
+    yield f"  outbox        {_kept(configuration)}"
     yield f"  availability  {configuration.availability_topic()}"
     yield from (f"                {configuration.availability_topic(interface.name)}" for interface in interfaces)
     for interface in interfaces:
@@ -66,10 +66,12 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     yield from (f"  note          {note}" for note in dict.fromkeys(notes))
 
 
-def _kept(outbox: OutboxOptions) -> str:
+def _kept(configuration: Configuration) -> str:
     """Return where the outbox is kept, and for whom."""
+    outbox = configuration.outbox
     if outbox.file is None:
-        as_service = "" if outbox.is_place_chosen else "; run by systemd, it is kept on disk"
+        is_for_service = not outbox.is_place_chosen and configuration.file.absolute().parent == SERVICE_CONF
+        as_service = "; run by systemd, it is kept on disk" if is_for_service else ""
         return f"in memory: what waits is lost when the gateway is killed (see outbox.file){as_service}"
     is_of_service = not outbox.is_place_chosen and outbox.file.parent == SERVICE_STATE
     return f"{outbox.file}{' (where systemd runs it)' if is_of_service else ''}"

@@ -125,6 +125,9 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     assert main(["outbox", "list", "--conf", str(conf)]) == EXIT_FAILED
     assert f"if systemd runs it, its file is in {service}, where root may look" in capsys.readouterr().err
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
+    assert "(see outbox.file)\n" in capsys.readouterr().out
+    monkeypatch.setattr("gateway.commands.check.SERVICE_CONF", tmp_path)
+    assert main(["check", "--conf", str(conf)]) == EXIT_OK
     assert "(see outbox.file); run by systemd, it is kept on disk" in capsys.readouterr().out
     service.mkdir()
     store = OutboxStore(service / "gw.outbox")
