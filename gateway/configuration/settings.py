@@ -34,7 +34,7 @@ class OutboxOptions(NamedTuple):
     discard: Literal["old", "new"] = "old"
     command_lifetime: float = 30.0
     status_lifetime: float = 0.0
-    is_place_chosen: bool = True
+    is_place_chosen: bool = False
 
 
 class InterfaceOptions(NamedTuple):
