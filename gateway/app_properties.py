@@ -12,6 +12,12 @@ from gateway.errors import ConfigurationError, Finding
 
 NAME = "mqttgateway"
 
+SERVICE_CONF = Path("/etc") / NAME
+"""Where the configurations of the systemd unit are."""
+
+SERVICE_STATE = Path("/var/lib") / NAME
+"""What `StateDirectory=` of the systemd unit stands for, which only the unit itself is told."""
+
 
 def shipped(kind: str) -> Path:
     """Return the folder of the files that ship with the program; `kind` is `conf` or `maps`."""
@@ -35,7 +41,8 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder at `path`; where nobody may look, or none can be, there is none."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # ValueError: a NUL in it
@@ -76,6 +83,19 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
     )
 
 
+def folder_to_look_in(environment: Mapping[str, str], file: str) -> Path | None:
+    """Return the folder in which the state called `file` of a gateway lies that a command is to look at.
+
+    That is the folder of the service (`SERVICE_STATE`) if the file is there and we may look, or if there is no other
+    folder; else the one that a gateway started here would use. None: there is none.
+    """
+    own = state_folder(environment)
+    is_service = _of_systemd(environment, "STATE_DIRECTORY") is not None
+    if not is_service and (is_file(SERVICE_STATE / file) or (own is None and is_folder(SERVICE_STATE))):
+        return SERVICE_STATE
+    return own
+
+
 def runtime_folders(environment: Mapping[str, str]) -> list[Path]:
     """Return the folders for what a running gateway leaves to be found by, the best one first."""
     own = f"{NAME}-{os.geteuid()}"  # in a folder that all users have
@@ -105,7 +125,7 @@ def shipped_configurations() -> list[str]:
 
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
     yield _of_user(environment, "XDG_CONFIG_HOME") or expanded("~/.config") / NAME
-    yield Path("/etc") / NAME
+    yield SERVICE_CONF
 
 
 def _of_systemd(environment: Mapping[str, str], variable: str) -> Path | None:
@@ -125,7 +145,7 @@ def _first(given: str, places: list[Path], remedy: str) -> Path:
     for place in places:
         if is_file(place):
             return place
-    if given and _is_folder(places[0]):
+    if given and is_folder(places[0]):
         raise ConfigurationError([Finding(given, 0, 0, "", "it is a folder", "name the file in it")])
     folders = ", ".join(str(place.parent) for place in places)
     raise ConfigurationError([Finding(given, 0, 0, "", f"no such file (looked in {folders})", remedy)])

@@ -19,8 +19,8 @@ from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
+EXIT_OK, EXIT_FAILED = 0, GatewayError.exit_code
+EXIT_USAGE, EXIT_CONFIGURATION = UsageError.exit_code, ConfigurationError.exit_code
 
 _DESCRIPTION = """\
 Bridges devices that do not speak MQTT, serial ones first, to MQTT.
@@ -61,25 +61,30 @@ def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = 
                 signals.release()
         is_by_name = getattr(options, "name", None) is not None
         if options.command not in ("options", "migrate", "map") and options.conf is None and not is_by_name:
-            parser.error("which configuration? give --conf FILE, for example --conf dummy2mqtt.conf")
+            parser.error(_what_is_missing(options))
         code = _dispatch(options, signals)
         sys.stdout.flush()
         return code
     except ConfigurationError as err:
         print(err, file=sys.stderr)  # noqa: T201
-        return EXIT_CONFIGURATION
-    except UsageError as err:
-        print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
-        return EXIT_USAGE
+        return err.exit_code
     except GatewayError as err:
         print(f"{NAME}: {err}", file=sys.stderr)  # noqa: T201
-        return EXIT_FAILED
+        return err.exit_code
     except OSError as err:
         if err.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
         return _stdout_failed(err)
     except KeyboardInterrupt:
         return EXIT_FAILED
+
+
+def _what_is_missing(options: argparse.Namespace) -> str:
+    if options.command == "forget":
+        return f"forget {ascii(options.what)[1:-1]}: forget what? add a device or a topic"
+    if options.command in ("status", "reload", "outbox"):
+        return "which gateway? give its NAME, or --conf FILE"
+    return "which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"
 
 
 @contextlib.contextmanager
@@ -127,7 +132,7 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         path = find_configuration(options.conf, os.environ)
 
         def load() -> Configuration:
-            found = load_configuration(path, os.environ)
+            found = load_configuration(path, os.environ, is_run=options.command == "run")
             return found._replace(log=found.log._replace(level=options.log_level)) if options.log_level else found
 
         configuration = load()

@@ -18,18 +18,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 _MAX_PART = 1000
 """Characters of a part of a finding, as it is written: a file may give a text of megabytes where a word is due."""
 
 
 class GatewayError(Exception):
-    """The root of this project's exceptions."""
+    """The root of this project's exceptions. `exit_code` is that of a command that ends with it."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class UsageError(GatewayError):
     """The command line says something that cannot be."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class MessageError(GatewayError):
@@ -127,6 +131,8 @@ class ConfigurationError(GatewayError):
 
     Of very many it holds the first `MAX_FINDINGS`, and one that says how many more there are.
     """
+
+    exit_code: ClassVar[int] = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         given = list(findings)

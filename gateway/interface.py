@@ -240,7 +240,7 @@ class DeviceInterface(Interface):
             self._outages.end()
         delay = self._backoff.next_delay()
         self._next_open = time.monotonic() + delay
-        self._outages.report(self.describe(), err, was_open=was_open)
+        self.msglist_out.note_failure(self._outages.report(self.describe(), err, was_open=was_open))
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: for ever); tell whether the device is readable."""

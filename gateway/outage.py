@@ -31,21 +31,23 @@ class Outages:
         self._reason = ""
         self._has_failed = False
 
-    def report(self, device: str, err: Exception, *, was_open: bool) -> None:
-        """Log why `device` is gone, unless it is the reason that was logged last."""
+    def report(self, device: str, err: Exception, *, was_open: bool) -> str:
+        """Log why `device` is gone, unless it is the reason that was logged last; return it in words."""
         reason = str(err)
-        if reason == self._reason or (self._has_failed and _is_absent(err)):  # it was pulled out, as the log says
-            return
-        self._has_failed = was_open
         state = "has failed" if was_open else "cannot be opened"
+        what = f"{device} {state}: {reason}"
+        if reason == self._reason or (self._has_failed and _is_absent(err)):  # it was pulled out, as the log says
+            return what
+        self._has_failed = was_open
         gone = DeviceGone(
-            f"{self._name}: {device} {state}: {reason}: it is tried again by itself",
+            f"{self._name}: {what}: it is tried again by itself",
             key=f"{self._name}: {self._number} {reason}",
             level=logging.ERROR,
         )
         if gone.trigger:
             self._reason = reason
             LOG.error(gone.report)
+        return what
 
 
 def _is_absent(err: BaseException) -> bool:

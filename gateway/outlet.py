@@ -66,6 +66,8 @@ class Outlet:
         self._source = Source()
         self._outcomes = Outcomes()
         self._is_available: bool | None = None
+        self.last_failure: tuple[float, str] | None = None
+        """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
         self._next_breather = _BREATHER
         self.refused = 0
@@ -272,6 +274,10 @@ class Outlet:
         wrong = WrongType(f"{who} {did} {_shown(given)} ({kind}) instead of {instead}", key=f"{who} {did} {kind}")
         if wrong.trigger:
             LOG.warning(wrong.report)
+
+    def note_failure(self, reason: str) -> None:
+        """Record that the interface, or its device, has failed just now, and why."""
+        self.last_failure = time.time(), reason
 
     def set_available(self, is_available: bool) -> None:
         """Publish whether the device is there, if that has changed."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _MOST_SHOWN = 200  # messages of a page of the outbox: whatever they hold, a reply can
+_LONGEST_REASON = 1000  # characters of a failure that are shown
 _LARGEST = 2**63 - 1  # that SQLite knows
 
 
@@ -99,6 +100,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
     """Only reads, and only what is exchanged as a whole, or has a lock of its own."""
     configuration, client = gateway.configuration, gateway.client
     failure = client.last_failure
+    masker = Masker(configuration.secrets)
     answer({
         "name": configuration.name,
         "version": __version__,
@@ -111,7 +113,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
             "protocol": client.protocol_in_words,
             "session_present": client.session_present,
             "connects": client.connects,
-            "last_failure": Masker(configuration.secrets).mask(str(failure)) if failure is not None else "",
+            "last_failure": masker.mask(str(failure)) if failure is not None else "",
         },
         "interfaces": [
             {
@@ -119,6 +121,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
                 "type": station.options.cls.__name__,
                 "available": station.outlet.is_available,
                 "failures": station.failures,
+                "last_failure": _failure_of(station, masker),
                 "pushed": station.outlet.pushed,
                 "refused": station.outlet.refused,
                 "inbox": len(station.inbox),
@@ -133,12 +136,21 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
     })  # fmt: skip
 
 
+def _failure_of(station: Station, masker: Masker) -> dict[str, Any] | None:
+    """Return when (s, Unix time) the interface of `station`, or its device, failed last, and why; None: never."""
+    if station.outlet.last_failure is None:
+        return None
+    when, reason = station.outlet.last_failure
+    return {"time": when, "reason": masker.mask(reason)[:_LONGEST_REASON]}
+
+
 def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
     configuration = gateway.configuration
     own = configuration.availability_topic().rpartition("/")[0]
     maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
     retained = dict(gateway.outbox.retained)
-    topics = topics_to_forget(arguments.get("what", ""), retained, maps, own, configuration.availability_topics)
+    live = {*configuration.availability_topics, configuration.run_topic}
+    topics = topics_to_forget(arguments.get("what", ""), retained, maps, own, live)
     for topic in topics:
         if not gateway.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST)):
             raise GatewayError("the outbox is full: try again when it is emptier")

@@ -26,6 +26,7 @@ def topics_to_forget(
 ) -> list[str]:
     """Return the topics that are meant by `what`: one topic, or the name of a device or an interface that is gone.
 
+    A name is that of something that is in `retained`: what never was there cannot be forgotten.
     Only those that this gateway owns or could write: what it has `retained` (payload by topic), what lies below its
     `own` topic, and what its `maps` write. Those in `live` are published as long as it runs, and so refused. Raises
     `GatewayError` if there is none.
@@ -33,9 +34,17 @@ def topics_to_forget(
     maps = list(maps)
     if "/" not in what and what not in retained:
         found = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == what]
-        found = [topic for topic in (*found, f"{own}/{what}/availability") if topic not in live]
+        availability = f"{own}/{what}/availability"
+        found = [
+            topic for topic in (*found, *([availability] if availability in retained else ())) if topic not in live
+        ]
+        if availability in live and not found:
+            raise GatewayError(f"{what!a} is an interface of this gateway, and no device with a retained state")
         if word_problem(what) or not what or not found:
-            raise GatewayError(f"{what!a} is no device with a retained state, and no interface that is gone")
+            raise GatewayError(
+                f"{what!a} is no device with a retained state, and no interface that is gone, as far as this gateway "
+                "knows: give the topic that the broker is to forget"
+            )
         return found
     problem = topic_problem(what)
     if problem:

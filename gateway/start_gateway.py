@@ -23,7 +23,7 @@ from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.crowd import make_room
 from gateway.early_signals import EarlySignals
-from gateway.errors import GatewayError
+from gateway.errors import ConfigurationError, GatewayError
 from gateway.init_logger import init_logger
 from gateway.mailbox import Room, Wakeup
 from gateway.message import OFFLINE, Lane, Publication
@@ -192,7 +192,8 @@ class Gateway:
                 LOG.error("not reloaded: %s", line)
             more = [f"... and {len(lines) - _FINDINGS} more"] if len(lines) > _FINDINGS else []
             for answer in done:
-                answer.refuse("\n".join(["not reloaded, all stays as it was:", *lines[:_FINDINGS], *more]))
+                answer.refuse("\n".join(["not reloaded, all stays as it was:", *lines[:_FINDINGS], *more]),
+                              is_configuration_wrong=isinstance(fresh, ConfigurationError))  # fmt: skip
             return
         before = self.configuration
         summary = self._take_over(fresh)
@@ -235,8 +236,10 @@ class Gateway:
         self._watch_hooks()
         self._subscribe()
         self._remove_orphans()
-        said = "; ".join(changes) or "nothing has changed"
-        return f"{said}; from the next start on: {', '.join(later)}" if later else said
+        if later:
+            which, it = ("have", "them") if len(later) > 1 else ("has", "it")
+            changes.append(f"{', '.join(later)} {which} changed: start the gateway anew for {it}")
+        return "; ".join(changes) or "nothing has changed"
 
     def _start_stations(self) -> None:
         for station in self.stations.values():
@@ -303,7 +306,7 @@ class Gateway:
         counted = {**self.router.counts, **self.client.receive_counts}
         received = ", ".join(f"{number} {what}" for what, number in counted.items())
         refused = self._refused_before + sum(station.outlet.refused for station in stations)
-        sent = f"{counts}, {refused} refused" if refused else counts
+        sent = counts.in_words(kept=left - lost) + (f", {refused} refused" if refused else "")
         self._watch.close()
         LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
         return not lost
@@ -324,7 +327,7 @@ def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     from gateway.outbox.writer import OutboxWriter
 
     outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
-    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error))
+    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error, owns_folder=not options.is_place_chosen))
 
 
 def start_gateway(

@@ -176,8 +176,10 @@ class Supervisor:
 
     def _report(self, err: BaseException) -> None:
         self.failures += 1
+        reason = f"{type(err).__name__}: {_words(err)}"
+        self._outlet.note_failure(reason)
         failed = InterfaceFailed(
-            f"{self.name}: the interface failed and is started again: {type(err).__name__}: {_words(err)}",
+            f"{self.name}: the interface failed and is started again: {reason}",
             key=f"{self.name}: {_shown(err)}",
             level=logging.ERROR,
         )

@@ -16,6 +16,7 @@ from gateway.app_properties import (
     find_as_before,
     find_configuration,
     find_map,
+    folder_to_look_in,
     runtime_folders,
     shipped,
     shipped_configurations,
@@ -162,3 +163,17 @@ def test_a_running_gateway_is_found_in_folders_that_do_not_depend_on_where_it_wa
     own = f"mqttgateway-{os.geteuid()}"
     assert runtime_folders({"TMPDIR": "here"}) == [Path("/tmp") / own]
     assert runtime_folders({"TMPDIR": "/scratch"}) == [Path("/scratch") / own, Path("/tmp") / own]
+
+
+def test_a_command_looks_where_the_service_has_its_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = home.parent / "var"
+    monkeypatch.setattr("gateway.app_properties.SERVICE_STATE", service)
+    own = {"XDG_STATE_HOME": str(home / "state")}
+    assert folder_to_look_in({}, "gw.outbox") is None
+    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME
+    put(service / "other.outbox")
+    assert folder_to_look_in({}, "gw.outbox") == service, "where else?"
+    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME, "it has none"
+    put(service / "gw.outbox")
+    assert folder_to_look_in(own, "gw.outbox") == service
+    assert folder_to_look_in({**own, "STATE_DIRECTORY": "/unit"}, "gw.outbox") == Path("/unit"), "we are the service"

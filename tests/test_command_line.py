@@ -118,7 +118,7 @@ def test_check_says_what_a_gateway_would_do(
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
         "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
-        "  outbox        /var/lib/mqttgateway/entry.outbox\n"
+        "  outbox        /var/lib/mqttgateway/entry.outbox (where systemd runs it)\n"
         "  availability  home/entry/availability\n"
         "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
@@ -163,6 +163,10 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
     [
         ([], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
         (["check"], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
+        (["forget", "boiler"], "mqttgateway: forget boiler: forget what? add a device or a topic"),
+        (["status"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
+        (["reload"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
+        (["outbox", "list"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["--conf"], "mqttgateway: argument --conf: expected one argument"),
         (["--nope"], "mqttgateway: unrecognized arguments: --nope"),
         (
@@ -493,3 +497,23 @@ def test_no_secret_is_said_by_a_run(running: subprocess.Popen[str], conf: Path) 
     written = err + conf.with_name("gw.log").read_text()
     assert "status lighting/-/***/lamp/- LAMP_STATE" in written
     assert "hunter2" not in written
+
+
+@pytest.mark.parametrize("section", ["log", "outbox"])
+def test_a_file_in_a_folder_that_is_not_there_is_found_by_check_and_nobody_makes_the_folder(
+    section: str, conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf.write_text(
+        f"root: home\ntopics: []\ninterface: {{type: dummy}}\nmqtt: {{port: 1}}\n"
+        f"{section}: {{file: {tmp_path}/none/gw.file}}\n"
+    )
+    said = run(capsys, "check", "--conf", "gw.conf")
+    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
+    assert said.err == (
+        f"gw.conf:5:{len(section) + 10}: {section}.file: there is no folder {tmp_path}/none: "
+        "make it, or name another file\n"
+    )
+    said = run(capsys, "--conf", "gw.conf")
+    assert said.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"
+    assert "folder" in said.err
+    assert not (tmp_path / "none").exists()

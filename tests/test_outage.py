@@ -45,6 +45,7 @@ def test_each_reason_is_logged_when_it_becomes_the_reason(
     outages = Outages("dev")
     for times in (1, 2):
         for err in failures:
-            outages.report("the line", err, was_open=err is GONE)
+            state = "has failed" if err is GONE else "cannot be opened"
+            assert outages.report("the line", err, was_open=err is GONE) == f"the line {state}: {err}"
         assert caplog.messages == [f"dev: the line {text}: it is tried again by itself" for text in logged] * times
         outages.end()

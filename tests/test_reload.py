@@ -142,9 +142,12 @@ def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquit
         write_conf(tmp_path, mosquitto.port, mqtt={"keepalive": 10}, root="house", interface=trial("Recorder"),
                    topics=["house/#"], log={"level": "debug"})  # fmt: skip
         reload(gateway)
-        assert ": log; trial_interface: map; from the next start on: mqtt, the root of availability" in gateway.log
+        assert (
+            ": log; trial_interface: map; mqtt, the root of availability have changed: start the gateway anew for them"
+            in gateway.log
+        )
         reload(gateway, 2)
-        assert "nothing has changed; from the next start on: mqtt" in gateway.log
+        assert ".conf: mqtt, the root of availability have changed: start" in gateway.log
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         conf.write_text(json.dumps({"name": "new", **json.loads(conf.read_text())}))
         gateway.process.send_signal(signal.SIGHUP)

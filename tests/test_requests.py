@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.message import Lane, Publication
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from tests.commands.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
@@ -64,6 +67,9 @@ def test_status_tells_how_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert (good["name"], good["type"], good["available"], good["failures"]) == ("good", "Recorder", True, 0)
         assert (bad["name"], bad["available"]) == ("bad", False)
         assert bad["failures"] >= 1
+        assert good["last_failure"] is None
+        assert "ValueError: broken" in bad["last_failure"]["reason"]
+        assert abs(time.time() - bad["last_failure"]["time"]) < 60
         assert found["outbox"]["file"] == str(tmp_path / "gw.outbox")
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
@@ -72,6 +78,9 @@ def test_status_tells_how_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
         assert "  last failure  nothing listens at" in text
         assert "  interface     good (Recorder): online" in text
+        assert re.search(
+            r"  interface     bad \(Failing\): offline.*\n  last failure  \d{4}-.* ValueError: broken", text
+        )
         gateway.stop()
     assert "no gateway called 'gw' runs here" in said(conf, "status", code=1)
 
@@ -168,6 +177,17 @@ def test_without_any_folder_it_runs_and_says_so(tmp_path: Path, mosquitto: Mosqu
         gateway.stop()
 
 
+def test_status_tells_why_a_device_is_gone_and_shows_no_secret(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, mqtt={"username": "u", "password": "hidden"},
+                      interface={**BOILER, "port": str(tmp_path / "tty-hidden")})  # fmt: skip
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("cannot be opened")
+        text = said(conf, "status")
+        assert re.search(r"\(SerialInterface\): offline\n  last failure  \d{4}-.* cannot be opened: ", text), text
+        assert "hidden" not in text
+        gateway.stop()
+
+
 # --- forget
 
 
@@ -182,13 +202,16 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("connected to")
             assert said(conf, "forget", lamp) == f"{lamp}\n"
-            assert said(conf, "forget", "attic") == f"{gone}\n"
+            assert said(conf, "forget", gone) == f"{gone}\n"
             for topic, why in (
                 (foreign, "no topic that this gateway writes"),
                 ("home/gw/availability", "is published as long as this gateway runs"),
+                ("home/gw/run", "is published as long as this gateway runs"),
+                ("attic", "'attic' is no device with a retained state, and no interface that is gone, as far as this"),
+                ("gw", "'gw' is no device with a retained state, and no interface that is gone"),
                 ("home/#", "'#' may not stand in a topic"),
                 ("$SYS/x", "belong to the broker"),
-                ("trial_interface", "no device with a retained state"),
+                ("trial_interface", "'trial_interface' is an interface of this gateway, and no device with a retained"),
                 ("", "no device with a retained state"),
             ):
                 assert why in said(conf, "forget", topic, code=1), topic
@@ -218,7 +241,7 @@ def test_a_long_list_has_no_gap_and_harmful_topics_fit(tmp_path: Path) -> None:
         gateway.wait_log("started with")
         assert said(conf, "outbox", "list", "--count", "420") == offline
         gateway.kill()
-    assert len(offline.splitlines()) == 420 + 1 + 420 + 1
+    assert len(offline.splitlines()) == 420 + 1 + 420 + 1 + 1
 
 
 def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
@@ -230,10 +253,10 @@ def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
         assert said(conf, "outbox", "list", "--count", "3") == offline
         assert said(conf, "outbox", "list", "--topic", "home/7") == said_lines(offline, "home/7", 30)
         assert said(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
-        assert "in use" in said(conf, "outbox", "export", code=1)
+        assert said(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline
-    assert "... and 27 more (--count)" in offline
+    assert "... and 27 more (--count N)" in offline
     assert offline.endswith("30 messages wait (30 event), 1 are set aside\n")
 
 

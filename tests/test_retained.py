@@ -44,7 +44,7 @@ def test_an_outcome_that_an_earlier_version_retained_is_one() -> None:
     assert list(orphans(refused, [climate_map()], ())) == [TOPIC]
 
 
-LIVE = ("home/gw/availability", "home/gw/hall/availability")
+LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,19 @@ LIVE = ("home/gw/availability", "home/gw/hall/availability")
         ("home/climate//hall/sensor/gw/C", ["home/climate//hall/sensor/gw/C"]),  # it could be retained, by mistake
         ("old/root/sensor", ["old/root/sensor"]),
         ("home/gw/attic/availability", ["home/gw/attic/availability"]),
-        ("sensor", [TOPIC, "home/gw/sensor/availability"]),
-        ("attic", ["home/gw/attic/availability"]),
+        ("sensor", [TOPIC]),
+        ("shed", ["home/gw/shed/availability"]),
         ("plain", ["plain"]),
     ],
 )
 def test_what_is_ones_own_can_be_forgotten(what: str, topics: list[str]) -> None:
-    retained = {TOPIC: b"warm", "old/root/sensor": b"x", "plain": b"x", **dict.fromkeys(LIVE, b"online")}
+    retained = {
+        TOPIC: b"warm",
+        "home/gw/shed/availability": b"offline",
+        "old/root/sensor": b"x",
+        "plain": b"x",
+        **dict.fromkeys(LIVE, b"online"),
+    }
     assert topics_to_forget(what, retained, [climate_map()], "home/gw", LIVE) == topics
 
 
@@ -68,7 +74,9 @@ def test_what_is_ones_own_can_be_forgotten(what: str, topics: list[str]) -> None
     ("what", "why"),
     [
         ("", "'' is no device"),
-        ("hall", "'hall' is no device with a retained state, and no interface that is gone"),
+        ("hall", "'hall' is an interface of this gateway, and no device with a retained state"),
+        ("attic", "'attic' is no device with a retained state, and no interface that is gone, as far as this gateway"),
+        ("home/gw/run", "is published as long as this gateway runs"),
         ("home/gw/availability", "is published as long as this gateway runs"),
         ("home/climate//hall/sensor/other/S", "is no topic that this gateway writes"),
         ("home/other/availability", "is no topic that this gateway writes"),

@@ -108,6 +108,7 @@ def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
         gateway.wait_log("nothing listens at")
         assert gateway.stop() < 3, "with a disk there is nothing to wait for"
         assert "messages wait on disk for the next start" in gateway.log
+        assert re.search(r"stopped; sent: 0 delivered, \d+ kept on disk", gateway.log)
     with Mosquitto(tmp_path, port=port) as broker, broker.client(EVERYTHING) as listener, GatewayProcess(conf) as again:
         wait_until(lambda: actions(listener, "LAST"), what=lambda: again.log)
         (last,) = actions(listener, "LAST")

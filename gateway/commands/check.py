@@ -9,9 +9,10 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
+from gateway.app_properties import SERVICE_CONF, SERVICE_STATE
 from gateway.commands.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
-from gateway.errors import MessageError, Refusal, UsageError
+from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
@@ -24,6 +25,8 @@ def check(configuration: Configuration, options: argparse.Namespace) -> int:
 
     That is 1 if a frame or a command was given and no interface takes it.
     """
+    if configuration.no_folders:
+        raise ConfigurationError(configuration.no_folders)
     interfaces = chosen_interfaces(configuration, options.interface)
     if not _asks(options):
         given = message_words(options)
@@ -47,8 +50,7 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
     yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
     yield f"  protocol      {_protocol(configuration)}"
-    kept = configuration.outbox.file or "in memory: what waits is lost when the gateway is killed (see outbox.file)"
-    yield f"  outbox        {kept}"
+    yield f"  outbox        {_kept(configuration)}"
     yield f"  availability  {configuration.availability_topic()}"
     yield from (f"                {configuration.availability_topic(interface.name)}" for interface in interfaces)
     for interface in interfaces:
@@ -62,6 +64,17 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     maps = dict.fromkeys(interface.msg_map for interface in interfaces)
     notes = (*configuration.notes, *(note for msg_map in maps for note in lane_notes(msg_map)))
     yield from (f"  note          {note}" for note in dict.fromkeys(notes))
+
+
+def _kept(configuration: Configuration) -> str:
+    """Return where the outbox is kept, and for whom."""
+    outbox = configuration.outbox
+    if outbox.file is None:
+        is_for_service = not outbox.is_place_chosen and configuration.file.absolute().parent == SERVICE_CONF
+        as_service = "; run by systemd, it is kept on disk" if is_for_service else ""
+        return f"in memory: what waits is lost when the gateway is killed (see outbox.file){as_service}"
+    is_of_service = not outbox.is_place_chosen and outbox.file.parent == SERVICE_STATE
+    return f"{outbox.file}{' (where systemd runs it)' if is_of_service else ''}"
 
 
 def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:

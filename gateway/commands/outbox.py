@@ -17,15 +17,16 @@ from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
+from gateway.app_properties import SERVICE_STATE
 from gateway.commands.running import ask_gateway, gateway_name, reading_reply
-from gateway.configuration.settings import Configuration
+from gateway.configuration.settings import Configuration, OutboxOptions
 from gateway.control.client import NotRunningError
-from gateway.control.protocol import printable
+from gateway.control.protocol import ControlError, printable
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, retry_in_file
 from gateway.outbox.listing import SET_ASIDE, Listed, Page, of_row, of_set_aside, page_of
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.store import LockedStoreError, OutboxStore, Row, SetAsideRow
 from gateway.topic import filter_problem
 
 
@@ -45,22 +46,44 @@ def outbox(configuration: Configuration | None, options: argparse.Namespace) -> 
                 found = ask_gateway(name, "outbox retry", topic=options.topic)
                 with reading_reply():
                     print(Retried(**found))  # noqa: T201
-        except NotRunningError:
+        except NotRunningError as err:
             if configuration is None:
-                raise
+                raise NotRunningError(f"{err}, or look at its file with --conf FILE") from err
         else:
             return 0
     if configuration is None:
         raise UsageError(f"{options.outbox_command} needs the file of the outbox: give --conf FILE")
     path = configuration.outbox.file
     if path is None:
-        raise GatewayError("this configuration keeps its outbox in memory: there is nothing to look at (outbox.store)")
+        raise GatewayError(_why_none(configuration.outbox))
     if not path.exists():
         print(f"{path}: nothing waits (there is no such file yet)", file=sys.stderr)  # noqa: T201
         return 0
-    with contextlib.closing(OutboxStore(path, must_exist=True)) as store:
+    try:
+        store = OutboxStore(path, must_exist=True)
+    except LockedStoreError as err:
+        if _runs(configuration.name):
+            raise GatewayError(f"the gateway {configuration.name!a} runs: stop it first") from err
+        raise
+    print(f"in {path}:", file=sys.stderr)  # noqa: T201  (not where an export goes)
+    with contextlib.closing(store):
         _DONE_IN_FILE[options.outbox_command](store, options)
     return 0
+
+
+def _why_none(options: OutboxOptions) -> str:
+    what = "this configuration keeps its outbox in memory: there is nothing to look at"
+    if options.is_place_chosen:
+        return f"{what} (outbox.store)"
+    return f"{what}; if systemd runs it, its file is in {SERVICE_STATE}, where root may look"
+
+
+def _runs(name: str) -> bool:
+    try:
+        ask_gateway(name, "status")
+    except ControlError as err:
+        return not isinstance(err, NotRunningError)
+    return True
 
 
 def _list(store: OutboxStore, options: argparse.Namespace) -> None:
@@ -88,31 +111,30 @@ def _running_parts(name: str, options: argparse.Namespace) -> Iterator[Page]:
 def _print_list(pages: Iterable[Page], options: argparse.Namespace) -> None:
     shown = {False: 0, True: 0}  # by whether they are set aside
     counts: dict[str, int] = {}
-    is_more_said = False
+    is_first_aside = True
     for page in pages:
         for lane, number in page.lanes.items():
             counts[lane] = counts.get(lane, 0) + number
         is_aside = SET_ASIDE in page.lanes
         total = sum(counts.values())
-        if is_aside and not is_more_said:
-            is_more_said = _print_more(shown[False], total - counts[SET_ASIDE])
+        if is_aside and is_first_aside:
+            is_first_aside = False
+            _print_more(total - counts[SET_ASIDE] - shown[False])
         for row in page.rows[: max(0, options.count - shown[is_aside])]:
             shown[is_aside] += 1
             lane, why = (SET_ASIDE, f": {row.reason}") if is_aside else (f"{row.lane:<6}", "")
             print(printable(f"{_when(row.since)} {lane} {row.topic} {row.payload}{why}"))  # noqa: T201
     aside = counts.pop(SET_ASIDE, 0)
     total = sum(counts.values())
-    if not is_more_said:
-        _print_more(shown[False], total)
+    _print_more(total - shown[False] if is_first_aside else aside - shown[True])
     lanes = ", ".join(f"{counts[lane]} {lane}" for lane in (each.name.lower() for each in Lane) if lane in counts)
     waiting = "" if options.set_aside else f"{total} messages wait{f' ({lanes})' if lanes else ''}, "
     print(f"{waiting}{aside} are set aside")  # noqa: T201
 
 
-def _print_more(shown: int, total: int) -> bool:
-    if shown < total:
-        print(f"... and {total - shown} more (--count)")  # noqa: T201
-    return True
+def _print_more(count: int) -> None:
+    if count:
+        print(f"... and {count} more (--count N)")  # noqa: T201
 
 
 def _retry(store: OutboxStore, options: argparse.Namespace) -> None:

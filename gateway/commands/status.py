@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         state = "online" if interface["available"] else "offline"
         counts = _counts(interface, "failures", "pushed", "refused", "inbox")
         yield f"  interface     {interface['name']} ({interface['type']}): {state}{counts}"
+        if interface["last_failure"]:
+            yield f"  last failure  {_when(interface['last_failure']['time'])} {interface['last_failure']['reason']}"
     outbox = dict(found["outbox"])
     yield f"  outbox        {outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}"
     yield f"  received      {_counts(found['received'], *found['received'])[2:] or 'nothing'}"
@@ -44,6 +47,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _counts(found: Mapping[str, Any], *names: str) -> str:
     return "".join(f", {found[name]} {name.replace('_', ' ')}" for name in names if found[name])
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.app_properties import expanded, find_as_before, find_map, state_folder
+from gateway.app_properties import (
+    expanded,
+    find_as_before,
+    find_map,
+    folder_to_look_in,
+    is_folder,
+    state_folder,
+)
 from gateway.command_guard import CommandOptions
 from gateway.configuration.document import Document, FaultyDocumentError, is_ini, load_yaml, variables
 from gateway.configuration.document import Path as DataPath
@@ -47,8 +54,8 @@ _SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
 """The whole name of an option whose value is a secret."""
 
 
-def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
-    """Return the configuration in the file at `path`.
+def load_configuration(path: Path, environment: Mapping[str, str], *, is_run: bool = True) -> Configuration:
+    """Return the configuration in the file at `path`; not `is_run`: for a look at what a gateway with it has left.
 
     Raises `ConfigurationError` with everything that is wrong with it, with its map, and with the other
     files it names.
@@ -56,10 +63,10 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
     try:
         document = read_document(path, environment)
     except FaultyDocumentError as err:
-        loader = _Loader(path, err.document, environment, err.findings)
+        loader = _Loader(path, err.document, environment, err.findings, is_run=is_run)
         loader.load()  # raises, with what else is wrong
         raise
-    return _Loader(path, document, environment).load()
+    return _Loader(path, document, environment, is_run=is_run).load()
 
 
 def read_document(path: Path, environment: Mapping[str, str]) -> Document:
@@ -121,9 +128,16 @@ class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
     def __init__(
-        self, path: Path, document: Document, environment: Mapping[str, str], faults: Iterable[Finding] = ()
+        self,
+        path: Path,
+        document: Document,
+        environment: Mapping[str, str],
+        faults: Iterable[Finding] = (),
+        *,
+        is_run: bool = True,
     ) -> None:
         self.path = path
+        self.is_run = is_run
         self.document = document
         self.environment = environment
         self.findings = list(faults)
@@ -174,7 +188,15 @@ class _Loader:
         log = LogOptions(**options["log"])
         warnings = list(self.access())
         return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
-                             _bounded_notes(self.notes), tuple(dict.fromkeys(warnings)))  # fmt: skip
+                             _bounded_notes(self.notes), tuple(dict.fromkeys(warnings)),
+                             tuple(self.without_folder(log, outbox)))  # fmt: skip
+
+    def without_folder(self, log: LogOptions, outbox: OutboxOptions) -> Iterator[Finding]:
+        """Yield the files that are to be written, and whose folders are not there: nobody makes these."""
+        for section, file in ("log", log.file), ("outbox", outbox.file if outbox.is_place_chosen else None):
+            if file and not is_folder(folder := Path(file).parent):
+                what = f"there is no folder {folder.absolute()}"
+                yield self.document.finding((section, "file"), what, "make it, or name another file")
 
     def access(self) -> Iterator[str]:
         """Yield who else may change the files of the configuration, or read a secret; a group is but a note."""
@@ -340,7 +362,9 @@ class _Loader:
     def outbox(self, given: Mapping[str, Any], name: str, qos: int) -> OutboxOptions:
         """Choose where the outbox is kept: as told, or on disk where there is a folder for it."""
         options = dict(given)
-        folder = state_folder(self.environment)
+        file = f"{name}.outbox"
+        folder = state_folder(self.environment) if self.is_run else folder_to_look_in(self.environment, file)
+        options["is_place_chosen"] = "file" in options or options.get("store") == "memory" or not qos
         store = options.setdefault("store", "disk" if qos and ("file" in options or folder) else "memory")
         if store == "memory":
             if "file" in options:
@@ -351,7 +375,7 @@ class _Loader:
         elif "file" in options:
             options["file"] = self.path.parent / expanded(options["file"])
         elif folder is not None:
-            options["file"] = folder / f"{name}.outbox"
+            options["file"] = folder / file
         else:
             what = "there is no folder for the state of programs here"
             self.complain(("outbox", "store"), what, "name a file as outbox.file", at_key=True)

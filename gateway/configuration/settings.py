@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from gateway.command_guard import CommandOptions
+from gateway.errors import Finding
 from gateway.init_logger import LogOptions
 from gateway.listeners import Addresses
 from gateway.message import RUN
@@ -20,7 +21,10 @@ MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
 
 
 class OutboxOptions(NamedTuple):
-    """The `outbox` part of a configuration."""
+    """The `outbox` part of a configuration.
+
+    `is_place_chosen` tells that the configuration says where it is kept; else that depends on who starts the gateway.
+    """
 
     store: Literal["disk", "memory"] = "memory"
     file: Path | None = None
@@ -30,6 +34,7 @@ class OutboxOptions(NamedTuple):
     discard: Literal["old", "new"] = "old"
     command_lifetime: float = 30.0
     status_lifetime: float = 0.0
+    is_place_chosen: bool = False
 
 
 class InterfaceOptions(NamedTuple):
@@ -48,7 +53,8 @@ class InterfaceOptions(NamedTuple):
 
 class Configuration(NamedTuple):
     """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once, and
-    `warnings` are who else may change or read its files.
+    `warnings` are who else may change or read its files, and `no_folders` are the files that cannot be made, since
+    their folders are not there (yet: a disk may come later).
     """
 
     file: Path
@@ -62,6 +68,7 @@ class Configuration(NamedTuple):
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    no_folders: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets

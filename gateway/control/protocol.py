@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from gateway.errors import GatewayError
+from gateway.errors import ConfigurationError, GatewayError
 
 MAX_REQUEST = 64 * 1024
 """Bytes of a request, its newline included."""
@@ -21,6 +21,12 @@ MAX_REPLY = 4 * 1024**2
 
 class ControlError(GatewayError):
     """A request that cannot be understood, was refused, or got no reply: why, and the remedy."""
+
+
+class WrongConfigurationError(ControlError):
+    """A gateway has refused to take its configuration over: what is wrong with that."""
+
+    exit_code: ClassVar[int] = ConfigurationError.exit_code
 
 
 class RequestKind(NamedTuple):
@@ -45,9 +51,10 @@ class Answer:
         """Reply with `result`, which JSON can say."""
         self._send(self, encode_reply({"ok": True, "result": result}))
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, *, is_configuration_wrong: bool = False) -> None:
         """Reply that the request is not done."""
-        self._send(self, encode_reply({"ok": False, "error": why}))
+        more = {"wrong_configuration": True} if is_configuration_wrong else {}
+        self._send(self, encode_reply({"ok": False, "error": why, **more}))
 
 
 def encode_request(request: str, arguments: Mapping[str, Any]) -> bytes:
@@ -83,12 +90,16 @@ def decode_request(line: bytes, kinds: Mapping[str, RequestKind]) -> tuple[Reque
 
 
 def decode_reply(line: bytes) -> dict[str, Any]:
-    """Return the result in a reply. Raises `ControlError` if it is none, or says why the request was refused."""
+    """Return the result in a reply. Raises `ControlError` if it is none, or says why the request was refused.
+
+    That is a `WrongConfigurationError` where the configuration was.
+    """
     reply = _object(line)
     result = reply.get("result")
     if reply.get("ok") is True and isinstance(result, dict):
         return result
-    raise ControlError(printable(reply.get("error", "this is no reply of a gateway")))
+    kind = WrongConfigurationError if reply.get("wrong_configuration") is True else ControlError
+    raise kind(printable(reply.get("error", "this is no reply of a gateway")))
 
 
 def printable(text: object) -> str:

@@ -31,6 +31,7 @@ WINDOW = 100
 _MOST = 1000  # publications in flight; with QoS 0, one write takes so many
 _MOST_UNSENT = 256 * 1024  # bytes that the connection has not taken, when nothing more is handed over
 
+_NOT_AUTHORIZED = 0x87  # reason code of a PUBACK (MQTT 5, 3.4.2.1)
 _PAUSE = 5.0  # s without anything new for a broker that says that its quota is exceeded
 _SOON = 10.0  # s after it was handed over within which a lost link may be a publication's fault
 _MOST_ACCUSED = 100  # publications that are kept aside with one: those of its topic, which wait behind it
@@ -485,7 +486,8 @@ class Sender:
 
     def _give_back(self, entry: Entry, reason: int) -> None:
         if not can_be_sent_again(reason):
-            self._outbox.set_aside(entry, f"the broker refused it: {puback_words(reason)}")
+            remedy = "check its access rules" if reason == _NOT_AUTHORIZED else ""
+            self._outbox.set_aside(entry, f"the broker refused it: {puback_words(reason)}", remedy)
             return
         refuses = BrokerRefuses(f"{self._where} takes no messages for now: {puback_words(reason)}", key=self._where)
         if refuses.trigger:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+
 LOG = logging.getLogger("gateway.outbox")
 
 _HIGH_WATER = 0.8  # of the limit: time to say so
@@ -22,6 +24,7 @@ class OutboxCounts(NamedTuple):
     """What has become of the publications so far; `waiting` and `in_flight` are of this moment.
 
     `restored` waited on disk when the gateway started; `superseded` ones were states with a newer one behind them.
+    `dead_letters_dropped` were set aside, by this run or one before, and more came than are kept.
     """
 
     accepted: int = 0
@@ -32,10 +35,15 @@ class OutboxCounts(NamedTuple):
     refused_new: int = 0
     expired: int = 0
     set_aside: int = 0
+    dead_letters_dropped: int = 0
     waiting: int = 0
     in_flight: int = 0
 
     def __str__(self) -> str:
+        return self.in_words(kept=0)
+
+    def in_words(self, kept: int) -> str:
+        """Return the counts at the end of a run, of which so many are `kept` on disk for the next one."""
         words = [f"{self.delivered} delivered"]
         words += [f"{number} {what}" for what, number in (
             ("superseded by newer ones", self.superseded),
@@ -43,8 +51,10 @@ class OutboxCounts(NamedTuple):
             ("refused as the newest", self.refused_new),
             ("expired", self.expired),
             ("set aside", self.set_aside),
-            ("not delivered", self.waiting + self.in_flight),
-        ) if number]  # fmt: skip
+            ("dead letters dropped", self.dead_letters_dropped),
+            ("kept on disk", kept),
+            ("not delivered", max(0, self.waiting + self.in_flight - max(0, kept))),
+        ) if number > 0]  # fmt: skip
         return ", ".join(words)
 
     @property
@@ -77,6 +87,8 @@ class LossLog:
         self._dropped = self._logged = 0  # since the outbox was well
         self._full_since = self._expired_since = -_PERIOD
         self._expired = 0
+        self._dead_dropped = 0
+        self._dead_dropped_since = -_PERIOD
         self._dead: OrderedDict[str, _Dead] = OrderedDict()
         self._forgotten_since = -_PERIOD
         self.is_pending = False
@@ -145,6 +157,21 @@ class LossLog:
             LOG.error("set aside: %d more in %.0f s, the last of them to %s",
                       dead.held_back, now - dead.since, dead.last)  # fmt: skip
 
+    def log_dead_letters_dropped(self, count: int) -> None:
+        """Log that `count` messages that were set aside are dropped, since more came than are kept."""
+        with self._lock:
+            self._dead_dropped += count
+            self.is_pending = True
+            self._log_dead_dropped(self._clock())
+
+    def _log_dead_dropped(self, now: float) -> None:
+        if self._dead_dropped and now - self._dead_dropped_since >= _PERIOD:
+            LOG.error(
+                "dropped: the oldest %d messages that were set aside: of those the last %d are kept, or %d MiB",
+                self._dead_dropped, MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES // 1024**2,
+            )  # fmt: skip
+            self._dead_dropped, self._dead_dropped_since = 0, now
+
     def log_not_remembered(self, topic: str) -> None:
         """Log that the outbox does not remember what is retained on `topic`, having enough of it."""
         now = self._clock()
@@ -159,12 +186,13 @@ class LossLog:
         with self._lock:
             now = self._clock()
             self._log_expired(now)
+            self._log_dead_dropped(now)
             for kind in [kind for kind, dead in self._dead.items() if now - dead.since >= _PERIOD]:
                 self._end(kind, now)
             if self._dropped > self._logged and now - self._full_since >= _PERIOD:
                 self._log_room()
             held_back = any(dead.held_back for dead in self._dead.values())
-            self.is_pending = bool(self._expired or self._dropped > self._logged or held_back)
+            self.is_pending = bool(self._expired or self._dead_dropped or self._dropped > self._logged or held_back)
 
 
 class LevelGauge:

@@ -49,8 +49,13 @@ class DurableOutbox(Outbox):
         """How many are in memory only, and would be lost if the gateway were killed."""
         with self._lock:
             unsafe = [entry for entry in self._lanes.in_memory() if not entry.is_committed]
-        # What is retained, and not for the disk, is there already (see `say_retained_again`).
-        return sum(1 for entry in unsafe if entry.is_for_disk or not entry.publication.retain)
+            # What is retained, and not for the disk, is there already (see `say_retained_again`); what is retried, too.
+            return sum(
+                1
+                for entry in unsafe
+                if (entry.is_for_disk or not entry.publication.retain)
+                and not self._unwritten.is_moving(entry.dead_letter)
+            )
 
     # --- the writer
 
@@ -117,10 +122,21 @@ class DurableOutbox(Outbox):
             self._lanes.spill()
             self._say_changed()
 
-    def not_committed(self, work: Work) -> None:
-        """Take note that `work` could not be written; it is given again."""
+    def not_committed(self, work: Work, *, may_be_written: bool = False) -> None:
+        """Record that `work` could not be written, or may be on disk or not (`may_be_written`); it is given again."""
         with self._lock:
-            self._unwritten.not_committed(work, self._clock())
+            self._unwritten.not_committed(work, self._clock(), may_be_written=may_be_written)
+
+    def is_moving(self, dead_letter: int) -> bool:
+        """Return whether what was set aside under this number is retried already, and its row does not tell yet."""
+        with self._lock:
+            return self._unwritten.is_moving(dead_letter)
+
+    def note_dead_letters_dropped(self, count: int) -> None:
+        """Count and log dead letters that the file has dropped, since it keeps only the last ones."""
+        with self._lock:
+            self._counts["dead_letters_dropped"] += count
+        self._losses.log_dead_letters_dropped(count)
 
     def refill(self, lane: Lane, asked: int, entries: Sequence[Entry]) -> int:
         """Take what was read from the disk (see `Lanes.refill`); return how many were not there any more."""
@@ -180,10 +196,10 @@ class DurableOutbox(Outbox):
             else:
                 super()._note_added((entry,))
 
-    def _note_ended(self, entries: Iterable[Entry]) -> None:
+    def _note_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
         now = self._clock()
         for entry in entries:
-            self._unwritten.end(entry, now)
+            self._unwritten.end(entry, now, is_dropped=is_dropped)
 
     def _note_taken(self) -> None:
         if self._is_reading_due():
@@ -192,8 +208,11 @@ class DurableOutbox(Outbox):
     def _note_retained(self, topic: str, payload: bytes) -> None:
         self._unwritten.retain(topic, payload, self._clock())
 
-    def _note_set_aside(self, entry: Entry, reason: str) -> None:
-        self._unwritten.set_aside(entry, reason, self._clock())
+    def _note_retried(self, dead_letter: int) -> None:
+        self._unwritten.note_retried(dead_letter)
+
+    def _note_set_aside(self, entry: Entry, reason: str) -> int:
+        return self._unwritten.set_aside(entry, reason, self._clock())
 
     def _backlog(self) -> float:
         return self._unwritten.level

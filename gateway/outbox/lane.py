@@ -47,7 +47,8 @@ class Entry:
     """
 
     __slots__ = (
-        "is_committed", "is_ended", "is_for_disk", "lane", "number", "publication", "receipt", "since", "size", "source"
+        "dead_letter", "is_committed", "is_ended", "is_for_disk", "lane", "number", "publication", "receipt", "since",
+        "size", "source",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Entry:
         self.is_for_disk = is_for_disk
         self.is_committed = is_committed
         self.source = source  # who put it; None: nobody who waits for it
+        self.dead_letter = 0  # its number among what is set aside, once it has one: it keeps that when it is retried
         self.is_ended = False  # delivered or dropped: it need not be written any more
 
 

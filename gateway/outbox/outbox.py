@@ -176,15 +176,20 @@ class Outbox:
                 dropped += 1
         return dropped
 
-    def retry(self, publication: Publication, receipt: Receipt) -> str:
-        """Accept once more what was set aside, if nothing is to be dropped for it; return why not, or `""`."""
+    def retry(self, publication: Publication, dead_letter: int) -> str:
+        """Accept once more what was set aside, if nothing is to be dropped for it; return why not, or `""`.
+
+        `dead_letter` is its number there. It stays in the file under that number until it is committed as one that
+        waits, or is delivered; if it is refused again before that, it never was anywhere else.
+        """
         with self._lock:
             if publication.retain and (publication.topic in self.retained or self._lanes.has(publication.topic)):
                 return NEWER  # which it would replace at the broker
             entries = self._entries((publication,), self._clock())
-            entries[0].receipt = receipt
+            entries[0].dead_letter = dead_letter
             if not self._fit(entries[0]):
                 return _FULL
+            self._note_retried(dead_letter)
             self._add(entries)
             self._sure_messages = 0  # more waits now than was counted on
         self.on_put(False)
@@ -290,8 +295,8 @@ class Outbox:
                 self._say_changed()
         self._look_at_level()
 
-    def set_aside(self, entry: Entry, reason: str) -> None:
-        """Give up an entry in flight that no broker will take, and say why."""
+    def set_aside(self, entry: Entry, reason: str, remedy: str = "") -> None:
+        """Give up an entry in flight that no broker will take, and log why, and what to do about it."""
         topic, payload = entry.publication.topic, entry.publication.payload
         with self._lock:
             self._counts["set_aside"] += 1
@@ -299,9 +304,15 @@ class Outbox:
             if self.retained.get(topic) == payload:
                 self._remember(topic, b"")
                 self._note_retained(topic, b"")  # whatever it is, it is older: see `retry`
-            self._note_set_aside(entry, reason)
+            dropped = self._note_set_aside(entry, reason)
+            self._counts["dead_letters_dropped"] += dropped
             self._say_changed()
+        if remedy:
+            again = ", then 'mqttgateway outbox retry'" if self.is_durable else ""
+            reason = f"{reason}: {remedy}{again}"
         self._losses.log_dead_letter(topic, len(payload), reason)
+        if dropped:
+            self._losses.log_dead_letters_dropped(dropped)
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """Return entries in flight that were never sent to the front of their lanes, in their order.
@@ -392,7 +403,7 @@ class Outbox:
             if entry.receipt is not None:
                 entry.receipt.say_accepted()
 
-    def _note_ended(self, entries: Iterable[Entry]) -> None:
+    def _note_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
         """Nothing is to be removed from memory."""
 
     def _note_taken(self) -> None:
@@ -401,8 +412,12 @@ class Outbox:
     def _note_retained(self, topic: str, payload: bytes) -> None:
         """What is retained is in memory already."""
 
-    def _note_set_aside(self, entry: Entry, reason: str) -> None:
-        """What is set aside is not kept."""
+    def _note_retried(self, dead_letter: int) -> None:
+        """Nothing is kept of what is set aside."""
+
+    def _note_set_aside(self, entry: Entry, reason: str) -> int:  # noqa: ARG002
+        """Keep what is set aside; return how many older ones were dropped for it. In memory none is kept."""
+        return 0
 
     def _backlog(self) -> float:
         """Return how far behind the disk is: 0 to 1."""
@@ -449,7 +464,7 @@ class Outbox:
     def _end(self, entries: Sequence[Entry], *, dropped: str = "") -> None:
         """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""
         self._lanes.end(entries)
-        self._note_ended(entries)
+        self._note_ended(entries, is_dropped=bool(dropped))
         for entry in entries:
             if dropped and entry.source is not None and dropped != _SUPERSEDED:
                 entry.source.note_dropped(1, dropped)

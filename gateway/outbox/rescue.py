@@ -39,6 +39,7 @@ def rescue(
     """
     path = store.path
     copy = path.with_name(f"{path.name}.rescue")
+    # Whoever's folder it is, it was there when the file was opened, and what is accepted is to have a place again.
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = _copy(store, copy, fault, gaps)
     store.close()  # removes what has the name of its log: the new file may come only after that

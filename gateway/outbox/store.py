@@ -115,14 +115,17 @@ class SetAsideRow(NamedTuple):
 
 
 class OutboxStore:
-    """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is."""
+    """The open file at `path`. Raises `StoreError` where it cannot be opened or used; `sqlite3.Error` while it is.
 
-    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+    `owns_folder` tells that its folder is the gateway's own, and is made where it is missing; no other one is.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False, owns_folder: bool = False) -> None:
         self.path = path
         try:
-            if not must_exist:
+            if owns_folder:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            elif not path.is_file():
+            if must_exist and not path.is_file():
                 raise FileNotFoundError(2, "no such file")
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
@@ -130,9 +133,9 @@ class OutboxStore:
             self._look_at_header()
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
             reason = getattr(err, "strerror", None) or err
-            raise StoreError(
-                f"the outbox {path} cannot be opened: {reason}: check outbox.file and permissions"
-            ) from err
+            is_missing = isinstance(err, FileNotFoundError) and not must_exist
+            remedy = f"make the folder {path.parent}" if is_missing else "check outbox.file and permissions"
+            raise StoreError(f"the outbox {path} cannot be opened: {reason}: {remedy}") from err
         self._db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._open()
@@ -234,17 +237,18 @@ class OutboxStore:
         set_aside: Sequence[SetAsideRow] = (),
         retained: Iterable[tuple[str, bytes]] = (),
         retried: Sequence[int | None] = (),
-    ) -> None:
+    ) -> int:
         """Write all of it or nothing; on return it is on the disk. Raises `sqlite3.Error`.
 
-        `removals` are numbers of what waited, `retried` those of what was set aside and is no more.
+        `removals` are numbers of what waited, `retried` those of what was set aside and is no more. Return how many of
+        what was set aside were dropped, since only the last ones are kept.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for first, last in _runs(sorted(removals)):  # before the rest, which then has room
                 self._db.execute("DELETE FROM outbox WHERE number BETWEEN ? AND ?", (first, last))
             self._insert(inserts)
-            self._set_aside(set_aside)
+            dropped = self._set_aside(set_aside)
             for topic, payload in retained:
                 if payload:
                     self._db.execute("INSERT OR REPLACE INTO retained VALUES (?, ?)", (topic, payload))
@@ -257,6 +261,7 @@ class OutboxStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
             raise
+        return dropped
 
     def _insert(self, rows: Sequence[Row]) -> None:
         """Insert many rows with one statement: each gives the interpreter away once, and may wait to get it back.
@@ -272,16 +277,18 @@ class OutboxStore:
             self._db.execute(statement, [value for row in rows[begin : begin + count] for value in row])
             begin += count
 
-    def _set_aside(self, rows: Sequence[SetAsideRow]) -> None:
-        for row in rows:
-            self._db.execute("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        if rows:
-            self._db.execute(
-                "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?"
-                " OR number < (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
-                " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
-                (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
-            )
+    def _set_aside(self, rows: Sequence[SetAsideRow]) -> int:
+        """Write `rows`, each in the place of what has its number; return how many are dropped, the first of all."""
+        if not rows:
+            return 0
+        self._db.executemany("INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return self._db.execute(
+            "DELETE FROM set_aside WHERE number <= (SELECT number FROM set_aside ORDER BY number DESC"
+            " LIMIT 1 OFFSET ?) OR number <"
+            " (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
+            " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
+            (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
+        ).rowcount
 
     # --- what is there
 
@@ -308,6 +315,10 @@ class OutboxStore:
     def last_number(self) -> int:
         """Return the highest number of what waits; 0 if nothing does."""
         return int(self._one("SELECT coalesce(max(number), 0) FROM outbox"))
+
+    def last_dead_letter(self) -> int:
+        """Return the highest number that anything set aside has ever had; 0 if there was none."""
+        return int(self._one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'set_aside'"))
 
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many wait, and their bytes, `overhead` for each included."""
@@ -351,14 +362,14 @@ class OutboxStore:
         self.commit([], waiting, retried=set_aside)
 
 
-def open_store(path: Path, say: Any) -> OutboxStore:
+def open_store(path: Path, say: Any, *, owns_folder: bool = False) -> OutboxStore:
     """Open the file at `path`; one that is damaged, or not ours, is set aside under a name that tells, and said.
 
     `say` is given the sentence. Raises `StoreError` where another process uses it, a later version wrote it, or
     there is no access to it.
     """
     try:
-        return OutboxStore(path)
+        return OutboxStore(path, owns_folder=owns_folder)
     except (CorruptFileError, ForeignFileError) as err:
         kind = "corrupt" if isinstance(err, CorruptFileError) else "foreign"
         try:
@@ -366,7 +377,7 @@ def open_store(path: Path, say: Any) -> OutboxStore:
         except OSError as failed:
             raise StoreError(f"{err}, and cannot be set aside: {failed.strerror}: move it away") from failed
         say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")
-        return OutboxStore(path)
+        return OutboxStore(path, owns_folder=owns_folder)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

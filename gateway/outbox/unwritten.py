@@ -25,12 +25,14 @@ _REMOVAL_DELAY = 1.0  # s that the disk is left alone when nothing is to be comm
 class Work(NamedTuple):
     """What the writer is to do next: commit, remove, and read (see `Lanes.wanted`).
 
-    `has_more` tells that more is to be committed than what is in `inserts`.
+    `delivered` are numbers of dead letters that were retried and taken. `has_more` tells that more is to be committed
+    than what is in `inserts`.
     """
 
     inserts: list[Entry]
     removals: list[int]
     set_aside: list[tuple[Entry, str]]
+    delivered: list[int]
     retained: dict[str, bytes]
     wanted: list[tuple[Lane, int, int]]
     has_more: bool = False
@@ -38,7 +40,7 @@ class Work(NamedTuple):
     @property
     def is_to_write(self) -> bool:
         """Whether anything of it changes the file."""
-        return bool(self.inserts or self.removals or self.set_aside or self.retained)
+        return bool(self.inserts or self.removals or self.set_aside or self.delivered or self.retained)
 
 
 class Unwritten:
@@ -46,6 +48,9 @@ class Unwritten:
 
     What is to be committed waits for `commit_interval` (s), unless somebody waits for it. The rest waits for
     company: if a crash undoes it, messages arrive twice, which may be.
+
+    A message waits or is set aside, never both and never neither: in the file it changes from one to the other within
+    one commit. What is retried stays set aside there until then, under the number that it keeps.
     """
 
     def __init__(self, commit_interval: float, wake: Callable[[], None]) -> None:
@@ -56,6 +61,9 @@ class Unwritten:
         self._removals: list[int] = []
         self._set_aside: list[tuple[Entry, str]] = []
         self._set_aside_bytes = 0
+        self._moving: set[int] = set()  # numbers of dead letters of which the file does not know yet what becomes
+        self._delivered: list[int] = []  # those of them that are no more
+        self._may_be_written: set[int] = set()  # what was written to a file that somebody has taken away meanwhile
         self._retained: dict[str, bytes] = {}
         self._insert_since: float | None = None  # when the first came that is to be committed,
         self._rest_since: float | None = None  # and the first of the rest
@@ -85,23 +93,48 @@ class Unwritten:
             self._is_urgent = self._is_urgent or is_urgent
             self._wake()
 
-    def end(self, entry: Entry, now: float) -> None:
-        """Have `entry` removed; if it is not on disk yet, it is not written at all."""
-        if entry.is_committed:
+    def end(self, entry: Entry, now: float, *, is_dropped: bool) -> None:
+        """Have `entry` removed; if it is not on disk yet, it is not written at all.
+
+        One that is retried, and dropped before it was written, stays set aside.
+        """
+        if entry.dead_letter and not entry.is_committed:
+            if is_dropped:
+                self._moving.discard(entry.dead_letter)
+            else:
+                self._delivered.append(entry.dead_letter)
+                self._there_is_a_rest(now)
+        if not entry.is_committed and self.entries.pop(entry.number, None) is not None:
+            self.bytes -= entry.size
+        if entry.is_committed or entry.number in self._may_be_written:
             self._removals.append(entry.number)
             self._there_is_a_rest(now)
-        elif self.entries.pop(entry.number, None) is not None:
-            self.bytes -= entry.size
 
-    def set_aside(self, entry: Entry, reason: str, now: float) -> None:
-        """Have `entry` kept among what no broker takes."""
+    def note_retried(self, dead_letter: int) -> None:
+        """Record that the dead letter with this number is put among what waits."""
+        self._moving.add(dead_letter)
+
+    def is_moving(self, dead_letter: int) -> bool:
+        """Return whether the file does not know yet what becomes of the dead letter with this number."""
+        return dead_letter in self._moving
+
+    def set_aside(self, entry: Entry, reason: str, now: float) -> int:
+        """Have `entry`, which has ended, kept among what no broker takes; return how many were dropped for it."""
+        dropped = 0
+        if entry.dead_letter:
+            self._moving.add(entry.dead_letter)
         self._set_aside.append((entry, reason))
         self._set_aside_bytes += entry.size
         while len(self._set_aside) > MAX_SET_ASIDE or (
             self._set_aside_bytes > MAX_SET_ASIDE_BYTES and len(self._set_aside) > 1
         ):
-            self._set_aside_bytes -= self._set_aside.pop(0)[0].size
+            oldest, _ = self._set_aside.pop(0)
+            self._set_aside_bytes -= oldest.size
+            is_in_file = oldest.dead_letter in self._moving and not oldest.is_committed  # as it was before
+            self._moving.discard(oldest.dead_letter)
+            dropped += not is_in_file
         self._there_is_a_rest(now)
+        return dropped
 
     def retain(self, topic: str, payload: bytes, now: float) -> None:
         """Have it remembered what the broker retains on `topic`."""
@@ -135,8 +168,8 @@ class Unwritten:
         """
         inserts = [] if is_refusing else self._first(at_most)
         has_more = not is_refusing and len(inserts) < len(self.entries)
-        work = Work(inserts, self._removals, self._set_aside, self._retained, list(wanted), has_more)
-        self._removals, self._set_aside, self._retained = [], [], {}
+        work = Work(inserts, self._removals, self._set_aside, self._delivered, self._retained, list(wanted), has_more)
+        self._removals, self._set_aside, self._delivered, self._retained = [], [], [], {}
         self._set_aside_bytes = 0
         self._rest_since = None
         if len(inserts) == len(self.entries):
@@ -158,18 +191,27 @@ class Unwritten:
 
     def committed(self, work: Work, now: float) -> None:
         """Take note that `work` is on disk."""
+        self._moving.difference_update(work.delivered, (entry.dead_letter for entry, _ in work.set_aside))
         for entry in work.inserts:
             entry.is_committed = True
+            if entry.dead_letter:
+                self._moving.discard(entry.dead_letter)
             if self.entries.pop(entry.number, None) is not None:
                 self.bytes -= entry.size
             if entry.is_ended:  # settled meanwhile
-                self.end(entry, now)
+                self.end(entry, now, is_dropped=False)
             elif entry.receipt is not None:
                 entry.receipt.say_accepted()
 
-    def not_committed(self, work: Work, now: float) -> None:
-        """Take note that `work` could not be written; it is given again."""
+        self._may_be_written.difference_update([entry.number for entry in work.inserts] if self._may_be_written else ())
+
+    def not_committed(self, work: Work, now: float, *, may_be_written: bool = False) -> None:
+        """Record that `work` could not be written, or may be on disk or not (`may_be_written`); it is given again."""
+        if may_be_written:
+            self._may_be_written.update(entry.number for entry in work.inserts)
+            self._removals += [entry.number for entry in work.inserts if entry.is_ended]
         self._removals[:0] = work.removals
+        self._delivered[:0] = work.delivered
         self._set_aside[:0] = work.set_aside
         self._set_aside_bytes += sum(entry.size for entry, _ in work.set_aside)
         self._retained = {**work.retained, **self._retained}
@@ -183,5 +225,6 @@ class Unwritten:
             self.entries[entry.number] = entry
         self.bytes = sum(entry.size for entry in self.entries.values())
         self._removals.clear()
+        self._may_be_written.clear()
         self._retained = dict(retained)
         self._insert_since = now

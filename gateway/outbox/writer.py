@@ -24,7 +24,6 @@ from gateway.outbox.outbox import NEWER
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 from gateway.outbox.unwritten import Work
-from gateway.receipt import Receipt
 from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class OutboxWriter:
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._is_full = self._is_unwell = False
         self._visits: deque[Callable[[OutboxStore], None]] = deque()
-        self._retried: list[tuple[int | None, Receipt]] = []  # set aside before; in the file until they are committed
+        self._last_dead_letter = 0  # the highest number that any has had, whatever becomes of the file
         self._damage = ""  # what has become of the file, as long as there is no new one,
         self._fault: Fault | None = None  # and where somebody else has done it
         self._reserve = _reserve(store)
@@ -74,17 +73,15 @@ class OutboxWriter:
     def retry(self, is_meant: Callable[[str], bool]) -> Retried:
         """Put what was set aside, and whose topic is meant, into the outbox again.
 
-        Only what was called by `visit` may call this. The rows are removed once the messages are on disk, or delivered.
+        Only what was called by `visit` may call this. The rows are removed by the commit that has the messages wait, or
+        once they are delivered (see `Unwritten`).
         """
         sent = outdated = full = 0
-        asked_before = {number for number, _ in self._retried}
         for row, is_outdated in dead_letters(self._store, is_meant):
-            if row.number in asked_before:
+            number = row.number or 0
+            if self._outbox.is_moving(number):
                 continue
-            receipt = Receipt()
-            refusal = NEWER if is_outdated else self._outbox.retry(row.publication(), receipt)
-            if not refusal:
-                self._retried.append((row.number, receipt))
+            refusal = NEWER if is_outdated else self._outbox.retry(row.publication(), number)
             sent += not refusal
             outdated += refusal == NEWER
             full += refusal not in ("", NEWER)
@@ -120,12 +117,11 @@ class OutboxWriter:
                     self._receive_visits()
                 continue
             if self._is_faulty():  # what was written may be nowhere: it is not accepted yet
-                self._outbox.not_committed(work)
+                self._outbox.not_committed(work, may_be_written=True)
                 goes_on = True
                 continue
             self._outbox.committed(work)
             try:
-                self._remove_retried()
                 self._bring_back(work)
                 self._receive_visits()
             except Exception as err:  # noqa: BLE001
@@ -137,25 +133,31 @@ class OutboxWriter:
 
     def _commit(self, work: Work) -> None:
         if work.is_to_write:
-            self._store.commit(
+            dropped = self._store.commit(
                 [Row.of(e.number, e.lane, self._wall(e.since), e.publication) for e in work.inserts],
                 work.removals,
                 [self._set_aside(entry, reason) for entry, reason in work.set_aside],
                 work.retained.items(),
+                work.delivered + [e.dead_letter for e in work.inserts if e.dead_letter],
             )
+            if dropped:
+                self._outbox.note_dead_letters_dropped(dropped)
 
     def _write_in_steps(self, work: Work) -> None:
         """Do as much of `work` as goes on a full disk: SQLite's log of small steps needs less room.
 
-        What is removed here is removed once more with the next work, which does no harm.
+        What is removed here is removed once more with the next work, which does no harm. What is set aside waits until
+        that: it is to be in one place or the other.
         """
+        kept = {entry.number for entry, _ in work.set_aside}
+        removals = [number for number in work.removals if number not in kept]
         with contextlib.suppress(sqlite3.Error):  # said by who called
             self._bring_back(work)
-            for begin in range(0, len(work.removals), _STEP):
-                self._store.commit([], work.removals[begin : begin + _STEP])
+            for begin in range(0, len(removals), _STEP):
+                self._store.commit([], removals[begin : begin + _STEP])
             for begin in range(0, len(work.inserts), _STEP):
                 part = work._replace(inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
-                               retained={}, wanted=[])  # fmt: skip
+                               delivered=[], retained={}, wanted=[])  # fmt: skip
                 self._commit(part)
                 self._outbox.committed(part)
 
@@ -167,19 +169,13 @@ class OutboxWriter:
             if lost:
                 LOG.error("%d messages are missing in %s: who else writes to it?", lost, self._store.path)
 
-    def _remove_retried(self) -> None:
-        """Remove from what is set aside what is safe elsewhere; what was dropped instead stays."""
-        if self._retried:
-            done = [number for number, receipt in self._retried if receipt.is_accepted]
-            self._retried = [(n, receipt) for n, receipt in self._retried if not (receipt.dropped or n in done)]
-            self._store.commit([], [], retried=done)
-
     def _receive_visits(self) -> None:
         while self._visits:
             self._visits.popleft()(self._store)
 
     def _restore(self) -> None:
         store = self._store
+        self._last_dead_letter = store.last_dead_letter()
         latest = [self._entry(row) for row in store.rows(Lane.LATEST)]
         counts = store.counts(OVERHEAD_ON_DISK)
         count = self._outbox.restore(store.last_number(), store.retained(), counts, store.topics(), latest)
@@ -193,7 +189,10 @@ class OutboxWriter:
 
     def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
         p = entry.publication
-        return SetAsideRow(None, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
+        if not entry.dead_letter:  # and it keeps it: what may have been written already is written over
+            self._last_dead_letter += 1
+            entry.dead_letter = self._last_dead_letter
+        return SetAsideRow(entry.dead_letter, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
 
     def _wall(self, since: float) -> float:
         return self._wall_start + since - self._start
@@ -257,6 +256,7 @@ class OutboxWriter:
         path = self._store.path
         try:
             self._store, kept, aside = rescue(self._store, self._fault, self._outbox.gaps())
+            self._last_dead_letter = max(self._last_dead_letter, self._store.last_dead_letter())
             lost = self._restore_after(kept)
         except (StoreError, OSError, sqlite3.Error) as again:
             self._is_unwell = True
@@ -273,7 +273,6 @@ class OutboxWriter:
         """Have written again what the new file has not; return how many messages nobody has any more."""
         if kept is Rescue.WHOLE:
             return 0
-        self._retried.clear()  # their numbers are those of the file of before
         store = self._store
         return self._outbox.begin_anew(store.counts(OVERHEAD_ON_DISK), store.topics(), store.last_number())
 

@@ -17,6 +17,7 @@ from tests.support.configuration import shipped_conf, write_conf
 from tests.support.docs import page, rows
 from tests.support.gateway_process import COMMAND, GatewayProcess
 from tests.support.peer import Peer, serve
+from tests.support.waiting import wait_until
 
 LAMP = ("--function", "lighting", "--location", "office", "--device", "lamp", "--action")
 HEAT = ("--function", "heating", "--location", "hall", "--device", "boiler", "--action")
@@ -54,6 +55,7 @@ class Scene:
         write_conf(folder, away, "away", interface={"type": "dummy"}, outbox={"store": "memory"})
         write_conf(folder, away, "boiler", interface=dict(BOILER))
         write_conf(folder, away, "nolog", interface={"type": "dummy"}, log={"file": "/no/such/folder/gw.log"})
+        write_conf(folder, away, "nobox", interface={"type": "dummy"}, outbox={"file": "/no/such/folder/gw.outbox"})
         site = {"root": "site", "topics": []}
         write_conf(folder, away, "two", interfaces={"a": {"type": "dummy"}, "b": {"type": "dummy", "map": site}})
         (folder / "bad.conf").write_text("interface: {type: dumy}\n")
@@ -63,7 +65,8 @@ class Scene:
         shutil.copy(
             Path(__file__).parents[1] / "fixtures" / "ini" / "v1-no-map" / "dummy2mqtt.conf", folder / "old.conf"
         )
-        self._environment = {**os.environ, "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+        self._environment = {**os.environ, "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"),
+                             "XDG_RUNTIME_DIR": str(folder)}  # fmt: skip
 
     def ended(self, line: str) -> int:
         """Return the exit code of a command line."""
@@ -90,10 +93,15 @@ def command(line: str, *before: str) -> Outcome:
     return outcome
 
 
-def beside_a_gateway(line: str) -> Outcome:
+def beside_a_gateway(line: str, name: str = "lamp", said: str = "connected to", *, breaks_it: bool = False) -> Outcome:
+    """A command beside a gateway that can be asked; `breaks_it`: whose configuration is broken by now."""
+
     def outcome(scene: Scene) -> int:
-        with scene.running() as gateway:
-            gateway.wait_log("connected to")
+        with scene.running(name) as gateway:
+            gateway.wait_log(said)
+            wait_until((scene.folder / "mqttgateway" / f"{name}.sock").exists)
+            if breaks_it:
+                shutil.copy(scene.folder / "bad.conf", scene.folder / f"{name}.conf")
             return scene.ended(line)
 
     return outcome
@@ -107,6 +115,11 @@ def stopped(name: str, said: str) -> Outcome:
             return gateway.wait()
 
     return outcome
+
+
+def unconfirmed(scene: Scene) -> int:
+    stopped("lamp", "connected to")(scene)
+    return scene.ended("outbox purge --conf lamp.conf")
 
 
 def interrupted(scene: Scene) -> int:
@@ -133,7 +146,12 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
     ),
     ("run", "stopped, and messages are lost"): (stopped("away", "no connection to the broker"),),
     ("run", "it cannot start: the log file cannot be opened"): (command("--conf nolog.conf"),),
+    ("run", "it cannot start: another gateway has its outbox in use"): (beside_a_gateway("--conf lamp.conf"),),
     ("`check`", "the configuration can be used"): (command("check --conf lamp.conf"),),
+    ("`check`", "the folder of `log.file` or `outbox.file` is not there"): (
+        command("check --conf nolog.conf"),
+        command("check --conf nobox.conf"),
+    ),
     ("`check --frame`, `--hex`", "an interface takes each frame, and its messages can be written"): (
         command("check --conf boiler.conf --frame T\\x2021.5"),
         command("check --conf boiler.conf --hex 542032310d0a"),
@@ -173,8 +191,45 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command(to_lamp("LAMP_ON", conf="away")),
         not_taken,
     ),
-    ("`reload`", "no gateway of this name runs here"): (command("reload --conf away.conf"),),
+    ("`status`, `forget`, `reload`", "done"): (
+        beside_a_gateway("status lamp"),
+        beside_a_gateway("forget lamp home/lamp/attic/availability"),
+        beside_a_gateway("reload lamp"),
+    ),
+    ("`status`, `forget`, `reload`", "no gateway of this name runs here"): (
+        command("status away"),
+        command("forget away attic"),
+        command("reload away"),
+        command("reload --conf away.conf"),
+    ),
+    ("`forget`", "the gateway refuses: never retained, still published, or not its own"): (
+        beside_a_gateway("forget lamp attic"),
+        beside_a_gateway("forget lamp home/lamp/run"),
+        beside_a_gateway("forget lamp house/lamp/x"),
+    ),
+    ("`reload NAME`", "the running gateway finds its configuration wrong, as `reload --conf FILE` does"): (
+        beside_a_gateway("reload lamp", breaks_it=True),
+        beside_a_gateway("reload --conf lamp.conf", breaks_it=True),
+    ),
+    ("`outbox`", "done, or there is nothing in it yet"): (
+        beside_a_gateway("outbox list lamp"),
+        beside_a_gateway("outbox retry lamp"),
+        command("outbox list --conf lamp.conf"),
+        command("outbox export --conf lamp.conf"),
+    ),
     ("`outbox`", "this configuration keeps no outbox on disk"): (command("outbox list --conf away.conf"),),
+    ("`outbox list NAME`, `retry NAME`", "no gateway of this name runs here"): (
+        command("outbox list away"),
+        command("outbox retry away"),
+    ),
+    ("`outbox retry`", "the gateway runs, and has its outbox in memory"): (
+        beside_a_gateway("outbox retry away", "away", "no connection to the broker"),
+    ),
+    ("`outbox export`, `purge`", "the gateway runs: its outbox is in use"): (
+        beside_a_gateway("outbox export --conf lamp.conf"),
+        beside_a_gateway("outbox purge --conf lamp.conf --yes"),
+    ),
+    ("`outbox purge`", "it is not confirmed with `--yes`"): (unconfirmed,),
     ("`map check`", "the map is proven; there are notes at most"): (command("map check one.json"),),
     ("`map check`", "there is an error or a warning"): (command("map check open.json"),),
     ("`map explain`", "the message is heard, or sent, by one map"): (
@@ -196,6 +251,7 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("map graph one.json --svg /no/such/folder/map.svg"),
         command("migrate old.conf", "migrate old.conf"),
     ),
+    ("`migrate`", "the configuration is YAML already"): (command("migrate lamp.conf"),),
     ("any", "an unknown option, command, interface or value; something that is needed is missing"): (
         command("--nope"),
         command("chekc --conf lamp.conf"),

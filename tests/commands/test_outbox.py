@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from gateway.command_line import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from gateway.message import Lane, Publication
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
+from tests.support.waiting import wait_until
 
 NOON = 1_700_000_000.0
 
@@ -35,7 +39,9 @@ def full(conf: Path) -> Path:
 def run(conf: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = EXIT_OK) -> list[str]:
     assert main(["outbox", *arguments, "--conf", str(conf)]) == code
     found = capsys.readouterr()
-    return (found.out + found.err).splitlines()
+    where = f"in {conf.with_name('gw.outbox')}:"
+    assert where not in found.out.splitlines(), "an export is for programs"
+    return [line for line in (found.out + found.err).splitlines() if line != where]
 
 
 def test_a_list_shows_what_waits_and_what_is_set_aside(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +55,7 @@ def test_a_list_shows_what_waits_and_what_is_set_aside(full: Path, capsys: pytes
 
 def test_a_list_is_bounded_and_filtered(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(full, capsys, "list", "--topic", "home/a", "--count", "1")
-    assert lines[1:] == ["... and 1 more (--count)", "2 messages wait (1 event, 1 bulk), 0 are set aside"]
+    assert lines[1:] == ["... and 1 more (--count N)", "2 messages wait (1 event, 1 bulk), 0 are set aside"]
 
 
 def test_an_export_is_a_json_object_a_line(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,3 +97,61 @@ def test_what_cannot_be_is_said(full: Path, tmp_path: Path, capsys: pytest.Captu
     full.with_name("gw.outbox").write_bytes(b"no database at all" * 100)
     (line,) = run(full, capsys, "list", code=EXIT_FAILED)
     assert "gw.outbox is no outbox" in line
+
+
+def test_a_list_tells_how_much_more_there_is_of_both(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = OutboxStore(full.with_name("gw.outbox"))
+    store.commit([], [], [SetAsideRow(None, NOON, "home/d", b"2", 1, 0, "refused")] * 38)
+    store.close()
+    lines = run(full, capsys, "list", "--count", "1")
+    assert [line for line in lines if "more" in line] == ["... and 2 more (--count N)", "... and 38 more (--count N)"]
+    assert lines[-2:] == [
+        "... and 38 more (--count N)",
+        "3 messages wait (1 event, 1 latest, 1 bulk), 39 are set aside",
+    ]
+
+
+def test_the_file_of_the_service_is_found_while_it_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = tmp_path / "var"
+    monkeypatch.setattr("gateway.app_properties.SERVICE_STATE", service)
+    monkeypatch.setattr("gateway.commands.check.SERVICE_STATE", service)
+    monkeypatch.setattr("gateway.commands.outbox.SERVICE_STATE", service)
+    monkeypatch.setenv("HOME", str(tmp_path / "no-home"))
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
+    assert main(["outbox", "list", "--conf", str(conf)]) == EXIT_FAILED
+    assert f"if systemd runs it, its file is in {service}, where root may look" in capsys.readouterr().err
+    assert main(["check", "--conf", str(conf)]) == EXIT_OK
+    assert "(see outbox.file)\n" in capsys.readouterr().out
+    monkeypatch.setattr("gateway.commands.check.SERVICE_CONF", tmp_path)
+    assert main(["check", "--conf", str(conf)]) == EXIT_OK
+    assert "(see outbox.file); run by systemd, it is kept on disk" in capsys.readouterr().out
+    service.mkdir()
+    store = OutboxStore(service / "gw.outbox")
+    store.commit([Row.of(1, Lane.EVENT, NOON, Publication("home/a", b"one", 1))], [])
+    store.close()
+    assert main(["outbox", "list", "--conf", str(conf)]) == EXIT_OK
+    found = capsys.readouterr()
+    assert found.err == f"in {service / 'gw.outbox'}:\n"
+    assert "home/a one" in found.out
+    assert main(["check", "--conf", str(conf)]) == EXIT_OK
+    assert f"  outbox        {service / 'gw.outbox'} (where systemd runs it)\n" in capsys.readouterr().out
+
+
+def test_what_a_running_gateway_has_in_use_is_said_so(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), outbox={"file": "gw.outbox"})
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        wait_until(lambda: run_command(conf, "status").returncode == 0)
+        for command in ("export", "purge"):
+            done = run_command(conf, "outbox", command)
+            assert (done.returncode, done.stderr) == (1, "mqttgateway: the gateway 'gw' runs: stop it first\n")
+    done = subprocess.run([*COMMAND, "outbox", "list", "gw"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(": start it, or name another one, or look at its file with --conf FILE\n")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from gateway.message import Lane, Publication
+from gateway.outbox.store import OutboxStore, Row
 from tests.support.broker import Mosquitto, tool_or_skip
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.ledger import Verdict
 from tests.support.packets import CONNACK, V3, packet
 from tests.support.peer import Act, Peer, accept_and_read_no_more, close_after_connect, refuse, say, serve
@@ -97,3 +103,40 @@ def test_a_packet_over_the_maximum_of_the_broker_does_not_hold_up_the_others(tmp
             verdict = stream.finish(5)
             assert verdict.accepted == 300
             stream.stop()
+
+
+def test_what_is_retried_while_the_broker_still_refuses_it_is_not_multiplied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    rules = tmp_path / "acl"
+    rules.write_text("topic read #\ntopic write home/gw/#\n")
+    file = tmp_path / "gw.outbox"
+    with contextlib.closing(OutboxStore(file)) as store:
+        waiting = [Row.of(1, Lane.EVENT, 1.7e9, Publication("home/heat", b"1", 1))]
+        store.commit(waiting, [])
+    with Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {rules}\n") as broker:
+        conf = write_conf(tmp_path, broker.port, interface=trial("Recorder"), outbox={"file": "gw.outbox"})
+
+        def outbox(*arguments: str) -> str:
+            done = run_command(conf, "outbox", *arguments)
+            assert done.returncode == 0, done
+            return done.stdout
+
+        def refused() -> int:
+            found: int = json.loads(run_command(conf, "status", "--json").stdout)["outbox"]["set_aside"]
+            return found
+
+        with GatewayProcess(conf) as gateway, broker.client("home/heat") as listener:
+            gateway.wait_log("authorized: check its access rules, then 'mqttgateway outbox retry'")
+            for times in range(1, 4):
+                wait_until(lambda times=times: refused() == times, 60, lambda: gateway.log)  # type: ignore[misc]
+                assert "sent again" in outbox("retry")
+            wait_until(lambda: refused() == 4, 60)
+            assert outbox("list").endswith("\n0 messages wait, 1 are set aside\n")
+            rules.write_text("topic readwrite #\n")
+            broker.signal(signal.SIGHUP)
+            wait_until(lambda: outbox("retry") and listener.messages, 60)
+            gateway.kill()
+        assert sorted(payload for _, payload in listener.pairs()) == [b"1"]
+    assert outbox("list") == "0 messages wait, 0 are set aside\n"

@@ -16,7 +16,6 @@ from gateway.outbox.listing import SET_ASIDE, Listed, of_entry, of_row, of_set_a
 from gateway.outbox.outbox import NEWER, Outbox
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, open_store
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import Receipt
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
@@ -126,7 +125,7 @@ def test_a_state_of_which_a_newer_one_was_sent_stays_also_over_a_restart(
             else:
                 outbox.set_aside(entry, "no broker takes it")
             if payload == b"three":
-                assert outbox.retry(state(b"two"), Receipt()) == NEWER
+                assert outbox.retry(state(b"two"), 1) == NEWER
     outbox = DurableOutbox()
     with running(path, outbox) as writer:
         assert retry(writer) == Retried(1, 1, 0), "the newest of all was set aside, and is not outdated"

@@ -39,7 +39,9 @@ def row(number: int, topic: str = "home/t", payload: bytes = b"x", lane: Lane = 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "gw.outbox"
+    path = tmp_path / "state" / "gw.outbox"
+    path.parent.mkdir(mode=0o700)
+    return path
 
 
 @contextlib.contextmanager
@@ -90,6 +92,14 @@ def test_a_new_file_is_empty_and_only_for_its_owner(path: Path) -> None:
         store.commit([row(1)], [])
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert set(modes.values()) == {0o600}
+
+
+def test_only_the_folder_of_its_own_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "state" / "gw.outbox"
+    with pytest.raises(StoreError, match=f"No such file or directory: make the folder {path.parent}$"):
+        OutboxStore(path)
+    assert not path.parent.parent.exists()
+    OutboxStore(path, owns_folder=True).close()
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
@@ -195,7 +205,6 @@ def open_anew(path: Path) -> tuple[list[str], list[int]]:
 
 @pytest.mark.parametrize("content", [b"hello, world\n" * 100, b"x", bytes(5000), b"\xff" * 4096, b"SQLite format 3\0"])
 def test_a_file_of_something_else_is_set_aside(path: Path, content: bytes) -> None:
-    path.parent.mkdir()
     path.write_bytes(content)
     said, numbers = open_anew(path)
     assert numbers == []
@@ -207,7 +216,6 @@ def test_a_file_of_something_else_is_set_aside(path: Path, content: bytes) -> No
 
 
 def test_a_database_of_another_program_is_set_aside_with_its_name(path: Path) -> None:
-    path.parent.mkdir()
     execute(path, "CREATE TABLE theirs (a)")
     before = path.read_bytes()
     said, _ = open_anew(path)
@@ -217,7 +225,6 @@ def test_a_database_of_another_program_is_set_aside_with_its_name(path: Path) ->
 
 
 def test_two_files_that_are_set_aside_at_once_have_two_names(path: Path) -> None:
-    path.parent.mkdir()
     for content in (b"one" * 500, b"two" * 500, b"six" * 500):
         path.write_bytes(content)
         open_anew(path)
@@ -364,7 +371,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
 def test_a_file_that_must_exist_is_not_made(path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         OutboxStore(path, must_exist=True)
-    assert not path.parent.exists()
+    assert not path.exists()
 
 
 @pytest.mark.root

@@ -40,10 +40,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(path: Path, outbox: DurableOutbox | None = None) -> Iterator[tuple[DurableOutbox, OutboxWriter]]:
+def running(
+    path: Path, outbox: DurableOutbox | None = None, *, owns_folder: bool = False
+) -> Iterator[tuple[DurableOutbox, OutboxWriter]]:
     """An outbox with its writer, as a gateway starts and stops them."""
     outbox = DurableOutbox() if outbox is None else outbox
-    writer = OutboxWriter(outbox, open_store(path, pytest.fail), outbox._clock)
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail, owns_folder=owns_folder), outbox._clock)
     writer.start()
     try:
         yield outbox, writer
@@ -751,7 +753,7 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
 def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
     folder = path.parent / "state"
     expected_logs.expect("was removed or replaced, and no new one can be made", "created a new one; 0 messages lost")
-    with running(folder / "gw.outbox") as (outbox, writer):
+    with running(folder / "gw.outbox", owns_folder=True) as (outbox, writer):
         put_safely(outbox, message(1))
         folder.rename(path.parent / "moved")
         folder.write_text("in the way")

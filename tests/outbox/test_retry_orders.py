@@ -1,0 +1,316 @@
+"""A message waits or is set aside, exactly once, in each order of retrying, refusing, committing and killing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.message import Publication
+from gateway.outbox.dead_letters import Retried
+from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.files import MAX_SET_ASIDE
+from gateway.outbox.lane import Entry
+from gateway.outbox.store import OutboxStore, SetAsideRow
+from gateway.outbox.writer import OutboxWriter
+from gateway.receipt import Receipt
+from tests.conftest import ExpectedLogs
+from tests.support.waiting import wait_until
+
+REASON = "the broker refused it: Not authorized"
+
+
+def dead(payload: bytes) -> SetAsideRow:
+    return SetAsideRow(None, 0.0, "t", payload, 1, 0, "too large for the broker")
+
+
+class SlowStore(OutboxStore):
+    """A file whose commits wait for `gate`; `states` is what a kill -9 would have left after each of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate = Event()
+        self.gate.set()
+        self.states: list[Counter[bytes]] = []
+
+    def commit(self, *args: Any, **kwargs: Any) -> Any:
+        self.gate.wait(30)
+        result = super().commit(*args, **kwargs)
+        self.states.append(self.content())
+        return result
+
+    def content(self) -> Counter[bytes]:
+        """Return how often each payload waits or is set aside."""
+        return Counter([row.payload for row in self.rows()] + [row.payload for row in self.set_aside_rows()])
+
+
+class Scene:
+    """An outbox with its writer and its link, whose steps come in any order."""
+
+    def __init__(self, path: Path, aside: Sequence[SetAsideRow] = ()) -> None:
+        self.path = path
+        self.store = SlowStore(path)
+        self.store.commit([], [], aside)
+        self.outbox = DurableOutbox(commit_interval=30.0)  # a commit comes when the test wants it
+        self.writer = OutboxWriter(self.outbox, self.store)
+        self.writer.start()
+        self.in_flight: list[Entry] = []
+        self.put_so_far = 0
+        self.delivered: set[bytes] = set()
+
+    def _visit(self, do: Callable[[], Any]) -> Any:
+        done: queue.Queue[Any] = queue.Queue()
+        self.store.gate.set()
+        self.writer.visit(lambda _: done.put(do()))
+        return done.get(timeout=10)
+
+    def put(self, qos: int = 1) -> None:
+        self.outbox.put(Publication("t", b"%d" % self.put_so_far, qos))
+        self.put_so_far += 1
+
+    def put_qos_0(self) -> None:
+        self.put(0)
+
+    def take(self) -> None:
+        self.in_flight += self.outbox.take(2)
+
+    def settle(self) -> None:
+        for entry in self.in_flight[:1]:
+            self.in_flight.remove(entry)
+            self.delivered.add(entry.publication.payload)
+            self.outbox.settle([entry])
+
+    def refuse(self) -> None:
+        for entry in self.in_flight[:1]:
+            self.in_flight.remove(entry)
+            self.outbox.set_aside(entry, REASON)
+
+    def put_back(self) -> None:
+        self.outbox.put_back(self.in_flight)
+        self.in_flight.clear()
+
+    def commit(self) -> None:
+        """Have all of it committed."""
+        self._visit(lambda: None)
+
+    def commit_slowly(self) -> None:
+        """Have a commit begin that does not end until something else is to be committed."""
+        self.store.gate.clear()
+        self.outbox.call_writer()
+
+    def retry(self) -> Retried:
+        found = self._visit(lambda: self.writer.retry(lambda _: True))
+        assert isinstance(found, Retried)
+        return found
+
+    def retry_slowly(self) -> None:
+        """Retry, and have the commit after it wait until something else is to be committed."""
+
+        def do() -> None:
+            self.store.gate.clear()
+            self.writer.retry(lambda _: True)
+
+        self._visit(do)
+
+    def end(self) -> None:
+        self.store.gate.set()
+        self.writer.close()
+
+    def left(self) -> tuple[list[bytes], list[bytes]]:
+        """Return what waits in the file, and what is set aside."""
+        with contextlib.closing(OutboxStore(self.path)) as store:
+            return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
+
+
+STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene.refuse, Scene.refuse, Scene.put_back,
+         Scene.commit, Scene.commit_slowly, Scene.retry, Scene.retry_slowly)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=40))
+@settings(deadline=None, max_examples=150)
+def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callable[[Scene], Any]]) -> None:
+    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        scene = Scene(Path(folder) / "gw.outbox", [dead(b"a"), dead(b"b")])
+        try:
+            for step in steps:
+                step(scene)
+        finally:
+            scene.put_back()
+            scene.end()
+            logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+        known: set[bytes] = set()
+        for state in scene.store.states:
+            assert set(state.values()) <= {1}, (state, scene.store.states)
+            assert known - scene.delivered <= set(state), "what was on disk, and is not delivered, is there"
+            known |= set(state)
+        waiting, aside = scene.left()
+        assert set(Counter(waiting + aside).values()) <= {1}
+        assert not scene.delivered & {*waiting, *aside}
+        lost = {b"%d" % number for number in range(scene.put_so_far)} - scene.delivered - {*waiting, *aside}
+        at_risk = {entry.publication.payload for entry in scene.outbox.peek(0, 1000)}  # QoS 0 that still waited
+        assert lost == at_risk - {*waiting, *aside}
+
+
+def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("set aside: 1 bytes to 't'")
+    scene = Scene(tmp_path / "gw.outbox")
+    for _ in range(3):
+        scene.put()
+    scene.take()
+    scene.take()
+    for _ in range(3):
+        scene.refuse()
+    scene.commit()
+    for _ in range(6):
+        scene.retry_slowly()
+        scene.take()
+        scene.take()
+        for _ in range(3):
+            scene.refuse()
+        scene.commit()
+    assert scene.retry() == Retried(3, 0, 0)
+    scene.end()
+    assert scene.left() == ([b"0", b"1", b"2"], [])
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_what_is_retried_and_refused_again_has_its_newest_reason(
+    is_slow: bool, tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("set aside: 1 bytes to 't'")
+    scene = Scene(tmp_path / "gw.outbox", [dead(b"0")])
+    (Scene.retry_slowly if is_slow else Scene.retry)(scene)
+    scene.take()
+    scene.refuse()
+    scene.end()
+    with contextlib.closing(OutboxStore(scene.path)) as store:
+        assert [row.reason for row in store.set_aside_rows()] == [REASON]
+        assert store.rows() == []
+
+
+class TakenAway(OutboxStore):
+    """A file that somebody removes as soon as something was committed; then `on_gone` is called."""
+
+    on_gone: Callable[[], None] | None = None
+
+    def commit(self, *args: Any, **kwargs: Any) -> int:
+        dropped = super().commit(*args, **kwargs)
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            self.path.unlink()
+            on_gone()
+        return dropped
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["delivered", "refused"])
+def test_what_ends_while_its_file_is_taken_away_is_there_once_at_most(
+    is_refused: bool, tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("was removed or replaced; created a new one", *["set aside: 1 bytes to 't'"] * is_refused)
+    path = tmp_path / "gw.outbox"
+    store = TakenAway(path)
+    outbox = DurableOutbox()
+    writer = OutboxWriter(outbox, store)
+    outbox.put(Publication("t", b"0", 1))
+    (entry,) = outbox.take(1)
+    store.on_gone = lambda: outbox.set_aside(entry, REASON) if is_refused else outbox.settle([entry])
+    writer.start()
+    assert writer.close() == 0
+    with contextlib.closing(OutboxStore(path)) as found:
+        assert found.rows() == []
+        assert [row.payload for row in found.set_aside_rows()] == [b"0"] * is_refused
+
+
+def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twice(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("was removed or replaced; created a new one", "set aside: 1 bytes to 't'")
+    path = tmp_path / "gw.outbox"
+    store = TakenAway(path)
+    outbox = DurableOutbox()
+    writer = OutboxWriter(outbox, store)
+    outbox.put(Publication("t", b"0", 1))
+    outbox.set_aside(outbox.take(1)[0], REASON)
+    store.on_gone = lambda: None
+    writer.start()
+    writer.close()
+    with contextlib.closing(OutboxStore(path)) as found:
+        assert [row.payload for row in found.set_aside_rows()] == [b"0"]
+
+
+class NoRoomOnce(OutboxStore):
+    """A file on a disk that has no room for one commit, and room for little after it; `states` as of `SlowStore`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_full = False
+        self.states: list[tuple[list[bytes], list[bytes]]] = []
+
+    def commit(self, *args: Any, **kwargs: Any) -> int:
+        if self.is_full:
+            self.is_full = False
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise full
+        dropped = super().commit(*args, **kwargs)
+        self.states.append(([row.payload for row in self.rows()], [row.payload for row in self.set_aside_rows()]))
+        return dropped
+
+
+def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the outbox cannot be written", "set aside: 1 bytes to 't'")
+    store = NoRoomOnce(tmp_path / "gw.outbox")
+    outbox = DurableOutbox()
+    writer = OutboxWriter(outbox, store)
+    writer.start()
+    receipt = Receipt()
+    outbox.put(Publication("t", b"0", 1), receipt)
+    receipt.wait_accepted(10)
+    store.is_full = True
+    outbox.set_aside(outbox.take(1)[0], REASON)
+    wait_until(lambda: len(store.states) > 1)
+    writer.close()
+    assert store.states == [([b"0"], []), ([], [b"0"])]
+
+
+def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_logged(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(
+        "set aside: 1 bytes to 't'", "dropped: the oldest 3 messages that were set aside: of those the last 1000"
+    )
+    scene = Scene(tmp_path / "gw.outbox", [dead(b"%d" % number) for number in range(1000)])
+    for _ in range(3):
+        scene.put()
+    scene.take()
+    scene.take()
+    for _ in range(3):
+        scene.refuse()
+    scene.end()
+    counts = scene.outbox.counts()
+    assert (counts.set_aside, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
+    assert str(counts) == "0 delivered, 3 set aside, 3 dead letters dropped"
+    assert len(scene.left()[1]) == 1000
+
+
+def test_what_is_dropped_before_the_disk_takes_it_is_counted_too(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("bytes to 't'", "dropped: the oldest 1 messages that were set aside")
+    outbox = DurableOutbox()  # whose disk takes nothing
+    for number in range(MAX_SET_ASIDE + 1):
+        outbox.put(Publication("t", b"%d" % number, 1))
+        outbox.set_aside(outbox.take(1)[0], REASON)
+    assert outbox.counts().dead_letters_dropped == 1
