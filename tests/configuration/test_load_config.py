@@ -81,7 +81,7 @@ log: {level: debug, file: gw.log, file_bytes: 5000, files: 2, traffic: true}
         "broker.example", 1884, keepalive=10, client_id="me", username="u", password="p", qos=0,
         connect_timeout=2.5, reconnect_max=30,
     )  # fmt: skip
-    assert configuration.outbox == OutboxOptions("memory", None, 0.5, 5, 20000, "new", 0, 60)
+    assert configuration.outbox == OutboxOptions("memory", None, 0.5, 5, 20000, "new", 0, 60, is_place_chosen=True)
     assert configuration.log == LogOptions("debug", "gw.log", 5000, 2, traffic=True)
     assert configuration.interfaces[0].params == {"interval": 0.5, "location": "hall"}
     assert configuration.interfaces[0].msg_map.status_qos == 0
