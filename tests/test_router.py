@@ -235,7 +235,7 @@ class Desk:
     def deliver(self, payload: bytes = b"OPEN", topic: str = "home/security///gate/me/C", **flags: Any) -> int:
         """Deliver a command; return how many messages this has given to the gate."""
         before = len(self.inbox)
-        self.router.deliver(Arrival(topic, payload, **flags))
+        self.router.deliver(Arrival(topic, payload, **{"qos": 1, **flags}))
         return len(self.inbox) - before
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ GATE = "home/security///gate/gw/S"
             "duplicate command",
             (
                 "dropped: a command that the broker sends again is not done, for it may be done already "
-                "(on 'home/security///gate/me/C')"
+                "(on 'home/security///gate/me/C'): see whether it is done, and send it again if not"
             ),
         ),
         (
@@ -283,7 +283,7 @@ def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
 ) -> None:
     expected_logs.expect(text)
     desk = Desk()
-    assert [desk.deliver(**flags) for _ in range(3)] == [0, 0, 0]
+    assert [desk.deliver(payload, **flags) for payload in (b"OPEN", b"CLOSE", b"STOP")] == [0, 0, 0]
     assert [record.getMessage() for record in caplog.records if record.name == "gateway.router"] == [text]
     assert desk.router.counts == {"received": 3, count: 3}
     desk.close()
@@ -451,13 +451,26 @@ def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: Ex
     desk.close()
 
 
-@pytest.mark.parametrize("flags", [{"retain": True}, {"retain": True, "expiry": 0}, {"duplicate": True}])
-def test_nobody_is_told_of_retained_commands_and_of_those_that_may_be_done_already(
-    quiet: None, flags: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("flags", [{"retain": True}, {"retain": True, "expiry": 0}])
+def test_nobody_is_told_of_retained_commands(quiet: None, flags: dict[str, Any]) -> None:
     desk = Desk()
     desk.deliver(**{"reply_to": ME, **flags})
     assert (desk.sent(), desk.answers) == ([], [])
+    desk.close()
+
+
+@pytest.mark.parametrize("reply_to", [None, ME])
+def test_a_command_that_is_sent_again_and_was_never_there_is_answered_once(
+    quiet: None, reply_to: ReplyTo | None
+) -> None:
+    """The link was lost before the gateway had it, or the process that had it was killed: its sender must know."""
+    desk = Desk()
+    desk.deliver(duplicate=True, reply_to=reply_to)
+    reason = "a command that the broker sends again is not done, for it may be done already"
+    answers = [(ME.topic, "REFUSED", reason)] if reply_to else []
+    assert desk.outcomes() == [(GATE, "REFUSED", reason), *answers]
+    desk.deliver(duplicate=True, reply_to=reply_to)
+    assert desk.sent() == [], "one outcome"
     desk.close()
 
 
