@@ -67,7 +67,7 @@ class Gateway:
         self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
         self._room = Room()
-        self._watch = Watch(lambda: [station.look for station in (*self.stations.values(), *self._retired)])
+        self._watch = Watch(self._looks)
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
@@ -101,6 +101,12 @@ class Gateway:
     def _station(self, options: InterfaceOptions) -> Station:
         topic = self.configuration.availability_topic(options.name)
         return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
+
+    def _looks(self) -> Iterator[Callable[[], None]]:
+        """Yield what is to look after itself every few seconds."""
+        yield from [station.look for station in (*self.stations.values(), *self._retired)]
+        if self.writer is not None:
+            yield self.writer.look
 
     def _routes(self) -> list[Route]:
         return routes_of(self.stations.values(), self.configuration.commands)

@@ -212,6 +212,10 @@ class OutboxStore:
         """Return what somebody else has done to the files since this was asked last; None: nothing."""
         return self._files.fault()
 
+    def seems_faulty(self) -> bool:
+        """Return whether `fault` may have something to return. Any thread may ask."""
+        return self._files.seem_faulty()
+
     def back_up(self, target: sqlite3.Connection) -> None:
         """Write all of it to `target`, also where the file has lost its name. Raises `sqlite3.Error`."""
         self._db.backup(target)
