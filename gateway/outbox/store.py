@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, set_file_aside
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, beside, set_file_aside
+from gateway.own_files import refuse_foreign_file
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
@@ -126,6 +127,8 @@ class OutboxStore:
                 raise FileNotFoundError(2, "no such file")
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
+            for file in (path, *beside(path)):  # what a stranger wrote there would be published with our rights
+                refuse_foreign_file(file)
             path.touch(mode=0o600)
             self._look_at_header()
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
