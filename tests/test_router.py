@@ -441,6 +441,39 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
     desk.close()
 
 
+@pytest.mark.parametrize("why", ["undated", "unreadable", "full", "filtered"])
+def test_a_command_that_the_interface_would_not_do_is_answered_by_nobody_here(quiet: None, why: str) -> None:
+    """An interface may declare no addresses, and tell by code what is for its device."""
+    filters = only(FilterRule(False, {"action": ("OPEN",)})) if why == "filtered" else ()
+    desk = Desk(limit=0, filters=filters, timestamp_argument="time", timestamp_required=why == "undated")
+    desk.inbox.accepts = desk.second.accepts = lambda msg: msg.iscmd and msg.device == "door"
+    payload = b'{"action": NaN}' if why == "unreadable" else b"OPEN"
+    desk.deliver(payload, reply_to=ME)
+    assert (desk.sent(), desk.answers) == ([], [])
+    desk.deliver(payload, reply_to=ME, topic="home/security///door/me/C")
+    assert len(desk.sent() + desk.answers) == (1 if why == "unreadable" else 2), "for its own it does"
+    desk.close()
+
+
+def test_the_second_interface_answers_what_the_first_would_not_do(quiet: None) -> None:
+    desk = Desk()
+    desk.inbox.accepts = lambda _: False
+    desk.deliver(resumed=True)
+    assert [topic for topic, *_ in desk.outcomes()] == [GATE]
+    desk.close()
+
+
+def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
+    expected_logs: ExpectedLogs, quiet: None
+) -> None:
+    expected_logs.expect("accepts() failed: ZeroDivisionError('division by zero'): a bug in the interface")
+    desk = Desk(addresses={"log": []})
+    desk.inbox.accepts = lambda msg: len(msg.device) < 1 / 0
+    desk.deliver(resumed=True)
+    assert len(desk.outcomes()) == 1
+    desk.close()
+
+
 def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("gate: dropped: 1 messages wait for it already")
     desk = Desk(limit=1)
