@@ -85,6 +85,11 @@ class Gateway:
         self._remove_orphans()
         self._stop = False
 
+    @property
+    def received(self) -> dict[str, int]:
+        """How many messages the broker has sent, and what became of them, by its name. Any thread may ask."""
+        return {**self.router.counts, **self.client.receive_counts}
+
     def _subscribe(self) -> None:
         maps = [station.options.msg_map for station in self.stations.values()]
         replays = self.configuration.replays
@@ -221,7 +226,7 @@ class Gateway:
         self.configuration = fresh._replace(mqtt=before.mqtt, outbox=before.outbox, root=before.root)
         changes = ["commands"] if fresh.commands != before.commands else []
         changes += self._take_over_log(before)
-        stations, self.stations = self.stations, {}
+        stations, found = dict(self.stations), {}
         for options in fresh.interfaces:
             station = stations.pop(options.name, None)
             if station is None:
@@ -231,7 +236,8 @@ class Gateway:
             else:
                 news = station.take_over(options)
                 changes += [f"{options.name}: {', '.join(news)}"] if news else []
-            self.stations[options.name] = station
+            found[options.name] = station
+        self.stations = found  # as a whole: other threads look at them meanwhile
         for name, station in stations.items():
             station.retire()
             self._retired.append(station)
@@ -306,8 +312,7 @@ class Gateway:
                 LOG.info("%d messages wait on disk for the next start", left - lost)
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
-        counted = {**self.router.counts, **self.client.receive_counts}
-        received = ", ".join(f"{number} {what}" for what, number in counted.items())
+        received = ", ".join(f"{number} {what}" for what, number in self.received.items())
         refused = self._refused_before + sum(station.outlet.refused for station in stations)
         sent = f"{counts}, {refused} refused" if refused else counts
         self._watch.close()
