@@ -67,6 +67,7 @@ class Gateway:
         self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
         self._room = Room()
+        self._control: ControlServer | None = None
         self._watch = Watch(self._looks)
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
@@ -112,6 +113,8 @@ class Gateway:
         yield from [station.look for station in (*self.stations.values(), *self._retired)]
         if self.writer is not None:
             yield self.writer.look
+        if self._control is not None:
+            yield self._control.look
 
     def _routes(self) -> list[Route]:
         return routes_of(self.stations.values(), self.configuration.commands)
@@ -143,7 +146,7 @@ class Gateway:
         with self._demo_broker():
             self.client.mg_connect()
             self._start_stations()
-            control = self._open_control()
+            control = self._control = self._open_control()
             # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
             # of it in cycles is not freed; that is once.
             gc.freeze()
@@ -156,6 +159,7 @@ class Gateway:
                     self._watch.look()
                     self._forget_retired()
             finally:
+                self._control = None
                 if control is not None:
                     control.close()
             return self._shut_down()
