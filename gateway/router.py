@@ -30,7 +30,7 @@ from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import passed
 from gateway.response_topics import ResponseTopics
 from gateway.route import Route
-from gateway.throttled_exception import ThrottledException
+from gateway.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.topic import filter_levels, topic_problem
 from gateway.translation.remembered import remember
 
@@ -42,6 +42,8 @@ _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 class MessageRefused(ThrottledException):
     """A message from the broker that no interface can be given, or that nobody is to answer."""
+
+    most_new_keys = OF_STRANGERS
 
 
 class InboxFull(ThrottledException):
@@ -214,7 +216,7 @@ class Router:
         full = InboxFull(f"{name}: dropped: {why}", key=name)
         if full.trigger:
             LOG.warning(full.report)
-        full_error = RefusedError("inbox full", f"too many messages wait for {name} already")
+        full_error = RefusedError("inbox full", f"{name} does not take it: {why}")
         self._owe_refusal(route, name, msg, full_error, delivery, given)
 
     # --- what is refused

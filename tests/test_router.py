@@ -376,8 +376,17 @@ def test_a_command_for_a_full_inbox_has_an_outcome(expected_logs: ExpectedLogs) 
     expected_logs.expect("gate: dropped: 1 messages wait for it already")
     desk = Desk(limit=1, addresses={"log": []})
     assert [desk.deliver(reply_to=ME._replace(correlation=b"%d" % n)) for n in range(2)] == [1, 0]
-    full = ("REFUSED", "too many messages wait for gate already")
+    full = ("REFUSED", "gate does not take it: 1 messages wait for it already")
     assert desk.outcomes() == [(GATE, *full), (ME.topic, *full)]
+    desk.close()
+
+
+def test_a_command_for_an_interface_that_is_being_stopped_is_told_so(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("gate: dropped: it is being stopped")
+    desk = Desk(addresses={"log": []})
+    desk.inbox.refuse()
+    desk.deliver()
+    assert desk.outcomes() == [(GATE, "REFUSED", "gate does not take it: it is being stopped")]
     desk.close()
 
 
@@ -437,7 +446,7 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
     addresses: dict[str, Addresses] = {"gate": [{"device": "other"}], "log": [{"device": "gate"}]}
     desk = Desk(limit=1, addresses=addresses, filters=only(FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver()] == [0, 0]
-    assert desk.outcomes() == [(GATE, "REFUSED", "too many messages wait for log already")]
+    assert desk.outcomes() == [(GATE, "REFUSED", "log does not take it: 1 messages wait for it already")]
     desk.close()
 
 
