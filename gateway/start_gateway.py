@@ -67,6 +67,7 @@ class Gateway:
         self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
         self._room = Room()
+        self._known_routes: list[Route] = []
         self._control: ControlServer | None = None
         self._watch = Watch(self._looks)
         self.outbox, self.writer = _open_outbox(configuration.outbox)
@@ -117,7 +118,8 @@ class Gateway:
             yield self._control.look
 
     def _routes(self) -> list[Route]:
-        return routes_of(self.stations.values(), self.configuration.commands)
+        self._known_routes = routes_of(self.stations.values(), self.configuration.commands, self._known_routes)
+        return self._known_routes
 
     def _remove_orphans(self) -> None:
         """Have the broker forget what an earlier run, with another map, had retained."""

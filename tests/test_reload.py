@@ -135,6 +135,34 @@ def test_interfaces_come_go_and_change_and_the_others_never_notice(tmp_path: Pat
     assert retained == {f"home/gw{name}/availability" for name in ("", "/hall", "/shed", "/attic")} | {"home/gw/run"}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(["a"], ["z"]), (["a", "b"], ["a", "z"]), (["b"], ["a", "b"]), (["a", "b"], ["y", "z"])]
+)
+def test_a_command_of_before_is_a_duplicate_whatever_the_interfaces_are_called_now(
+    before: list[str], after: list[str], tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def configure(names: list[str]) -> Path:
+        interfaces = {name: trial("Recorder") for name in names}
+        return write_conf(tmp_path, mosquitto.port, interfaces=interfaces, commands={"duplicate_window": 600})
+
+    def state(gateway: GatewayProcess) -> dict[str, int]:
+        return json.loads(run_command(conf, "status", "--json").stdout)["received"]  # type: ignore[no-any-return]
+
+    conf = configure(before)
+    with mosquitto.client("home/#") as client, GatewayProcess(conf) as gateway:
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text())
+        client.publish("home/x///gate/me/C", "open")
+        wait_until(lambda: state(gateway).get("delivered", 0) == len(before))
+        configure(after)
+        reload(gateway)
+        client.publish("home/x///gate/me/C", "open")
+        wait_until(lambda: state(gateway).get("duplicate command"), what=lambda: gateway.log)
+        assert state(gateway)["delivered"] == len(before)
+        gateway.stop()
+
+
 def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:
