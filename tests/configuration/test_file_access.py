@@ -312,7 +312,8 @@ def test_files_that_it_writes_and_that_others_may_change_are_found(tmp_path: Pat
     shared.mkdir()
     shared.chmod(0o1777)
     file = shared / "gw.file"
-    conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, **{option: {"file": str(file)}})
+    options: dict[str, Any] = {option: {"file": str(file)}}
+    conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, **options)
     assert warnings(conf) == ()
     file.touch()
     file.chmod(0o666)
