@@ -17,6 +17,7 @@ from gateway.translation.delivery import Delivery
 
 _CORRELATED = 600.0  # s in which the same correlation data means the same command; senders repeat within seconds
 _REMEMBERED = 10_000  # commands, about 1.5 MiB; at some ten commands a second they last longer than the above
+_SEEN = 1_000  # commands without correlation data: a broker sends again only what was under way as the link ended
 _MILLISECONDS = 1e11  # a timestamp over this counts milliseconds: as seconds it would be the year 5138
 
 
@@ -37,6 +38,8 @@ class CommandGuard:
         self._options = options or CommandOptions()
         # When, by what makes two commands the same; the guard of before a reload has seen some.
         self._passed: OrderedDict[int, float] = before._passed if before is not None else OrderedDict()
+        # Those without correlation data, done or refused: a copy of them (DUP) is not answered a second time.
+        self._seen: dict[int, None] = before._seen if before is not None else {}
 
     def admit(self, arrival: Arrival, msg: InternalMsg, delivery: Delivery, now: float, wall: float) -> float:
         """Return for how long (s) the command `msg`, which came as `arrival`, is still worth doing.
@@ -51,6 +54,15 @@ class CommandGuard:
         counts_if_refused = is_correlated and not arrival.retain
         if counts_if_refused:
             self._check_new(arrival, window, now)
+        elif arrival.qos and not arrival.retain:
+            key = command_key(arrival)
+            if key in self._seen:
+                if arrival.duplicate:
+                    raise _duplicate()
+                del self._seen[key]
+            elif len(self._seen) >= _SEEN:
+                del self._seen[next(iter(self._seen))]
+            self._seen[key] = None  # the youngest is the last
         if not delivery.replay:
             _check_first_hand(arrival)
         seconds = self._time_left(arrival, msg, delivery, wall)
@@ -114,7 +126,7 @@ class CommandGuard:
         # A retained command, or one that is sent again, is the same as that of the like, however long ago.
         is_copy = arrival.retain or arrival.duplicate
         if passed is not None and (is_copy or now - passed < window):
-            raise _duplicate("a duplicate: the same command was received before")
+            raise _duplicate()
         self._passed[key] = now
         self._passed.move_to_end(key)
         if len(self._passed) > _REMEMBERED:
@@ -137,7 +149,9 @@ def _check_first_hand(arrival: Arrival) -> None:
         remedy = "publish it without retain, and clear it with an empty retained message"
         raise RefusedError("retained command", "a retained command is never acted on", remedy)
     if arrival.duplicate:
-        raise _duplicate("a command that the broker sends again is not done, for it may be done already")
+        # This process never had the first one, so that nobody else would answer it.
+        what = "a command that the broker sends again is not done, for it may be done already"
+        raise RefusedError("duplicate command", what, "see whether it is done, and send it again if not")
     if arrival.resumed:
         remedy = "send it again; if it does no harm late, give it a delivery rule with replay in the map"
         raise RefusedError("queued command", "a command that waited for this gateway is not done", remedy)
@@ -146,9 +160,9 @@ def _check_first_hand(arrival: Arrival) -> None:
         raise RefusedError("late command", what, "send it again, and check the network if this happens often")
 
 
-def _duplicate(why: str) -> RefusedError:
+def _duplicate() -> RefusedError:
     # It has no outcome of its own: its sender would take that for the outcome of the first one.
-    return RefusedError("duplicate command", why, is_answered=False)
+    return RefusedError("duplicate command", "a duplicate: the same command was received before", is_answered=False)
 
 
 def timestamp(value: Argument) -> float | None:

@@ -44,6 +44,10 @@ class StaleCommand(ThrottledException):
     """A command was dropped because its interface did not take it in time."""
 
 
+class AcceptsFailed(ThrottledException):
+    """The code of an interface failed as it was asked whether a command is for its device."""
+
+
 def _say_stale(msg: InternalMsg) -> None:
     stale = StaleCommand(f"dropped: a command waited too long for its interface ({msg})", key=msg.device)
     if stale.trigger:
@@ -251,6 +255,22 @@ class MsgList:
         return self._wakeup.fileno()
 
     # --- for whoever looks after the interface, in any thread
+
+    def is_own(self, msg: InternalMsg) -> bool:
+        """Return whether `msg` is a command that the interface would do: it has an outcome, whatever happens to it.
+
+        Also where the code that knows fails: better one outcome too many than none.
+        """
+        if not msg.iscmd:
+            return False
+        try:
+            return bool(self.accepts(msg))
+        except Exception as err:
+            what = f"accepts() failed: {err!r}: a bug in the interface"
+            failed = AcceptsFailed(what, key=type(err).__name__)
+            if failed.trigger:
+                LOG.warning(failed.report, exc_info=err if failed.is_first else None)
+            return True
 
     def now(self) -> float:
         """Return the time (s) by the clock of the list, as `unanswered` has it."""

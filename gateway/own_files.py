@@ -48,21 +48,51 @@ def open_to_append(path: Path, mode: int) -> int:
     """Return a descriptor of the file at `path`, to append to; a new file gets `mode`, less the umask.
 
     In a folder in which all may write, such as that for temporary files, a link or a file of a stranger is refused
-    (`NotOwnError`), as the kernel does where fs.protected_symlinks and fs.protected_regular are set.
+    (`NotOwnError`), as the kernel does where fs.protected_symlinks and fs.protected_regular are set. Raises `OSError`
+    for a pipe that nobody reads, and for what else cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     if not path.parent.stat().st_mode & stat.S_IWOTH:
-        return os.open(path, flags, mode)
+        return _open_without_waiting(path, flags, mode)
     if path.is_symlink():
         _refuse_stranger(path, path.lstat(), "link")
-        return os.open(path, flags, mode)
-    descriptor = os.open(path, flags | os.O_NOFOLLOW, mode)
+        return _open_without_waiting(path, flags, mode)
+    descriptor = _open_without_waiting(path, flags | os.O_NOFOLLOW, mode)
     try:
         _refuse_stranger(path, os.fstat(descriptor), "file")
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open_without_waiting(path: Path, flags: int, mode: int) -> int:
+    """Open a file; a pipe would wait for somebody who reads it, for ever (open(2), O_NONBLOCK)."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
+    except OSError as err:
+        if err.errno == errno.ENXIO:
+            raise OSError(err.errno, "this is a pipe that nobody reads: remove it", str(path)) from err
+        raise
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Raise `NotOwnError` if the file at `path` is a stranger's, or others may change it; where there is none, do not.
+
+    Only in a folder in which all may write: elsewhere nobody has put it there unasked. In one with the sticky bit,
+    as /tmp has it, no stranger can exchange a file of ours afterwards.
+    """
+    try:
+        found = path.lstat()
+        if not path.parent.stat().st_mode & stat.S_IWOTH:
+            return
+    except (OSError, ValueError):  # the latter: a NUL; who opens it will say
+        return
+    _refuse_stranger(path, found, "file")
+    if found.st_mode & _WRITABLE_BY_OTHERS and not stat.S_ISLNK(found.st_mode):  # the mode of a link says nothing
+        raise NotOwnError(path, "others may write to this file: chmod go-w it")
 
 
 def _refuse_stranger(path: Path, found: os.stat_result, what: str) -> None:

@@ -21,7 +21,6 @@ from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.outbox import Outbox
 from gateway.own_files import open_own_folder
 from gateway.retained import topics_to_forget
-from gateway.router import Router
 from gateway.station import Station
 from gateway.topic import filter_matches, filter_problem
 
@@ -50,7 +49,7 @@ class Running(Protocol):
     @property
     def stations(self) -> Mapping[str, Station]: ...  # noqa: D102
     @property
-    def router(self) -> Router: ...  # noqa: D102
+    def received(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def started(self) -> float: ...  # noqa: D102
     def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
@@ -112,6 +111,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
             "broker": client.broker,
             "protocol": client.protocol_in_words,
             "session_present": client.session_present,
+            "is_caught_up": client.is_caught_up,
             "connects": client.connects,
             "last_failure": masker.mask(str(failure)) if failure is not None else "",
         },
@@ -126,13 +126,13 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
                 "refused": station.outlet.refused,
                 "inbox": len(station.inbox),
             }
-            for name, station in list(gateway.stations.items())
+            for name, station in gateway.stations.items()
         ],
         "outbox": {
             "file": str(configuration.outbox.file) if configuration.outbox.file is not None else None,
             **gateway.outbox.counts()._asdict(),
         },
-        "received": dict(gateway.router.counts),
+        "received": gateway.received,
     })  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
+from gateway.activity import Call
 from gateway.clock import boot_time
 from gateway.command_guard import command_key
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
@@ -29,7 +30,7 @@ from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import passed
 from gateway.response_topics import ResponseTopics
 from gateway.route import Route
-from gateway.throttled_exception import ThrottledException
+from gateway.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.topic import filter_levels, topic_problem
 from gateway.translation.remembered import remember
 
@@ -41,6 +42,8 @@ _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 class MessageRefused(ThrottledException):
     """A message from the broker that no interface can be given, or that nobody is to answer."""
+
+    most_new_keys = OF_STRANGERS
 
 
 class InboxFull(ThrottledException):
@@ -55,6 +58,12 @@ _GATEWAY_LEVELS = ("availability", "run")  # the last level of topics on which g
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether a gateway says on `topic` whether it is there, or that it runs."""
     return topic.rpartition("/")[2] in _GATEWAY_LEVELS
+
+
+def _would_do(route: Route, name: str, msg: InternalMsg) -> bool:
+    """Return whether `msg` is a command that the interface called `name` would do, whatever its action."""
+    with Call(f"{name}: accepts()"):
+        return route.inboxes[name].is_own(msg)
 
 
 class _Delivery:
@@ -167,7 +176,7 @@ class Router:
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
             self._refuse(err, arrival.topic)
-            for name in owners.of(msg)[:1]:
+            for name in owners.of(msg):  # the first of them that would do it answers
                 self._owe_refusal(route, name, msg, err, delivery)
             return
         if msg.iscmd:
@@ -209,9 +218,8 @@ class Router:
         full = InboxFull(f"{name}: dropped: {why}", key=name)
         if full.trigger:
             LOG.warning(full.report)
-        self._owe_refusal(
-            route, name, msg, RefusedError("inbox full", f"too many messages wait for {name} already"), delivery
-        )
+        full_error = RefusedError("inbox full", f"{name} does not take it: {why}")
+        self._owe_refusal(route, name, msg, full_error, delivery, given)
 
     # --- what is refused
 
@@ -231,12 +239,18 @@ class Router:
         if refusal.trigger:
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
-    def _owe_refusal(self, route: Route, name: str, msg: InternalMsg, err: RefusedError, delivery: _Delivery) -> None:
-        """Have the interface that a command is addressed to say why it is refused, if nobody takes it."""
-        outlet = route.outlets.get(name)
-        if not msg.iscmd:
+    def _owe_refusal(
+        self, route: Route, name: str, msg: InternalMsg, err: RefusedError, delivery: _Delivery,
+        given: InternalMsg | None = None,
+    ) -> None:  # fmt: skip
+        """Have the interface that a command is addressed to say why it is refused, if nobody takes it.
+
+        It is addressed to an interface that would do it, in the form that it would be `given`.
+        """
+        if delivery.outcome is not None or not _would_do(route, name, given or msg):
             return
         if err.is_answered:
+            outlet = route.outlets.get(name)
             if outlet is not None:
                 delivery.owe(partial(outlet, msg.reply("REFUSED", str(err))))
         elif delivery.asked is not None and delivery.asked.topic:
@@ -258,7 +272,9 @@ class Router:
             return
         said = msg_map.addressee(delivery.arrival.topic)
         _, owners = self._listeners[id(route)]
-        if not said.iscmd or msg_map.is_echo(said) or not owners.of(said):
+        if not said.iscmd or msg_map.is_echo(said):
+            return
+        if not any(_would_do(route, name, said) for name in owners.of(said)):
             return
         asked = self._asked(delivery)
         if asked is not None and asked.topic:

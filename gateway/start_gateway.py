@@ -67,7 +67,9 @@ class Gateway:
         self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
         self._room = Room()
-        self._watch = Watch(lambda: [station.look for station in (*self.stations.values(), *self._retired)])
+        self._known_routes: list[Route] = []
+        self._control: ControlServer | None = None
+        self._watch = Watch(self._looks)
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
@@ -84,6 +86,11 @@ class Gateway:
         self._subscribe()
         self._remove_orphans()
         self._stop = False
+
+    @property
+    def received(self) -> dict[str, int]:
+        """How many messages the broker has sent, and what became of them, by its name. Any thread may ask."""
+        return {**self.router.counts, **self.client.receive_counts}
 
     def _subscribe(self) -> None:
         maps = [station.options.msg_map for station in self.stations.values()]
@@ -102,8 +109,17 @@ class Gateway:
         topic = self.configuration.availability_topic(options.name)
         return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
 
+    def _looks(self) -> Iterator[Callable[[], None]]:
+        """Yield what is to look after itself every few seconds."""
+        yield from [station.look for station in (*self.stations.values(), *self._retired)]
+        if self.writer is not None:
+            yield self.writer.look
+        if self._control is not None:
+            yield self._control.look
+
     def _routes(self) -> list[Route]:
-        return routes_of(self.stations.values(), self.configuration.commands)
+        self._known_routes = routes_of(self.stations.values(), self.configuration.commands, self._known_routes)
+        return self._known_routes
 
     def _remove_orphans(self) -> None:
         """Have the broker forget what an earlier run, with another map, had retained."""
@@ -132,7 +148,7 @@ class Gateway:
         with self._demo_broker():
             self.client.mg_connect()
             self._start_stations()
-            control = self._open_control()
+            control = self._control = self._open_control()
             # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
             # of it in cycles is not freed; that is once.
             gc.freeze()
@@ -145,6 +161,7 @@ class Gateway:
                     self._watch.look()
                     self._forget_retired()
             finally:
+                self._control = None
                 if control is not None:
                     control.close()
             return self._shut_down()
@@ -216,7 +233,7 @@ class Gateway:
         self.configuration = fresh._replace(mqtt=before.mqtt, outbox=before.outbox, root=before.root)
         changes = ["commands"] if fresh.commands != before.commands else []
         changes += self._take_over_log(before)
-        stations, self.stations = self.stations, {}
+        stations, found = dict(self.stations), {}
         for options in fresh.interfaces:
             station = stations.pop(options.name, None)
             if station is None:
@@ -226,7 +243,8 @@ class Gateway:
             else:
                 news = station.take_over(options)
                 changes += [f"{options.name}: {', '.join(news)}"] if news else []
-            self.stations[options.name] = station
+            found[options.name] = station
+        self.stations = found  # as a whole: other threads look at them meanwhile
         for name, station in stations.items():
             station.retire()
             self._retired.append(station)
@@ -303,8 +321,7 @@ class Gateway:
                 LOG.info("%d messages wait on disk for the next start", left - lost)
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
-        counted = {**self.router.counts, **self.client.receive_counts}
-        received = ", ".join(f"{number} {what}" for what, number in counted.items())
+        received = ", ".join(f"{number} {what}" for what, number in self.received.items())
         refused = self._refused_before + sum(station.outlet.refused for station in stations)
         sent = counts.in_words(kept=left - lost) + (f", {refused} refused" if refused else "")
         self._watch.close()

@@ -15,6 +15,7 @@ from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
 from gateway.router import Route
 from gateway.supervisor import Supervisor
+from gateway.translation.mqtt_map import MsgMap
 
 
 class Station:
@@ -89,6 +90,12 @@ class Station:
             self._supervisor.change(None if is_other else options.params, self._builder(options))
         return changes
 
+    def share_map(self, maps: Iterable[MsgMap]) -> None:
+        """Use that of `maps` that means the same as the map it has, if there is one: a map has one route."""
+        own = self.options.msg_map
+        same = next((msg_map for msg_map in maps if msg_map.means_the_same(own)), own)
+        self.options = self.options._replace(msg_map=same)
+
     def use(self, route: Route) -> None:
         """Send and receive by `route` from now on."""
         self.route = route
@@ -126,21 +133,42 @@ def _watched_step(step: FilterRule | HookStep, interface: str) -> FilterRule | H
     return step._replace(function=call)
 
 
-def routes_of(stations: Iterable[Station], commands: CommandOptions) -> list[Route]:
+def routes_of(stations: Iterable[Station], commands: CommandOptions, before: Iterable[Route] = ()) -> list[Route]:
     """Return the routes to `stations`, one for each map, and have them use it.
 
-    What a route of before knew of commands and loops is kept: a reload must not let a second one pass.
+    What the routes of `before` knew of commands and loops is kept, also where all their interfaces have other names by
+    now: a reload must not let a second one pass.
     """
-    routes: dict[int, Route] = {}
+    stations, known = list(stations), list(dict.fromkeys(before))
+    in_use = {id(station.route) for station in stations}
+    left = [route for route in known if id(route) not in in_use]
+    groups: dict[int, list[Station]] = {}
     for station in stations:
-        msg_map, before = station.options.msg_map, station.route
-        route = routes.get(id(msg_map))
-        if route is None:
-            if before is None:
-                route = Route(msg_map, {}, guard=CommandGuard(commands))
-            else:
-                guard = CommandGuard(commands, before.guard)
-                route = Route(msg_map, {}, guard=guard, loops=before.loops, outcomes=before.outcomes)
-            routes[id(msg_map)] = route
-        station.use(route)
-    return list(routes.values())
+        if station.route is None:
+            station.share_map(route.msg_map for route in known)
+        groups.setdefault(id(station.options.msg_map), []).append(station)
+    routes = []
+    for group in groups.values():
+        msg_map = group[0].options.msg_map
+        old = next((station.route for station in group if station.route is not None), None) or _take(left, msg_map)
+        if old is None:
+            route = Route(msg_map, {}, guard=CommandGuard(commands))
+        else:
+            guard = CommandGuard(commands, old.guard)
+            route = Route(msg_map, {}, guard=guard, loops=old.loops, outcomes=old.outcomes)
+        for station in group:
+            station.use(route)
+        routes.append(route)
+    return routes
+
+
+def _take(left: list[Route], msg_map: MsgMap) -> Route | None:
+    """Take out of `left` the route that has most likely become that of `msg_map`; None if there is none."""
+
+    def likeness(route: Route) -> tuple[bool, int]:
+        return route.msg_map.means_the_same(msg_map), len(set(route.msg_map.topics) & set(msg_map.topics))
+
+    likeliest = max(left, key=likeness, default=None)
+    if likeliest is not None:
+        left.remove(likeliest)
+    return likeliest

@@ -211,13 +211,8 @@ class Supervisor:
         return len(commands)
 
     def _is_own(self, msg: InternalMsg) -> bool:
-        if not msg.iscmd:
-            return False
-        try:
-            with self._call("accepts()"):
-                return bool(self._inbox.accepts(msg))
-        except Exception:  # noqa: BLE001  (it is the interface's, which may not even be built)
-            return True
+        with self._call("accepts()"):
+            return self._inbox.is_own(msg)
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self._answer([msg], "TIMEOUT", "it waited too long for its interface"):

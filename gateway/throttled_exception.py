@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import ClassVar, NamedTuple
 
+OF_STRANGERS = 50
+"""New keys that are reported in a period (`most_new_keys`) where whoever publishes chooses them."""
+
 PERIOD = 60.0  # s between two reports of the same error; an operator reads a log, not a film
 _MAX_KEYS = 1000  # keys remembered per class: topics and words come from outside
 
@@ -60,7 +63,9 @@ class _Tally:
 class Throttle:
     """Counts errors by key and tells which of them to report. Any thread may use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_new_keys: float = math.inf) -> None:
+        self._most_new_keys = most_new_keys
+        self._new_keys: dict[int, tuple[float, int]] = {}  # by level: begin of a period, and how many came in it
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the one that was reported last at the end
         self._forgotten = 0  # held back, and no place to remember them
         self._due = math.inf  # when something that was held back is to be told
@@ -72,7 +77,8 @@ class Throttle:
         """Count one error; return None to keep it quiet, or how many there were in how many seconds.
 
         The first error of a key is reported at once, as one error in 0 seconds; then one report for
-        each `period` (s) in which an error comes.
+        each `period` (s) in which an error comes. Of new keys no more than so many of each level are reported at
+        once in a period; the others are held back.
         """
         with self._lock:
             tally = self._tallies.get(key)
@@ -82,14 +88,26 @@ class Throttle:
                 self._due = min(self._due, tally.since + period)
                 return None
             count, seconds = (1, 0.0) if tally is None else (tally.held_back + 1, now - tally.since)
-            self._tallies[key] = _Tally(now, period)
+            self._tallies[key] = fresh = _Tally(now, period)
             self._tallies.move_to_end(key)
+            is_one_too_many = tally is None and self._is_one_too_many(period, now, level)
+            if is_one_too_many:
+                fresh.held_back, fresh.message, fresh.level = 1, message[:_LONGEST], level
+                self._due = min(self._due, now + period)
             if len(self._tallies) > _MAX_KEYS:
                 forgotten = self._tallies.popitem(last=False)[1]
                 if forgotten.held_back:
                     self._forgotten += forgotten.held_back
                     self._due = min(self._due, now + period)
-            return count, seconds
+            return None if is_one_too_many else (count, seconds)
+
+    def _is_one_too_many(self, period: float, now: float, level: int) -> bool:
+        """Count a new key; return whether too many came lately."""
+        begin, count = self._new_keys.get(level, (now, 0))
+        if now - begin >= period:
+            begin, count = now, 0
+        self._new_keys[level] = begin, count + 1
+        return count >= self._most_new_keys
 
     def take_held_back(self, now: float, *, is_last: bool = False) -> list[HeldBack]:
         """Return what was held back and is to be reported now: its period is over, or, with `is_last`, all of it."""
@@ -107,7 +125,7 @@ class Throttle:
                 found.append(HeldBack(tally.message, tally.level, tally.held_back, now - tally.since))
                 self._tallies[key] = _Tally(now, tally.period)
                 self._tallies.move_to_end(key)
-            found.sort(key=lambda held: -held.times)
+            found.sort(key=lambda held: (-held.level, -held.times))
             others = sum(held.times for held in found[_MAX_LINES:]) + self._forgotten
             self._forgotten = 0
             del found[_MAX_LINES:]
@@ -144,11 +162,13 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
     period: ClassVar[float] = PERIOD
     counts_are_logged: ClassVar[bool] = True
     """False for a class whose makers log it where, and if, they like."""
+    most_new_keys: ClassVar[float] = math.inf
+    """How many new keys are reported in a period: a bound where a stranger chooses the keys, and could fill the log."""
     throttle: ClassVar[Throttle] = Throttle()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.throttle = Throttle()
+        cls.throttle = Throttle(cls.most_new_keys)
 
     def __init__(
         self,

@@ -68,12 +68,28 @@ def test_what_is_sent_again_is_refused_even_if_nothing_is_known_of_the_first() -
     assert Gate().judge(OPEN._replace(duplicate=True)) == "duplicate command"
 
 
-def test_a_sender_is_told_unless_the_first_one_is_answered() -> None:
+@pytest.mark.parametrize("sent", [OPEN, ASKED])
+@pytest.mark.parametrize("flags", [{}, {"resumed": True}])
+def test_a_sender_is_told_that_its_command_is_not_done_once(sent: Arrival, flags: dict[str, Any]) -> None:
+    """One that the broker sends again is answered if this process never had the first: it may have been lost."""
     gate = Gate()
-    for flags, is_answered in ({"resumed": True}, True), ({"duplicate": True}, False):
-        gate.judge(OPEN._replace(**flags))  # type: ignore[arg-type]
-        assert gate.refusal is not None
-        assert gate.refusal.is_answered is is_answered
+    unknown = sent._replace(duplicate=True, **flags)
+    assert gate.judge(unknown) == "duplicate command"
+    assert gate.refusal is not None
+    assert gate.refusal.is_answered
+    gate.judge(unknown)
+    assert not gate.refusal.is_answered, "its sender has been told"
+
+
+@pytest.mark.parametrize("delivery", [PLAIN, REPLAYED])
+@pytest.mark.parametrize("first", [{}, {"resumed": True}, {"expiry": 0}])
+def test_a_sender_is_not_told_of_a_copy_of_a_command_that_was_there(first: dict[str, Any], delivery: Delivery) -> None:
+    gate = Gate(delivery)
+    gate.judge(OPEN._replace(**first))
+    gate.guard = CommandGuard(CommandOptions(), gate.guard)  # a reload forgets nothing
+    assert gate.judge(OPEN._replace(duplicate=True)) == "duplicate command"
+    assert gate.refusal is not None
+    assert not gate.refusal.is_answered
 
 
 # --- correlation data and the duplicate window

@@ -76,7 +76,7 @@ def test_a_command_that_the_broker_sends_again_is_not_done_again(tmp_path: Path)
         conf = write_conf(tmp_path, peer.port, mqtt=V3, interface=trial("Recorder"), log={"traffic": True})
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("<- command security/-/yard/gate/me open", 2)
-            gateway.wait_log("dropped: a command that the broker sends again is not done")
+            gateway.wait_log("dropped: a duplicate: the same command was received before")
             gateway.process.terminate()
             gateway.wait()
     assert len(re.findall("<- command", gateway.log)) == 2, "pressed twice is two commands"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.own_files import NotOwnError, open_own_folder, open_to_append
+from gateway.own_files import NotOwnError, open_own_folder, open_to_append, refuse_foreign_file
 
 STRANGER = 65534
 
@@ -111,3 +111,39 @@ def test_in_a_shared_folder_nothing_of_a_stranger_is_written_to(shared: Path) ->
     assert victim.read_text() == "precious"
     file.rename(shared.parent / "file.log")
     os.close(open_to_append(shared.parent / "file.log", 0o640))  # in a folder of ours nobody has put it unasked
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_pipe_that_nobody_reads_is_refused_at_once(is_shared: bool, shared: Path) -> None:
+    """Opening it would wait for a reader for ever, and the gateway with it."""
+    pipe = (shared if is_shared else shared.parent) / "gw.log"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="a pipe that nobody reads: remove it"):
+        open_to_append(pipe, 0o640)
+
+
+def test_what_is_opened_to_append_waits_until_it_is_written(tmp_path: Path) -> None:
+    descriptor = open_to_append(tmp_path / "gw.log", 0o640)
+    assert os.get_blocking(descriptor)
+    os.close(descriptor)
+
+
+def test_a_file_that_all_may_write_to_is_refused_in_a_shared_folder(shared: Path) -> None:
+    file = shared / "gw.outbox"
+    refuse_foreign_file(file)  # none is there
+    file.touch()
+    refuse_foreign_file(file)
+    file.chmod(0o666)
+    with pytest.raises(NotOwnError, match="others may write to this file: chmod go-w it"):
+        refuse_foreign_file(file)
+    file.rename(shared.parent / "gw.outbox")
+    refuse_foreign_file(shared.parent / "gw.outbox")
+
+
+@pytest.mark.root
+def test_a_file_of_a_stranger_is_refused_in_a_shared_folder(shared: Path) -> None:
+    file = shared / "gw.outbox"
+    file.touch(0o600)
+    os.chown(file, STRANGER, STRANGER)
+    with pytest.raises(NotOwnError, match=f"this file belongs to the user with id {STRANGER}"):
+        refuse_foreign_file(file)

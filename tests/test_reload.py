@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from gateway import activity
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.reloader import Reloader
+from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
@@ -133,6 +135,34 @@ def test_interfaces_come_go_and_change_and_the_others_never_notice(tmp_path: Pat
         wait_until(lambda: len(listener.messages) >= 4)
         retained = {topic for topic, _ in listener.pairs()}
     assert retained == {f"home/gw{name}/availability" for name in ("", "/hall", "/shed", "/attic")} | {"home/gw/run"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(["a"], ["z"]), (["a", "b"], ["a", "z"]), (["b"], ["a", "b"]), (["a", "b"], ["y", "z"])]
+)
+def test_a_command_of_before_is_a_duplicate_whatever_the_interfaces_are_called_now(
+    before: list[str], after: list[str], tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def configure(names: list[str]) -> Path:
+        interfaces = {name: trial("Recorder") for name in names}
+        return write_conf(tmp_path, mosquitto.port, interfaces=interfaces, commands={"duplicate_window": 600})
+
+    def state(gateway: GatewayProcess) -> dict[str, int]:
+        return json.loads(run_command(conf, "status", "--json").stdout)["received"]  # type: ignore[no-any-return]
+
+    conf = configure(before)
+    with mosquitto.client("home/#") as client, GatewayProcess(conf) as gateway:
+        wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text())
+        client.publish("home/x///gate/me/C", "open")
+        wait_until(lambda: state(gateway).get("delivered", 0) == len(before))
+        configure(after)
+        reload(gateway)
+        client.publish("home/x///gate/me/C", "open")
+        wait_until(lambda: state(gateway).get("duplicate command"), what=lambda: gateway.log)
+        assert state(gateway)["delivered"] == len(before)
+        gateway.stop()
 
 
 def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -283,6 +313,43 @@ def test_what_is_asked_for_while_it_reads_is_read_again(tmp_path: Path) -> None:
     assert isinstance(reloader.take(), Configuration)
     assert reloader.taken == 2
     assert reloader.take() is None
+
+
+def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
+    tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Code that is imported can hang: it is not to keep its mended form away."""
+    expected_logs.expect(
+        "reading the configuration has not returned for ",
+        "reading the configuration has returned after ",
+        "the configuration is read again, while ",
+    )
+    conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
+    end, done, reads = threading.Event(), threading.Event(), list[int]()
+
+    def load() -> Configuration:
+        reads.append(len(reads))
+        if len(reads) == 1:
+            end.wait(30)
+            raise GatewayError("of a reading that was given up")
+        return load_configuration(conf, dict(os.environ))
+
+    reloader = Reloader(load, done.set, longest=0.05)
+    reloader.ask()
+
+    def is_named() -> bool:
+        activity.report_overdue()
+        return "it stands at" in caplog.text
+
+    wait_until(is_named)
+    assert "test_reload.py" in caplog.text
+    assert reloader.ask() == 2
+    assert done.wait(10)
+    assert isinstance(reloader.take(), Configuration)
+    assert reloader.taken == 2
+    end.set()
+    wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
+    assert reloader.take() is None, "what was given up counts no more"
 
 
 @pytest.mark.parametrize(

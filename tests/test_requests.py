@@ -22,6 +22,7 @@ from tests.commands.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
+from tests.support.peer import PUBLISH, Peer, packet, serve
 from tests.support.waiting import wait_until
 
 
@@ -83,6 +84,18 @@ def test_status_tells_how_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
         )
         gateway.stop()
     assert "no gateway called 'gw' runs here" in said(conf, "status", code=1)
+
+
+def test_status_counts_what_the_client_itself_did_not_give_on(tmp_path: Path) -> None:
+    unusable = packet(PUBLISH, b"\0\2\xff\xfe" + b"\0" + b"on")  # a topic that is no UTF-8
+    with Peer(serve(first=unusable)) as peer:
+        conf = write_conf(tmp_path, peer.port, interface=trial("Recorder"))
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("text that is not UTF-8")
+            assert json.loads(said(conf, "status", "--json"))["received"]["unusable"] == 1
+            assert "1 unusable" in said(conf, "status")
+            assert json.loads(said(conf, "status", "--json"))["link"]["is_caught_up"] in (True, False)
+            gateway.kill()
 
 
 def test_status_needs_no_sound_configuration_and_runs_no_code(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -235,7 +235,7 @@ class Desk:
     def deliver(self, payload: bytes = b"OPEN", topic: str = "home/security///gate/me/C", **flags: Any) -> int:
         """Deliver a command; return how many messages this has given to the gate."""
         before = len(self.inbox)
-        self.router.deliver(Arrival(topic, payload, **flags))
+        self.router.deliver(Arrival(topic, payload, **{"qos": 1, **flags}))
         return len(self.inbox) - before
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ GATE = "home/security///gate/gw/S"
             "duplicate command",
             (
                 "dropped: a command that the broker sends again is not done, for it may be done already "
-                "(on 'home/security///gate/me/C')"
+                "(on 'home/security///gate/me/C'): see whether it is done, and send it again if not"
             ),
         ),
         (
@@ -283,7 +283,7 @@ def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
 ) -> None:
     expected_logs.expect(text)
     desk = Desk()
-    assert [desk.deliver(**flags) for _ in range(3)] == [0, 0, 0]
+    assert [desk.deliver(payload, **flags) for payload in (b"OPEN", b"CLOSE", b"STOP")] == [0, 0, 0]
     assert [record.getMessage() for record in caplog.records if record.name == "gateway.router"] == [text]
     assert desk.router.counts == {"received": 3, count: 3}
     desk.close()
@@ -376,8 +376,17 @@ def test_a_command_for_a_full_inbox_has_an_outcome(expected_logs: ExpectedLogs) 
     expected_logs.expect("gate: dropped: 1 messages wait for it already")
     desk = Desk(limit=1, addresses={"log": []})
     assert [desk.deliver(reply_to=ME._replace(correlation=b"%d" % n)) for n in range(2)] == [1, 0]
-    full = ("REFUSED", "too many messages wait for gate already")
+    full = ("REFUSED", "gate does not take it: 1 messages wait for it already")
     assert desk.outcomes() == [(GATE, *full), (ME.topic, *full)]
+    desk.close()
+
+
+def test_a_command_for_an_interface_that_is_being_stopped_is_told_so(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("gate: dropped: it is being stopped")
+    desk = Desk(addresses={"log": []})
+    desk.inbox.refuse()
+    desk.deliver()
+    assert desk.outcomes() == [(GATE, "REFUSED", "gate does not take it: it is being stopped")]
     desk.close()
 
 
@@ -437,7 +446,40 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
     addresses: dict[str, Addresses] = {"gate": [{"device": "other"}], "log": [{"device": "gate"}]}
     desk = Desk(limit=1, addresses=addresses, filters=only(FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver()] == [0, 0]
-    assert desk.outcomes() == [(GATE, "REFUSED", "too many messages wait for log already")]
+    assert desk.outcomes() == [(GATE, "REFUSED", "log does not take it: 1 messages wait for it already")]
+    desk.close()
+
+
+@pytest.mark.parametrize("why", ["undated", "unreadable", "full", "filtered"])
+def test_a_command_that_the_interface_would_not_do_is_answered_by_nobody_here(quiet: None, why: str) -> None:
+    """An interface may declare no addresses, and tell by code what is for its device."""
+    filters = only(FilterRule(False, {"action": ("OPEN",)})) if why == "filtered" else ()
+    desk = Desk(limit=0, filters=filters, timestamp_argument="time", timestamp_required=why == "undated")
+    desk.inbox.accepts = desk.second.accepts = lambda msg: msg.iscmd and msg.device == "door"
+    payload = b'{"action": NaN}' if why == "unreadable" else b"OPEN"
+    desk.deliver(payload, reply_to=ME)
+    assert (desk.sent(), desk.answers) == ([], [])
+    desk.deliver(payload, reply_to=ME, topic="home/security///door/me/C")
+    assert len(desk.sent() + desk.answers) == (1 if why == "unreadable" else 2), "for its own it does"
+    desk.close()
+
+
+def test_the_second_interface_answers_what_the_first_would_not_do(quiet: None) -> None:
+    desk = Desk()
+    desk.inbox.accepts = lambda _: False
+    desk.deliver(resumed=True)
+    assert [topic for topic, *_ in desk.outcomes()] == [GATE]
+    desk.close()
+
+
+def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
+    expected_logs: ExpectedLogs, quiet: None
+) -> None:
+    expected_logs.expect("accepts() failed: ZeroDivisionError('division by zero'): a bug in the interface")
+    desk = Desk(addresses={"log": []})
+    desk.inbox.accepts = lambda msg: len(msg.device) < 1 / 0
+    desk.deliver(resumed=True)
+    assert len(desk.outcomes()) == 1
     desk.close()
 
 
@@ -451,13 +493,26 @@ def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: Ex
     desk.close()
 
 
-@pytest.mark.parametrize("flags", [{"retain": True}, {"retain": True, "expiry": 0}, {"duplicate": True}])
-def test_nobody_is_told_of_retained_commands_and_of_those_that_may_be_done_already(
-    quiet: None, flags: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("flags", [{"retain": True}, {"retain": True, "expiry": 0}])
+def test_nobody_is_told_of_retained_commands(quiet: None, flags: dict[str, Any]) -> None:
     desk = Desk()
     desk.deliver(**{"reply_to": ME, **flags})
     assert (desk.sent(), desk.answers) == ([], [])
+    desk.close()
+
+
+@pytest.mark.parametrize("reply_to", [None, ME])
+def test_a_command_that_is_sent_again_and_was_never_there_is_answered_once(
+    quiet: None, reply_to: ReplyTo | None
+) -> None:
+    """The link was lost before the gateway had it, or the process that had it was killed: its sender must know."""
+    desk = Desk()
+    desk.deliver(duplicate=True, reply_to=reply_to)
+    reason = "a command that the broker sends again is not done, for it may be done already"
+    answers = [(ME.topic, "REFUSED", reason)] if reply_to else []
+    assert desk.outcomes() == [(GATE, "REFUSED", reason), *answers]
+    desk.deliver(duplicate=True, reply_to=reply_to)
+    assert desk.sent() == [], "one outcome"
     desk.close()
 
 

@@ -117,6 +117,15 @@ def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
         assert "messages of an earlier run wait in" in again.log
 
 
+def test_an_outbox_that_is_taken_away_is_missed_though_nothing_happens(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"), outbox={"file": "gw.outbox"})
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("no connection to the broker")
+        (tmp_path / "gw.outbox").unlink()
+        gateway.wait_log("was removed or replaced; created a new one; 0 messages lost", timeout=20)
+        assert (tmp_path / "gw.outbox").exists()
+
+
 def test_a_stop_while_the_broker_hangs(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"), outbox={"store": "memory"})
     with GatewayProcess(conf) as gateway:

@@ -187,8 +187,8 @@ def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, exp
     burst(clock, 3, "port 2", logging.INFO)
     report_held_back(clock.now, is_last=True)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.INFO, "no answer to 2 (2 more times in the last 0 s)"),
         (logging.WARNING, "no answer to 1 (once more in the last 0 s)"),
+        (logging.INFO, "no answer to 2 (2 more times in the last 0 s)"),
     ]
 
 
@@ -250,3 +250,40 @@ def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) ->
 )
 def test_the_kind_of_a_reason_leaves_out_what_differs_each_time(one: str, other: str, is_same: bool) -> None:
     assert (kind_of(one) == kind_of(other)) is is_same
+
+
+def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
+    clock = Clock()
+
+    class Refused(ThrottledException):
+        """Its keys hold text of whoever sends."""
+
+        most_new_keys = 50
+
+    def refuse(number: int, level: int = logging.WARNING) -> bool:
+        return Refused(f"what is on {number}", key=str(number), clock=clock, level=level).trigger
+
+    assert sum(refuse(number) for number in range(5000)) == 50
+    assert refuse(5001, logging.INFO), "what is only of interest has a share of its own"
+    clock.now += PERIOD
+    held = Refused.throttle.take_held_back(clock.now)
+    assert len(held) <= 21
+    assert sum(each.times for each in held) == 4950, "each is counted"
+    assert held[-1].message == "others of this kind"
+    assert refuse(6000), "another period, another share"
+
+
+def test_keys_that_are_ours_are_all_reported_at_once() -> None:
+    """Of a hundred interfaces that fail, each is named."""
+    clock = Clock()
+    assert all(ReadFailed("x", key=str(number), clock=clock).trigger for number in range(200))
+
+
+def test_a_warning_is_not_lost_among_many_that_are_only_of_interest() -> None:
+    throttle = Throttle()
+    for number in range(100):
+        for _ in range(5):
+            throttle.count(str(number), PERIOD, 0.0, f"note {number}", logging.INFO)
+    for _ in range(2):
+        throttle.count("warning", PERIOD, 0.0, "a warning", logging.WARNING)
+    assert throttle.take_held_back(PERIOD)[0].message == "a warning"

@@ -30,6 +30,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{found['name']}: {found['version']}, process id {found['pid']}, up for {_duration(found['uptime'])}"
     yield f"  configuration {found['configuration']}"
     session = ", session resumed" if link["session_present"] else ""
+    session += "" if link["is_caught_up"] or not session else ", what has waited in it is still to come"
     where = f"{link['broker']}, {link['protocol']}{session}, connected {link['connects']} times"
     yield f"  link          {link['state']}: {where}"
     if link["last_failure"]:

@@ -46,6 +46,7 @@ from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
+from gateway.own_files import NotOwnError, refuse_foreign_file
 from gateway.topic import filter_problem, word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 
@@ -124,6 +125,14 @@ def _shipped_schemas(data: Mapping[str, Any]) -> dict[DataPath, Mapping[str, Any
     }
 
 
+def _foreign(path: Path) -> Iterator[str]:
+    """Yield why the file at `path`, which the gateway writes, would not be taken as it is."""
+    try:
+        refuse_foreign_file(path)
+    except NotOwnError as err:
+        yield f"{path}: {err.strerror}"
+
+
 class _Loader:
     """Collects findings while it goes through a document, and builds the parts that are right."""
 
@@ -186,7 +195,8 @@ class _Loader:
             raise ConfigurationError(self.masked())
         root = common_map.root if common_map else interfaces[0].msg_map.root
         log = LogOptions(**options["log"])
-        warnings = list(self.access())
+        written = (outbox.file, Path(expanded(log.file)) if log.file else None)
+        warnings = [*self.access(), *(foreign for file in written if file is not None for foreign in _foreign(file))]
         return Configuration(self.path, name, root, mqtt, outbox, commands, log, interfaces, tuple(self.secrets),
                              _bounded_notes(self.notes), tuple(dict.fromkeys(warnings)),
                              tuple(self.without_folder(log, outbox)))  # fmt: skip

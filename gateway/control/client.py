@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -31,7 +32,8 @@ def ask(name: str, request: str, environment: Mapping[str, str], **arguments: An
         reply = bytearray()
         try:
             sock.settimeout(LONGEST_ANSWER)
-            sock.sendall(line)
+            with contextlib.suppress(BrokenPipeError):  # it was refused before it asked: the reason is there to read
+                sock.sendall(line)
             while not reply.endswith(b"\n"):
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
                 part = sock.recv(64 * 1024)

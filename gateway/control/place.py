@@ -60,13 +60,27 @@ def address_of(folder: int, name: str) -> str:
     return address
 
 
+def path_of(folder: int) -> Path:
+    """Return the path of the folder with the descriptor `folder`, without links, as the kernel knows it."""
+    return Path(f"/proc/self/fd/{folder}").readlink()
+
+
+def _address_to_bind(folder: int, name: str) -> str:
+    """Return the address to listen at: as `address_of`, but with the path of the folder where that is short enough.
+
+    The kernel lists that path, and what tidies /tmp up leaves a socket alone that is listed (tmpfiles.d(5)).
+    """
+    by_descriptor, by_path = address_of(folder, name), str(path_of(folder) / f"{name}.sock")
+    return by_path if len(os.fsencode(by_path)) <= _LONGEST_ADDRESS else by_descriptor
+
+
 def listen(folder: int, name: str) -> socket.socket:
     """Return the socket on which the gateway called `name` can be asked, for its owner only.
 
     What a gateway that was killed has left is replaced. Raises `ControlError` if another one answers there, or if it
     cannot be told; `OSError` if the folder takes no socket.
     """
-    address = address_of(folder, name)
+    address = _address_to_bind(folder, name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         os.fchmod(listener.fileno(), 0o600)  # before it has a name: there is no moment in which others may connect
@@ -111,6 +125,15 @@ def file_of(folder: int, name: str) -> tuple[int, int] | None:
     """Return what tells the file of the socket from a later one of the same name; None if there is none."""
     try:
         found = os.stat(f"{name}.sock", dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def file_at(folder: Path, name: str) -> tuple[int, int] | None:
+    """Return as `file_of` what stands in the folder that has the path `folder` by now."""
+    try:
+        found = (folder / f"{name}.sock").lstat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -17,10 +17,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from gateway.control.place import file_of, listen, peer_of, remove
+from gateway.control.place import file_at, file_of, listen, path_of, peer_of, remove
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
 from gateway.errors import GatewayError
 from gateway.mailbox import Wakeup, poll_milliseconds
+from gateway.own_files import open_own_folder
+from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +42,10 @@ class Wakes(Protocol):
 
     def set(self) -> None:
         """Wake it."""
+
+
+class SocketLost(ThrottledException):
+    """The file of the control socket is gone, and no new one can be made."""
 
 
 class _Client:
@@ -74,6 +80,7 @@ class ControlServer:
 
     def __init__(self, folder: int, name: str, kinds: Mapping[str, RequestKind], wakeup: Wakes) -> None:
         self._folder, self._name, self._kinds, self._main = folder, name, kinds, wakeup
+        self._path = path_of(folder)
         self._listener = listen(folder, name)
         self._file = file_of(folder, name)
         self._wakeup = Wakeup()
@@ -81,7 +88,7 @@ class ControlServer:
         self._answers: deque[tuple[Answer, bytes]] = deque()  # a client at a time has one: never more than these
         self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
         self._accepts_at = 0.0
-        self._is_closing = False
+        self._is_closing = self._is_lost = False
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
@@ -96,6 +103,12 @@ class ControlServer:
         """Do what was asked for; the main thread calls it."""
         while self._for_main:
             self._handle(*self._for_main.popleft())
+
+    def look(self) -> None:
+        """Have the socket made anew if somebody has removed its file. Any thread may call it."""
+        if not self._is_closing and file_at(self._path, self._name) != self._file:
+            self._is_lost = True
+            self._wakeup.set()
 
     def close(self) -> None:
         """End the thread, and remove the socket; who waits for an answer is told that the gateway ends."""
@@ -126,6 +139,27 @@ class ControlServer:
             self._drop(client)
         self._wakeup.close()
 
+    def _make_anew(self) -> None:
+        """Make the socket once more where its file, or its folder, was removed; whoever is connected stays so."""
+        self._is_lost = False
+        lost = "the control socket was removed"
+        try:
+            folder = open_own_folder(self._path, create=True)
+            try:
+                listener = listen(folder, self._name)
+            except BaseException:
+                os.close(folder)
+                raise
+        except (ControlError, OSError) as err:
+            failed = SocketLost(f"{lost}, and cannot be made anew: {getattr(err, 'strerror', None) or err}")
+            if failed.trigger:
+                LOG.warning(failed.report)
+            return
+        self._listener.close()
+        os.close(self._folder)
+        self._listener, self._folder, self._file = listener, folder, file_of(folder, self._name)
+        LOG.warning("%s: it is made anew as %s", lost, self._path / f"{self._name}.sock")
+
     def _serve(self) -> None:
         """Wait for something to happen, and do what there is to do then."""
         now = time.monotonic()
@@ -143,6 +177,8 @@ class ControlServer:
             if descriptor == self._wakeup.fileno():
                 self._wakeup.clear()
                 self._take_answers()
+                if self._is_lost:
+                    self._make_anew()
             elif descriptor == self._listener.fileno():
                 self._accept()
             elif descriptor in self._clients:

@@ -35,6 +35,19 @@ class WatchedFiles:
     def fault(self) -> Fault | None:
         """Return what has happened to them since they were looked at last; None: nothing but what SQLite does."""
         file, log = _found(self._path), _found(self._log_path)
+        fault = self._compare(file, log)
+        if fault is None:
+            self._file, self._log = file, log
+        return fault
+
+    def seem_faulty(self) -> bool:
+        """Return whether `fault` may find something. It changes nothing, so that another thread may ask.
+
+        While SQLite writes, it may be wrong: two looks then come in another order.
+        """
+        return self._compare(_found(self._path), _found(self._log_path)) is not None
+
+    def _compare(self, file: _Found | None, log: _Found | None) -> Fault | None:
         if file is None or self._file is None or file[:2] != self._file[:2]:
             return Fault.FILE_GONE
         if file.size < self._file.size:
@@ -43,7 +56,6 @@ class WatchedFiles:
             return Fault.LOG_GONE
         if log.size < self._log.size or _has_hole(self._log_path, log.size):
             return Fault.LOG_CUT
-        self._file, self._log = file, log
         return None
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, set_file_aside
+from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, beside, set_file_aside
+from gateway.own_files import refuse_foreign_file
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
@@ -129,6 +130,8 @@ class OutboxStore:
                 raise FileNotFoundError(2, "no such file")
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 raise StoreError(f"{path} is not a file: name another as outbox.file")
+            for file in (path, *beside(path)):  # what a stranger wrote there would be published with our rights
+                refuse_foreign_file(file)
             path.touch(mode=0o600)
             self._look_at_header()
         except (OSError, ValueError) as err:  # ValueError: a NUL in the path
@@ -214,6 +217,10 @@ class OutboxStore:
     def fault(self) -> Fault | None:
         """Return what somebody else has done to the files since this was asked last; None: nothing."""
         return self._files.fault()
+
+    def seems_faulty(self) -> bool:
+        """Return whether `fault` may have something to return. Any thread may ask."""
+        return self._files.seem_faulty()
 
     def back_up(self, target: sqlite3.Connection) -> None:
         """Write all of it to `target`, also where the file has lost its name. Raises `sqlite3.Error`."""

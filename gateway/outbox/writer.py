@@ -62,6 +62,11 @@ class OutboxWriter:
         """Start the thread."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Have the files seen to if something is wrong with them, though nothing is to be written. Any thread may."""
+        if self._store.seems_faulty():
+            self._outbox.call_writer()
+
     def visit(self, do: Callable[[OutboxStore], None]) -> None:
         """Have `do` called with the file, by the thread of the writer, once all that came before is committed.
 

@@ -304,3 +304,17 @@ def test_a_gateway_says_it_at_its_start_and_at_a_reload(folder: Path) -> None:
             gateway.wait_log(": reloaded ", before + 1)
         gateway.wait_log(line, 2)
         gateway.kill()
+
+
+@pytest.mark.parametrize("option", ["outbox", "log"])
+def test_files_that_it_writes_and_that_others_may_change_are_found(tmp_path: Path, option: str) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    file = shared / "gw.file"
+    options: dict[str, Any] = {option: {"file": str(file)}}
+    conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, **options)
+    assert warnings(conf) == ()
+    file.touch()
+    file.chmod(0o666)
+    assert warnings(conf) == (f"{file}: others may write to this file: chmod go-w it",)

@@ -62,6 +62,10 @@ class Desk:
         finally:
             os.close(folder)
 
+    def close(self) -> None:
+        self.server.close()
+        self.wakeup.close()
+
     def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         environment = {"RUNTIME_DIRECTORY": str(self.folder)}
         return ask("gw", request, environment, **arguments)
@@ -71,8 +75,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
-    desk.server.close()
-    desk.wakeup.close()
+    desk.close()
 
 
 def read_line(sock: socket.socket) -> dict[str, Any]:
@@ -185,6 +188,27 @@ def test_more_clients_than_it_keeps_are_told_so(desk: Desk) -> None:
     wait_until(lambda: _answers(desk))
 
 
+def test_a_client_that_is_sent_away_before_it_asks_is_told_why(tmp_path: Path) -> None:
+    """The refusal is on its way before the request is, which finds a connection that is closed."""
+    refusal = b'{"error": "8 others ask at the moment: try again later"}\n'
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "gw.sock"))
+    listener.listen()
+
+    def refuse() -> None:
+        sock, _ = listener.accept()
+        sock.sendall(refusal)
+        sock.close()
+
+    for begin in (b"x", b"x" * 50_000):  # the longer one is under way
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(ControlError, match="8 others ask at the moment: try again later"):
+            ask("gw", "echo", {"RUNTIME_DIRECTORY": str(tmp_path)}, text=begin.decode())
+        thread.join()
+    listener.close()
+
+
 def _answers(desk: Desk) -> bool:
     with contextlib.suppress(ControlError):
         return desk.ask("echo") == {"text": ""}
@@ -291,3 +315,59 @@ def _switches(task: Path) -> int:
 
 def _sleeps(task: Path) -> bool:
     return "State:\tS" in (task / "status").read_text()
+
+
+# --- when its file goes away
+
+
+@pytest.mark.parametrize("what", ["socket", "folder", "folder renamed", "another file in its place"])
+def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    """systemd-tmpfiles removes what is old in /tmp, and people tidy up."""
+    expected_logs.expect("the control socket was removed: it is made anew as ")
+    folder = tmp_path / "mqttgateway-0"
+    folder.mkdir(0o700)
+    made = Desk(folder)
+    made.server.look()
+    file = folder / "gw.sock"
+    waiting = made.connect()  # who is connected stays so
+    waiting.sendall(b'{"request": "echo"}\n')
+    with waiting.makefile("rb") as stream:
+        stream.readline()
+    file.unlink()
+    if what == "folder":
+        folder.rmdir()
+    elif what == "folder renamed":
+        folder.rename(tmp_path / "elsewhere")
+    elif what == "another file in its place":
+        connected = socket.socket(socket.AF_UNIX)
+        connected.bind(str(file))  # and nobody listens there
+        connected.close()
+
+    made.server.look()
+    wait_until(lambda: _answers(made))
+    waiting.sendall(b'{"request": "echo", "text": "still"}\n')
+    assert read_line(waiting)["result"] == {"text": "still"}
+    waiting.close()
+    made.close()
+    assert not file.exists()
+
+
+def test_a_socket_that_cannot_be_made_anew_is_said_and_tried_again(
+    tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("the control socket was removed, and cannot be made anew: ", "it is made anew as ")
+    made = Desk(tmp_path)
+    file = tmp_path / "gw.sock"
+    file.unlink()
+    file.write_text("in the way")
+    made.server.look()
+    wait_until(lambda: "cannot be made anew" in caplog.text)
+    file.unlink()
+    made.server.look()
+    wait_until(lambda: _answers(made))
+    made.close()
+
+
+def test_the_kernel_knows_the_socket_by_its_path(desk: Desk) -> None:
+    """Cleaners of /tmp leave a socket alone that is listed there."""
+    assert f" {desk.folder.resolve()}/gw.sock\n" in Path("/proc/net/unix").read_text()

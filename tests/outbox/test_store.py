@@ -406,3 +406,19 @@ def test_a_large_outbox_opens_fast(path: Path) -> None:
         assert sum(count for _, count, _ in store.counts(100)) == 100_000
         assert len(store.topics()) == 50
     assert os.times().elapsed - began < 2.0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+def test_in_a_shared_folder_no_file_of_a_stranger_is_taken(tmp_path: Path, suffix: str) -> None:
+    """What is in it would be published with our rights; SQLite reads what lies beside it as well."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    path = folder / "gw.outbox"
+    OutboxStore(path).close()
+    beside = path.with_name(path.name + suffix)
+    beside.touch()
+    os.chown(beside, 65534, 65534)
+    with pytest.raises(StoreError, match="this file belongs to the user with id 65534: remove it, or be that user"):
+        OutboxStore(path)

@@ -626,6 +626,14 @@ def killed(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
+def rows_of_killed(path: Path, folder: Path) -> list[tuple[str, bytes]]:
+    """Return what the next start would find after a kill."""
+    folder = folder / "killed"
+    found = rows(killed(path, folder))
+    shutil.rmtree(folder)
+    return found
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs
@@ -650,6 +658,24 @@ def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
         assert writer.close() == 0
     assert rows(path) == []
     assert not list(path.parent.glob("*.rescue*"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_files_that_somebody_takes_away_are_missed_though_nothing_comes(
+    fault: str, tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the broker is away, and the devices are quiet, a kill would else lose all that waits."""
+    path = tmp_path / "state" / "gw.outbox"
+    path.parent.mkdir()
+    do, said = FAULTS[fault]
+    expected_logs.expect(said, "created a new one; 0 messages lost")
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        writer.look()
+        do(path)
+        writer.look()
+        wait_until(lambda: "created a new one" in caplog.text)
+        wait_until(lambda: log_of(path).exists() and rows_of_killed(path, tmp_path) == [("t", b"1")])
 
 
 @pytest.mark.parametrize("fault", FAULTS)
