@@ -18,7 +18,7 @@ from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import Received
 from gateway.mqtt.subscriptions import Subscriptions
-from gateway.throttled_exception import ThrottledException
+from gateway.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.topic import filter_problem, without_covered
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ class CallbackFailed(ThrottledException):
 
 class MessageUnusable(ThrottledException):
     """A message is longer than the gateway takes, or is no MQTT."""
+
+    most_new_keys = OF_STRANGERS
 
 
 class Receiver:
