@@ -49,8 +49,10 @@ def open_to_append(path: Path, mode: int) -> int:
 
     In a folder in which all may write, such as that for temporary files, a link or a file of a stranger is refused
     (`NotOwnError`), as the kernel does where fs.protected_symlinks and fs.protected_regular are set. Raises `OSError`
-    for a pipe that nobody reads, and for what else cannot be opened.
+    for a pipe that nobody reads, and for what else cannot be opened; `ValueError` for a name that no file can have.
     """
+    if "\0" in str(path):  # each version of Python has words of its own for it
+        raise ValueError("its name holds a NUL character")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     if not path.parent.stat().st_mode & stat.S_IWOTH:
         return _open_without_waiting(path, flags, mode)
