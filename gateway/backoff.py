@@ -6,6 +6,11 @@ import random
 from collections.abc import Callable
 
 
+def undrawn(_: float, bound: float) -> float:
+    """Return the bound itself, as the `uniform` of what no other gateway waits for: its delays need no chance."""
+    return bound
+
+
 class Backoff:
     """Exponential backoff with full jitter: each delay is drawn from 0 to a bound that doubles up to a limit.
 

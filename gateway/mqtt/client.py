@@ -297,9 +297,8 @@ class MgClient(HookedClient):
             self._guard(self._flush)
         self._sender.settle()
         self._guard(self._send)  # before what is not urgent
-        if (
-            self._memory.has_unusable_session and self.link_state is LinkState.UP
-        ):  # not sooner: paho holds a lock in its callbacks
+        # Not sooner: paho holds a lock in its callbacks.
+        if self._memory.has_unusable_session and self.link_state is LinkState.UP:
             self._drop(LinkError("the broker's session cannot be used", "connecting again without it"))
         # Python's lock is to be free soon: an interface may have been woken, with a command.
         is_busy = readable and self.link_state is LinkState.UP and not self._is_returning

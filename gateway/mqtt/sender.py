@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.backoff import Backoff
+from gateway.backoff import Backoff, undrawn
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.mqtt.link_words import can_be_sent_again, puback_words
@@ -81,7 +81,7 @@ class Sender:
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = Suspicion()
         self._accused: list[Entry] = []  # over which links were lost before anything else could pass
-        self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, lambda _, longest: longest)
+        self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, undrawn)
         self._try_at = 0.0  # when the first of these is sent again, whatever has passed
         self._place = 0  # the how manieth publication on its link it was
         self._on_trial: Entry | None = None  # sent again after others had passed at that place
@@ -217,10 +217,13 @@ class Sender:
         if is_first:
             self._try_at = self._clock() + self._trials.next_delay()
         else:
-            self._outbox.put_back(self._accused)
-            self._accused = []
+            self._release_accused()
             self._suspicion.begin_anew()
         return is_first
+
+    def _release_accused(self) -> None:
+        self._outbox.put_back(self._accused)
+        self._accused = []
 
     def _without_accused(self, taken: list[Entry]) -> list[Entry]:
         """Return those of `taken` that may be sent while others are kept aside: none may overtake one of its topic."""
@@ -232,8 +235,7 @@ class Sender:
         """Send what is kept aside: the first of it alone. If `is_trial`, it is to blame if this ends the link."""
         self._on_trial = self._accused[0] if is_trial else None
         self._suspicion.try_alone(self._accused[0].publication)
-        self._outbox.put_back(self._accused)
-        self._accused = []
+        self._release_accused()
 
     def _message_passed(self) -> None:
         """Go on as before, now that a message has passed: states that were held back may well be innocent."""

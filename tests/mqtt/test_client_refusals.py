@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.link import Link
 from tests.support.packets import publish
-from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Peer, goodbye, serve
+from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, goodbye, serve
 from tests.support.waiting import wait_until
 
 ASKING = {"run_topic": "g/run", "max_age": 6.0}  # so that others pass at the place of a message, if it has no company
@@ -24,14 +25,14 @@ FORBIDDEN = "the broker does not let the gateway write and read the topic"  # th
 VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
 
 
-def closes_on(payload: bytes, last: bytes = b"") -> Act:
-    """Acknowledge all but a PUBLISH of `payload`, which is answered with `last` and the end of the connection."""
+def closes_at(is_fatal: Callable[[Packet], bool], last: bytes = b"") -> Act:
+    """Acknowledge all but a PUBLISH that is fatal, which is answered with `last` and the end of the connection."""
 
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
         for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH and found.payload == payload:
+            if found.kind == PUBLISH and is_fatal(found):
                 conversation.send(last)
                 return
             if found.kind == PUBLISH:
@@ -40,6 +41,11 @@ def closes_on(payload: bytes, last: bytes = b"") -> Act:
                 conversation.suback(found, b"\1" * len(found.filters))
 
     return act
+
+
+def closes_on(payload: bytes, last: bytes = b"") -> Act:
+    """Acknowledge all but a PUBLISH of `payload`."""
+    return closes_at(lambda found: found.payload == payload, last)
 
 
 def drain(link: Link) -> None:
@@ -312,19 +318,7 @@ def test_two_clients_with_one_id_at_a_real_broker(
 
 def closes_on_any_publish_until(is_well: threading.Event) -> Act:
     """Take CONNECT and SUBSCRIBE and close at each PUBLISH, until all is well."""
-
-    def act(conversation: Conversation) -> None:
-        conversation.read()
-        conversation.connack()
-        for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH and not is_well.is_set():
-                return
-            if found.kind == PUBLISH:
-                conversation.puback(found)
-            elif found.kind == SUBSCRIBE:
-                conversation.suback(found, b"\1" * len(found.filters))
-
-    return act
+    return closes_at(lambda _: not is_well.is_set())
 
 
 @VERSIONS
