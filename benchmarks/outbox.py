@@ -14,13 +14,13 @@ from pathlib import Path
 from benchmarks.lab import Lab, resident_kib
 from benchmarks.report import Figures, Metric, WrongResultError, percentile
 from benchmarks.rounds import run_rounds
+from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import Receipt
 
 MEMORY, DISK = "in memory", "on disk"
 _PAYLOAD = b'{"action": "TEMPERATURE", "celsius": 21.5}'

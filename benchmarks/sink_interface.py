@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.core.inbox import MsgList
 from gateway.interface import Interface
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 

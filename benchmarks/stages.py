@@ -19,7 +19,7 @@ from benchmarks.report import Figures, Metric, WrongResultError
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import STATUS_TOPIC, lines, payloads
 from gateway.configuration.schema_check import fill_defaults
-from gateway.mailbox import MsgList
+from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket

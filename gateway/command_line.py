@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway import __version__
-from gateway.app_properties import NAME, find_configuration, shipped_configurations
 from gateway.command_parser import Parser, positive, seconds
+from gateway.core.paths import NAME, find_configuration, shipped_configurations
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
 from gateway.init_logger import LEVELS, LogOptions, init_logger

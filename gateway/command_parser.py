@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from gateway.app_properties import NAME
+from gateway.core.paths import NAME
 
 _EXIT_USAGE = 2  # as of argparse itself
 _LONGEST_WAIT = 86_400  # s

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gateway import throttled_exception
-from gateway.app_properties import expanded
+from gateway.core import throttled_exception
+from gateway.core.paths import expanded
 from gateway.masking import Masker
 
 LEVELS = ("debug", "info", "warning", "error", "critical")

@@ -19,11 +19,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from gateway.activity import LONGEST_CALL, Call
-from gateway.backoff import Backoff
+from gateway.core.activity import LONGEST_CALL, Call
+from gateway.core.backoff import Backoff
+from gateway.core.inbox import MsgList, poll_milliseconds
 from gateway.errors import DeviceError, Problem, Refusal
 from gateway.listeners import Addresses
-from gateway.mailbox import MsgList, poll_milliseconds
 from gateway.message import InternalMsg
 from gateway.outage import Outages
 from gateway.outlet import Outlet

@@ -9,8 +9,8 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 
-from gateway.own_files import open_to_append
-from gateway.throttled_exception import ThrottledException
+from gateway.core.own_files import open_to_append
+from gateway.core.throttled_exception import ThrottledException
 
 
 class LogFileFailed(ThrottledException):

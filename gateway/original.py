@@ -24,10 +24,10 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from gateway import __version__
-from gateway.app_properties import NAME
-from gateway.mailbox import MsgList as Inbox
+from gateway.core.inbox import MsgList as Inbox
+from gateway.core.paths import NAME
+from gateway.core.throttled_exception import ThrottledException
 from gateway.message import ADDRESS_FIELDS, InternalMsg, ReplyTo
-from gateway.throttled_exception import ThrottledException
 
 _TURN = 1.0  # s; a thread that waits for a message looks this often whether its interface has been stopped
 

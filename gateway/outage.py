@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 
-from gateway.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

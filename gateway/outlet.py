@@ -7,7 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from gateway.activity import current
+from gateway.core.activity import current
+from gateway.core.receipt import Receipt
+from gateway.core.throttled_exception import ThrottledException
+from gateway.core.unanswered import Unanswered
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
@@ -16,10 +19,7 @@ from gateway.outbox.flush import Batch
 from gateway.outbox.lane import Source
 from gateway.outbox.outbox import Outbox
 from gateway.outcomes import Outcomes
-from gateway.receipt import Receipt
-from gateway.throttled_exception import ThrottledException
 from gateway.translation.mqtt_map import MsgMap
-from gateway.unanswered import Unanswered
 
 LOG = logging.getLogger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile

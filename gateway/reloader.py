@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from gateway.activity import Call
 from gateway.configuration.settings import Configuration
+from gateway.core.activity import Call
 from gateway.errors import ConfigurationError, GatewayError
 
 LOG = logging.getLogger(__name__)

@@ -10,19 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import __version__
-from gateway.app_properties import runtime_folders
 from gateway.configuration.settings import Configuration
 from gateway.control.protocol import Answer, ControlError, RequestKind
 from gateway.control.server import ControlServer, Wakes
+from gateway.core.own_files import open_own_folder
+from gateway.core.paths import runtime_folders
+from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
 from gateway.masking import Masker
 from gateway.message import Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.outbox import Outbox
-from gateway.own_files import open_own_folder
 from gateway.retained import topics_to_forget
 from gateway.station import Station
-from gateway.topic import filter_matches, filter_problem
 
 if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateway.topic import filter_matches
+from gateway.core.topic import filter_matches
 
 ANSWER_LEVELS = ("response", "responses", "reply", "replies")
 """A topic with a level of one of these names is for answers."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from gateway.core.topic import topic_problem, word_problem
 from gateway.errors import GatewayError, MessageError
-from gateway.topic import topic_problem, word_problem
 from gateway.translation.mqtt_map import MsgMap
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gateway.command_guard import CommandGuard
+from gateway.core.inbox import MsgList
 from gateway.echo_loop import EchoLoops
 from gateway.listeners import Addresses, Listeners
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.message_filter import MessageFilter
 from gateway.outcomes import Outcomes

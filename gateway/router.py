@@ -20,18 +20,18 @@ from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.activity import Call
-from gateway.clock import boot_time
 from gateway.command_guard import command_key
+from gateway.core.activity import Call
+from gateway.core.clock import boot_time
+from gateway.core.inbox import held_by
+from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
+from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.init_logger import TRAFFIC
-from gateway.mailbox import held_by
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import passed
 from gateway.response_topics import ResponseTopics
 from gateway.route import Route
-from gateway.throttled_exception import OF_STRANGERS, ThrottledException
-from gateway.topic import filter_levels, topic_problem
 from gateway.translation.remembered import remember
 
 __all__ = ["InboxFull", "MessageRefused", "Route", "Router"]

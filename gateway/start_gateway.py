@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
+from gateway.core.inbox import Room, Wakeup
 from gateway.crowd import make_room
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.init_logger import init_logger
-from gateway.mailbox import Room, Wakeup
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox

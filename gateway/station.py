@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway.activity import Call
 from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.configuration.settings import InterfaceOptions
-from gateway.mailbox import MsgList, Room
+from gateway.core.activity import Call
+from gateway.core.inbox import MsgList, Room
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox

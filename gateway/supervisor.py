@@ -12,13 +12,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any
 
-from gateway.activity import LONGEST_CALL, Call, current, overdue, report, where
-from gateway.backoff import Backoff
+from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
+from gateway.core.backoff import Backoff
+from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
+from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import DeviceError
-from gateway.mailbox import LONGEST_WAIT, MsgList, StaleCommand
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from gateway.activity import report_overdue
+from gateway.core.activity import report_overdue
 from gateway.init_logger import report_held_back
 
 STEP = 5.0  # s between two looks

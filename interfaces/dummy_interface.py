@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from gateway.core.inbox import MsgList
 from gateway.interface import DeviceInterface
 from gateway.listeners import Addresses
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 

@@ -19,13 +19,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gateway.core.inbox import MsgList
+from gateway.core.throttled_exception import ThrottledException, kind_of
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
 from gateway.listeners import Addresses
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
-from gateway.throttled_exception import ThrottledException, kind_of
 from interfaces.codec import UNMATCHED, CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
 from interfaces.encoder import Answer

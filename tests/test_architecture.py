@@ -11,7 +11,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 PURE = (
     "gateway.errors",
     "gateway.message",
-    "gateway.topic",
+    "gateway.core.topic",
     "gateway.translation.mqtt_map",
     "gateway.configuration.old_maps",
     "gateway.map_tools.words",
@@ -124,7 +124,7 @@ def test_a_pure_module_imports_no_io_no_clock_and_no_thread(name: str) -> None:
 
 
 def test_delays_know_no_clock_and_no_thread() -> None:
-    assert {"socket", "threading", "time", "select"}.isdisjoint(all_imports("gateway.backoff"))
+    assert {"socket", "threading", "time", "select"}.isdisjoint(all_imports("gateway.core.backoff"))
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("gateway")], ids=name_of)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
-from gateway.app_properties import shipped, shipped_configurations
 from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
+from gateway.core.paths import shipped, shipped_configurations
 from tests.support.broker import Mosquitto, free_port
 from tests.support.waiting import wait_until
 

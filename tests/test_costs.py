@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.clock import boot_time
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schema_check import fill_defaults
+from gateway.core.clock import boot_time
+from gateway.core.inbox import MsgList, Wakeup
 from gateway.init_logger import TRAFFIC
 from gateway.listeners import Listeners
-from gateway.mailbox import MsgList, Wakeup
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket

@@ -22,19 +22,19 @@ from typing import Any
 import pytest
 
 from gateway import __version__, command_line
-from gateway.app_properties import shipped
 from gateway.configuration import ini_config
 from gateway.configuration.document import dotted
 from gateway.configuration.interface_loader import ENTRY_POINTS
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import config_schema, interface_schema
+from gateway.core.paths import shipped
+from gateway.core.receipt import DeliveryError
 from gateway.errors import MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.message_filter import HookStep
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.dial import Server, dial
-from gateway.receipt import DeliveryError
 from gateway.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 from tests.conftest import ExpectedLogs

@@ -15,18 +15,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.backoff import Backoff
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
+from gateway.core.backoff import Backoff
+from gateway.core.inbox import MsgList
+from gateway.core.throttled_exception import report_held_back
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.listeners import Listeners
-from gateway.mailbox import MsgList
 from gateway.message import Argument, InternalMsg
 from gateway.outlet import Outlet
 from gateway.supervisor import Supervisor
-from gateway.throttled_exception import report_held_back
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until

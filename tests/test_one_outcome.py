@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway.activity import report_overdue
-from gateway.backoff import Backoff
+from gateway.core.activity import report_overdue
+from gateway.core.backoff import Backoff
+from gateway.core.inbox import MsgList
 from gateway.errors import DeviceError
 from gateway.interface import DeviceInterface
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 from gateway.supervisor import Supervisor

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
-from gateway.mailbox import MsgList
+from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg, ReplyTo
 from gateway.original import AppProperties, adapted, internalMsg
 from gateway.original import MsgList as OriginalList

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.receipt import DeliveryError
 from gateway.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet
-from gateway.receipt import DeliveryError
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.syntax import MessageForm

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gateway import activity
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
+from gateway.core import activity
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.reloader import Reloader
 from tests.conftest import ExpectedLogs

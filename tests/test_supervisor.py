@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.backoff import Backoff
+from gateway.core.backoff import Backoff
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
 from gateway.supervisor import Supervisor

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway import watch
-from gateway.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import ThrottledException
 from gateway.watch import Watch
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until

@@ -9,9 +9,9 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.app_properties import SERVICE_CONF, SERVICE_STATE
 from gateway.commands.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
+from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.app_properties import NAME, find_map, shipped
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.document import is_ini, resolve_scalar
 from gateway.configuration.ini_config import OldDocument
@@ -23,6 +22,7 @@ from gateway.configuration.line_map import is_line_map
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.load_map import read_text
 from gateway.configuration.settings import Configuration
+from gateway.core.paths import NAME, find_map, shipped
 from gateway.errors import GatewayError, UsageError
 
 _GROUPS = ("", "mqtt", "interface", "log")

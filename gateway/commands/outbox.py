@@ -17,17 +17,17 @@ from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.app_properties import SERVICE_STATE
 from gateway.commands.running import ask_gateway, gateway_name, reading_reply
 from gateway.configuration.settings import Configuration, OutboxOptions
 from gateway.control.client import NotRunningError
 from gateway.control.protocol import ControlError, printable
+from gateway.core.paths import SERVICE_STATE
+from gateway.core.topic import filter_problem
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, retry_in_file
 from gateway.outbox.listing import SET_ASIDE, Listed, Page, of_row, of_set_aside, page_of
 from gateway.outbox.store import LockedStoreError, OutboxStore, Row, SetAsideRow
-from gateway.topic import filter_problem
 
 
 def outbox(configuration: Configuration | None, options: argparse.Namespace) -> int:

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.app_properties import find_configuration
 from gateway.configuration.load_config import read_document
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
+from gateway.core.paths import find_configuration
+from gateway.core.topic import word_problem
 from gateway.errors import ConfigurationError, UsageError
-from gateway.topic import word_problem
 
 
 def ask_gateway(name: str, request: str, **arguments: Any) -> dict[str, Any]:

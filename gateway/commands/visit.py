@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from gateway.configuration.settings import Configuration
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.message import Arrival
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.mqtt.dial import LinkError

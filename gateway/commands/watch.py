@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.app_properties import NAME
 from gateway.commands.visit import visit
 from gateway.configuration.settings import Configuration
+from gateway.core.paths import NAME
+from gateway.core.topic import without_covered
 from gateway.errors import MessageError, TopicError
 from gateway.message import RUN, Arrival, InternalMsg
 from gateway.mqtt.client import LinkState
-from gateway.topic import without_covered
 from gateway.translation.mqtt_map import MsgMap
 
 _GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from gateway.core.topic import word_problem
 from gateway.errors import Problem, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg, own_word_problem
-from gateway.topic import word_problem
 from gateway.translation.field_map import FieldMap
 from gateway.translation.syntax import BoundForm, MessageForm, Syntax, shape
 from gateway.translation.topic_template import PLACEHOLDERS, common_topic, fields_in, parse, template_problem

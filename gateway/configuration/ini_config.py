@@ -18,8 +18,8 @@ from gateway.configuration.document import Document, FaultyDocumentError, Path, 
 from gateway.configuration.ini_document import Entry, IniText, read_ini
 from gateway.configuration.interface_loader import is_name
 from gateway.configuration.remedies import near
+from gateway.core.topic import filter_problem, root_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
-from gateway.topic import filter_problem, root_problem
 from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import MsgMap
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from gateway.app_properties import NAME, expanded, is_file
 from gateway.configuration.file_access import runs_for_all, who_may_change_code
 from gateway.configuration.remedies import near
+from gateway.core.paths import NAME, expanded, is_file
 from gateway.errors import GatewayError
 
 BUILT_IN = {

@@ -13,14 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.app_properties import (
-    expanded,
-    find_as_before,
-    find_map,
-    folder_to_look_in,
-    is_folder,
-    state_folder,
-)
 from gateway.command_guard import CommandOptions
 from gateway.configuration.document import Document, FaultyDocumentError, is_ini, load_yaml, variables
 from gateway.configuration.document import Path as DataPath
@@ -37,6 +29,16 @@ from gateway.configuration.remedies import near
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
+from gateway.core.own_files import NotOwnError, refuse_foreign_file
+from gateway.core.paths import (
+    expanded,
+    find_as_before,
+    find_map,
+    folder_to_look_in,
+    is_folder,
+    state_folder,
+)
+from gateway.core.topic import filter_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
 from gateway.init_logger import LogOptions
 from gateway.interface import Interface
@@ -46,8 +48,6 @@ from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
-from gateway.own_files import NotOwnError, refuse_foreign_file
-from gateway.topic import filter_problem, word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024

@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
 
-from gateway.app_properties import expanded
 from gateway.configuration.document import Document, Path, dotted
 from gateway.configuration.interface_loader import CodeNotFoundError, find_hook
 from gateway.configuration.load_map import listed, unknown_words
+from gateway.core.paths import expanded
 from gateway.errors import Finding
 from gateway.message_filter import FilterRule, Filters, HookStep, MessageFilter
 from gateway.translation.mqtt_map import MsgMap

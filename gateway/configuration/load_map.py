@@ -17,9 +17,9 @@ from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
-from gateway.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap

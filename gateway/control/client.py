@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.control.place import connect, folders_to_search, peer_of
 from gateway.control.protocol import MAX_REPLY, ControlError, decode_reply, encode_request
-from gateway.own_files import NotOwnError, open_own_folder
+from gateway.core.own_files import NotOwnError, open_own_folder
 
 LONGEST_ANSWER = 35.0
 """Seconds: more than the gateway gives itself."""

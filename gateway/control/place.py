@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.app_properties import NAME, runtime_folders
 from gateway.control.protocol import ControlError
+from gateway.core.paths import NAME, runtime_folders
 
 _LONGEST_ADDRESS = 107  # bytes: sun_path of unix(7), with its NUL
 _LONGEST_LOCK = 1.0  # s that another gateway may take to make its socket

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 from gateway.control.place import file_at, file_of, listen, path_of, peer_of, remove
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
+from gateway.core.inbox import Wakeup, poll_milliseconds
+from gateway.core.own_files import open_own_folder
+from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
-from gateway.mailbox import Wakeup, poll_milliseconds
-from gateway.own_files import open_own_folder
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from gateway.configuration.check_syntax import build_syntax, form_problems
 from gateway.configuration.document import Document
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.topic import filter_problem
 from gateway.errors import ConfigurationError, Finding, MessageError
 from gateway.map_tools.filter_proof import prove_filters
 from gateway.map_tools.probe import Probe
@@ -24,7 +25,6 @@ from gateway.map_tools.proof import SEVERITIES, Flaw, Severity, prove_words
 from gateway.map_tools.source import MapSource, document_of, is_map, load_sources
 from gateway.map_tools.words import Example
 from gateway.message import ADDRESS_FIELDS
-from gateway.topic import filter_problem
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.syntax import SEVEN_LEVELS
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
+from gateway.core.topic import filter_levels, word_problem
 from gateway.errors import MessageError
 from gateway.map_tools.probe import FormProbe, Probe, may_stand, statuses_first, texts_of
 from gateway.map_tools.words import Example, delivery_text, shown, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_levels, word_problem
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MAX_STEPS = 100_000

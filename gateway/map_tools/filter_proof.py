@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from gateway.core.topic import filter_levels, filter_matches, without_covered
 from gateway.errors import MessageError, TopicError
 from gateway.map_tools.probe import FormProbe, Probe, statuses_first, written_out
 from gateway.map_tools.proof import Flaw
 from gateway.map_tools.words import Example, shown, stranger, word_path
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_levels, filter_matches, without_covered
 from gateway.translation.mqtt_map import MsgMap
 
 _TRIED_MEETINGS = 100  # of one filter with others, until a topic is found that the map reads

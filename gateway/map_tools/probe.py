@@ -11,10 +11,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain, count, islice, product
 from typing import Any, TypeAlias
 
+from gateway.core.topic import filter_levels, filter_matches, word_problem
 from gateway.errors import MessageError, WordError
 from gateway.map_tools.words import stranger, words_of
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
-from gateway.topic import filter_levels, filter_matches, word_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from gateway.translation.syntax import BoundForm
 from gateway.translation.topic_template import Level

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.app_properties import find_configuration, find_map
 from gateway.configuration.document import Document, FaultyDocumentError, Path
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.load_map import load_map, read_map
 from gateway.configuration.settings import Configuration
+from gateway.core.paths import find_configuration, find_map
 from gateway.errors import Finding
 from gateway.translation.mqtt_map import MsgMap
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.configuration.document import Path
+from gateway.core.topic import filter_matches, word_problem
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.map_tools.probe import FormProbe, Probe
 from gateway.map_tools.words import delivery_text, find_entry, shown
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
-from gateway.topic import filter_matches, word_problem
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, misfit

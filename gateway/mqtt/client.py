@@ -20,9 +20,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.activity import what_held_the_main_thread
-from gateway.clock import boot_time
-from gateway.mailbox import Wakeup
+from gateway.core.activity import what_held_the_main_thread
+from gateway.core.clock import boot_time
+from gateway.core.inbox import Wakeup
 from gateway.message import OFFLINE, ONLINE, Arrival, Publication
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector

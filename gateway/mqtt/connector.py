@@ -12,8 +12,8 @@ from typing import NamedTuple
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.backoff import Backoff
-from gateway.mailbox import Wakeup
+from gateway.core.backoff import Backoff
+from gateway.core.inbox import Wakeup
 from gateway.mqtt.dial import Connection, LinkError, Server, dial, tls_context
 from gateway.mqtt.dialler import Dialler
 from gateway.mqtt.link_words import Ending

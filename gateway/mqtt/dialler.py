@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.mqtt.dial import Connection
 
 

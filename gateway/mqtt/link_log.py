@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gateway.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import ThrottledException
 
 LOG = logging.getLogger("gateway.mqtt.client")  # the link is one thing to people, in however many modules
 

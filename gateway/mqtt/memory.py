@@ -6,11 +6,11 @@ import logging
 import os
 from collections.abc import Callable
 
+from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.promptness import Promptness
 from gateway.mqtt.run_topic import RunTopic
 from gateway.mqtt.states import States
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

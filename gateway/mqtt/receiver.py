@@ -14,12 +14,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
+from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import Received
 from gateway.mqtt.subscriptions import Subscriptions
-from gateway.throttled_exception import OF_STRANGERS, ThrottledException
-from gateway.topic import filter_problem, without_covered
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from gateway.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, undrawn
 
 _PATIENCE = 10.0  # s after which a token of a link on which nothing had waited will not come back any more
 _LONGEST = 60.0  # s of the same where something had waited: a slow network may take so long for it

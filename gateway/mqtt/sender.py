@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, undrawn
+from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
 from gateway.mqtt.link_words import can_be_sent_again, puback_words
@@ -21,7 +22,6 @@ from gateway.mqtt.states import States
 from gateway.mqtt.suspicion import Suspicion, Verdict
 from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import Outbox
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from gateway.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

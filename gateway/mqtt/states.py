@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Protocol
 
-from gateway.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, undrawn
 
 _FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a state is published again that the broker did not take
 

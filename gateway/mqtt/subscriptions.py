@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.topic import filter_levels
+from gateway.core.topic import filter_levels
 
 _NUMBERS = 268_435_455  # that there are
 

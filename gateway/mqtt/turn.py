@@ -11,8 +11,8 @@ import select
 from collections.abc import Callable
 from threading import Lock
 
-from gateway.clock import boot_time
-from gateway.mailbox import Wakeup
+from gateway.core.clock import boot_time
+from gateway.core.inbox import Wakeup
 
 STOOD_STILL = 10.0
 """Seconds more than a wait of the main thread should take: the process was stopped, or the machine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from typing import Any, NamedTuple
 
-from gateway.mailbox import Wakeup, poll_milliseconds
+from gateway.core.inbox import Wakeup, poll_milliseconds
 
 
 class Got(NamedTuple):

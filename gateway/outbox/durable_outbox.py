@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Condition
 from typing import ClassVar, Literal
 
-from gateway.clock import boot_time
+from gateway.core.clock import boot_time
 from gateway.message import Lane, Publication
 from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import OVERHEAD, Outbox

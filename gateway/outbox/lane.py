@@ -11,8 +11,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
+from gateway.core.receipt import Receipt
 from gateway.message import Lane, Publication
-from gateway.receipt import Receipt
 
 HEAD = 2000
 HEAD_BYTES = 4 * 1024**2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
+from gateway.core.receipt import Receipt
 from gateway.message import Lane
 from gateway.outbox.lane import Entry, Latest, Queue, Source
-from gateway.receipt import Receipt
 
 
 class Lanes:

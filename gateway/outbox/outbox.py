@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Condition, Lock
 from typing import ClassVar, Literal
 
-from gateway.clock import boot_time
+from gateway.core.clock import boot_time
+from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Flush
 from gateway.outbox.lane import Entry, Source
 from gateway.outbox.lanes import Lanes
-from gateway.receipt import DeliveryError, Receipt
 
 OVERHEAD = 500
 """Bytes that a waiting publication costs beyond what it holds: measured with tracemalloc."""

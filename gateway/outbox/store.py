@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.core.own_files import refuse_foreign_file
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
 from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, beside, set_file_aside
-from gateway.own_files import refuse_foreign_file
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""

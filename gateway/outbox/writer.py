@@ -14,7 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gateway.clock import boot_time
+from gateway.core.clock import boot_time
+from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, dead_letters
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
@@ -24,7 +25,6 @@ from gateway.outbox.outbox import NEWER
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 from gateway.outbox.unwritten import Work
-from gateway.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 

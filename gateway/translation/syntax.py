@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.core.topic import filter_can_match, word_problem
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
-from gateway.topic import filter_can_match, word_problem
 from gateway.translation.delivery import Delivery
 from gateway.translation.field_map import FieldMap, short
 from gateway.translation.payload import PayloadKind, encoded, make_payload

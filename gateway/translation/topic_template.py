@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from typing import NamedTuple
 
+from gateway.core.topic import word_problem
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
-from gateway.topic import word_problem
 from gateway.translation.field_map import FieldMap, short
 
 PLACEHOLDERS = (*ADDRESS_FIELDS, "action")

@@ -115,7 +115,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = tmp_path / "var"
-    for module in ("gateway.commands.check", "gateway.commands.outbox", "gateway.app_properties"):  # which they import
+    for module in ("gateway.commands.check", "gateway.commands.outbox", "gateway.core.paths"):  # which they import
         monkeypatch.setattr(f"{module}.SERVICE_STATE", service)
     monkeypatch.setenv("HOME", str(tmp_path / "no-home"))
     for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.app_properties import shipped
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from gateway.configuration.settings import Configuration, OutboxOptions
+from gateway.core.paths import shipped
 from gateway.errors import ConfigurationError, MessageError
 from gateway.init_logger import LogOptions
 from gateway.message import InternalMsg

@@ -8,7 +8,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.app_properties import shipped, shipped_configurations
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.option_docs import default_configuration
@@ -16,6 +15,7 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schema_fit import plainly_fits
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from gateway.configuration.settings import OutboxOptions
+from gateway.core.paths import shipped, shipped_configurations
 from gateway.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.control.place import connect, file_of, folders_to_search, listen, peer_of, remove
 from gateway.control.protocol import ControlError
-from gateway.own_files import open_own_folder
+from gateway.core.own_files import open_own_folder
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from gateway.control.client import NotRunningError, ask
 from gateway.control.place import connect
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind
 from gateway.control.server import MAX_CLIENTS, ControlServer
+from gateway.core.inbox import Wakeup
+from gateway.core.own_files import open_own_folder
 from gateway.errors import GatewayError
-from gateway.mailbox import Wakeup
-from gateway.own_files import open_own_folder
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app_properties import shipped, shipped_configurations
+from gateway.core.paths import shipped, shipped_configurations
 from gateway.errors import ConfigurationError
 from gateway.map_tools.check import MAX_OF_A_KIND, Report, check_file
 

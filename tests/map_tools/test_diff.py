@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.topic import filter_matches
 from gateway.errors import MessageError
 from gateway.map_tools.diff import Change, compare
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_matches
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.proofs import declared_maps, filters, loadable_maps, loaded
 from tests.support.strategies import MapData, field_data, make_map, messages, texts, topics, words

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.topic import filter_levels, filter_matches
 from gateway.errors import MessageError
 from gateway.map_tools.filter_proof import prove_filters
 from gateway.map_tools.probe import Probe
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_levels, filter_matches
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.proofs import Shown, any_loadable_maps, loadable_maps, loaded, prove
 from tests.support.strategies import MapData, topics

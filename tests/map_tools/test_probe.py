@@ -4,10 +4,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.topic import filter_matches
 from gateway.errors import MessageError
 from gateway.map_tools.probe import Probe, foreign_sender, may_stand, texts_of, word_in
 from gateway.message import ADDRESS_FIELDS
-from gateway.topic import filter_matches
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.topic_template import parse
 from tests.support.proofs import any_loadable_maps

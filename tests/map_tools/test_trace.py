@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.topic import filter_matches
 from gateway.errors import MessageError, WordError
 from gateway.map_tools.trace import Trace, trace_read, trace_write
 from gateway.map_tools.words import shown
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_matches
 from gateway.translation.mqtt_map import MsgMap
 from tests.support.proofs import any_cases, loaded
 from tests.support.strategies import MapData, any_topics, messages, payloads, topics

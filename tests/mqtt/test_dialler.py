@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.mqtt.dialler import Dialler
 from tests.support.waiting import wait_until
 

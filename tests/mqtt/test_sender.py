@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.clock import boot_time
+from gateway.core.clock import boot_time
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket

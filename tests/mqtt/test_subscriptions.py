@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.topic import filter_matches
 from gateway.mqtt.subscriptions import Subscriptions, overlap
-from gateway.topic import filter_matches
 
 levels = st.sampled_from(["a", "b", "+"])
 filters = st.builds(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.mqtt import turn as module
 from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.receipt import Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox import lane as lane_module
 from gateway.outbox.lane import Entry
 from gateway.outbox.lanes import Lanes
-from gateway.receipt import Receipt
 
 HEAD = 4
 HEAD_BYTES = 100

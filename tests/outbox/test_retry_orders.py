@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.dead_letters import Retried
 from gateway.outbox.durable_outbox import DurableOutbox
@@ -24,7 +25,6 @@ from gateway.outbox.files import MAX_SET_ASIDE
 from gateway.outbox.lane import Entry
 from gateway.outbox.store import OutboxStore, SetAsideRow
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import Receipt
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 

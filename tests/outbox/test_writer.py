@@ -15,12 +15,12 @@ from typing import Literal
 
 import pytest
 
+from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.lane import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import DeliveryError, Receipt
 from tests.conftest import ExpectedLogs
 from tests.support.disk import small_disk
 from tests.support.waiting import wait_until
@@ -311,7 +311,7 @@ from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.message import Publication
 from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import Receipt
+from gateway.core.receipt import Receipt
 outbox = DurableOutbox()
 writer = OutboxWriter(outbox, OutboxStore(Path(sys.argv[1])))
 writer.start()
@@ -803,7 +803,7 @@ from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.message import Publication
 from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
-from gateway.receipt import Receipt
+from gateway.core.receipt import Receipt
 def rss():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1])
 outbox = DurableOutbox()

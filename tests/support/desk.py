@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.mailbox import MsgList
+from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg, Publication
 from gateway.outbox.outbox import Outbox
 from gateway.outlet import Outlet

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from gateway.mailbox import Wakeup
+from gateway.core.inbox import Wakeup
 from gateway.message import Arrival, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.mqtt.options import MqttOptions

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from gateway.configuration.document import load_json
 from gateway.configuration.load_map import build_map
+from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import MessageError, TopicError
 from gateway.map_tools.filter_proof import prove_filters
 from gateway.map_tools.proof import Flaw, prove_words
 from gateway.message import ADDRESS_FIELDS, InternalMsg
-from gateway.topic import filter_matches, filter_problem
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import MapData, make_map, map_data, own_names, words
 from tests.support.syntaxes import loaded as syntax_map

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from gateway.core.topic import word_problem
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg
-from gateway.topic import word_problem
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MapData: TypeAlias = dict[str, Any]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from gateway.core.inbox import MsgList
 from gateway.interface import DeviceInterface, Interface
-from gateway.mailbox import MsgList
 from gateway.message import InternalMsg
 from gateway.outlet import Outlet
 

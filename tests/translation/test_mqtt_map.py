@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.topic import word_problem
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg, Lane, Publication
-from gateway.topic import word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.syntax import MessageForm

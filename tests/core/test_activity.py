@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.activity import Call, current, report_overdue, what_held_the_main_thread, where
+from gateway.core.activity import Call, current, report_overdue, what_held_the_main_thread, where
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 

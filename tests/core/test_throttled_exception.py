@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_held_back
+from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_held_back
 from tests.conftest import ExpectedLogs
 
 

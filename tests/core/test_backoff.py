@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backoff import Backoff
+from gateway.core.backoff import Backoff
 
 
 def longest(low: float, high: float) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.own_files import NotOwnError, open_own_folder, open_to_append, refuse_foreign_file
+from gateway.core.own_files import NotOwnError, open_own_folder, open_to_append, refuse_foreign_file
 
 STRANGER = 65534
 

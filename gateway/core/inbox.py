@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock, RLock
 
-from gateway.clock import boot_time
+from gateway.core.clock import boot_time
+from gateway.core.throttled_exception import ThrottledException
+from gateway.core.unanswered import Unanswered
 from gateway.message import InternalMsg
-from gateway.throttled_exception import ThrottledException
-from gateway.unanswered import Unanswered
 
 LOG = logging.getLogger(__name__)
 

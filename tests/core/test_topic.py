@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.topic import (
+from gateway.core.topic import (
     MAX_ROOT_LEVELS,
     MAX_TOPIC_LEVELS,
     MAX_WORD_BYTES,

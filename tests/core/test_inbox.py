@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mailbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Room, Wakeup, held_by
+from gateway.core.inbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Room, Wakeup, held_by
 from gateway.message import InternalMsg
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gateway.receipt import DeliveryError, Receipt
+from gateway.core.receipt import DeliveryError, Receipt
 from tests.support.waiting import wait_until
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from gateway import __version__
-from gateway.app_properties import (
+from gateway.core.paths import (
     NAME,
     expanded,
     find_as_before,
@@ -167,7 +167,7 @@ def test_a_running_gateway_is_found_in_folders_that_do_not_depend_on_where_it_wa
 
 def test_a_command_looks_where_the_service_has_its_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = home.parent / "var"
-    monkeypatch.setattr("gateway.app_properties.SERVICE_STATE", service)
+    monkeypatch.setattr("gateway.core.paths.SERVICE_STATE", service)
     own = {"XDG_STATE_HOME": str(home / "state")}
     assert folder_to_look_in({}, "gw.outbox") is None
     assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME

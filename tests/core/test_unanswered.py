@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.unanswered import Unanswered
 from gateway.message import InternalMsg, ReplyTo
-from gateway.unanswered import Unanswered
 
 
 def command(action: str, reply_to: ReplyTo | None = None) -> InternalMsg:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from gateway.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import ThrottledException
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ LONGEST_CALL = 5.0
 """Seconds that a call may take before the log names it: whoever waits for an answer begins to wonder."""
 
 _FRAMES = 3  # of a place in the code: where it stands, and who called that
-_LIBRARY, _GATEWAY = str(Path(os.__file__).parent), str(Path(__file__).parent)
+_LIBRARY, _GATEWAY = str(Path(os.__file__).parent), str(Path(__file__).parents[1])
 _WORTH_NOTING = 0.05  # s of the main thread
 _ONE_BURST = 1.0  # s between two calls of the same in which they hold the main thread together
 _MAX_BURSTS = 100  # hooks whose bursts are remembered
