@@ -17,7 +17,7 @@ from gateway.command_parser import Parser, positive, seconds
 from gateway.core.paths import NAME, find_configuration, shipped_configurations
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
-from gateway.init_logger import LEVELS, LogOptions, init_logger
+from gateway.logs.init_logger import LEVELS, LogOptions, init_logger
 
 EXIT_OK, EXIT_FAILED = 0, GatewayError.exit_code
 EXIT_USAGE, EXIT_CONFIGURATION = UsageError.exit_code, ConfigurationError.exit_code

@@ -12,7 +12,7 @@ from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
 from gateway.core.unanswered import Unanswered
 from gateway.errors import FilteredError, MessageError, RefusedError
-from gateway.init_logger import TRAFFIC
+from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
 from gateway.message_filter import MessageFilter, passed
 from gateway.outbox.flush import Batch

@@ -17,7 +17,7 @@ from gateway.core.own_files import open_own_folder
 from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
-from gateway.masking import Masker
+from gateway.logs.masking import Masker
 from gateway.message import Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.outbox import Outbox

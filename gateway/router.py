@@ -27,7 +27,7 @@ from gateway.core.inbox import held_by
 from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
-from gateway.init_logger import TRAFFIC
+from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.message_filter import passed
 from gateway.response_topics import ResponseTopics

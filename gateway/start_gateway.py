@@ -25,7 +25,7 @@ from gateway.core.inbox import Room, Wakeup
 from gateway.crowd import make_room
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.init_logger import init_logger
+from gateway.logs.init_logger import init_logger
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from gateway.core.activity import report_overdue
-from gateway.init_logger import report_held_back
+from gateway.logs.init_logger import report_held_back
 
 STEP = 5.0  # s between two looks
 

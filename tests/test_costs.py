@@ -24,8 +24,8 @@ from gateway.configuration.load_map import load_map
 from gateway.configuration.schema_check import fill_defaults
 from gateway.core.clock import boot_time
 from gateway.core.inbox import MsgList, Wakeup
-from gateway.init_logger import TRAFFIC
 from gateway.listeners import Listeners
+from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket

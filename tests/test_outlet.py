@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.receipt import DeliveryError
-from gateway.init_logger import TRAFFIC
+from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.core.inbox import MsgList
-from gateway.init_logger import TRAFFIC
 from gateway.listeners import Addresses
+from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox

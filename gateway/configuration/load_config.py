@@ -40,10 +40,10 @@ from gateway.core.paths import (
 )
 from gateway.core.topic import filter_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
-from gateway.init_logger import LogOptions
 from gateway.interface import Interface
 from gateway.listeners import Addresses
-from gateway.masking import Masker
+from gateway.logs.init_logger import LogOptions
+from gateway.logs.masking import Masker
 from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from gateway.command_guard import CommandOptions
 from gateway.errors import Finding
-from gateway.init_logger import LogOptions
 from gateway.listeners import Addresses
+from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
 from gateway.message_filter import Filters
 from gateway.mqtt.options import MqttOptions

@@ -9,7 +9,7 @@ from gateway.commands.migrate import migrate
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
-from gateway.init_logger import LogOptions
+from gateway.logs.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
 from interfaces.dummy_interface import DummyInterface
 from tests.support.broker import Mosquitto

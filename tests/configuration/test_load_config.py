@@ -18,7 +18,7 @@ from gateway.configuration.schemas import config_schema, interface_schema, map_s
 from gateway.configuration.settings import Configuration, OutboxOptions
 from gateway.core.paths import shipped
 from gateway.errors import ConfigurationError, MessageError
-from gateway.init_logger import LogOptions
+from gateway.logs.init_logger import LogOptions
 from gateway.message import InternalMsg
 from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.options import MqttOptions

@@ -16,7 +16,7 @@ from gateway.configuration.schema_fit import plainly_fits
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from gateway.configuration.settings import OutboxOptions
 from gateway.core.paths import shipped, shipped_configurations
-from gateway.init_logger import LogOptions
+from gateway.logs.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gateway.core import throttled_exception
 from gateway.core.paths import expanded
-from gateway.masking import Masker
+from gateway.logs.masking import Masker
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = "gateway.traffic"
@@ -47,7 +47,7 @@ def init_logger(
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(_Formatter(line, masker, with_priority=under_systemd))
     if options.file:
-        from gateway.log_file import LogFile
+        from gateway.logs.log_file import LogFile
 
         handlers.append(
             LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
-from gateway.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
+from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 

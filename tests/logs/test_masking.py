@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.masking import Masker
+from gateway.logs.masking import Masker
 
 SECRETS = [
     "hunter2secret",
