@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.inbox import MsgList
 from gateway.interface import Interface
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 
 
 class SinkInterface(Interface):

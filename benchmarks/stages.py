@@ -26,7 +26,7 @@ from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import make_payload
 from interfaces.serial_interface import SerialInterface

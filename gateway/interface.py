@@ -23,10 +23,10 @@ from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList, poll_milliseconds
 from gateway.errors import DeviceError, Problem, Refusal
-from gateway.listeners import Addresses
 from gateway.message import InternalMsg
-from gateway.outage import Outages
-from gateway.outlet import Outlet
+from gateway.routing.command_index import Addresses
+from gateway.routing.outage import Outages
+from gateway.routing.outlet import Outlet
 
 LOG = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from gateway.logs.masking import Masker
 from gateway.message import Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.outbox import Outbox
-from gateway.retained import topics_to_forget
+from gateway.routing.stale_retained import topics_to_forget
 from gateway.station import Station
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.outbox import Outbox
 from gateway.reloader import Reloader
-from gateway.retained import orphans
-from gateway.router import Route, Router
+from gateway.routing.router import Route, Router
+from gateway.routing.stale_retained import orphans
 from gateway.station import Station, routes_of
 from gateway.watch import Watch
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.activity import Call
 from gateway.core.inbox import MsgList, Room
 from gateway.message import OFFLINE, ONLINE, InternalMsg
-from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox
-from gateway.outlet import Outlet
-from gateway.router import Route
+from gateway.routing.command_guard import CommandGuard, CommandOptions
+from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
+from gateway.routing.outlet import Outlet
+from gateway.routing.router import Route
 from gateway.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 

@@ -18,7 +18,7 @@ from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 
 LOG = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
 from gateway.interface import DeviceInterface
-from gateway.listeners import Addresses
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.command_index import Addresses
+from gateway.routing.outlet import Outlet
 
 
 class DummyInterface(DeviceInterface):

@@ -23,9 +23,9 @@ from gateway.core.inbox import MsgList
 from gateway.core.throttled_exception import ThrottledException, kind_of
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
-from gateway.listeners import Addresses
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.command_index import Addresses
+from gateway.routing.outlet import Outlet
 from interfaces.codec import UNMATCHED, CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
 from interfaces.encoder import Answer

@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.configuration.remedies import near
 from gateway.errors import Problem
-from gateway.listeners import Addresses
 from gateway.message import OUTCOME_WORDS, InternalMsg
+from gateway.routing.command_index import Addresses
 from interfaces.codec import Decoder, DecodeRule, MessageTemplate, check_decode_rule
 from interfaces.conversation import Result
 from interfaces.encoder import Content, Encoder, EncodeRule, check_content

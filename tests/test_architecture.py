@@ -135,7 +135,7 @@ def test_the_gateway_knows_no_interface(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("interfaces")], ids=name_of)
 def test_an_interface_knows_the_gateway_only_by_its_contract(path: Path) -> None:
     from_gateway = {imported for imported in imports(path) if imported.partition(".")[0] == "gateway"}
-    forbidden = ("mqtt", "outbox", "router", "start_gateway", "configuration.load_config")
+    forbidden = ("mqtt", "outbox", "routing.router", "start_gateway", "configuration.load_config")
     assert not [name for name in from_gateway if name.startswith(tuple(f"gateway.{each}" for each in forbidden))]
 
 

@@ -24,7 +24,6 @@ from gateway.configuration.load_map import load_map
 from gateway.configuration.schema_check import fill_defaults
 from gateway.core.clock import boot_time
 from gateway.core.inbox import MsgList, Wakeup
-from gateway.listeners import Listeners
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
@@ -34,8 +33,9 @@ from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
-from gateway.outlet import Outlet
-from gateway.router import Route, Router
+from gateway.routing.command_index import Listeners
+from gateway.routing.outlet import Outlet
+from gateway.routing.router import Route, Router
 from gateway.translation.mqtt_map import MsgMap
 from interfaces.framer import MarkerFramer
 from interfaces.serial_interface import SerialInterface

@@ -23,9 +23,9 @@ from gateway.core.inbox import MsgList
 from gateway.core.throttled_exception import report_held_back
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
-from gateway.listeners import Listeners
 from gateway.message import Argument, InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.command_index import Listeners
+from gateway.routing.outlet import Outlet
 from gateway.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
@@ -237,7 +237,7 @@ def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._CONVERSED", -1.0)
-    monkeypatch.setattr("gateway.outlet._TURN", 1.0)
+    monkeypatch.setattr("gateway.routing.outlet._TURN", 1.0)
     done: list[str] = []
     is_put = threading.Event()
 

@@ -17,7 +17,7 @@ from gateway.core.inbox import MsgList
 from gateway.errors import DeviceError
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 from gateway.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk

@@ -16,8 +16,8 @@ from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
-from gateway.message_filter import MessageFilter
 from gateway.mqtt.options import MqttOptions
+from gateway.routing.message_filter import MessageFilter
 
 
 def check(configuration: Configuration, options: argparse.Namespace) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.topic import filter_matches
-from gateway.listeners import Listeners
 from gateway.message import InternalMsg
+from gateway.routing.command_index import Listeners
 
 _ONLINE = b"online"
 _MOST = 10  # filters or addresses that are listed

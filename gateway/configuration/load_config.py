@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.command_guard import CommandOptions
 from gateway.configuration.document import Document, FaultyDocumentError, is_ini, load_yaml, variables
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.file_access import (
@@ -41,13 +40,14 @@ from gateway.core.paths import (
 from gateway.core.topic import filter_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
 from gateway.interface import Interface
-from gateway.listeners import Addresses
 from gateway.logs.init_logger import LogOptions
 from gateway.logs.masking import Masker
 from gateway.message import ADDRESS_FIELDS, own_word_problem
-from gateway.message_filter import Filters
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
+from gateway.routing.command_guard import CommandOptions
+from gateway.routing.command_index import Addresses
+from gateway.routing.message_filter import Filters
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 
 _MAX_SECRET_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ from gateway.configuration.interface_loader import CodeNotFoundError, find_hook
 from gateway.configuration.load_map import listed, unknown_words
 from gateway.core.paths import expanded
 from gateway.errors import Finding
-from gateway.message_filter import FilterRule, Filters, HookStep, MessageFilter
+from gateway.routing.message_filter import FilterRule, Filters, HookStep, MessageFilter
 from gateway.translation.mqtt_map import MsgMap
 
 _KINDS = {"command": (True,), "status": (False,)}

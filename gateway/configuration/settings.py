@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from gateway.command_guard import CommandOptions
 from gateway.errors import Finding
-from gateway.listeners import Addresses
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
-from gateway.message_filter import Filters
 from gateway.mqtt.options import MqttOptions
-from gateway.response_topics import ResponseTopics
+from gateway.routing.command_guard import CommandOptions
+from gateway.routing.command_index import Addresses
+from gateway.routing.message_filter import Filters
+from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
 MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2

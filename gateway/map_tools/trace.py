@@ -1,6 +1,6 @@
 """Explains, form by form and field by field, what a map makes of one message, in either direction. Pure.
 
-The verdict is that of the map itself and of the rules of `gateway.router`; the steps say how it came about.
+The verdict is that of the map itself and of the rules of `gateway.routing.router`; the steps say how it came about.
 """
 
 from __future__ import annotations

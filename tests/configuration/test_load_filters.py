@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.command_guard import CommandOptions
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import RefusedError
 from gateway.message import InternalMsg
-from gateway.message_filter import passed
+from gateway.routing.command_guard import CommandOptions
+from gateway.routing.message_filter import passed
 from tests.configuration.test_load_config import MINIMAL, findings, folder, load
 
 __all__ = ["folder"]  # the fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg, Publication
 from gateway.outbox.outbox import Outbox
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 from gateway.translation.mqtt_map import MsgMap
 from tests.support.waiting import wait_until
 

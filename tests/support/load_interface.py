@@ -17,7 +17,7 @@ from gateway.core.inbox import MsgList
 from gateway.core.receipt import DeliveryError, Receipt
 from gateway.interface import Interface
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 from tests.support.ledger import entries_in
 
 _BATCH = 50  # statuses pushed before what was accepted of them is written down

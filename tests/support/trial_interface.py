@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from gateway.core.inbox import MsgList
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import InternalMsg
-from gateway.outlet import Outlet
+from gateway.routing.outlet import Outlet
 
 
 def status(action: str, **arguments: Any) -> InternalMsg:

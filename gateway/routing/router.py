@@ -20,7 +20,6 @@ from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
 
-from gateway.command_guard import command_key
 from gateway.core.activity import Call
 from gateway.core.clock import boot_time
 from gateway.core.inbox import held_by
@@ -29,9 +28,10 @@ from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
-from gateway.message_filter import passed
-from gateway.response_topics import ResponseTopics
-from gateway.route import Route
+from gateway.routing.command_guard import command_key
+from gateway.routing.message_filter import passed
+from gateway.routing.response_topics import ResponseTopics
+from gateway.routing.route import Route
 from gateway.translation.remembered import remember
 
 __all__ = ["InboxFull", "MessageRefused", "Route", "Router"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.listeners import Addresses, Listeners
 from gateway.message import InternalMsg
+from gateway.routing.command_index import Addresses, Listeners
 
 WORDS = st.sampled_from(["a", "b", ""])
 ADDRESS = st.dictionaries(st.sampled_from(["function", "gateway", "location", "device"]), WORDS)

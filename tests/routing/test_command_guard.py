@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.command_guard import CommandGuard, CommandOptions, timestamp
 from gateway.errors import RefusedError
 from gateway.message import Arrival, InternalMsg, ReplyTo
+from gateway.routing.command_guard import CommandGuard, CommandOptions, timestamp
 from gateway.translation.delivery import PLAIN, Delivery
 
 WALL = 1_790_000_000.0  # s since 1970

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.response_topics import ANSWER_LEVELS, ResponseTopics
+from gateway.routing.response_topics import ANSWER_LEVELS, ResponseTopics
 
 RULE = ResponseTopics("home/hall/", ("app/+/inbox", "desk/#"))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import DeviceError
-from gateway.outage import Outages
+from gateway.routing.outage import Outages
 from tests.conftest import ExpectedLogs
 
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.command_guard import CommandGuard, CommandOptions
 from gateway.core.inbox import MsgList
-from gateway.listeners import Addresses
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
-from gateway.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.outbox.outbox import Outbox
-from gateway.outlet import Outlet
-from gateway.response_topics import ResponseTopics
-from gateway.router import Route, Router
+from gateway.routing.command_guard import CommandGuard, CommandOptions
+from gateway.routing.command_index import Addresses
+from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
+from gateway.routing.outlet import Outlet
+from gateway.routing.response_topics import ResponseTopics
+from gateway.routing.router import Route, Router
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.payload import MAX_PAYLOAD_BYTES
@@ -284,7 +284,7 @@ def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
     expected_logs.expect(text)
     desk = Desk()
     assert [desk.deliver(payload, **flags) for payload in (b"OPEN", b"CLOSE", b"STOP")] == [0, 0, 0]
-    assert [record.getMessage() for record in caplog.records if record.name == "gateway.router"] == [text]
+    assert [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"] == [text]
     assert desk.router.counts == {"received": 3, count: 3}
     desk.close()
 
@@ -616,7 +616,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
     for payload in (b"OPEN", b'{"action": "OPEN", "time": "x"}', b'{"action": "OPEN", "time": 9e8}',
                     b'{"action": "OPEN", "time": 1.1e9}', b'{"action": "OPEN", "time": 8e8}'):  # fmt: skip
         desk.deliver(payload)
-    said = [record.getMessage() for record in caplog.records if record.name == "gateway.router"]
+    said = [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"]
     assert len([text for text in said if text.startswith("dropped: ")]) == 4, "an age is no other reason"
     desk.close()
 
@@ -721,7 +721,9 @@ def test_each_interface_has_filters_of_its_own(caplog: pytest.LogCaptureFixture)
     assert len(desk.second) == 2
     assert desk.router.counts == {"received": 2, "delivered": 3, "filtered": 1}
     text = "gate: dropped: filters.in[0] denies it (on 'home/security///gate/me/C')"
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.router"] == [("INFO", text)]
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.routing.router"] == [
+        ("INFO", text)
+    ]
     assert (desk.answers, desk.sent()) == ([], []), "the other one does it"
     desk.close()
 
@@ -761,7 +763,7 @@ def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
     expected_logs.expect(text)
     desk = Desk(filters=only(HookStep("h:f", fails), FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver(topic="home/security///gate/you/C")] == [0, 0]
-    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.router"]
+    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.routing.router"]
     assert said == [(text, True)]
     assert desk.router.counts["hook failed"] == 2
     desk.close()
@@ -786,7 +788,9 @@ def test_another_fault_of_the_same_hook_is_said_by_itself(
     for payload in b"OPEN", b"CLOSE", b"STOP", b"TURN":
         for device in "gate", "door":
             desk.deliver(payload, f"home/security///{device}/me/C")
-    said = [r.getMessage().split("): ")[1].split(": mend")[0] for r in caplog.records if r.name == "gateway.router"]
+    said = [
+        r.getMessage().split("): ")[1].split(": mend")[0] for r in caplog.records if r.name == "gateway.routing.router"
+    ]
     assert said == ["ValueError: oh gate", "ValueError: no lock", "KeyError: 'STOP'", "found str"]
     desk.close()
 
@@ -835,7 +839,7 @@ payloads |= st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.
 def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     messages: list[tuple[list[str], bytes, bool]],
 ) -> None:
-    logging.getLogger("gateway.router").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("gateway.routing.router").setLevel(logging.CRITICAL)  # what it says is tested above
     house = House(limit=2)
     expected: Counter[str] = Counter()
     try:
@@ -844,7 +848,7 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
             expected["home"] += words[0] == "home"
             expected["boat"] += words[0] == "boat" or words[:2] == ["home", "alarm"]
     finally:
-        logging.getLogger("gateway.router").setLevel(logging.NOTSET)
+        logging.getLogger("gateway.routing.router").setLevel(logging.NOTSET)
     counts = house.router.counts
     assert counts["received"] == len(messages)
     to_home = len(house.heater)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import FilteredError, RefusedError
 from gateway.message import InternalMsg, ReplyTo
-from gateway.message_filter import FilterRule, Filters, Hook, HookStep, MessageFilter, passed
+from gateway.routing.message_filter import FilterRule, Filters, Hook, HookStep, MessageFilter, passed
 from tests.support.strategies import any_messages, messages
 
 GATE = InternalMsg(True, function="security", location="yard", device="gate", action="OPEN")

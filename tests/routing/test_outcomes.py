@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Publication, ReplyTo
-from gateway.outcomes import Outcomes
+from gateway.routing.outcomes import Outcomes
 
 OK = Publication("home/lamp/S", b"ok", qos=1, retain=False)
 

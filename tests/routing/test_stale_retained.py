@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.message import OFFLINE
-from gateway.retained import orphans, topics_to_forget
+from gateway.routing.stale_retained import orphans, topics_to_forget
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.broker import Mosquitto

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gateway.command_guard import CommandGuard
 from gateway.core.inbox import MsgList
-from gateway.echo_loop import EchoLoops
-from gateway.listeners import Addresses, Listeners
 from gateway.message import InternalMsg
-from gateway.message_filter import MessageFilter
-from gateway.outcomes import Outcomes
+from gateway.routing.command_guard import CommandGuard
+from gateway.routing.command_index import Addresses, Listeners
+from gateway.routing.echo_loop import EchoLoops
+from gateway.routing.message_filter import MessageFilter
+from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap
 
 

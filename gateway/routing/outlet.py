@@ -14,11 +14,11 @@ from gateway.core.unanswered import Unanswered
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
-from gateway.message_filter import MessageFilter, passed
 from gateway.outbox.flush import Batch
 from gateway.outbox.lane import Source
 from gateway.outbox.outbox import Outbox
-from gateway.outcomes import Outcomes
+from gateway.routing.message_filter import MessageFilter, passed
+from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap
 
 LOG = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.echo_loop import EchoLoops
 from gateway.errors import RefusedError
 from gateway.message import InternalMsg
+from gateway.routing.echo_loop import EchoLoops
 
 WARM = InternalMsg(function="climate", location="hall", device="stove", action="T", arguments={"c": 21.5, "ok": True})
 THEIRS = WARM.replace(sender="b")
