@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.core.inbox import Room, Wakeup
-from gateway.crowd import make_room
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs.init_logger import init_logger
@@ -30,11 +29,12 @@ from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.outbox import Outbox
-from gateway.reloader import Reloader
 from gateway.routing.router import Route, Router
 from gateway.routing.stale_retained import orphans
-from gateway.station import Station, routes_of
-from gateway.watch import Watch
+from gateway.runtime.interface_host import Station, routes_of
+from gateway.runtime.process_limits import make_room
+from gateway.runtime.reloader import Reloader
+from gateway.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
@@ -167,14 +167,14 @@ class Gateway:
             return self._shut_down()
 
     def _open_control(self) -> ControlServer | None:
-        from gateway.requests import open_control  # by now the link and the devices are being opened
+        from gateway.runtime.requests import open_control  # by now the link and the devices are being opened
 
         return open_control(self, self._wakeup, os.environ)
 
     def _demo_broker(self) -> contextlib.AbstractContextManager[None]:
         if not self.configuration.mqtt.demo_broker:
             return contextlib.nullcontext()
-        from gateway import demo_broker  # with what starts processes, which nobody else needs
+        from gateway.runtime import demo_broker  # with what starts processes, which nobody else needs
 
         return demo_broker.running_if_needed(self.configuration.mqtt, lambda: self._stop)
 

@@ -35,7 +35,7 @@ from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.dial import Server, dial
 from gateway.routing.message_filter import HookStep
-from gateway.supervisor import Supervisor
+from gateway.runtime.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_skip, tool_or_skip

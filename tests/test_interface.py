@@ -26,7 +26,7 @@ from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
 from gateway.routing.command_index import Listeners
 from gateway.routing.outlet import Outlet
-from gateway.supervisor import Supervisor
+from gateway.runtime.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until

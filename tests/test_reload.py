@@ -17,7 +17,7 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.core import activity
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.reloader import Reloader
+from gateway.runtime.reloader import Reloader
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import trial, write_conf

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import station
+import gateway
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
+from gateway.runtime.interface_host import Station
+from gateway.runtime.supervisor import Supervisor
 from gateway.start_gateway import Gateway
-from gateway.station import Station
-from gateway.supervisor import Supervisor
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.waiting import wait_until
@@ -79,7 +79,7 @@ def test_an_interface_that_is_gone_leaves_nothing_behind(running: Running) -> No
 def held() -> int:
     """Return the bytes that the gateway's own code has asked for and not given back, without what tests record."""
     snapshot = tracemalloc.take_snapshot().filter_traces(
-        [tracemalloc.Filter(True, f"{Path(station.__file__).parent}/*")]
+        [tracemalloc.Filter(True, f"{Path(gateway.__file__).parent}/*")]
     )
     return sum(trace.size for trace in snapshot.traces)
 

@@ -12,8 +12,8 @@ from typing import Any, Self, cast
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import InterfaceOptions
 from gateway.message import InternalMsg
+from gateway.runtime.supervisor import Supervisor
 from gateway.start_gateway import Gateway
-from gateway.supervisor import Supervisor
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import shipped_conf
 from tests.support.desk import Desk

@@ -14,7 +14,7 @@ from gateway.routing.command_guard import CommandGuard, CommandOptions
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import Outlet
 from gateway.routing.router import Route
-from gateway.supervisor import Supervisor
+from gateway.runtime.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 
 

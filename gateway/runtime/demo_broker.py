@@ -48,7 +48,7 @@ def running_if_needed(options: MqttOptions, stopping: Callable[[], bool]) -> Ite
 
 
 def _start(options: MqttOptions, stopping: Callable[[], bool]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gateway.demo_broker", options.host, str(options.port)]
+    command = [sys.executable, "-m", "gateway.runtime.demo_broker", options.host, str(options.port)]
     # A session of its own: Ctrl-C is for the gateway, which still has things to say to its broker.
     process = subprocess.Popen(  # noqa: S603  (our own command)
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway import watch
 from gateway.core.throttled_exception import ThrottledException
-from gateway.watch import Watch
+from gateway.runtime import watch
+from gateway.runtime.watch import Watch
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 

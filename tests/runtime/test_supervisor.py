@@ -10,7 +10,7 @@ import pytest
 from gateway.core.backoff import Backoff
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
-from gateway.supervisor import Supervisor
+from gateway.runtime.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until

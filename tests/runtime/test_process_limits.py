@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.crowd import make_room
+from gateway.runtime.process_limits import make_room
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess

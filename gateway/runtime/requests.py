@@ -22,7 +22,7 @@ from gateway.message import Lane, Publication
 from gateway.mqtt.client import LinkState, MgClient
 from gateway.outbox.outbox import Outbox
 from gateway.routing.stale_retained import topics_to_forget
-from gateway.station import Station
+from gateway.runtime.interface_host import Station
 
 if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore

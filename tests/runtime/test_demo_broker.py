@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.demo_broker import running_if_needed
 from gateway.mqtt.options import MqttOptions
+from gateway.runtime.demo_broker import running_if_needed
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import trial, write_conf
@@ -29,7 +29,7 @@ def embedded_brokers(port: int) -> list[int]:
             arguments = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it has just ended
             continue
-        if b"gateway.demo_broker" in arguments and b"%d" % port in arguments:
+        if b"gateway.runtime.demo_broker" in arguments and b"%d" % port in arguments:
             found.append(int(folder.name))
     return found
 
