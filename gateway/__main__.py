@@ -10,7 +10,7 @@ from gateway.early_signals import EarlySignals
 def main() -> int:
     """Run the command line of this process; return the exit code."""
     signals = EarlySignals()
-    from gateway.command_line import main as run  # takes a tenth of a second
+    from gateway.cli.main import main as run  # takes a tenth of a second
 
     return run(signals=signals)
 

@@ -144,10 +144,10 @@ def test_the_core_is_not_started_by_importing_it() -> None:
     heavy = {
         "gateway.start_gateway",
         "gateway.configuration.option_docs",
-        "gateway.commands.watch",
-        "gateway.commands.send",
+        "gateway.cli.watch",
+        "gateway.cli.send",
     }
-    path = path_of("gateway.command_line")
+    path = path_of("gateway.cli.main")
     assert path is not None
     assert heavy.isdisjoint(imports(path, at_top_only=True))
 
@@ -256,7 +256,7 @@ def test_every_module_is_annotated_lazily_and_imports_absolutely(path: Path) -> 
 def test_a_gateway_brings_nothing_into_memory_that_few_need(module: str) -> None:
     run = (
         "import sys, logging; was_there = sys.argv[1] in sys.modules;"  # since 3.14 that brings dataclasses itself
-        "import gateway.command_line, gateway.start_gateway, interfaces.serial_interface;"
+        "import gateway.cli.main, gateway.start_gateway, interfaces.serial_interface;"
         "import gateway.configuration.load_config;"
         "print(sys.argv[1] in sys.modules and not was_there)"
     )

@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from gateway import __version__, command_line
+from gateway import __version__
+from gateway.cli import main as cli
 from gateway.configuration import ini_config
 from gateway.configuration.document import dotted
 from gateway.configuration.interface_loader import ENTRY_POINTS
@@ -127,12 +128,12 @@ def test_commands_are_taken_by_the_command_line(entry: Page, capsys: pytest.Capt
     for command in _commands(entry):
         if command.startswith(("--version", "--help")):
             with pytest.raises(SystemExit) as ended:
-                command_line.main(shlex.split(command))
+                cli.main(shlex.split(command))
             assert ended.value.code == 0
             continue
         words = [word for word in shlex.split(command, comments=True) if word != "..."]
         try:
-            command_line._parser().parse_args(words)
+            cli._parser().parse_args(words)
         except SystemExit:
             pytest.fail(f"{entry.name}: mqttgateway {command}: {capsys.readouterr().err}")
 
@@ -433,7 +434,7 @@ def test_options_are_described_as_in_their_schema(heading: str) -> None:
 
 def test_exit_codes_are_those_of_the_command_line() -> None:
     table = CONFIGURATION.section("## Commands and exit codes").partition("| code | meaning |")[2]
-    codes = (command_line.EXIT_OK, command_line.EXIT_FAILED, command_line.EXIT_USAGE, command_line.EXIT_CONFIGURATION)
+    codes = (cli.EXIT_OK, cli.EXIT_FAILED, cli.EXIT_USAGE, cli.EXIT_CONFIGURATION)
     assert [cells[0] for cells in rows(f"|||{table}")] == [str(code) for code in codes]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.command_line import main
+from gateway.cli.main import main
 from interfaces.converters import CONVERTERS, pipeline
 
 DOC = Path(__file__).parent.parent / "docs" / "serial.md"

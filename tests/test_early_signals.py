@@ -37,7 +37,7 @@ import os, signal, sys
 class Finder:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "gateway.command_line":
+        if name == "gateway.cli.main":
             os.kill(os.getpid(), signal.{name})
 
 sys.meta_path.insert(0, Finder)

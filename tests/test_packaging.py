@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import __version__, command_line, start_gateway
+from gateway import __version__, start_gateway
+from gateway.cli import main as cli
 from gateway.configuration.option_docs import default_configuration
 from tests.support.docs import ROOT, page
 
@@ -151,7 +152,7 @@ def test_the_update_of_the_readme_updates_although_the_version_is_the_same(wheel
     with zipfile.ZipFile(wheel) as new, zipfile.ZipFile(old, "w") as archive:
         for name in new.namelist():
             what = new.read(name)
-            archive.writestr(name, b"raise SystemExit('old')" if name == "gateway/command_line.py" else what)
+            archive.writestr(name, b"raise SystemExit('old')" if name == "gateway/cli/main.py" else what)
     venv.create(tmp_path / "venv", symlinks=True)
     (packages,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
     (needed,) = Path(sys.prefix).glob("lib/python3*/site-packages")
@@ -215,8 +216,8 @@ def test_unit_fits_the_program() -> None:
     service = unit["Service"]
     program, *words = service["ExecStart"].split()
     assert Path(program).name == "mqttgateway"
-    assert command_line._parser().parse_args(words).conf == "%i.conf"
-    assert int(service["RestartPreventExitStatus"]) == command_line.EXIT_CONFIGURATION
+    assert cli._parser().parse_args(words).conf == "%i.conf"
+    assert int(service["RestartPreventExitStatus"]) == cli.EXIT_CONFIGURATION
     assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
     assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK
     assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.command_line import EXIT_CONFIGURATION, EXIT_OK, main
+from gateway.cli.main import EXIT_CONFIGURATION, EXIT_OK, main
 from gateway.configuration.file_access import (
     group_that_may_change,
     runs_for_all,
@@ -260,7 +260,7 @@ def test_root_does_not_run_code_that_others_may_change(
 
 _AS_STRANGER = """
 import grp, os, pwd, sys
-from gateway.command_line import main
+from gateway.cli.main import main
 sys.stdout = open(os.devnull, "w")
 main(["check", "--conf", {conf!r}])  # imports all that a stranger may not even read
 sys.stdout.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands.migrate import migrate
+from gateway.cli.migrate import migrate
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError

@@ -18,7 +18,7 @@ from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.message import Lane, Publication
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow
-from tests.commands.test_exit_codes import BOILER
+from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command

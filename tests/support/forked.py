@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["gateway.command_line", "gateway.start_gateway", "gateway.commands.visit"])
+_CONTEXT.set_forkserver_preload(["gateway.cli.main", "gateway.start_gateway", "gateway.cli.broker_session"])
 
 
 class ForkedGateway:
@@ -56,7 +56,7 @@ class ForkedGateway:
 
 def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, folder: str) -> None:
     """Be the gateway: with its own folder, environment, signals and standard streams."""
-    from gateway.command_line import main
+    from gateway.cli.main import main
     from gateway.early_signals import EarlySignals
 
     os.chdir(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.command_line import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
+from gateway.cli.main import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from gateway.message import Lane, Publication
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow
 from tests.support.broker import Mosquitto
@@ -115,7 +115,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = tmp_path / "var"
-    for module in ("gateway.commands.check", "gateway.commands.outbox", "gateway.core.paths"):  # which they import
+    for module in ("gateway.cli.check", "gateway.cli.outbox", "gateway.core.paths"):  # which they import
         monkeypatch.setattr(f"{module}.SERVICE_STATE", service)
     monkeypatch.setenv("HOME", str(tmp_path / "no-home"))
     for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
@@ -125,7 +125,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     assert f"if systemd runs it, its file is in {service}, where root may look" in capsys.readouterr().err
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     assert "(see outbox.file)\n" in capsys.readouterr().out
-    monkeypatch.setattr("gateway.commands.check.SERVICE_CONF", tmp_path)
+    monkeypatch.setattr("gateway.cli.check.SERVICE_CONF", tmp_path)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     assert "(see outbox.file); run by systemd, it is kept on disk" in capsys.readouterr().out
     service.mkdir()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway import __version__
-from gateway.command_parser import Parser, positive, seconds
+from gateway.cli.parser import Parser, positive, seconds
 from gateway.core.paths import NAME, find_configuration, shipped_configurations
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError, UsageError
@@ -115,11 +115,11 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         print(default_configuration(), end="")  # noqa: T201
         return EXIT_OK
     if options.command == "migrate":
-        from gateway.commands.migrate import migrate
+        from gateway.cli.migrate import migrate
 
         return migrate(find_configuration(options.old, os.environ), options.output, os.environ)
     if options.command == "map":
-        from gateway.commands.map import run_map_command
+        from gateway.cli.map import run_map_command
 
         return run_map_command(options)
     if options.command in ("status", "forget") or getattr(options, "name", None) is not None:
@@ -137,25 +137,25 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
 
         configuration = load()
     if options.command == "check":
-        from gateway.commands.check import check
+        from gateway.cli.check import check
 
         return check(configuration, options)
     if options.command in ("watch", "send"):  # standard output is theirs; the log says what goes wrong
         init_logger(LogOptions(level=options.log_level or "warning"), configuration.secrets)
     if options.command == "watch":
-        from gateway.commands.watch import watch
+        from gateway.cli.watch import watch
 
         return watch(configuration, options.count)
     if options.command == "send":
-        from gateway.commands.send import send
+        from gateway.cli.send import send
 
         return send(configuration, options)
     if options.command == "reload":
-        from gateway.commands.reload import reload
+        from gateway.cli.reload import reload
 
         return reload(options)
     if options.command == "outbox":
-        from gateway.commands.outbox import outbox
+        from gateway.cli.outbox import outbox
 
         return outbox(configuration, options)
     with _loading():
@@ -173,18 +173,18 @@ def _dispatch(options: argparse.Namespace, signals: EarlySignals | None) -> int:
 def _ask(options: argparse.Namespace) -> int:
     """Ask a running gateway, which needs nothing of a configuration but its name."""
     if options.command == "status":
-        from gateway.commands.status import status
+        from gateway.cli.status import status
 
         return status(options)
     if options.command == "forget":
-        from gateway.commands.forget import forget
+        from gateway.cli.forget import forget
 
         return forget(options)
     if options.command == "reload":
-        from gateway.commands.reload import reload
+        from gateway.cli.reload import reload
 
         return reload(options)
-    from gateway.commands.outbox import outbox
+    from gateway.cli.outbox import outbox
 
     return outbox(None, options)
 

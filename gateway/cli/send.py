@@ -6,10 +6,10 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from gateway.commands.message_options import chosen_interfaces, message_from
-from gateway.commands.unanswered import why_unanswered
-from gateway.commands.visit import visit
-from gateway.commands.watch import message_line
+from gateway.cli.broker_session import visit
+from gateway.cli.message_options import chosen_interfaces, message_from
+from gateway.cli.unanswered import why_unanswered
+from gateway.cli.watch import message_line
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import GatewayError, MessageError, UsageError
 from gateway.message import ADDRESS_FIELDS, Arrival, InternalMsg, Publication

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gateway.command_line import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from tests.test_command_line import Said, run, run_process
+from gateway.cli.main import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from tests.cli.test_main import Said, run, run_process
 
 MAP = """\
 {

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.commands.visit import visit
+from gateway.cli.broker_session import visit
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import NAME
 from gateway.core.topic import without_covered

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_exit_codes import BOILER
+from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.gateway_process import COMMAND, GatewayProcess, run_command

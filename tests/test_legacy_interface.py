@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.core.inbox import MsgList
+from gateway.legacy_interface import AppProperties, adapted, internalMsg
+from gateway.legacy_interface import MsgList as OriginalList
 from gateway.message import InternalMsg, ReplyTo
-from gateway.original import AppProperties, adapted, internalMsg
-from gateway.original import MsgList as OriginalList
 from tests.support.broker import Mosquitto
 from tests.support.configuration import write_conf
 from tests.support.desk import Desk
@@ -182,7 +182,7 @@ def test_the_original_is_served_under_all_its_names_and_only_when_asked_for(tmp_
         assert hasattr(find_interface(f"mine{index}.py", tmp_path), "original")
     assert importlib.import_module("mqttgateway").ENCODING == "utf-8"
     assert importlib.import_module(names[0]).internalMsg is internalMsg is importlib.import_module(names[1]).internalMsg
-    assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gateway.original"]
+    assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gateway.legacy_interface"]
 
 
 def test_what_the_original_did_not_have_or_is_not_served_says_so(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
 def test_only_the_loader_knows_the_module_of_the_original() -> None:
     root = Path(__file__).parents[1]
     users = [path.name for folder in ("gateway", "interfaces") for path in (root / folder).rglob("*.py")
-             if "gateway.original" in path.read_text()]  # fmt: skip
+             if "gateway.legacy_interface" in path.read_text()]  # fmt: skip
     assert users == ["interface_loader.py"]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.commands.unanswered import why_unanswered
+from gateway.cli.unanswered import why_unanswered
 from gateway.configuration.load_config import load_configuration
 from gateway.message import InternalMsg
-from tests.commands.test_exit_codes import BOILER
+from tests.cli.test_exit_codes import BOILER
 from tests.support.configuration import write_conf
 
 OWN, BOILERS = "home/gw/availability", "home/gw/boiler/availability"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gateway.commands.message_options import message_from
+from gateway.cli.message_options import message_from
 from gateway.errors import GatewayError, UsageError
 from gateway.map_tools.check import check_file
 from gateway.map_tools.diff import Change, compare

@@ -9,7 +9,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.commands.message_options import chosen_interfaces, message_from, message_words
+from gateway.cli.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.cli.running import ask_gateway, gateway_name, reading_reply
 from gateway.control.protocol import printable
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.cli.running import ask_gateway, gateway_name, reading_reply
 from gateway.control.protocol import printable
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.commands.running import ask_gateway, gateway_name, reading_reply
+from gateway.cli.running import ask_gateway, gateway_name, reading_reply
 from gateway.configuration.settings import Configuration, OutboxOptions
 from gateway.control.client import NotRunningError
 from gateway.control.protocol import ControlError, printable
