@@ -32,7 +32,7 @@ PURE = (
     "gateway.message",
     "gateway.core.topic",
     "gateway.translation.mqtt_map",
-    "gateway.configuration.old_maps",
+    "gateway.configuration.legacy.legacy_maps",
     "gateway.map_tools.words",
     "gateway.map_tools.probe",
     "gateway.map_tools.proof",
@@ -243,7 +243,7 @@ def test_every_module_is_annotated_lazily_and_imports_absolutely(path: Path) -> 
         "amqtt",
         "asyncio",
         "dataclasses",  # with inspect and ast; records that a run makes are named tuples, or plain classes
-        "gateway.configuration.old_maps",
+        "gateway.configuration.legacy.legacy_maps",
         "inspect",
         "jsonschema",
         "logging.handlers",

@@ -23,9 +23,9 @@ import pytest
 
 from gateway import __version__
 from gateway.cli import main as cli
-from gateway.configuration import ini_config
 from gateway.configuration.document import dotted
 from gateway.configuration.interface_loader import ENTRY_POINTS
+from gateway.configuration.legacy import ini_config
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import config_schema, interface_schema

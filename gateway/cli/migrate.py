@@ -16,9 +16,9 @@ from typing import Any
 
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.document import is_ini, resolve_scalar
-from gateway.configuration.ini_config import OldDocument
-from gateway.configuration.ini_document import Entry, IniText, Section, read_ini
-from gateway.configuration.line_map import is_line_map
+from gateway.configuration.legacy.ini_config import OldDocument
+from gateway.configuration.legacy.ini_document import Entry, IniText, Section, read_ini
+from gateway.configuration.legacy.line_map import is_line_map
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.load_map import read_text
 from gateway.configuration.settings import Configuration

@@ -75,7 +75,7 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     notes: list[Finding] = []
     text = read_text(path, is_ini, notes.append)
     if is_ini(text):
-        from gateway.configuration.ini_config import load_ini
+        from gateway.configuration.legacy.ini_config import load_ini
 
         find = partial(find_as_before, beside=path.parent)
         return load_ini(text, path, find, lambda other: read_text(other, is_ini, notes.append), notes)

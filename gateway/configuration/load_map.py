@@ -28,7 +28,7 @@ from gateway.translation.syntax import SEVEN_LEVELS, Syntax
 from gateway.translation.topic_template import fields_in
 
 if TYPE_CHECKING:
-    from gateway.configuration.old_maps import Reading
+    from gateway.configuration.legacy.legacy_maps import Reading
 
 LOG = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def read_map(path: FilePath) -> tuple[Reading, Sequence[Finding]]:
     Raises `ConfigurationError` if it cannot be read at all.
     """
     # Not above: many have their map in the configuration, or none.
-    from gateway.configuration.line_map import is_line_map, read_line_map
-    from gateway.configuration.old_maps import Reading, read_old_map
+    from gateway.configuration.legacy.legacy_maps import Reading, read_old_map
+    from gateway.configuration.legacy.line_map import is_line_map, read_line_map
 
     notes: list[str] = []
     text = read_text(path, is_line_map, lambda found: notes.append(f"{found.what}: {found.remedy}"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.configuration.line_map import is_line_map, read_line_map
+from gateway.configuration.legacy.line_map import is_line_map, read_line_map
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.errors import ConfigurationError, WordError
@@ -18,7 +18,7 @@ from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import MsgMap
 from tests.support.strategies import make_map
 
-MAPS = Path(__file__).parents[1] / "fixtures" / "maps"
+MAPS = Path(__file__).parents[2] / "fixtures" / "maps"
 REMEDY = "an MQTT word can mean one thing: remove one of the two"
 TAKEN = "taken for a map of 0.x, line by line: the root is 'house', as in its topics"
 

@@ -15,7 +15,7 @@ from interfaces.dummy_interface import DummyInterface
 from tests.support.broker import Mosquitto
 from tests.support.gateway_process import GatewayProcess, run_command
 
-LAYOUTS = Path(__file__).parents[1] / "fixtures" / "ini"
+LAYOUTS = Path(__file__).parents[2] / "fixtures" / "ini"
 
 MINIMAL = "[INTERFACE]\n[MQTT]\nroot: home\ntopics: home/#\n"
 NO_MEANING = "has no meaning any more"

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.document import load_json
+from gateway.configuration.legacy.legacy_maps import read_old_map
 from gateway.configuration.load_map import load_map
-from gateway.configuration.old_maps import read_old_map
 from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, MessageError, WordError
 from gateway.message import ADDRESS_FIELDS, InternalMsg
@@ -22,7 +22,7 @@ from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.gateway_process import run_command
 from tests.support.strategies import make_map, map_data, messages, texts, topics, words
 
-MAPS = Path(__file__).parents[1] / "fixtures" / "maps"
+MAPS = Path(__file__).parents[2] / "fixtures" / "maps"
 TURNED = "taken for a map of before June 2018: MQTT words on the left, internal words on the right"
 RENAMED = "'source' is read as sender, which it is called since May 2018"
 EMPTY = "a strict map without entries counts as none: every word passes"

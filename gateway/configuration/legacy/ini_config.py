@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gateway.configuration.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
-from gateway.configuration.ini_document import Entry, IniText, read_ini
 from gateway.configuration.interface_loader import is_name
+from gateway.configuration.legacy.ini_document import Entry, IniText, read_ini
 from gateway.configuration.remedies import near
 from gateway.core.topic import filter_problem, root_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding

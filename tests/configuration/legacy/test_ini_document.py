@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.configuration.document import is_ini
-from gateway.configuration.ini_document import Entry, Section, read_ini
+from gateway.configuration.legacy.ini_document import Entry, Section, read_ini
 from gateway.errors import ConfigurationError
 
 LINES = st.one_of(
