@@ -17,8 +17,8 @@ from benchmarks.rounds import run_rounds
 from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import Outbox
+from gateway.outbox.queues import Entry
 from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
 

@@ -28,14 +28,14 @@ from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_log import log_failure, log_move
-from gateway.mqtt.link_words import Ending, LinkEnded, why_closed, why_not_connected, why_refused
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
+from gateway.mqtt.poller import Waiter, has_more
+from gateway.mqtt.reason_codes import Ending, LinkEnded, why_closed, why_not_connected, why_refused
 from gateway.mqtt.receiver import CallbackFailed, Receiver
+from gateway.mqtt.send_lock import STOOD_STILL, Progress, Turn
 from gateway.mqtt.sender import Sender
-from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
-from gateway.mqtt.waiting import Waiter, has_more
 from gateway.outbox.outbox import Outbox
 
 LOG = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from gateway.core.backoff import Backoff
 from gateway.core.inbox import Wakeup
 from gateway.mqtt.dial import Connection, LinkError, Server, dial, tls_context
 from gateway.mqtt.dialler import Dialler
-from gateway.mqtt.link_words import Ending
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import MAXIMUM_PACKET
 from gateway.mqtt.probe import probe
+from gateway.mqtt.reason_codes import Ending
 from gateway.mqtt.servers import Next, Servers
 
 LOG = logging.getLogger(__name__)

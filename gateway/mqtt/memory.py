@@ -9,8 +9,8 @@ from collections.abc import Callable
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.promptness import Promptness
+from gateway.mqtt.retained_states import States
 from gateway.mqtt.run_topic import RunTopic
-from gateway.mqtt.states import States
 
 LOG = logging.getLogger(__name__)
 

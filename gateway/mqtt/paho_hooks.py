@@ -23,9 +23,9 @@ from gateway.message import Publication
 from gateway.mqtt.broker_limits import PublishProperties
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
-from gateway.mqtt.publish_packet import publish_packet
+from gateway.mqtt.packets import publish_packet
 from gateway.mqtt.shared_callback import Callback, SharedCallback
-from gateway.outbox.lane import Entry
+from gateway.outbox.queues import Entry
 
 _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH

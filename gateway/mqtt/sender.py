@@ -16,12 +16,12 @@ from gateway.core.backoff import Backoff, undrawn
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
-from gateway.mqtt.link_words import can_be_sent_again, puback_words
 from gateway.mqtt.paho_hooks import Handed, HookedClient
-from gateway.mqtt.states import States
-from gateway.mqtt.suspicion import Suspicion, Verdict
-from gateway.outbox.lane import Entry
+from gateway.mqtt.poison import Suspicion, Verdict
+from gateway.mqtt.reason_codes import can_be_sent_again, puback_words
+from gateway.mqtt.retained_states import States
 from gateway.outbox.outbox import Outbox
+from gateway.outbox.queues import Entry
 
 LOG = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from gateway.mqtt.dial import Server
-from gateway.mqtt.link_words import Ending
 from gateway.mqtt.options import Version
+from gateway.mqtt.reason_codes import Ending
 
 _V5_AGAIN = 3600.0  # s after which a broker that refused MQTT 5 is asked again, at a connect: it may be a newer one now
 _RETURN = 60.0  # s between two looks at whether the preferred broker answers again

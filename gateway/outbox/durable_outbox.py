@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from gateway.core.clock import boot_time
 from gateway.message import Lane, Publication
-from gateway.outbox.lane import Entry
 from gateway.outbox.outbox import OVERHEAD, Outbox
-from gateway.outbox.unwritten import Unwritten, Work
+from gateway.outbox.pending_writes import Unwritten, Work
+from gateway.outbox.queues import Entry
 
 OVERHEAD_ON_DISK = 100
 """Bytes that a waiting publication costs in the file beyond what it holds."""

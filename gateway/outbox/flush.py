@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.message import Publication
-from gateway.outbox.lane import Entry, Source
+from gateway.outbox.queues import Entry, Source
 
 
 class Batch(list[Publication]):

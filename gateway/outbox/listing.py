@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gateway.message import Lane
-from gateway.outbox.lane import Entry
+from gateway.outbox.queues import Entry
 from gateway.outbox.store import Row, SetAsideRow
 
 MAX_SHOWN = 60

@@ -19,8 +19,8 @@ from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Flush
-from gateway.outbox.lane import Entry, Source
-from gateway.outbox.lanes import Lanes
+from gateway.outbox.lane_queues import Lanes
+from gateway.outbox.queues import Entry, Source
 
 OVERHEAD = 500
 """Bytes that a waiting publication costs beyond what it holds: measured with tracemalloc."""

@@ -20,11 +20,11 @@ from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, dead_letters
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.outbox.files import Fault
-from gateway.outbox.lane import HEAD_BYTES, Entry
 from gateway.outbox.outbox import NEWER
+from gateway.outbox.pending_writes import Work
+from gateway.outbox.queues import HEAD_BYTES, Entry
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
-from gateway.outbox.unwritten import Work
 
 LOG = logging.getLogger(__name__)
 

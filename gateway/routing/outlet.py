@@ -15,8 +15,8 @@ from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
 from gateway.outbox.flush import Batch
-from gateway.outbox.lane import Source
 from gateway.outbox.outbox import Outbox
+from gateway.outbox.queues import Source
 from gateway.routing.message_filter import MessageFilter, passed
 from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 import pytest
 
 from gateway.message import Arrival, Lane, Publication
-from gateway.mqtt import turn
+from gateway.mqtt import send_lock as turn
 from gateway.mqtt.client import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.sender import WINDOW

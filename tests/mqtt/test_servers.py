@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from gateway.mqtt.dial import Server
-from gateway.mqtt.link_words import Ending
+from gateway.mqtt.reason_codes import Ending
 from gateway.mqtt.servers import Next, Servers
 
 A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)

@@ -16,9 +16,9 @@ from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import Entry, Source
 from gateway.outbox.outbox import Outbox
-from gateway.outbox.unwritten import MAX_BYTES, MAX_ENTRIES
+from gateway.outbox.pending_writes import MAX_BYTES, MAX_ENTRIES
+from gateway.outbox.queues import Entry, Source
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 

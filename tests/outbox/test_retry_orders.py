@@ -22,7 +22,7 @@ from gateway.message import Publication
 from gateway.outbox.dead_letters import Retried
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.files import MAX_SET_ASIDE
-from gateway.outbox.lane import Entry
+from gateway.outbox.queues import Entry
 from gateway.outbox.store import OutboxStore, SetAsideRow
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs

@@ -18,7 +18,7 @@ import pytest
 from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.lane import HEAD, HEAD_BYTES, Entry, Source
+from gateway.outbox.queues import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.core.receipt import Receipt
 from gateway.message import Lane, Publication
-from gateway.outbox import lane as lane_module
-from gateway.outbox.lane import Entry
-from gateway.outbox.lanes import Lanes
+from gateway.outbox import queues as lane_module
+from gateway.outbox.lane_queues import Lanes
+from gateway.outbox.queues import Entry
 
 HEAD = 4
 HEAD_BYTES = 100

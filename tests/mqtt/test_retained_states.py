@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from gateway.mqtt.states import States
+from gateway.mqtt.retained_states import States
 
 
 class Sent:

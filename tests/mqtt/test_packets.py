@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.mqtt.publish_packet import publish_packet
+from gateway.mqtt.packets import publish_packet
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import Publication
-from gateway.mqtt.suspicion import Suspicion, Verdict
+from gateway.mqtt.poison import Suspicion, Verdict
 
 BAD, GOOD, OTHER = (Publication(name, b"", 1) for name in ("bad", "good", "other"))
 

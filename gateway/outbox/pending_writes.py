@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.message import Lane
 from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
-from gateway.outbox.lane import Entry
+from gateway.outbox.queues import Entry
 
 MAX_ENTRIES = 20_000
 MAX_BYTES = 16 * 1024**2

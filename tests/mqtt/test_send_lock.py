@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.inbox import Wakeup
-from gateway.mqtt import turn as module
-from gateway.mqtt.turn import STOOD_STILL, Progress, Turn
+from gateway.mqtt import send_lock as module
+from gateway.mqtt.send_lock import STOOD_STILL, Progress, Turn
 
 HOUR = 3600.0  # s
 
@@ -144,7 +144,7 @@ def test_who_gives_the_turn_back_lets_a_main_thread_that_waits_for_it_run(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("gateway.mqtt.turn.select.select", lambda *args: slept.append(args[3]))
+    monkeypatch.setattr("gateway.mqtt.send_lock.select.select", lambda *args: slept.append(args[3]))
     desk.turn.ask()
     assert slept == []
     is_there = threading.Event()

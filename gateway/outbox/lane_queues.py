@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from gateway.core.receipt import Receipt
 from gateway.message import Lane
-from gateway.outbox.lane import Entry, Latest, Queue, Source
+from gateway.outbox.queues import Entry, Latest, Queue, Source
 
 
 class Lanes:
