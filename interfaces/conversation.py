@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from interfaces.matchers import Values
+from interfaces.rules.extractors import Values
 
 
 class Urgency(enum.IntEnum):

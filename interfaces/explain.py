@@ -8,7 +8,7 @@ from typing import Any
 from gateway.errors import Refusal
 from gateway.message import InternalMsg
 from interfaces.checksum import ChecksumError
-from interfaces.codec import UNMATCHED, CodecError
+from interfaces.rules.decoding import UNMATCHED, CodecError
 from interfaces.serial_rules import SerialRules
 from interfaces.wire import WireError
 

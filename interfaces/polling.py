@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interfaces.change_filter import ChangeFilter
-from interfaces.codec import MessageTemplate
-from interfaces.encoder import Answer, Content
+from interfaces.rules.change_filter import ChangeFilter
+from interfaces.rules.decoding import MessageTemplate
+from interfaces.rules.encoding import Answer, Content
 
 
 class Request:

@@ -26,10 +26,10 @@ from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
-from interfaces.codec import UNMATCHED, CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
-from interfaces.encoder import Answer
 from interfaces.polling import Request, Schedule
+from interfaces.rules.decoding import UNMATCHED, CodecError
+from interfaces.rules.encoding import Answer
 from interfaces.serial_port import DescriptorPort, Port, hide_password, open_port
 from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.wire import WireError

@@ -41,8 +41,8 @@ PURE = (
     "gateway.map_tools.diff",
     "gateway.map_tools.svg",
     "interfaces.framer",
-    "interfaces.codec",
-    "interfaces.template",
+    "interfaces.rules.decoding",
+    "interfaces.rules.template",
 )
 """They translate and do nothing else: each can be read, tested and fuzzed alone."""
 

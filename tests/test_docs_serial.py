@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gateway.cli.main import main
-from interfaces.converters import CONVERTERS, pipeline
+from interfaces.rules.converters import CONVERTERS, pipeline
 
 DOC = Path(__file__).parent.parent / "docs" / "serial.md"
 BLOCKS = re.findall(r"```(yaml|text)\n(.*?)```", DOC.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interfaces.codec import CodecError
 from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, ReadFrame, Result, Urgency
+from interfaces.rules.decoding import CodecError
 
 OPENING, COMMAND, POLL = Urgency
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.codec import CodecError
 from interfaces.polling import Request, Schedule
-from interfaces.template import TemplateError
+from interfaces.rules.decoding import CodecError
+from interfaces.rules.template import TemplateError
 
 
 def poll(name: str = "p", **options: Any) -> Request:

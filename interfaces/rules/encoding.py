@@ -14,12 +14,12 @@ from typing import Any
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, own_word_problem
-from interfaces.codec import CodecError, ValueReader, check_decode_rule
-from interfaces.converters import ConversionError, pipeline
-from interfaces.layout import Layout, LayoutError
-from interfaces.matchers import Values
-from interfaces.safe_regex import RegexError, safe_regex
-from interfaces.template import Template, TemplateError
+from interfaces.rules.converters import ConversionError, pipeline
+from interfaces.rules.decoding import CodecError, ValueReader, check_decode_rule
+from interfaces.rules.extractors import Values
+from interfaces.rules.layout import Layout, LayoutError
+from interfaces.rules.safe_regex import RegexError, safe_regex
+from interfaces.rules.template import Template, TemplateError
 
 CONTENT_KINDS = ("write", "hex", "binary")
 

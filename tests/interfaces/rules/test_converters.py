@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.converters import CONVERTERS, ConversionError, check_pipeline, pipeline
+from interfaces.rules.converters import CONVERTERS, ConversionError, check_pipeline, pipeline
 
 ON_OFF = {"bool": {"true": ["ON", "Y"], "false": "OFF"}}
 MODES = {"enum": {"0": "off", "1": "heat", "02": "cool", "A": True, "*": "other"}}

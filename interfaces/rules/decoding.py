@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
-from interfaces.change_filter import ChangeFilter
-from interfaces.converters import ConversionError, pipeline
-from interfaces.layout import LayoutError
-from interfaces.matchers import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
-from interfaces.safe_regex import RegexError
-from interfaces.template import Template, TemplateError
+from interfaces.rules.change_filter import ChangeFilter
+from interfaces.rules.converters import ConversionError, pipeline
+from interfaces.rules.extractors import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
+from interfaces.rules.layout import LayoutError
+from interfaces.rules.safe_regex import RegexError
+from interfaces.rules.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
 ANY = "*"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.codec import CodecError
-from interfaces.encoder import AnswerReader
+from interfaces.rules.decoding import CodecError
+from interfaces.rules.encoding import AnswerReader
 from interfaces.serial_rules import SerialRules, check_rules
 from interfaces.wire import WireError
 from tests.support.configuration import serial_params

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces.template import Template, TemplateError
+from interfaces.rules.template import Template, TemplateError
 
 
 @pytest.mark.parametrize(

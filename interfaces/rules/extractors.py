@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from interfaces.layout import Layout
-from interfaces.safe_regex import RegexError, safe_regex
+from interfaces.rules.layout import Layout
+from interfaces.rules.safe_regex import RegexError, safe_regex
 
 Values = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.layout import Layout, LayoutError
+from interfaces.rules.layout import Layout, LayoutError
 
 BITS = {"u8": 8, "u16": 16, "u24": 24, "u32": 32, "u64": 64, "i8": 8, "i16": 16, "i24": 24, "i32": 32, "i64": 64}
 

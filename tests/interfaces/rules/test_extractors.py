@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.layout import LayoutError
-from interfaces.matchers import Dispatch, Matcher, MatchError, make_matcher
-from interfaces.safe_regex import RegexError
+from interfaces.rules.extractors import Dispatch, Matcher, MatchError, make_matcher
+from interfaces.rules.layout import LayoutError
+from interfaces.rules.safe_regex import RegexError
 
 PAIRS = {"separator": " ", "equals": "=", "start": "", "each": False}
 METER = {"patterns": [r"1\.8\.(?P<tariff>[12])\((?P<used>[0-9.]+)\*kWh\)", r"0\.0\((?P<id>.*)\)"]}

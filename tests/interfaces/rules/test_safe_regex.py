@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interfaces.safe_regex import MAX_TEXT, RegexError, SafeRegex
+from interfaces.rules.safe_regex import MAX_TEXT, RegexError, SafeRegex
 
 DANGEROUS = [
     "(a+)+b", "(a*)*b", "(a|a)*b", "(a|aa)+b", "(a|ab)*(b|c)*d", "([a-zA-Z]+)*1", "(.*a){12}", "(.*)(.*)(.*)x",

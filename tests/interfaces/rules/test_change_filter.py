@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.change_filter import ChangeFilter
+from interfaces.rules.change_filter import ChangeFilter
 
 
 def reading(value: Any = 0, device: str = "thermometer", **more: Any) -> InternalMsg:
