@@ -21,7 +21,7 @@ from benchmarks.rounds import run_rounds
 from gateway.configuration.schema_check import fill_defaults
 from gateway.message import InternalMsg
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_rules import SerialRules
+from interfaces.serial_interface.rules import SerialRules
 
 _MESSAGE = {"device": "probe", "action": "READING", "arguments": "*"}
 _METRICS = (Metric("frames", "1/s"), Metric("cost", "us/frame", 2))

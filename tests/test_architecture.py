@@ -40,7 +40,7 @@ PURE = (
     "gateway.map_tools.trace",
     "gateway.map_tools.diff",
     "gateway.map_tools.svg",
-    "interfaces.framer",
+    "interfaces.serial_interface.framing.framers",
     "interfaces.rules.decoding",
     "interfaces.rules.template",
 )

@@ -37,9 +37,9 @@ from gateway.routing.command_index import Listeners
 from gateway.routing.outlet import Outlet
 from gateway.routing.router import Route, Router
 from gateway.translation.mqtt_map import MsgMap
-from interfaces.framer import MarkerFramer
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_rules import SerialRules
+from interfaces.serial_interface.framing.framers import MarkerFramer
+from interfaces.serial_interface.rules import SerialRules
 from tests.support.broker import Mosquitto, tool_or_skip
 from tests.support.device import PtyDevice
 from tests.support.gateway_process import GatewayProcess

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -314,38 +314,42 @@ def _modules(package: str) -> dict[str, Path]:
     }
 
 
-def _reading_order(package: str) -> list[list[str]]:
-    """Return the modules in each row of the table of `package`; one within a package has that in front."""
-    table = ARCHITECTURE.text.partition(f"| `{package}/` | for |")[2].partition("\n\n")[0]
-    order = []
-    for within, named in (re.fullmatch(r"(?:`(\w+)/`: )?(.*)", cells[0]).groups() for cells in rows(f"|||{table}")):  # type: ignore[union-attr]
-        order.append([f"{within}.{name}" if within else name for name in re.findall(r"`(\w+)`", named)])
-    return order
+def _rooms() -> list[list[str]]:
+    """Return the rooms in each row of the table: folders and modules, by their dotted names."""
+    named = [re.findall(r"`([a-z_]+/[a-z_/.]*)`", row[0]) for row in rows(ARCHITECTURE.section("## The rooms"))]
+    return [[name.removesuffix(".py").strip("/").replace("/", ".") for name in row] for row in named]
+
+
+def _room_of(module: str, rooms: Iterable[str]) -> str | None:
+    return next((room for room in rooms if f"{module}.".startswith(f"{room}.")), None)
 
 
 def test_architecture_fits_on_a_few_screens() -> None:
     assert len(ARCHITECTURE.text.splitlines()) <= 120
 
 
-@pytest.mark.parametrize("package", ["gateway", "interfaces"])
-def test_architecture_names_every_module_once(package: str) -> None:
-    named = sorted(name for row in _reading_order(package) for name in row)
-    assert named == sorted(_modules(package)), "bring the reading order in ARCHITECTURE.md up to date"
+def test_every_module_is_in_one_of_the_rooms_of_the_architecture() -> None:
+    rooms = [name for row in _rooms() for name in row]
+    assert len(rooms) == len(set(rooms))
+    modules = [f"{package}.{name}" for package in ("gateway", "interfaces") for name in _modules(package)]
+    homeless = [name for name in modules if not name.endswith(".__init__") and _room_of(name, rooms) is None]
+    assert homeless == [], "bring the rooms in ARCHITECTURE.md up to date"
+    assert [room for room in rooms if not any(f"{name}.".startswith(f"{room}.") for name in modules)] == []
 
 
-@pytest.mark.parametrize("package", ["gateway", "interfaces"])
-def test_each_line_of_the_reading_order_needs_only_those_above_it(package: str) -> None:
-    known: set[str] = set()
-    for row in _reading_order(package):
-        known |= set(row)
-        for name in row:
-            tree = ast.parse(_modules(package)[name].read_text())
-            needed = {
-                node.module.removeprefix(f"{package}.")
-                for node in ast.walk(tree)
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package}.")
-            }
-            assert needed <= known, f"{package}.{name} needs {needed - known}, which come later"
+def test_each_row_of_rooms_needs_only_those_above_it() -> None:
+    above: set[str] = set()
+    for row in _rooms():
+        above |= set(row)
+        for package in ("gateway", "interfaces"):
+            for name, path in _modules(package).items():
+                module = f"{package}.{name}"
+                if _room_of(module, row) is None:
+                    continue
+                for node in ast.walk(ast.parse(path.read_text())):
+                    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("gateway.", "interfaces.")):
+                        room = _room_of(node.module or "", above)
+                        assert room is not None, f"{module} needs {node.module}, which comes later"
 
 
 def test_the_flow_names_classes() -> None:

@@ -210,7 +210,9 @@ def _choose(module: ModuleType, class_name: str) -> type[Any]:
     own = {
         name: found
         for name, found in sorted(vars(module).items())
-        if isinstance(found, type) and found.__module__ == module.__name__ and _is_interface(found)
+        if isinstance(found, type)
+        and f"{found.__module__}.".startswith(f"{module.__name__}.")  # a package shows what its modules hold
+        and _is_interface(found)
     }
     if class_name:
         if class_name not in own:

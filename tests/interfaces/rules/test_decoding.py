@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import CodecError, MessageTemplate, check_decode_rule
-from interfaces.serial_rules import SerialRules, check_rules
+from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
 
 TEMPERATURE = {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import CodecError
 from interfaces.rules.encoding import AnswerReader
-from interfaces.serial_rules import SerialRules, check_rules
-from interfaces.wire import WireError
+from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
 
 LEVEL = {"type": "integer", "minimum": 0, "maximum": 100}

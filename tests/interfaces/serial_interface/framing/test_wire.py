@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.configuration.remedies import near
-from interfaces.wire import Wire, WireError, check_wire
+from interfaces.serial_interface.framing.wire import Wire, WireError, check_wire
 from tests.support.configuration import serial_params
 
 FRAMINGS: dict[str, dict[str, Any]] = {

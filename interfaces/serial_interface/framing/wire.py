@@ -7,8 +7,8 @@ from itertools import repeat
 from typing import Any
 
 from gateway.errors import GatewayError, Problem
-from interfaces.checksum import Checksum, ChecksumError, custom_crc, find_sum, sum_names
-from interfaces.escaping import (
+from interfaces.serial_interface.framing.checksum import Checksum, ChecksumError, custom_crc, find_sum, sum_names
+from interfaces.serial_interface.framing.escaping import (
     COBS_END,
     HDLC_FLAG,
     SLIP_END,
@@ -19,7 +19,7 @@ from interfaces.escaping import (
     slip_decode,
     slip_encode,
 )
-from interfaces.framer import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
+from interfaces.serial_interface.framing.framers import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
 
 
 class WireError(GatewayError):

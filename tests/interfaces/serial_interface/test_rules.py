@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.errors import Problem
 from gateway.message import InternalMsg, ReplyTo
 from gateway.routing.command_index import Listeners
-from interfaces.conversation import Exchange, Outcome, Result, Urgency
-from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
+from interfaces.serial_interface.conversation import Exchange, Outcome, Result, Urgency
+from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from tests.support.configuration import serial_params
 
 READING = {"action": "READING", "arguments": "*"}

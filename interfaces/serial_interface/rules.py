@@ -9,12 +9,12 @@ from gateway.configuration.remedies import near
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
-from interfaces.conversation import Result
-from interfaces.polling import Request
 from interfaces.rules.decoding import Decoder, DecodeRule, MessageTemplate, check_decode_rule
 from interfaces.rules.encoding import Content, Encoder, EncodeRule, check_content
 from interfaces.rules.template import TemplateError
-from interfaces.wire import Wire, WireError, check_wire
+from interfaces.serial_interface.conversation import Result
+from interfaces.serial_interface.framing.wire import Wire, WireError, check_wire
+from interfaces.serial_interface.polling import Request
 
 
 class SerialRules:

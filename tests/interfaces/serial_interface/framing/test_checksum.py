@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from interfaces.checksum import Checksum, ChecksumError, Sum, custom_crc, find_sum, sum_names
+from interfaces.serial_interface.framing.checksum import Checksum, ChecksumError, Sum, custom_crc, find_sum, sum_names
 
 CHECK = b"123456789"  # what the catalogue of CRCs gives the sum of, for each of them
 FORMS: tuple[Literal["binary", "hex", "decimal"], ...] = ("binary", "hex", "decimal")

@@ -17,7 +17,7 @@ import pytest
 import serial
 
 from gateway.message import InternalMsg
-from interfaces.serial_interface import _READING, FrameRefused, SerialInterface
+from interfaces.serial_interface.interface import _READING, FrameRefused, SerialInterface
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import serial_params, write_conf

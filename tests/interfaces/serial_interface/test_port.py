@@ -15,7 +15,7 @@ import pytest
 from gateway.configuration.schema_check import fill_defaults
 from gateway.errors import DeviceError
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_port import Port, open_port
+from interfaces.serial_interface.port import Port, open_port
 
 BEYOND_SELECT = 1024  # the first descriptor that select() does not know
 

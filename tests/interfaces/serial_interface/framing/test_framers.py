@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.checksum import Checksum, find_sum
-from interfaces.escaping import cobs_decode, cobs_encode, hdlc_decode, hdlc_encode, slip_decode, slip_encode
-from interfaces.framer import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
+from interfaces.serial_interface.framing.checksum import Checksum, find_sum
+from interfaces.serial_interface.framing.escaping import (
+    cobs_decode,
+    cobs_encode,
+    hdlc_decode,
+    hdlc_encode,
+    slip_decode,
+    slip_encode,
+)
+from interfaces.serial_interface.framing.framers import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
 
 MakeFramer: TypeAlias = Callable[[], Framer]
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.polling import Request, Schedule
 from interfaces.rules.decoding import CodecError
 from interfaces.rules.template import TemplateError
+from interfaces.serial_interface.polling import Request, Schedule
 
 
 def poll(name: str = "p", **options: Any) -> Request:

@@ -7,10 +7,10 @@ from typing import Any
 
 from gateway.errors import Refusal
 from gateway.message import InternalMsg
-from interfaces.checksum import ChecksumError
 from interfaces.rules.decoding import UNMATCHED, CodecError
-from interfaces.serial_rules import SerialRules
-from interfaces.wire import WireError
+from interfaces.serial_interface.framing.checksum import ChecksumError
+from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.rules import SerialRules
 
 
 def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:

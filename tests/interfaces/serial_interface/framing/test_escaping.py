@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces import escaping
+from interfaces.serial_interface.framing import escaping
 
 
 class Stuffing(NamedTuple):

@@ -26,13 +26,13 @@ from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
-from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
-from interfaces.polling import Request, Schedule
 from interfaces.rules.decoding import UNMATCHED, CodecError
 from interfaces.rules.encoding import Answer
-from interfaces.serial_port import DescriptorPort, Port, hide_password, open_port
-from interfaces.serial_rules import SerialRules, check_rules, command_addresses, rule_words
-from interfaces.wire import WireError
+from interfaces.serial_interface.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
+from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.polling import Request, Schedule
+from interfaces.serial_interface.port import DescriptorPort, Port, hide_password, open_port
+from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 
 LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SerialInterface(DeviceInterface):
     answers_at_close = True
 
     SCHEMA: ClassVar[Mapping[str, Any]] = json.loads(
-        Path(__file__).with_name("serial_schema.json").read_text(encoding="utf-8")
+        Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
     )
 
     @classmethod
@@ -98,14 +98,14 @@ class SerialInterface(DeviceInterface):
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
         """Yield what becomes of bytes from the device."""
-        from interfaces.explain import explain_frame  # for people who ask, not for a run
+        from interfaces.serial_interface.explain import explain_frame  # for people who ask, not for a run
 
         yield from explain_frame(params, data)
 
     @classmethod
     def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
         """Yield what is written for a command."""
-        from interfaces.explain import explain_command
+        from interfaces.serial_interface.explain import explain_command
 
         yield from explain_command(params, msg)
 

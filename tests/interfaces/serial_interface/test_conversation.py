@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interfaces.conversation import Conversation, Exchange, Outcome, Pacing, ReadFrame, Result, Urgency
 from interfaces.rules.decoding import CodecError
+from interfaces.serial_interface.conversation import Conversation, Exchange, Outcome, Pacing, ReadFrame, Result, Urgency
 
 OPENING, COMMAND, POLL = Urgency
 

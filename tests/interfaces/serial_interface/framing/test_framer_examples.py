@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from interfaces.checksum import Checksum, find_sum
-from interfaces.escaping import slip_decode
-from interfaces.framer import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
+from interfaces.serial_interface.framing.checksum import Checksum, find_sum
+from interfaces.serial_interface.framing.escaping import slip_decode
+from interfaces.serial_interface.framing.framers import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
 from tests.support.device import chunks
 
 DEFAULT = (b"\r\n", b"\n", b"\r")

@@ -1,0 +1,1 @@
+"""Bytes to frames and back: stuffing, framing, checksums. Pure."""
