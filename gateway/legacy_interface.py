@@ -360,7 +360,7 @@ _askers: set[str] = set()
 
 
 @contextlib.contextmanager
-def old_names(asker: str, name: str, directories: Sequence[str]) -> Iterator[Callable[[], bool]]:
+def legacy_modules(asker: str, name: str, directories: Sequence[str]) -> Iterator[Callable[[], bool]]:
     """Serve the modules of the original to what is imported meanwhile.
 
     Yields what tells whether `asker`, a file or module, is of the original: now, or when it was imported before.

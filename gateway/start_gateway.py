@@ -26,13 +26,14 @@ from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs.init_logger import init_logger
 from gateway.message import OFFLINE, Lane, Publication
-from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.client import MgClient
+from gateway.mqtt.link_state import LinkState
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.outbox import Outbox
 from gateway.routing.router import Route, Router
-from gateway.routing.stale_retained import orphans
-from gateway.runtime.interface_host import Station, routes_of
-from gateway.runtime.process_limits import make_room
+from gateway.routing.stale_retained import stale_topics
+from gateway.runtime.interface_host import InterfaceHost, routes_of
+from gateway.runtime.process_limits import apply_process_limits
 from gateway.runtime.reloader import Reloader
 from gateway.runtime.watch import Watch
 
@@ -57,14 +58,14 @@ class Gateway:
     """
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
-        make_room(len(configuration.interfaces))
+        apply_process_limits(len(configuration.interfaces))
         self.configuration = configuration
         self._wakeup = Wakeup(for_signals=True)
         self._reloader = Reloader(load or (lambda: configuration), self._wakeup.set)
         self._is_reload_wanted = False
         self._reload_answers: list[tuple[int, Answer]] = []  # with the time of reading that they wait for
         self.started = time.monotonic()
-        self._retired: list[Station] = []  # taken out of the configuration; their threads may not have ended yet
+        self._retired: list[InterfaceHost] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
         self._room = Room()
         self._known_routes: list[Route] = []
@@ -105,9 +106,9 @@ class Gateway:
             max_age=self.configuration.commands.max_age,
         )
 
-    def _station(self, options: InterfaceOptions) -> Station:
+    def _station(self, options: InterfaceOptions) -> InterfaceHost:
         topic = self.configuration.availability_topic(options.name)
-        return Station(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
+        return InterfaceHost(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
 
     def _looks(self) -> Iterator[Callable[[], None]]:
         """Yield what is to look after itself every few seconds."""
@@ -127,7 +128,7 @@ class Gateway:
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
         states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
-        for topic in (found := list(orphans(self.outbox.retained, maps, states))):
+        for topic in (found := list(stale_topics(self.outbox.retained, maps, states))):
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
         if found:
             LOG.info(
@@ -200,7 +201,7 @@ class Gateway:
             fresh = GatewayError(f"the name cannot become {fresh.name!a} while it runs: start it anew")
         if isinstance(fresh, Configuration):
             try:
-                make_room(len(fresh.interfaces))
+                apply_process_limits(len(fresh.interfaces))
             except GatewayError as err:
                 fresh = err
         if isinstance(fresh, GatewayError):

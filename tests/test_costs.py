@@ -28,12 +28,13 @@ from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
-from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.client import MgClient
+from gateway.mqtt.link_state import LinkState
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
-from gateway.routing.command_index import Listeners
+from gateway.routing.command_index import CommandIndex
 from gateway.routing.outlet import Outlet
 from gateway.routing.router import Route, Router
 from gateway.translation.mqtt_map import MsgMap
@@ -272,7 +273,9 @@ def test_a_command_for_one_of_a_thousand_interfaces_costs_no_more_than_for_one_o
     command = InternalMsg(True, location="hall", device="d7", action="ON")
 
     def find(count: int) -> int:
-        listeners = Listeners({f"d{number}": [{"location": "hall", "device": f"d{number}"}] for number in range(count)})
+        listeners = CommandIndex(
+            {f"d{number}": [{"location": "hall", "device": f"d{number}"}] for number in range(count)}
+        )
         assert listeners.of(command) == ("d7",)
         return steps(lambda: listeners.of(command))
 

@@ -33,8 +33,8 @@ from gateway.core.paths import shipped
 from gateway.core.receipt import DeliveryError
 from gateway.errors import MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
-from gateway.mqtt.client import LinkState
 from gateway.mqtt.dial import Server, dial
+from gateway.mqtt.link_state import LinkState
 from gateway.routing.message_filter import HookStep
 from gateway.runtime.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap

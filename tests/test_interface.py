@@ -24,7 +24,7 @@ from gateway.core.throttled_exception import report_held_back
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
-from gateway.routing.command_index import Listeners
+from gateway.routing.command_index import CommandIndex
 from gateway.routing.outlet import Outlet
 from gateway.runtime.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
@@ -803,7 +803,7 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     msg = InternalMsg(True, function="lighting", location=location, device=device, action="LAMP_ON")
     is_own = device != "heater" and location != "hall"
     assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
-    assert (Listeners({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    assert (CommandIndex({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
     desk.inbox.close()
 
 

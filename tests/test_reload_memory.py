@@ -13,7 +13,7 @@ import pytest
 import gateway
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
-from gateway.runtime.interface_host import Station
+from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.supervisor import Supervisor
 from gateway.start_gateway import Gateway
 from tests.support.broker import Mosquitto
@@ -65,7 +65,7 @@ def running(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Running]:
 def sheds() -> list[str]:
     """Return the names of the interfaces of these tests of which there is something in memory."""
     gc.collect()
-    stations = [thing.options.name for thing in gc.get_objects() if isinstance(thing, Station)]
+    stations = [thing.options.name for thing in gc.get_objects() if isinstance(thing, InterfaceHost)]
     supervisors = [thing.name for thing in gc.get_objects() if isinstance(thing, Supervisor)]
     return sorted({name for name in (*stations, *supervisors) if name.startswith("shed")})
 

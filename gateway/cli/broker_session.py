@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from gateway.configuration.settings import Configuration
 from gateway.core.inbox import Wakeup
 from gateway.message import Arrival
-from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.client import MgClient
 from gateway.mqtt.dial import LinkError
+from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 
 _LINK_LOG = logging.getLogger(MgClient.__module__)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.topic import filter_matches
 from gateway.message import InternalMsg
-from gateway.routing.command_index import Listeners
+from gateway.routing.command_index import CommandIndex
 
 _ONLINE = b"online"
 _MOST = 10  # filters or addresses that are listed
@@ -37,7 +37,7 @@ def why_unanswered(
     if not hearing:
         filters = _listed(each for one in interfaces for each in one.msg_map.topics)
         return f"the gateway {name!a} is online, and does not listen to {topic!a}: {filters}"
-    serving = [one for one in hearing if Listeners({one.name: one.addresses}).of(command)]
+    serving = [one for one in hearing if CommandIndex({one.name: one.addresses}).of(command)]
     if not serving:
         addresses = _listed(_words(each) for one in hearing for each in one.addresses or ())
         return f"the gateway {name!a} is online, and knows no such device: {addresses}"

@@ -13,7 +13,7 @@ from gateway.core.paths import NAME
 from gateway.core.topic import without_covered
 from gateway.errors import MessageError, TopicError
 from gateway.message import RUN, Arrival, InternalMsg
-from gateway.mqtt.client import LinkState
+from gateway.mqtt.link_state import LinkState
 from gateway.translation.mqtt_map import MsgMap
 
 _GREY, _BLUE, _GREEN, _RED, _PLAIN = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"

@@ -47,7 +47,7 @@ class Document:
     errors quote it instead of the value, which may be a secret. `notes` are what else is to be said of the file.
     """
 
-    is_of_the_original: ClassVar[bool] = False
+    is_legacy: ClassVar[bool] = False
     is_json: ClassVar[bool] = False
 
     def __init__(

@@ -58,19 +58,19 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
-    from gateway.legacy_interface import adapted, old_names  # not for those that ship with the gateway
+    from gateway.legacy_interface import adapted, legacy_modules  # not for those that ship with the gateway
 
     path, _, class_name = type_name.partition(":")
     file = folder / expanded(path)
     directories = [str(folder), ".", str(file.parent)]
-    with old_names(_edition(file) or type_name, gateway_name, directories) as is_of_the_original:
+    with legacy_modules(_edition(file) or type_name, gateway_name, directories) as is_legacy:
         if path.endswith(".py"):
             cls = _choose(_load_file(file), class_name)
         elif class_name:
             cls = _choose(_load_module(path), class_name)
         else:
             cls = _load_entry_point(type_name)
-        if not is_of_the_original():
+        if not is_legacy():
             return cls
     _check_constructor(cls)
     return adapted(cls)

@@ -31,7 +31,7 @@ from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configurati
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import (
     expanded,
-    find_as_before,
+    find_legacy,
     find_map,
     folder_to_look_in,
     is_folder,
@@ -77,7 +77,7 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     if is_ini(text):
         from gateway.configuration.legacy.ini_config import load_ini
 
-        find = partial(find_as_before, beside=path.parent)
+        find = partial(find_legacy, beside=path.parent)
         return load_ini(text, path, find, lambda other: read_text(other, is_ini, notes.append), notes)
     return load_yaml(text, str(path), environment)
 
@@ -523,7 +523,7 @@ class _Loader:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Check the options of an interface; return them as given, and filled up as its class gets them."""
         schema = interface_schema(cls)
-        if self.document.is_of_the_original:
+        if self.document.is_legacy:
             given = self.without_unknown(at, given, schema)
         given = convert_substituted(self.document, given, schema, at)
         findings = check_schema(self.document, given, schema, at)

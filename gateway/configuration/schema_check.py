@@ -182,7 +182,7 @@ class _Explanation:
         return "nothing" if error.instance is None else self.document.quote(self._path(error), error.instance)
 
     def _remedy(self, error: jsonschema.ValidationError, schemas: Sequence[Schema]) -> str:
-        if self.document.is_of_the_original:  # there all is text
+        if self.document.is_legacy:  # there all is text
             return ""
         if error.validator == "enum":
             return unquoted(error.instance, {"enum": error.validator_value}) if self._is_shown(error) else ""

@@ -109,7 +109,7 @@ def runtime_folders(environment: Mapping[str, str]) -> list[Path]:
     return [folder for folder in folders if folder is not None]
 
 
-def find_as_before(given: str, beside: Path) -> Path | None:
+def find_legacy(given: str, beside: Path) -> Path | None:
     """Return the file called `given` in a configuration of the original, in the folder `beside`; None if there is none.
 
     Looked for in that folder, in the working directory, and beside the program.

@@ -7,7 +7,6 @@ once, while the main thread sleeps. But for that and `set_state`, the main threa
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import random
@@ -28,13 +27,20 @@ from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_log import log_failure, log_move
+from gateway.mqtt.link_state import LinkState
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
-from gateway.mqtt.poller import Waiter, has_more
-from gateway.mqtt.reason_codes import Ending, LinkEnded, why_closed, why_not_connected, why_refused
+from gateway.mqtt.poller import Poller, has_more
+from gateway.mqtt.reason_codes import (
+    DisconnectCause,
+    DisconnectError,
+    describe_disconnect,
+    why_not_connected,
+    why_refused,
+)
 from gateway.mqtt.receiver import CallbackFailed, Receiver
-from gateway.mqtt.send_lock import STOOD_STILL, Progress, Turn
+from gateway.mqtt.send_lock import STOOD_STILL, Progress, SendLock
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
 
@@ -46,21 +52,11 @@ _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepaliv
 _RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # of the will, where a CONNACK says so
 
 
-class LinkState(enum.Enum):
-    """Where the link to the broker stands."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    AWAITING_CONNACK = "waiting for CONNACK"
-    UP = "up"
-    BACKING_OFF = "backing off"
-
-
 class MgClient(HookedClient):
     """A paho client with a link that is guarded while it is pending and made anew when it is lost.
 
     `filters` are subscribed to at each connect, `on_msg` gets what they bring, and `outbox` is emptied while the link
-    is up, or passed by, by whoever puts something into it (see `Turn`). `availability_topic` is the will's, and says
+    is up, or passed by, by whoever puts something into it (see `SendLock`). `availability_topic` is the will's, and has
     `online` while the link is up. `run_topic` tells whether the broker remembers us (see `RunTopic`; `""`: without).
     `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker once they are `command_lifetime`
     (s; 0: never) old. For the others see `mg_subscribe`.
@@ -99,10 +95,10 @@ class MgClient(HookedClient):
         self.session_present = False
         self.last_failure: LinkError | None = None
         self.outbox = outbox
-        self._turn = Turn(self._send_waiting, wakeup)
+        self._turn = SendLock(self._send_waiting, wakeup)
         outbox.on_put, outbox.pass_on = self._turn.ask, self._pass_on
         self._wakeup = wakeup
-        self._waiter = Waiter(wakeup)
+        self._waiter = Poller(wakeup)
         self._availability_topic = availability_topic
         self._clock = clock
         self._connector = Connector(options, wakeup, clock, uniform)
@@ -261,7 +257,7 @@ class MgClient(HookedClient):
             self._sender.hold()
         if self._is_returning and len(self._sender) == 0:
             what = f"{self._where} is left: {self._connector.servers.preferred} answers again"
-            self._drop(LinkEnded(what, "", Ending.RETURNING))
+            self._drop(DisconnectError(what, "", DisconnectCause.RETURNING))
 
     # --- the loop
 
@@ -442,7 +438,7 @@ class MgClient(HookedClient):
                 self._look_for_preferred()
         elif self.link_state is LinkState.AWAITING_CONNACK and self.lag_end():
             what = f"{self._where} sent no CONNACK within {self.options.connect_timeout:g} s"
-            self._drop(LinkEnded(what, "is it an MQTT broker?", Ending.SILENCE))
+            self._drop(DisconnectError(what, "is it an MQTT broker?", DisconnectCause.SILENCE))
 
     def _misc(self) -> None:
         self.loop_misc()
@@ -465,11 +461,11 @@ class MgClient(HookedClient):
 
     def _lost(self, reason: LinkError) -> None:
         """Take note that there is no link, and when to try again."""
-        ending = reason.ending if isinstance(reason, LinkEnded) else Ending.OTHER
+        ending = reason.ending if isinstance(reason, DisconnectError) else DisconnectCause.OTHER
         was_up, where = self.link_state is LinkState.UP, self._where
         self._enter(LinkState.BACKING_OFF)
         self._is_returning = False
-        is_over_message = was_up and ending is Ending.CLOSED
+        is_over_message = was_up and ending is DisconnectCause.CLOSED
         if is_over_message and self._sender.is_waiting and self._memory.run.is_used:
             self._memory.run.closed_early()
         if self._sender.link_lost(may_be_a_message=is_over_message):
@@ -478,13 +474,13 @@ class MgClient(HookedClient):
             return
         plan = self._connector.link_lost(ending) if was_up else self._connector.failed(ending)
         self._deadline = self._clock() + plan.delay
-        if plan.all_tried and ending is not Ending.RETURNING:
+        if plan.all_tried and ending is not DisconnectCause.RETURNING:
             self.last_failure = reason
-        is_fight = ending is Ending.TAKEN_OVER or self._connector.is_fight
+        is_fight = ending is DisconnectCause.TAKEN_OVER or self._connector.is_fight
         if plan.words:
             log_failure(f"{reason}", where, plan.words, was_up=was_up, is_each=was_up and not is_fight)
         else:
-            log_move(f"{reason}", where, is_each=ending is Ending.RETURNING)
+            log_move(f"{reason}", where, is_each=ending is DisconnectCause.RETURNING)
 
     def _enter(self, state: LinkState) -> None:
         LOG.debug("link to %s: %s -> %s", self._where, self.link_state.value, state.value)
@@ -549,7 +545,7 @@ class MgClient(HookedClient):
             reason = why_not_connected(self._where, code, self._connector.version, with_tls=self.options.tls.enabled)
         self._lost(
             reason
-            or why_closed(
+            or describe_disconnect(
                 self._where,
                 code,
                 properties,

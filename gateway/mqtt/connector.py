@@ -19,7 +19,7 @@ from gateway.mqtt.dialler import Dialler
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import MAXIMUM_PACKET
 from gateway.mqtt.probe import probe
-from gateway.mqtt.reason_codes import Ending
+from gateway.mqtt.reason_codes import DisconnectCause
 from gateway.mqtt.servers import Next, Servers
 
 LOG = logging.getLogger(__name__)
@@ -115,20 +115,20 @@ class Connector:
                 self.where,
             )
 
-    def link_lost(self, ending: Ending) -> Plan:
+    def link_lost(self, ending: DisconnectCause) -> Plan:
         """Count a link that was up: delays begin anew if it had held, but not if another client took it over."""
         has_held = self._clock() - self._up_since >= _HELD
         self._short_links = 0 if has_held else self._short_links + 1
-        if has_held and ending is not Ending.TAKEN_OVER:
+        if has_held and ending is not DisconnectCause.TAKEN_OVER:
             self._backoff.reset()
         self.servers.lost()
-        return Plan(0.0, "") if ending is Ending.RETURNING else self._later()
+        return Plan(0.0, "") if ending is DisconnectCause.RETURNING else self._later()
 
     def try_soon(self) -> None:
         """Let delays begin anew: why the links before have ended is known, and done with."""
         self._backoff.reset()
 
-    def failed(self, ending: Ending) -> Plan:
+    def failed(self, ending: DisconnectCause) -> Plan:
         """Take note that the current broker could not be connected to."""
         then = self.servers.failed(ending)
         if then is Next.OTHER_VERSION:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.promptness import Promptness
-from gateway.mqtt.retained_states import States
+from gateway.mqtt.retained_states import RetainedStates
 from gateway.mqtt.run_topic import RunTopic
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +28,12 @@ class BrokerMemory:
     """
 
     def __init__(
-        self, topic: str, states: States, on_forgotten: Callable[[], None], max_age: float, clock: Callable[[], float]
+        self,
+        topic: str,
+        states: RetainedStates,
+        on_forgotten: Callable[[], None],
+        max_age: float,
+        clock: Callable[[], float],
     ) -> None:
         self.run = RunTopic(topic, os.urandom(8).hex(), on_forgotten, self._forbidden, clock)
         self.promptness = Promptness(max_age, clock)

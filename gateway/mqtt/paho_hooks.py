@@ -36,7 +36,7 @@ MAXIMUM_PACKET = 512 * 1024
 _MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # on which something came in, and bytes of one, that are remembered
 
 
-class Handed:
+class InFlight:
     """A publication in the client's hands, with the QoS that it is sent with, and the `entry` that it came from.
 
     `mid` is its packet identifier, 0 with QoS 0. It is done with once the connection has taken it (QoS 0), or the
@@ -126,7 +126,7 @@ class HookedClient(mqtt.Client):
     on_unsubscribe: Any = SharedCallback()
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._handed: dict[int, Handed] = {}  # with QoS 1, by packet identifier, until acknowledged
+        self._handed: dict[int, InFlight] = {}  # with QoS 1, by packet identifier, until acknowledged
         self._topics: dict[bytes, str] = {}  # that came in, as text
         self.mg_asked: Callable[[], None] = lambda: None
         """Called when a PINGREQ goes out."""
@@ -178,7 +178,7 @@ class HookedClient(mqtt.Client):
         properties: PublishProperties | None = None,
         *,
         entry: Entry | None = None,
-    ) -> Handed | None:
+    ) -> InFlight | None:
         """Write a PUBLISH with the next `loop_write`, `qos` and `retain` as given; None if there is no connection.
 
         Raises `ValueError` for a topic on which nothing can be published. paho's `publish` makes a message, a lock
@@ -186,13 +186,13 @@ class HookedClient(mqtt.Client):
         """
         if self._sock is None:
             return None
-        handed = Handed(publication, qos, self._mid_generate() if qos else 0, entry)
+        handed = InFlight(publication, qos, self._mid_generate() if qos else 0, entry)
         self._put(handed, retain, properties, dup=False)
         if qos:
             self._handed[handed.mid] = handed
         return handed
 
-    def mg_publish_plain(self, entries: Sequence[Entry]) -> list[Handed]:
+    def mg_publish_plain(self, entries: Sequence[Entry]) -> list[InFlight]:
         """Write the first of `entries` as `mg_publish` would one after the other, at less cost; return what it was.
 
         Not those from the first on that has properties of its own, or a topic on which nothing can be published.
@@ -200,7 +200,7 @@ class HookedClient(mqtt.Client):
         buffer = self._buffer
         if buffer is None:
             return []
-        all_handed: list[Handed] = []
+        all_handed: list[InFlight] = []
         packets: list[bytes] = []
         end = buffer.taken
         for entry in entries:
@@ -210,7 +210,7 @@ class HookedClient(mqtt.Client):
             if not packet:
                 break
             start, end = end, end + len(packet)
-            handed = Handed(publication, publication.qos, mid, entry, buffer, start, end)
+            handed = InFlight(publication, publication.qos, mid, entry, buffer, start, end)
             if mid:
                 self._handed[mid] = handed
             packets.append(packet)
@@ -269,19 +269,19 @@ class HookedClient(mqtt.Client):
         except ValueError:
             return b""
 
-    def mg_handed(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[Handed]:
+    def mg_handed(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[InFlight]:
         """Return what `mg_put` was given as publications in flight: the connection has not taken all of it."""
         return [
-            Handed(entry.publication, 0, 0, entry, self._buffer, start, end)
+            InFlight(entry.publication, 0, 0, entry, self._buffer, start, end)
             for entry, (start, end) in zip(entries, spans, strict=True)
         ]
 
-    def mg_publish_again(self, handed: Handed, properties: PublishProperties | None = None) -> None:
+    def mg_publish_again(self, handed: InFlight, properties: PublishProperties | None = None) -> None:
         """Write a PUBLISH with QoS 1 that another connection was given, under the same identifier."""
         self._handed[handed.mid] = handed
         self._put(handed, handed.publication.retain, properties, dup=not self.mg_is_unwritten(handed))
 
-    def _put(self, handed: Handed, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
+    def _put(self, handed: InFlight, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
         topic, payload = handed.publication[:2]
         packed = b"" if self._protocol != _V5 else properties.pack() if properties is not None else b"\0"
         packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
@@ -303,7 +303,7 @@ class HookedClient(mqtt.Client):
         buffer = self._buffer
         return buffer.taken - buffer.sent if buffer is not None else sum(one["to_process"] for one in self._out_packet)
 
-    def mg_is_unwritten(self, handed: Handed) -> bool:
+    def mg_is_unwritten(self, handed: InFlight) -> bool:
         """Tell whether nothing of a publication has been written."""
         queued: Iterable[Any] = self._out_packet
         return handed.is_unwritten or any(packet["info"] is handed and packet["pos"] == 0 for packet in queued)

@@ -18,10 +18,10 @@ class Verdict(enum.Enum):
 
     NONE = "nothing yet"
     ONE_BY_ONE = "it is to be sent again one by one, to see which it is"
-    GUILTY = "the first of it is not to be sent again"
+    POISON = "the first of it is not to be sent again"
 
 
-class Suspicion:
+class PoisonDetector:
     """Counts the links that were lost over the same publication, in a row."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Suspicion:
         self._suspect, self._losses = None, 0
         if self.is_strong:
             self._one_by_one -= 1
-            return Verdict.GUILTY
+            return Verdict.POISON
         self._one_by_one = in_flight
         self._suspect = first
         return Verdict.ONE_BY_ONE

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from gateway.core.inbox import Wakeup, poll_milliseconds
 
 
-class Got(NamedTuple):
+class Ready(NamedTuple):
     """What a wait has brought: the socket is readable or writable, or the wake-up was set."""
 
     readable: bool
@@ -16,7 +16,7 @@ class Got(NamedTuple):
     woken: bool
 
 
-class Waiter:
+class Poller:
     """Waits for one socket at a time, and for `wakeup`."""
 
     def __init__(self, wakeup: Wakeup) -> None:
@@ -25,7 +25,7 @@ class Waiter:
         self._poll.register(wakeup.fileno(), select.POLLIN)
         self._watched = (-1, 0)  # descriptor and events
 
-    def wait(self, sock: Any, timeout: float, *, to_write: bool) -> Got:
+    def wait(self, sock: Any, timeout: float, *, to_write: bool) -> Ready:
         """Wait up to `timeout` seconds; return what that has brought. `sock` may be None."""
         fd = sock.fileno() if sock is not None else -1
         self._watch(fd, select.POLLIN | (select.POLLOUT if to_write else 0))
@@ -37,7 +37,7 @@ class Waiter:
             else:
                 self._wakeup.clear()
                 is_woken = True
-        return Got(is_pending or bool(event & ~select.POLLOUT), bool(event & select.POLLOUT), is_woken)
+        return Ready(is_pending or bool(event & ~select.POLLOUT), bool(event & select.POLLOUT), is_woken)
 
     def _watch(self, fd: int, events: int) -> None:
         if self._watched == (fd, events):

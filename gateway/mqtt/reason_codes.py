@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.mqtt.dial import LinkError
 
 
-class Ending(enum.Enum):
+class DisconnectCause(enum.Enum):
     """What kind of end a link, or the try to make one, has come to."""
 
     OTHER = "no more is known"
@@ -26,10 +26,10 @@ class Ending(enum.Enum):
     RETURNING = "given up for the preferred broker"
 
 
-class LinkEnded(LinkError):  # noqa: N818  (like LinkError, but it tells an end)
+class DisconnectError(LinkError):
     """A link, or the try to make one, that the broker has ended; `ending` tells of what kind that was."""
 
-    def __init__(self, what: str, remedy: str, ending: Ending) -> None:
+    def __init__(self, what: str, remedy: str, ending: DisconnectCause) -> None:
         super().__init__(what, remedy)
         self.ending = ending
 
@@ -76,25 +76,27 @@ _PROTOCOL_ERROR = 0x82  # also what paho says where what it read was no MQTT
 _UNSPECIFIED_ERROR = 0x80  # also all that paho says of a connection that has ended
 
 
-def why_refused(where: str, code: ReasonCode, properties: Any) -> LinkEnded:
+def why_refused(where: str, code: ReasonCode, properties: Any) -> DisconnectError:
     """Say why the broker refused the connection in its CONNACK."""
     remedy = _CONNACK_REMEDIES.get(code.value, "see the broker's log")
-    ending = Ending.VERSION_REFUSED if code.value == _VERSION_REFUSED else Ending.OTHER
-    return LinkEnded(f"{where} refused the connection: {code}{_details(properties)}", remedy, ending)
+    ending = DisconnectCause.VERSION_REFUSED if code.value == _VERSION_REFUSED else DisconnectCause.OTHER
+    return DisconnectError(f"{where} refused the connection: {code}{_details(properties)}", remedy, ending)
 
 
-def why_not_connected(where: str, code: ReasonCode, version: str, *, with_tls: bool) -> LinkEnded:
+def why_not_connected(where: str, code: ReasonCode, version: str, *, with_tls: bool) -> DisconnectError:
     """Say what paho knows of a connection that ended before a CONNACK that it could read."""
     if code.value == _PROTOCOL_ERROR:  # all that paho says of CONNACK return code 1, too
         what, remedy = f"{where} does not speak {version}", "is it a broker, and mqtt.port its port for that?"
-        return LinkEnded(what, remedy, Ending.NO_CONNACK)
+        return DisconnectError(what, remedy, DisconnectCause.NO_CONNACK)
     remedy = "" if with_tls else f"does it speak {version}, without TLS?"
-    return LinkEnded(f"{where} closed the connection without a CONNACK{_name(code)}", remedy, Ending.NO_CONNACK)
+    return DisconnectError(
+        f"{where} closed the connection without a CONNACK{_name(code)}", remedy, DisconnectCause.NO_CONNACK
+    )
 
 
-def why_closed(
+def describe_disconnect(
     where: str, code: ReasonCode, properties: Any, *, client_id: str, by_broker: bool, is_fight: bool
-) -> LinkEnded:
+) -> DisconnectError:
     """Say why a link that was up has ended.
 
     `by_broker` tells that the broker has sent a DISCONNECT with that code, and `is_fight` that the links before have
@@ -102,14 +104,14 @@ def why_closed(
     """
     if by_broker and code.value == _TAKEN_OVER:
         what = f"{where} closed the connection: another client has the client id {client_id!a}"
-        return LinkEnded(what, "give each client an mqtt.client_id of its own", Ending.TAKEN_OVER)
+        return DisconnectError(what, "give each client an mqtt.client_id of its own", DisconnectCause.TAKEN_OVER)
     blames_message = code.value in _OVER_A_MESSAGE if by_broker else code.value == _UNSPECIFIED_ERROR
-    ending = Ending.CLOSED if blames_message else Ending.OTHER
+    ending = DisconnectCause.CLOSED if blames_message else DisconnectCause.OTHER
     remedy = _DISCONNECT_REMEDIES.get(code.value, "") if by_broker else ""
     if not remedy and is_fight:
         remedy = f"does another client have the client id {client_id!a}?"
     detail = f" ({code}{_details(properties)})" if by_broker else _name(code)
-    return LinkEnded(f"{where} closed the connection{detail}", remedy, ending)
+    return DisconnectError(f"{where} closed the connection{detail}", remedy, ending)
 
 
 def _name(code: ReasonCode) -> str:

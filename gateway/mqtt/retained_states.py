@@ -27,7 +27,7 @@ class _Suspension:
         self.until: float | None = None  # None: it is being tried
 
 
-class States:
+class RetainedStates:
     """The states that the broker is to have, by topic. Any thread sets one; who has the turn of the link says them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -33,7 +33,7 @@ class Progress(enum.Enum):
     STUCK = "the main thread is to look at the link"
 
 
-class Turn:
+class SendLock:
     """A lock, which the main thread waits for (`with turn:`) and others do not, and what they tell each other.
 
     `send` sends what waits, and raises nothing; it is called with the turn. Never to be taken with the lock of the

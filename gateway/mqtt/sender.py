@@ -16,10 +16,10 @@ from gateway.core.backoff import Backoff, undrawn
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
-from gateway.mqtt.paho_hooks import Handed, HookedClient
-from gateway.mqtt.poison import Suspicion, Verdict
+from gateway.mqtt.paho_hooks import HookedClient, InFlight
+from gateway.mqtt.poison import PoisonDetector, Verdict
 from gateway.mqtt.reason_codes import can_be_sent_again, puback_words
-from gateway.mqtt.retained_states import States
+from gateway.mqtt.retained_states import RetainedStates
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Entry
 
@@ -76,10 +76,10 @@ class Sender:
         self._clock = clock
         self.on_state_settled: Callable[[Publication, int], bool] = lambda _, __: False
         """Called with reason code when the broker has answered to a state; returns whether that is all."""
-        self.states = States(clock)
-        self._in_flight: deque[Handed] = deque()
+        self.states = RetainedStates(clock)
+        self._in_flight: deque[InFlight] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
-        self._suspicion = Suspicion()
+        self._suspicion = PoisonDetector()
         self._accused: list[Entry] = []  # over which links were lost before anything else could pass
         self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, undrawn)
         self._try_at = 0.0  # when the first of these is sent again, whatever has passed
@@ -187,7 +187,7 @@ class Sender:
             return Verdict.NONE
         verdict = self._suspicion.lost(_suspected(first), len(self._in_flight))
         self._must_take_back = verdict is not Verdict.NONE
-        if verdict is not Verdict.GUILTY:
+        if verdict is not Verdict.POISON:
             return verdict
         self._in_flight.popleft()
         self._unacknowledged -= first.qos
@@ -377,7 +377,7 @@ class Sender:
         if self.states.has_unsaid and self._may_send:
             self.states.say(self._publish_state, self._room)
 
-    def _publish_state(self, topic: str, payload: bytes) -> Handed | None:
+    def _publish_state(self, topic: str, payload: bytes) -> InFlight | None:
         qos, retain = self._degraded(1, True)
         handed = self._client.mg_publish(Publication(topic, payload, 1, retain=True), qos, retain)
         if handed is not None:
@@ -407,7 +407,7 @@ class Sender:
         self._note_sent((handed,))
         return True
 
-    def _note_sent(self, all_sent: Sequence[Handed]) -> None:
+    def _note_sent(self, all_sent: Sequence[InFlight]) -> None:
         if not self._in_flight:
             self._oldest_since = self._clock()
         self._in_flight.extend(all_sent)
@@ -441,7 +441,7 @@ class Sender:
         if degrades.trigger:
             LOG.warning(degrades.report)
 
-    def _suits(self, sent: Handed) -> bool:
+    def _suits(self, sent: InFlight) -> bool:
         """Tell whether the broker takes what is in flight, which is as another link was given it."""
         publication = sent.publication
         properties = self._properties_of(sent.entry)
@@ -498,11 +498,11 @@ class Sender:
         self._outbox.put_back([entry])
 
 
-def _suspected(sent: Handed) -> Publication:
+def _suspected(sent: InFlight) -> Publication:
     """Return what a lost link may be the fault of: of a state, whatever it says, for that changes."""
     return sent.publication if sent.entry is not None else sent.publication.with_payload(b"")
 
 
-def _entries(sent: Iterable[Handed]) -> list[Entry]:
+def _entries(sent: Iterable[InFlight]) -> list[Entry]:
     """Return the entries of the outbox among what paho was given."""
     return [each.entry for each in sent if each.entry is not None]

@@ -9,7 +9,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from gateway.mqtt.dial import Server
 from gateway.mqtt.options import Version
-from gateway.mqtt.reason_codes import Ending
+from gateway.mqtt.reason_codes import DisconnectCause
 
 _V5_AGAIN = 3600.0  # s after which a broker that refused MQTT 5 is asked again, at a connect: it may be a newer one now
 _RETURN = 60.0  # s between two looks at whether the preferred broker answers again
@@ -73,12 +73,14 @@ class Servers:
         self._look_again = self._clock() + _RETURN
         return found_old
 
-    def failed(self, ending: Ending) -> Next:
+    def failed(self, ending: DisconnectCause) -> Next:
         """Take note that the current broker could not be connected to; return what to do."""
-        is_version = ending is Ending.VERSION_REFUSED
-        is_version = is_version or (ending in (Ending.NO_CONNACK, Ending.SILENCE) and not self._has_spoken_v5)
+        is_version = ending is DisconnectCause.VERSION_REFUSED
+        is_version = is_version or (
+            ending in (DisconnectCause.NO_CONNACK, DisconnectCause.SILENCE) and not self._has_spoken_v5
+        )
         if is_version and self.speaks_v5:
-            self._is_trying_old, self._is_only_slow = True, ending is Ending.SILENCE
+            self._is_trying_old, self._is_only_slow = True, ending is DisconnectCause.SILENCE
             return Next.OTHER_VERSION
         if is_version:
             self._old_until.pop(self.current, None)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from gateway.core.clock import boot_time
 from gateway.message import Lane, Publication
 from gateway.outbox.outbox import OVERHEAD, Outbox
-from gateway.outbox.pending_writes import Unwritten, Work
+from gateway.outbox.pending_writes import PendingWrites, Work
 from gateway.outbox.queues import Entry
 
 OVERHEAD_ON_DISK = 100
@@ -22,7 +22,7 @@ _LOST = "the file of the outbox was lost"  # why something was dropped
 class DurableOutbox(Outbox):
     """An outbox of which what has QoS 1, and is no command, is for the disk. See `Outbox` for the limits.
 
-    What comes is committed within `commit_interval` s (see `Unwritten`).
+    What comes is committed within `commit_interval` s (see `PendingWrites`).
     """
 
     is_durable: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class DurableOutbox(Outbox):
     ) -> None:
         super().__init__(max_messages, max_bytes, discard, command_lifetime, status_lifetime, clock)
         self._work = Condition(self._lock)
-        self._unwritten = Unwritten(commit_interval, self._work.notify)
+        self._unwritten = PendingWrites(commit_interval, self._work.notify)
         self._room_made = 0  # bytes of the disk, for what is not committed yet
         self._is_closing = self._is_called = False
 
@@ -67,7 +67,7 @@ class DurableOutbox(Outbox):
         topics: Iterable[tuple[str, Lane, int]],
         latest: Iterable[Entry],
     ) -> int:
-        """Begin with what is on disk (see `Lanes.restore`); return how many wait."""
+        """Begin with what is on disk (see `LaneQueues.restore`); return how many wait."""
         with self._lock:
             self.retained = retained
             self._retained_bytes = sum(len(topic) + len(payload) for topic, payload in retained.items())
@@ -139,7 +139,7 @@ class DurableOutbox(Outbox):
         self._losses.log_dead_letters_dropped(count)
 
     def refill(self, lane: Lane, asked: int, entries: Sequence[Entry]) -> int:
-        """Take what was read from the disk (see `Lanes.refill`); return how many were not there any more."""
+        """Take what was read from the disk (see `LaneQueues.refill`); return how many were not there any more."""
         with self._lock:
             before = len(self._lanes)
             self._end(self._lanes.refill(lane, asked, entries), dropped="the outbox is full")
@@ -149,7 +149,7 @@ class DurableOutbox(Outbox):
         return lost
 
     def gaps(self) -> dict[Lane, tuple[int, int]]:
-        """Return where what is only on disk lies (see `Lanes.gaps`)."""
+        """Return where what is only on disk lies (see `LaneQueues.gaps`)."""
         with self._lock:
             return self._lanes.gaps()
 
@@ -161,7 +161,7 @@ class DurableOutbox(Outbox):
     ) -> int:
         """Give all that is in memory to the writer again, for a new file; return how many are lost.
 
-        Lost is what was only in the old file, but for what the new one has of it (see `Lanes.forget_spilled`).
+        Lost is what was only in the old file, but for what the new one has of it (see `LaneQueues.forget_spilled`).
         """
         with self._lock:
             lost, receipts = self._lanes.forget_spilled(counts, topics, last_number)

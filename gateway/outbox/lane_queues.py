@@ -7,10 +7,10 @@ from weakref import WeakValueDictionary
 
 from gateway.core.receipt import Receipt
 from gateway.message import Lane
-from gateway.outbox.queues import Entry, Latest, Queue, Source
+from gateway.outbox.queues import Entry, LatestValueQueue, Source, SpillQueue
 
 
-class Lanes:
+class LaneQueues:
     """All that waits, and what of it is in flight. What goes next is the oldest of the first lane that has something.
 
     On one topic the order is kept whatever the lanes: what comes waits behind what is there already, if need be
@@ -18,8 +18,8 @@ class Lanes:
     """
 
     def __init__(self, *, spills: bool) -> None:
-        self._queues = {lane: Queue(spills) for lane in (Lane.REPLY, Lane.EVENT, Lane.BULK)}
-        self._latest = Latest()
+        self._queues = {lane: SpillQueue(spills) for lane in (Lane.REPLY, Lane.EVENT, Lane.BULK)}
+        self._latest = LatestValueQueue()
         # By lane, which is its number here: an enum is a slow key.
         self._ordered = (self._queues[Lane.REPLY], self._queues[Lane.EVENT], self._latest, self._queues[Lane.BULK])
         # How many of a topic wait or are in flight, and the last lane that they are of.

@@ -19,7 +19,7 @@ from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Flush
-from gateway.outbox.lane_queues import Lanes
+from gateway.outbox.lane_queues import LaneQueues
 from gateway.outbox.queues import Entry, Source
 
 OVERHEAD = 500
@@ -77,7 +77,7 @@ class Outbox:
         self._changed = Condition(self._lock)  # for producers that are held back, and for `flush`
         self._held_back = 0  # how many these are: mostly none
         self._last_taken = -math.inf
-        self._lanes = Lanes(spills=self.is_durable)
+        self._lanes = LaneQueues(spills=self.is_durable)
         self._last_number = 0
         self._counts: Counter[str] = Counter()  # by the names of `OutboxCounts`
         self._gauge = LevelGauge()
@@ -254,7 +254,7 @@ class Outbox:
     # --- out
 
     def take(self, count: int) -> list[Entry]:
-        """Take up to `count` publications, in the order of `Lanes`; they are in flight until settled or put back."""
+        """Take up to `count` publications in the order of `LaneQueues`; in flight until settled or put back."""
         taken: list[Entry] = []
         expired = 0
         with self._lock:

@@ -23,7 +23,7 @@ _REMOVAL_DELAY = 1.0  # s that the disk is left alone when nothing is to be comm
 
 
 class Work(NamedTuple):
-    """What the writer is to do next: commit, remove, and read (see `Lanes.wanted`).
+    """What the writer is to do next: commit, remove, and read (see `LaneQueues.wanted`).
 
     `delivered` are numbers of dead letters that were retried and taken. `has_more` tells that more is to be committed
     than what is in `inserts`.
@@ -43,7 +43,7 @@ class Work(NamedTuple):
         return bool(self.inserts or self.removals or self.set_aside or self.delivered or self.retained)
 
 
-class Unwritten:
+class PendingWrites:
     """What is to be written, in its order. `wake` is called when the writer has to look again at when it is `due`.
 
     What is to be committed waits for `commit_interval` (s), unless somebody waits for it. The rest waits for

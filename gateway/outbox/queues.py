@@ -78,7 +78,7 @@ class Entry:
         self.is_ended = False  # delivered or dropped: it need not be written any more
 
 
-class Queue:
+class SpillQueue:
     """A lane in which everything waits in its order."""
 
     def __init__(self, spills: bool) -> None:
@@ -250,7 +250,7 @@ class Queue:
             self._gap_bytes = 0
 
 
-class Latest:
+class LatestValueQueue:
     """The lane in which only the newest of each topic waits."""
 
     def __init__(self) -> None:

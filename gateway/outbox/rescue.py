@@ -33,7 +33,7 @@ def rescue(
     Return it, how much it holds, and the name under which what stood in its place was set aside, or `""`. SQLite
     still reads files that have lost their names, so that all is copied. Of a log that was cut off it reads only what
     it has in its memory; where that is not enough, the file is as good as its last checkpoint, and what lies in the
-    `gaps` (see `Lanes.gaps`) is kept of it.
+    `gaps` (see `LaneQueues.gaps`) is kept of it.
 
     Raises `StoreError`, `OSError` or `sqlite3.Error` where there is no place for the new file: it may be tried again.
     """

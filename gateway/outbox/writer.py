@@ -79,7 +79,7 @@ class OutboxWriter:
         """Put what was set aside, and whose topic is meant, into the outbox again.
 
         Only what was called by `visit` may call this. The rows are removed by the commit that has the messages wait, or
-        once they are delivered (see `Unwritten`).
+        once they are delivered (see `PendingWrites`).
         """
         sent = outdated = full = 0
         for row, is_outdated in dead_letters(self._store, is_meant):

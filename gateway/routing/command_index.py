@@ -12,7 +12,7 @@ Addresses: TypeAlias = Sequence[Mapping[str, str]]
 """Of commands: each gives words, by field, and is the address of a command that has all of them."""
 
 
-class Listeners:
+class CommandIndex:
     """The interfaces behind a map, by name, with the addresses of their commands; None: they get every message."""
 
     def __init__(self, interfaces: Mapping[str, Addresses | None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg
 from gateway.routing.command_guard import CommandGuard
-from gateway.routing.command_index import Addresses, Listeners
+from gateway.routing.command_index import Addresses, CommandIndex
 from gateway.routing.echo_loop import EchoLoops
 from gateway.routing.message_filter import MessageFilter
 from gateway.routing.outcomes import Outcomes
@@ -41,13 +41,13 @@ class Route:
         self.outcomes = Outcomes() if outcomes is None else outcomes
         self.outlets: dict[str, Callable[[InternalMsg], object]] = {}
 
-    def listeners(self) -> tuple[Listeners, Listeners]:
+    def listeners(self) -> tuple[CommandIndex, CommandIndex]:
         """Return whose filters are to see which message, and who is to have it.
 
         A filter may make any message of one, so that it sees all of them.
         """
-        owners = Listeners({name: self.addresses.get(name) for name in self.inboxes})
+        owners = CommandIndex({name: self.addresses.get(name) for name in self.inboxes})
         if not self.filters:
             return owners, owners
         seen = {name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes}
-        return Listeners(seen), owners
+        return CommandIndex(seen), owners

@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, MessageError
 from gateway.translation.mqtt_map import MsgMap
 
 
-def orphans(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Collection[str]) -> Iterator[str]:
+def stale_topics(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Collection[str]) -> Iterator[str]:
     """Yield the topics of `retained` (payload by topic) that no map would retain any more.
 
     `kept` are topics that no map knows, and that are to stay: those of availability.

@@ -18,7 +18,7 @@ from gateway.runtime.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 
 
-class Station:
+class InterfaceHost:
     """An interface with all that it is given. `say` publishes its availability; any thread may call it.
 
     `room` is for the messages that wait for the interfaces. Only the main thread calls the methods, but for `look`.
@@ -133,7 +133,7 @@ def _watched_step(step: FilterRule | HookStep, interface: str) -> FilterRule | H
     return step._replace(function=call)
 
 
-def routes_of(stations: Iterable[Station], commands: CommandOptions, before: Iterable[Route] = ()) -> list[Route]:
+def routes_of(stations: Iterable[InterfaceHost], commands: CommandOptions, before: Iterable[Route] = ()) -> list[Route]:
     """Return the routes to `stations`, one for each map, and have them use it.
 
     What the routes of `before` knew of commands and loops is kept, also where all their interfaces have other names by
@@ -142,7 +142,7 @@ def routes_of(stations: Iterable[Station], commands: CommandOptions, before: Ite
     stations, known = list(stations), list(dict.fromkeys(before))
     in_use = {id(station.route) for station in stations}
     left = [route for route in known if id(route) not in in_use]
-    groups: dict[int, list[Station]] = {}
+    groups: dict[int, list[InterfaceHost]] = {}
     for station in stations:
         if station.route is None:
             station.share_map(route.msg_map for route in known)

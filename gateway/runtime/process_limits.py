@@ -17,7 +17,7 @@ _RESERVE = 64  # descriptors for all the rest: broker, disk, log, and ports that
 _SHORTEST_TURN, _TURN_EACH, _LONGEST_TURN = 0.001, 0.0005, 0.05  # s: at least, for each interface, and at most
 
 
-def make_room(interfaces: int) -> None:
+def apply_process_limits(interfaces: int) -> None:
     """Prepare the process for so many interfaces. Raises `GatewayError` if it may not open as many descriptors."""
     sys.setswitchinterval(min(max(_SHORTEST_TURN, interfaces * _TURN_EACH), _LONGEST_TURN))
     needed = interfaces * _EACH + _RESERVE

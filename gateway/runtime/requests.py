@@ -19,10 +19,11 @@ from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
 from gateway.logs.masking import Masker
 from gateway.message import Lane, Publication
-from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.client import MgClient
+from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 from gateway.routing.stale_retained import topics_to_forget
-from gateway.runtime.interface_host import Station
+from gateway.runtime.interface_host import InterfaceHost
 
 if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore
@@ -47,7 +48,7 @@ class Running(Protocol):
     @property
     def writer(self) -> OutboxWriter | None: ...  # noqa: D102
     @property
-    def stations(self) -> Mapping[str, Station]: ...  # noqa: D102
+    def stations(self) -> Mapping[str, InterfaceHost]: ...  # noqa: D102
     @property
     def received(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
@@ -136,7 +137,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
     })  # fmt: skip
 
 
-def _failure_of(station: Station, masker: Masker) -> dict[str, Any] | None:
+def _failure_of(station: InterfaceHost, masker: Masker) -> dict[str, Any] | None:
     """Return when (s, Unix time) the interface of `station`, or its device, failed last, and why; None: never."""
     if station.outlet.last_failure is None:
         return None

@@ -9,7 +9,7 @@ from gateway.errors import GatewayError, Problem
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
 from interfaces.rules.change_filter import ChangeFilter
 from interfaces.rules.converters import ConversionError, pipeline
-from interfaces.rules.extractors import KINDS, Dispatch, Matcher, MatchError, Values, each_kind, make_matcher
+from interfaces.rules.extractors import KINDS, Dispatch, ExtractError, Extractor, Values, each_kind, make_extractor
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import Template, TemplateError
@@ -97,7 +97,7 @@ class ValueReader:
     """A matcher and the converters of its values."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self.matcher: Matcher = make_matcher(options, encoding)
+        self.matcher: Extractor = make_extractor(options, encoding)
         self._match = self.matcher.match
         given = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in given.items() if name != ANY}
@@ -128,7 +128,7 @@ class ValueReader:
                     del values[name]
         except ConversionError as err:
             raise CodecError(f"{name}: {err}") from err
-        except MatchError as err:
+        except ExtractError as err:
             raise CodecError(str(err)) from err
         return found
 
@@ -229,7 +229,7 @@ def check_decode_rule(
         yield Problem((), "a rule makes a message: give 'message', or 'messages' with a list", "")
     names: frozenset[str] | None
     try:
-        names = make_matcher(options, encoding).names
+        names = make_extractor(options, encoding).names
     except (RegexError, LayoutError) as err:
         yield Problem((kinds[0],), str(err), "correct it")
         return

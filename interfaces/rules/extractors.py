@@ -21,11 +21,11 @@ KINDS = ("regex", "fields", "pairs", "lines", "binary")
 """The options of which each rule has one."""
 
 
-class MatchError(GatewayError):
+class ExtractError(GatewayError):
     """A frame is a rule's own, but cannot be read."""
 
 
-class Matcher(ABC):
+class Extractor(ABC):
     """Takes the values out of frames of one kind."""
 
     names: frozenset[str] | None = None
@@ -35,10 +35,10 @@ class Matcher(ABC):
 
     @abstractmethod
     def match(self, frame: bytes) -> list[Values] | None:
-        """Return the values of `frame`, or None if it is not of this kind. Raises `MatchError`."""
+        """Return the values of `frame`, or None if it is not of this kind. Raises `ExtractError`."""
 
 
-class RegexMatcher(Matcher):
+class RegexMatcher(Extractor):
     """A regular expression that the whole frame matches; its named groups are the values."""
 
     def __init__(self, text: str, encoding: str) -> None:
@@ -56,11 +56,11 @@ class RegexMatcher(Matcher):
         except UnicodeDecodeError:
             return None
         except RegexError as err:
-            raise MatchError(str(err)) from err
+            raise ExtractError(str(err)) from err
         return None if found is None else [found.groupdict()]
 
 
-class FieldsMatcher(Matcher):
+class FieldsMatcher(Extractor):
     """Fields by position between separators, some of them with a text that they must have."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
@@ -95,7 +95,7 @@ class FieldsMatcher(Matcher):
         return [values]
 
 
-class PairsMatcher(Matcher):
+class PairsMatcher(Extractor):
     """`key=value` pairs, any number in any order, behind an optional `start`."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
@@ -128,7 +128,7 @@ class PairsMatcher(Matcher):
         return [{"key": key, "value": value} for key, value in values.items()] if self._each else [values]
 
 
-class LinesMatcher(Matcher):
+class LinesMatcher(Extractor):
     """A telegram of several lines, with one expression for each kind of line; lines of no kind are passed over."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
@@ -150,7 +150,7 @@ class LinesMatcher(Matcher):
                 try:
                     found = regex.match(line)
                 except RegexError as err:
-                    raise MatchError(str(err)) from err
+                    raise ExtractError(str(err)) from err
                 if found is not None:
                     found_any = True
                     values.update({name: text for name, text in found.items() if text is not None})
@@ -158,7 +158,7 @@ class LinesMatcher(Matcher):
         return [values] if found_any else None
 
 
-class BinaryMatcher(Matcher):
+class BinaryMatcher(Extractor):
     """Bytes in a layout."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -172,7 +172,7 @@ class BinaryMatcher(Matcher):
         return None if values is None else [values]
 
 
-def make_matcher(options: Mapping[str, Any], encoding: str) -> Matcher:
+def make_extractor(options: Mapping[str, Any], encoding: str) -> Extractor:
     """Return the matcher of a rule; raise `RegexError` or `LayoutError` if its expressions or its layout are wrong."""
     if "regex" in options:
         return RegexMatcher(options["regex"], encoding)

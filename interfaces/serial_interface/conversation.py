@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from interfaces.rules.extractors import Values
 
 
-class Urgency(enum.IntEnum):
+class Priority(enum.IntEnum):
     """What is written first: what opens the conversation, then commands, then polls."""
 
     OPENING = 0
@@ -33,7 +33,7 @@ class Outcome(enum.Enum):
 ReadFrame = Callable[[bytes], "list[Values] | None"]
 
 
-class Exchange:
+class Transaction:
     """Something to write, and the answer that is waited for.
 
     `response` and `refusal` read a frame, or say None if it is not the answer. Where there is only a `refusal`,
@@ -43,7 +43,7 @@ class Exchange:
     def __init__(
         self,
         data: bytes,
-        urgency: Urgency,
+        urgency: Priority,
         subject: Any = None,
         response: ReadFrame | None = None,
         refusal: ReadFrame | None = None,
@@ -64,14 +64,14 @@ class Exchange:
 class Result(NamedTuple):
     """The end of an exchange: the frame that answered it and its values, or why there is none."""
 
-    exchange: Exchange
+    exchange: Transaction
     outcome: Outcome
     reason: str = ""
     frame: bytes = b""
     values: tuple[Mapping[str, Any], ...] = ()
 
 
-class Pacing(NamedTuple):
+class RateLimit(NamedTuple):
     """How fast the device may be written to; 0: as fast as it goes. `pause` (s) follows each frame, either way."""
 
     pause: float = 0.0
@@ -87,13 +87,13 @@ class Conversation:
     Call `submit`, `hear` each frame, and `turn` when something may be due; `due` says when that is.
     """
 
-    def __init__(self, pacing: Pacing) -> None:
+    def __init__(self, pacing: RateLimit) -> None:
         self._pacing = pacing
-        self._waiting: dict[Urgency, deque[Exchange]] = {urgency: deque() for urgency in Urgency}
-        self._current: Exchange | None = None
+        self._waiting: dict[Priority, deque[Transaction]] = {urgency: deque() for urgency in Priority}
+        self._current: Transaction | None = None
         self._deadline = 0.0  # of the current exchange's answer
         self._quiet_until = 0.0
-        self._late: Exchange | None = None  # whose answer may still come, and would be taken for the next one's
+        self._late: Transaction | None = None  # whose answer may still come, and would be taken for the next one's
         self._late_until = 0.0
         self.last_written = 0.0
 
@@ -107,10 +107,10 @@ class Conversation:
         """Tell whether a frame means anything to it; if not, `hear` need not be called before the next `submit`."""
         return bool(self._pacing.pause) or self._current is not None or self._late is not None
 
-    def submit(self, exchange: Exchange, now: float) -> bool:
+    def submit(self, exchange: Transaction, now: float) -> bool:
         """Take an exchange; return False if too many commands wait already."""
         queue = self._waiting[exchange.urgency]
-        if exchange.urgency is Urgency.COMMAND and len(queue) >= self._pacing.max_waiting:
+        if exchange.urgency is Priority.COMMAND and len(queue) >= self._pacing.max_waiting:
             return False
         exchange.since = now
         queue.append(exchange)
@@ -168,7 +168,7 @@ class Conversation:
         """Return the time (s) at which `turn` would do something, or None if only a frame can."""
         if self.is_idle:
             return None
-        times = [queue[0].since + self._pacing.longest_wait for queue in [self._waiting[Urgency.COMMAND]] if queue]
+        times = [queue[0].since + self._pacing.longest_wait for queue in [self._waiting[Priority.COMMAND]] if queue]
         if self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_try_again(self._current) else 0.0))
         elif any(self._waiting.values()):
@@ -183,16 +183,16 @@ class Conversation:
             queue.clear()
         return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
 
-    def _forget_late(self, late: Exchange, frame: bytes, now: float) -> None:
+    def _forget_late(self, late: Transaction, frame: bytes, now: float) -> None:
         """End the wait for an answer that is overdue, if this is it, or if that is over."""
         readers = (late.response, late.refusal)
         if now >= self._late_until or any(read is not None and read(frame) is not None for read in readers):
             self._late = None
 
-    def _may_try_again(self, exchange: Exchange) -> bool:
+    def _may_try_again(self, exchange: Transaction) -> bool:
         return exchange.response is not None and exchange.tries <= exchange.retries
 
-    def _write(self, exchange: Exchange, now: float) -> bytes:
+    def _write(self, exchange: Transaction, now: float) -> bytes:
         pacing, size = self._pacing, len(exchange.data)
         cost = [pacing.pause]
         if pacing.bytes_per_second:
@@ -209,14 +209,14 @@ class Conversation:
     def _give_up_late(self, now: float) -> list[Result]:
         """End commands that have waited so long that nobody expects them to be done any more."""
         late: list[Result] = []
-        queue = self._waiting[Urgency.COMMAND]
+        queue = self._waiting[Priority.COMMAND]
         while queue and now >= queue[0].since + self._pacing.longest_wait:
             reason = f"it waited {self._pacing.longest_wait:g} s for the line"
             late.append(Result(queue.popleft(), Outcome.TIMED_OUT, reason))
         return late
 
 
-def _unanswered(exchange: Exchange) -> Result:
+def _unanswered(exchange: Transaction) -> Result:
     """Return what it means that no answer has come."""
     if exchange.response is None:
         return Result(exchange, Outcome.DONE)

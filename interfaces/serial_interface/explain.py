@@ -9,7 +9,7 @@ from gateway.errors import Refusal
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import UNMATCHED, CodecError
 from interfaces.serial_interface.framing.checksum import ChecksumError
-from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
 
@@ -81,7 +81,7 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
     try:
         rule = rules.encoder.rule_for(msg)
         data = rules.wire.wrap(rule.encode(msg))
-    except (CodecError, WireError) as err:
+    except (CodecError, FramingError) as err:
         yield Refusal(f"refused: {err}")
         return
     yield f"writes {shown(data)}"

@@ -28,8 +28,8 @@ from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
 from interfaces.rules.decoding import UNMATCHED, CodecError
 from interfaces.rules.encoding import Answer
-from interfaces.serial_interface.conversation import Conversation, Exchange, Outcome, Pacing, Result, Urgency
-from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.conversation import Conversation, Outcome, Priority, RateLimit, Result, Transaction
+from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.polling import Request, Schedule
 from interfaces.serial_interface.port import DescriptorPort, Port, hide_password, open_port
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
@@ -143,8 +143,8 @@ class SerialInterface(DeviceInterface):
         is_own = isinstance(self._port, DescriptorPort)  # what pyserial reads may wait
         self._may_queue = is_own and not self.measures_silence and self.rules.is_quick
 
-    def _pacing(self) -> Pacing:
-        return Pacing(**self.params["conversation"]["pacing"])
+    def _pacing(self) -> RateLimit:
+        return RateLimit(**self.params["conversation"]["pacing"])
 
     # --- the port
 
@@ -158,7 +158,7 @@ class SerialInterface(DeviceInterface):
         self._settled_at = now + self.params["settle"]
         self._schedule.start(self._settled_at)
         for request in self._schedule.opening:
-            self._ask(request, Urgency.OPENING, now)
+            self._ask(request, Priority.OPENING, now)
 
     def close(self) -> None:
         """Close the port; what is still to be done gets its outcome: offline."""
@@ -284,8 +284,8 @@ class SerialInterface(DeviceInterface):
         try:
             rule = self.rules.encoder.rule_for(msg)
             data, arguments = self.wire.wrap(rule.encode(msg)), rule.arguments_of(msg)
-            exchange = self._exchange(data, rule.answer, Urgency.COMMAND, msg, arguments)
-        except (CodecError, WireError) as err:
+            exchange = self._exchange(data, rule.answer, Priority.COMMAND, msg, arguments)
+        except (CodecError, FramingError) as err:
             yield msg.reply(Outcome.REFUSED.value, str(err))
             return
         if not self._conversation.submit(exchange, now):
@@ -294,10 +294,10 @@ class SerialInterface(DeviceInterface):
         yield from self._turn(now)
 
     def _exchange(
-        self, data: bytes, answer: Answer, urgency: Urgency, subject: object, arguments: Mapping[str, Any]
-    ) -> Exchange:
+        self, data: bytes, answer: Answer, urgency: Priority, subject: object, arguments: Mapping[str, Any]
+    ) -> Transaction:
         default = self.params["conversation"]["timeout"]
-        return Exchange(
+        return Transaction(
             data,
             urgency,
             subject,
@@ -307,7 +307,7 @@ class SerialInterface(DeviceInterface):
             answer.retries,
         )
 
-    def _ask(self, request: Request, urgency: Urgency, now: float) -> None:
+    def _ask(self, request: Request, urgency: Priority, now: float) -> None:
         exchange = self._exchange(self.wire.wrap(request.content), request.answer, urgency, request, {})
         if not self._conversation.submit(exchange, now):
             self._schedule.ended(request)
@@ -317,7 +317,7 @@ class SerialInterface(DeviceInterface):
         if now < self._settled_at:
             return
         for request in self._schedule.take(now, self._conversation.last_written):
-            self._ask(request, Urgency.POLL, now)
+            self._ask(request, Priority.POLL, now)
         while True:
             data, results = self._conversation.turn(now)
             if data:

@@ -13,7 +13,7 @@ from interfaces.rules.decoding import Decoder, DecodeRule, MessageTemplate, chec
 from interfaces.rules.encoding import Content, Encoder, EncodeRule, check_content
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.conversation import Result
-from interfaces.serial_interface.framing.wire import Wire, WireError, check_wire
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
 
 
@@ -23,7 +23,7 @@ class SerialRules:
     def __init__(self, params: Mapping[str, Any]) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.wire = Wire(params["framing"], params.get("checksum"))
+        self.wire = FrameCodec(params["framing"], params.get("checksum"))
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
@@ -51,12 +51,12 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with the options of a serial device, beyond their schema."""
     address, encoding = params["address"], params["encoding"]
-    wire_problems = list(check_wire(params["framing"], params.get("checksum"), near))
+    wire_problems = list(check_framing(params["framing"], params.get("checksum"), near))
     yield from wire_problems
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield Problem(("decode", index, *problem.path), problem.what, problem.remedy)
-    wire = None if wire_problems else Wire(params["framing"], params.get("checksum"))
+    wire = None if wire_problems else FrameCodec(params["framing"], params.get("checksum"))
     written: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
     written += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
     for path, rules in written:
@@ -65,7 +65,7 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((*path, index, *problem.path), problem.what, problem.remedy)
 
 
-def _check_writing(options: Mapping[str, Any], encoding: str, wire: Wire | None) -> Iterator[Problem]:
+def _check_writing(options: Mapping[str, Any], encoding: str, wire: FrameCodec | None) -> Iterator[Problem]:
     """Yield what is wrong with what a rule or a request writes; paths begin at it."""
     problems = list(check_content(options, encoding, options.get("arguments", {})))
     yield from problems
@@ -75,7 +75,7 @@ def _check_writing(options: Mapping[str, Any], encoding: str, wire: Wire | None)
     try:
         if not content.names:
             wire.wrap(content.make({}))
-    except WireError as err:
+    except FramingError as err:
         yield Problem((), f"what is written cannot be framed: {err}")
 
 

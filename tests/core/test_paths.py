@@ -13,8 +13,8 @@ from gateway import __version__
 from gateway.core.paths import (
     NAME,
     expanded,
-    find_as_before,
     find_configuration,
+    find_legacy,
     find_map,
     folder_to_look_in,
     runtime_folders,
@@ -145,18 +145,18 @@ def test_what_the_original_named_is_found_beside_it_then_here_then_beside_the_pr
 ) -> None:
     monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "mqttgateway")])
     beside = tmp_path / "conf"
-    assert find_as_before("maps/x.map", beside) is None
+    assert find_legacy("maps/x.map", beside) is None
     for folder in (tmp_path / "bin", tmp_path / "here", beside):
         path = put(folder / "maps" / "x.map")
-        assert find_as_before("maps/x.map", beside) == path
+        assert find_legacy("maps/x.map", beside) == path
     absolute = put(tmp_path / "absolute.map")
-    assert find_as_before(str(absolute), beside) == absolute
-    assert find_as_before(str(tmp_path), beside) is None  # a folder is no file
+    assert find_legacy(str(absolute), beside) == absolute
+    assert find_legacy(str(tmp_path), beside) is None  # a folder is no file
 
 
 def test_what_the_original_named_is_absolute_once_found(home: Path, tmp_path: Path) -> None:
     path = put(tmp_path / "here" / "sub" / "x.map")
-    assert find_as_before("x.map", Path("sub")) == path
+    assert find_legacy("x.map", Path("sub")) == path
 
 
 def test_a_running_gateway_is_found_in_folders_that_do_not_depend_on_where_it_was_started() -> None:

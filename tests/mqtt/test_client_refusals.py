@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.message import Publication
-from gateway.mqtt.client import LinkState
+from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip

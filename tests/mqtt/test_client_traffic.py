@@ -16,7 +16,7 @@ import pytest
 
 from gateway.message import Arrival, Lane, Publication
 from gateway.mqtt import send_lock as turn
-from gateway.mqtt.client import LinkState
+from gateway.mqtt.link_state import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.sender import WINDOW
 from gateway.outbox.outbox import Outbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.message import Arrival, Publication, ReplyTo
-from gateway.mqtt.client import LinkState
+from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.mqtt.client import LinkState
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, dial
+from gateway.mqtt.link_state import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
 from tests.support.certificates import Authority

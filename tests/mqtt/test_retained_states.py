@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from gateway.mqtt.retained_states import States
+from gateway.mqtt.retained_states import RetainedStates
 
 
 class Sent:
@@ -18,7 +18,7 @@ class Sent:
 class Bench:
     def __init__(self) -> None:
         self.now = 100.0
-        self.states = States(lambda: self.now)
+        self.states = RetainedStates(lambda: self.now)
         self.published: list[tuple[str, bytes]] = []
         self.sent: list[Sent] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.inbox import Wakeup
 from gateway.mqtt import send_lock as module
-from gateway.mqtt.send_lock import STOOD_STILL, Progress, Turn
+from gateway.mqtt.send_lock import STOOD_STILL, Progress, SendLock
 
 HOUR = 3600.0  # s
 
@@ -18,7 +18,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.wakeup = Wakeup()
-        self.turn = Turn(self._send, self.wakeup)
+        self.turn = SendLock(self._send, self.wakeup)
         self.sent: list[threading.Thread] = []
         self.progress = [Progress.DONE]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from gateway.mqtt.dial import Server
-from gateway.mqtt.reason_codes import Ending
+from gateway.mqtt.reason_codes import DisconnectCause
 from gateway.mqtt.servers import Next, Servers
 
 A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
@@ -25,12 +25,12 @@ def test_one_broker_is_tried_again_and_again() -> None:
     servers = Servers([A], 5, Clock())
     for _ in range(3):
         assert servers.current == A
-        assert servers.failed(Ending.OTHER) is Next.LATER
+        assert servers.failed(DisconnectCause.OTHER) is Next.LATER
 
 
 def test_several_are_tried_in_turn_without_delay_and_then_from_the_preferred_one_on() -> None:
     servers = Servers([A, B, C], 5, Clock())
-    assert [(servers.current, servers.failed(Ending.OTHER)) for _ in range(4)] == [
+    assert [(servers.current, servers.failed(DisconnectCause.OTHER)) for _ in range(4)] == [
         (A, Next.OTHER_SERVER),
         (B, Next.OTHER_SERVER),
         (C, Next.LATER),
@@ -40,7 +40,7 @@ def test_several_are_tried_in_turn_without_delay_and_then_from_the_preferred_one
 
 def test_after_a_loss_the_preferred_one_is_tried_first() -> None:
     servers = Servers([A, B], 5, Clock())
-    servers.failed(Ending.OTHER)
+    servers.failed(DisconnectCause.OTHER)
     assert not servers.accepted()
     assert servers.current == B
     servers.lost()
@@ -53,7 +53,7 @@ def test_the_preferred_one_is_looked_for_once_a_minute_while_another_serves() ->
     servers.accepted()
     clock.now += 1000
     assert not servers.is_time_to_look()  # it is the preferred one
-    servers.failed(Ending.OTHER)
+    servers.failed(DisconnectCause.OTHER)
     servers.accepted()
     assert not servers.is_time_to_look()
     clock.now += 60
@@ -67,7 +67,7 @@ def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
     clock = Clock()
     servers = Servers([A], 5, clock)
     protocols = [servers.protocol]
-    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+    assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
     protocols.append(servers.protocol)
     assert protocols == [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311]
     assert servers.accepted()
@@ -81,26 +81,26 @@ def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
 
 def test_each_broker_has_its_own_version() -> None:
     servers = Servers([A, B], 5, Clock())
-    servers.failed(Ending.VERSION_REFUSED)
+    servers.failed(DisconnectCause.VERSION_REFUSED)
     servers.accepted()
-    servers.failed(Ending.OTHER)
+    servers.failed(DisconnectCause.OTHER)
     assert servers.current == B
     assert servers.speaks_v5
 
 
 def test_a_broker_that_refuses_both_versions_is_asked_for_5_again() -> None:
     servers = Servers([A], 5, Clock())
-    assert servers.failed(Ending.NO_CONNACK) is Next.OTHER_VERSION
-    assert servers.failed(Ending.NO_CONNACK) is Next.LATER
+    assert servers.failed(DisconnectCause.NO_CONNACK) is Next.OTHER_VERSION
+    assert servers.failed(DisconnectCause.NO_CONNACK) is Next.LATER
     assert servers.speaks_v5
 
 
 def test_a_broker_of_3_1_1_that_now_refuses_that_is_asked_for_5_again() -> None:
     servers = Servers([A], 5, Clock())
-    servers.failed(Ending.VERSION_REFUSED)
+    servers.failed(DisconnectCause.VERSION_REFUSED)
     servers.accepted()
     servers.lost()
-    assert servers.failed(Ending.VERSION_REFUSED) is Next.LATER
+    assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.LATER
     assert servers.speaks_v5
 
 
@@ -108,14 +108,14 @@ def test_a_broker_that_has_spoken_mqtt_5_is_not_taken_for_an_old_one_when_it_is_
     servers = Servers([A], 5, Clock())
     servers.accepted()
     servers.lost()
-    assert servers.failed(Ending.NO_CONNACK) is Next.LATER
+    assert servers.failed(DisconnectCause.NO_CONNACK) is Next.LATER
     assert servers.speaks_v5
-    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+    assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
 
 
 def test_after_silence_3_1_1_is_tried_next_and_if_accepted_holds_for_that_link_only() -> None:
     servers = Servers([A], 5, Clock())
-    assert servers.failed(Ending.SILENCE) is Next.OTHER_VERSION
+    assert servers.failed(DisconnectCause.SILENCE) is Next.OTHER_VERSION
     assert not servers.speaks_v5
     assert servers.accepted()
     spoken = [servers.speaks_v5]  # as long as the link lasts
@@ -127,23 +127,25 @@ def test_where_one_of_the_brokers_has_spoken_mqtt_5_the_silence_of_another_says_
     servers = Servers([A, B], 5, Clock())
     servers.accepted()
     servers.lost()
-    servers.failed(Ending.OTHER)
+    servers.failed(DisconnectCause.OTHER)
     assert servers.current == B
-    for ending in (Ending.SILENCE, Ending.NO_CONNACK):
+    for ending in (DisconnectCause.SILENCE, DisconnectCause.NO_CONNACK):
         assert servers.failed(ending) is Next.LATER
-        servers.failed(Ending.OTHER)
-    assert servers.failed(Ending.VERSION_REFUSED) is Next.OTHER_VERSION
+        servers.failed(DisconnectCause.OTHER)
+    assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
 
 
 def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
     servers = Servers([A], "3.1.1", Clock())
-    assert servers.failed(Ending.VERSION_REFUSED) is Next.LATER
+    assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.LATER
     assert servers.protocol == MQTTProtocolVersion.MQTTv311
     assert not servers.accepted()
 
 
-@given(st.lists(st.sampled_from(list(Ending)), max_size=40), st.integers(1, 4))
-def test_however_tries_fail_all_brokers_have_their_turn_before_a_delay(endings: list[Ending], count: int) -> None:
+@given(st.lists(st.sampled_from(list(DisconnectCause)), max_size=40), st.integers(1, 4))
+def test_however_tries_fail_all_brokers_have_their_turn_before_a_delay(
+    endings: list[DisconnectCause], count: int
+) -> None:
     servers = Servers([Server("h", port) for port in range(1, count + 1)], 5, Clock())
     tried: list[Server] = []
     for ending in endings:

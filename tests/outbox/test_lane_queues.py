@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.receipt import Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox import queues as lane_module
-from gateway.outbox.lane_queues import Lanes
+from gateway.outbox.lane_queues import LaneQueues
 from gateway.outbox.queues import Entry
 
 HEAD = 4
@@ -32,11 +32,11 @@ def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, rece
     return made
 
 
-def put(lanes: Lanes, new: Entry) -> Entry | None:
+def put(lanes: LaneQueues, new: Entry) -> Entry | None:
     return next(iter(lanes.put([new])), None)
 
 
-def take(lanes: Lanes) -> Entry | None:
+def take(lanes: LaneQueues) -> Entry | None:
     return next(iter(lanes.take(1)), None)
 
 
@@ -63,7 +63,7 @@ class Bench:
     """Lanes, a table, and a model that knows of each topic what waits and what is in flight."""
 
     def __init__(self) -> None:
-        self.lanes, self.table = Lanes(spills=True), Table()
+        self.lanes, self.table = LaneQueues(spills=True), Table()
         self.number = 0
         self.waiting: dict[int, Entry] = {}
         self.in_flight: list[Entry] = []
@@ -245,14 +245,14 @@ def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: li
 
 
 def test_replies_go_before_events_and_states_and_these_before_bulk() -> None:
-    lanes = Lanes(spills=False)
+    lanes = LaneQueues(spills=False)
     for number, lane in enumerate([Lane.BULK, Lane.LATEST, Lane.EVENT, Lane.REPLY, Lane.BULK, Lane.REPLY], 1):
         put(lanes, entry(number, f"t{number}", lane))
     assert [each.number for each in lanes.take(100)] == [4, 6, 3, 2, 1, 5]
 
 
 def test_of_a_state_only_the_newest_waits_in_the_place_of_the_oldest() -> None:
-    lanes = Lanes(spills=False)
+    lanes = LaneQueues(spills=False)
     assert put(lanes, entry(1, "a", Lane.LATEST)) is None
     assert put(lanes, entry(2, "b", Lane.LATEST)) is None
     replaced = put(lanes, entry(3, "a", Lane.LATEST, size=30))
@@ -264,14 +264,14 @@ def test_of_a_state_only_the_newest_waits_in_the_place_of_the_oldest() -> None:
 
 
 def test_an_event_does_not_replace_a_state_of_its_topic_nor_overtake_it() -> None:
-    lanes = Lanes(spills=False)
+    lanes = LaneQueues(spills=False)
     for number, lane in enumerate([Lane.LATEST, Lane.EVENT, Lane.LATEST, Lane.REPLY], 1):
         assert put(lanes, entry(number, "a", lane)) is None
     assert [each.number for each in lanes.take(100)] == [1, 2, 3, 4]
 
 
 def test_nothing_overtakes_what_is_in_flight_and_may_come_back() -> None:
-    lanes = Lanes(spills=False)
+    lanes = LaneQueues(spills=False)
     put(lanes, entry(1, "a", Lane.EVENT))
     taken = take(lanes)
     assert taken is not None
@@ -281,7 +281,7 @@ def test_nothing_overtakes_what_is_in_flight_and_may_come_back() -> None:
 
 
 def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> None:
-    lanes = Lanes(spills=True)
+    lanes = LaneQueues(spills=True)
     state = entry(9, "state", Lane.LATEST)
     lanes.restore([(Lane.EVENT, 3, 30)], [("a", Lane.EVENT, 3), ("state", Lane.LATEST, 1)], [state])
     assert not lanes.has_ready
@@ -292,7 +292,7 @@ def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> 
 
 
 def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
-    lanes = Lanes(spills=True)
+    lanes = LaneQueues(spills=True)
     rows = [entry(2, "a", Lane.LATEST), entry(4, "a", Lane.LATEST)]
     replaced = lanes.restore([(Lane.BULK, 1, 10), (Lane.LATEST, 2, 20)], [("a", Lane.BULK, 3)], rows)
     assert [each.number for each in replaced] == [2]
@@ -308,7 +308,7 @@ def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
 
 
 def test_in_memory_nothing_is_left_to_a_disk() -> None:
-    lanes = Lanes(spills=False)
+    lanes = LaneQueues(spills=False)
     for number in range(1, 10 * HEAD):
         put(lanes, entry(number, "a"))
     lanes.spill()
@@ -316,9 +316,9 @@ def test_in_memory_nothing_is_left_to_a_disk() -> None:
     assert len(list(lanes.in_memory())) == len(lanes) == 10 * HEAD - 1
 
 
-def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[Lanes, Table]:
+def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[LaneQueues, Table]:
     """Return lanes in which all but the first few are left to the disk."""
-    lanes, table = Lanes(spills=True), Table()
+    lanes, table = LaneQueues(spills=True), Table()
     for number in range(1, count + 1):
         put(lanes, entry(number, "a", receipt=(receipts or {}).get(number)))
     table.insert(list(lanes.in_memory()))
@@ -327,7 +327,7 @@ def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[Lane
 
 
 def test_a_few_large_messages_fill_the_memory_of_a_lane_as_many_small_ones_do() -> None:
-    lanes, table = Lanes(spills=True), Table()
+    lanes, table = LaneQueues(spills=True), Table()
     for number in range(1, 11):
         put(lanes, entry(number, "a", size=60))
     table.insert(list(lanes.in_memory()))

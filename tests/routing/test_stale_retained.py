@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.message import OFFLINE
-from gateway.routing.stale_retained import orphans, topics_to_forget
+from gateway.routing.stale_retained import stale_topics, topics_to_forget
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.broker import Mosquitto
@@ -24,7 +24,7 @@ def climate_map(root: str = "home", function: FieldMap | None = None, rules: Del
 
 
 def orphans_of(*maps: MsgMap, topic: str = TOPIC, kept: tuple[str, ...] = ()) -> list[str]:
-    return list(orphans({topic: b"warm"}, maps, kept))
+    return list(stale_topics({topic: b"warm"}, maps, kept))
 
 
 def test_what_a_map_still_retains_is_no_orphan() -> None:
@@ -41,7 +41,7 @@ def test_what_no_map_would_retain_is_one() -> None:
 
 def test_an_outcome_that_an_earlier_version_retained_is_one() -> None:
     refused = {TOPIC: b'{"action": "SET", "on": true, "response": "REFUSED", "reason": "no"}'}
-    assert list(orphans(refused, [climate_map()], ())) == [TOPIC]
+    assert list(stale_topics(refused, [climate_map()], ())) == [TOPIC]
 
 
 LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime.process_limits import make_room
+from gateway.runtime.process_limits import apply_process_limits
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
@@ -51,7 +51,7 @@ def test_threads_take_shorter_turns_the_fewer_there_are() -> None:
     before = sys.getswitchinterval()
     try:
         for interfaces, seconds in (1, 0.001), (10, 0.005), (100, 0.05), (400, 0.05):
-            make_room(interfaces)
+            apply_process_limits(interfaces)
             assert sys.getswitchinterval() == pytest.approx(seconds)
     finally:
         sys.setswitchinterval(before)

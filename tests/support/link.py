@@ -9,7 +9,8 @@ from typing import Any
 
 from gateway.core.inbox import Wakeup
 from gateway.message import Arrival, Publication
-from gateway.mqtt.client import LinkState, MgClient
+from gateway.mqtt.client import MgClient
+from gateway.mqtt.link_state import LinkState
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.outbox import Outbox
 

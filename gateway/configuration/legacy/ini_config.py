@@ -67,7 +67,7 @@ NEW_PLACES: Mapping[Path, tuple[str, str]] = {
 class OldDocument(Document):
     """The data of an INI file. `entries` tells which option a value comes from."""
 
-    is_of_the_original = True
+    is_legacy = True
 
     def __init__(
         self,

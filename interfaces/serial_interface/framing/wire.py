@@ -22,11 +22,11 @@ from interfaces.serial_interface.framing.escaping import (
 from interfaces.serial_interface.framing.framers import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
 
 
-class WireError(GatewayError):
+class FramingError(GatewayError):
     """A frame that cannot be sent with this framing."""
 
 
-class Wire:
+class FrameCodec:
     """The framing and the checksum of one device, both ways.
 
     `feed` returns the frames that are complete, and those whose checksum is wrong with the reason.
@@ -61,11 +61,11 @@ class Wire:
                 yield checksum.strip(frame) if self.strips else frame, ""
 
     def wrap(self, content: bytes) -> bytes:
-        """Return the bytes that carry `content` to the device; raise `WireError` if they would be read as another."""
+        """Return the bytes that carry `content`; raise `FramingError` if they would be read as another."""
         try:
             return self.framer.wrap(content if self.checksum is None else self.checksum.append(content))
         except (ValueError, ChecksumError) as err:
-            raise WireError(str(err)) from err
+            raise FramingError(str(err)) from err
 
 
 def raw(text: str) -> bytes:
@@ -116,7 +116,7 @@ def _checksum(options: Mapping[str, Any]) -> Checksum:
     kind = options["type"]
     found = find_sum(kind) if isinstance(kind, str) else custom_crc(kind)
     if found is None:
-        raise WireError(f"no checksum is called {kind!a}")
+        raise FramingError(f"no checksum is called {kind!a}")
     return Checksum(
         found,
         at=options.get("at"),
@@ -130,7 +130,7 @@ def _checksum(options: Mapping[str, Any]) -> Checksum:
 _NEEDS = {"markers": ("start", "stop"), "fixed": ("length",), "length": ("size",), "gap": ("gap",)}
 
 
-def check_wire(
+def check_framing(
     framing: Mapping[str, Any], checksum: Mapping[str, Any] | None, near: Callable[[str, Iterable[str]], str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with framing and checksum, beyond their schema. `near` words a remedy."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import CodecError
 from interfaces.rules.encoding import AnswerReader
-from interfaces.serial_interface.framing.wire import WireError
+from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
 
@@ -205,7 +205,7 @@ def test_any_argument_is_written_or_refused_in_words(
     built = writing({"x": {"type": kind, **({"convert": convert} if convert else {})}}, **write)
     try:
         written(built, command(x=value))
-    except (CodecError, WireError) as err:
+    except (CodecError, FramingError) as err:
         assert str(err).isprintable()
 
 
@@ -249,7 +249,7 @@ def test_no_text_ends_the_frame_or_begins_another(
     built = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write)
     try:
         plain, data = content(built, command(text=text)), written(built, command(text=text))
-    except (CodecError, WireError) as err:
+    except (CodecError, FramingError) as err:
         assert str(err).isprintable()
         return
     assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text)

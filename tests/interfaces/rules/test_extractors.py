@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.rules.extractors import Dispatch, Matcher, MatchError, make_matcher
+from interfaces.rules.extractors import Dispatch, ExtractError, Extractor, make_extractor
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.safe_regex import RegexError
 
@@ -73,7 +73,7 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, values: Any) -> None:
-    matcher = make_matcher(options, "utf-8")
+    matcher = make_extractor(options, "utf-8")
     assert matcher.match(frame) == values
     if matcher.names is not None:
         assert all(found.keys() <= matcher.names for found in values or [])
@@ -92,14 +92,14 @@ def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, val
     ],
 )
 def test_the_names_of_the_values_are_known_beforehand(options: dict[str, Any], names: set[str] | None) -> None:
-    assert make_matcher(options, "utf-8").names == names
+    assert make_extractor(options, "utf-8").names == names
 
 
 def test_text_is_read_in_the_encoding_of_the_device() -> None:
     options = {"regex": "(?P<t>\u00fc+)"}
-    assert make_matcher(options, "utf-8").match("\u00fc".encode()) == [{"t": "\u00fc"}]
-    assert make_matcher(options, "latin-1").match(b"\xfc\xfc") == [{"t": "\u00fc\u00fc"}]
-    assert make_matcher(options, "ascii").match(b"\xfc") is None
+    assert make_extractor(options, "utf-8").match("\u00fc".encode()) == [{"t": "\u00fc"}]
+    assert make_extractor(options, "latin-1").match(b"\xfc\xfc") == [{"t": "\u00fc\u00fc"}]
+    assert make_extractor(options, "ascii").match(b"\xfc") is None
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_text_is_read_in_the_encoding_of_the_device() -> None:
 )
 def test_what_cannot_be_read_is_refused_when_the_rule_is_made(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        make_matcher(options, "utf-8")
+        make_extractor(options, "utf-8")
 
 
 @pytest.mark.parametrize("options", [{"regex": "(?:a|b|ab)+x.*y.*"}, {"lines": {"patterns": ["(.*x.*y.*z)*"]}}])
 def test_a_frame_that_is_too_long_for_its_expression_is_said_to_be(options: dict[str, Any]) -> None:
-    with pytest.raises(MatchError):
-        make_matcher(options, "utf-8").match(b"ab" * 1_000_000)
+    with pytest.raises(ExtractError):
+        make_extractor(options, "utf-8").match(b"ab" * 1_000_000)
 
 
 # --- prefixes and dispatch
@@ -130,7 +130,7 @@ _regexes = st.lists(
 
 
 @st.composite
-def matchers(draw: st.DrawFn) -> Matcher:
+def matchers(draw: st.DrawFn) -> Extractor:
     options = draw(
         st.one_of(
             _regexes.map(lambda parts: {"regex": "".join(parts)}),
@@ -143,7 +143,7 @@ def matchers(draw: st.DrawFn) -> Matcher:
             ),
         )
     )
-    return make_matcher(options, draw(st.sampled_from(["ascii", "utf-8", "latin-1"])))
+    return make_extractor(options, draw(st.sampled_from(["ascii", "utf-8", "latin-1"])))
 
 
 _frames = st.text("abAB,=\u00fc", max_size=5).map(str.encode) | st.text("ab,\u00fc", max_size=4).map(
@@ -151,16 +151,16 @@ _frames = st.text("abAB,=\u00fc", max_size=5).map(str.encode) | st.text("ab,\u00
 )
 
 
-def matches(matcher: Matcher, frame: bytes) -> bool:
+def matches(matcher: Extractor, frame: bytes) -> bool:
     try:
         return matcher.match(frame) is not None
-    except MatchError:
+    except ExtractError:
         return True
 
 
 @settings(max_examples=300)
 @given(st.lists(matchers(), max_size=6), st.lists(_frames, max_size=8))
-def test_a_dispatch_passes_over_no_rule_that_would_match(rules: list[Matcher], frames: list[bytes]) -> None:
+def test_a_dispatch_passes_over_no_rule_that_would_match(rules: list[Extractor], frames: list[bytes]) -> None:
     dispatch = Dispatch([rule.prefix for rule in rules])
     for frame in frames:
         takers = [index for index, rule in enumerate(rules) if matches(rule, frame)]
@@ -186,11 +186,11 @@ def test_a_dispatch_gives_the_rules_with_the_right_prefix_in_their_order(prefixe
     ],
 )
 def test_how_each_frame_of_a_rule_begins(options: dict[str, Any], prefix: bytes) -> None:
-    assert make_matcher(options, "utf-8").prefix == prefix
+    assert make_extractor(options, "utf-8").prefix == prefix
 
 
 def test_most_rules_are_passed_over() -> None:
-    rules = [make_matcher({"regex": f"K{number:03d}=(?P<v>.*)"}, "utf-8") for number in range(100)]
+    rules = [make_extractor({"regex": f"K{number:03d}=(?P<v>.*)"}, "utf-8") for number in range(100)]
     dispatch = Dispatch([rule.prefix for rule in rules])
     assert list(dispatch.candidates(b"K042=7")) == [42]
     assert list(dispatch.candidates(b"K1")) == []

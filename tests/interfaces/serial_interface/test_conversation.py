@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from interfaces.rules.decoding import CodecError
-from interfaces.serial_interface.conversation import Conversation, Exchange, Outcome, Pacing, ReadFrame, Result, Urgency
+from interfaces.serial_interface.conversation import (
+    Conversation,
+    Outcome,
+    Priority,
+    RateLimit,
+    ReadFrame,
+    Result,
+    Transaction,
+)
 
-OPENING, COMMAND, POLL = Urgency
+OPENING, COMMAND, POLL = Priority
 
 
 def reader(expected: bytes) -> ReadFrame:
@@ -27,16 +35,16 @@ def reader(expected: bytes) -> ReadFrame:
 
 
 def exchange(
-    name: str, urgency: Urgency = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
-) -> Exchange:
+    name: str, urgency: Priority = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
+) -> Transaction:
     """Return an exchange that writes `name`; the device says NAME to answer it, and not NAME to refuse it."""
     data = name.encode()
     answers = reader(data.upper()) if response else None
-    return Exchange(data, urgency, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
+    return Transaction(data, urgency, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
 
 
-def talk(*exchanges: Exchange, **pacing: Any) -> Conversation:
-    conversation = Conversation(Pacing(**pacing))
+def talk(*exchanges: Transaction, **pacing: Any) -> Conversation:
+    conversation = Conversation(RateLimit(**pacing))
     assert all(conversation.submit(each, 0.0) for each in exchanges)
     return conversation
 
@@ -248,14 +256,14 @@ class AnyConversation(RuleBasedStateMachine):
         longest_wait=st.sampled_from([2.0, 10.0]),
     )  # fmt: skip
     def begin(self, pause: float, rate: float, max_waiting: int, longest_wait: float) -> None:
-        self.pacing = Pacing(pause, rate, 0.0, max_waiting, longest_wait)
+        self.pacing = RateLimit(pause, rate, 0.0, max_waiting, longest_wait)
         self.conversation = Conversation(self.pacing)
         self.now = 0.0
-        self.taken: list[Exchange] = []
+        self.taken: list[Transaction] = []
         self.results: list[Result] = []
-        self.under_way: Exchange | None = None
+        self.under_way: Transaction | None = None
         self.last_activity = -1.0
-        self.late: Exchange | None = None
+        self.late: Transaction | None = None
         self.late_until = 0.0
 
     def ended(self, results: list[Result]) -> None:
@@ -266,15 +274,15 @@ class AnyConversation(RuleBasedStateMachine):
         if self.under_way in [result.exchange for result in results]:
             self.under_way = None
 
-    def waiting(self) -> list[Exchange]:
+    def waiting(self) -> list[Transaction]:
         over = [result.exchange for result in self.results]
         return [each for each in self.taken if each.tries == 0 and each not in over]
 
     @rule(
-        urgency=st.sampled_from(Urgency), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
+        urgency=st.sampled_from(Priority), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
         timeout=st.sampled_from([0.125, 1.0, 5.0]),
     )  # fmt: skip
-    def submit(self, urgency: Urgency, response: bool, refusal: bool, retries: int, timeout: float) -> None:
+    def submit(self, urgency: Priority, response: bool, refusal: bool, retries: int, timeout: float) -> None:
         name = f"x{len(self.taken)}"
         new = exchange(name, urgency, response=response, refusal=refusal, retries=retries, timeout=timeout)
         has_room = sum(each.urgency is COMMAND for each in self.waiting()) < self.pacing.max_waiting

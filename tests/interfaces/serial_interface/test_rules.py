@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg, ReplyTo
-from gateway.routing.command_index import Listeners
-from interfaces.serial_interface.conversation import Exchange, Outcome, Result, Urgency
+from gateway.routing.command_index import CommandIndex
+from interfaces.serial_interface.conversation import Outcome, Priority, Result, Transaction
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from tests.support.configuration import serial_params
 
@@ -160,7 +160,7 @@ def test_the_words_that_messages_have_whatever_the_device_says() -> None:
 
 
 def result(frame: bytes, *values: dict[str, Any]) -> Result:
-    return Result(Exchange(b"DIM 7", Urgency.COMMAND), Outcome.DONE, "", frame, values)
+    return Result(Transaction(b"DIM 7", Priority.COMMAND), Outcome.DONE, "", frame, values)
 
 
 @pytest.mark.parametrize(
@@ -207,5 +207,5 @@ def test_the_addresses_of_a_device_are_those_of_the_commands_that_it_accepts(
 ) -> None:
     encode = [{"match": match, "write": "x"} for match in matches]
     params = serial_params(address=address, encode=encode)
-    found = Listeners({"it": command_addresses(params)}).of(msg)
+    found = CommandIndex({"it": command_addresses(params)}).of(msg)
     assert bool(found) == SerialRules(params).encoder.accepts(msg)

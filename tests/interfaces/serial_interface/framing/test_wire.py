@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.configuration.remedies import near
-from interfaces.serial_interface.framing.wire import Wire, WireError, check_wire
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from tests.support.configuration import serial_params
 
 FRAMINGS: dict[str, dict[str, Any]] = {
@@ -40,13 +40,13 @@ _SIGNS = b"a;\r\n>$\x02\x03<>\x7e/!\x00\xc0\xdb\xdd\x7d\x5e"
 contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(max_size=8)
 
 
-def wire(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> Wire:
+def wire(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    assert not list(check_wire(params["framing"], params.get("checksum"), near))
-    return Wire(params["framing"], params.get("checksum"))
+    assert not list(check_framing(params["framing"], params.get("checksum"), near))
+    return FrameCodec(params["framing"], params.get("checksum"))
 
 
-def read(reader: Wire, data: bytes) -> list[tuple[bytes, str]]:
+def read(reader: FrameCodec, data: bytes) -> list[tuple[bytes, str]]:
     """Return what is read of `data`, and then silence."""
     return [*reader.feed(data, 1.0), *reader.feed(b"", 2.0), *reader.give_up()]
 
@@ -63,7 +63,7 @@ def test_what_is_written_is_read_as_one_frame_or_refused(framing: str, checksum:
     writer, reader = wire(FRAMINGS[framing], CHECKSUMS[checksum]), wire(FRAMINGS[framing], CHECKSUMS[checksum])
     try:
         data = writer.wrap(content)
-    except WireError as err:
+    except FramingError as err:
         assert "it holds what" in str(err)
         return
     expected = (
@@ -164,7 +164,7 @@ def test_a_kept_marker_may_stand_behind_the_checksum() -> None:
     ],
 )
 def test_what_would_be_read_as_something_else_is_not_written(framing: dict[str, Any], content: bytes) -> None:
-    with pytest.raises(WireError, match="it "):
+    with pytest.raises(FramingError, match="it "):
         wire(framing).wrap(content)
 
 
@@ -174,7 +174,7 @@ def test_a_second_frame_with_a_checksum_of_its_own_is_not_smuggled_in() -> None:
     assert plain.wrap(b"NAME,x") == b"$NAME,x*53"
     smuggled = plain.wrap(b"OPEN")
     stolen = plain.wrap(b"NAME,x").removeprefix(b"$") + smuggled
-    with pytest.raises(WireError, match="it holds what begins or ends a frame"):
+    with pytest.raises(FramingError, match="it holds what begins or ends a frame"):
         wire(framing, checksum).wrap(stolen)
 
 
@@ -185,7 +185,7 @@ def test_where_the_checksum_tells_frames_apart_markers_may_stand_in_them() -> No
 
 
 def test_a_content_that_is_too_short_for_its_checksum_is_not_written() -> None:
-    with pytest.raises(WireError, match="too short for a checksum: 1 bytes"):
+    with pytest.raises(FramingError, match="too short for a checksum: 1 bytes"):
         wire({"type": "gap", "gap": 1}, {"type": "xor", "at": 4}).wrap(b"a")
 
 
@@ -211,7 +211,7 @@ def test_what_is_wrong_is_said_with_its_path(
     framing: dict[str, Any], checksum: dict[str, Any] | None, path: tuple[str, ...], what: str
 ) -> None:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    (problem,) = check_wire(params["framing"], params.get("checksum"), near)
+    (problem,) = check_framing(params["framing"], params.get("checksum"), near)
     assert problem.path == path
     assert what in problem.what
     assert problem.remedy
@@ -219,10 +219,10 @@ def test_what_is_wrong_is_said_with_its_path(
 
 def test_a_slip_of_the_pen_is_pointed_out() -> None:
     params = serial_params(checksum={"type": "modbuss"})
-    (problem,) = check_wire(params["framing"], params["checksum"], near)
+    (problem,) = check_framing(params["framing"], params["checksum"], near)
     assert problem.remedy.startswith("did you mean 'modbus'")
 
 
 def test_several_things_are_said_at_once() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
-    assert len(list(check_wire(params["framing"], params["checksum"], near))) == 3
+    assert len(list(check_framing(params["framing"], params["checksum"], near))) == 3
