@@ -65,7 +65,7 @@ class _Stages:
         client._sock = BufferedSocket(_discarded())  # type: ignore[assignment]  # a link that is up, without a broker
         sender = Sender(client, outbox, 0.0, time.monotonic)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
-        sender.hand_over()  # a new link has something else to say first
+        sender.send_pending()  # a new link has something else to say first
         given, expected = lines(self._count), payloads(self._count)
         for at in range(0, self._count, _SLICE):
             publications = self._translate(interface, b"".join(given[at : at + _SLICE]))
@@ -74,7 +74,7 @@ class _Stages:
             ]:
                 raise WrongResultError("what comes out is not what went in")
             batches = [publications[start : start + _BATCH] for start in range(0, _SLICE, _BATCH)]
-            self._timed(PASS, lambda batches=batches: [sender.pass_on(batch) for batch in batches])  # type: ignore[misc]
+            self._timed(PASS, lambda batches=batches: [sender.send_directly(batch) for batch in batches])  # type: ignore[misc]
             self._timed(PUT, lambda batches=batches: [outbox.put_all(batch) for batch in batches])  # type: ignore[misc]
             self._timed(SEND, lambda: _send(sender, client, outbox))
         if (passed := outbox.counts().delivered) != 2 * self._count:
@@ -103,7 +103,7 @@ class _Stages:
 def _send(sender: Sender, client: HookedClient, outbox: Outbox) -> None:
     """Send what waits, as the main thread does."""
     while len(outbox):
-        sender.hand_over()
+        sender.send_pending()
         client.loop_write()
         sender.settle()
 

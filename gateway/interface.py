@@ -268,7 +268,7 @@ class DeviceInterface(Interface):
         while self._serve_messages():
             has_answered = True
             if self.measures_silence or time.monotonic() >= until:
-                self.msglist_out.let_go()
+                self.msglist_out.yield_to_sender()
                 break
             self.msglist_in.wait(_NEXT)
         return has_answered

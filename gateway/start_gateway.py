@@ -242,7 +242,7 @@ class Gateway:
                 station.start()
                 changes.append(f"{options.name} is new")
             else:
-                news = station.take_over(options)
+                news = station.reconfigure(options)
                 changes += [f"{options.name}: {', '.join(news)}"] if news else []
             found[options.name] = station
         self.stations = found  # as a whole: other threads look at them meanwhile

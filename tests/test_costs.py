@@ -139,7 +139,7 @@ def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
 
         def work() -> None:
             while len(outbox):
-                sender.hand_over()
+                sender.send_pending()
                 client.loop_write()
                 sender.settle()
                 theirs.recv(1 << 20)

@@ -49,17 +49,17 @@ class Receipt:
 
     # --- what the outbox says
 
-    def say_accepted(self) -> None:
+    def mark_accepted(self) -> None:
         """Take note that the message is safe."""
         self._accepted.set()
 
-    def say_delivered(self) -> None:
+    def mark_delivered(self) -> None:
         """Take note that the broker has the message."""
         self.is_delivered = True
         self._accepted.set()
         self._ended.set()
 
-    def say_dropped(self, reason: str) -> None:
+    def mark_dropped(self, reason: str) -> None:
         """Take note that the message is given up."""
         self.dropped = reason
         self._accepted.set()

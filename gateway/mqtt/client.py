@@ -96,7 +96,7 @@ class MgClient(HookedClient):
         self.last_failure: LinkError | None = None
         self.outbox = outbox
         self._turn = SendLock(self._send_waiting, wakeup)
-        outbox.on_put, outbox.pass_on = self._turn.ask, self._pass_on
+        outbox.on_put, outbox.send_directly = self._turn.ask, self._send_directly
         self._wakeup = wakeup
         self._waiter = Poller(wakeup)
         self._availability_topic = availability_topic
@@ -107,7 +107,7 @@ class MgClient(HookedClient):
         self._reason: LinkError | None = None
         self._is_returning = False  # to the preferred broker
         self._sender = Sender(self, outbox, command_lifetime, clock)
-        self._memory = BrokerMemory(run_topic, self._sender.states, outbox.say_retained_again, max_age, clock)
+        self._memory = BrokerMemory(run_topic, self._sender.states, outbox.republish_retained, max_age, clock)
         self._sender.on_state_settled = self._memory.state_settled
         self._wants_session = wants_session
         self._receiver = Receiver(
@@ -372,7 +372,7 @@ class MgClient(HookedClient):
         if self.link_state is LinkState.UP and self._sender.is_waiting and self._receiver.is_subscribed:
             self._sender.begin()
             self._memory.run.subscribed()
-        if self.link_state is LinkState.UP and self._sender.hand_over():
+        if self.link_state is LinkState.UP and self._sender.send_pending():
             self._flush()
             self._sender.settle()
         if self.link_state is LinkState.UP:
@@ -381,15 +381,15 @@ class MgClient(HookedClient):
             self._flush()
             self._sender.settle()
 
-    def _pass_on(self, publications: Sequence[Publication], may_wait: bool) -> bool:
+    def _send_directly(self, publications: Sequence[Publication], may_wait: bool) -> bool:
         """Send what has not been put into the outbox, if that can be done at once: nothing need wait then."""
 
         def send() -> Progress | None:
-            is_all = self._sender.pass_on(publications) if self.link_state is LinkState.UP else None
+            is_all = self._sender.send_directly(publications) if self.link_state is LinkState.UP else None
             return None if is_all is None else Progress.DONE if is_all else Progress.STUCK
 
         try:
-            return self._turn.pass_on(send, may_wait)
+            return self._turn.send_directly(send, may_wait)
         except Exception as err:  # noqa: BLE001  (as below)
             LOG.debug("passing on: %r", err)
             return False
@@ -401,7 +401,7 @@ class MgClient(HookedClient):
         if self._buffer is None:
             return Progress.STUCK
         try:
-            self._sender.hand_over()
+            self._sender.send_pending()
             is_written = self.mg_flush()
             self._sender.settle()
         except Exception as err:  # noqa: BLE001  (the main thread meets it, too, and gives the link up)

@@ -62,10 +62,10 @@ class InFlight:
         self.mid = mid
         self.entry = entry
         self.refusal = 0
-        self._buffer, self._start, self._end = buffer, start, end  # as in `lies_in`
+        self._buffer, self._start, self._end = buffer, start, end  # as in `set_offsets`
         self._is_done = False
 
-    def lies_in(self, buffer: BufferedSocket, start: int, end: int) -> None:
+    def set_offsets(self, buffer: BufferedSocket, start: int, end: int) -> None:
         """Take note of where its bytes lie among those that a connection is given, as that counts them."""
         self._buffer, self._start, self._end = buffer, start, end
 
@@ -269,7 +269,7 @@ class HookedClient(mqtt.Client):
         except ValueError:
             return b""
 
-    def mg_handed(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[InFlight]:
+    def track_in_flight(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[InFlight]:
         """Return what `mg_put` was given as publications in flight: the connection has not taken all of it."""
         return [
             InFlight(entry.publication, 0, 0, entry, self._buffer, start, end)
@@ -287,7 +287,7 @@ class HookedClient(mqtt.Client):
         packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
         sock: object = self._sock
         if isinstance(sock, BufferedSocket):
-            handed.lies_in(sock, sock.taken, sock.taken + len(packet))
+            handed.set_offsets(sock, sock.taken, sock.taken + len(packet))
             sock.put(packet)
         else:
             self._packet_queue(mqtt.PUBLISH, packet, handed.mid, handed.qos, handed)  # type: ignore[arg-type]

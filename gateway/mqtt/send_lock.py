@@ -82,7 +82,7 @@ class SendLock:
         self._is_asked = True
         self._serve()
 
-    def pass_on(self, send: Callable[[], Progress | None], may_wait: bool = False) -> bool:
+    def send_directly(self, send: Callable[[], Progress | None], may_wait: bool = False) -> bool:
         """Have the calling thread `send` what it has not put, if the turn is free; return whether that was taken.
 
         `send` returns None for what is to be put after all. That is what `may_wait`, and comes soon after another, too:

@@ -88,7 +88,7 @@ class Sender:
         self._is_in_trouble = False  # since something was accused, no message has passed
         self._limits = BrokerLimits()
         self._concern_each = False  # these limits
-        self._lot = _Lot([], [])  # empty but within `hand_over`
+        self._lot = _Lot([], [])  # empty but within `send_pending`
         self._window = WINDOW
         self._is_v5 = False
         self._where = ""
@@ -117,7 +117,7 @@ class Sender:
 
     @property
     def time_left(self) -> float:
-        """Return in how many seconds `hand_over` may have something to do, for which nobody wakes the loop."""
+        """Return in how many seconds `send_pending` may have something to do, for which nobody wakes the loop."""
         is_paused = not self._is_waiting and self._clock() < self._not_before
         trial = max(0.0, self._try_at - self._clock()) if self._accused and not self._is_waiting else math.inf
         return min(self._not_before - self._clock() if is_paused else math.inf, self.states.time_left, trial)
@@ -177,7 +177,7 @@ class Sender:
             self.states.forget_said()
         # Sent behind a QoS 1 that is not acknowledged:
         self._outbox.settle(_entries(sent for sent in at_most_once if sent.is_published()))
-        self._outbox.put_back(_entries(sent for sent in at_most_once if not sent.is_published()))
+        self._outbox.requeue(_entries(sent for sent in at_most_once if not sent.is_published()))
         return verdict is not Verdict.NONE
 
     def _suspect(self) -> Verdict:
@@ -222,7 +222,7 @@ class Sender:
         return is_first
 
     def _release_accused(self) -> None:
-        self._outbox.put_back(self._accused)
+        self._outbox.requeue(self._accused)
         self._accused = []
 
     def _without_accused(self, taken: list[Entry]) -> list[Entry]:
@@ -262,7 +262,7 @@ class Sender:
         self._in_flight.clear()
         self._unacknowledged = 0
         self.states.forget_said()
-        self._outbox.put_back(entries)
+        self._outbox.requeue(entries)
 
     # --- out
 
@@ -283,10 +283,10 @@ class Sender:
 
     @property
     def has_more(self) -> bool:
-        """Tell whether `hand_over` would take something from the outbox now."""
+        """Tell whether `send_pending` would take something from the outbox now."""
         return self._outbox.has_waiting and self._room_now() > 0
 
-    def pass_on(self, publications: Sequence[Publication]) -> bool | None:
+    def send_directly(self, publications: Sequence[Publication]) -> bool | None:
         """Write publications that the outbox has never had, if it is empty; None if that cannot be done.
 
         Only where nothing need be kept of them: all have QoS 0, and none is retained, or has properties of its own.
@@ -300,12 +300,12 @@ class Sender:
         if spans is None:
             return None
         if spans:
-            self._note_sent(self._client.mg_handed(self._outbox.adopt(publications), spans))
+            self._note_sent(self._client.track_in_flight(self._outbox.track_in_flight(publications), spans))
         else:
             self._outbox.passed(len(publications))
         return not spans
 
-    def hand_over(self) -> bool:
+    def send_pending(self) -> bool:
         """Hand to the client what window and connection have room for; return whether that was anything.
 
         On a new link the states go first: with messages acknowledged before, none would come under suspicion.
@@ -359,14 +359,14 @@ class Sender:
             return True
         finally:
             if taken:
-                self._outbox.put_back(taken)
+                self._outbox.requeue(taken)
 
     def _end(self, lot: _Lot) -> None:
         """Write a lot: what the connection takes at once was never in flight, which is all of it nearly always."""
         if lot.entries and self._client.mg_flush():
             self._outbox.settle(lot.entries)
         elif lot.entries:
-            self._note_sent(self._client.mg_handed(lot.entries, lot.spans))
+            self._note_sent(self._client.track_in_flight(lot.entries, lot.spans))
         lot.entries.clear()
         lot.spans.clear()
 
@@ -495,7 +495,7 @@ class Sender:
         if refuses.trigger:
             LOG.warning("%s: they are sent again (see the broker's quotas)", refuses.report)
         self._not_before = self._clock() + _PAUSE
-        self._outbox.put_back([entry])
+        self._outbox.requeue([entry])
 
 
 def _suspected(sent: InFlight) -> Publication:

@@ -49,7 +49,7 @@ class DurableOutbox(Outbox):
         """How many are in memory only, and would be lost if the gateway were killed."""
         with self._lock:
             unsafe = [entry for entry in self._lanes.in_memory() if not entry.is_committed]
-            # What is retained, and not for the disk, is there already (see `say_retained_again`); what is retried, too.
+            # What is retained, and not for the disk, is there already (see `republish_retained`); what is retried, too.
             return sum(
                 1
                 for entry in unsafe
@@ -153,7 +153,7 @@ class DurableOutbox(Outbox):
         with self._lock:
             return self._lanes.gaps()
 
-    def begin_anew(
+    def rebuild(
         self,
         counts: Iterable[tuple[Lane, int, int]] = (),
         topics: Iterable[tuple[str, Lane, int]] = (),
@@ -167,9 +167,9 @@ class DurableOutbox(Outbox):
             lost, receipts = self._lanes.forget_spilled(counts, topics, last_number)
             self._note_lost(lost)
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
-            self._unwritten.begin_anew(entries, self.retained, self._clock())
+            self._unwritten.rebuild(entries, self.retained, self._clock())
         for receipt in receipts:
-            receipt.say_dropped(_LOST)
+            receipt.mark_dropped(_LOST)
         return lost
 
     def close(self) -> None:

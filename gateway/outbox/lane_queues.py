@@ -88,7 +88,7 @@ class LaneQueues:
         self.in_flight.update(taken)
         return taken
 
-    def adopt(self, entries: Sequence[Entry]) -> None:
+    def track_in_flight(self, entries: Sequence[Entry]) -> None:
         """Take note of entries that are in flight, and never waited."""
         for entry in entries:
             self._note(entry)

@@ -67,10 +67,10 @@ class Outbox:
         self._status_lifetime = status_lifetime
         self.on_put: Callable[[bool], None] = lambda _: None
         """Called after each put, by the thread that put, with whether it may wait for others: nobody waits for it."""
-        self.pass_on: Callable[[Sequence[Publication], bool], bool] = lambda _, __: False
+        self.send_directly: Callable[[Sequence[Publication], bool], bool] = lambda _, __: False
         """Called before QoS 0 is put into an empty outbox: returns True if the link takes it at once instead.
 
-        Also with whether it may wait for others. See `passed` and `adopt`.
+        Also with whether it may wait for others. See `passed` and `track_in_flight`.
         """
         self._clock = clock
         self._lock = Lock()
@@ -99,7 +99,7 @@ class Outbox:
         batch = Batch((publication,))
         batch.source = source
         is_plain = not publication.qos and receipt is None
-        if is_plain and self._lanes.is_empty and self.pass_on(batch, may_wait):
+        if is_plain and self._lanes.is_empty and self.send_directly(batch, may_wait):
             return True
         entries = self._entries(batch, self._clock())
         if receipt is not None:
@@ -110,7 +110,7 @@ class Outbox:
     def put_all(self, publications: Sequence[Publication]) -> int:
         """Accept `publications`, as one `put` after the other would; return how many were refused."""
         is_plain = bool(publications) and not publications[0].qos
-        if is_plain and self._lanes.is_empty and self.pass_on(publications, False):
+        if is_plain and self._lanes.is_empty and self.send_directly(publications, False):
             return 0
         return self._put(self._entries(publications, self._clock()))
 
@@ -121,12 +121,12 @@ class Outbox:
             self._counts["delivered"] += count
             self._last_taken = self._clock()
 
-    def adopt(self, publications: Sequence[Publication]) -> list[Entry]:
+    def track_in_flight(self, publications: Sequence[Publication]) -> list[Entry]:
         """Take note of publications that the link has taken, but not written yet: they are in flight."""
         with self._lock:
             entries = self._entries(publications, self._clock())
             self._number(entries)
-            self._lanes.adopt(entries)
+            self._lanes.track_in_flight(entries)
             self._last_taken = self._clock()
         return entries
 
@@ -141,7 +141,7 @@ class Outbox:
                 self._add(entries)
         for entry in refused:
             if entry.receipt is not None:
-                entry.receipt.say_dropped(_FULL)
+                entry.receipt.mark_dropped(_FULL)
         if dropped or refused:
             self._log_full(dropped + len(refused))
         self.on_put(may_wait)  # before what can wait: somebody may wait for the message
@@ -210,7 +210,7 @@ class Outbox:
                 self._remember(topic, payload)
                 self._note_retained(topic, payload)
 
-    def say_retained_again(self) -> None:
+    def republish_retained(self) -> None:
         """Put what is retained into the outbox again, since the broker may have lost it.
 
         Not those topics of which a newer value waits, and not those that somebody else says.
@@ -314,7 +314,7 @@ class Outbox:
         if dropped:
             self._losses.log_dead_letters_dropped(dropped)
 
-    def put_back(self, entries: Iterable[Entry]) -> None:
+    def requeue(self, entries: Iterable[Entry]) -> None:
         """Return entries in flight that were never sent to the front of their lanes, in their order.
 
         What no longer fits, because others have come meanwhile, is dropped as the oldest, and counted.
@@ -401,7 +401,7 @@ class Outbox:
     def _note_added(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if entry.receipt is not None:
-                entry.receipt.say_accepted()
+                entry.receipt.mark_accepted()
 
     def _note_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
         """Nothing is to be removed from memory."""
@@ -470,9 +470,9 @@ class Outbox:
                 entry.source.note_dropped(1, dropped)
             if entry.receipt is not None:
                 if dropped:
-                    entry.receipt.say_dropped(dropped)
+                    entry.receipt.mark_dropped(dropped)
                 else:
-                    entry.receipt.say_delivered()
+                    entry.receipt.mark_delivered()
         if self._flushes:
             self._note_flushed(entries)
 

@@ -201,7 +201,7 @@ class PendingWrites:
             if entry.is_ended:  # settled meanwhile
                 self.end(entry, now, is_dropped=False)
             elif entry.receipt is not None:
-                entry.receipt.say_accepted()
+                entry.receipt.mark_accepted()
 
         self._may_be_written.difference_update([entry.number for entry in work.inserts] if self._may_be_written else ())
 
@@ -217,7 +217,7 @@ class PendingWrites:
         self._retained = {**work.retained, **self._retained}
         self._insert_since = now  # whatever it was: it is tried again
 
-    def begin_anew(self, entries: Iterable[Entry], retained: Mapping[str, bytes], now: float) -> None:
+    def rebuild(self, entries: Iterable[Entry], retained: Mapping[str, bytes], now: float) -> None:
         """Have all of it written again, to an empty file."""
         self.entries.clear()
         for entry in sorted(entries, key=lambda entry: entry.number):

@@ -279,7 +279,7 @@ class OutboxWriter:
         if kept is Rescue.WHOLE:
             return 0
         store = self._store
-        return self._outbox.begin_anew(store.counts(OVERHEAD_ON_DISK), store.topics(), store.last_number())
+        return self._outbox.rebuild(store.counts(OVERHEAD_ON_DISK), store.topics(), store.last_number())
 
 
 def _reserve(store: OutboxStore) -> int:

@@ -142,7 +142,7 @@ class Outlet:
         receipt = Receipt()
         refusal = self._send(msg, receipt)
         if refusal:
-            receipt.say_dropped(refusal)
+            receipt.mark_dropped(refusal)
         return receipt
 
     def flush(self, timeout: float) -> None:
@@ -153,7 +153,7 @@ class Outlet:
         """
         self._outbox.flush(self._source, timeout)
 
-    def let_go(self) -> None:
+    def yield_to_sender(self) -> None:
         """Let the link have what was pushed before more is done: Python runs one thread at a time."""
         if self._outbox.has_waiting:
             time.sleep(_TURN)

@@ -74,7 +74,7 @@ class InterfaceHost:
         """Answer what the interface leaves waiting, and log it if it hangs. Any thread may call it."""
         self._supervisor.look()
 
-    def take_over(self, options: InterfaceOptions) -> list[str]:
+    def reconfigure(self, options: InterfaceOptions) -> list[str]:
         """Go on with other options; return what of them is new. `routes_of` is to be called after it."""
         before = self.options
         is_same_map = options.msg_map.means_the_same(before.msg_map)

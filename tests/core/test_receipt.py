@@ -11,17 +11,17 @@ from tests.support.waiting import wait_until
 def test_a_message_is_accepted_then_delivered() -> None:
     receipt = Receipt()
     assert not receipt.is_accepted
-    receipt.say_accepted()
+    receipt.mark_accepted()
     receipt.wait_accepted(0)
     assert (receipt.is_accepted, receipt.is_delivered) == (True, False)
-    receipt.say_delivered()
+    receipt.mark_delivered()
     receipt.wait_delivered(0)
     assert (receipt.is_accepted, receipt.is_delivered, receipt.dropped) == (True, True, "")
 
 
 def test_what_is_delivered_before_it_was_on_disk_is_safe() -> None:
     receipt = Receipt()
-    receipt.say_delivered()
+    receipt.mark_delivered()
     receipt.wait_accepted(0)
     assert receipt.is_accepted
 
@@ -30,15 +30,15 @@ def test_who_waits_in_vain_is_told_for_what_and_how_long() -> None:
     receipt = Receipt()
     with pytest.raises(DeliveryError, match=r"^the message was not accepted within 0\.01 s$"):
         receipt.wait_accepted(0.01)
-    receipt.say_accepted()
+    receipt.mark_accepted()
     with pytest.raises(DeliveryError, match=r"^the message was not delivered within 0 s$"):
         receipt.wait_delivered(0)
 
 
 def test_who_waits_for_a_message_that_is_dropped_is_told_why() -> None:
     receipt = Receipt()
-    receipt.say_accepted()
-    receipt.say_dropped("the outbox is full")
+    receipt.mark_accepted()
+    receipt.mark_dropped("the outbox is full")
     assert (receipt.is_accepted, receipt.is_delivered) == (False, False)
     for wait in (receipt.wait_accepted, receipt.wait_delivered):
         with pytest.raises(DeliveryError, match=r"^the message was dropped: the outbox is full$"):
@@ -58,10 +58,10 @@ def test_another_thread_may_wait_without_end(end: str) -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    receipt.say_accepted()
+    receipt.mark_accepted()
     if end == "delivered":
-        receipt.say_delivered()
+        receipt.mark_delivered()
     else:
-        receipt.say_dropped("why")
+        receipt.mark_dropped("why")
     wait_until(lambda: not thread.is_alive())
     assert raised == ([] if end == "delivered" else ["the message was dropped: why"])

@@ -189,31 +189,31 @@ def test_what_nobody_has_put_is_sent_with_the_turn_if_it_is_free(desk: Desk) -> 
         done.append(desk.turn._lock.locked())
         return Progress.DONE
 
-    assert desk.turn.pass_on(send)
+    assert desk.turn.send_directly(send)
     with desk.turn:
-        assert not desk.turn.pass_on(send)
+        assert not desk.turn.send_directly(send)
     desk.turn._is_asked = True  # what others have put goes first
-    assert not desk.turn.pass_on(send)
+    assert not desk.turn.send_directly(send)
     assert done == [True]
     assert not desk.is_woken()
 
 
 def test_what_is_to_be_put_after_all_is_not_taken_for_put(desk: Desk) -> None:
     desk.alone()
-    assert not desk.turn.pass_on(lambda: None)
+    assert not desk.turn.send_directly(lambda: None)
     desk.turn.ask(may_wait=True)
     assert desk.sent == [threading.current_thread()], "it comes alone all the same"
 
 
 def test_what_may_wait_is_put_if_it_comes_soon_after_another(desk: Desk) -> None:
     desk.alone()
-    assert desk.turn.pass_on(lambda: Progress.DONE, may_wait=True)
-    assert not desk.turn.pass_on(lambda: Progress.DONE, may_wait=True)
-    assert desk.turn.pass_on(lambda: Progress.DONE)
+    assert desk.turn.send_directly(lambda: Progress.DONE, may_wait=True)
+    assert not desk.turn.send_directly(lambda: Progress.DONE, may_wait=True)
+    assert desk.turn.send_directly(lambda: Progress.DONE)
 
 
 def test_what_the_connection_has_not_taken_is_left_to_the_main_thread(desk: Desk) -> None:
-    assert desk.turn.pass_on(lambda: Progress.STUCK)
+    assert desk.turn.send_directly(lambda: Progress.STUCK)
     assert desk.is_woken()
 
 
@@ -224,10 +224,10 @@ def test_what_others_put_meanwhile_is_sent_too(desk: Desk) -> None:
         other.join()
         return Progress.DONE
 
-    assert desk.turn.pass_on(send)
+    assert desk.turn.send_directly(send)
     assert desk.sent == [threading.current_thread()]
 
 
 def test_nothing_is_passed_on_after_a_standstill(desk: Desk) -> None:
     desk.turn._last_seen -= STOOD_STILL + 1
-    assert not desk.turn.pass_on(lambda: Progress.DONE)
+    assert not desk.turn.send_directly(lambda: Progress.DONE)

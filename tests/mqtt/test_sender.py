@@ -36,7 +36,7 @@ def test_what_the_connection_takes_at_once_was_never_in_flight() -> None:
     outbox.put_all([Publication("t", b"%d" % number) for number in range(COUNT)])
     with theirs, ours:
         client, sender = sender_over(ours, outbox)
-        sender.hand_over()
+        sender.send_pending()
         assert (len(sender), outbox.counts().delivered, len(outbox)) == (0, COUNT, 0)
         found = Splitter(V3).feed(theirs.recv(1 << 20))
         assert [packet.payload for packet in found] == [b"%d" % number for number in range(COUNT)]
@@ -51,7 +51,7 @@ def test_of_what_the_connection_takes_in_part_the_rest_is_in_flight_and_comes_ba
     outbox.put_all([Publication("t", b"%099d" % number) for number in range(COUNT)])
     with theirs, ours:
         client, sender = sender_over(ours, outbox)
-        sender.hand_over()
+        sender.send_pending()
         sender.settle()
         delivered = outbox.counts().delivered
         assert 0 < delivered < COUNT
@@ -69,12 +69,12 @@ def test_what_the_connection_has_not_begun_to_take_is_not_to_blame_for_its_end()
     with theirs, ours:
         client, sender = sender_over(ours, outbox)
         outbox.put(Publication("t", b"taken"))
-        sender.hand_over()
+        sender.send_pending()
         with contextlib.suppress(BlockingIOError):
             while True:
                 ours.send(b"x" * 4096)
         outbox.put_all([Publication("t", b"%d" % number) for number in range(3)])
-        sender.hand_over()
+        sender.send_pending()
         assert [client.mg_is_unwritten(sent) for sent in sender._in_flight] == [True] * 3
         client._sock = None
 
@@ -86,7 +86,7 @@ def test_a_publication_with_qos_1_follows_those_with_qos_0_before_it() -> None:
     outbox.put_all([Publication("t", b"%d" % number, int(number % 3 == 2)) for number in range(30)])
     with theirs, ours:
         client, sender = sender_over(ours, outbox)
-        sender.hand_over()
+        sender.send_pending()
         client.loop_write()
         sender.settle()
         found = Splitter(V3).feed(theirs.recv(1 << 20))
@@ -113,8 +113,8 @@ def test_what_the_connection_can_take_at_once_need_not_be_in_the_outbox(
     ours, theirs = pair
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
-    sender.hand_over()
-    assert sender.pass_on([Publication("t", b"%d" % number) for number in range(COUNT)])
+    sender.send_pending()
+    assert sender.send_directly([Publication("t", b"%d" % number) for number in range(COUNT)])
     counts = outbox.counts()
     assert (counts.accepted, counts.delivered, len(outbox), len(sender)) == (COUNT, COUNT, 0, 0)
     found = Splitter(V3).feed(theirs.recv(1 << 20))
@@ -129,9 +129,9 @@ def test_of_what_was_passed_on_the_rest_is_in_flight_and_comes_back_with_the_end
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
-    sender.hand_over()
-    assert sender.pass_on([Publication("t", b"%099d" % number) for number in range(COUNT)]) is False
-    assert sender.pass_on([Publication("t", b"later")]) is None, "that would overtake what is in flight"
+    sender.send_pending()
+    assert sender.send_directly([Publication("t", b"%099d" % number) for number in range(COUNT)]) is False
+    assert sender.send_directly([Publication("t", b"later")]) is None, "that would overtake what is in flight"
     sender.settle()
     delivered = outbox.counts().delivered
     assert 0 < delivered < COUNT
@@ -159,8 +159,8 @@ def test_what_somebody_has_to_keep_an_eye_on_is_not_passed_on_nor_anything_with_
     ours, theirs = pair
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
-    sender.hand_over()
-    assert sender.pass_on([Publication("t", b"0"), publication]) is None
+    sender.send_pending()
+    assert sender.send_directly([Publication("t", b"0"), publication]) is None
     assert client.mg_flush()
     theirs.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -175,33 +175,33 @@ def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what
     ours, _ = pair
     outbox, one = Outbox(), [Publication("t", b"1")]
     client, sender = sender_over(ours, outbox)
-    assert sender.pass_on(one) is None, "the states go first"
-    sender.hand_over()
-    assert sender.pass_on(one)
+    assert sender.send_directly(one) is None, "the states go first"
+    sender.send_pending()
+    assert sender.send_directly(one)
     outbox.put(Publication("other", b"1"))
-    assert sender.pass_on(one) is None, "another waits"
-    sender.hand_over()
-    assert sender.pass_on(one)
-    assert sender.pass_on([Publication("t", bytes(1000))] * 300) is None, "more than is written at once"
+    assert sender.send_directly(one) is None, "another waits"
+    sender.send_pending()
+    assert sender.send_directly(one)
+    assert sender.send_directly([Publication("t", bytes(1000))] * 300) is None, "more than is written at once"
     assert client._buffer is not None
     client._buffer.put(b"\xc0\0")
-    assert sender.pass_on(one) is None, "paho's own packet goes first"
+    assert sender.send_directly(one) is None, "paho's own packet goes first"
     assert client.mg_flush()
     for _ in range(3):
-        assert sender.pass_on(one)
+        assert sender.send_directly(one)
         sender._suspicion.lost(one[0], 1)
-    assert sender.pass_on(one) is None, "they go one by one, and are counted"
+    assert sender.send_directly(one) is None, "they go one by one, and are counted"
     sender._suspicion.settled(acknowledged=True)
-    assert sender.pass_on(one)
+    assert sender.send_directly(one)
     sender._not_before = time.monotonic() + 60
-    assert sender.pass_on(one) is None, "the broker has had too much"
+    assert sender.send_directly(one) is None, "the broker has had too much"
     sender._not_before = 0.0
     sender.hold()
-    assert sender.pass_on(one) is None, "the link is about to be given up"
+    assert sender.send_directly(one) is None, "the link is about to be given up"
     sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
     sender.begin()
-    sender.hand_over()
-    assert sender.pass_on(one) is None, "each is to be looked at"
+    sender.send_pending()
+    assert sender.send_directly(one) is None, "each is to be looked at"
     client._sock = None
 
 
@@ -213,7 +213,7 @@ def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(
     outbox = Outbox()
     client, sender = sender_over(ours, outbox)
     outbox.put(Publication("t", b"1", 1))
-    sender.hand_over()
+    sender.send_pending()
     assert client.mg_flush()
     (first,) = Splitter(V3).feed(theirs.recv(1 << 20))
     sender.link_lost(may_be_a_message=False)
@@ -221,15 +221,15 @@ def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(
     sender.states.set("state", b"online")
     outbox.put(Publication("t", b"2"))
     assert not sender.has_more
-    assert not sender.hand_over()
-    assert sender.pass_on([Publication("t", b"3")]) is None
+    assert not sender.send_pending()
+    assert sender.send_directly([Publication("t", b"3")]) is None
     sender.say_states()
     assert client.mg_flush()
     with pytest.raises(BlockingIOError):
         theirs.recv(1)
     assert sender.stalled_for == 0, "nothing of what is in flight was sent on this link"
     sender.begin()
-    sender.hand_over()
+    sender.send_pending()
     assert client.mg_flush()
     again, state, new = Splitter(V3).feed(theirs.recv(1 << 20))
     assert (again.payload, again.mid, again.is_duplicate) == (b"1", first.mid, True)

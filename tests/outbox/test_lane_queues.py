@@ -99,7 +99,7 @@ class Bench:
         for _ in range(min(count, len(self.in_flight))):
             self.over(self.in_flight.pop(0))
 
-    def put_back(self, count: int) -> None:
+    def requeue(self, count: int) -> None:
         for _ in range(min(count, len(self.in_flight))):
             back = self.in_flight.pop()
             if self.lanes.put_front(back):
@@ -219,7 +219,7 @@ class Bench:
 
 
 puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
-counted = st.tuples(st.sampled_from(["take", "settle", "put_back", "starve", "lose"]), st.integers(1, 6))
+counted = st.tuples(st.sampled_from(["take", "settle", "requeue", "starve", "lose"]), st.integers(1, 6))
 plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "ask", "refill", "refill"]))
 bursts = st.tuples(st.just("burst"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(5, 20))
 

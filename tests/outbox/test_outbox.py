@@ -89,7 +89,7 @@ def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
         outbox.put(publication(number))
     taken = outbox.take(4)
     outbox.settle(taken[:1])
-    outbox.put_back(each for each in taken if number_of(each) in (1, 3))
+    outbox.requeue(each for each in taken if number_of(each) in (1, 3))
     assert outbox.counts().in_flight == 1
     assert numbers(outbox.take(10)) == [1, 3, 4, 5]
 
@@ -108,14 +108,14 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
     offered: list[list[int]] = []
     takes = True
 
-    def pass_on(publications: Sequence[Publication], may_wait: bool) -> bool:
+    def send_directly(publications: Sequence[Publication], may_wait: bool) -> bool:
         offered.append([int(one.topic.removeprefix("t/")) for one in publications])
         if takes:
             outbox.passed(len(publications))
         return takes
 
     outbox = Outbox()
-    outbox.pass_on = pass_on
+    outbox.send_directly = send_directly
     assert outbox.put(publication(1))
     assert outbox.put_all([publication(2), publication(3)]) == 0
     outbox.put(publication(4), Receipt())  # somebody waits for that one
@@ -134,10 +134,10 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
 
 def test_what_the_link_takes_and_has_not_written_is_in_flight() -> None:
     outbox = Outbox()
-    entries = outbox.adopt([publication(1), publication(2)])
+    entries = outbox.track_in_flight([publication(1), publication(2)])
     assert (outbox.counts().accepted, outbox.counts().in_flight, outbox.is_empty) == (2, 2, False)
     outbox.settle(entries[:1])
-    outbox.put_back(entries[1:])
+    outbox.requeue(entries[1:])
     assert numbers(outbox.take(10)) == [2]
     outbox.settle(entries[1:])
     assert (outbox.counts().delivered, outbox.is_empty) == (2, True)
@@ -148,9 +148,9 @@ def test_what_the_link_has_not_written_keeps_its_order_on_a_topic_whatever_the_l
         return Publication("t", b"%d" % number, lane=lane)
 
     outbox = Outbox()
-    entries = outbox.adopt([on(Lane.BULK, 1), on(Lane.EVENT, 2)])
+    entries = outbox.track_in_flight([on(Lane.BULK, 1), on(Lane.EVENT, 2)])
     outbox.put(on(Lane.EVENT, 3))
-    outbox.put_back(entries)
+    outbox.requeue(entries)
     assert [int(each.publication.payload) for each in outbox.take(10)] == [1, 2, 3]
 
 
@@ -206,7 +206,7 @@ def test_what_is_put_back_into_a_full_outbox_is_dropped_oldest_first(expected_lo
     taken = outbox.take(3)
     for number in range(3, 6):
         outbox.put(publication(number))
-    outbox.put_back(taken)
+    outbox.requeue(taken)
     assert outbox.counts().dropped_old == 2
     assert numbers(outbox.take(10)) == [2, 3, 4, 5]
 
@@ -293,7 +293,7 @@ class Bench:
         self.max_messages, self.max_bytes = max_messages, max_bytes
         self.clock = Clock()
         self.outbox = Outbox(max_messages, max_bytes, discard, command_lifetime=30.0, clock=self.clock)
-        self.puts = self.accepted = self.settled = self.taken = self.put_back = 0
+        self.puts = self.accepted = self.settled = self.taken = self.requeue = 0
         self.in_flight: list[Entry] = []
 
     def do(self, step: str, amount: int) -> None:
@@ -313,8 +313,8 @@ class Bench:
         elif step == "put back":
             back = self.in_flight[-amount:] if amount else []
             self.in_flight = self.in_flight[: len(self.in_flight) - len(back)]
-            self.put_back += len(back)
-            self.outbox.put_back(back)
+            self.requeue += len(back)
+            self.outbox.requeue(back)
         else:
             self.clock.now += amount
 
@@ -388,10 +388,10 @@ def test_no_limit_is_passed_whatever_comes_and_comes_back(
                 outbox.settle(in_flight[:amount])
                 del in_flight[:amount]
             elif step == "put back":
-                outbox.put_back(in_flight[-amount:])
+                outbox.requeue(in_flight[-amount:])
                 del in_flight[-amount:]
             else:
-                outbox.say_retained_again()
+                outbox.republish_retained()
             assert outbox.counts().waiting <= max_messages
             assert outbox._lanes.bytes <= max_bytes
     finally:
@@ -427,7 +427,7 @@ def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
     while len(taken) < count * len(names):
         batch = outbox.take(7)
         if len(batch) > 3:
-            outbox.put_back(batch[3:])
+            outbox.requeue(batch[3:])
             batch = batch[:3]
         outbox.settle(batch)
         taken += batch
@@ -510,7 +510,7 @@ def test_a_state_that_comes_back_is_dropped_for_a_newer_one() -> None:
     outbox.put(Publication("a", b"1", lane=Lane.LATEST))
     taken = outbox.take(1)
     outbox.put(Publication("a", b"2", lane=Lane.LATEST))
-    outbox.put_back(taken)
+    outbox.requeue(taken)
     assert [each.publication.payload for each in outbox.take(5)] == [b"2"]
     assert (outbox.counts().superseded, len(outbox)) == (1, 1)
 
@@ -562,7 +562,7 @@ def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> 
     outbox.settle(outbox.take(6))
     outbox.remember("e", b"5")
     outbox.put(retained("b", b"newer"))
-    outbox.say_retained_again()
+    outbox.republish_retained()
     again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]
     assert again == [("b", b"newer"), ("a", b"1"), ("d", b"4")], "e is said again by who has said it"
 
@@ -571,7 +571,7 @@ def test_what_is_in_flight_is_not_said_again() -> None:
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
     outbox.take(1)
-    outbox.say_retained_again()
+    outbox.republish_retained()
     assert outbox.take(1) == []
 
 
@@ -580,7 +580,7 @@ def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> 
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
     outbox.set_aside(outbox.take(1)[0], "too large")
-    outbox.say_retained_again()
+    outbox.republish_retained()
     assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
 
 
@@ -590,7 +590,7 @@ def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     for number in range(5):
         outbox.put(retained(f"t{number}", b"x"))
         outbox.settle(outbox.take(1))
-    outbox.say_retained_again()
+    outbox.republish_retained()
     assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
 
 
@@ -601,7 +601,7 @@ def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs
         outbox.put(publication(number))
     in_flight = outbox.take(7)
     outbox.put(publication(7))
-    outbox.put_back(in_flight)
+    outbox.requeue(in_flight)
     for number in range(8, 20):
         outbox.put(publication(number))
     assert len(outbox) == 10
@@ -615,7 +615,7 @@ def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_lo
     outbox.settle(outbox.take(10))
     outbox.put(publication(0))
     outbox.put(publication(1))
-    outbox.say_retained_again()
+    outbox.republish_retained()
     for number in range(2, 12):
         outbox.put(publication(number))
     assert len(outbox) == 10
@@ -706,11 +706,11 @@ def test_flush_waits_for_what_the_link_has_not_written_yet() -> None:
     outbox, mine, other = Outbox(), Source(), Source()
     adopted: list[Entry] = []
 
-    def pass_on(publications: Sequence[Publication], _: bool) -> bool:
-        adopted.extend(outbox.adopt(publications))
+    def send_directly(publications: Sequence[Publication], _: bool) -> bool:
+        adopted.extend(outbox.track_in_flight(publications))
         return True
 
-    outbox.pass_on = pass_on
+    outbox.send_directly = send_directly
     outbox.put(publication(1), None, mine)
     outbox.flush(other, 0)
     with pytest.raises(DeliveryError, match="not acknowledged"):
@@ -981,5 +981,5 @@ def test_commands_and_what_has_qos_0_are_not_for_the_disk() -> None:
     assert all(receipt.is_accepted for receipt in receipts)
     assert outbox.work().inserts == []
     assert outbox.at_risk == 2
-    outbox.begin_anew()
+    outbox.rebuild()
     assert outbox.work().inserts == []

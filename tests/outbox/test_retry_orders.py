@@ -96,8 +96,8 @@ class Scene:
             self.in_flight.remove(entry)
             self.outbox.set_aside(entry, REASON)
 
-    def put_back(self) -> None:
-        self.outbox.put_back(self.in_flight)
+    def requeue(self) -> None:
+        self.outbox.requeue(self.in_flight)
         self.in_flight.clear()
 
     def commit(self) -> None:
@@ -133,7 +133,7 @@ class Scene:
             return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
 
 
-STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene.refuse, Scene.refuse, Scene.put_back,
+STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene.refuse, Scene.refuse, Scene.requeue,
          Scene.commit, Scene.commit_slowly, Scene.retry, Scene.retry_slowly)  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callab
             for step in steps:
                 step(scene)
         finally:
-            scene.put_back()
+            scene.requeue()
             scene.end()
             logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
         known: set[bytes] = set()

@@ -246,7 +246,7 @@ def test_what_is_retained_is_remembered_once_the_broker_has_it(path: Path) -> No
     with running(path) as (outbox, _):
         assert outbox.retained == {"a": b"3"}
         take_all(outbox, 1)
-        outbox.say_retained_again()
+        outbox.republish_retained()
         assert [(e.publication.topic, e.publication.payload) for e in outbox.take(9)] == [("a", b"3"), ("waits", b"4")]
 
 
@@ -861,7 +861,7 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
             step = chance.random()
             if step < 0.2:
                 cut = chance.randrange(len(in_flight) + 1)
-                outbox.put_back(in_flight[cut:])
+                outbox.requeue(in_flight[cut:])
                 del in_flight[cut:]
             elif step < 0.22 and in_flight:
                 gone = in_flight.pop(0)
