@@ -108,7 +108,7 @@ def _runner(found: SerialRules, make: Make, reading: Reading, count: int) -> Cal
         _check(found, make, reading)
         made = 0
         for offset in range(0, len(data), 2048):
-            for frame, problem in found.wire.feed(data[offset : offset + 2048]):
+            for frame, problem in found.codec.feed(data[offset : offset + 2048]):
                 if problem:
                     raise WrongResultError(problem)
                 made += len(found.decoder.decode(frame) or ())
@@ -123,7 +123,7 @@ def _runner(found: SerialRules, make: Make, reading: Reading, count: int) -> Cal
 def _check(found: SerialRules, make: Make, reading: Reading) -> None:
     """Look at the first hundred messages; the others are counted."""
     data = b"".join(map(make, range(100)))
-    made = [msg for frame, _ in found.wire.feed(data) for msg in found.decoder.decode(frame) or ()]
+    made = [msg for frame, _ in found.codec.feed(data) for msg in found.decoder.decode(frame) or ()]
     expected = [InternalMsg(device="probe", action="READING", arguments=reading(number)) for number in range(100)]
     if made != expected:
         raise WrongResultError(f"not the messages of the frames: {made[:1]}")
@@ -136,7 +136,7 @@ def reading(lab: Lab) -> None:
     lines = [b"T %d.5" % number for number in range(count)]
 
     def ours(port: serial.Serial) -> list[bytes]:
-        framer = _rules({}).wire.framer
+        framer = _rules({}).codec.framer
         found: list[bytes] = []
         while len(found) < count:
             found += framer.feed(os.read(port.fileno(), 2048))

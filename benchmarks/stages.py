@@ -87,9 +87,9 @@ class _Stages:
         msgs: list[InternalMsg] = []
         publications: list[Publication] = []
         chunks = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
-        feed = interface.wire.feed
+        feed = interface.session.codec.feed
         self._timed("framing", lambda: frames.extend(frame for chunk in chunks for frame in feed(chunk)))
-        self._timed("decoding", lambda: msgs.extend(interface._frames(frames, 0.0)))
+        self._timed("decoding", lambda: msgs.extend(interface.session.decode_frames(frames, 0.0)))
         self._timed("map", lambda: publications.extend(map(self._map.internal2mqtt, msgs)))
         self._timed(JSON, lambda: [self._write_json(msg.action, msg.arguments) for msg in msgs])
         return publications

@@ -22,7 +22,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port
 from tests.support.configuration import write_conf
 from tests.support.damage import flip_bits, lose_bytes, noise
-from tests.support.device import PtyDevice
+from tests.support.device import PtyDevice, frame_counts
 from tests.support.gateway_process import GatewayProcess
 from tests.support.running import RunningGateway, RunningInterface
 from tests.support.simulators import ModbusMeter
@@ -94,8 +94,8 @@ def test_sentences_come_whole_whatever_the_pieces(way: str, tmp_path: Path) -> N
         running.wait_availability("online")
         WAYS[way](line, b"".join(given))
         assert said(running.wait_messages(1000)) == bodies(given)
-    assert running.interface.counts == {"frames": 1000}
-    assert running.interface.wire.framer.discarded_bytes == 0
+    assert frame_counts(running.interface) == {"frames_received": 1000}
+    assert running.interface.stats()["bytes_discarded"] == 0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -118,9 +118,10 @@ def test_every_intact_sentence_arrives_and_nothing_else(
         line.write_chunks(damaged, seed)
         got = said(running.wait_messages(len(right)))
         assert got == right
-    counts = running.interface.counts
-    assert counts["frames"] - counts["bad checksum"] - counts["unmatched"] == len(right)
-    assert counts["bad checksum"] + counts["unmatched"] == wrong
+    counts = running.interface.stats()
+    dropped = counts["frames_bad_checksum"] + counts["frames_unmatched"]
+    assert counts["frames_received"] - dropped == len(right)
+    assert dropped == wrong
     if fault != "lost bytes":  # what is intact stands where it stood
         for sentence in given:
             if damaged[at : at + len(sentence)] == sentence:
@@ -220,9 +221,10 @@ def test_frames_are_found_behind_random_bytes(
         line.write_chunks(noise(50_000, seed=7) + end + stream, seed=8)
         got = [msg.arguments["n"] for msg in running.wait_messages(100)]
         assert got == list(range(100))
-        assert running.interface.wire.framer.discarded_bytes > 10_000 or running.interface.counts["bad checksum"] > 100
+        counts = running.interface.stats()
+        assert counts["bytes_discarded"] > 10_000 or counts["frames_bad_checksum"] > 100
     for warning in (record.getMessage() for record in caplog.records if record.levelname == "WARNING"):
-        assert "wrong checksum: expected" in warning or "bytes thrown away, and no frame in them" in warning
+        assert "wrong checksum: expected" in warning or "bytes discarded that contain no frame" in warning
 
 
 # --- a device that stops reading
@@ -249,7 +251,7 @@ def outcomes(pairs: list[tuple[str, bytes]]) -> dict[int, str]:
 def test_a_device_that_stops_reading_is_given_up(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(" has failed: it took no bytes for 0.3 s")
+    expected_logs.expect(" has failed: it accepted no data for 0.3 s")
     with PtyDevice(tmp_path) as line, mosquitto.client("home/#") as listener:
         conf = write_conf(tmp_path, mosquitto.port, interface=talker(line, write_timeout=0.3))
         with RunningGateway(conf) as running:
@@ -328,7 +330,7 @@ def test_a_device_that_hangs_up_in_the_middle_a_hundred_times(
         running.wait_availability(*["online", "offline"] * 100, "online")
         line.write(given[200])
         assert said(running.wait_messages(101)) == bodies(given[::2])
-        assert running.interface.counts == {"frames": 101}
+        assert frame_counts(running.interface) == {"frames_received": 101}
     assert set(in_use) == {in_use[0]}
     assert len(running.built) == 1
 
@@ -512,7 +514,7 @@ def test_a_port_behind_tcp_that_goes_and_comes_back(tmp_path: Path, expected_log
 
 
 def test_a_tcp_port_that_reads_nothing_is_given_up(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(" has failed: it took no bytes for 0.3 s")
+    expected_logs.expect(" has failed: it accepted no data for 0.3 s")
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
         long = [{"match": {"action": "SAY"}, "arguments": {"text": {"max_length": 4000}}, "write": "{text}"}]

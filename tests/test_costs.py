@@ -118,7 +118,7 @@ def test_the_way_of_a_line_to_the_outbox_takes_few_calls() -> None:
     rules, outlet = serial_rules(), Outlet("dev", MsgMap("home", sender="gw", status_qos=0), Outbox())
 
     def work() -> None:
-        frames = rules.wire.feed(b"T 21.5\n" * 1000)
+        frames = rules.codec.feed(b"T 21.5\n" * 1000)
         outlet.push_all(msg for frame, _ in frames for msg in rules.decoder.decode(frame) or ())
 
     work()
@@ -205,7 +205,7 @@ def test_a_line_that_comes_alone_is_on_its_way_after_few_calls() -> None:
     rules = serial_rules()
 
     def work() -> None:
-        frames = rules.wire.feed(b"T 21.5\n")
+        frames = rules.codec.feed(b"T 21.5\n")
         outlet.push_all(msg for frame, _ in frames for msg in rules.decoder.decode(frame) or ())
 
     with theirs, ours:
@@ -300,7 +300,7 @@ def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faste
 
 
 def test_what_looks_like_many_frames_in_one_another_costs_no_more_calls_than_its_bytes_allow() -> None:
-    framer = MarkerFramer(b"<", b">", is_good=lambda frame: False)
+    framer = MarkerFramer(b"<", b">", is_valid=lambda frame: False)
     for _ in range(4):  # until no checksum is left to be spent
         framer.feed(b"<>" * 500)
     assert calls(lambda: framer.feed(b"<>" * 500)) < 10 * 1000

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
+from tests.support.device import frame_counts
 from tests.support.running import Example
 from tests.support.simulator import Simulator
 from tests.support.simulators import (
@@ -79,7 +80,7 @@ def test_nmea_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> 
             ),
             (f"{NAVIGATION}///heading/nmea2mqtt/S", {"action": "heading", "degrees": 0.0}),
         ]
-        assert example.interface.counts == {"frames": 15, "unmatched": 4}
+        assert frame_counts(example.interface) == {"frames_received": 15, "frames_unmatched": 4}
 
 
 def test_nmea_sentences_with_a_wrong_checksum_are_dropped(
@@ -94,7 +95,7 @@ def test_nmea_sentences_with_a_wrong_checksum_are_dropped(
         boat.say("SDHDG,1.0,,,,")
         example.wait_reading(f"{NAVIGATION}///heading/nmea2mqtt/S", action="heading", degrees=1.0)
         assert len(example.readings()) == 4
-        assert example.interface.counts == {"frames": 10, "bad checksum": 6}
+        assert frame_counts(example.interface) == {"frames_received": 10, "frames_bad_checksum": 6}
 
 
 # --- MySensors
@@ -123,7 +124,7 @@ def test_mysensors_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto
             (node, {"action": "value", "child": 5, "type": "other", "value": "open"}),
             (node, {"action": "battery", "percent": 87}),
         ]
-        assert example.interface.counts == {"frames": 8, "unmatched": 1}  # the log line
+        assert frame_counts(example.interface) == {"frames_received": 8, "frames_unmatched": 1}  # the log line
 
 
 def test_mysensors_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -247,7 +248,7 @@ def test_modbus_answers_with_a_wrong_crc_are_dropped(
             wait_until(lambda: len(meter.requests) == 2, what="the second poll")
             meter.is_noisy = False
             example.wait_reading(f"{METER}/modbus2mqtt/S", action="voltage", volts=230.0)
-            assert example.interface.counts["bad checksum"] in (1, 2)  # the second may have been on its way
+            assert example.interface.stats()["frames_bad_checksum"] in (1, 2)  # the second may have been on its way
 
 
 def test_a_modbus_register_that_is_not_there_is_said(
@@ -350,7 +351,7 @@ def test_the_entry_system_both_ways(tmp_path: Path, mosquitto: Mosquitto) -> Non
             "REFUSED", "'GATE_CLOSED' is not an action of this device: use one of GATE_OPEN"
         )  # fmt: skip
         assert (entry.lines, entry.complaints) == (["21"], [])
-        assert example.interface.counts == {"frames": 5, "unmatched": 1}
+        assert frame_counts(example.interface) == {"frames_received": 5, "frames_unmatched": 1}
 
 
 # --- the tank
@@ -375,7 +376,7 @@ def test_tank_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> 
             level(333.8, 85, False, True, "unknown"),
             level(17.0, 85, False, False, "off"),
         ]
-        assert example.interface.counts == {"frames": 5}
+        assert frame_counts(example.interface) == {"frames_received": 5}
 
 
 def test_tank_frames_with_a_wrong_checksum_are_dropped(
@@ -387,7 +388,7 @@ def test_tank_frames_with_a_wrong_checksum_are_dropped(
         for number in range(10):
             tank.say(16 + 10 * number, 1, 0, wrong=1 if number in (0, 3, 4) else 0)
         assert len(example.wait_readings(7)) == 7
-        assert example.interface.counts == {"frames": 10, "bad checksum": 3}
+        assert frame_counts(example.interface) == {"frames_received": 10, "frames_bad_checksum": 3}
 
 
 def test_tank_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -90,7 +90,7 @@ def test_a_telegram_of_many_lines(tmp_path: Path, expected_logs: ExpectedLogs) -
             ("meter", "ENERGY", {**energy, "watts": 0}),
             volume,
         ]
-        assert meter.interface.counts["bad checksum"] == 1
+        assert meter.interface.stats()["frames_bad_checksum"] == 1
 
 
 # --- a carbon dioxide sensor that is asked in binary (Winsen MH-Z19B, user's manual 1.6)
@@ -286,7 +286,7 @@ def test_a_frame_whose_length_shares_its_bytes_with_a_type(tmp_path: Path, expec
             ("meter", "POWER", {"watts": watts, "at": f"2017-09-12T23:18:{second}"})
             for watts, second in ((1320, 42), (0x7E7EA027, 44), (8, 48))
         ]
-        assert meter.interface.counts["bad checksum"] == 1
+        assert meter.interface.stats()["frames_bad_checksum"] == 1
 
 
 # --- a scale between STX and ETX, with a BCC behind them (XOR of all behind STX, ETX included)

@@ -1,1 +1,1 @@
-"""What every interface that is described instead of programmed shares: decoding, encoding, converters."""
+"""What interfaces that are described in a configuration share: decoding, encoding, converters. Pure."""

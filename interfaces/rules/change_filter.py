@@ -1,4 +1,4 @@
-"""Which readings to publish: telemetry that says the same again and again should not flood. Pure."""
+"""Report by exception: which readings to publish, where a device repeats the same ones. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 
 from gateway.message import InternalMsg
 
-_MAX_REMEMBERED = 10_000  # messages that differ in address or action
+_MAX_READINGS = 10_000  # readings that are distinguished; beyond that, all are forgotten and published once more
 
 
 class ChangeFilter:
-    """Lets a message pass if it says something new, or if it is time to say it again.
+    """Passes a message if its arguments have changed, or if it is due to be repeated.
 
-    `on_change`: only if an argument has changed; a number, by more than `deadband`. `interval` (s): never
-    sooner than that after the last. `refresh` (s): in any case that long after the last. Readings are told
-    apart by address and action, and by the arguments that `by` names.
+    `on_change`: pass only if an argument has changed; a number, by more than `deadband`. `interval`: never pass sooner
+    than this time (s) after the last message that passed. `refresh`: always pass this time (s) after it. Readings are
+    distinguished by address and action, and by the arguments that `by` names. `suppressed` counts messages that did
+    not pass.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -28,30 +29,30 @@ class ChangeFilter:
         self._last: dict[tuple[object, ...], tuple[float, Mapping[str, Any]]] = {}
 
     def passes(self, msg: InternalMsg, now: float) -> bool:
-        """Tell whether to publish `msg` at the time `now` (s)."""
+        """Return whether to publish `msg` at the time `now` (s); if so, later messages are compared with it."""
         address = (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender)
         key: tuple[object, ...] = (*address, msg.action, *(repr(msg.argument(name)) for name in self._by))
         last = self._last.get(key)
         if last is not None:
-            since = now - last[0]
-            is_due = self._refresh is not None and since >= self._refresh
-            is_late = since >= self._interval
-            if not is_due and not (is_late and (not self._on_change or self._differs(last[1], msg.arguments))):
+            elapsed = now - last[0]
+            must_refresh = self._refresh is not None and elapsed >= self._refresh
+            may_pass = elapsed >= self._interval
+            if not must_refresh and not (may_pass and (not self._on_change or self._differs(last[1], msg.arguments))):
                 self.suppressed += 1
                 return False
-        if last is None and len(self._last) >= _MAX_REMEMBERED:
+        if last is None and len(self._last) >= _MAX_READINGS:
             self._last.clear()
         self._last[key] = (now, msg.arguments)
         return True
 
-    def _differs(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        if before.keys() != after.keys():
+    def _differs(self, previous: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+        if previous.keys() != current.keys():
             return True
-        return any(self._has_moved(name, before[name], value) for name, value in after.items())
+        return any(self._has_changed(name, previous[name], value) for name, value in current.items())
 
-    def _has_moved(self, name: str, before: Any, after: Any) -> bool:
+    def _has_changed(self, name: str, previous: Any, current: Any) -> bool:
         deadband = self._deadband.get(name, 0) if isinstance(self._deadband, Mapping) else self._deadband
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
-        if numbers and deadband:
-            return bool(abs(after - before) > deadband)
-        return bool(before != after) or type(before) is not type(after)
+        are_numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (previous, current))
+        if are_numbers and deadband:
+            return bool(abs(current - previous) > deadband)
+        return bool(previous != current) or type(previous) is not type(current)

@@ -1,14 +1,16 @@
-"""Converters: from what stands in a frame to a value, and back. Pure; a small fixed set, no code evaluated.
+"""Converters: from the text or number in a frame to a value, and back. Pure; no code is evaluated.
 
-A pipeline is a list of steps, each a name (`float`) or a name with its setting (`{scale: 0.1}`). Reading
-goes through it from first to last, writing from last to first with each step reversed.
+A pipeline is a list of steps, each a name (`float`) or a name with its setting (`{scale: 0.1}`). Reading applies the
+steps from first to last; writing applies them from last to first, each of them reversed.
+
+`CONVERTERS` is the registry. To add a converter, write a function that returns a `Converter`, and enter it there.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,26 +19,26 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-_MAX_DIGITS = 300  # of a number in a text
+_MAX_DIGITS = 300  # digits of a number in a text: as many as the largest float has, and a few less
 
 Step: TypeAlias = "str | Mapping[str, Any]"
 
 
 class ConversionError(GatewayError):
-    """A value does not fit its converter: which, and why."""
+    """A value cannot be converted: which value, and why. Also a converter or its setting that is wrong."""
 
 
 class Converter(NamedTuple):
-    """One step: how to read, and how to write back."""
+    """One step: the function that reads a value, and the one that writes it back."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
 
 
 def pipeline(steps: Step | Sequence[Step]) -> Converter:
-    """Return the converter that goes through `steps`; raise `ConversionError` if one is not known or wrong."""
-    given = [steps] if isinstance(steps, str | Mapping) else list(steps)
-    converters = [_converter(step) for step in given]
+    """Return the converter that applies `steps`; raise `ConversionError` if a step or its setting is wrong."""
+    listed = [steps] if isinstance(steps, str | Mapping) else list(steps)
+    converters = [_converter(step) for step in listed]
     if len(converters) == 1:
         return converters[0]
 
@@ -54,21 +56,21 @@ def pipeline(steps: Step | Sequence[Step]) -> Converter:
 
 
 def _converter(step: Step) -> Converter:
-    given = {step: None} if isinstance(step, str) else step
-    name, setting = next(iter(given.items()), ("", None))
+    options = {step: None} if isinstance(step, str) else step
+    name, setting = next(iter(options.items()), ("", None))
     make = CONVERTERS.get(name)
-    if make is None or len(given) != 1:
+    if make is None or len(options) != 1:
         raise ConversionError(f"{step!a} is not a converter: use one of {', '.join(CONVERTERS)}")
     try:
         return make(setting)
     except (TypeError, ValueError, AttributeError, LookupError, OverflowError, re.error, ConversionError) as err:
-        raise ConversionError(f"{name}: {setting!a} is not a setting for it: {err}") from err
+        raise ConversionError(f"{name}: {setting!a} is not a valid setting: {err}") from err
 
 
-def _plain(setting: None, converter: Converter) -> Converter:
-    """Return a converter that takes no setting."""
+def _without_setting(setting: None, converter: Converter) -> Converter:
+    """Return `converter`; raise `ValueError` if it has a setting."""
     if setting is not None:
-        raise ValueError("it has none")
+        raise ValueError("this converter has no setting")
     return converter
 
 
@@ -79,26 +81,26 @@ _WHOLE = re.compile(r"\s*[-+]?[0-9]{1,300}\s*")
 
 
 def _number(value: Any) -> int | float:
-    """Take a number, or text that is one."""
+    """Return a number, or the number that a text contains; raise `ConversionError` if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConversionError(f"{value!a} is not a number")
     if isinstance(value, str):
         try:
-            value = int(value) if _WHOLE.fullmatch(value) else float(_plain_text(value))
+            value = int(value) if _WHOLE.fullmatch(value) else float(_checked_digits(value))
         except ValueError:
             raise ConversionError(f"{value!a} is not a number") from None
     return _finite(value)
 
 
-def _plain_text(text: str) -> str:
-    """Refuse what Python takes for part of a number and no device means so: underscores, digits of other scripts."""
+def _checked_digits(text: str) -> str:
+    """Return `text`; raise `ValueError` if it has underscores or non-ASCII digits, which Python accepts in a number."""
     if "_" in text or not text.isascii():
         raise ValueError
     return text
 
 
 def _finite(number: float) -> int | float:
-    """Take a number that is one, and not larger than a float can be."""
+    """Return `number`; raise `ConversionError` if it is not finite, or larger than a float can be."""
     try:
         if math.isfinite(number):
             return number
@@ -108,15 +110,15 @@ def _finite(number: float) -> int | float:
 
 
 def _whole_number(value: Any) -> int:
-    """Take a whole number, or text that is one."""
+    """Return an integer, or the integer that a text contains; raise `ConversionError` if it is none."""
     number = _number(value)
     if number != int(number):
-        raise ConversionError(f"{value!a} is not a whole number")
+        raise ConversionError(f"{value!a} is not an integer")
     return int(number)
 
 
 def _setting(value: Any, low: float = -math.inf, high: float = math.inf) -> int | float:
-    """Take the number that a converter is made with."""
+    """Return the numeric setting of a converter; raise `ValueError` if it is not a number within the limits."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError("not a number" if math.isinf(low) else f"not a number from {low} to {high}")
     return _finite(value)
@@ -125,15 +127,15 @@ def _setting(value: Any, low: float = -math.inf, high: float = math.inf) -> int 
 def _int(base: int | None) -> Converter:
     base = 10 if base is None else int(base)
     if not 2 <= base <= 36:
-        raise ValueError("a base is 2 to 36")
+        raise ValueError("a base is a number from 2 to 36")
 
     def read(value: Any) -> int:
         if not isinstance(value, str):
             return _whole_number(value)
         try:
-            return int(_finite(int(_plain_text(value) if len(value) <= _MAX_DIGITS else "", base)))
+            return int(_finite(int(_checked_digits(value) if len(value) <= _MAX_DIGITS else "", base)))
         except ValueError:
-            raise ConversionError(f"{value!a} is not a whole number of base {base}") from None
+            raise ConversionError(f"{value!a} is not an integer of base {base}") from None
 
     def write(value: Any) -> int | str:
         number = _whole_number(value)
@@ -144,30 +146,32 @@ def _int(base: int | None) -> Converter:
 
 def _in_base(number: int, base: int) -> str:
     digits = ""
-    rest = abs(number)
-    while rest or not digits:
-        rest, digit = divmod(rest, base)
+    remaining = abs(number)
+    while remaining or not digits:
+        remaining, digit = divmod(remaining, base)
         digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
     return digits if number >= 0 else f"-{digits}"
 
 
 def _float(setting: None) -> Converter:
-    return _plain(setting, Converter(_as_float, _as_float))
+    return _without_setting(setting, Converter(_as_float, _as_float))
 
 
 def _as_float(value: Any) -> float:
-    if type(value) is str and value.isascii() and "_" not in value:  # the way of nearly all
+    if (
+        type(value) is str and value.isascii() and "_" not in value
+    ):  # nearly all values; this branch avoids three function calls
         try:
             number = float(value)
         except ValueError:
             raise ConversionError(f"{value!a} is not a number") from None
-        if math.isfinite(number) and number:  # -0 is 0
+        if math.isfinite(number) and number:  # zero continues below, because -0.0 must become 0.0
             return number
     return float(_number(value))
 
 
 def _auto(setting: None) -> Converter:
-    """A number where it is one, text where it is not."""
+    """Return the converter that reads a number where the text is one, and keeps the text otherwise."""
 
     def read(value: Any) -> Any:
         try:
@@ -175,19 +179,19 @@ def _auto(setting: None) -> Converter:
         except ConversionError:
             return value
 
-    return _plain(setting, Converter(read, lambda value: value))
+    return _without_setting(setting, Converter(read, lambda value: value))
 
 
 def _decimal_comma(setting: None) -> Converter:
     def read(value: Any) -> float:
         return float(_number(value.replace(",", ".") if isinstance(value, str) else value))
 
-    return _plain(setting, Converter(read, lambda value: f"{_exact(_number(value)):f}".replace(".", ",")))
+    return _without_setting(setting, Converter(read, lambda value: f"{_exact(_number(value)):f}".replace(".", ",")))
 
 
 def _exact(number: float | str) -> Decimal:
-    """Return a number as it is written: 0.1 is a tenth here, so that no noise comes up in its 16th digit."""
-    from decimal import Decimal  # for calculations only, which few devices need
+    """Return a number as a decimal fraction: 0.1 is exactly a tenth, without an error in the 16th digit."""
+    from decimal import Decimal  # only for calculations, which few devices need
 
     return Decimal(str(number))
 
@@ -196,12 +200,12 @@ def _scale(factor: Any) -> Converter:
     factor = _setting(factor)
     exact = _exact(factor)
     if not exact:
-        raise ValueError("a scale is not 0")
+        raise ValueError("a scale must not be 0")
 
     def read(value: Any) -> float | int:
         number = _number(value)
         if isinstance(number, int) and isinstance(factor, int):
-            return _finite(number * factor)  # it may have more digits than a float holds
+            return _finite(number * factor)  # an integer may have more digits than a float holds
         return _finite(float(_exact(number) * exact))
 
     def write(value: Any) -> float | int:
@@ -226,14 +230,14 @@ def _offset(amount: Any) -> Converter:
 
 
 def _whole_if_possible(number: Decimal) -> float | int:
-    """Give a number that is whole, but for noise, as one: a layout or `{:d}` wants that."""
+    """Return an integer if `number` is one, apart from rounding errors: a layout or the format `{:d}` needs that."""
     whole = number.to_integral_value()
-    if abs(number - whole) <= abs(number) * _exact(_NOISE):
+    if abs(number - whole) <= abs(number) * _exact(_ROUNDING_ERROR):
         return int(_finite(int(whole)))
     return _finite(float(number))
 
 
-_NOISE = "1e-14"  # of a number: what some calculations with floats leave
+_ROUNDING_ERROR = "1e-14"  # relative error that a few calculations with floats leave
 
 
 def _round(digits: int | None) -> Converter:
@@ -306,7 +310,7 @@ def _bcd(digits: int | None) -> Converter:
     return Converter(read, write)
 
 
-# --- words
+# --- texts
 
 
 def _text(encoding: str | None) -> Converter:
@@ -324,41 +328,41 @@ def _text(encoding: str | None) -> Converter:
 
 def _strip(characters: str | None) -> Converter:
     "".strip(characters)
-    return Converter(lambda value: _said(value).strip(characters), lambda value: value)
+    return Converter(lambda value: _decoded(value).strip(characters), lambda value: value)
 
 
 def _remove(characters: str) -> Converter:
-    """Take characters out wherever they stand: in a scale's `+  1.234`, or between thousands."""
-    gone = {ord(character): None for character in characters}
-    if not gone:
-        raise ValueError("say which characters")
-    return Converter(lambda value: _said(value).translate(gone), lambda value: value)
+    """Return the converter that removes characters everywhere: the spaces in `+  1.234` of a scale, for example."""
+    table = {ord(character): None for character in characters}
+    if not table:
+        raise ValueError("list the characters to remove")
+    return Converter(lambda value: _decoded(value).translate(table), lambda value: value)
 
 
 def _upper(setting: None) -> Converter:
-    return _plain(setting, Converter(lambda value: _said(value).upper(), lambda value: value))
+    return _without_setting(setting, Converter(lambda value: _decoded(value).upper(), lambda value: value))
 
 
 def _lower(setting: None) -> Converter:
-    return _plain(setting, Converter(lambda value: _said(value).lower(), lambda value: value))
+    return _without_setting(setting, Converter(lambda value: _decoded(value).lower(), lambda value: value))
 
 
-def _said(value: Any) -> str:
+def _decoded(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _bool(words: Mapping[str, Any] | None) -> Converter:
     settings = words or {"true": ["1", "on", "yes", "true"], "false": ["0", "off", "no", "false"]}
     table: dict[str, bool] = {}
-    first: dict[bool, str] = {}
+    first_words: dict[bool, str] = {}
     for name, meaning in (("true", True), ("false", False)):
-        listed = settings[name] if isinstance(settings[name], list) else [settings[name]]
-        if not listed:
+        texts = settings[name] if isinstance(settings[name], list) else [settings[name]]
+        if not texts:
             raise ValueError(f"no word for {name}")
-        for word in listed:
+        for word in texts:
             if table.setdefault(str(word).lower(), meaning) is not meaning:
-                raise ValueError(f"{word!a} is both")
-        first[meaning] = str(listed[0])
+                raise ValueError(f"{word!a} means both true and false")
+        first_words[meaning] = str(texts[0])
 
     def read(value: Any) -> bool:
         word = str(value).strip().lower()
@@ -369,17 +373,17 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
     def write(value: Any) -> str:
         if not isinstance(value, bool):
             raise ConversionError(f"{value!a} is not true or false")
-        return first[value]
+        return first_words[value]
 
     return Converter(read, write)
 
 
 def _enum(table: Mapping[str, Any]) -> Converter:
     by_key = {str(key): meaning for key, meaning in table.items()}
-    back = {str(meaning): key for key, meaning in reversed(by_key.items()) if key != "*"}
+    keys = {str(meaning): key for key, meaning in reversed(by_key.items()) if key != "*"}
 
     def read(value: Any) -> Any:
-        key = str(int(value) if isinstance(value, bool) else value).strip()  # a single bit is a bool
+        key = str(int(value) if isinstance(value, bool) else value).strip()  # a single bit of a layout is a bool
         if key not in by_key:
             if "*" in by_key:
                 return by_key["*"]
@@ -387,23 +391,25 @@ def _enum(table: Mapping[str, Any]) -> Converter:
         return by_key[key]
 
     def write(value: Any) -> Any:
-        if str(value) not in back:
-            raise ConversionError(f"{value!a} is not one of {', '.join(back)}")
-        key = back[str(value)]
-        return int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key  # 01 would lose its zero
+        if str(value) not in keys:
+            raise ConversionError(f"{value!a} is not one of {', '.join(keys)}")
+        key = keys[str(value)]
+        return (
+            int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key
+        )  # "01" stays a text: as a number it would lose its zero
 
     return Converter(read, write)
 
 
 def _timestamp(form: str) -> Converter:
-    """Between a time as the device writes it (strftime, or `unix`) and ISO 8601 in UTC.
+    """Return the converter between a device's times (a strftime format, or `unix`) and ISO 8601 in UTC.
 
-    Where `form` has no year, the year is 1900, and 1904 on 29 February and on day 366.
+    Where the format has no year, the year is 1900, and 1904 on 29 February and on day 366.
     """
     has_date = has_year = True
     if form != "unix":
-        sample, other_date, other_year = (when.strftime(form) for when in _SAMPLES)
-        has_date, has_year = sample != other_date, sample != other_year
+        sample, with_other_date, with_other_year = (when.strftime(form) for when in _SAMPLES)
+        has_date, has_year = sample != with_other_date, sample != with_other_year
         _parse_time(sample, form, has_year)
 
     def read(value: Any) -> str:
@@ -415,7 +421,7 @@ def _timestamp(form: str) -> Converter:
                 return when.time().isoformat()
             return _iso(when) if when.tzinfo else when.isoformat()
         except (ValueError, OverflowError, OSError):
-            raise ConversionError(f"{value!a} is not a time like {form}") from None
+            raise ConversionError(f"{value!a} is not a time in the format {form}") from None
 
     def write(value: Any) -> Any:
         try:
@@ -430,9 +436,9 @@ def _timestamp(form: str) -> Converter:
 
 
 def _parse_time(text: str, form: str, has_year: bool) -> datetime:
-    """Return the time in `text`; raise `ValueError` if it is not of this `form`.
+    """Return the time in `text`; raise `ValueError` if it does not have this format.
 
-    strptime is always given a year: without one it refuses 29 February, and from Python 3.15 on it may refuse any day.
+    strptime always gets a year: without one it rejects 29 February, and Python 3.15 may reject any day.
     """
     if has_year:
         return datetime.strptime(text, form)
@@ -444,8 +450,8 @@ def _parse_time(text: str, form: str, has_year: bool) -> datetime:
 
 _SAMPLES = (
     datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC),
-    datetime(2012, 11, 10, 4, 5, 6, tzinfo=UTC),  # differs in date
-    datetime(2007, 2, 3, 4, 5, 6, tzinfo=UTC),  # differs in the year alone: both have the same weekdays
+    datetime(2012, 11, 10, 4, 5, 6, tzinfo=UTC),  # another date
+    datetime(2007, 2, 3, 4, 5, 6, tzinfo=UTC),  # another year only: the weekdays are the same
 )
 
 
@@ -466,7 +472,7 @@ _POSITION = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]{1,12})?)\s*,?\s*([NSEW]
 
 
 def _nmea_position(digits: int | None) -> Converter:
-    """Between NMEA 0183's `ddmm.mmmm,N` and signed decimal degrees."""
+    """Return the converter from `ddmm.mmmm,N` (NMEA 0183) to signed decimal degrees."""
     places = 6 if digits is None else int(digits)
 
     def read(value: Any) -> float:
@@ -478,7 +484,9 @@ def _nmea_position(digits: int | None) -> Converter:
         return round(-degrees if match[3] in "SW" else degrees, places)
 
     def write(value: Any) -> str:
-        raise ConversionError(f"{value!a}: a position cannot be written back: its axis is not known")
+        raise ConversionError(
+            f"{value!a}: a position cannot be written, because its axis (latitude or longitude) is unknown"
+        )
 
     return Converter(read, write)
 
@@ -504,12 +512,4 @@ CONVERTERS: Mapping[str, Callable[[Any], Converter]] = {
     "timestamp": _timestamp,
     "nmea_position": _nmea_position,
 }
-"""The converters by name; each is made from its setting, None where it has none."""
-
-
-def check_pipeline(steps: Step | Sequence[Step]) -> Iterator[str]:
-    """Yield what is wrong with a pipeline."""
-    try:
-        pipeline(steps)
-    except ConversionError as err:
-        yield str(err)
+"""The converters by name; each is made from its setting, which is None if there is none."""

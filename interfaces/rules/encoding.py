@@ -1,7 +1,7 @@
-"""From commands to frames: the encoding rules of a configuration. Pure.
+"""Encoding: from commands to frames, by the rules of a configuration. Pure.
 
-What is written is made of the rule's own text or bytes and of arguments that have been checked: an argument
-can neither end the frame nor begin another command.
+What is written consists of the rule's own text or bytes, and of arguments that have been checked: an argument can
+neither end the frame nor begin another command.
 """
 
 from __future__ import annotations
@@ -9,92 +9,158 @@ from __future__ import annotations
 import math
 import re
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, own_word_problem
 from interfaces.rules.converters import ConversionError, pipeline
-from interfaces.rules.decoding import CodecError, ValueReader, check_decode_rule
+from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import Values
 from interfaces.rules.layout import Layout, LayoutError
+from interfaces.rules.message_template import CodecError
 from interfaces.rules.safe_regex import RegexError, safe_regex
 from interfaces.rules.template import Template, TemplateError
 
-CONTENT_KINDS = ("write", "hex", "binary")
+_DEFAULT_PATTERN = re.compile(r"[A-Za-z0-9 ._+-]*")
+"""What a text argument may contain unless its `pattern` allows other text. Known to be fast, so it needs no proof."""
 
-_PLAIN = r"[A-Za-z0-9 ._+-]*"  # what a text argument may hold unless its `pattern` says otherwise
+_DEFAULT_MAX_LENGTH = 100  # characters of a text argument unless `max_length` sets another limit
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MAX_TEXT = 100  # characters of a text argument unless `max_length` says otherwise
+_HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
+
+_ARGUMENT_TYPES: Mapping[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "text": (str,),
+}
 
 
-class Content:
-    """What is written, without checksum and framing: a text, bytes in hexadecimal, or a layout."""
+# --- what is written
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self._encoding = encoding
-        self._layout: Layout | None = None
-        self._template: Template | None = None
-        self._is_hex = "hex" in options
-        if "binary" in options:
-            binary = options["binary"]
-            self._layout = Layout(binary["fields"], binary["byte_order"], binary.get("length"))
-            self._layout.check_writable()
-            self.names = frozenset(name for field in self._layout.fields for name in field.needs)
-        else:
-            self._template = Template(options["hex"] if self._is_hex else options["write"])
-            self.names = self._template.names
-        if not self.names:
-            self.make({})  # a constant: say now what is wrong with it
+
+class Content(ABC):
+    """What a rule writes, without checksum and framing; `names` are the arguments that it needs."""
+
+    names: frozenset[str]
 
     def make(self, values: Mapping[str, Any]) -> bytes:
         """Return the bytes for `values`; raise `CodecError` if they cannot be written."""
         try:
-            if self._template is None:
-                return self._layout.write(values) if self._layout is not None else b""
-            text = self._template.fill(values, _check_digits if self._is_hex else _check_plain)
-            return bytes.fromhex(text) if self._is_hex else text.encode(self._encoding)
-        except UnicodeEncodeError as err:
-            sign = err.object[err.start]
-            of = next((f"argument {n!a}: " for n, v in values.items() if isinstance(v, str) and sign in v), "")
-            raise CodecError(f"{of}{sign!a} cannot be written as {self._encoding}") from err
+            return self._make(values)
         except (TemplateError, LayoutError, ValueError) as err:
             raise CodecError(str(err)) from err
 
+    @abstractmethod
+    def _make(self, values: Mapping[str, Any]) -> bytes: ...
 
-_HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
+
+class TextContent(Content):
+    """A text that contains `{name}` for arguments."""
+
+    def __init__(self, text: str, encoding: str) -> None:
+        self._template = Template(text)
+        self._encoding = encoding
+        self.names = self._template.names
+
+    def _make(self, values: Mapping[str, Any]) -> bytes:
+        text = self._template.fill(values, _check_no_control)
+        try:
+            return text.encode(self._encoding)
+        except UnicodeEncodeError as err:
+            character = err.object[err.start]
+            source = next((f"argument {n!a}: " for n, v in values.items() if isinstance(v, str) and character in v), "")
+            raise CodecError(f"{source}{character!a} cannot be written as {self._encoding}") from err
 
 
-def _check_plain(name: str, _spec: str, text: str) -> None:
-    """Raise `CodecError` if a value becomes a control character: `{code:c}` makes one of a number."""
+class HexContent(Content):
+    """Bytes as hexadecimal digits that contain `{name}` for arguments."""
+
+    def __init__(self, text: str, encoding: str) -> None:  # noqa: ARG002
+        self._template = Template(text)
+        self.names = self._template.names
+
+    def _make(self, values: Mapping[str, Any]) -> bytes:
+        return bytes.fromhex(self._template.fill(values, _check_digits))
+
+
+class BinaryContent(Content):
+    """Bytes in a layout, whose fields are arguments or constants."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
+        self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
+        self._layout.check_writable()
+        self.names = frozenset(name for field in self._layout.fields for name in field.needs)
+
+    def _make(self, values: Mapping[str, Any]) -> bytes:
+        return self._layout.write(values)
+
+
+CONTENTS: Mapping[str, Callable[[Any, str], Content]] = {
+    "write": TextContent,
+    "hex": HexContent,
+    "binary": BinaryContent,
+}
+"""The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
+
+
+def content_kinds(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kinds of content that a rule has; a valid rule has one."""
+    yield from (kind for kind in CONTENTS if kind in options)
+
+
+def make_content(options: Mapping[str, Any], encoding: str) -> Content:
+    """Return what a rule writes.
+
+    Raises `TemplateError` or `LayoutError` if its text or layout is wrong, and `CodecError` if it has no arguments and
+    cannot be written: such an error would otherwise be found only when the first command is written.
+    """
+    kind = next(content_kinds(options))
+    content = CONTENTS[kind](options[kind], encoding)
+    if not content.names:
+        content.make({})
+    return content
+
+
+def _check_no_control(name: str, _spec: str, text: str) -> None:
+    """Raise `CodecError` if a value becomes a control character: the format of `{code:c}` makes one from a number."""
     if _CONTROL.search(text):
-        raise CodecError(f"argument {name!a} holds a control character")
+        raise CodecError(f"argument {name!a} contains a control character")
 
 
 def _check_digits(name: str, spec: str, text: str) -> None:
-    """Raise `CodecError` unless a value fills just the hexadecimal digits that its template keeps for it.
+    """Raise `CodecError` unless a value has exactly the hexadecimal digits that the template reserves for it.
 
-    That is as many as its format says, two where it has none: more would become bytes of their own.
+    These are as many as its format states, or two where it has none. More digits would become additional bytes, which
+    the device could read as the beginning of another command.
     """
     width = _HEX_WIDTH.fullmatch(spec)
     digits = int(width[1]) if width else 2
     if len(text) != digits or not all(sign in string.hexdigits for sign in text):
-        raise CodecError(f"argument {name!a} becomes {text!a}: {digits} hexadecimal digits are kept for it")
+        raise CodecError(f"argument {name!a} becomes {text!a}: {digits} hexadecimal digits are reserved for it")
+
+
+# --- arguments
 
 
 class Argument:
-    """What one argument of a command must be, and how it is written."""
+    """An argument of a command: which values are allowed, and how it is written."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
         self._options = options
-        self.kind: str = options.get("type", "text")
+        self.type: str = options.get("type", "text")
         self._converter = pipeline(options["convert"]) if "convert" in options else None
-        self._pattern = safe_regex(options.get("pattern", _PLAIN))
+        pattern = options.get("pattern")
+        self._matches: Callable[[str], Any] = (
+            _DEFAULT_PATTERN.fullmatch if pattern is None else safe_regex(pattern).match
+        )
 
     @property
     def default(self) -> Any:
-        """Return what a command says that does not say it; None if it must."""
+        """The value for a command that does not have this argument; None if it must have it."""
         return self._options.get("default")
 
     def read(self, msg: InternalMsg) -> Any:
@@ -110,93 +176,93 @@ class Argument:
             except ConversionError as err:
                 raise CodecError(f"argument {self.name!a}: {err}") from err
         if isinstance(value, str) and _CONTROL.search(value):
-            raise CodecError(f"argument {self.name!a} holds a control character")
+            raise CodecError(f"argument {self.name!a} contains a control character")
         return value
 
     def _check(self, value: Any) -> None:
         options = self._options
-        kinds: Mapping[str, tuple[type, ...]] = {
-            "integer": (int,),
-            "number": (int, float),
-            "boolean": (bool,),
-            "text": (str,),
-        }
-        is_kind = isinstance(value, kinds[self.kind]) and (self.kind == "boolean" or not isinstance(value, bool))
-        if not is_kind or (isinstance(value, float) and not math.isfinite(value)):
-            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected {self.kind}")
+        has_type = isinstance(value, _ARGUMENT_TYPES[self.type])
+        has_type = has_type and (self.type == "boolean" or not isinstance(value, bool))  # True is an int in Python
+        if not has_type or (isinstance(value, float) and not math.isfinite(value)):
+            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected {self.type}")
         if "choices" in options and value not in options["choices"]:
             choices = ", ".join(map(str, options["choices"]))
-            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected one of {choices}")
+            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected one of {choices}")
         if "minimum" in options and value < options["minimum"]:
-            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected at least {options['minimum']}")
+            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected at least {options['minimum']}")
         if "maximum" in options and value > options["maximum"]:
-            raise CodecError(f"argument {self.name!a} is {_shown(value)}: expected at most {options['maximum']}")
-        if self.kind != "text" or "choices" in options:
-            return
-        longest = options.get("max_length", _MAX_TEXT)
-        if len(value) > longest:
-            raise CodecError(f"argument {self.name!a} has {len(value)} characters: expected at most {longest}")
+            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected at most {options['maximum']}")
+        if self.type == "text" and "choices" not in options:
+            self._check_text(value)
+
+    def _check_text(self, text: str) -> None:
+        longest = self._options.get("max_length", _DEFAULT_MAX_LENGTH)
+        if len(text) > longest:
+            raise CodecError(f"argument {self.name!a} has {len(text)} characters: expected at most {longest}")
         try:
-            fits = self._pattern.match(value) is not None
+            is_allowed = self._matches(text) is not None
         except RegexError as err:
             raise CodecError(f"argument {self.name!a}: {err}") from err
-        if not fits:
-            raise CodecError(f"argument {self.name!a} is {_shown(value)}: it may not hold such characters")
+        if not is_allowed:
+            raise CodecError(f"argument {self.name!a} is {_as_text(text)}: it contains characters that are not allowed")
+
+
+# --- rules
 
 
 class EncodeRule:
-    """Which commands a rule takes, what is written for them, and what the device answers."""
+    """Which commands a rule matches, what it writes for them, and which answer it expects."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.match = self.words_of(options, address)
-        self.arguments = {name: Argument(name, given) for name, given in options.get("arguments", {}).items()}
-        self.content = Content(options, encoding)
+        self.words = self.words_of(options, address)
+        self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
+        self.content = make_content(options, encoding)
         self.answer = Answer(options, encoding)
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
-        """Return the words, by field, that a command of this rule has; None: any."""
+        """Return the words, by field, that a command of this rule has; None: any word."""
         return {**address, **options.get("match", {})}
 
-    def is_for(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
-        """Tell whether `msg` has all the words that this rule asks for, the field `ignoring` left aside."""
-        return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.match.items())
+    def matches(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
+        """Return whether `msg` has all words that this rule requires, except in the field `ignoring`."""
+        return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.words.items())
 
     def arguments_of(self, msg: InternalMsg) -> Mapping[str, Any]:
-        """Return the arguments of `msg` that this rule has, and the defaults of those that are missing."""
+        """Return the arguments of `msg` that this rule has, and the defaults of missing ones."""
         return {name: msg.argument(name, argument.default) for name, argument in self.arguments.items()}
 
     def encode(self, msg: InternalMsg) -> bytes:
-        """Return what to write for `msg`, without checksum and framing; raise `CodecError` if it does not fit."""
+        """Return what to write for `msg`, without checksum and framing; raise `CodecError` if an argument is wrong."""
         for name in msg.arguments:
             if name not in self.arguments:
-                known = f"use {', '.join(self.arguments)}" if self.arguments else "this command has none"
-                raise CodecError(f"argument {name!a} is not known: {known}")
+                remedy = f"use {', '.join(self.arguments)}" if self.arguments else "this command has no arguments"
+                raise CodecError(f"unknown argument {name!a}: {remedy}")
         return self.content.make({name: argument.read(msg) for name, argument in self.arguments.items()})
 
 
 class AnswerReader(ValueReader):
-    """Reads an answer. Values named by `same` must be those of the command: or it answers another, earlier one."""
+    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         super().__init__(options, encoding)
         self._same: Sequence[str] = options.get("same", ())
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
-        """Return what reads the answer to a command with these arguments."""
+        """Return the function that reads the answer to a command with these arguments."""
         if not self._same:
             return self.read
 
         def read(frame: bytes) -> list[Values] | None:
-            found = self.read(frame) or ()
-            fits = [values for values in found if all(values.get(n) == arguments.get(n) for n in self._same)]
-            return fits or None
+            sets = self.read(frame) or ()
+            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self._same)]
+            return matching or None
 
         return read
 
 
 class Answer:
-    """What the device answers to what is written, if anything, and how long to wait for it."""
+    """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self.response = AnswerReader(options["response"], encoding) if "response" in options else None
@@ -206,29 +272,29 @@ class Answer:
 
 
 class Encoder:
-    """All rules: the first that takes a command says what is written."""
+    """All encode rules: the first one that matches a command determines what is written."""
 
     def __init__(self, rules: Sequence[EncodeRule]) -> None:
         self.rules = rules
 
     def accepts(self, msg: InternalMsg) -> bool:
-        """Tell whether `msg` is a command for this device, whatever its action."""
-        return msg.iscmd and any(rule.is_for(msg, ignoring="action") for rule in self.rules)
+        """Return whether `msg` is a command for this device, whatever its action."""
+        return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
     def rule_for(self, msg: InternalMsg) -> EncodeRule:
-        """Return the rule for a command; raise `CodecError` if there is none, naming the actions there are."""
+        """Return the rule for a command; raise `CodecError`, which names the known actions, if there is none."""
         for rule in self.rules:
-            if rule.is_for(msg):
+            if rule.matches(msg):
                 return rule
-        actions = {rule.match.get("action") for rule in self.rules if rule.is_for(msg, ignoring="action")}
-        known = ", ".join(sorted(filter(None, actions)))
-        raise CodecError(f"{_shown(msg.action)} is not an action of this device: use one of {known}")
+        actions = {rule.words.get("action") for rule in self.rules if rule.matches(msg, ignoring="action")}
+        names = ", ".join(sorted(filter(None, actions)))
+        raise CodecError(f"{_as_text(msg.action)} is not an action of this device: use one of {names}")
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     try:
         text = ascii(value)
-    except ValueError:  # a number of some thousand digits
+    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
         return "too large"
     return text if len(text) <= 60 else f"{text[:56]}...'"
 
@@ -237,25 +303,26 @@ def _shown(value: Any) -> str:
 
 
 def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with what a rule or a poll writes; paths begin at the rule."""
-    kinds = [kind for kind in CONTENT_KINDS if kind in options]
+    """Yield the problems of what a rule or a poll writes; paths begin at the rule."""
+    kinds = list(content_kinds(options))
     if len(kinds) != 1:
-        found = " and ".join(kinds) if kinds else "none"
-        yield Problem((), f"give one of {', '.join(CONTENT_KINDS)}; this one has {found}", "say once what is written")
+        present = " and ".join(kinds) if kinds else "none"
+        message = f"exactly one of {', '.join(CONTENTS)} is needed; this one has {present}"
+        yield Problem((), message, "keep or add one of them: it describes what is written")
         return
     try:
-        content = Content(options, encoding)
+        content = make_content(options, encoding)
     except (TemplateError, CodecError, LayoutError) as err:
         yield Problem((kinds[0],), str(err))
         return
     for name in sorted(content.names - arguments.keys()):
         yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
-    for name, given in arguments.items():
-        yield from _check_argument(name, given)
+    for name, argument in arguments.items():
+        yield from _check_argument(name, argument)
     for kind in ("response", "refusal"):
         if kind in options:
             problems = list(check_decode_rule(options[kind], {}, encoding, needs_message=False))
-            yield from (Problem((kind, *problem.path), problem.what, problem.remedy) for problem in problems)
+            yield from (problem._replace(path=(kind, *problem.path)) for problem in problems)
             if not problems:
                 yield from _check_answer(kind, options[kind], encoding, arguments)
 
@@ -263,15 +330,15 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
 def _check_answer(
     kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    names = AnswerReader(options, encoding).matcher.names
+    names = AnswerReader(options, encoding).extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
             yield Problem((kind,), own_word_problem(name), "use another word")
     for index, name in enumerate(options.get("same", ())):
         if name not in arguments:
-            yield Problem((kind, "same", index), f"{name!a} is not an argument", "name those of the command")
+            yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
         if names is not None and name not in names:
-            yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read it there")
+            yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read this value, too")
 
 
 def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
@@ -279,7 +346,7 @@ def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("arguments", name), own_word_problem(name), "use another word")
     for limit in ("minimum", "maximum"):
         if limit in options and options.get("type", "text") not in ("integer", "number"):
-            yield Problem(("arguments", name, limit), f"only a number has a {limit}", "say type: integer or number")
+            yield Problem(("arguments", name, limit), f"only a number has a {limit}", "add type: integer or number")
             return
     try:
         argument = Argument(name, options)

@@ -1,8 +1,11 @@
-"""How a rule takes values out of a frame: five ways, one class each. Pure.
+"""Extractors: how a rule reads the values of a frame. Pure.
 
-A matcher returns the values of a frame by name, or None if the frame is not its own; `each: true` gives
-several such sets. They are the caller's, to change. `names` are the values it can give, None if any; `prefix`
-is how each of its frames begins, which lets a decoder pass over rules at no cost.
+An extractor returns the values of a frame by name, or None if the frame does not match. `each: true` gives several
+sets of values. The returned dictionaries belong to the caller, who may change them. `names` are the values that an
+extractor can return, None if they are not known in advance; `prefix` is how each matching frame begins, which lets a
+decoder skip rules without trying them.
+
+`EXTRACTORS` is the registry. To add a kind, write a class and enter it there under the name of its option.
 """
 
 from __future__ import annotations
@@ -17,29 +20,26 @@ from interfaces.rules.safe_regex import RegexError, safe_regex
 
 Values = dict[str, Any]
 
-KINDS = ("regex", "fields", "pairs", "lines", "binary")
-"""The options of which each rule has one."""
-
 
 class ExtractError(GatewayError):
-    """A frame is a rule's own, but cannot be read."""
+    """A frame could not be compared with a rule, because its regular expression took too long."""
 
 
 class Extractor(ABC):
-    """Takes the values out of frames of one kind."""
+    """Reads the values of frames of one kind."""
 
     names: frozenset[str] | None = None
     prefix: bytes = b""
     is_quick = True
-    """Whether no frame takes long, as some do with an expression that is stopped in time."""
+    """False if a frame can take long, because an expression runs under a time limit."""
 
     @abstractmethod
-    def match(self, frame: bytes) -> list[Values] | None:
-        """Return the values of `frame`, or None if it is not of this kind. Raises `ExtractError`."""
+    def extract(self, frame: bytes) -> list[Values] | None:
+        """Return the values of `frame`, or None if it does not match. Raises `ExtractError`."""
 
 
-class RegexMatcher(Extractor):
-    """A regular expression that the whole frame matches; its named groups are the values."""
+class RegexExtractor(Extractor):
+    """A regular expression that matches the whole frame; its named groups are the values."""
 
     def __init__(self, text: str, encoding: str) -> None:
         regex = safe_regex(text)
@@ -49,33 +49,34 @@ class RegexMatcher(Extractor):
         self.names = frozenset(regex.names)
         self.prefix = regex.prefix.encode(encoding, "ignore")
 
-    def match(self, frame: bytes) -> list[Values] | None:
+    def extract(self, frame: bytes) -> list[Values] | None:
         """Return the named groups."""
         try:
-            found = self._fullmatch(frame.decode(self._encoding))
+            match = self._fullmatch(frame.decode(self._encoding))
         except UnicodeDecodeError:
             return None
         except RegexError as err:
             raise ExtractError(str(err)) from err
-        return None if found is None else [found.groupdict()]
+        return None if match is None else [match.groupdict()]
 
 
-class FieldsMatcher(Extractor):
-    """Fields by position between separators, some of them with a text that they must have."""
+class FieldsExtractor(Extractor):
+    """Fields by position between separators; some of them must have a certain text."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator: str = options["separator"]
         self._encoding = encoding
-        self._at: dict[str, list[int]] = {
-            name: [where] if isinstance(where, int) else list(where) for name, where in options["at"].items()
+        self._positions: dict[str, list[int]] = {
+            name: [position] if isinstance(position, int) else list(position)
+            for name, position in options["at"].items()
         }
-        self._is = {int(index): [text] if isinstance(text, str) else text for index, text in options["is"].items()}
+        self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
-        self.names = frozenset(self._at)
-        first = self._is.get(0, ())
+        self.names = frozenset(self._positions)
+        first = self._constants.get(0, ())
         self.prefix = first[0].encode(encoding, "ignore") if len(first) == 1 else b""
 
-    def match(self, frame: bytes) -> list[Values] | None:
+    def extract(self, frame: bytes) -> list[Values] | None:
         """Return the fields; several positions of one name are joined with the separator."""
         try:
             fields = frame.decode(self._encoding).split(self._separator)
@@ -84,19 +85,19 @@ class FieldsMatcher(Extractor):
         count = len(fields)
         if count < self._minimum or (self._maximum is not None and count > self._maximum):
             return None
-        for index, texts in self._is.items():
+        for index, texts in self._constants.items():
             if not -count <= index < count or fields[index] not in texts:
                 return None
         values: Values = {}
-        for name, where in self._at.items():
-            if all(-count <= index < count for index in where):
-                parts = [fields[index] for index in where]
+        for name, positions in self._positions.items():
+            if all(-count <= index < count for index in positions):
+                parts = [fields[index] for index in positions]
                 values[name] = self._separator.join(parts) if all(parts) else ""
         return [values]
 
 
-class PairsMatcher(Extractor):
-    """`key=value` pairs, any number in any order, behind an optional `start`."""
+class PairsExtractor(Extractor):
+    """`key=value` pairs, any number in any order, after an optional `start`."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator, self._equals, self._start = options["separator"], options["equals"], options["start"]
@@ -109,7 +110,7 @@ class PairsMatcher(Extractor):
             self.names = self._keys
         self.prefix = self._start.encode(encoding, "ignore")
 
-    def match(self, frame: bytes) -> list[Values] | None:
+    def extract(self, frame: bytes) -> list[Values] | None:
         """Return the pairs in one set of values, or one set for each pair."""
         try:
             text = frame.decode(self._encoding)
@@ -128,8 +129,8 @@ class PairsMatcher(Extractor):
         return [{"key": key, "value": value} for key, value in values.items()] if self._each else [values]
 
 
-class LinesMatcher(Extractor):
-    """A telegram of several lines, with one expression for each kind of line; lines of no kind are passed over."""
+class LinesExtractor(Extractor):
+    """A frame of several lines, with one expression for each kind of line; other lines are ignored."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._regexes = [safe_regex(text) for text in options["patterns"]]
@@ -137,56 +138,64 @@ class LinesMatcher(Extractor):
         self._encoding = encoding
         self.names = frozenset(name for regex in self._regexes for name in regex.names)
 
-    def match(self, frame: bytes) -> list[Values] | None:
-        """Return the values of all lines; None if no line is of any kind."""
+    def extract(self, frame: bytes) -> list[Values] | None:
+        """Return the values of all lines; None if no line matches."""
         try:
             lines = frame.decode(self._encoding).splitlines()
         except UnicodeDecodeError:
             return None
         values: Values = {}
-        found_any = False
+        has_matched = False
         for line in lines:
             for regex in self._regexes:
                 try:
-                    found = regex.match(line)
+                    groups = regex.match(line)
                 except RegexError as err:
                     raise ExtractError(str(err)) from err
-                if found is not None:
-                    found_any = True
-                    values.update({name: text for name, text in found.items() if text is not None})
+                if groups is not None:
+                    has_matched = True
+                    values.update({name: text for name, text in groups.items() if text is not None})
                     break
-        return [values] if found_any else None
+        return [values] if has_matched else None
 
 
-class BinaryMatcher(Extractor):
+class BinaryExtractor(Extractor):
     """Bytes in a layout."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
         self.names = self._layout.names
         self.prefix = self._layout.prefix
 
-    def match(self, frame: bytes) -> list[Values] | None:
+    def extract(self, frame: bytes) -> list[Values] | None:
         """Return the values of the layout's fields."""
         values = self._layout.read(frame)
         return None if values is None else [values]
 
 
+EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {
+    "regex": RegexExtractor,
+    "fields": FieldsExtractor,
+    "pairs": PairsExtractor,
+    "lines": LinesExtractor,
+    "binary": BinaryExtractor,
+}
+"""The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
+
+
 def make_extractor(options: Mapping[str, Any], encoding: str) -> Extractor:
-    """Return the matcher of a rule; raise `RegexError` or `LayoutError` if its expressions or its layout are wrong."""
-    if "regex" in options:
-        return RegexMatcher(options["regex"], encoding)
-    if "fields" in options:
-        return FieldsMatcher(options["fields"], encoding)
-    if "pairs" in options:
-        return PairsMatcher(options["pairs"], encoding)
-    if "lines" in options:
-        return LinesMatcher(options["lines"], encoding)
-    return BinaryMatcher(options["binary"])
+    """Return the extractor of a rule; raise `RegexError` or `LayoutError` if its expression or layout is wrong."""
+    kind = next(extractor_kinds(options))
+    return EXTRACTORS[kind](options[kind], encoding)
+
+
+def extractor_kinds(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kinds of extractor that a rule has; a valid rule has one."""
+    yield from (kind for kind in EXTRACTORS if kind in options)
 
 
 class Dispatch:
-    """Finds the rules that a frame may belong to, by how their frames begin. Keeps their order."""
+    """Finds the rules that a frame may match, by how their frames begin; keeps the order of the rules."""
 
     def __init__(self, prefixes: Sequence[bytes]) -> None:
         tables: dict[int, dict[bytes, list[int]]] = {}
@@ -205,8 +214,3 @@ class Dispatch:
         if len(hits) == 1:
             return hits[0]
         return sorted(index for hit in hits for index in hit)
-
-
-def each_kind(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the kinds that a rule names; it should be one."""
-    yield from (kind for kind in KINDS if kind in options)

@@ -1,7 +1,7 @@
-"""Templates: text with `{name}` in it, filled from values. Pure; nothing is evaluated.
+"""Templates: text that contains `{name}`, filled with values. Pure; nothing is evaluated.
 
-`{name}` and `{name:format}` are taken (format as in Python's format specification); attributes, indices
-and conversions are not, so that a template can reach nothing but the values it is given.
+`{name}` and `{name:format}` are supported (format as in Python's format specification). Attributes, indices and
+conversions are rejected, so that a template can access nothing but the values it is filled with.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class TemplateError(ValueError):
-    """The template itself is wrong, or a value does not fit it."""
+    """The template itself is wrong, or a value does not fit its format."""
 
 
 class Template:
-    """A parsed template; `names` are the values it needs."""
+    """A parsed template; `names` are the values that it needs."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -24,35 +24,35 @@ class Template:
         try:
             for literal, name, spec, conversion in string.Formatter().parse(text):
                 if conversion or (name is not None and not name.isidentifier()) or "{" in (spec or ""):
-                    raise TemplateError(f"{{{name}}} is not taken: use {{name}} or {{name:format}}")
+                    raise TemplateError(f"{{{name}}} is not supported: use {{name}} or {{name:format}}")
                 self._parts.append((literal, name, spec or ""))
         except TemplateError:
             raise
         except ValueError as err:
             raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
-        is_alone = len(self._parts) == 1 and self._parts[0][0] == "" and self._parts[0][2] == ""
-        self.alone = self._parts[0][1] if is_alone else None
-        """The name, where the template is just `{name}`."""
+        is_single_name = len(self._parts) == 1 and self._parts[0][0] == "" and self._parts[0][2] == ""
+        self.single_name = self._parts[0][1] if is_single_name else None
+        """The name, where the template is only `{name}`; else None."""
 
     def fill(self, values: Mapping[str, Any], check: Callable[[str, str, str], None] | None = None) -> str:
-        """Return the text; raise `TemplateError` if a value does not take its format.
+        """Return the text; raise `TemplateError` if a value does not fit its format.
 
-        `check(name, format, text)` may raise for what a value has become.
+        `check(name, format, text)` is called with the text of each value, and may raise.
         """
-        text = ""
+        result = ""
         for literal, name, spec in self._parts:
-            text += literal
+            result += literal
             if name is not None:
                 try:
-                    filled = format(values[name], spec)
+                    text = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
                     raise TemplateError(f"{values[name]!a} cannot be written as {{{name}:{spec}}}: {err}") from err
                 if check is not None:
-                    check(name, spec, filled)
-                text += filled
-        return text
+                    check(name, spec, text)
+                result += text
+        return result
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """Return the text, or the value itself, with its type, where the template is just `{name}`."""
-        return self.fill(values) if self.alone is None else values[self.alone]
+        """Return the text, or, where the template is only `{name}`, the value itself with its type."""
+        return self.fill(values) if self.single_name is None else values[self.single_name]

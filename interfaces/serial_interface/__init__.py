@@ -1,4 +1,4 @@
-"""Serial devices: everything about them is in the configuration, nothing in code."""
+"""Serial devices: the configuration describes a device completely, so that none needs code of its own."""
 
 from __future__ import annotations
 

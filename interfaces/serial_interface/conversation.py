@@ -1,6 +1,6 @@
-"""Who speaks when: one exchange at a time, in order of urgency, with pauses, answers, timeouts and retries.
+"""When to write: one transaction at a time, by priority, with pauses, answers, timeouts and retries.
 
-Pure: it is given frames and the time, and says what to write and what has become of each exchange.
+Pure: it receives frames and the time, and returns what to write and how each transaction has ended.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from interfaces.rules.extractors import Values
+from interfaces.serial_interface.options import RateLimit
 
 
 class Priority(enum.IntEnum):
-    """What is written first: what opens the conversation, then commands, then polls."""
+    """The order of writing: first the opening requests, then commands, then polls."""
 
     OPENING = 0
     COMMAND = 1
@@ -22,7 +23,7 @@ class Priority(enum.IntEnum):
 
 
 class Outcome(enum.Enum):
-    """What has become of an exchange; the values are what a reply says as `response`."""
+    """How a transaction has ended; the values are the argument `response` of a reply."""
 
     DONE = "OK"
     TIMED_OUT = "TIMEOUT"
@@ -34,16 +35,16 @@ ReadFrame = Callable[[bytes], "list[Values] | None"]
 
 
 class Transaction:
-    """Something to write, and the answer that is waited for.
+    """A frame to write, and the answer that is expected.
 
-    `response` and `refusal` read a frame, or say None if it is not the answer. Where there is only a `refusal`,
-    silence means that it is done. `subject` is the caller's. Times in seconds.
+    `response` and `refusal` return the values of a frame, or None if it is not the answer. If there is only a
+    `refusal`, silence until the timeout means success. `subject` belongs to the caller. Times in seconds.
     """
 
     def __init__(
         self,
         data: bytes,
-        urgency: Priority,
+        priority: Priority,
         subject: Any = None,
         response: ReadFrame | None = None,
         refusal: ReadFrame | None = None,
@@ -51,97 +52,95 @@ class Transaction:
         retries: int = 0,
     ) -> None:
         self.data = data
-        self.urgency = urgency
+        self.priority = priority
         self.subject = subject
         self.response = response
         self.refusal = refusal
         self.timeout = timeout
         self.retries = retries
-        self.since = 0.0
-        self.tries = 0
+        self.submitted_at = 0.0
+        self.attempts = 0
 
 
 class Result(NamedTuple):
-    """The end of an exchange: the frame that answered it and its values, or why there is none."""
+    """The end of a transaction: the answering frame and its values, or the reason why there is none."""
 
-    exchange: Transaction
+    transaction: Transaction
     outcome: Outcome
     reason: str = ""
     frame: bytes = b""
     values: tuple[Mapping[str, Any], ...] = ()
 
 
-class RateLimit(NamedTuple):
-    """How fast the device may be written to; 0: as fast as it goes. `pause` (s) follows each frame, either way."""
-
-    pause: float = 0.0
-    bytes_per_second: float = 0.0
-    frames_per_second: float = 0.0
-    max_waiting: int = 100
-    longest_wait: float = 10.0
-
-
 class Conversation:
-    """The queue of exchanges and the one that is under way.
+    """The queue of transactions, and the current one.
 
-    Call `submit`, `hear` each frame, and `turn` when something may be due; `due` says when that is.
+    Call `submit` for each new transaction, `on_frame` with each frame, and `step` when something may be due; `due`
+    returns when that is.
     """
 
-    def __init__(self, pacing: RateLimit) -> None:
-        self._pacing = pacing
-        self._waiting: dict[Priority, deque[Transaction]] = {urgency: deque() for urgency in Priority}
+    def __init__(self, rate_limit: RateLimit) -> None:
+        self._rate_limit = rate_limit
+        self._queues: dict[Priority, deque[Transaction]] = {priority: deque() for priority in Priority}
         self._current: Transaction | None = None
-        self._deadline = 0.0  # of the current exchange's answer
+        self._deadline = 0.0  # of the answer to the current transaction
         self._quiet_until = 0.0
-        self._late: Transaction | None = None  # whose answer may still come, and would be taken for the next one's
+        # After a timeout the answer may still arrive. If the next transaction were already written, that answer would
+        # be taken for its own. So for one more timeout nothing is written until the late answer arrives.
+        self._late: Transaction | None = None
         self._late_until = 0.0
         self.last_written = 0.0
 
+    def reset(self) -> None:
+        """Begin again, because the port has been opened; call `abort` before."""
+        self._late = None
+        self._quiet_until = self.last_written = 0.0
+
     @property
     def is_idle(self) -> bool:
-        """Tell whether nothing is under way, and nothing waits: `turn` would write and end nothing."""
-        return self._current is None and not any(self._waiting.values())
+        """Whether there is no current transaction and none waits: `step` would do nothing."""
+        return self._current is None and not any(self._queues.values())
 
     @property
-    def listens(self) -> bool:
-        """Tell whether a frame means anything to it; if not, `hear` need not be called before the next `submit`."""
-        return bool(self._pacing.pause) or self._current is not None or self._late is not None
+    def needs_frames(self) -> bool:
+        """Whether a frame makes a difference; if not, `on_frame` need not be called before the next `submit`."""
+        return bool(self._rate_limit.pause) or self._current is not None or self._late is not None
 
-    def submit(self, exchange: Transaction, now: float) -> bool:
-        """Take an exchange; return False if too many commands wait already."""
-        queue = self._waiting[exchange.urgency]
-        if exchange.urgency is Priority.COMMAND and len(queue) >= self._pacing.max_waiting:
+    def submit(self, transaction: Transaction, now: float) -> bool:
+        """Append a transaction to its queue; return False if too many commands already wait."""
+        queue = self._queues[transaction.priority]
+        if transaction.priority is Priority.COMMAND and len(queue) >= self._rate_limit.max_waiting:
             return False
-        exchange.since = now
-        queue.append(exchange)
+        transaction.submitted_at = now
+        queue.append(transaction)
         return True
 
-    def hear(self, frame: bytes, now: float) -> Result | None:
-        """Take a frame; return how it ends the current exchange, or None if it is not its answer.
+    def on_frame(self, frame: bytes, now: float) -> Result | None:
+        """Process a received frame; return how it ends the current transaction, or None if it is not its answer.
 
-        Raises `CodecError` if it is the answer and cannot be read: then it is none.
+        Raises `CodecError` if it is the answer but cannot be read; the transaction then continues to wait.
         """
-        if self._pacing.pause:
-            self._quiet_until = max(self._quiet_until, now + self._pacing.pause)
+        if self._rate_limit.pause:
+            self._quiet_until = max(self._quiet_until, now + self._rate_limit.pause)
         current = self._current
         if current is None:
             if self._late is not None:
-                self._forget_late(self._late, frame, now)
+                self._end_late_wait(self._late, frame, now)
             return None
-        if current.refusal is not None and (found := current.refusal(frame)) is not None:
+        if current.refusal is not None and (values := current.refusal(frame)) is not None:
             self._current = None
-            return Result(current, Outcome.REFUSED, "the device refused it", frame, tuple(found))
-        if current.response is not None and (found := current.response(frame)) is not None:
+            return Result(current, Outcome.REFUSED, "the device refused it", frame, tuple(values))
+        if current.response is not None and (values := current.response(frame)) is not None:
             self._current = None
-            return Result(current, Outcome.DONE, "", frame, tuple(found))
+            return Result(current, Outcome.DONE, "", frame, tuple(values))
         return None
 
-    def turn(self, now: float) -> tuple[bytes, list[Result]]:
-        """Return what to write now, and the exchanges that have ended."""
-        results = self._give_up_late(now)
+    def step(self, now: float) -> tuple[bytes, list[Result]]:
+        """Return what to write now, and the transactions that have ended. Call it again until it returns no bytes."""
+        results = self._expire_commands(now)
         current = self._current
         if current is not None and now >= self._deadline:
-            if self._may_try_again(current):
+            if self._may_retry(current):
                 if now < self._quiet_until:
                     return b"", results
                 return self._write(current, now), results
@@ -154,71 +153,73 @@ class Conversation:
         if self._late is not None and now < self._late_until:
             return b"", results
         self._late = None
-        following = next((queue for queue in self._waiting.values() if queue), None)
-        if following is None:
+        queue = next((queue for queue in self._queues.values() if queue), None)
+        if queue is None:
             return b"", results
-        exchange = following.popleft()
-        data = self._write(exchange, now)
-        if exchange.response is None and exchange.refusal is None:
+        transaction = queue.popleft()
+        data = self._write(transaction, now)
+        if transaction.response is None and transaction.refusal is None:
             self._current = None
-            results.append(Result(exchange, Outcome.DONE))
+            results.append(Result(transaction, Outcome.DONE))
         return data, results
 
     def due(self) -> float | None:
-        """Return the time (s) at which `turn` would do something, or None if only a frame can."""
+        """Return the time (s) at which `step` would do something, or None if only a frame can cause that."""
         if self.is_idle:
             return None
-        times = [queue[0].since + self._pacing.longest_wait for queue in [self._waiting[Priority.COMMAND]] if queue]
+        commands = self._queues[Priority.COMMAND]
+        times = [commands[0].submitted_at + self._rate_limit.longest_wait] if commands else []
         if self._current is not None:
-            times.append(max(self._deadline, self._quiet_until if self._may_try_again(self._current) else 0.0))
-        elif any(self._waiting.values()):
+            times.append(max(self._deadline, self._quiet_until if self._may_retry(self._current) else 0.0))
+        elif any(self._queues.values()):
             times.append(max(self._quiet_until, self._late_until if self._late is not None else 0.0))
         return min(times, default=None)
 
     def abort(self) -> list[Result]:
-        """Give everything up, for the device is gone."""
-        given_up = [*([self._current] if self._current else []), *(e for q in self._waiting.values() for e in q)]
+        """End all transactions, because the device is gone; return them."""
+        transactions = [*([self._current] if self._current else []), *(t for q in self._queues.values() for t in q)]
         self._current = self._late = None
-        for queue in self._waiting.values():
+        for queue in self._queues.values():
             queue.clear()
-        return [Result(exchange, Outcome.OFFLINE, "the device went offline") for exchange in given_up]
+        return [Result(transaction, Outcome.OFFLINE, "the device went offline") for transaction in transactions]
 
-    def _forget_late(self, late: Transaction, frame: bytes, now: float) -> None:
-        """End the wait for an answer that is overdue, if this is it, or if that is over."""
+    def _end_late_wait(self, late: Transaction, frame: bytes, now: float) -> None:
+        """Stop waiting for a late answer if `frame` is that answer, or if the wait is over."""
         readers = (late.response, late.refusal)
         if now >= self._late_until or any(read is not None and read(frame) is not None for read in readers):
             self._late = None
 
-    def _may_try_again(self, exchange: Transaction) -> bool:
-        return exchange.response is not None and exchange.tries <= exchange.retries
+    def _may_retry(self, transaction: Transaction) -> bool:
+        return transaction.response is not None and transaction.attempts <= transaction.retries
 
-    def _write(self, exchange: Transaction, now: float) -> bytes:
-        pacing, size = self._pacing, len(exchange.data)
-        cost = [pacing.pause]
-        if pacing.bytes_per_second:
-            cost.append(size / pacing.bytes_per_second)
-        if pacing.frames_per_second:
-            cost.append(1.0 / pacing.frames_per_second)
-        self._quiet_until = now + max(cost)
-        self._deadline = now + exchange.timeout
-        self._current = exchange
+    def _write(self, transaction: Transaction, now: float) -> bytes:
+        limit, size = self._rate_limit, len(transaction.data)
+        pauses = [limit.pause]
+        if limit.bytes_per_second:
+            pauses.append(size / limit.bytes_per_second)
+        if limit.frames_per_second:
+            pauses.append(1.0 / limit.frames_per_second)
+        self._quiet_until = now + max(pauses)
+        self._deadline = now + transaction.timeout
+        self._current = transaction
         self.last_written = now
-        exchange.tries += 1
-        return exchange.data
+        transaction.attempts += 1
+        return transaction.data
 
-    def _give_up_late(self, now: float) -> list[Result]:
-        """End commands that have waited so long that nobody expects them to be done any more."""
-        late: list[Result] = []
-        queue = self._waiting[Priority.COMMAND]
-        while queue and now >= queue[0].since + self._pacing.longest_wait:
-            reason = f"it waited {self._pacing.longest_wait:g} s for the line"
-            late.append(Result(queue.popleft(), Outcome.TIMED_OUT, reason))
-        return late
+    def _expire_commands(self, now: float) -> list[Result]:
+        """End commands that have waited too long: nobody expects them to be executed any more."""
+        expired: list[Result] = []
+        queue, longest_wait = self._queues[Priority.COMMAND], self._rate_limit.longest_wait
+        while queue and now >= queue[0].submitted_at + longest_wait:
+            reason = f"timed out after {longest_wait:g} s in the send queue"
+            expired.append(Result(queue.popleft(), Outcome.TIMED_OUT, reason))
+        return expired
 
 
-def _unanswered(exchange: Transaction) -> Result:
-    """Return what it means that no answer has come."""
-    if exchange.response is None:
-        return Result(exchange, Outcome.DONE)
-    times = f" ({exchange.tries} tries)" if exchange.tries > 1 else ""
-    return Result(exchange, Outcome.TIMED_OUT, f"the device did not answer within {exchange.timeout:g} s{times}")
+def _unanswered(transaction: Transaction) -> Result:
+    """Return the result of a transaction that no answer has ended until its timeout."""
+    if transaction.response is None:
+        return Result(transaction, Outcome.DONE)
+    attempts = f" ({transaction.attempts} attempts)" if transaction.attempts > 1 else ""
+    reason = f"the device did not answer within {transaction.timeout:g} s{attempts}"
+    return Result(transaction, Outcome.TIMED_OUT, reason)

@@ -1,4 +1,4 @@
-"""Says, for `mqttgateway check`, what a serial device's configuration makes of a frame, and of a command. Pure."""
+"""What a serial device's configuration makes of a frame or a command, for `mqttgateway check`. Pure."""
 
 from __future__ import annotations
 
@@ -7,90 +7,94 @@ from typing import Any
 
 from gateway.errors import Refusal
 from gateway.message import InternalMsg
-from interfaces.rules.decoding import UNMATCHED, CodecError
+from interfaces.rules.decoding import UNMATCHED
+from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
+_MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
+
 
 def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
-    """Yield, in words and messages, what becomes of `data`: bytes from the wire, or a frame without its framing."""
+    """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing."""
     rules = SerialRules(params)
-    # Much later, silence ends a frame too, and what is unfinished is given up.
-    frames = [*rules.wire.feed(data, 0.0), *rules.wire.feed(b"", 1e9), *rules.wire.give_up()]
+    codec = rules.codec
+    frames = [*codec.feed(data, 0.0), *codec.feed(b"", _MUCH_LATER), *codec.flush_partial()]
     if not frames:
         yield "no complete frame; treating the bytes as an unframed payload"
-        frames = [_bare(rules, data)]
-    for frame, problem in frames:
-        yield f"frame {shown(frame)}"
-        if problem:
-            yield Refusal(f"dropped: {problem}")
+        frames = [_unframed(rules, data)]
+    for frame, error in frames:
+        yield f"frame {format_bytes(frame)}"
+        if error:
+            yield Refusal(f"dropped: {error}")
             continue
-        if rules.wire.checksum is not None:
-            yield "checksum right"
+        if codec.checksum is not None:
+            yield "checksum OK"
         yield from _explain_rules(rules, frame)
 
 
-def _bare(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
-    checksum = rules.wire.checksum
+def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
+    """Return `data` as a frame, and `""` or the reason why its checksum is wrong."""
+    checksum = rules.codec.checksum
     if checksum is None:
         return data, ""
     try:
         checksum.verify(data)
     except ChecksumError as err:
         return data, str(err)
-    return checksum.strip(data) if rules.wire.strips else data, ""
+    return checksum.strip(data) if rules.codec.strips else data, ""
 
 
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg]:
-    taken = False
+    is_matched = False
     try:
-        rule = rules.decoder.rule_of(frame)
+        rule = rules.decoder.find_rule(frame)
         if rule is not None:
-            taken = True
+            is_matched = True
             yield f"matched rule {rule.name!a}"
             messages = rules.decoder.decode(frame)
             if not messages:
                 yield "no message: its values are empty"
             yield from messages or ()
         for request in [*rules.opening, *rules.polls]:
-            found = request.answer.response.read(frame) if request.answer.response is not None else None
-            if found is not None:
-                taken = True
-                yield f"it answers {request.name!a}"
-                made = [template.make(values) for values in found for template in request.messages]
+            sets = request.answer.response.read(frame) if request.answer.response is not None else None
+            if sets is not None:
+                is_matched = True
+                yield f"answers the request {request.name!a}"
+                made = [template.make(values) for values in sets for template in request.messages]
                 yield from (msg for msg in made if msg is not None)
         for command in rules.encoder.rules:
-            for answer, means in ((command.answer.response, "answers"), (command.answer.refusal, "refuses")):
+            for answer, verb in ((command.answer.response, "answers"), (command.answer.refusal, "refuses")):
                 if answer is not None and answer.read(frame) is not None:
-                    taken = True
-                    yield f"it {means} the command {command.match.get('action')!a}"
+                    is_matched = True
+                    yield f"{verb} the command {command.words.get('action')!a}"
     except CodecError as err:
         yield Refusal(f"dropped: {err}")
         return
-    if not taken:
+    if not is_matched:
         yield Refusal(f"dropped: {UNMATCHED}")
 
 
 def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
-    """Yield, in words, what is written to the device for a command, or why it is refused."""
+    """Yield, as texts, what is written to the device for a command, or why the command is refused."""
     rules = SerialRules(params)
     if not rules.encoder.accepts(msg):
         yield Refusal("not for this device: no encode rule has these words")
         return
     try:
         rule = rules.encoder.rule_for(msg)
-        data = rules.wire.wrap(rule.encode(msg))
+        data = rules.codec.wrap(rule.encode(msg))
     except (CodecError, FramingError) as err:
         yield Refusal(f"refused: {err}")
         return
-    yield f"writes {shown(data)}"
+    yield f"writes {format_bytes(data)}"
     if rule.answer.response is not None:
         seconds = params["conversation"]["timeout"] if rule.answer.timeout is None else rule.answer.timeout
         yield f"then waits {seconds:g} s for the answer"
 
 
-def shown(data: bytes) -> str:
-    """Return bytes as text, control characters escaped; with what is not text, in hexadecimal too."""
+def format_bytes(data: bytes) -> str:
+    """Return bytes as text with control characters escaped; binary or short ones also in hexadecimal."""
     text = ascii(data)[1:]
     return f"{text} ({data.hex(' ')})" if "\\x" in text or len(data) <= 16 else text

@@ -1,4 +1,4 @@
-"""What is written of its own accord: when the port opens, every so often, and when all has been quiet. Pure."""
+"""What the gateway writes without a command: when the port opens, at an interval, and when the line is idle. Pure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interfaces.rules.change_filter import ChangeFilter
-from interfaces.rules.decoding import MessageTemplate
-from interfaces.rules.encoding import Answer, Content
+from interfaces.rules.encoding import Answer, make_content
+from interfaces.rules.message_template import MessageTemplate
 
 
 class Request:
-    """Something to write without having been asked, and the messages that its answer makes."""
+    """A frame to write without a command, and the messages that its answer makes. `every` in seconds."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.name: str = options.get("name") or str(
             next((options[k] for k in ("write", "hex") if k in options), "poll")
         )
-        self.content = Content(options, encoding).make({})
+        self.content = make_content(options, encoding).make({})
         self.answer = Answer(options, encoding)
         response = options.get("response", {})
-        given = [response["message"]] if "message" in response else response.get("messages", ())
-        self.messages = [MessageTemplate(message, address) for message in given]
+        messages = [response["message"]] if "message" in response else response.get("messages", ())
+        self.messages = [MessageTemplate(message, address) for message in messages]
         self.change_filter = ChangeFilter(response["publish"]) if response.get("publish") else None
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)
@@ -29,16 +29,16 @@ class Request:
 
 
 class Schedule:
-    """Which requests are due. A request that is still under way is not asked for again."""
+    """Which polls are due. A poll that has not ended is not due again."""
 
     def __init__(self, opening: Sequence[Request], polls: Sequence[Request]) -> None:
         self.opening = opening
         self._polls = polls
-        self._next: dict[int, float] = {}
-        self._pending: set[int] = set()
+        self._next: dict[int, float] = {}  # time (s) of the next poll, by index
+        self._pending: set[int] = set()  # indices of the polls that have not ended
 
     def start(self, now: float) -> None:
-        """Begin anew: the port has been opened at `now` (s)."""
+        """Begin again: the port has been opened at `now` (s)."""
         self._pending.clear()
         self._next = {
             index: now if poll.on_open else now + (poll.every or 0.0)
@@ -46,8 +46,8 @@ class Schedule:
             if poll.every is not None or poll.on_open
         }
 
-    def take(self, now: float, last_written: float) -> list[Request]:
-        """Return the polls that are due at `now`; `last_written` (s) is when the line was used last."""
+    def pop_due(self, now: float, last_written: float) -> list[Request]:
+        """Return the polls that are due at `now`; `last_written` is the time of the last write. Both in seconds."""
         due: list[Request] = []
         for index, when in list(self._next.items()):
             poll = self._polls[index]
@@ -59,15 +59,16 @@ class Schedule:
             if poll.every is None:
                 del self._next[index]
             else:
-                # Keep the beat, but do not catch up on what was missed.
+                # Keep the phase, but do not catch up on missed polls. The second line is needed because floats are
+                # rounded: the sum may be equal to `now`, and the poll would be due twice.
                 following = when + poll.every * (1 + (now - when) // poll.every)
-                self._next[index] = following if following > now else following + poll.every  # floats are rounded
+                self._next[index] = following if following > now else following + poll.every
             self._pending.add(index)
             due.append(poll)
         return due
 
-    def ended(self, request: Request) -> None:
-        """Take note that a request is no longer under way."""
+    def mark_ended(self, request: Request) -> None:
+        """Record that a request has ended, so that it may become due again."""
         self._pending.discard(next((i for i, poll in enumerate(self._polls) if poll is request), -1))
 
     def due(self) -> float | None:

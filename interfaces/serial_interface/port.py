@@ -1,6 +1,6 @@
-"""The port of a serial device: opened by pyserial with all its settings, read and written without blocking for ever.
+"""The port of a serial device: opened by pyserial with all its settings, read and written with time limits.
 
-What pyserial, the terminal driver and sockets raise becomes `DeviceError` here.
+The exceptions of pyserial, of the terminal driver and of sockets become `DeviceError` here.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import select
 import socket
 import sys
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import serial
 
 from gateway.errors import DeviceError
+from interfaces.serial_interface.options import PortOptions
 
-_TURN = 2048  # bytes read at a time: some milliseconds of work, after which commands have their turn
-_ALL = 65536  # more than any driver's buffer: what comes together is taken together
-_CONNECT_TIMEOUT = 5.0  # s, as pyserial has it
+READ_CHUNK = 2048
+"""Bytes read at a time: a few milliseconds of work, after which waiting commands are written."""
+
+READ_ALL = 65536
+"""Bytes that are more than any driver's buffer holds: everything that has arrived is read at once."""
+
+_CONNECT_TIMEOUT = 5.0  # s, as in pyserial
 _PARITIES = {
     "none": serial.PARITY_NONE,
     "even": serial.PARITY_EVEN,
@@ -32,15 +37,16 @@ _PARITIES = {
 
 
 class DescriptorPort:
-    """An open serial line or TCP connection: one descriptor, read and written here. Raises `DeviceError` throughout.
+    """An open serial line or TCP connection: one descriptor, read and written here. All methods raise `DeviceError`.
 
-    pyserial keeps five descriptors for a port and waits with `select`, which fails beyond descriptor 1,023: some 200
-    ports. So it only opens the line: what holds the settings and the lock is the open file, and that is kept.
+    pyserial keeps five descriptors for a port and waits with `select`, which fails beyond descriptor 1,023: with about
+    200 ports. Therefore pyserial only opens the line. The settings and the lock belong to the open file, which stays
+    open through the duplicated descriptor.
     """
 
-    def __init__(self, descriptor: int, write_timeout: float, chunk: int = _TURN) -> None:
+    def __init__(self, descriptor: int, write_timeout: float, read_size: int = READ_CHUNK) -> None:
         self._fd = descriptor
-        self._chunk = chunk
+        self.read_size = read_size
         self._write_timeout = write_timeout
         os.set_blocking(descriptor, False)
 
@@ -49,43 +55,43 @@ class DescriptorPort:
         return self._fd
 
     def read(self, *, is_readable: bool) -> bytes:
-        """Return what is there, without waiting; `is_readable` tells that the descriptor says there is something."""
+        """Return the bytes that have arrived, without waiting; `is_readable`: whether the descriptor is readable."""
         if not is_readable:
             return b""
         try:
-            data = os.read(self._fd, self._chunk)
+            data = os.read(self._fd, self.read_size)
         except BlockingIOError:
             return b""
         except OSError as err:
             raise DeviceError(_reason(err)) from err
-        if not data:  # readable, and nothing there: that is how a port says that the other end is gone
-            raise DeviceError("the device has hung up")
+        if not data:  # a descriptor that is readable, but has no bytes: the other end is closed
+            raise DeviceError("the device has closed the connection")
         return data
 
     def write(self, data: bytes) -> None:
-        """Write `data`; a device that takes none of it within the write timeout has failed."""
-        rest = memoryview(data)
+        """Write `data`; raise `DeviceError` if the device accepts no byte within the write timeout."""
+        remaining = memoryview(data)
         with _as_device_error():
             while True:
                 with suppress(BlockingIOError):
-                    rest = rest[os.write(self._fd, rest) :]
-                if not rest:
+                    remaining = remaining[os.write(self._fd, remaining) :]
+                if not remaining:
                     return
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
                 if not poll.poll(self._write_timeout * 1000):
-                    raise DeviceError(f"it took no bytes for {self._write_timeout:g} s")
+                    raise DeviceError(f"it accepted no data for {self._write_timeout:g} s")
 
     def close(self) -> None:
-        """Close the port, whatever state it is in; what could not be written is dropped."""
+        """Close the port, in whatever state it is; bytes that could not be written are dropped."""
         with suppress(OSError, termios.error):
-            termios.tcflush(self._fd, termios.TCOFLUSH)  # or closing waits for a device that stopped reading
+            termios.tcflush(self._fd, termios.TCOFLUSH)  # else closing waits for a device that has stopped reading
         with _as_device_error():
             os.close(self._fd)
 
 
 class LibraryPort:
-    """An open rfc2217://, loop:// or spy://, which only pyserial can read and write. Raises `DeviceError`."""
+    """An open rfc2217://, loop:// or spy:// port, which only pyserial can read and write. Raises `DeviceError`."""
 
     def __init__(self, port: Any, write_timeout: float) -> None:
         self._port = port
@@ -99,56 +105,56 @@ class LibraryPort:
             return None
 
     def read(self, *, is_readable: bool) -> bytes:  # noqa: ARG002
-        """Return what is there, without waiting."""
+        """Return the bytes that have arrived, without waiting."""
         data = bytearray()
         with _as_device_error():
             try:
-                while len(data) < _ALL and (more := self._port.read(_ALL - len(data))):  # rfc2217:// gives single bytes
+                # A loop, because rfc2217:// returns single bytes.
+                while len(data) < READ_ALL and (more := self._port.read(READ_ALL - len(data))):
                     data += more
             except OSError:
-                if not data:  # or the next read meets the end again
+                if not data:  # bytes before the error are delivered first; the next read raises it again
                     raise
         return bytes(data)
 
     def write(self, data: bytes) -> None:
-        """Write `data`; a device that takes none of it within the write timeout has failed."""
+        """Write `data`; raise `DeviceError` if the device accepts no byte within the write timeout."""
         try:
             with _as_device_error():
                 self._port.write(data)
         except DeviceError as err:
             if isinstance(err.__cause__, serial.SerialTimeoutException):
-                raise DeviceError(f"it took no bytes for {self._write_timeout:g} s") from err
+                raise DeviceError(f"it accepted no data for {self._write_timeout:g} s") from err
             raise
 
     def close(self) -> None:
-        """Close the port, whatever state it is in; what could not be written is dropped."""
+        """Close the port, in whatever state it is; bytes that could not be written are dropped."""
         if isinstance(self._port, serial.Serial):
             with suppress(OSError, termios.error):
-                self._port.reset_output_buffer()  # or closing waits for a device that stopped reading
+                self._port.reset_output_buffer()  # else closing waits for a device that has stopped reading
         with _as_device_error():
             self._port.close()
-        notes = getattr(getattr(self._port, "formatter", None), "output", None)  # spy:// leaves its file open
-        if notes is not None and notes is not sys.stderr:
-            notes.close()
+        transcript = getattr(getattr(self._port, "formatter", None), "output", None)  # spy:// leaves its file open
+        if transcript is not None and transcript is not sys.stderr:
+            transcript.close()
 
 
 Port: TypeAlias = DescriptorPort | LibraryPort
 
 
-def open_port(params: Mapping[str, Any]) -> Port:
-    """Open the port that `params`, the options of the serial interface, describe. Raises `DeviceError`."""
-    url, write_timeout = params["port"], params["write_timeout"]
-    chunk = _ALL if params["framing"]["type"] == "gap" else _TURN  # there, time between two reads would be silence
+def open_port(options: PortOptions, read_size: int = READ_CHUNK) -> Port:
+    """Open the port that `options` describe; a read returns at most `read_size` bytes. Raises `DeviceError`."""
+    url, write_timeout = options.port, options.write_timeout
     with _as_device_error():
         port: Any = serial.serial_for_url(url, do_not_open=True)
         if url.startswith("socket:"):
-            return DescriptorPort(_connect(port.from_url(url)), write_timeout, chunk)
-        _set(port, params)
+            return DescriptorPort(_connect(port.from_url(url)), write_timeout, read_size)
+        _configure(port, options)
         port.open()
         if not isinstance(port, serial.Serial) or url.startswith("spy:"):
             return LibraryPort(port, write_timeout)
         try:
-            return DescriptorPort(os.dup(port.fileno()), write_timeout, chunk)
+            return DescriptorPort(os.dup(port.fileno()), write_timeout, read_size)
         finally:
             port.close()
 
@@ -159,25 +165,26 @@ def _connect(address: tuple[str, int]) -> int:
     return connection.detach()
 
 
-def _set(port: Any, params: Mapping[str, Any]) -> None:
-    port.baudrate = params["baudrate"]
-    port.bytesize = params["bytesize"]
-    port.parity = _PARITIES[params["parity"]]
-    port.stopbits = params["stopbits"]
+def _configure(port: Any, options: PortOptions) -> None:
+    port.baudrate = options.baudrate
+    port.bytesize = options.bytesize
+    port.parity = _PARITIES[options.parity]
+    port.stopbits = options.stopbits
     for name in ("rtscts", "xonxoff", "dsrdtr"):
-        setattr(port, name, params["flow_control"] == name)
+        setattr(port, name, options.flow_control == name)
     port.timeout = 0
-    if not params["port"].startswith("rfc2217:"):  # there, pyserial has none of its own, but 5 s for its socket
-        port.write_timeout = params["write_timeout"]
-    for name in ("dtr", "rts"):
-        if name in params:
-            setattr(port, name, params[name])
+    if not options.port.startswith("rfc2217:"):  # pyserial supports no write timeout there; its socket has one of 5 s
+        port.write_timeout = options.write_timeout
+    if options.dtr is not None:
+        port.dtr = options.dtr
+    if options.rts is not None:
+        port.rts = options.rts
     if isinstance(port, serial.Serial):
-        port.exclusive = params["exclusive"]  # or a second program would read half of the frames
+        port.exclusive = options.exclusive  # without the lock, a second program would read half of the frames
 
 
 def hide_password(port: str) -> str:
-    """Return the name of a port without a password that its URL may hold."""
+    """Return the name of a port, with a password in its URL replaced by asterisks."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", port)
 
 
@@ -190,6 +197,7 @@ def _as_device_error() -> Iterator[None]:
 
 
 _REASONS = {
+    # by errno of Linux
     2: "there is no such device",
     5: "it was unplugged or has failed",
     6: "it was unplugged or has failed",
@@ -201,14 +209,14 @@ _REASONS = {
 
 
 def _reason(err: Exception) -> str:
-    """Say what an error means, without pyserial's wrapping."""
+    """Return what an error means, in words, without the text that pyserial puts around it."""
     number = getattr(err, "errno", None)
     if number is None and err.args and isinstance(err.args[0], int):
         number = err.args[0]  # termios.error
     text = hide_password(" ".join(str(err).split())) or type(err).__name__
-    quoted = re.search(r"\[Errno (\d+)\]", text)  # pyserial's own errors hold the system's as text
-    if number is None and quoted:
-        number = int(quoted[1])
+    in_text = re.search(r"\[Errno (\d+)\]", text)  # pyserial's own errors contain that of the system as text
+    if number is None and in_text:
+        number = int(in_text[1])
     if number in _REASONS:
         return _REASONS[number]
     if "exclusively lock" in text:

@@ -1,4 +1,4 @@
-"""Everything that a configuration says about one serial device, built and checked. Pure."""
+"""The rules of one serial device, built from its configuration and checked. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from gateway.configuration.remedies import near
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
-from interfaces.rules.decoding import Decoder, DecodeRule, MessageTemplate, check_decode_rule
-from interfaces.rules.encoding import Content, Encoder, EncodeRule, check_content
+from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
+from interfaces.rules.encoding import Encoder, EncodeRule, check_content, make_content
+from interfaces.rules.message_template import MessageTemplate
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.conversation import Result
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
@@ -18,17 +19,17 @@ from interfaces.serial_interface.polling import Request
 
 
 class SerialRules:
-    """The framing, the rules and the requests of one device, from the options of the serial interface."""
+    """The framing, the rules and the requests of one device, from the parameters of the serial interface."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.wire = FrameCodec(params["framing"], params.get("checksum"))
+        self.codec = FrameCodec(params["framing"], params.get("checksum"))
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
-        self.opening = [Request(given, address, encoding) for given in params["conversation"]["opening"]]
-        self.polls = [Request(given, address, encoding) for given in params["conversation"]["polls"]]
+        self.opening = [Request(options, address, encoding) for options in params["conversation"]["opening"]]
+        self.polls = [Request(options, address, encoding) for options in params["conversation"]["polls"]]
 
     @property
     def is_quick(self) -> bool:
@@ -36,53 +37,63 @@ class SerialRules:
         answers = [rule.answer for rule in self.encoder.rules]
         answers += [request.answer for request in (*self.opening, *self.polls)]
         readers = [reader for answer in answers for reader in (answer.response, answer.refusal) if reader is not None]
-        return all(one.matcher.is_quick for one in (*readers, *(rule.reader for rule in self.decoder.rules)))
+        readers_of_rules = (rule.reader for rule in self.decoder.rules)
+        return all(reader.extractor.is_quick for reader in (*readers, *readers_of_rules))
+
+    @property
+    def suppressed(self) -> int:
+        """How many messages the change filters have suppressed."""
+        filters = [rule.change_filter for rule in self.decoder.rules]
+        filters += [request.change_filter for request in (*self.opening, *self.polls)]
+        return sum(change_filter.suppressed for change_filter in filters if change_filter is not None)
 
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
-        """Return a command's reply with what the device has answered: its values, or its text as `answer`."""
+        """Return the reply to a command with the device's answer: its values, or its text as `answer`."""
         if not result.frame:
             return reply
-        found = {name: value for values in result.values for name, value in values.items() if name not in OUTCOME_WORDS}
-        if not found:
-            found = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
-        return reply.replace(arguments={**found, **reply.arguments}).answered_at(reply.reply_to)
+        arguments = {
+            name: value for values in result.values for name, value in values.items() if name not in OUTCOME_WORDS
+        }
+        if not arguments:
+            arguments = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
+        return reply.replace(arguments={**arguments, **reply.arguments}).answered_at(reply.reply_to)
 
 
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the options of a serial device, beyond their schema."""
+    """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
-    wire_problems = list(check_framing(params["framing"], params.get("checksum"), near))
-    yield from wire_problems
+    framing_problems = list(check_framing(params["framing"], params.get("checksum"), near))
+    yield from framing_problems
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
-            yield Problem(("decode", index, *problem.path), problem.what, problem.remedy)
-    wire = None if wire_problems else FrameCodec(params["framing"], params.get("checksum"))
-    written: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
-    written += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
-    for path, rules in written:
+            yield problem._replace(path=("decode", index, *problem.path))
+    codec = None if framing_problems else FrameCodec(params["framing"], params.get("checksum"))
+    sections: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
+    sections += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
+    for path, rules in sections:
         for index, options in enumerate(rules):
-            for problem in _check_writing(options, encoding, wire):
-                yield Problem((*path, index, *problem.path), problem.what, problem.remedy)
+            for problem in _check_writing(options, encoding, codec):
+                yield problem._replace(path=(*path, index, *problem.path))
 
 
-def _check_writing(options: Mapping[str, Any], encoding: str, wire: FrameCodec | None) -> Iterator[Problem]:
-    """Yield what is wrong with what a rule or a request writes; paths begin at it."""
+def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
+    """Yield the problems of what a rule or a request writes; paths begin at it."""
     problems = list(check_content(options, encoding, options.get("arguments", {})))
     yield from problems
-    if problems or wire is None:
+    if problems or codec is None:
         return
-    content = Content(options, encoding)
+    content = make_content(options, encoding)
     try:
         if not content.names:
-            wire.wrap(content.make({}))
+            codec.wrap(content.make({}))
     except FramingError as err:
-        yield Problem((), f"what is written cannot be framed: {err}")
+        yield Problem((), f"the written bytes cannot be framed: {err}")
 
 
 def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Yield path, field and word of each word that a rule's message has whatever the device says.
+    """Yield path, field and word of each word that a rule's message has whatever the device sends.
 
-    The words of `address` come once, with their own path, if any rule makes use of them.
+    The words of `address` come once, with their own path, if any rule uses them.
     """
     address = params["address"]
     seen: set[str] = set()
@@ -90,7 +101,7 @@ def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
         try:
             words = MessageTemplate(message, address).constant_words
         except TemplateError:
-            continue  # said by check_rules
+            continue  # reported by check_rules
         for field, word in words.items():
             if field in message:
                 yield (*path, field), field, word
@@ -100,7 +111,7 @@ def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
 
 
 def command_addresses(params: Mapping[str, Any]) -> Addresses:
-    """Return the addresses of the commands that any rule of `encode` is for, their actions left aside."""
+    """Return the addresses of the commands that any rule of `encode` matches, without their actions."""
     addresses = [EncodeRule.words_of(rule, params["address"]) for rule in params["encode"]]
     return [
         {name: word for name, word in words.items() if word is not None and name != "action"} for words in addresses
@@ -108,6 +119,7 @@ def command_addresses(params: Mapping[str, Any]) -> Addresses:
 
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Yield path and options of each message template."""
     conversation = params["conversation"]
     rules: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
         (("decode", index), rule) for index, rule in enumerate(params["decode"])

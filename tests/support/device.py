@@ -1,4 +1,4 @@
-"""A device on a serial line that is not there: a pseudo-terminal under a path that stays the same."""
+"""A simulated serial line: a pseudo-terminal under a path that stays the same."""
 
 from __future__ import annotations
 
@@ -15,21 +15,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-_DEADLINE = 20.0  # s for anything that the gateway has to take or to write
+from interfaces.serial_interface import SerialInterface
+
+_DEADLINE = 20.0  # s within which the gateway must read what is written
 
 
 def chunks(data: bytes, seed: int, longest: int = 40) -> Iterator[bytes]:
-    """Cut `data` into pieces of random length, the same ones for the same seed."""
-    chance = random.Random(seed)
+    """Yield `data` in chunks of random length; the same seed gives the same chunks."""
+    generator = random.Random(seed)
     at = 0
     while at < len(data):
-        size = chance.randint(1, longest)
+        size = generator.randint(1, longest)
         yield data[at : at + size]
         at += size
 
 
+def frame_counts(interface: SerialInterface) -> dict[str, int]:
+    """Return the counters of received and dropped frames that are not 0."""
+    stats = interface.stats()
+    return {name: n for name, n in stats.items() if name.startswith("frames_") and name != "frames_sent" and n}
+
+
 class PtyDevice:
-    """The device's end of a serial line; the gateway opens `path`, a link that survives an unplug."""
+    """The device's end of a serial line; the gateway opens `path`, the same after an unplug."""
 
     def __init__(self, folder: Path, name: str = "tty-device") -> None:
         self.path = folder / name
@@ -46,14 +54,14 @@ class PtyDevice:
         self.unplug()
 
     def plug_in(self) -> None:
-        """Be there (again), under the same path."""
+        """Create the line, again under the same path."""
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.path.symlink_to(os.ttyname(self._slave))
 
     def unplug(self) -> None:
-        """Be gone: who has the port open is hung up, and the path is no more."""
+        """Remove the line: a program that has the port open gets an error, and the path does not exist any more."""
         if self._master >= 0:
             self.path.unlink()
             os.close(self._slave)
@@ -61,7 +69,7 @@ class PtyDevice:
             self._master = self._slave = -1
 
     def write(self, data: bytes) -> None:
-        """Send `data` in one burst, as fast as the line takes it."""
+        """Send `data` in one burst, as fast as the line accepts it."""
         deadline = time.monotonic() + _DEADLINE
         while data:
             assert time.monotonic() < deadline, f"the gateway did not read; {len(data)} bytes left"
@@ -77,17 +85,17 @@ class PtyDevice:
             self.write(bytes([byte]))
 
     def write_chunks(self, data: bytes, seed: int) -> None:
-        """Send `data` in random pieces."""
-        for piece in chunks(data, seed):
-            self.write(piece)
+        """Send `data` in chunks of random length."""
+        for chunk in chunks(data, seed):
+            self.write(chunk)
 
     @property
     def waiting(self) -> int:
-        """How many bytes the gateway has written that the device has not read yet."""
+        """The number of bytes that the gateway has written and the device has not read yet."""
         return int(struct.unpack("i", fcntl.ioctl(self._master, termios.FIONREAD, bytes(4)))[0])
 
     def read_until(self, end: bytes, timeout: float = 10) -> bytes:
-        """Return what was received up to and with `end`; what follows it stays."""
+        """Return the received bytes up to and including `end`; later bytes stay in `received`."""
         deadline = time.monotonic() + timeout
         while end not in self.received:
             assert time.monotonic() < deadline, f"waited {timeout} s for {end!r}; got {self.received!r}"
@@ -96,7 +104,7 @@ class PtyDevice:
         return head + end
 
     def read_available(self, wait: float = 0.0) -> bytes:
-        """Return all that has been received and not yet taken, waiting up to `wait` seconds for more."""
+        """Wait up to `wait` seconds for bytes; return all that `read_until` has not returned yet."""
         while select.select([self._master], [], [], wait)[0]:
             try:
                 data = os.read(self._master, 65536)

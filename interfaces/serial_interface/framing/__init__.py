@@ -1,1 +1,1 @@
-"""Bytes to frames and back: stuffing, framing, checksums. Pure."""
+"""From bytes to frames and back: byte stuffing, framing, checksums. Pure: no input or output."""

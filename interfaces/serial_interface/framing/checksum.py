@@ -1,6 +1,7 @@
 """Checksums of frames: by name, over a slice, as bytes or as text. Pure.
 
-CRCs are computed by crccheck, from the catalogue of Greg Cook (https://reveng.sourceforge.io/crc-catalogue/).
+`CHECKSUMS` and `FORMS` are the registries of algorithms and of notations. CRCs are computed by crccheck, from the
+catalogue of Greg Cook (https://reveng.sourceforge.io/crc-catalogue/).
 """
 
 from __future__ import annotations
@@ -8,30 +9,38 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway.errors import GatewayError
 
-Sum = tuple[Callable[[bytes], int], int]  # the sum of bytes, and its width in bits
+ByteOrder = Literal["big", "little"]
 
 
 class ChecksumError(GatewayError):
     """A frame does not have the checksum that it should have."""
 
 
+class Algorithm(NamedTuple):
+    """A checksum algorithm: the function that computes the value, and the width of the value in bits."""
+
+    calculate: Callable[[bytes], int]
+    bits: int
+
+
 def _xor(data: bytes) -> int:
     return functools.reduce(operator.xor, data, 0)
 
 
-_SUMS: Mapping[str, Sum] = {
-    "xor": (_xor, 8),
-    "sum-8": (lambda data: sum(data) & 0xFF, 8),
-    "sum-16": (lambda data: sum(data) & 0xFFFF, 16),
-    "lrc": (lambda data: -sum(data) & 0xFF, 8),  # two's complement of the sum, as in Modbus ASCII
-    "ones-8": (lambda data: ~sum(data) & 0xFF, 8),
+CHECKSUMS: Mapping[str, Algorithm] = {
+    "xor": Algorithm(_xor, 8),
+    "sum-8": Algorithm(lambda data: sum(data) & 0xFF, 8),
+    "sum-16": Algorithm(lambda data: sum(data) & 0xFFFF, 16),
+    "lrc": Algorithm(lambda data: -sum(data) & 0xFF, 8),  # two's complement of the sum, as in Modbus ASCII
+    "ones-8": Algorithm(lambda data: ~sum(data) & 0xFF, 8),
 }
+"""The checksums that are not CRCs, by name."""
 
-_CRC_NICKNAMES = {
+_CRC_SHORT_NAMES = {
     "modbus": "crc-16/modbus",
     "crc-16": "crc-16/arc",
     "arc": "crc-16/arc",
@@ -47,79 +56,112 @@ _CRC_NICKNAMES = {
 
 
 @functools.cache
-def _catalogue() -> Mapping[str, type[Any]]:
-    from crccheck.crc import ALLCRCCLASSES  # a hundred classes, which most devices need none of
+def _crc_catalogue() -> Mapping[str, type[Any]]:
+    from crccheck.crc import ALLCRCCLASSES  # a hundred classes, of which most devices need none
 
-    return {name.lower(): found for found in ALLCRCCLASSES for name in found._names}
+    return {name.lower(): crc_class for crc_class in ALLCRCCLASSES for name in crc_class._names}
 
 
-def find_sum(name: str) -> Sum | None:
-    """Return the sum called `name` (any case), or None if there is none of that name."""
+def find_algorithm(name: str) -> Algorithm | None:
+    """Return the algorithm called `name` (in any case), or None if there is none of that name."""
     name = name.lower()
-    if name in _SUMS:
-        return _SUMS[name]
-    found = _catalogue().get(_CRC_NICKNAMES.get(name, name))
-    return None if found is None else (found.calc, found._width)
+    if name in CHECKSUMS:
+        return CHECKSUMS[name]
+    crc_class = _crc_catalogue().get(_CRC_SHORT_NAMES.get(name, name))
+    return None if crc_class is None else Algorithm(crc_class.calc, crc_class._width)
 
 
-def sum_names() -> list[str]:
-    """Return all names that `find_sum` knows."""
-    return [*_SUMS, *_CRC_NICKNAMES, *_catalogue()]
+def algorithm_names() -> list[str]:
+    """Return all names that `find_algorithm` accepts."""
+    return [*CHECKSUMS, *_CRC_SHORT_NAMES, *_crc_catalogue()]
 
 
-def custom_crc(parameters: Mapping[str, Any]) -> Sum:
+def custom_crc(parameters: Mapping[str, Any]) -> Algorithm:
     """Return the CRC with the parameters of the catalogue: width, poly, init, refin, refout, xorout."""
     from crccheck.crc import Crc
 
     width = parameters["width"]
     values = [parameters.get(name, 0) for name in ("poly", "init")]
     flags = [parameters.get(name, False) for name in ("refin", "refout")]
-    # A Crc object keeps its state, so that each frame needs one of its own.
-    return (
-        lambda data: int(Crc(width, *values, *flags, parameters.get("xorout", 0)).process(data).final()),
-        width,
-    )
+
+    def calculate(data: bytes) -> int:
+        # A Crc object keeps its state after `final`. One object for all frames would therefore give each frame after
+        # the first a wrong checksum.
+        return int(Crc(width, *values, *flags, parameters.get("xorout", 0)).process(data).final())
+
+    return Algorithm(calculate, width)
+
+
+class Form(NamedTuple):
+    """One way to write a checksum into a frame.
+
+    `size(bits)` is the number of bytes for a value of that width; `write(value, bits, order)` returns them.
+    Where `ignores_case` is true, letters of a received checksum may have either case.
+    """
+
+    size: Callable[[int], int]
+    write: Callable[[int, int, ByteOrder], bytes]
+    ignores_case: bool = False
+
+
+def _bytes_for(bits: int) -> int:
+    return (bits + 7) // 8
+
+
+def _digits_for(bits: int) -> int:
+    return len(str((1 << bits) - 1))
+
+
+FORMS: Mapping[str, Form] = {
+    "binary": Form(_bytes_for, lambda value, bits, order: value.to_bytes(_bytes_for(bits), order)),
+    "hex": Form(
+        lambda bits: 2 * _bytes_for(bits),
+        lambda value, bits, order: value.to_bytes(_bytes_for(bits), order).hex().upper().encode(),
+        ignores_case=True,
+    ),
+    "decimal": Form(_digits_for, lambda value, bits, _order: b"%0*d" % (_digits_for(bits), value)),
+}
+"""The ways to write a checksum, by the value of the option `form`."""
 
 
 class Checksum:
-    """Where a checksum stands in a frame, and what it is taken over.
+    """The checksum of one device: its position in a frame, and the slice of the frame that it covers.
 
-    `start` and `end` are the slice it is taken over, as in Python (end None: up to the checksum, or up to the
-    end of the frame if the slice begins behind the checksum); the checksum itself counts as zeros. `at` is where
-    it begins, from the end of the frame if negative. `form` is binary, hex (either case is read, upper case is
-    written) or decimal.
+    `start` and `end` are the covered slice, as in Python (end None: up to the checksum, or up to the end of the frame
+    if the slice begins after the checksum); the bytes of the checksum itself count as zeros. `at` is the offset of the
+    checksum, from the end of the frame if negative. `form` is a key of `FORMS`; hexadecimal digits are written in upper
+    case and accepted in either case.
     """
 
     def __init__(
         self,
-        sum_of: Sum,
+        algorithm: Algorithm,
         *,
         at: int | None = None,
         start: int = 0,
         end: int | None = None,
-        form: Literal["binary", "hex", "decimal"] = "binary",
+        form: str = "binary",
         big_endian: bool = True,
     ) -> None:
-        self._calculate, bits = sum_of
-        self._bytes = (bits + 7) // 8
-        self._form = form
-        self._order: Literal["big", "little"] = "big" if big_endian else "little"
-        self.size = {"binary": self._bytes, "hex": 2 * self._bytes, "decimal": len(str((1 << bits) - 1))}[form]
+        self._calculate, self._bits = algorithm
+        self._form = FORMS[form]
+        self._order: ByteOrder = "big" if big_endian else "little"
+        self.size = self._form.size(self._bits)
         self._at = -self.size if at is None else at
         self._start, self._end = start, end
 
     def verify(self, frame: bytes) -> None:
-        """Raise `ChecksumError`, with what was expected and what was found, unless the checksum is right."""
-        at = self._place(len(frame))
-        found = frame[at : at + self.size]
-        if at < 0 or len(found) < self.size:
+        """Raise `ChecksumError`, with the expected and the actual value, unless the checksum is valid."""
+        at = self._offset(len(frame))
+        actual = frame[at : at + self.size]
+        if at < 0 or len(actual) < self.size:
             raise ChecksumError(f"too short for a checksum: {len(frame)} bytes")
-        expected = self._calculated(frame, at)
-        if found != expected and not (self._form == "hex" and found.upper() == expected):
-            raise ChecksumError(f"wrong checksum: expected {_shown(expected)}, found {_shown(found)}")
+        expected = self._expected(frame, at)
+        if actual != expected and not (self._form.ignores_case and actual.upper() == expected):
+            raise ChecksumError(f"wrong checksum: expected {_as_text(expected)}, found {_as_text(actual)}")
 
-    def is_good(self, frame: bytes) -> bool:
-        """Tell whether the checksum of `frame` is right."""
+    def is_valid(self, frame: bytes) -> bool:
+        """Return whether the checksum of `frame` is valid."""
         try:
             self.verify(frame)
         except ChecksumError:
@@ -127,31 +169,27 @@ class Checksum:
         return True
 
     def append(self, content: bytes) -> bytes:
-        """Return the frame that `content` becomes; raise `ChecksumError` if it is too short for a checksum there."""
-        at = self._place(len(content) + self.size)
+        """Return `content` with its checksum inserted; raise `ChecksumError` if it is too short for that position."""
+        at = self._offset(len(content) + self.size)
         if not 0 <= at <= len(content):
             raise ChecksumError(f"too short for a checksum: {len(content)} bytes")
         frame = content[:at] + bytes(self.size) + content[at:]
-        return content[:at] + self._calculated(frame, at) + content[at:]
+        return content[:at] + self._expected(frame, at) + content[at:]
 
     def strip(self, frame: bytes) -> bytes:
         """Return `frame` without its checksum."""
-        at = self._place(len(frame))
+        at = self._offset(len(frame))
         return frame[:at] + frame[at + self.size :]
 
-    def _place(self, length: int) -> int:
+    def _offset(self, length: int) -> int:
         return self._at if self._at >= 0 else length + self._at
 
-    def _calculated(self, frame: bytes, at: int) -> bytes:
+    def _expected(self, frame: bytes, at: int) -> bytes:
         blank = frame[:at] + bytes(self.size) + frame[at + self.size :]
         start = slice(self._start, None).indices(len(frame))[0]
         end = self._end if self._end is not None else at if start < at else len(frame)
-        number = self._calculate(blank[start:end])
-        if self._form == "decimal":
-            return b"%0*d" % (self.size, number)
-        binary = number.to_bytes(self._bytes, self._order)
-        return binary if self._form == "binary" else binary.hex().upper().encode()
+        return self._form.write(self._calculate(blank[start:end]), self._bits, self._order)
 
 
-def _shown(data: bytes) -> str:
+def _as_text(data: bytes) -> str:
     return data.hex(" ") if not data.isalnum() else ascii(data)[1:]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.rules.converters import CONVERTERS, ConversionError, check_pipeline, pipeline
+from interfaces.rules.converters import CONVERTERS, ConversionError, pipeline
 
 ON_OFF = {"bool": {"true": ["ON", "Y"], "false": "OFF"}}
 MODES = {"enum": {"0": "off", "1": "heat", "02": "cool", "A": True, "*": "other"}}
@@ -308,17 +308,18 @@ def test_nothing_but_a_conversion_error_comes_of_any_setting_and_any_value(name:
         ({"hex": 1}, "is not a converter"),
         ({}, "is not a converter"),
         ({"int": 16, "float": 1}, "is not a converter"),
-        (["float", {"scale": 0}], "scale: 0 is not a setting for it: a scale is not 0"),
-        ({"scale": "x"}, "scale: 'x' is not a setting for it: not a number"),
-        ({"int": 1}, "a base is 2 to 36"),
+        (["float", {"scale": 0}], "scale: 0 is not a valid setting: a scale must not be 0"),
+        ({"scale": "x"}, "scale: 'x' is not a valid setting: not a number"),
+        ({"int": 1}, "a base is a number from 2 to 36"),
         ({"text": "klingon"}, "unknown encoding: klingon"),
         ({"bool": {"true": []}}, "no word for true"),
-        ({"bool": {"true": "1", "false": 1}}, "1 is both"),
+        ({"bool": {"true": "1", "false": 1}}, "1 means both true and false"),
         ({"twos_complement": 0}, "not a number from 1 to 256"),
-        ({"float": 2}, "it has none"),
-        ({"remove": ""}, "say which characters"),
+        ({"float": 2}, "this converter has no setting"),
+        ({"remove": ""}, "list the characters to remove"),
     ],
 )
 def test_a_pipeline_that_is_wrong_is_explained(steps: Any, said: str) -> None:
-    (problem,) = check_pipeline(steps)
-    assert said in problem
+    with pytest.raises(ConversionError) as caught:
+        pipeline(steps)
+    assert said in str(caught.value)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
-from interfaces.rules.decoding import CodecError, MessageTemplate, check_decode_rule
+from interfaces.rules.decoding import check_decode_rule
+from interfaces.rules.message_template import CodecError, MessageTemplate
 from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
 
@@ -105,7 +106,7 @@ def test_what_a_device_says_is_not_taken_for_the_outcome_of_a_command() -> None:
     rule = {"pairs": {"separator": ";"}, "message": {"action": "STATE", "arguments": "*"}}
     decoder = rules(decode=[rule]).decoder
     assert [msg.arguments for msg in decoder.decode(b"on=1") or []] == [{"on": "1"}]
-    with pytest.raises(CodecError, match=r"'response' is the gateway's own word.*: give the arguments by name"):
+    with pytest.raises(CodecError, match=r"'response' is the gateway's own word.*: list the arguments by name"):
         decoder.decode(b"on=1;response=OK")
 
 
@@ -174,10 +175,10 @@ def test_every_rule_that_matches_counts_where_that_is_asked_for(every: bool) -> 
     made = rules(decode=decode, decode_every_rule=every).decoder
     assert [message.action for message in made.decode(b"12") or []] == (["[0-9]+", "1.", "12"] if every else ["[0-9]+"])
     assert made.decode(b"y") is None
-    found = made.rule_of(b"12")
+    found = made.find_rule(b"12")
     assert found is not None
     assert found.name == "[0-9]+"
-    assert made.rule_of(b"y") is None
+    assert made.find_rule(b"y") is None
 
 
 def test_where_every_rule_counts_one_that_cannot_read_a_value_does_not_hide_the_others() -> None:
@@ -209,15 +210,15 @@ def test_an_expression_that_takes_too_long_is_named() -> None:
     [
         ({"message": READING}, (), "this one has none"),
         ({"regex": "a", "pairs": {}, "message": READING}, (), "this one has regex and pairs"),
-        ({"regex": "a"}, (), "a rule makes a message"),
-        ({"regex": "a", "message": READING, "messages": [READING]}, (), "a rule makes a message"),
+        ({"regex": "a"}, (), "a rule needs a message"),
+        ({"regex": "a", "message": READING, "messages": [READING]}, (), "a rule needs a message"),
         ({"regex": "(", "message": READING}, ("regex",), "not a regular expression"),
         ({"lines": {"patterns": ["["]}, "message": READING}, ("lines",), "not a regular expression"),
         ({"binary": {"byte_order": "big", "fields": [{"type": "u8", "is": 256}]}, "message": READING}, ("binary",),
          "u8: 256 does not fit"),
         ({"regex": "(?P<a>.)", "values": {"b": "int"}, "message": READING}, ("values", "b"), "'b' is not a value"),
         ({"regex": "(?P<a>.)", "values": {"a": "x"}, "message": READING}, ("values", "a"), "'x' is not a converter"),
-        ({"regex": "(?P<a>.)", "values": {"*": {"scale": 0}}, "message": READING}, ("values", "*"), "a scale is not 0"),
+        ({"regex": "(?P<a>.)", "values": {"*": {"scale": 0}}, "message": READING}, ("values", "*"), "must not be 0"),
         ({"regex": "(?P<a>.)", "message": {"action": "{b}"}}, ("message",), "{b} is not a value of this rule"),
         ({"regex": "(?P<a>.)", "messages": [READING, {"arguments": {"x": "{b}"}}]}, ("messages", 1),
          "{b} is not a value"),

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.rules.decoding import CodecError
 from interfaces.rules.encoding import AnswerReader
+from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
@@ -42,7 +42,7 @@ def content(built: SerialRules, msg: InternalMsg) -> bytes:
 
 def written(built: SerialRules, msg: InternalMsg) -> bytes:
     """Return what goes to the device for a command."""
-    return built.wire.wrap(content(built, msg))
+    return built.codec.wrap(content(built, msg))
 
 
 # --- what is written
@@ -121,10 +121,10 @@ def test_a_rule_may_take_any_word_and_the_first_that_takes_a_command_counts() ->
         ({"choices": ["AUTO", "OFF"]}, "off", " is 'off': expected one of AUTO, OFF"),
         ({"max_length": 5}, "123456", " has 6 characters: expected at most 5"),
         ({}, "x" * 101, " has 101 characters: expected at most 100"),
-        ({}, "a;b", " is 'a;b': it may not hold such characters"),
-        ({"pattern": "[A-Z]*"}, "a", " is 'a': it may not hold such characters"),
+        ({}, "a;b", " is 'a;b': it contains characters that are not allowed"),
+        ({"pattern": "[A-Z]*"}, "a", " is 'a': it contains characters that are not allowed"),
         ({"pattern": "(a|aa)+b"}, "a" * 60, ": the expression was stopped after 0.05 s"),
-        ({"pattern": "(?s:.*)"}, "a\nb", " holds a control character"),
+        ({"pattern": "(?s:.*)"}, "a\nb", " contains a control character"),
         ({"pattern": ".*"}, "\u20ac", ": '\\u20ac' cannot be written as latin-1"),
         ({"type": "number", "convert": {"twos_complement": 8}}, 200, ": 200 does not fit into 8 bits"),
         ({"convert": {"enum": {"0": "off"}}}, "on", ": 'on' is not one of off"),
@@ -150,8 +150,8 @@ def test_an_argument_at_its_limits_is_written(options: dict[str, Any], value: An
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (DIM, "argument 'lvel' is not known: use level"),
-        ({"write": "OFF"}, "argument 'lvel' is not known: this command"),
+        (DIM, "unknown argument 'lvel': use level"),
+        ({"write": "OFF"}, "unknown argument 'lvel': this command"),
     ],
 )
 def test_an_argument_that_the_rule_does_not_have_is_refused(rule: dict[str, Any], said: str) -> None:
@@ -258,9 +258,9 @@ def test_no_text_ends_the_frame_or_begins_another(
     if name == "line of its own":
         assert data.count(b"a") == 1
         return
-    reader = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write).wire
+    reader = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write).codec
     assert list(reader.feed(data)) == [(plain, "")]
-    assert not reader.framer.is_unfinished
+    assert not reader.framer.has_partial_frame
     assert reader.framer.discarded_bytes == 0
 
 
@@ -322,7 +322,7 @@ def test_a_value_fills_just_the_digits_that_a_hex_template_keeps_for_it(
     template: str, arguments: dict[str, Any], value: Any
 ) -> None:
     options = {"match": {"action": "SET"}, "arguments": {"v": arguments}, "hex": template}
-    with pytest.raises(CodecError, match=r"argument 'v' becomes .* hexadecimal digits are kept for it"):
+    with pytest.raises(CodecError, match=r"argument 'v' becomes .* hexadecimal digits are reserved for it"):
         content(rules(encode=[options]), command(v=value))
 
 
@@ -334,5 +334,5 @@ def test_a_number_cannot_become_a_control_character() -> None:
 
 
 def test_an_argument_that_the_rule_does_not_name_is_refused() -> None:
-    with pytest.raises(CodecError, match="argument 'mod' is not known: use v"):
+    with pytest.raises(CodecError, match="unknown argument 'mod': use v"):
         content(writing({"v": {"type": "integer"}}, write="V {v}"), command(v=1, mod="manual"))

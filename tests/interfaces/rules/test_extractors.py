@@ -74,7 +74,7 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, values: Any) -> None:
     matcher = make_extractor(options, "utf-8")
-    assert matcher.match(frame) == values
+    assert matcher.extract(frame) == values
     if matcher.names is not None:
         assert all(found.keys() <= matcher.names for found in values or [])
 
@@ -97,9 +97,9 @@ def test_the_names_of_the_values_are_known_beforehand(options: dict[str, Any], n
 
 def test_text_is_read_in_the_encoding_of_the_device() -> None:
     options = {"regex": "(?P<t>\u00fc+)"}
-    assert make_extractor(options, "utf-8").match("\u00fc".encode()) == [{"t": "\u00fc"}]
-    assert make_extractor(options, "latin-1").match(b"\xfc\xfc") == [{"t": "\u00fc\u00fc"}]
-    assert make_extractor(options, "ascii").match(b"\xfc") is None
+    assert make_extractor(options, "utf-8").extract("\u00fc".encode()) == [{"t": "\u00fc"}]
+    assert make_extractor(options, "latin-1").extract(b"\xfc\xfc") == [{"t": "\u00fc\u00fc"}]
+    assert make_extractor(options, "ascii").extract(b"\xfc") is None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_refused_when_the_rule_is_made(options: dict[str,
 @pytest.mark.parametrize("options", [{"regex": "(?:a|b|ab)+x.*y.*"}, {"lines": {"patterns": ["(.*x.*y.*z)*"]}}])
 def test_a_frame_that_is_too_long_for_its_expression_is_said_to_be(options: dict[str, Any]) -> None:
     with pytest.raises(ExtractError):
-        make_extractor(options, "utf-8").match(b"ab" * 1_000_000)
+        make_extractor(options, "utf-8").extract(b"ab" * 1_000_000)
 
 
 # --- prefixes and dispatch
@@ -153,7 +153,7 @@ _frames = st.text("abAB,=\u00fc", max_size=5).map(str.encode) | st.text("ab,\u00
 
 def matches(matcher: Extractor, frame: bytes) -> bool:
     try:
-        return matcher.match(frame) is not None
+        return matcher.extract(frame) is not None
     except ExtractError:
         return True
 

@@ -213,9 +213,9 @@ def test_bits_that_do_not_fit_are_named(value: Any) -> None:
 
 
 def test_a_value_that_is_missing_is_named() -> None:
-    with pytest.raises(LayoutError, match="'mode', 'high' is missing"):
+    with pytest.raises(LayoutError, match="missing: 'mode', 'high'"):
         Layout(FLAGS).write({"on": True})
-    with pytest.raises(LayoutError, match="'x' is missing"):
+    with pytest.raises(LayoutError, match="missing: 'x'"):
         Layout([{"type": "u8", "name": "x"}]).write({})
 
 

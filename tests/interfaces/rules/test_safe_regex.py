@@ -49,7 +49,7 @@ def test_what_is_harmless_is_judged_fast(text: str, without_library: None) -> No
 
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_what_is_dangerous_is_refused_where_nothing_can_stop_it(text: str, without_library: None) -> None:
-    with pytest.raises(RegexError, match="could try for ever"):
+    with pytest.raises(RegexError, match="could take unlimited time"):
         SafeRegex(text)
 
 
@@ -83,7 +83,7 @@ def test_it_matches_as_python_does(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [("(", "not a regular expression"), ("a**", "not a regular expression"), ("(?P<a>.)(?P<a>.)", "redefinition"),
-     ("a{99999999999}", "not a regular expression"), ("a" * 10_001, "over 10000 characters long"),
+     ("a{99999999999}", "not a regular expression"), ("a" * 10_001, "longer than 10000 characters"),
      ("(" * 3000 + ")" * 3000, "not a regular expression")],
 )  # fmt: skip
 def test_what_is_no_expression_is_refused(text: str, said: str) -> None:

@@ -9,16 +9,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interfaces.rules.decoding import CodecError
+from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.conversation import (
     Conversation,
     Outcome,
     Priority,
-    RateLimit,
     ReadFrame,
     Result,
     Transaction,
 )
+from interfaces.serial_interface.options import RateLimit
 
 OPENING, COMMAND, POLL = Priority
 
@@ -34,13 +34,13 @@ def reader(expected: bytes) -> ReadFrame:
     return read
 
 
-def exchange(
-    name: str, urgency: Priority = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
+def transaction(
+    name: str, priority: Priority = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
 ) -> Transaction:
     """Return an exchange that writes `name`; the device says NAME to answer it, and not NAME to refuse it."""
     data = name.encode()
     answers = reader(data.upper()) if response else None
-    return Transaction(data, urgency, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
+    return Transaction(data, priority, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
 
 
 def talk(*exchanges: Transaction, **pacing: Any) -> Conversation:
@@ -53,8 +53,8 @@ def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tupl
     """Turn whenever something is due; return what was written and what has ended, with the times."""
     log: list[tuple[float, Any]] = []
     while now <= until:
-        data, results = conversation.turn(now)
-        log += [(now, (result.exchange.subject, result.outcome)) for result in results]
+        data, results = conversation.step(now)
+        log += [(now, (result.transaction.subject, result.outcome)) for result in results]
         log += [(now, data)] if data else []
         if not data and not results:
             due = conversation.due()
@@ -70,43 +70,43 @@ def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tupl
 
 def test_what_is_urgent_comes_first_and_the_rest_in_its_order() -> None:
     kinds = {"p1": POLL, "c1": COMMAND, "o1": OPENING, "p2": POLL, "c2": COMMAND, "o2": OPENING}
-    conversation = talk(*(exchange(name, urgency, response=False) for name, urgency in kinds.items()))
+    conversation = talk(*(transaction(name, priority, response=False) for name, priority in kinds.items()))
     written = [what for _, what in run(conversation, 0.0) if isinstance(what, bytes)]
     assert written == [b"o1", b"o2", b"c1", b"c2", b"p1", b"p2"]
     assert conversation.due() is None
 
 
 def test_the_next_is_written_only_when_the_answer_is_there() -> None:
-    conversation = talk(exchange("a"), exchange("b"))
-    assert conversation.turn(0.0) == (b"a", [])
-    assert conversation.turn(0.5) == (b"", [])
-    assert conversation.hear(b"something else", 0.6) is None
-    result = conversation.hear(b"A", 0.7)
+    conversation = talk(transaction("a"), transaction("b"))
+    assert conversation.step(0.0) == (b"a", [])
+    assert conversation.step(0.5) == (b"", [])
+    assert conversation.on_frame(b"something else", 0.6) is None
+    result = conversation.on_frame(b"A", 0.7)
     assert result is not None
-    assert (result.exchange.subject, result.outcome, result.reason) == ("a", Outcome.DONE, "")
+    assert (result.transaction.subject, result.outcome, result.reason) == ("a", Outcome.DONE, "")
     assert (result.frame, result.values) == (b"A", ({"frame": b"A"},))
-    assert conversation.turn(0.7) == (b"b", [])
+    assert conversation.step(0.7) == (b"b", [])
 
 
 def test_what_expects_no_answer_is_done_when_it_is_written() -> None:
-    assert run(talk(exchange("a", response=False)), 1.0) == [(0.0, ("a", Outcome.DONE)), (0.0, b"a")]
+    assert run(talk(transaction("a", response=False)), 1.0) == [(0.0, ("a", Outcome.DONE)), (0.0, b"a")]
 
 
 def test_a_frame_that_nobody_has_asked_for_is_nobodys_answer() -> None:
     conversation = talk()
-    assert conversation.hear(b"A", 0.0) is None
-    assert conversation.submit(exchange("a"), 1.0)
-    assert conversation.hear(b"A", 1.0) is None, "it was not written yet"
-    assert conversation.turn(1.0) == (b"a", [])
+    assert conversation.on_frame(b"A", 0.0) is None
+    assert conversation.submit(transaction("a"), 1.0)
+    assert conversation.on_frame(b"A", 1.0) is None, "it was not written yet"
+    assert conversation.step(1.0) == (b"a", [])
 
 
 # --- answers
 
 
 def test_the_device_refuses() -> None:
-    conversation = talk(exchange("a", refusal=True, retries=3))
-    conversation.turn(0.0)
-    result = conversation.hear(b"not A", 0.1)
+    conversation = talk(transaction("a", refusal=True, retries=3))
+    conversation.step(0.0)
+    result = conversation.on_frame(b"not A", 0.1)
     assert result is not None
     assert (result.outcome, result.reason) == (Outcome.REFUSED, "the device refused it")
     assert (result.frame, result.values) == (b"not A", ({"frame": b"not A"},))
@@ -114,9 +114,9 @@ def test_the_device_refuses() -> None:
 
 
 def test_no_answer_in_time() -> None:
-    conversation = talk(exchange("a", timeout=0.5), exchange("b", timeout=2.0))
-    assert conversation.turn(0.0) == (b"a", [])
-    data, (result,) = conversation.turn(0.5)
+    conversation = talk(transaction("a", timeout=0.5), transaction("b", timeout=2.0))
+    assert conversation.step(0.0) == (b"a", [])
+    data, (result,) = conversation.step(0.5)
     assert (data, result.outcome) == (b"", Outcome.TIMED_OUT)
     assert result.reason == "the device did not answer within 0.5 s"
     assert run(conversation, 9.0, now=0.5) == [(1.0, b"b"), (3.0, ("b", Outcome.TIMED_OUT))]
@@ -124,55 +124,55 @@ def test_no_answer_in_time() -> None:
 
 @pytest.mark.parametrize("frame", [b"A", b"not A"])
 def test_a_late_answer_is_waited_for_lest_the_next_takes_it_for_its_own(frame: bytes) -> None:
-    conversation = talk(exchange("a", timeout=0.5, refusal=True), exchange("b"))
+    conversation = talk(transaction("a", timeout=0.5, refusal=True), transaction("b"))
     run(conversation, 0.5)
-    assert conversation.turn(0.75) == (b"", [])
-    assert conversation.hear(b"something else", 0.75) is None
+    assert conversation.step(0.75) == (b"", [])
+    assert conversation.on_frame(b"something else", 0.75) is None
     assert conversation.due() == 1.0
-    assert conversation.hear(frame, 0.875) is None, "it is too late"
-    assert conversation.turn(0.875) == (b"b", [])
+    assert conversation.on_frame(frame, 0.875) is None, "it is too late"
+    assert conversation.step(0.875) == (b"b", [])
 
 
 def test_a_late_answer_is_waited_for_no_longer_than_its_time() -> None:
-    conversation = talk(exchange("a", timeout=0.5))
+    conversation = talk(transaction("a", timeout=0.5))
     run(conversation, 0.5)
     assert conversation.is_idle
     with pytest.raises(CodecError, match="unreadable"):
-        conversation.hear(b"A?", 0.75)
-    assert conversation.hear(b"A?", 1.0) is None
+        conversation.on_frame(b"A?", 0.75)
+    assert conversation.on_frame(b"A?", 1.0) is None
 
 
 @pytest.mark.parametrize("retries", [1, 2])
 def test_it_is_written_again_as_often_as_asked_for(retries: int) -> None:
-    conversation = talk(exchange("a", timeout=0.5, retries=retries))
+    conversation = talk(transaction("a", timeout=0.5, retries=retries))
     assert run(conversation, 0.5 * retries) == [(0.5 * number, b"a") for number in range(retries + 1)]
-    _, (result,) = conversation.turn(0.5 * (retries + 1))
-    assert result.reason == f"the device did not answer within 0.5 s ({retries + 1} tries)"
+    _, (result,) = conversation.step(0.5 * (retries + 1))
+    assert result.reason == f"the device did not answer within 0.5 s ({retries + 1} attempts)"
 
 
 def test_an_answer_to_the_second_try_is_an_answer() -> None:
-    conversation = talk(exchange("a", timeout=0.5, retries=1))
+    conversation = talk(transaction("a", timeout=0.5, retries=1))
     assert run(conversation, 0.7) == [(0.0, b"a"), (0.5, b"a")]
-    result = conversation.hear(b"A", 0.8)
+    result = conversation.on_frame(b"A", 0.8)
     assert result is not None
     assert result.outcome is Outcome.DONE
-    assert conversation.turn(9.0) == (b"", [])
+    assert conversation.step(9.0) == (b"", [])
 
 
 def test_an_answer_that_cannot_be_read_is_none() -> None:
-    conversation = talk(exchange("a", timeout=0.5))
-    conversation.turn(0.0)
+    conversation = talk(transaction("a", timeout=0.5))
+    conversation.step(0.0)
     with pytest.raises(CodecError):
-        conversation.hear(b"A?", 0.1)
-    assert conversation.hear(b"A", 0.2) is not None
+        conversation.on_frame(b"A?", 0.1)
+    assert conversation.on_frame(b"A", 0.2) is not None
 
 
 def test_where_only_a_refusal_is_declared_silence_means_that_it_is_done() -> None:
-    conversation = talk(exchange("a", response=False, refusal=True, timeout=0.5, retries=3))
+    conversation = talk(transaction("a", response=False, refusal=True, timeout=0.5, retries=3))
     assert run(conversation, 9.0) == [(0.0, b"a"), (0.5, ("a", Outcome.DONE))]
-    conversation = talk(exchange("a", response=False, refusal=True, timeout=0.5))
-    conversation.turn(0.0)
-    result = conversation.hear(b"not A", 0.1)
+    conversation = talk(transaction("a", response=False, refusal=True, timeout=0.5))
+    conversation.step(0.0)
+    result = conversation.on_frame(b"not A", 0.1)
     assert result is not None
     assert result.outcome is Outcome.REFUSED
 
@@ -181,10 +181,12 @@ def test_where_only_a_refusal_is_declared_silence_means_that_it_is_done() -> Non
 
 
 def test_silence_after_each_frame_of_either_side() -> None:
-    conversation = talk(exchange("a"), exchange("b", response=False), exchange("c", response=False), pause=0.25)
+    conversation = talk(
+        transaction("a"), transaction("b", response=False), transaction("c", response=False), pause=0.25
+    )
     assert run(conversation, 0.0) == [(0.0, b"a")]
-    assert conversation.hear(b"A", 0.5) is not None
-    assert conversation.hear(b"unasked", 0.625) is None
+    assert conversation.on_frame(b"A", 0.5) is not None
+    assert conversation.on_frame(b"unasked", 0.625) is None
     assert run(conversation, 9.0, now=0.625) == [
         (0.875, ("b", Outcome.DONE)), (0.875, b"b"), (1.125, ("c", Outcome.DONE)), (1.125, b"c"),
     ]  # fmt: skip
@@ -200,16 +202,16 @@ def test_silence_after_each_frame_of_either_side() -> None:
     ],
 )
 def test_no_faster_than_the_device_takes_it(pacing: dict[str, float], times: list[float]) -> None:
-    conversation = talk(*(exchange(name, response=False) for name in ("aa", "bbbb", "c")), **pacing)
+    conversation = talk(*(transaction(name, response=False) for name in ("aa", "bbbb", "c")), **pacing)
     log = run(conversation, 9.0)
     assert [when for when, what in log if isinstance(what, bytes)] == times
     assert conversation.last_written == times[-1]
 
 
 def test_what_is_written_again_keeps_the_pause_too() -> None:
-    conversation = talk(exchange("a", timeout=0.5, retries=1), pause=0.25)
-    conversation.turn(0.0)
-    conversation.hear(b"unasked", 0.375)
+    conversation = talk(transaction("a", timeout=0.5, retries=1), pause=0.25)
+    conversation.step(0.0)
+    conversation.on_frame(b"unasked", 0.375)
     assert run(conversation, 9.0, now=0.375) == [(0.625, b"a"), (1.125, ("a", Outcome.TIMED_OUT))]
 
 
@@ -217,32 +219,32 @@ def test_what_is_written_again_keeps_the_pause_too() -> None:
 
 
 def test_more_commands_than_may_wait_are_refused() -> None:
-    conversation = talk(exchange("under way"), max_waiting=2)
-    conversation.turn(0.0)
-    assert [conversation.submit(exchange(name), 0.0) for name in "abc"] == [True, True, False]
-    assert all(conversation.submit(exchange(name, POLL), 0.0) for name in "abc"), "the configuration says how many"
+    conversation = talk(transaction("under way"), max_waiting=2)
+    conversation.step(0.0)
+    assert [conversation.submit(transaction(name), 0.0) for name in "abc"] == [True, True, False]
+    assert all(conversation.submit(transaction(name, POLL), 0.0) for name in "abc"), "the configuration says how many"
 
 
 def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
-    conversation = talk(exchange("slow", POLL, timeout=60), longest_wait=10)
-    conversation.turn(0.0)
-    conversation.submit(exchange("open the gate"), 1.0)
-    conversation.submit(exchange("poll", POLL, response=False), 1.0)
+    conversation = talk(transaction("slow", POLL, timeout=60), longest_wait=10)
+    conversation.step(0.0)
+    conversation.submit(transaction("open the gate"), 1.0)
+    conversation.submit(transaction("poll", POLL, response=False), 1.0)
     assert conversation.due() == 11.0, "whoever sent it is not left waiting until the line is free"
-    assert conversation.turn(10.9) == (b"", [])
-    data, (result,) = conversation.turn(11.0)
-    assert (data, result.exchange.subject, result.outcome) == (b"", "open the gate", Outcome.TIMED_OUT)
-    assert result.reason == "it waited 10 s for the line"
+    assert conversation.step(10.9) == (b"", [])
+    data, (result,) = conversation.step(11.0)
+    assert (data, result.transaction.subject, result.outcome) == (b"", "open the gate", Outcome.TIMED_OUT)
+    assert result.reason == "timed out after 10 s in the send queue"
     assert run(conversation, 999.0, now=11.0)[-1] == (120.0, b"poll"), "a poll may be late"
 
 
 def test_when_the_device_is_gone_all_is_given_up() -> None:
-    conversation = talk(exchange("a"), exchange("b"), exchange("o", OPENING), exchange("p", POLL))
-    conversation.turn(0.0)
+    conversation = talk(transaction("a"), transaction("b"), transaction("o", OPENING), transaction("p", POLL))
+    conversation.step(0.0)
     results = conversation.abort()
-    assert {result.exchange.subject for result in results} == {"a", "b", "o", "p"}
+    assert {result.transaction.subject for result in results} == {"a", "b", "o", "p"}
     assert {(result.outcome, result.reason) for result in results} == {(Outcome.OFFLINE, "the device went offline")}
-    assert (conversation.abort(), conversation.due(), conversation.turn(9.0)) == ([], None, (b"", []))
+    assert (conversation.abort(), conversation.due(), conversation.step(9.0)) == ([], None, (b"", []))
 
 
 # --- whatever happens
@@ -269,25 +271,25 @@ class AnyConversation(RuleBasedStateMachine):
     def ended(self, results: list[Result]) -> None:
         self.results += results
         for result in results:
-            if result.outcome is Outcome.TIMED_OUT and result.exchange.tries > 0:
-                self.late, self.late_until = result.exchange, self.now + result.exchange.timeout
-        if self.under_way in [result.exchange for result in results]:
+            if result.outcome is Outcome.TIMED_OUT and result.transaction.attempts > 0:
+                self.late, self.late_until = result.transaction, self.now + result.transaction.timeout
+        if self.under_way in [result.transaction for result in results]:
             self.under_way = None
 
     def waiting(self) -> list[Transaction]:
-        over = [result.exchange for result in self.results]
-        return [each for each in self.taken if each.tries == 0 and each not in over]
+        over = [result.transaction for result in self.results]
+        return [each for each in self.taken if each.attempts == 0 and each not in over]
 
     @rule(
-        urgency=st.sampled_from(Priority), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
+        priority=st.sampled_from(Priority), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
         timeout=st.sampled_from([0.125, 1.0, 5.0]),
     )  # fmt: skip
-    def submit(self, urgency: Priority, response: bool, refusal: bool, retries: int, timeout: float) -> None:
+    def submit(self, priority: Priority, response: bool, refusal: bool, retries: int, timeout: float) -> None:
         name = f"x{len(self.taken)}"
-        new = exchange(name, urgency, response=response, refusal=refusal, retries=retries, timeout=timeout)
-        has_room = sum(each.urgency is COMMAND for each in self.waiting()) < self.pacing.max_waiting
-        assert self.conversation.submit(new, self.now) is (has_room or urgency is not COMMAND)
-        has_room |= urgency is not COMMAND
+        new = transaction(name, priority, response=response, refusal=refusal, retries=retries, timeout=timeout)
+        has_room = sum(each.priority is COMMAND for each in self.waiting()) < self.pacing.max_waiting
+        assert self.conversation.submit(new, self.now) is (has_room or priority is not COMMAND)
+        has_room |= priority is not COMMAND
         self.taken += [new] if has_room else []
 
     @rule(step=st.sampled_from([0.0, 0.125, 0.25, 1.0, 3.0]))
@@ -305,7 +307,7 @@ class AnyConversation(RuleBasedStateMachine):
 
     def turn_once(self) -> bool:
         due, waiting = self.conversation.due(), self.waiting()
-        data, results = self.conversation.turn(self.now)
+        data, results = self.conversation.step(self.now)
         self.ended(results)
         if data:
             written = next(each for each in self.taken if each.data == data)
@@ -313,11 +315,11 @@ class AnyConversation(RuleBasedStateMachine):
             assert self.now >= self.last_activity + self.pacing.pause
             assert self.late in (None, written) or self.now >= self.late_until
             self.late = None
-            assert written.tries <= 1 + written.retries
-            too_late = [result.exchange for result in results if result.outcome is Outcome.TIMED_OUT]
+            assert written.attempts <= 1 + written.retries
+            too_late = [result.transaction for result in results if result.outcome is Outcome.TIMED_OUT]
             others = [each for each in waiting if each not in too_late]
-            assert written.tries > 1 or written is min(others, key=lambda each: each.urgency)
-            self.under_way = None if written in [result.exchange for result in results] else written
+            assert written.attempts > 1 or written is min(others, key=lambda each: each.priority)
+            self.under_way = None if written in [result.transaction for result in results] else written
             self.last_activity = self.now
         assert not (data or results) or (due is not None and self.now >= due), "it did something before it was due"
         return bool(data or results)
@@ -330,7 +332,7 @@ class AnyConversation(RuleBasedStateMachine):
         self.last_activity = self.now
         frame = form.replace(b"%s", current.data.upper())
         try:
-            result = self.conversation.hear(frame, self.now)
+            result = self.conversation.on_frame(frame, self.now)
         except CodecError:
             assert form == b"%s?"
             return
@@ -342,14 +344,14 @@ class AnyConversation(RuleBasedStateMachine):
     @rule(form=st.sampled_from([b"%s", b"not %s"]))
     def hear_too_late(self, form: bytes) -> None:
         assert self.late is not None
-        assert self.conversation.hear(form.replace(b"%s", self.late.data.upper()), self.now) is None
+        assert self.conversation.on_frame(form.replace(b"%s", self.late.data.upper()), self.now) is None
         if (self.late.response if form == b"%s" else self.late.refusal) is not None:
             self.late = None
         self.last_activity = self.now
 
     @rule()
     def hear_unasked(self) -> None:
-        assert self.conversation.hear(b"unasked", self.now) is None
+        assert self.conversation.on_frame(b"unasked", self.now) is None
         self.last_activity = self.now
 
     @rule()
@@ -360,7 +362,7 @@ class AnyConversation(RuleBasedStateMachine):
 
     @invariant()
     def each_ends_once_at_most(self) -> None:
-        over = [id(result.exchange) for result in self.results]
+        over = [id(result.transaction) for result in self.results]
         assert len(over) == len(set(over))
         assert (self.conversation.due() is None) is (len(over) == len(self.taken))
 
@@ -368,7 +370,7 @@ class AnyConversation(RuleBasedStateMachine):
         while (due := self.conversation.due()) is not None:
             self.now = max(self.now, due)
             assert self.turn_once()
-        assert {id(result.exchange) for result in self.results} == {id(each) for each in self.taken}
+        assert {id(result.transaction) for result in self.results} == {id(each) for each in self.taken}
 
 
 TestAnyConversation = AnyConversation.TestCase

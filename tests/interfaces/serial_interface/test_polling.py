@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.rules.decoding import CodecError
+from interfaces.rules.message_template import CodecError
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.polling import Request, Schedule
 
@@ -26,9 +26,9 @@ def started(*polls: Request, now: float = 0.0) -> Schedule:
 
 def take(schedule: Schedule, now: float, last_written: float = 0.0) -> list[str]:
     """Take what is due, as if each were answered at once; return the names."""
-    due = schedule.take(now, last_written)
+    due = schedule.pop_due(now, last_written)
     for request in due:
-        schedule.ended(request)
+        schedule.mark_ended(request)
     return [request.name for request in due]
 
 
@@ -111,26 +111,26 @@ def test_what_was_missed_is_not_caught_up_on_and_the_beat_is_kept() -> None:
 
 def test_a_poll_under_way_is_not_asked_for_again() -> None:
     schedule = started(poll("slow", every=1), poll("fast", every=1))
-    slow, fast = schedule.take(0.0, 0.0)
-    schedule.ended(fast)
-    assert [request.name for request in schedule.take(1.0, 0.0)] == ["fast"]
+    slow, fast = schedule.pop_due(0.0, 0.0)
+    schedule.mark_ended(fast)
+    assert [request.name for request in schedule.pop_due(1.0, 0.0)] == ["fast"]
     assert schedule.due() is None, "both are under way"
-    schedule.ended(slow)
+    schedule.mark_ended(slow)
     assert schedule.due() == 1.0, "it is late, and due at once"
-    assert [request.name for request in schedule.take(1.5, 0.0)] == ["slow"]
+    assert [request.name for request in schedule.pop_due(1.5, 0.0)] == ["slow"]
 
 
 def test_polls_that_say_the_same_are_two() -> None:
     one, other = poll(every=1), poll(every=1)
     schedule = started(one, other)
-    assert schedule.take(0.0, 0.0) == [one, other]
-    schedule.ended(other)
-    assert schedule.take(1.0, 0.0) == [other]
+    assert schedule.pop_due(0.0, 0.0) == [one, other]
+    schedule.mark_ended(other)
+    assert schedule.pop_due(1.0, 0.0) == [other]
 
 
 def test_a_new_connection_begins_anew() -> None:
     schedule = started(poll(every=5))
-    schedule.take(0.0, 0.0)
+    schedule.pop_due(0.0, 0.0)
     schedule.start(2.0)
     assert take(schedule, 2.0) == ["p"]
     assert schedule.due() == 7.0
@@ -150,9 +150,9 @@ def test_the_end_of_what_is_no_poll_changes_nothing() -> None:
     schedule = Schedule([opening], [poll(every=1)])
     assert schedule.opening == [opening]
     schedule.start(0.0)
-    schedule.take(0.0, 0.0)
-    schedule.ended(opening)
-    assert schedule.take(1.0, 0.0) == []
+    schedule.pop_due(0.0, 0.0)
+    schedule.mark_ended(opening)
+    assert schedule.pop_due(1.0, 0.0) == []
 
 
 @given(

@@ -15,13 +15,15 @@ import pytest
 from gateway.configuration.schema_check import fill_defaults
 from gateway.errors import DeviceError
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_interface.port import Port, open_port
+from interfaces.serial_interface.options import PortOptions
+from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, Port, open_port
 
 BEYOND_SELECT = 1024  # the first descriptor that select() does not know
 
 
-def opened(port: str, **options: object) -> Port:
-    return open_port(fill_defaults({"port": port, **options}, SerialInterface.SCHEMA))
+def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
+    params = fill_defaults({"port": port, **options}, SerialInterface.SCHEMA)
+    return open_port(PortOptions.from_params(params), read_size)
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_a_tcp_connection_beyond_them() -> None:
             assert (port.fileno() or 0) > BEYOND_SELECT
             exchange(port, connection.fileno())
         wait_readable(port.fileno())
-        with pytest.raises(DeviceError, match="the device has hung up"):
+        with pytest.raises(DeviceError, match="the device has closed the connection"):
             port.read(is_readable=True)
         port.close()
 
@@ -128,20 +130,18 @@ def test_the_settings_last_although_pyserial_is_gone(line: tuple[int, str]) -> N
 
 def test_a_device_that_takes_a_part_and_no_more_has_failed(line: tuple[int, str]) -> None:
     port = opened(line[1], write_timeout=0.2)
-    with pytest.raises(DeviceError, match=r"it took no bytes for 0\.2 s"):
+    with pytest.raises(DeviceError, match=r"it accepted no data for 0\.2 s"):
         port.write(b"x" * 100_000)
     port.close()
 
 
-@pytest.mark.parametrize(("framing", "at_most"), [({"type": "line"}, 2048), ({"type": "gap", "gap": 0.002}, 65536)])
-def test_a_turn_of_a_device_is_short_but_where_time_tells_frames_apart(
-    framing: dict[str, object], at_most: int, line: tuple[int, str]
-) -> None:
+@pytest.mark.parametrize("read_size", [READ_CHUNK, READ_ALL])
+def test_a_read_returns_at_most_its_size(read_size: int, line: tuple[int, str]) -> None:
     device, path = line
-    port = opened(path, framing=framing)
+    port = opened(path, read_size)
     os.write(device, b"x" * 3000)
     wait_readable(port.fileno())
-    assert len(port.read(is_readable=True)) == min(3000, at_most)
+    assert len(port.read(is_readable=True)) == min(3000, read_size)
     port.close()
 
 

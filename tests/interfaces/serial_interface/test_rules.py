@@ -39,7 +39,7 @@ BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
     [
         ({"framing": {"type": "gap"}}, ("framing",), "needs 'gap'"),
         ({"framing": {"start": "\u20ac"}}, ("framing", "start"), "is not bytes"),
-        ({"checksum": {"type": "x"}}, ("checksum", "type"), "no checksum is called 'x'"),
+        ({"checksum": {"type": "x"}}, ("checksum", "type"), "unknown checksum 'x'"),
         ({"decode": [{"regex": "a", "message": READING}, {"message": READING}]}, ("decode", 1), "this one has none"),
         ({"decode": [{"regex": "(", "message": READING}]}, ("decode", 0, "regex"), "not a regular expression"),
         ({"decode": [{"regex": "a", "values": {"b": "int"}, "message": READING}]}, ("decode", 0, "values", "b"),
@@ -52,7 +52,7 @@ BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
         (encode(write="a", hex="00"), ("encode", 1), "this one has write and hex"),
         (encode(write="{"), ("encode", 1, "write"), "braces"),
         (encode(write="{a.b}"), ("encode", 1, "write"), "use {name}"),
-        (encode(write="a\nb"), ("encode", 1), "cannot be framed: it holds what ends a frame"),
+        (encode(write="a\nb"), ("encode", 1), "cannot be framed: it contains bytes that end a frame"),
         (encode(hex="0z"), ("encode", 1, "hex"), "non-hexadecimal"),
         (encode(hex="0a"), ("encode", 1), "cannot be framed"),
         (encode(binary={"fields": [{"type": "u8", "is": 256}]}), ("encode", 1, "binary"), "does not fit"),

@@ -8,14 +8,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from interfaces.serial_interface.framing.checksum import Checksum, ChecksumError, Sum, custom_crc, find_sum, sum_names
+from interfaces.serial_interface.framing.checksum import (
+    Algorithm,
+    Checksum,
+    ChecksumError,
+    algorithm_names,
+    custom_crc,
+    find_algorithm,
+)
 
 CHECK = b"123456789"  # what the catalogue of CRCs gives the sum of, for each of them
 FORMS: tuple[Literal["binary", "hex", "decimal"], ...] = ("binary", "hex", "decimal")
 
 
-def found(name: str) -> Sum:
-    known = find_sum(name)
+def found(name: str) -> Algorithm:
+    known = find_algorithm(name)
     assert known is not None, name
     return known
 
@@ -71,11 +78,11 @@ def test_parameters_give_the_same_as_the_name(name: str, data: bytes, more: byte
 
 
 def test_every_name_is_known_and_no_other() -> None:
-    names = sum_names()
+    names = algorithm_names()
     assert len(set(names)) > 100
     assert all(0 <= found(name)[0](CHECK) < 1 << found(name)[1] for name in names)
-    assert find_sum("crc-17") is None
-    assert find_sum("") is None
+    assert find_algorithm("crc-17") is None
+    assert find_algorithm("") is None
 
 
 # --- in a frame
@@ -104,7 +111,7 @@ def test_what_is_appended_is_verified_and_taken_off(checksum: Checksum, content:
         assert "too short" in str(err)
         return
     checksum.verify(frame)
-    assert checksum.is_good(frame)
+    assert checksum.is_valid(frame)
     assert len(frame) == len(content) + checksum.size
     assert checksum.strip(frame) == content
 
@@ -115,7 +122,7 @@ def test_any_frame_is_good_or_said_to_be_bad(checksum: Checksum, frame: bytes) -
         checksum.verify(frame)
     except ChecksumError as err:
         assert "too short" in str(err) or ("expected" in str(err) and "found" in str(err))
-        assert not checksum.is_good(frame)
+        assert not checksum.is_valid(frame)
     else:
         assert checksum.append(checksum.strip(frame)).upper() == frame.upper()
 
@@ -126,7 +133,7 @@ def test_a_flipped_bit_is_found_out(name: str, content: bytes, data: st.DataObje
     frame = bytearray(checksum.append(content))
     where = data.draw(st.integers(0, 8 * len(frame) - 1))
     frame[where // 8] ^= 1 << where % 8
-    assert not checksum.is_good(bytes(frame))
+    assert not checksum.is_valid(bytes(frame))
 
 
 @given(st.binary(max_size=20), st.binary(min_size=1, max_size=20))
@@ -134,7 +141,7 @@ def test_what_is_outside_of_the_slice_does_not_count(head: bytes, other: bytes) 
     checksum = Checksum(found("modbus"), start=len(head))
     assume(len(other) >= len(head))
     frame = checksum.append(head + b"payload")
-    assert checksum.is_good(other[: len(head)] + frame[len(head) :])
+    assert checksum.is_valid(other[: len(head)] + frame[len(head) :])
 
 
 @pytest.mark.parametrize(
@@ -161,9 +168,9 @@ def test_the_order_of_its_bytes() -> None:
 
 def test_hexadecimal_digits_are_read_in_either_case() -> None:
     checksum = Checksum(found("modbus"), form="hex")
-    assert checksum.is_good(CHECK + b"4b37")
-    assert checksum.is_good(CHECK + b"4B37")
-    assert not checksum.is_good(CHECK + b"4b38")
+    assert checksum.is_valid(CHECK + b"4b37")
+    assert checksum.is_valid(CHECK + b"4B37")
+    assert not checksum.is_valid(CHECK + b"4b38")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interfaces.serial_interface.framing.checksum import Checksum, find_sum
+from interfaces.serial_interface.framing.checksum import Checksum, find_algorithm
 from interfaces.serial_interface.framing.escaping import slip_decode
 from interfaces.serial_interface.framing.framers import DelimitedFramer, Framer, GapFramer, LengthFramer, MarkerFramer
 from tests.support.device import chunks
@@ -13,7 +13,7 @@ DEFAULT = (b"\r\n", b"\n", b"\r")
 
 
 def xor() -> Checksum:
-    found = find_sum("xor")
+    found = find_algorithm("xor")
     assert found is not None
     return Checksum(found)
 
@@ -26,7 +26,7 @@ def test_lines_end_with_any_of_the_usual_terminators() -> None:
     assert framer.feed(b"one\r\ntwo\nthree\rfour") == [b"one", b"two", b"three"]
     assert framer.feed(b"\r") == [b"four"], "it does not wait for a line feed that may never come"
     assert framer.feed(b"\nfive\n\n\r\n") == [b"five"]
-    assert not framer.is_unfinished
+    assert not framer.has_partial_frame
     assert (framer.discarded_bytes, framer.discarded_frames) == (0, 0)
 
 
@@ -69,7 +69,7 @@ def test_a_line_is_written_with_its_terminator() -> None:
 @pytest.mark.parametrize("smuggled", [b"on\nopen", b"on\r", b"\r\non"])
 def test_a_line_that_holds_a_terminator_is_not_written(smuggled: bytes) -> None:
     for written in (None, b"", b";"):
-        with pytest.raises(ValueError, match="it holds what ends a frame"):
+        with pytest.raises(ValueError, match="it contains bytes that end a frame"):
             DelimitedFramer(DEFAULT, write_delimiter=written).wrap(smuggled)
 
 
@@ -85,7 +85,7 @@ def test_markers_inside_noise() -> None:
 def test_a_lost_byte_costs_one_frame_of_fixed_length_where_a_checksum_finds_the_next() -> None:
     frames = [xor().append(b"\xaa" + bytes([number, 7])) for number in range(10)]
     stream = b"".join(frames[:3]) + frames[3][1:] + b"".join(frames[4:])
-    framer = LengthFramer(4, start=b"\xaa", is_good=xor().is_good)
+    framer = LengthFramer(4, start=b"\xaa", is_valid=xor().is_valid)
     assert framer.feed(stream) == frames[:3] + frames[4:]
     assert framer.discarded_frames == 1
 
@@ -118,17 +118,17 @@ def test_the_end_of_a_line_that_is_too_long_may_never_come() -> None:
     """Once it is given up, what comes next is a line again."""
     framer = DelimitedFramer([b"\n"], max_length=4)
     framer.feed(b"too long")
-    assert [framer.is_unfinished, framer.give_up(), framer.is_unfinished] == [True, [], False]
+    assert [framer.has_partial_frame, framer.flush_partial(), framer.has_partial_frame] == [True, [], False]
     assert framer.feed(b"next\n") == [b"next"]
     assert (framer.discarded_bytes, framer.discarded_frames) == (8, 1)
 
 
 def test_a_frame_behind_a_false_beginning_is_found_when_that_is_given_up() -> None:
     frame = xor().append(b"\xaa\x02ok")
-    framer = LengthFramer(start=b"\xaa", offset=1, size=1, correction=3, is_good=xor().is_good)
+    framer = LengthFramer(start=b"\xaa", offset=1, size=1, correction=3, is_valid=xor().is_valid)
     assert framer.feed(b"\xaa\x30" + frame) == []
-    assert framer.is_unfinished
-    assert framer.give_up() == [frame]
+    assert framer.has_partial_frame
+    assert framer.flush_partial() == [frame]
     assert (framer.discarded_bytes, framer.discarded_frames) == (2, 1)
 
 
@@ -176,7 +176,7 @@ def test_a_line_whose_predecessor_lost_its_terminator_is_found_by_its_start() ->
 
 def test_with_a_checksum_markers_may_stand_in_a_frame() -> None:
     frame = xor().append(b"a>b<c")
-    framer = MarkerFramer(b"<", b">", is_good=xor().is_good)
+    framer = MarkerFramer(b"<", b">", is_valid=xor().is_valid)
     assert framer.feed(b"<" + frame + b">") == [frame]
     assert framer.feed(b"<bad><" + frame + b">") == [frame]
     assert framer.rejected == [b"bad"]
@@ -184,7 +184,7 @@ def test_with_a_checksum_markers_may_stand_in_a_frame() -> None:
 
 
 def test_what_is_rejected_has_the_bytes_behind_its_stop_marker() -> None:
-    framer = MarkerFramer(b"<", b">", after=2, is_good=lambda frame: frame == b"good12")
+    framer = MarkerFramer(b"<", b">", after=2, is_valid=lambda frame: frame == b"good12")
     assert framer.feed(b"<bad>34<good>12") == [b"good12"]
     assert framer.rejected == [b"bad34"]
 
@@ -212,7 +212,7 @@ def test_a_length_that_cannot_be_is_no_beginning() -> None:
 def test_silence_counts_only_while_somebody_listens() -> None:
     framer = GapFramer(0.5)
     framer.feed(b"one ", 1.0)
-    framer.listened_since(3.0)
+    framer.restart_silence(3.0)
     assert framer.feed(b"frame", 3.25) == []
     assert framer.feed(b"", 3.75) == [b"one frame"]
 
@@ -225,7 +225,7 @@ def test_what_looks_like_many_frames_in_one_another_costs_little_and_hides_nothi
         checked += len(frame)
         return frame == b"intact"
 
-    framer = MarkerFramer(b"<", b">", is_good=is_good)
+    framer = MarkerFramer(b"<", b">", is_valid=is_good)
     for _ in range(20):
         assert framer.feed(b"<>" * 500) == []
     assert checked <= 20 * 1000 * 64 + 65536
@@ -233,7 +233,7 @@ def test_what_looks_like_many_frames_in_one_another_costs_little_and_hides_nothi
 
 
 def test_what_was_no_frame_is_kept_to_be_reported_once_for_each_gap() -> None:
-    framer = LengthFramer(3, start=b"#", is_good=xor().is_good)
+    framer = LengthFramer(3, start=b"#", is_valid=xor().is_valid)
     assert framer.feed(b"#ab#cd" + xor().append(b"#e") + b"#fg") == [xor().append(b"#e")]
     assert framer.rejected == [b"#ab", b"#fg"]
 
@@ -249,7 +249,7 @@ def test_a_frame_that_is_only_its_head_is_delivered_at_once() -> None:
         (MarkerFramer(b"<", b">"), b"ab", b"<ab>"),
         (MarkerFramer(b"<", b">", after=2), b"ab12", b"<ab>12"),
         (MarkerFramer(b"<", b">", after=2, keep=True), b"<ab>12", b"<ab>12"),
-        (MarkerFramer(b"<", b">", after=2, is_good=lambda frame: frame == b"a>b12"), b"a>b12", b"<a>b>12"),
+        (MarkerFramer(b"<", b">", after=2, is_valid=lambda frame: frame == b"a>b12"), b"a>b12", b"<a>b>12"),
         (LengthFramer(3), b"abc", b"abc"),
         (GapFramer(0.5), b"abc", b"abc"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.serial_interface.framing.checksum import Checksum, find_sum
+from interfaces.serial_interface.framing.checksum import Checksum, find_algorithm
 from interfaces.serial_interface.framing.escaping import (
     cobs_decode,
     cobs_encode,
@@ -26,7 +26,7 @@ DEFAULT = (b"\r\n", b"\n", b"\r")
 
 
 def xor() -> Checksum:
-    found = find_sum("xor")
+    found = find_algorithm("xor")
     assert found is not None
     return Checksum(found)
 
@@ -61,9 +61,9 @@ def marked(draw: st.DrawFn, checked: bool = True) -> tuple[MakeFramer, bytes]:
         st.sampled_from([(b"\x02", b"\x03"), (b"<<", b">>"), (b"$", b"$"), (b"ab", b"ba"), (b"aa", b"a")])
     )
     longest, after, keep = draw(st.integers(0, 6)), draw(st.integers(0, 2)), draw(st.booleans())
-    is_good = draw(st.sampled_from([None, xor().is_good])) if checked else None
+    is_good = draw(st.sampled_from([None, xor().is_valid])) if checked else None
     return (
-        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, is_good=is_good),
+        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, is_valid=is_good),
         b"xy\x00\x01" + start + stop,
     )
 
@@ -71,13 +71,13 @@ def marked(draw: st.DrawFn, checked: bool = True) -> tuple[MakeFramer, bytes]:
 @st.composite
 def measured(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
     start = draw(st.sampled_from([b"", b"\xaa", b"\xaa\x55"]))
-    is_good = draw(st.sampled_from([lambda _: True, xor().is_good]))
+    is_good = draw(st.sampled_from([lambda _: True, xor().is_valid]))
     if draw(st.booleans()):
         length = draw(st.integers(max(1, len(start)), 6))
-        return lambda: LengthFramer(length, 8, start=start, is_good=is_good), b"\xaa\x55\x00\x01"
+        return lambda: LengthFramer(length, 8, start=start, is_valid=is_good), b"\xaa\x55\x00\x01"
     offset, size, correction = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(-1, 3))
     return (
-        lambda: LengthFramer(0, 8, start=start, offset=offset, size=size, correction=correction, is_good=is_good),
+        lambda: LengthFramer(0, 8, start=start, offset=offset, size=size, correction=correction, is_valid=is_good),
         b"\xaa\x55\x00\x01\x02\x03\x04",
     )
 
@@ -102,8 +102,8 @@ def draw_stream(data: st.DataObject, kind: str) -> tuple[MakeFramer, list[bytes]
 def outcome(framer: Framer, pieces: Sequence[bytes]) -> tuple[list[bytes], int, int, list[bytes]]:
     """Return the frames of a stream, how many bytes and frames were dropped, and what was rejected."""
     frames = [frame for piece in pieces for frame in framer.feed(piece)]
-    frames += framer.give_up()
-    assert not framer.is_unfinished
+    frames += framer.flush_partial()
+    assert not framer.has_partial_frame
     return frames, framer.discarded_bytes, framer.discarded_frames, sorted(framer.rejected)
 
 
@@ -152,8 +152,8 @@ def test_what_is_wrapped_is_read_back_as_one_frame(kind: str, data: st.DataObjec
 
 
 def test_nothing_is_wrapped_that_is_too_long_to_be_read_and_ends_with_what_looks_like_a_frame() -> None:
-    framer = MarkerFramer(b"\x02", b"\x03", 2, is_good=xor().is_good)
-    with pytest.raises(ValueError, match="begins or ends a frame"):
+    framer = MarkerFramer(b"\x02", b"\x03", 2, is_valid=xor().is_valid)
+    with pytest.raises(ValueError, match="bytes that begin or end a frame"):
         framer.wrap(b"\x02\x02xx")
 
 
@@ -185,12 +185,12 @@ INTACT: dict[str, tuple[MakeFramer, Callable[[bytes], bytes], bytes]] = {
     ),
     "markers": (lambda: MarkerFramer(b"<", b">"), lambda text: b"<" + text + b">", b"\x00<x"),
     "markers, checked": (
-        lambda: MarkerFramer(b"<", b">", is_good=CHECKED.is_good),
+        lambda: MarkerFramer(b"<", b">", is_valid=CHECKED.is_valid),
         lambda text: b"<" + CHECKED.append(text) + b">",
         b"\x00<x>",
     ),
     "length, checked": (
-        lambda: LengthFramer(start=b"<", offset=1, size=1, correction=3, is_good=CHECKED.is_good, max_length=64),
+        lambda: LengthFramer(start=b"<", offset=1, size=1, correction=3, is_valid=CHECKED.is_valid, max_length=64),
         lambda text: CHECKED.append(b"<" + bytes([len(text)]) + text),
         b"\x00x\xff",
     ),
@@ -215,7 +215,7 @@ ENDLESS: dict[str, tuple[MakeFramer, bytes]] = {
     "long delimiter": (lambda: DelimitedFramer([b"x" * 7 + b"!"]), b""),
     "cobs": (lambda: DelimitedFramer([b"\x00"], decode=cobs_decode), b""),
     "markers": (lambda: MarkerFramer(b"<", b">"), b"<"),
-    "markers, checked": (lambda: MarkerFramer(b"<", b">", is_good=CHECKED.is_good), b"<x><"),
+    "markers, checked": (lambda: MarkerFramer(b"<", b">", is_valid=CHECKED.is_valid), b"<x><"),
     "fixed": (lambda: LengthFramer(64, start=b"<"), b""),
     "length": (lambda: LengthFramer(size=2, start=b"<"), b"<"),
     "gap": (lambda: GapFramer(0.5), b""),
@@ -233,4 +233,4 @@ def test_ten_megabytes_without_an_end_take_no_memory(name: str) -> None:
     framer.reset()
     assert framer.discarded_bytes - before <= framer.max_length + 10, "so much it has kept"
     assert framer.discarded_bytes == len(begin) + 10_000_000
-    assert not framer.is_unfinished
+    assert not framer.has_partial_frame

@@ -48,7 +48,7 @@ def wire(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> Fra
 
 def read(reader: FrameCodec, data: bytes) -> list[tuple[bytes, str]]:
     """Return what is read of `data`, and then silence."""
-    return [*reader.feed(data, 1.0), *reader.feed(b"", 2.0), *reader.give_up()]
+    return [*reader.feed(data, 1.0), *reader.feed(b"", 2.0), *reader.flush_partial()]
 
 
 @pytest.mark.parametrize("framing", [name for name in FRAMINGS if name not in ("fixed", "length")])
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_as_one_frame_or_refused(framing: str, checksum:
     try:
         data = writer.wrap(content)
     except FramingError as err:
-        assert "it holds what" in str(err)
+        assert "it contains bytes that" in str(err)
         return
     expected = (
         [] if content == b"" and checksum == "none" and framing != "cobs" and "markers" not in framing else [content]
@@ -89,9 +89,8 @@ def test_any_bytes_in_any_pieces_give_the_same(framing: str, checksum: str, piec
     def outcome(given_pieces: Sequence[bytes]) -> tuple[list[bytes], list[bytes], int, int]:
         reader = wire(FRAMINGS[framing], CHECKSUMS[checksum])
         found = [each for piece in given_pieces for each in reader.feed(piece, 1.0)]
-        found += [*reader.feed(b"", 2.0), *reader.give_up()]
+        found += [*reader.feed(b"", 2.0), *reader.flush_partial()]
         good, bad = [f for f, problem in found if not problem], [f for f, problem in found if problem]
-        assert reader.bad_checksums == len(bad)
         return good, sorted(bad), reader.framer.discarded_bytes, reader.framer.discarded_frames
 
     whole = b"".join(pieces)
@@ -106,7 +105,6 @@ def test_a_wrong_checksum_is_said_and_counted(framing: str) -> None:
     good, bad = reader.wrap(b"AB"), wire(FRAMINGS[framing]).wrap(b"AB04")
     found = read(reader, good + bad + good)
     assert sorted(found) == [(b"AB", ""), (b"AB", ""), (b"AB04", "wrong checksum: expected '03', found '04'")]
-    assert reader.bad_checksums == 1
 
 
 @pytest.mark.parametrize(
@@ -174,7 +172,7 @@ def test_a_second_frame_with_a_checksum_of_its_own_is_not_smuggled_in() -> None:
     assert plain.wrap(b"NAME,x") == b"$NAME,x*53"
     smuggled = plain.wrap(b"OPEN")
     stolen = plain.wrap(b"NAME,x").removeprefix(b"$") + smuggled
-    with pytest.raises(FramingError, match="it holds what begins or ends a frame"):
+    with pytest.raises(FramingError, match="it contains bytes that begin or end a frame"):
         wire(framing, checksum).wrap(stolen)
 
 
@@ -195,7 +193,7 @@ def test_a_content_that_is_too_short_for_its_checksum_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("framing", "checksum", "path", "what"),
     [
-        ({"type": "markers", "start": "a"}, None, ("framing",), "framing of the type markers needs 'stop'"),
+        ({"type": "markers", "start": "a"}, None, ("framing",), "framing of type 'markers' needs 'stop'"),
         ({"type": "fixed"}, None, ("framing",), "needs 'length'"),
         ({"type": "length"}, None, ("framing",), "needs 'size'"),
         ({"type": "gap"}, None, ("framing",), "needs 'gap'"),
@@ -204,7 +202,7 @@ def test_a_content_that_is_too_short_for_its_checksum_is_not_written() -> None:
         ({"write_terminator": "\u20ac"}, None, ("framing", "write_terminator"), "is not bytes"),
         ({"type": "fixed", "length": 1, "start": "ab"}, None, ("framing", "length"), "no frame has 1 bytes"),
         ({"type": "fixed", "length": 9, "max_length": 8}, None, ("framing", "length"), "no frame has 9 bytes"),
-        ({}, {"type": "modbuss"}, ("checksum", "type"), "no checksum is called 'modbuss'"),
+        ({}, {"type": "modbuss"}, ("checksum", "type"), "unknown checksum 'modbuss'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_path(

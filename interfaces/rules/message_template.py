@@ -1,0 +1,91 @@
+"""Message templates: the message that a rule makes from the values of a frame. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
+from interfaces.rules.template import Template, TemplateError
+
+WORD_FIELDS = (*ADDRESS_FIELDS, "action")
+
+ANY = "*"
+"""In `values`: every value without a converter of its own. As `arguments`: every value."""
+
+
+class CodecError(GatewayError):
+    """A frame or a command matches a rule, but one of its values does not fit: which one, and why."""
+
+
+class MessageTemplate:
+    """The template of a message: of its words and arguments. `names` are the values that it needs."""
+
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
+        self.iscmd = options.get("type") == "command"
+        words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
+        self._words = {name: Template(words.get(name, "")) for name in WORD_FIELDS}
+        self._constant_words = {name: self._words[name].fill({}) for name in words if not self._words[name].names}
+        arguments = options.get("arguments", {})
+        self._has_all_values = arguments == ANY
+        self._arguments: dict[str, Any] = {
+            key: Template(value) if isinstance(value, str) else value
+            for key, value in ({} if self._has_all_values else arguments).items()
+        }
+        templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
+        self.names = frozenset(name for template in templates for name in template.names)
+        # The common case, which `make` handles without templates: constant words, and each argument is one value.
+        single = [
+            (key, template.single_name)
+            for key, template in self._arguments.items()
+            if isinstance(template, Template) and template.single_name
+        ]
+        self._single_values = single if len(single) == len(self._arguments) and not self._has_all_values else None
+        has_constant_words = not any(template.names for template in self._words.values())
+        self._prototype = self._message(self._constant_words, {}) if has_constant_words else None
+
+    @property
+    def constant_words(self) -> Mapping[str, str]:
+        """The words that do not depend on a frame, by field."""
+        return self._constant_words
+
+    def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
+        """Return the message for `values`; arguments whose value is missing are left out.
+
+        Returns None if a word needs a value that is missing, or if there are arguments and all of them are left out.
+        Raises `CodecError` if a value does not fit its format.
+        """
+        try:
+            if self._single_values is not None:
+                arguments: Mapping[str, Any] = {}
+                # A loop, because before Python 3.12 a comprehension is a function call, which doubles the cost.
+                for key, name in self._single_values:
+                    if name in values:
+                        arguments[key] = values[name]  # type: ignore[index]
+            else:
+                arguments = values if self._has_all_values else self._fill_arguments(values)
+                if self._has_all_values and not OUTCOME_WORDS.isdisjoint(values):
+                    name = min(OUTCOME_WORDS & values.keys())
+                    raise CodecError(f"{own_word_problem(name)}: list the arguments by name instead of '*'")
+            if not arguments and (self._arguments or self._has_all_values):
+                return None
+            if self._prototype is not None:
+                return self._prototype.with_arguments(arguments)
+            if any(not template.names <= values.keys() for template in self._words.values()):
+                return None
+            words = {name: template.fill(values) for name, template in self._words.items()}
+        except TemplateError as err:
+            raise CodecError(str(err)) from err
+        return self._message(words, arguments)
+
+    def _message(self, words: Mapping[str, str], arguments: Mapping[str, Any]) -> InternalMsg:
+        function, gateway, location, device, sender, action = [words.get(name, "") for name in WORD_FIELDS]
+        return InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+
+    def _fill_arguments(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            key: value.value(values) if isinstance(value, Template) else value
+            for key, value in self._arguments.items()
+            if not isinstance(value, Template) or value.names <= values.keys()
+        }

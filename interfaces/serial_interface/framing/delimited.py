@@ -1,0 +1,185 @@
+"""Framing by delimiters: lines with terminators, and byte stuffing. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from interfaces.serial_interface.framing.escaping import ESCAPINGS
+from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+
+
+class DelimitedFramer(Framer):
+    """Frames that end with one of several `delimiters`. Empty frames are ignored.
+
+    `decode` removes the byte stuffing of a frame and raises `ValueError` if it is invalid; `encode` adds it. A frame of
+    more than `max_length` bytes is discarded up to its delimiter. The bytes before the last `start` in a frame belong
+    to an earlier frame whose delimiter was lost; they are discarded.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("terminator", "write_terminator", "start")
+
+    def __init__(
+        self,
+        delimiters: Sequence[bytes],
+        max_length: int = MAX_LENGTH,
+        *,
+        decode: Callable[[bytes], bytes] | None = None,
+        encode: Callable[[bytes], bytes] = lambda frame: frame,
+        write_delimiter: bytes | None = None,
+        opening: bytes = b"",
+        start: bytes = b"",
+    ) -> None:
+        super().__init__(max_length)
+        longest_first = sorted(filter(_can_match_first(delimiters), delimiters), key=len, reverse=True)
+        self._delimiter = re.compile(b"|".join(map(re.escape, longest_first)))
+        self._overlap = len(longest_first[0]) - 1
+        self._partial_delimiters = {d[:length] for d in delimiters for length in range(1, len(d))}
+        self._decode = decode
+        self._encode = encode
+        self._opening = opening
+        self._start = start
+        first = next(delimiter for delimiter in delimiters if delimiter in longest_first)
+        self._closing = first if write_delimiter is None else write_delimiter
+        self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
+        self._searched = 0  # no delimiter begins before this offset of the buffer
+        # A delimiter that has ended a frame, and may be the beginning of a longer one: CR, where CR LF is one, too.
+        # The frame is delivered without waiting for the next byte; the delimiter is kept here, and put before the
+        # bytes that follow, so that CR LF does not count as two delimiters.
+        self._pending_delimiter = b""
+        # The common case, which `_split` handles in one step: the bytes between two delimiters are a frame, and only a
+        # last single byte may be the beginning of a longer delimiter.
+        is_short = not any(d[1:] in self._partial_delimiters for d in delimiters if len(d) > 1)
+        self._is_plain = decode is None and not start and self._overlap <= 1 and is_short
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> DelimitedFramer:  # noqa: ARG003
+        """Return the framer for `framing: {type: line}`."""
+        terminator, written = options["terminator"], options.get("write_terminator")
+        return cls(
+            [to_bytes(text) for text in ([terminator] if isinstance(terminator, str) else terminator)],
+            options["max_length"],
+            write_delimiter=None if written is None else to_bytes(written),
+            start=to_bytes(options.get("start", "")),
+        )
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Accept the bytes that have arrived; return the complete frames, without their delimiters."""
+        if not data:
+            return []
+        self._buffer += self._pending_delimiter + data
+        self._pending_delimiter = b""
+        frames = self._split() if self._is_plain and not self._is_skipping else self._split_stepwise()
+        surplus = len(self._buffer) - self._overlap
+        if surplus > 0 and (self._is_skipping or surplus > self.max_length):
+            self._is_skipping = True
+            self._discard(surplus)
+        self._searched = max(0, len(self._buffer) - self._overlap)
+        return frames
+
+    def _split(self) -> list[bytes]:
+        """Remove the complete frames from the buffer in one step, and return them."""
+        buffer, begin = self._buffer, self._searched
+        pieces = self._delimiter.split(buffer[begin:] if begin else buffer)
+        remainder = pieces.pop()
+        if not pieces:
+            return pieces
+        pieces[0] = bytes(buffer[:begin]) + pieces[0]
+        if not remainder and bytes(buffer[-1:]) in self._partial_delimiters:
+            self._pending_delimiter = bytes(buffer[-1:])
+        frames = list(filter(None, pieces))
+        if len(buffer) > self.max_length:
+            accepted = [frame for frame in frames if len(frame) <= self.max_length]
+            self.discarded_bytes += sum(map(len, frames)) - sum(map(len, accepted))
+            self.discarded_frames += len(frames) - len(accepted)
+            frames = accepted
+        buffer[:] = remainder
+        return frames
+
+    def _split_stepwise(self) -> list[bytes]:
+        """Remove the complete frames from the buffer one by one, and return them."""
+        frames: list[bytes] = []
+        start = 0
+        for match in self._delimiter.finditer(self._buffer, self._searched):
+            self._end_frame(start, match.start(), frames)
+            start = match.end()
+            remaining = len(self._buffer) - match.start()
+            if remaining <= self._overlap and bytes(self._buffer[-remaining:]) in self._partial_delimiters:
+                self._pending_delimiter = bytes(self._buffer[-remaining:])
+                start = len(self._buffer)
+                break
+        del self._buffer[:start]
+        return frames
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return `frame` with byte stuffing and delimiters; raise `ValueError` if it would be read as another frame."""
+        encoded = self._encode(frame)
+        whole = encoded + self._closing
+        ending = self._ending.search(whole)
+        if ending and ending.start() < len(encoded):
+            raise ValueError("it contains bytes that end a frame")
+        if self._start and encoded.rfind(self._start) > 0:
+            raise ValueError("it contains bytes that begin a frame")
+        return self._opening + whole
+
+    def reset(self) -> None:
+        """Discard a partial frame."""
+        super().reset()
+        self._searched = 0
+        self._pending_delimiter = b""
+
+    def _end_frame(self, start: int, end: int, frames: list[bytes]) -> None:
+        """Append the frame in `buffer[start:end]` to `frames`, or count it as discarded."""
+        if self._is_skipping or end - start > self.max_length:
+            self._is_skipping = False
+        elif end == start:
+            return
+        else:
+            begin = self._buffer.rfind(self._start, start, end) if self._start else start
+            if begin > start:
+                self.discarded_bytes += begin - start
+                self.discarded_frames += 1
+                start = begin
+            frame = bytes(self._buffer[start:end])
+            try:
+                frames.append(frame if self._decode is None else self._decode(frame))
+            except ValueError:
+                pass
+            else:
+                return
+        self.discarded_bytes += end - start
+        self.discarded_frames += 1
+
+
+class EscapedFramer(DelimitedFramer):
+    """Frames with byte stuffing: `type` is a key of `ESCAPINGS`."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> EscapedFramer:  # noqa: ARG003
+        """Return the framer for the byte stuffing that `type` names."""
+        escaping = ESCAPINGS[options["type"]]
+        return cls(
+            [escaping.delimiter],
+            options["max_length"],
+            decode=escaping.decode,
+            encode=escaping.encode,
+            opening=escaping.delimiter if escaping.has_opening else b"",
+        )
+
+
+def _can_match_first(delimiters: Sequence[bytes]) -> Callable[[bytes], bool]:
+    """Return a test for a delimiter: whether, byte by byte, no other of `delimiters` always ends before it.
+
+    A delimiter that begins with another one passes: it ends a frame where the other one does, and includes the bytes
+    that follow.
+    """
+
+    def test(delimiter: bytes) -> bool:
+        return any(delimiter != other and delimiter.startswith(other) for other in delimiters) or not any(
+            other in delimiter[1:-1] for other in delimiters
+        )
+
+    return test

@@ -1,0 +1,141 @@
+"""Framing by length: a fixed one, or one that the frame contains. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from gateway.errors import Problem
+from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+
+
+class LengthFramer(Framer):
+    """Frames whose length they contain, or, where `size` is 0, frames of a fixed length; `start` begins each of them.
+
+    The whole frame has `length` bytes, or, with `size`, the number that `size` bytes at `offset` hold, plus
+    `correction`. Where `is_valid` (the checksum) rejects a frame, the search continues one byte further, so that a lost
+    byte costs one frame and not all that follow.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "offset", "size", "byte_order", "correction")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("size",)
+
+    def __init__(
+        self,
+        length: int = 0,
+        max_length: int = MAX_LENGTH,
+        *,
+        start: bytes = b"",
+        offset: int = 0,
+        size: int = 0,
+        big_endian: bool = True,
+        correction: int = 0,
+        is_valid: IsValid | None = None,
+    ) -> None:
+        super().__init__(max_length)
+        self._length, self._start, self._offset, self._size = length, start, offset, size
+        self._order: Literal["big", "little"] = "big" if big_endian else "little"
+        self._correction = correction
+        self._is_valid: IsValid = (lambda _: True) if is_valid is None else is_valid
+        self._head = max(offset + size, len(start), 1)  # bytes that must be there before the length is known
+        self._in_sync = True
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> LengthFramer:
+        """Return the framer for `framing: {type: length}`."""
+        return cls(
+            0,
+            options["max_length"],
+            start=to_bytes(options.get("start", "")),
+            offset=options.get("offset", 0),
+            size=options.get("size", 0),
+            big_endian=options.get("byte_order", "big") == "big",
+            correction=options.get("correction", 0),
+            is_valid=is_valid,
+        )
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Accept the bytes that have arrived; return the complete frames, each as a whole."""
+        self._buffer += data
+        frames: list[bytes] = []
+        position, end = 0, len(self._buffer)
+        while True:
+            begin = self._buffer.find(self._start, position) if self._start else position
+            if begin < 0:
+                begin = max(position, end - len(self._start) + 1)
+                self._skip(begin - position)
+                position = begin
+                break
+            self._skip(begin - position)
+            position = begin
+            if end - position < self._head:
+                break
+            length = self._length_at(position)
+            if not self._head <= length <= self.max_length:
+                self._skip(1)
+                position += 1
+                continue
+            if end - position < length:
+                break
+            frame = bytes(self._buffer[position : position + length])
+            if self._may_check(length, position + length) and self._is_valid(frame):
+                frames.append(frame)
+                position += length
+                self._in_sync = True
+            else:
+                if self._in_sync:
+                    self.rejected.append(frame)
+                self._skip(1)
+                position += 1
+        self._remove(position)
+        return frames
+
+    def reset(self) -> None:
+        """Discard a partial frame."""
+        self._skip(len(self._buffer))
+        self._buffer.clear()
+        self._in_sync = True
+
+    def flush_partial(self) -> list[bytes]:
+        """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
+        frames: list[bytes] = []
+        while self._buffer:
+            self._skip(1)
+            self._remove(1)
+            frames += self.feed(b"")
+        return frames
+
+    def _length_at(self, position: int) -> int:
+        if not self._size:
+            return self._length
+        field = self._buffer[position + self._offset : position + self._offset + self._size]
+        return int.from_bytes(field, self._order) + self._correction
+
+    def _skip(self, count: int) -> None:
+        """Count bytes that are no part of a frame; the first of them also count as one lost frame."""
+        self.discarded_bytes += count
+        if count and self._in_sync:
+            self._in_sync = False
+            self.discarded_frames += 1
+
+
+class FixedFramer(LengthFramer):
+    """Frames of a fixed length."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "length")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("length",)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> FixedFramer:
+        """Return the framer for `framing: {type: fixed}`."""
+        start = to_bytes(options.get("start", ""))
+        return cls(options["length"], options["max_length"], start=start, is_valid=is_valid)
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield the problems of the section `framing`; a length that no frame can have is one."""
+        yield from super().check(options)
+        shortest, longest = max(1, len(options.get("start", ""))), options["max_length"]
+        if not shortest <= options.get("length", shortest) <= longest:
+            possible = f"{shortest} (start) to {longest} (max_length) are possible"
+            yield Problem(("length",), f"no frame has {options['length']} bytes: {possible}", "correct one of them")

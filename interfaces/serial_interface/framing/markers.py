@@ -1,0 +1,144 @@
+"""Framing by a start marker and a stop marker. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+
+
+class MarkerFramer(Framer):
+    """Frames between a `start` and a `stop` marker; `after` bytes that follow the stop marker belong to the frame.
+
+    With `keep`, the markers are part of the frame. A start marker inside a frame begins a new one: the bytes before it
+    are the beginning of a damaged frame. Where `is_valid` (the checksum) distinguishes frames from other bytes, markers
+    may occur in a frame by chance: each pair of them is tried.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "stop", "after", "keep")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("start", "stop")
+
+    def __init__(
+        self,
+        start: bytes,
+        stop: bytes,
+        max_length: int = MAX_LENGTH,
+        *,
+        after: int = 0,
+        keep: bool = False,
+        is_valid: IsValid | None = None,
+    ) -> None:
+        super().__init__(max_length)
+        self._start, self._stop, self._after, self._keep = start, stop, after, keep
+        self._is_valid = is_valid
+        self._searched = 0  # stop markers before this offset have been tried
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> MarkerFramer:
+        """Return the framer for `framing: {type: markers}`."""
+        return cls(
+            to_bytes(options["start"]),
+            to_bytes(options["stop"]),
+            options["max_length"],
+            after=options.get("after", 0),
+            keep=options.get("keep", False),
+            is_valid=is_valid,
+        )
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Accept the bytes that have arrived; return the frames that are complete."""
+        self._buffer += data
+        frames: list[bytes] = []
+        while (stop := self._buffer.find(self._stop, self._searched)) >= 0:
+            end = stop + len(self._stop) + self._after
+            if end > len(self._buffer):
+                break
+            self._searched = stop + 1
+            frame = self._pop_frame(stop, end)
+            if frame is not None:
+                frames.append(frame)
+        self._trim(stop)
+        return frames
+
+    def reset(self) -> None:
+        """Discard a partial frame."""
+        self._drop(len(self._buffer))
+        self._searched = 0
+
+    def _pop_frame(self, stop: int, end: int) -> bytes | None:
+        """Remove the frame that ends with this stop marker from the buffer, and return it; None if there is none."""
+        earliest = max(0, stop - self.max_length - len(self._start))
+        # On a line without faults the first start marker is the real one. Without a checksum nothing distinguishes a
+        # frame from damaged bytes; then the last start marker gives the shortest frame, the most likely one.
+        find = self._buffer.rfind if self._is_valid is None else self._buffer.find
+        begin = find(self._start, earliest, stop)
+        markers = 0 if self._keep else len(self._start) + len(self._stop)
+        while begin >= 0:
+            if self._is_valid is None or self._may_check(end - begin - markers, end):
+                frame = self._content(begin, stop, end)
+                if self._is_valid is None or self._is_valid(frame):
+                    self._drop(begin)
+                    self._remove(end - begin)
+                    self._searched = 0
+                    return frame
+            # Jump over the start markers for which the budget of checksums does not suffice. Where very many of them
+            # follow one another, a visit to each would take seconds.
+            begin = find(self._start, max(begin + 1, end - markers - self._checkable(end)), stop)
+        return None
+
+    def _content(self, begin: int, stop: int, end: int) -> bytes:
+        """Return the frame in `buffer[begin:end]`, whose stop marker is at `stop`."""
+        if self._keep:
+            return bytes(self._buffer[begin:end])
+        return bytes(self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end])
+
+    def _trim(self, stop: int) -> None:
+        """Drop the bytes that can no longer become part of a frame."""
+        earliest_stop = stop if stop >= 0 else len(self._buffer) - len(self._stop) + 1
+        self._drop(max(0, earliest_stop - self.max_length - len(self._start)))
+        begin = self._buffer.find(self._start)
+        self._drop(begin if begin >= 0 else max(0, len(self._buffer) - len(self._start) + 1))
+        if stop < 0:
+            self._searched = max(self._searched, len(self._buffer) - len(self._stop) + 1, 0)
+
+    def _reject(self, begin: int) -> None:
+        """Keep the bytes between an abandoned start marker and the next stop marker, so that they can be reported."""
+        stop = self._buffer.find(self._stop, begin + len(self._start))
+        end = stop + len(self._stop) + self._after
+        is_short = stop - begin - len(self._start) <= self.max_length
+        if self._is_valid is not None and stop >= 0 and is_short and end <= len(self._buffer):
+            self.rejected.append(self._content(begin, stop, end))
+
+    def _drop(self, count: int) -> None:
+        begin = self._buffer.find(self._start)
+        while 0 <= begin < count:
+            self.discarded_frames += 1
+            self._reject(begin)
+            begin = self._buffer.find(self._start, begin + 1)
+        self._discard(count)
+        self._searched = max(0, self._searched - count)
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return `frame` between its markers; raise `ValueError` if it contains a marker that ends or begins a frame.
+
+        With `keep`, `frame` already has its markers.
+        """
+        cut = len(frame) - self._after
+        whole = frame if self._keep else self._start + frame[:cut] + self._stop + frame[cut:]
+        stop = len(whole) - self._after - len(self._stop)
+        if stop < len(self._start) or not (whole.startswith(self._start) and whole.startswith(self._stop, stop)):
+            raise ValueError("it does not begin and end with the markers")
+        reader = self._reader(len(whole))
+        is_read_back = reader.feed(whole) == [frame] and not reader.discarded_bytes
+        # The device may accept longer frames than this one reads: a frame over `max_length` may be written, but what
+        # a reader with that limit finds in it must not be another frame.
+        if not is_read_back or self._reader(self.max_length).feed(whole) not in ([frame], []):
+            raise ValueError("it contains bytes that begin or end a frame")
+        return whole
+
+    def _reader(self, max_length: int) -> MarkerFramer:
+        """Return another framer of this kind."""
+        return MarkerFramer(
+            self._start, self._stop, max_length, after=self._after, keep=self._keep, is_valid=self._is_valid
+        )

@@ -1,0 +1,68 @@
+"""The options of the serial interface as records; schema.json describes each of them. Pure.
+
+The rules (`decode`, `encode`, and what is written in the conversation) are built from the parameters in `rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class PortOptions(NamedTuple):
+    """The options of the port. `dtr` and `rts` are None where the driver's level is to stay."""
+
+    port: str
+    baudrate: int
+    bytesize: int
+    parity: str
+    stopbits: float
+    flow_control: str
+    exclusive: bool
+    write_timeout: float
+    dtr: bool | None = None
+    rts: bool | None = None
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> PortOptions:
+        """Return the options of the port from the parameters of an interface."""
+        return cls(**{name: params[name] for name in cls._fields if name in params})
+
+
+class RateLimit(NamedTuple):
+    """How fast a device may be written to; 0: no limit. `pause` (s) follows each frame in either direction.
+
+    `max_waiting` commands may wait; each of them waits for `longest_wait` seconds at most.
+    """
+
+    pause: float = 0.0
+    bytes_per_second: float = 0.0
+    frames_per_second: float = 0.0
+    max_waiting: int = 100
+    longest_wait: float = 10.0
+
+
+class SerialOptions(NamedTuple):
+    """The options of one serial device, except its rules. Times in seconds.
+
+    `settle` is the time after opening in which nothing is written, `frame_timeout` the silence after which a partial
+    frame is discarded (None: never), `answer_timeout` the default time to wait for an answer.
+    """
+
+    port: PortOptions
+    settle: float
+    frame_timeout: float | None
+    answer_timeout: float
+    rate_limit: RateLimit
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> SerialOptions:
+        """Return the options from the parameters of an interface."""
+        conversation = params["conversation"]
+        return cls(
+            PortOptions.from_params(params),
+            params["settle"],
+            params["framing"].get("timeout"),
+            conversation["timeout"],
+            RateLimit(**conversation["pacing"]),
+        )

@@ -1,0 +1,143 @@
+"""The warnings of a serial device in the log: dropped frames, bytes without frames, unanswered requests.
+
+Each kind of warning is logged once, and then with its count once per period.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from gateway.core.throttled_exception import ThrottledException, kind_of
+
+LOG = logging.getLogger(__name__)
+
+_MAX_KINDS = 100  # kinds of frames without a rule that are distinguished
+_MAX_KIND_LENGTH = 40  # bytes of a frame that distinguish its kind
+_MAX_SENT = 60  # characters of a frame where the log shows what the device has sent
+_MAX_COMMAND = 300  # characters of a frame in the command that the log shows
+_NUMBER = re.compile(rb"[-+]?[0-9][0-9.]*")
+
+
+class FrameDropped(ThrottledException):
+    """A frame that no rule matches, that does not fit its rule, or whose checksum is wrong."""
+
+    period = 600.0
+
+
+class NoFrames(ThrottledException):
+    """More bytes than a frame may have, and no frame in them."""
+
+    period = 600.0
+
+
+class RequestFailed(ThrottledException):
+    """The device has not answered a request of the configuration, or has refused it."""
+
+    period = 600.0
+
+
+class DropReason(enum.Enum):
+    """Why a frame is dropped; the values are the names of the counters in `stats()`."""
+
+    BAD_CHECKSUM = "frames_bad_checksum"
+    UNREADABLE = "frames_unreadable"
+    UNMATCHED = "frames_unmatched"
+
+
+class Reports:
+    """Logs the warnings of the device of the interface `name`. `clock` returns monotonic seconds."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._unmatched_kinds: set[bytes] = set()
+
+    @property
+    def unmatched_kinds(self) -> int:
+        """How many kinds of frames without a rule have been dropped, up to a limit of 100."""
+        return len(self._unmatched_kinds)
+
+    def forget_kinds(self) -> None:
+        """Forget the kinds of frames without a rule, because the rules are new ones."""
+        self._unmatched_kinds.clear()
+
+    def frame_dropped(self, reason: DropReason, frame: bytes, error: str = "") -> None:
+        """Log that `frame` has been dropped; `error` is the text of the checksum or conversion error."""
+        is_unmatched = reason is DropReason.UNMATCHED
+        if is_unmatched and len(self._unmatched_kinds) < _MAX_KINDS:
+            self._unmatched_kinds.add(_kind_of_frame(frame))
+        level = logging.INFO if is_unmatched else logging.WARNING
+        # Noise on a line gives checksum errors of many texts; they are one kind of warning.
+        kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
+        cause = f"the device sent {_sent(frame)}, but no rule matches it" if is_unmatched else error
+        dropped = FrameDropped(
+            f"{self._name}: frame dropped: {cause}",
+            key=f"{self._name} {reason.value} {kind}",
+            level=level,
+            clock=self._clock,
+        )
+        if dropped.trigger:
+            details = f": {frame.hex(' ')}" if reason is DropReason.BAD_CHECKSUM else self._remedy(reason, frame)
+            LOG.log(level, "%s%s", dropped.report, details)
+
+    def no_frames(self, count: int) -> None:
+        """Log that `count` bytes have been discarded, and that there was no frame in them."""
+        warning = NoFrames(
+            f"{self._name}: {count} bytes discarded that contain no frame: check baudrate, parity and framing",
+            key=self._name,
+            clock=self._clock,
+        )
+        if warning.trigger:
+            LOG.warning(warning.report)
+
+    def request_failed(self, request: str, reason: str, frame: bytes = b"") -> None:
+        """Log that the request of this name was not answered, or was refused by `frame`."""
+        details = f": {_as_text(frame)}" if frame else ""
+        warning = RequestFailed(
+            f"{self._name}: {request!a}: {reason}{details}",
+            key=f"{self._name} {request}: {kind_of(reason)}",
+            clock=self._clock,
+        )
+        if warning.trigger:
+            LOG.warning(warning.report)
+
+    def _remedy(self, reason: DropReason, frame: bytes) -> str:
+        """Return how many other kinds of frames have no rule, and the command that explains why `frame` was dropped."""
+        others = self.unmatched_kinds - 1 if reason is DropReason.UNMATCHED else 0
+        counted = "1 other kind of frame has" if others == 1 else f"{others} other kinds of frames have"
+        more = f" ({counted} no rule either)" if others > 0 else ""
+        option, text = ("frame", _shell_quoted(frame)) if _is_text(frame) else ("hex", frame.hex(" "))
+        return f"{more}; to try it: mqttgateway check --conf FILE --{option} {_shortened(text, _MAX_COMMAND, frame)}"
+
+
+def _shortened(text: str, limit: int, frame: bytes) -> str:
+    return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...' ({len(frame)} bytes)"
+
+
+def _sent(frame: bytes) -> str:
+    if _is_text(frame):
+        return _shortened(frame.decode("ascii"), _MAX_SENT, frame)
+    return f"the bytes {_shortened(frame.hex(' '), _MAX_SENT, frame)}"
+
+
+def _as_text(frame: bytes) -> str:
+    """Return a frame as printable text, so that no byte of it can control a terminal or forge a line of the log."""
+    return ascii(frame)[1:] if _is_text(frame) else frame.hex(" ")
+
+
+def _shell_quoted(frame: bytes) -> str:
+    """Return a frame that is text as the argument of `check --frame`, to stand within single quotes of a shell."""
+    return frame.decode("ascii").replace("\\", r"\\").replace("'", r"\x27")
+
+
+def _is_text(frame: bytes) -> bool:
+    return frame.isascii() and frame.decode("ascii").isprintable()
+
+
+def _kind_of_frame(frame: bytes) -> bytes:
+    """Return what frames of one kind have in common: a text without its numbers, or the first two bytes."""
+    return _NUMBER.sub(b"#", frame)[:_MAX_KIND_LENGTH] if _is_text(frame) else frame[:2]

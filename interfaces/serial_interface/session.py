@@ -1,0 +1,262 @@
+"""The session with one serial device: from bytes to messages, and from commands to bytes, without port and clock.
+
+    bytes -> FrameCodec (framing, checksum) -> Conversation (is it an answer?) -> Decoder -> messages
+    command -> Encoder -> FrameCodec -> Conversation (when?) -> bytes
+
+All times are in seconds and arguments, so that a test needs neither a device nor a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.errors import DeviceError
+from gateway.message import InternalMsg
+from interfaces.rules.encoding import Answer
+from interfaces.rules.message_template import CodecError
+from interfaces.serial_interface.conversation import Conversation, Outcome, Priority, Result, Transaction
+from interfaces.serial_interface.framing.wire import FramingError
+from interfaces.serial_interface.options import SerialOptions
+from interfaces.serial_interface.polling import Request, Schedule
+from interfaces.serial_interface.reports import DropReason, Reports
+from interfaces.serial_interface.rules import SerialRules
+
+_COUNTED_OUTCOMES = {
+    Outcome.DONE: "done",
+    Outcome.TIMED_OUT: "timed_out",
+    Outcome.REFUSED: "refused",
+    Outcome.OFFLINE: "offline",
+}
+_COUNTERS = (
+    "frames_received",
+    *(reason.value for reason in DropReason),
+    "answers_received",
+    "frames_sent",
+    *(f"{kind}_{outcome}" for kind in ("commands", "requests") for outcome in _COUNTED_OUTCOMES.values()),
+)
+
+
+class Session:
+    """The framing, the rules, the conversation and the polls of one device. Belongs to one thread.
+
+    Call `start` when the port is open, `receive` with bytes, `submit` with a command, `step` and
+    `expire_partial_frame` when `due` has come, and `end` when the port is closed. Messages are returned by generators:
+    those before an error are still delivered.
+    """
+
+    def __init__(self, rules: SerialRules, options: SerialOptions, reports: Reports) -> None:
+        self.rules = rules
+        self.codec = rules.codec
+        self._options = options
+        self._reports = reports
+        self._counts = dict.fromkeys(_COUNTERS, 0)  # no key is ever added, so that any thread may copy it
+        self._schedule = Schedule(rules.opening, rules.polls)
+        self._conversation = Conversation(options.rate_limit)
+        self._writable_at = 0.0
+        self._last_byte = 0.0
+        # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
+        self._frames_before = self._discarded_before = 0
+        self._suppressed_before = 0  # by the rules that were replaced
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether there are opening requests or polls."""
+        return bool(self.rules.opening or self.rules.polls)
+
+    @property
+    def measures_silence(self) -> bool:
+        """Whether silence ends a frame."""
+        return self.codec.framer.idle_seconds is not None
+
+    def use_rules(self, rules: SerialRules) -> None:
+        """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
+        rules.codec = self.codec
+        self._suppressed_before += self.rules.suppressed
+        self.rules = rules
+        self._reports.forget_kinds()
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters. Any thread may call this."""
+        framer = self.codec.framer
+        return {
+            **self._counts,
+            "unmatched_kinds": self._reports.unmatched_kinds,
+            "bytes_discarded": framer.discarded_bytes,
+            "partial_frames_discarded": framer.discarded_frames,
+            "readings_suppressed": self._suppressed_before + self.rules.suppressed,
+        }
+
+    # --- the port
+
+    def start(self, now: float) -> None:
+        """Begin, because the port has been opened at `now`: discard old bytes, and submit the opening requests."""
+        self.codec.framer.reset()
+        self._conversation.reset()
+        self._writable_at = now + self._options.settle
+        self._schedule.start(self._writable_at)
+        for request in self._schedule.opening:
+            self._submit_request(request, Priority.OPENING, now)
+
+    def end(self) -> Iterator[InternalMsg]:
+        """Yield the outcome of each command that has not ended: offline."""
+        for result in self._conversation.abort():
+            yield from self._result_messages(result)
+
+    def due(self) -> float | None:
+        """Return the time at which something is due that no byte from the device will cause, or None."""
+        framer = self.codec.framer
+        due = earliest(framer.due(), self._conversation.due(), self._schedule.due())
+        if due is not None:
+            due = max(due, self._writable_at)
+        timeout = self._options.frame_timeout
+        if timeout is not None and framer.has_partial_frame:
+            due = earliest(due, self._last_byte + timeout)
+        return due
+
+    # --- from the device
+
+    def receive(self, data: bytes, now: float) -> Iterator[InternalMsg]:
+        """Accept the bytes that have arrived at `now`; yield the messages of the frames that are complete."""
+        if data:
+            self._last_byte = now
+        return self.decode_frames(self.codec.feed(data, now), now)
+
+    def expire_partial_frame(self, now: float) -> Iterator[InternalMsg]:
+        """Discard a partial frame whose time is over; yield the messages of frames that it contains.
+
+        Call this only after everything that has arrived was passed to `receive`: else the missing bytes may be there.
+        """
+        timeout, framer = self._options.frame_timeout, self.codec.framer
+        if timeout is not None and framer.has_partial_frame and now - self._last_byte >= timeout:
+            yield from self.decode_frames(self.codec.flush_partial(), now)
+        self._check_for_frames()
+
+    def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
+        """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
+        counts, decode = self._counts, self.rules.decoder.decode
+        on_frame = self._conversation.on_frame if self._conversation.needs_frames else None
+        frames = list(frames)
+        counts["frames_received"] += len(frames)
+        for frame, checksum_error in frames:
+            if checksum_error:
+                self._drop(DropReason.BAD_CHECKSUM, frame, checksum_error)
+                continue
+            try:
+                result = on_frame(frame, now) if on_frame is not None else None
+                if result is not None:
+                    counts["answers_received"] += 1
+                    yield from self._result_messages(result, now)
+                    continue
+                messages = decode(frame, now)
+            except CodecError as err:
+                self._drop(DropReason.UNREADABLE, frame, str(err))
+                continue
+            if messages is None:
+                self._drop(DropReason.UNMATCHED, frame)
+            else:
+                yield from messages
+
+    def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
+        self._counts[reason.value] += 1
+        self._reports.frame_dropped(reason, frame, error)
+
+    def _check_for_frames(self) -> None:
+        """Report a device of which more bytes than a frame may have were discarded, without any frame."""
+        framer, frames = self.codec.framer, self._counts["frames_received"]
+        if frames > self._frames_before:
+            self._frames_before, self._discarded_before = frames, framer.discarded_bytes
+        elif framer.discarded_bytes - self._discarded_before > framer.max_length:
+            self._reports.no_frames(framer.discarded_bytes - self._discarded_before)
+            self._discarded_before = framer.discarded_bytes
+
+    # --- to the device
+
+    def submit(self, msg: InternalMsg, now: float) -> InternalMsg | None:
+        """Queue a command; return the reply if it is refused. Call `step` to write it."""
+        try:
+            rule = self.rules.encoder.rule_for(msg)
+            data, arguments = self.codec.wrap(rule.encode(msg)), rule.arguments_of(msg)
+        except (CodecError, FramingError) as err:
+            return self._refuse(msg, str(err))
+        transaction = self._transaction(data, rule.answer, Priority.COMMAND, msg, arguments)
+        if not self._conversation.submit(transaction, now):
+            waiting = self._options.rate_limit.max_waiting
+            return self._refuse(msg, f"the send queue is full: {waiting} commands are already waiting")
+        return None
+
+    def _refuse(self, msg: InternalMsg, reason: str) -> InternalMsg:
+        self._counts["commands_refused"] += 1
+        return msg.reply(Outcome.REFUSED.value, reason)
+
+    def _submit_request(self, request: Request, priority: Priority, now: float) -> None:
+        transaction = self._transaction(self.codec.wrap(request.content), request.answer, priority, request, {})
+        if not self._conversation.submit(transaction, now):
+            self._schedule.mark_ended(request)
+
+    def _transaction(
+        self, data: bytes, answer: Answer, priority: Priority, subject: object, arguments: Mapping[str, Any]
+    ) -> Transaction:
+        return Transaction(
+            data,
+            priority,
+            subject,
+            answer.response.read_for(arguments) if answer.response is not None else None,
+            answer.refusal.read_for(arguments) if answer.refusal is not None else None,
+            self._options.answer_timeout if answer.timeout is None else answer.timeout,
+            answer.retries,
+        )
+
+    def step(self, now: float, write: Callable[[bytes], None]) -> Iterator[InternalMsg]:
+        """Write with `write` what is due at `now`, and end transactions; yield the messages that they make.
+
+        `write` may raise `DeviceError`; the outcomes of transactions that have ended are yielded before.
+        """
+        has_work = bool(self.rules.polls) or not self._conversation.is_idle
+        if not has_work or now < self._writable_at:
+            return
+        for request in self._schedule.pop_due(now, self._conversation.last_written):
+            self._submit_request(request, Priority.POLL, now)
+        while True:
+            data, results = self._conversation.step(now)
+            if data:
+                try:
+                    write(data)
+                except DeviceError as err:
+                    for result in results:
+                        offline = Result(result.transaction, Outcome.OFFLINE, f"the device failed: {err}")
+                        yield from self._result_messages(offline)
+                    raise
+                self._counts["frames_sent"] += 1
+            for result in results:
+                yield from self._result_messages(result, now)
+            if not data:
+                return
+
+    def _result_messages(self, result: Result, now: float = 0.0) -> Iterator[InternalMsg]:
+        """Yield the messages that the end of a transaction makes: a command's reply, or the readings of a poll."""
+        subject, outcome = result.transaction.subject, _COUNTED_OUTCOMES[result.outcome]
+        if isinstance(subject, InternalMsg):
+            self._counts[f"commands_{outcome}"] += 1
+            yield self.rules.with_answer(subject.reply(result.outcome.value, result.reason), result)
+            return
+        self._counts[f"requests_{outcome}"] += 1
+        request: Request = subject
+        self._schedule.mark_ended(request)
+        if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
+            self._reports.request_failed(request.name, result.reason, result.frame)
+        for values in result.values if result.outcome is Outcome.DONE else ():
+            for template in request.messages:
+                msg = template.make(values)
+                change_filter = request.change_filter
+                if msg is not None and (change_filter is None or change_filter.passes(msg, now)):
+                    yield msg
+
+
+def earliest(*times: float | None) -> float | None:
+    """Return the earliest of the times that are not None, or None."""
+    result: float | None = None
+    for when in times:
+        if when is not None and (result is None or when < result):
+            result = when
+    return result
