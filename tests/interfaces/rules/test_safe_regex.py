@@ -6,6 +6,7 @@ import itertools
 import re
 import re._constants as constants  # type: ignore[import-not-found,unused-ignore]
 import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +98,46 @@ def test_a_text_may_only_be_as_long_as_the_expression_can_bear() -> None:
         SafeRegex("a*b").match("a" * (MAX_TEXT + 1))
     with pytest.raises(RegexError, match="at most 2048"):
         SafeRegex(".*a.*").match("b" * 2049)
+
+
+WITHOUT_PROOF = """
+import sys
+sys.modules["re._parser"] = None  # as in a Python that has no such module
+if not has_library:
+    sys.modules["regex"] = None
+from interfaces.rules.safe_regex import RegexError, SafeRegex
+for text in sys.argv[1:]:
+    try:
+        expression = SafeRegex(text)
+        print(expression.is_fast, repr(expression.prefix), expression.match("T 21.5"))
+    except RegexError as err:
+        print(err)
+"""
+
+
+def run_without_proof(*texts: str, has_library: bool) -> list[str]:
+    """Return what a process prints about expressions where Python's private parser is missing."""
+    script = f"has_library = {has_library}\n{WITHOUT_PROOF}"
+    ran = subprocess.run([sys.executable, "-c", script, *texts], capture_output=True, text=True, check=True)
+    return ran.stdout.splitlines()
+
+
+def test_without_the_parser_every_expression_runs_under_a_limit() -> None:
+    lines = run_without_proof("T (?P<t>[0-9.]+)", "(a+)+b", "(", has_library=True)
+    assert lines[:2] == ["False '' {'t': '21.5'}", "False '' None"]
+    assert lines[2].startswith("not a regular expression")
+
+
+def test_without_the_parser_and_the_library_every_expression_is_refused_with_a_remedy() -> None:
+    (line,) = run_without_proof("T (?P<t>[0-9.]+)", has_library=False)
+    assert "install the package 'regex'" in line
+
+
+def test_without_the_parser_a_device_needs_no_library_for_the_default_of_a_text_argument() -> None:
+    script = f"has_library = False\n{WITHOUT_PROOF}"
+    script += "from interfaces.rules.encoding import Argument\nprint(Argument('name', {}).type)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "text\n"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import serial
 
 from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import READ_LOCK, SerialInterface
+from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort
 from interfaces.serial_interface.reports import FrameDropped
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
@@ -384,6 +385,19 @@ def test_who_frames_by_silence_does_not_wait_for_the_next_command(
     interface.loop()
     assert device.read_until(b"x")
     assert time.monotonic() - began < 4
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+@pytest.mark.parametrize(
+    ("framing", "read_size"), [({"type": "line"}, READ_CHUNK), ({"type": "gap", "gap": 0.01}, READ_ALL)]
+)
+def test_a_read_is_short_unless_silence_ends_frames(framing: dict[str, Any], read_size: int, device: PtyDevice) -> None:
+    """Where silence is measured, the time between two reads of one burst would count as silence."""
+    interface, desk = opened(port=str(device.path), framing=framing)
+    assert isinstance(interface.port, DescriptorPort)
+    assert interface.port.read_size == read_size
+    assert interface.measures_silence is (read_size == READ_ALL)
     interface.loop_stop()
     desk.inbox.close()
 

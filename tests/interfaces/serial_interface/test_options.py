@@ -1,0 +1,31 @@
+"""The option records: every option of the schema arrives, with its default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interfaces.serial_interface.options import PortOptions, RateLimit, SerialOptions
+from tests.support.configuration import serial_params
+
+
+def test_the_defaults() -> None:
+    options = SerialOptions.from_params(serial_params())
+    assert options == SerialOptions(
+        port=PortOptions("loop://", 9600, 8, "none", 1, "none", True, 2),
+        settle=0,
+        frame_timeout=None,
+        answer_timeout=1,
+        rate_limit=RateLimit(),
+    )
+
+
+def test_every_option() -> None:
+    port: dict[str, Any] = {
+        "port": "/dev/ttyS7", "baudrate": 19200, "bytesize": 7, "parity": "even", "stopbits": 2,
+        "flow_control": "rtscts", "exclusive": False, "write_timeout": 3, "dtr": False, "rts": True,
+    }  # fmt: skip
+    pacing: dict[str, Any] = {
+        "pause": 0.1, "bytes_per_second": 10, "frames_per_second": 2, "max_waiting": 5, "longest_wait": 6,
+    }  # fmt: skip
+    params = serial_params(**port, settle=4, framing={"timeout": 0.5}, conversation={"timeout": 7, "pacing": pacing})
+    assert SerialOptions.from_params(params) == (PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing))

@@ -1,0 +1,100 @@
+"""The warnings of a serial device: each kind once, then with its count; and what they contain."""
+
+from __future__ import annotations
+
+import pytest
+
+from interfaces.serial_interface.reports import DropReason, Reports
+from tests.conftest import ExpectedLogs
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reports(clock: Clock, request: pytest.FixtureRequest) -> Reports:
+    """Reports under a name of their own: what was logged before is remembered by name."""
+    return Reports(request.node.name, clock)
+
+
+def texts(caplog: pytest.LogCaptureFixture, reports_name: str) -> list[str]:
+    return [text.removeprefix(f"{reports_name}: ") for text in caplog.messages if text.startswith(f"{reports_name}: ")]
+
+
+def test_a_checksum_error_is_logged_with_the_frame_and_counted(
+    reports: Reports, clock: Clock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
+    expected_logs: ExpectedLogs,
+) -> None:  # fmt: skip
+    expected_logs.expect("frame dropped: ")
+    for number in range(3):
+        reports.frame_dropped(DropReason.BAD_CHECKSUM, b"\x01A", f"wrong checksum: expected {number}")
+    clock.now += 600
+    reports.frame_dropped(DropReason.BAD_CHECKSUM, b"\x02", "too short for a checksum: 1 bytes")
+    assert texts(caplog, request.node.name) == [
+        "frame dropped: wrong checksum: expected 0: 01 41",
+        "frame dropped: too short for a checksum: 1 bytes (3 times in the last 600 s): 02",
+    ]
+    assert reports.unmatched_kinds == 0
+
+
+def test_errors_of_different_kinds_are_logged_separately(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("frame dropped: ")
+    for value in ("x", "y"):
+        reports.frame_dropped(DropReason.UNREADABLE, value.encode(), f"rule 'a': t: '{value}' is not a number")
+        reports.frame_dropped(DropReason.UNREADABLE, value.encode(), f"rule 'a': t: '{value}' is not an integer")
+    command = "; to try it: mqttgateway check --conf FILE --frame 'x'"
+    assert texts(caplog, request.node.name) == [
+        f"frame dropped: rule 'a': t: 'x' is not a number{command}",
+        f"frame dropped: rule 'a': t: 'x' is not an integer{command}",
+    ]
+
+
+def test_the_kinds_of_unmatched_frames_are_counted_up_to_a_limit(reports: Reports) -> None:
+    for frame in (b"A 1", b"A 2.5", b"B 1", b"\x01\x02\x03", b"\x01\x02\x04"):
+        reports.frame_dropped(DropReason.UNMATCHED, frame)
+    assert reports.unmatched_kinds == 3
+    for number in range(200):
+        reports.frame_dropped(DropReason.UNMATCHED, bytes([0, number]))
+    assert reports.unmatched_kinds == 100
+    reports.forget_kinds()
+    assert reports.unmatched_kinds == 0
+
+
+def test_bytes_without_frames_are_logged_once_per_period(
+    reports: Reports, clock: Clock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
+    expected_logs: ExpectedLogs,
+) -> None:  # fmt: skip
+    expected_logs.expect("bytes discarded that contain no frame")
+    reports.no_frames(5000)
+    reports.no_frames(6000)
+    clock.now += 600
+    reports.no_frames(7000)
+    text = "bytes discarded that contain no frame: check baudrate, parity and framing"
+    assert texts(caplog, request.node.name) == [f"5000 {text}", f"7000 {text} (2 times in the last 600 s)"]
+
+
+def test_a_request_that_fails_is_logged_with_the_answer(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("'voltage': ")
+    reports.request_failed("voltage", "the device did not answer within 1 s")
+    reports.request_failed("voltage", "the device did not answer within 2 s")
+    reports.request_failed("voltage", "the device refused it", b"\x01\x84\x02")
+    assert texts(caplog, request.node.name) == [
+        "'voltage': the device did not answer within 1 s",
+        "'voltage': the device refused it: 01 84 02",
+    ]

@@ -1,0 +1,93 @@
+"""The schema of the serial interface and the registries list the same: a new entry is needed in both."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from interfaces.rules.encoding import CONTENTS
+from interfaces.rules.extractors import EXTRACTORS
+from interfaces.rules.layout import Layout
+from interfaces.serial_interface import SerialInterface
+from interfaces.serial_interface.framing.checksum import FORMS, find_algorithm
+from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
+
+PROPERTIES = SerialInterface.SCHEMA["properties"]
+DEFINITIONS = SerialInterface.SCHEMA["$defs"]
+FRAMING = PROPERTIES["framing"]["properties"]
+_KIND = "|".join(FRAMINGS)
+
+
+def framings_named_in(description: str) -> set[str]:
+    """Return the framings that the description of an option names before a colon."""
+    groups = re.findall(rf"(?:^|\. )((?:{_KIND})(?:, (?:{_KIND}))*): ", description)
+    return {name for group in groups for name in group.split(", ")}
+
+
+def test_framings() -> None:
+    assert FRAMING["type"]["enum"] == list(FRAMINGS)
+    assert framings_named_in(FRAMING["type"]["description"]) == FRAMINGS.keys()
+
+
+@pytest.mark.parametrize("option", [name for name in FRAMING if name not in COMMON_OPTIONS])
+def test_the_framings_of_an_option(option: str) -> None:
+    readers = {name for name, framer in FRAMINGS.items() if option in framer.OPTIONS}
+    assert framings_named_in(FRAMING[option]["description"]) == readers
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+def test_the_options_of_a_framing(name: str) -> None:
+    framer = FRAMINGS[name]
+    assert {*framer.OPTIONS, *COMMON_OPTIONS} <= FRAMING.keys()
+    assert set(framer.REQUIRED) <= set(framer.OPTIONS)
+    assert not any("default" in FRAMING[option] for option in framer.REQUIRED), "it would never be missing"
+
+
+def test_checksums() -> None:
+    checksum = PROPERTIES["checksum"]["properties"]
+    assert checksum["form"]["enum"] == list(FORMS)
+    listed = re.findall(r"[a-z]+(?:-[0-9/a-z]+)+|\bxor\b|\blrc\b", checksum["type"]["description"])
+    assert len(listed) >= 8
+    assert all(find_algorithm(name) for name in listed)
+
+
+@pytest.mark.parametrize("section", ["decode", "response"])
+def test_extractors(section: str) -> None:
+    options = (
+        PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
+    )
+    others = {"name", "values", "same", "message", "messages", "publish"}
+    assert [name for name in options if name not in others] == list(EXTRACTORS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        PROPERTIES["encode"]["items"]["properties"],
+        *(PROPERTIES["conversation"]["properties"][kind]["items"]["properties"] for kind in ("opening", "polls")),
+    ],
+    ids=["encode", "opening", "polls"],
+)
+def test_contents(options: dict[str, Any]) -> None:
+    others = {
+        "name",
+        "match",
+        "arguments",
+        "response",
+        "refusal",
+        "timeout",
+        "retries",
+        "every",
+        "on_open",
+        "only_idle",
+    }
+    assert [name for name in options if name not in others] == list(CONTENTS)
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS["field"]["properties"]["type"]["enum"])
+def test_every_type_of_field_is_read_and_written(kind: str) -> None:
+    layout = Layout([{"type": kind, "name": "x", "length": 2}])
+    frame = layout.write({"x": b"ab" if kind in ("bytes", "text", "skip") else 7})
+    assert layout.read(frame) is not None

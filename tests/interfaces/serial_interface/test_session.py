@@ -1,0 +1,201 @@
+"""The session with a device, without port and clock: bytes and times in, messages and bytes out, and the counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import DeviceError
+from gateway.message import InternalMsg
+from interfaces.serial_interface.options import SerialOptions
+from interfaces.serial_interface.reports import Reports
+from interfaces.serial_interface.rules import SerialRules
+from interfaces.serial_interface.session import Session
+from tests.conftest import ExpectedLogs
+from tests.support.configuration import serial_params
+
+READING = {"regex": "T (?P<t>.*)", "values": {"t": "int"}, "message": {"action": "T", "arguments": {"t": "{t}"}}}
+SET = {
+    "match": {"action": "SET"},
+    "arguments": {"n": {"type": "integer"}},
+    "write": "SET {n}",
+    "response": {"regex": "OK (?P<now>.*)", "values": {"now": "int"}},
+    "refusal": {"regex": "ERR"},
+    "timeout": 2,
+}
+OFF = {"match": {"action": "OFF"}, "write": "OFF"}
+POLL = {
+    "name": "voltage",
+    "every": 10,
+    "write": "U?",
+    "response": {"regex": "U (?P<u>.*)", "message": {"action": "U", "arguments": {"u": "{u}"}}},
+}
+
+
+class Device:
+    """A session, and the bytes that it has written; `write` fails if `error` is set."""
+
+    def __init__(self, name: str, now: float = 0.0, **options: Any) -> None:
+        params = serial_params(**{"decode": [READING], "encode": [SET, OFF], **options})
+        self.session = Session(SerialRules(params), SerialOptions.from_params(params), Reports(name, lambda: 0.0))
+        self.written: list[bytes] = []
+        self.error = ""
+        self.session.start(now)
+
+    def write(self, data: bytes) -> None:
+        if self.error:
+            raise DeviceError(self.error)
+        self.written.append(data)
+
+    def step(self, now: float) -> list[InternalMsg]:
+        return list(self.session.step(now, self.write))
+
+    def receive(self, data: bytes, now: float = 0.0) -> list[InternalMsg]:
+        return list(self.session.receive(data, now))
+
+    def submit(self, action: str, now: float = 0.0, **arguments: Any) -> InternalMsg | None:
+        return self.session.submit(InternalMsg(iscmd=True, action=action, arguments=arguments), now)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counters that are not 0."""
+        return {name: count for name, count in self.session.stats().items() if count}
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name for the log: what was logged before is remembered by name."""
+    return str(request.node.name)
+
+
+def test_frames_become_messages_and_dropped_ones_are_counted(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: ")
+    device = Device(name, checksum={"type": "xor", "form": "hex", "strip": True})
+    xor = device.session.codec.checksum
+    assert xor is not None
+    frames = [xor.append(text) for text in (b"T 1", b"T x", b"HELLO", b"BYE")]
+    messages = device.receive(b"\n".join([*frames, b"T 200", b""]))
+    assert [msg.arguments for msg in messages] == [{"t": 1}]
+    assert device.counts() == {
+        "frames_received": 5, "frames_bad_checksum": 1, "frames_unreadable": 1, "frames_unmatched": 2,
+        "unmatched_kinds": 2,
+    }  # fmt: skip
+
+
+def test_a_command_is_written_and_answered(name: str) -> None:
+    device = Device(name)
+    assert device.submit("SET", n=7) is None
+    assert device.step(0.0) == []
+    assert device.written == [b"SET 7\r\n"]
+    (reply,) = device.receive(b"OK 8\n", 1.0)
+    assert (reply.argument("response"), reply.argument("now")) == ("OK", 8)
+    assert device.counts() == {"frames_received": 1, "answers_received": 1, "frames_sent": 1, "commands_done": 1}
+
+
+def test_how_commands_end_is_counted(name: str) -> None:
+    device = Device(name, conversation={"pacing": {"max_waiting": 1, "longest_wait": 5}})
+    assert device.submit("OFF") is None
+    (done,) = device.step(0.0)
+    assert device.submit("SET", n=1) is None
+    assert device.step(0.0) == []
+    (refused,) = device.receive(b"ERR\n")
+    assert device.submit("SET", n=2) is None
+    assert device.step(0.0) == []
+    assert device.submit("SET", n=3) is None
+    full = device.submit("SET", n=4)
+    wrong = device.submit("SET", n="x")
+    assert full is not None and wrong is not None
+    assert full.argument("reason") == "the send queue is full: 1 commands are already waiting"
+    assert wrong.argument("reason") == "argument 'n' is 'x': expected integer"
+    assert device.session.due() == 2.0
+    (late,) = device.step(2.0)
+    (expired,) = device.step(5.0)
+    assert late.argument("reason") == "the device did not answer within 2 s"
+    assert expired.argument("reason") == "timed out after 5 s in the send queue"
+    assert device.submit("SET", 6.0, n=5) is None
+    (offline,) = device.session.end()
+    responses = [msg.argument("response") for msg in (done, refused, full, wrong, late, expired, offline)]
+    assert responses == ["OK", "REFUSED", "REFUSED", "REFUSED", "TIMEOUT", "TIMEOUT", "OFFLINE"]
+    assert device.counts() == {
+        "frames_received": 1, "answers_received": 1, "frames_sent": 3, "commands_done": 1, "commands_refused": 3,
+        "commands_timed_out": 2, "commands_offline": 1,
+    }  # fmt: skip
+
+
+def test_polls_are_sent_at_their_interval_and_counted(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("'voltage': the device did not answer within 1 s")
+    device = Device(name, 100.0, conversation={"polls": [POLL]})
+    assert device.session.due() == 100.0
+    assert device.step(100.0) == []
+    (reading,) = device.receive(b"U 12\n", 100.5)
+    assert reading.arguments == {"u": "12"}
+    assert device.session.due() == 110.0
+    assert device.step(110.0) == []
+    assert device.step(111.0) == []
+    assert device.written == [b"U?\r\n"] * 2
+    assert device.counts() == {
+        "frames_received": 1, "answers_received": 1, "frames_sent": 2, "requests_done": 1, "requests_timed_out": 1,
+    }  # fmt: skip
+
+
+def test_nothing_is_written_until_the_device_has_settled(name: str) -> None:
+    device = Device(name, 10.0, settle=2, conversation={"opening": [{"write": "HI"}]})
+    assert device.session.due() == 12.0
+    device.step(11.9)
+    assert device.written == []
+    device.step(12.0)
+    assert device.written == [b"HI\r\n"]
+
+
+def test_a_command_that_ends_while_writing_fails_gets_its_outcome(name: str) -> None:
+    device = Device(name)
+    device.submit("OFF")
+    device.error = "unplugged"
+    steps = device.session.step(0.0, device.write)
+    reply = next(steps)
+    assert (reply.argument("response"), reply.argument("reason")) == ("OFFLINE", "the device failed: unplugged")
+    with pytest.raises(DeviceError):
+        next(steps)
+    assert device.counts() == {"commands_offline": 1}
+
+
+def test_a_stale_partial_frame_is_discarded(name: str) -> None:
+    device = Device(name, framing={"timeout": 0.5})
+    assert device.receive(b"T 1\nT 2", 1.0) != []
+    assert device.session.due() == 1.5
+    assert list(device.session.expire_partial_frame(1.4)) == []
+    assert device.counts() == {"frames_received": 1}
+    assert list(device.session.expire_partial_frame(1.5)) == []
+    assert device.counts() == {"frames_received": 1, "bytes_discarded": 3, "partial_frames_discarded": 1}
+    assert device.session.due() is None
+
+
+def test_bytes_without_any_frame_are_reported(
+    name: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("bytes discarded that contain no frame")
+    device = Device(name, framing={"max_length": 10})
+    device.receive(b"x" * 9)
+    list(device.session.expire_partial_frame(0.0))
+    assert not caplog.messages
+    device.receive(b"x" * 20)
+    list(device.session.expire_partial_frame(0.0))
+    assert device.session.stats()["bytes_discarded"] > 10
+    assert len(caplog.messages) == 1
+
+
+def test_suppressed_readings_are_counted_also_after_other_rules_are_used(name: str) -> None:
+    repeated = {**READING, "publish": {"on_change": True}}
+    device = Device(name, decode=[repeated])
+    assert len(device.receive(b"T 1\nT 1\nT 1\n")) == 1
+    assert device.counts() == {"frames_received": 3, "readings_suppressed": 2}
+    device.session.use_rules(SerialRules(serial_params(decode=[repeated])))
+    assert len(device.receive(b"T 1\nT 1\n")) == 1
+    assert device.counts() == {"frames_received": 5, "readings_suppressed": 3}
+
+
+def test_only_a_framing_by_silence_measures_it(name: str) -> None:
+    assert not Device(name).session.measures_silence
+    device = Device(name, framing={"type": "gap", "gap": 0.5})
+    assert device.session.measures_silence
+    assert device.session.codec.framer.idle_seconds == 0.5
