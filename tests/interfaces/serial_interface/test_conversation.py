@@ -247,6 +247,16 @@ def test_when_the_device_is_gone_all_is_given_up() -> None:
     assert (conversation.abort(), conversation.due(), conversation.step(9.0)) == ([], None, (b"", []))
 
 
+def test_a_new_connection_does_not_inherit_pauses_late_answers_and_the_last_write() -> None:
+    conversation = talk(transaction("a", timeout=0.5), pause=5.0)
+    run(conversation, 0.5)
+    assert conversation.abort() == []
+    conversation.reset()
+    assert conversation.last_written == 0.0
+    assert conversation.submit(transaction("b"), 0.75)
+    assert conversation.step(0.75) == (b"b", [])
+
+
 # --- whatever happens
 
 
