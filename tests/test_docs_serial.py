@@ -1,4 +1,4 @@
-"""docs/serial.md: every configuration in it is good, every command shown gives what is shown, every converter too."""
+"""docs/serial.md: every configuration is valid; every command and converter has the documented result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```(yaml|text)\n(.*?)```", DOC.read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \|$", DOC.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-def test_every_command_shown_gives_what_is_shown(
+def test_every_command_prints_the_documented_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,13 +42,13 @@ def test_every_command_shown_gives_what_is_shown(
     assert shown_commands >= 12
 
 
-@pytest.mark.parametrize(("steps", "reads", "gives"), ROWS)
-def test_every_converter_shown_gives_what_is_shown(steps: str, reads: str, gives: str) -> None:
-    found = pipeline(yaml.safe_load(steps)).read(json.loads(reads))
-    assert found == json.loads(gives)
-    assert type(found) is type(json.loads(gives))
+@pytest.mark.parametrize(("steps", "reads", "value"), ROWS)
+def test_every_converter_returns_the_documented_value(steps: str, reads: str, value: str) -> None:
+    result = pipeline(yaml.safe_load(steps)).read(json.loads(reads))
+    assert result == json.loads(value)
+    assert type(result) is type(json.loads(value))
 
 
-def test_every_converter_is_shown() -> None:
+def test_every_converter_is_documented() -> None:
     shown = {name for steps, _, _ in ROWS for name in re.findall(r"[a-z_]+", steps)}
     assert set(CONVERTERS) <= shown

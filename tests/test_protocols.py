@@ -1,4 +1,4 @@
-"""Protocols that no example is made for, each configured from its manual, with a device of that manual at the wire."""
+"""Protocols without a shipped example, each configured from its manual, with a simulated device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def running(folder: Path, text: str, line: PtyDevice) -> RunningInterface:
     return RunningInterface(folder, text, port=str(line.path))
 
 
-def told(messages: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
+def contents(messages: list[Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return device, action and arguments of each message."""
     return [(msg.device, msg.action, dict(msg.arguments)) for msg in messages]
 
@@ -35,7 +35,7 @@ def crc_lsb_first(data: bytes, poly: int, start: int) -> int:
     return crc
 
 
-# --- an electricity meter's telegram of many lines (Dutch Smart Meter Requirements, P1 5.0.2)
+# --- an electricity meter with frames of many lines (Dutch Smart Meter Requirements, P1 5.0.2)
 
 P1 = r"""
 baudrate: 115200
@@ -64,7 +64,7 @@ decode:
 """
 
 
-def telegram(watts: int, gas: bool = True, wrong: int = 0) -> bytes:
+def telegram(watts: int, gas: bool = True, crc_error: int = 0) -> bytes:
     lines = ["/ISk5\\2MT382-1000", "", "1-3:0.2.8(50)", "0-0:1.0.0(101209113020W)", "1-0:1.8.1(123456.789*kWh)",
              "1-0:1.8.2(000001.500*kWh)", "0-0:96.14.0(0002)", f"1-0:1.7.0({watts / 1000:06.3f}*kW)",
              "1-0:99.97.0(2)(0-0:96.7.19)(101208152415W)(0000000240*s)(101208151004W)(0000000301*s)",
@@ -72,18 +72,18 @@ def telegram(watts: int, gas: bool = True, wrong: int = 0) -> bytes:
     if gas:
         lines += ["0-1:24.1.0(003)", "0-1:24.2.1(101209112500W)(12785.123*m3)"]
     text = "".join(f"{line}\r\n" for line in lines).encode("ascii") + b"!"
-    return text + b"%04X\r\n" % (crc_lsb_first(text, 0xA001, 0) ^ wrong)
+    return text + b"%04X\r\n" % (crc_lsb_first(text, 0xA001, 0) ^ crc_error)
 
 
-def test_a_telegram_of_many_lines(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_frame_of_many_lines(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("frame dropped: wrong checksum: expected ")
     with PtyDevice(tmp_path) as line, running(tmp_path, P1, line) as meter:
         meter.wait_availability("online")
-        line.write(telegram(999)[100:])  # it was in the middle of one
-        line.write_chunks(telegram(1193) + telegram(50, gas=False) + telegram(60, wrong=1) + telegram(0), seed=3)
+        line.write(telegram(999)[100:])  # the end of a frame whose beginning was missed
+        line.write_chunks(telegram(1193) + telegram(50, gas=False) + telegram(60, crc_error=1) + telegram(0), seed=3)
         energy = {"low": 123456.789, "high": 1.5, "tariff": "high"}
         volume = ("gas", "VOLUME", {"cubic_metres": 12785.123, "read": "2010-12-09T11:25:00"})
-        assert told(meter.wait_messages(5)) == [
+        assert contents(meter.wait_messages(5)) == [
             ("meter", "ENERGY", {**energy, "watts": 1193}),
             volume,
             ("meter", "ENERGY", {**energy, "watts": 50}),
@@ -93,7 +93,7 @@ def test_a_telegram_of_many_lines(tmp_path: Path, expected_logs: ExpectedLogs) -
         assert meter.interface.stats()["frames_bad_checksum"] == 1
 
 
-# --- a carbon dioxide sensor that is asked in binary (Winsen MH-Z19B, user's manual 1.6)
+# --- a carbon dioxide sensor that is polled in binary (Winsen MH-Z19B, user's manual 1.6)
 
 MHZ19 = r"""
 framing: {type: fixed, length: 9, start: "\xFF", timeout: 0.5}
@@ -120,7 +120,7 @@ encode:
 
 
 class CarbonDioxideSensor(Simulator):
-    """Answers 86 (read), obeys 79 (self-calibration) and says nothing to it."""
+    """Answers 86 (read); executes 79 (self-calibration) without an answer."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -141,7 +141,7 @@ class CarbonDioxideSensor(Simulator):
                 self.self_calibration.append(request[3])
 
 
-def test_a_sensor_that_is_asked_in_binary(
+def test_a_sensor_that_is_polled_in_binary(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     with CarbonDioxideSensor(tmp_path) as sensor:
@@ -154,13 +154,13 @@ def test_a_sensor_that_is_asked_in_binary(
             air.command_for("air", "SELF_CALIBRATION", on=True)
             assert air.wait_replies(2) == ["OK", "OK"]
             wait_until(lambda: sensor.self_calibration == [0x00, 0xA0], what="both commands")
-            readings = [found for found in told(air.messages) if found[1] == "CARBON_DIOXIDE"]
+            readings = [found for found in contents(air.messages) if found[1] == "CARBON_DIOXIDE"]
             assert readings == [("air", "CARBON_DIOXIDE", {"ppm": ppm, "celsius": 22}) for ppm in (544, 511)]
             expected_logs.expect("'carbon dioxide': the device did not answer within 0.3 s")
             sensor.is_silent = True
             wait_until(lambda: "did not answer" in caplog.text, what="the warning")
             sensor.is_silent, sensor.ppm = False, 2000
-            wait_until(lambda: ("air", "CARBON_DIOXIDE", {"ppm": 2000, "celsius": 22}) in told(air.collect()))
+            wait_until(lambda: ("air", "CARBON_DIOXIDE", {"ppm": 2000, "celsius": 22}) in contents(air.collect()))
         assert sensor.complaints == []
 
 
@@ -197,7 +197,7 @@ encode:
 
 
 class RadioGateway(LineSimulator):
-    """Numbers its packets from 00 to FF, knows one kind of switch."""
+    """Numbers its packets from 00 to FF; supports one kind of switch."""
 
     terminator = b"\r\n"
 
@@ -220,7 +220,7 @@ def test_a_list_of_keys_and_values(tmp_path: Path) -> None:
         radio.say("Cresta;ID=3001;TEMP=00b4;HUM=50;BAT=OK;")
         radio.say("Oregon TempHygro;ID=2A1D;TEMP=80d2;BAT=LOW;")
         radio.say("NewKaku;ID=008440e6;SWITCH=a;CMD=OFF;")
-        assert told(rflink.wait_messages(4)) == [
+        assert contents(rflink.wait_messages(4)) == [
             ("rflink", "READY", {"version": "Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46"}),
             ("radio_3001", "READING", {"celsius": 18.0, "humidity": 50, "battery": True}),
             ("radio_2A1D", "READING", {"celsius": -21.0, "battery": False}),
@@ -266,30 +266,30 @@ decode:
 """
 
 
-def pushed(watts: int, second: int, wrong: int = 0) -> bytes:
-    """Return a frame with the one reading of a list 1; the first two bytes say type 3 (A) and its length, 27."""
+def pushed(watts: int, second: int, crc_error: int = 0) -> bytes:
+    """Return a frame with the one reading of a list 1; the first two bytes contain type 3 (A) and its length, 27."""
     content = bytes.fromhex("A027 01 0201 10 5A87 E6E700 0F 40000000 090C 07E1 09 0C 02 17 12")
     content += bytes([second]) + bytes.fromhex("FF 8000 00 0201 06") + watts.to_bytes(4, "big")
-    fcs = crc_lsb_first(content, 0x8408, 0xFFFF) ^ 0xFFFF ^ wrong
+    fcs = crc_lsb_first(content, 0x8408, 0xFFFF) ^ 0xFFFF ^ crc_error
     return b"\x7e" + content + fcs.to_bytes(2, "little") + b"\x7e"
 
 
-def test_a_frame_whose_length_shares_its_bytes_with_a_type(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_length_that_shares_its_bytes_with_a_type(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("frame dropped: wrong checksum: expected ")
-    assert pushed(1320, 42)[-3:] == bytes.fromhex("B80C7E")  # what a real one has there
+    assert pushed(1320, 42)[-3:] == bytes.fromhex("B80C7E")  # as in a real frame
     with PtyDevice(tmp_path) as line, running(tmp_path, DLMS, line) as meter:
         meter.wait_availability("online")
         line.write_chunks(
-            pushed(1320, 42) + pushed(0x7E7EA027, 44) + pushed(7, 46, wrong=1) + b"\x7e\x7e" + pushed(8, 48), seed=2
+            pushed(1320, 42) + pushed(0x7E7EA027, 44) + pushed(7, 46, crc_error=1) + b"\x7e\x7e" + pushed(8, 48), seed=2
         )
-        assert told(meter.wait_messages(3)) == [
+        assert contents(meter.wait_messages(3)) == [
             ("meter", "POWER", {"watts": watts, "at": f"2017-09-12T23:18:{second}"})
             for watts, second in ((1320, 42), (0x7E7EA027, 44), (8, 48))
         ]
         assert meter.interface.stats()["frames_bad_checksum"] == 1
 
 
-# --- a scale between STX and ETX, with a BCC behind them (XOR of all behind STX, ETX included)
+# --- a scale between STX and ETX, followed by a BCC (XOR of all bytes after STX, ETX included)
 
 SCALE = r"""
 framing: {type: markers, start: "\x02", stop: "\x03", after: 1, keep: true, max_length: 32}
@@ -312,7 +312,7 @@ encode:
 
 
 class Scale(Simulator):
-    """Takes a tare while it does not move."""
+    """Accepts a tare only while the weight is stable."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -336,11 +336,11 @@ class Scale(Simulator):
             self.answer(self.frame(b"TOK"))
 
 
-def test_markers_with_a_check_character_behind_them(tmp_path: Path) -> None:
+def test_markers_followed_by_a_check_character(tmp_path: Path) -> None:
     with Scale(tmp_path) as scale, running(tmp_path, SCALE, scale.line) as weighed:
         weighed.wait_availability("online")
         scale.send(b"\x41\x03" + scale.frame(b"S+  1.234kg") + scale.frame(b"U-  0.020kg"))  # the first BCC is 41
-        assert told(weighed.wait_messages(2)) == [
+        assert contents(weighed.wait_messages(2)) == [
             ("scale", "WEIGHT", {"kilograms": 1.234, "state": "stable"}),
             ("scale", "WEIGHT", {"kilograms": -0.02, "state": "moving"}),
         ]
@@ -370,18 +370,18 @@ decode:
 """
 
 
-def test_fixed_columns_some_of_them_without_a_value(tmp_path: Path) -> None:
+def test_fixed_columns_with_missing_values(tmp_path: Path) -> None:
     with PtyDevice(tmp_path) as line, running(tmp_path, ULTIMETER, line) as station:
         station.wait_availability("online")
         line.write(b"!!0064004002D0----2743\r\n!!0000----FFF60000\r\nnoise!!----00FF----\r\n")
-        assert told(station.wait_messages(3)) == [
+        assert contents(station.wait_messages(3)) == [
             ("weather", "WEATHER", {"wind": 10.0, "direction": 90, "celsius": 22.2}),
             ("weather", "WEATHER", {"wind": 0.0, "celsius": -18.3}),
             ("weather", "WEATHER", {"direction": 359}),
         ]
 
 
-def test_an_answer_can_only_be_told_by_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_value_of_an_answer_is_a_problem(tmp_path: Path) -> None:
     wrong = RFLINK.replace("response: {regex: '20;", "response: {same: [id, colour], regex: '20;(?P<number>)")
     with PtyDevice(tmp_path) as line, pytest.raises(ConfigurationError) as error:
         running(tmp_path, wrong, line)

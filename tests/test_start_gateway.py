@@ -274,7 +274,7 @@ def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Pat
                 cable.cut()
                 listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
                 gateway.wait_log("lost the broker", count=connects - 1)
-                cable.mend()
+                cable.restore()
                 gateway.wait_log("connected to", count=connects)
             assert gateway.stop() < 2
         wait_until(lambda: actions(listener, "LAST"), what="the last status")
@@ -336,7 +336,7 @@ def test_a_retained_command_never_reaches_the_device(tmp_path: Path, mosquitto: 
             listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
             listener.publish("home/f/g/l/gate/other/C", "OPEN AGAIN")
             listener.publish("home/f/g/l/gate/other/C", "OPEN LATER", retain=True)
-            cable.mend()
+            cable.restore()
             wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to gw") == 4, what="the subscription")
             listener.publish("home/f/g/l/lamp/other/C", "ON")
             wait_until(lambda: heard(listener), what=lambda: gateway.log)

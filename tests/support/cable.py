@@ -1,4 +1,4 @@
-"""The network between gateway and broker: a forwarder that can be cut and mended."""
+"""The network between gateway and broker: a forwarder that can be cut and restored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Cable:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Cable:
-        self.mend()
+        self.restore()
         return self
 
     def __exit__(
@@ -38,18 +38,18 @@ class Cable:
     ) -> None:
         self.cut()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._process = subprocess.Popen(self._command, start_new_session=True, stderr=subprocess.DEVNULL)
-        wait_until(self._answers, what="socat to listen")
+        wait_until(self._is_listening, what="socat to listen")
 
     def cut(self) -> None:
-        """Close all connections, and take no more."""
+        """Close all connections, and accept no more."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
-    def _answers(self) -> bool:
+    def _is_listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0

@@ -1,4 +1,4 @@
-"""All that an interface is given, and real: inbox, map, outbox and outlet; and what it has published."""
+"""The real surroundings of an interface: inbox, map, outbox and outlet; and the messages that it has published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.waiting import wait_until
 
 
 class Desk:
-    """The desk of the interface `dev` of a gateway `gw`, whose map passes every word."""
+    """The surroundings of the interface `dev` of a gateway `gw`, whose map accepts every word."""
 
     def __init__(self, msg_map: MsgMap | None = None) -> None:
         self.map = msg_map or MsgMap("home", sender="gw")
@@ -19,20 +19,20 @@ class Desk:
         self.outbox = Outbox()
         self.messages: list[InternalMsg] = []
         self.availability: list[str] = []
-        self.outlet = Outlet("dev", self.map, self.outbox, self._say_available)
+        self.outlet = Outlet("dev", self.map, self.outbox, self._set_available)
 
     def collect(self) -> list[InternalMsg]:
-        """Take what has been published so far; return all messages since the beginning."""
+        """Receive new publications; return all messages since the beginning."""
         entries = self.outbox.take(1_000_000)
         self.outbox.settle(entries)
         for entry in entries:
-            self._sort(entry.publication)
+            self._add(entry.publication)
         return self.messages
 
-    def _sort(self, publication: Publication) -> None:
+    def _add(self, publication: Publication) -> None:
         self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
 
-    def _say_available(self, is_available: bool) -> None:
+    def _set_available(self, is_available: bool) -> None:
         self.availability.append("online" if is_available else "offline")
 
     def wait_messages(self, count: int) -> list[InternalMsg]:
@@ -41,10 +41,10 @@ class Desk:
         return self.messages
 
     def wait_availability(self, *expected: str) -> None:
-        """Return once exactly `expected` has been said, one after the other."""
+        """Wait until exactly the payloads `expected` have been published, in this order."""
 
-        def said() -> bool:
+        def is_published() -> bool:
             self.collect()
             return self.availability == list(expected)
 
-        wait_until(said, what=lambda: f"{expected}; got {self.availability}")
+        wait_until(is_published, what=lambda: f"{expected}; got {self.availability}")

@@ -1,4 +1,4 @@
-"""Which readings go out: only what is new, not too often, and all the same from time to time."""
+"""Report by exception: which readings are published, and how often at least and at most."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def reading(value: Any = 0, device: str = "thermometer", **more: Any) -> Interna
 
 
 def passed(options: dict[str, Any], *readings: tuple[float, Any]) -> list[tuple[float, Any]]:
-    """Return which of some values at some times (s) pass."""
-    keep = ChangeFilter(options)
-    return [(when, value) for when, value in readings if keep.passes(reading(value), when)]
+    """Return the pairs of time (s) and value that pass."""
+    change_filter = ChangeFilter(options)
+    return [(when, value) for when, value in readings if change_filter.passes(reading(value), when)]
 
 
 @pytest.mark.parametrize(
@@ -37,88 +37,90 @@ def passed(options: dict[str, Any], *readings: tuple[float, Any]) -> list[tuple[
         ({"deadband": 5}, [True, False, False], [True, False]),
     ],
 )
-def test_what_is_new(options: dict[str, Any], values: list[Any], published: list[Any]) -> None:
+def test_only_changed_readings_are_published(options: dict[str, Any], values: list[Any], published: list[Any]) -> None:
     assert [value for _, value in passed(options, *enumerate(values))] == published
 
 
-def test_a_slow_drift_is_not_missed() -> None:
-    """The last value that went out counts, not the last that was read."""
+def test_a_slow_drift_is_published() -> None:
+    """A value is compared with the last published one, not with the last one read."""
     drift = [(float(step), step / 10) for step in range(31)]
     assert [value for _, value in passed({"deadband": 0.95}, *drift)] == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_never_sooner_than_the_interval() -> None:
+def test_nothing_is_published_within_the_interval() -> None:
     times = [0.0, 0.5, 1.0, 1.9, 2.0, 10.0, 10.9]
     assert [when for when, _ in passed({"interval": 1}, *((when, 1) for when in times))] == [0.0, 1.0, 2.0, 10.0]
 
 
-def test_a_change_within_the_interval_goes_out_when_it_is_over() -> None:
+def test_a_change_within_the_interval_is_published_after_it() -> None:
     options = {"on_change": True, "interval": 5}
     assert passed(options, (0, 1), (1, 2), (4, 2), (5, 2), (6, 2), (12, 2)) == [(0, 1), (5, 2)]
 
 
-def test_in_any_case_after_the_refresh() -> None:
+def test_a_reading_is_repeated_after_the_refresh_time() -> None:
     options = {"on_change": True, "refresh": 60}
     assert passed(options, (0, 1), (59, 1), (60, 1), (100, 1), (120, 1)) == [(0, 1), (60, 1), (120, 1)]
     assert passed({"interval": 100, "refresh": 10}, (0, 1), (9, 1), (10, 1)) == [(0, 1), (10, 1)]
 
 
-def test_each_address_and_action_is_remembered_on_its_own() -> None:
-    keep = ChangeFilter({"on_change": True})
-    assert keep.passes(reading(1, "a"), 0)
-    assert keep.passes(reading(1, "b"), 0)
-    assert not keep.passes(reading(1, "a"), 1)
-    assert keep.passes(InternalMsg(device="a", action="HUMIDITY", arguments={"value": 1}), 1)
-    assert keep.passes(InternalMsg(iscmd=True, device="a", action="TEMPERATURE", arguments={"value": 1}), 1)
-    assert not keep.passes(reading(1, "b"), 1)
+def test_readings_are_distinguished_by_address_and_action() -> None:
+    change_filter = ChangeFilter({"on_change": True})
+    assert change_filter.passes(reading(1, "a"), 0)
+    assert change_filter.passes(reading(1, "b"), 0)
+    assert not change_filter.passes(reading(1, "a"), 1)
+    assert change_filter.passes(InternalMsg(device="a", action="HUMIDITY", arguments={"value": 1}), 1)
+    assert change_filter.passes(InternalMsg(iscmd=True, device="a", action="TEMPERATURE", arguments={"value": 1}), 1)
+    assert not change_filter.passes(reading(1, "b"), 1)
 
 
-def test_arguments_may_tell_readings_apart() -> None:
-    keep = ChangeFilter({"on_change": True, "by": ["child"]})
-    assert keep.passes(reading(1, child=1), 0)
-    assert keep.passes(reading(1, child=2), 0)
-    assert keep.passes(reading(1), 0)
-    assert not keep.passes(reading(1, child=1), 0)
-    assert keep.passes(reading(2, child=1), 0)
+def test_readings_are_distinguished_by_the_arguments_in_by() -> None:
+    change_filter = ChangeFilter({"on_change": True, "by": ["child"]})
+    assert change_filter.passes(reading(1, child=1), 0)
+    assert change_filter.passes(reading(1, child=2), 0)
+    assert change_filter.passes(reading(1), 0)
+    assert not change_filter.passes(reading(1, child=1), 0)
+    assert change_filter.passes(reading(2, child=1), 0)
 
 
-def test_an_argument_more_or_less_is_a_change() -> None:
-    keep = ChangeFilter({"deadband": 10})
-    assert keep.passes(reading(1), 0)
-    assert keep.passes(reading(1, unit="C"), 0)
-    assert not keep.passes(reading(1, unit="C"), 0)
-    assert keep.passes(reading(1), 0)
+def test_an_additional_or_missing_argument_is_a_change() -> None:
+    change_filter = ChangeFilter({"deadband": 10})
+    assert change_filter.passes(reading(1), 0)
+    assert change_filter.passes(reading(1, unit="C"), 0)
+    assert not change_filter.passes(reading(1, unit="C"), 0)
+    assert change_filter.passes(reading(1), 0)
 
 
-def test_it_does_not_remember_without_end_and_forgets_nothing_before_that() -> None:
-    keep = ChangeFilter({"on_change": True})
+def test_the_number_of_remembered_readings_is_limited() -> None:
+    change_filter = ChangeFilter({"on_change": True})
     for number in range(10_000):
-        keep.passes(reading(1, str(number)), 0)
-    keep.passes(reading(2, "0"), 0)
-    assert not keep.passes(reading(1, "1"), 0), "a change of one it knows already makes it forget the others"
-    keep.passes(reading(1, "one more"), 0)
-    assert keep.passes(reading(1, "1"), 0)
+        change_filter.passes(reading(1, str(number)), 0)
+    change_filter.passes(reading(2, "0"), 0)
+    assert not change_filter.passes(reading(1, "1"), 0), "a change of a known reading does not clear the others"
+    change_filter.passes(reading(1, "one more"), 0)
+    assert change_filter.passes(reading(1, "1"), 0)
 
 
 _steps = st.lists(st.tuples(st.floats(0, 10), st.integers(-20, 20)), min_size=1, max_size=40)
 
 
 @given(_steps, st.integers(1, 10), st.integers(0, 10), st.none() | st.integers(1, 30))
-def test_what_is_known_outside_is_never_far_off_nor_old(
+def test_the_published_value_is_never_far_off_nor_old(
     steps: list[tuple[float, int]], deadband: int, interval: int, refresh: int | None
 ) -> None:
-    """Whatever is read: what went out last is near enough, or was sent too short a time ago; and is not too old."""
-    keep = ChangeFilter({"deadband": deadband, "interval": interval, **({"refresh": refresh} if refresh else {})})
-    now, sent = 0.0, None
+    """A reading is not published only if the last one is near enough or too recent, and never if that is too old."""
+    change_filter = ChangeFilter(
+        {"deadband": deadband, "interval": interval, **({"refresh": refresh} if refresh else {})}
+    )
+    now, last = 0.0, None
     for pause, value in steps:
         now += pause
-        if keep.passes(reading(value), now):
-            if sent is not None:
-                since = now - sent[0]
-                assert since >= interval or (refresh and since >= refresh)
-                assert abs(value - sent[1]) > deadband or (refresh and since >= refresh)
-            sent = now, value
+        if change_filter.passes(reading(value), now):
+            if last is not None:
+                elapsed = now - last[0]
+                assert elapsed >= interval or (refresh and elapsed >= refresh)
+                assert abs(value - last[1]) > deadband or (refresh and elapsed >= refresh)
+            last = now, value
         else:
-            assert sent is not None, "the first always goes out"
-            assert abs(value - sent[1]) <= deadband or now - sent[0] < interval
-            assert not refresh or now - sent[0] < refresh
+            assert last is not None, "the first reading is always published"
+            assert abs(value - last[1]) <= deadband or now - last[0] < interval
+            assert not refresh or now - last[0] < refresh

@@ -1,4 +1,4 @@
-"""Converters: each by a table of what it takes and refuses; there and back again where there is a way back."""
+"""Converters: tables of valid and invalid values for each, and laws of reading what was written."""
 
 from __future__ import annotations
 
@@ -118,18 +118,18 @@ def rows(table: Mapping[str, list[Any]]) -> list[Any]:
     return [row for listed in table.values() for row in listed]
 
 
-def test_the_tables_hold_each_converter() -> None:
+def test_the_tables_contain_each_converter() -> None:
     assert READ.keys() == WRONG.keys() == CONVERTERS.keys()
 
 
 @pytest.mark.parametrize(("steps", "read", "value"), rows(READ))
-def test_what_is_read(steps: Any, read: Any, value: Any) -> None:
-    found = pipeline(steps).read(read)
-    assert (found, type(found)) == (value, type(value))
+def test_reading(steps: Any, read: Any, value: Any) -> None:
+    result = pipeline(steps).read(read)
+    assert (result, type(result)) == (value, type(value))
 
 
 @pytest.mark.parametrize(("steps", "read"), rows(WRONG))
-def test_what_does_not_fit_is_refused_in_words(steps: Any, read: Any) -> None:
+def test_a_value_that_does_not_fit_raises_a_conversion_error(steps: Any, read: Any) -> None:
     with pytest.raises(ConversionError) as caught:
         pipeline(steps).read(read)
     assert str(caught.value).isprintable()
@@ -160,19 +160,19 @@ NOT_WRITTEN = [
 
 
 @pytest.mark.parametrize(("steps", "value", "written"), WRITTEN)
-def test_what_is_written(steps: Any, value: Any, written: Any) -> None:
-    found = pipeline(steps).write(value)
-    assert (found, type(found)) == (written, type(written))
+def test_writing(steps: Any, value: Any, written: Any) -> None:
+    result = pipeline(steps).write(value)
+    assert (result, type(result)) == (written, type(written))
 
 
 @pytest.mark.parametrize(("steps", "value"), NOT_WRITTEN)
-def test_what_cannot_be_written_is_refused_in_words(steps: Any, value: Any) -> None:
+def test_a_value_that_cannot_be_written_raises_a_conversion_error(steps: Any, value: Any) -> None:
     with pytest.raises(ConversionError) as caught:
         pipeline(steps).write(value)
     assert str(caught.value).isprintable()
 
 
-# --- there and back
+# --- reading what was written
 
 _decimals = st.decimals(-(10**9), 10**9, places=3, allow_nan=False).map(float)
 _factors = st.sampled_from([0.1, 0.01, 0.001, 0.5, 2, 10, 1000, -1, -0.25])
@@ -194,10 +194,10 @@ def test_a_decimal_comma(number: float) -> None:
 
 @given(st.integers(-(10**15), 10**15), _factors, st.integers(-1000, 1000) | st.sampled_from([0.1, -273.15]))
 def test_scale_and_offset(raw: int, factor: float, amount: float) -> None:
-    """What a device counts in tenths is a number of tenths, without noise, and comes back as the same count."""
+    """A count of tenths becomes a number of tenths without a rounding error, and is written as the same count."""
     steps = pipeline([{"scale": factor}, {"offset": amount}])
     exact = Decimal(raw) * Decimal(str(factor)) + Decimal(str(amount))
-    assert float(steps.read(raw)) == float(exact)  # whole numbers stay exact beyond what a float can say
+    assert float(steps.read(raw)) == float(exact)  # integers stay exact beyond the precision of a float
     written = steps.write(steps.read(raw))
     assert written == pytest.approx(raw, rel=1e-13, abs=1e-9)
     if abs(raw) < 10**9:
@@ -219,7 +219,7 @@ def test_bcd(number: int) -> None:
 
 
 @given(st.booleans(), st.sampled_from(["bool", ON_OFF]))
-def test_words_for_yes_and_no(value: bool, steps: Any) -> None:
+def test_words_for_true_and_false(value: bool, steps: Any) -> None:
     assert pipeline(steps).read(pipeline(steps).write(value)) is value
 
 
@@ -255,18 +255,18 @@ def test_times_without_a_year(when: datetime, form: str) -> None:
 @given(
     st.lists(st.sampled_from(["float", {"scale": 0.5}, {"offset": 2}, {"scale": -4}, "auto"]), max_size=6), _decimals
 )
-def test_a_pipeline_is_gone_through_in_order_and_back_in_reverse(steps: list[Any], number: float) -> None:
-    there = number
+def test_a_pipeline_is_applied_in_order_and_written_in_reverse(steps: list[Any], number: float) -> None:
+    converted = number
     for step in steps:
-        there = pipeline(step).read(there)
-    assert pipeline(steps).read(number) == there
-    back = there
+        converted = pipeline(step).read(converted)
+    assert pipeline(steps).read(number) == converted
+    written = converted
     for step in reversed(steps):
-        back = pipeline(step).write(back)
-    assert pipeline(steps).write(there) == back == pytest.approx(number, rel=1e-9, abs=1e-9)
+        written = pipeline(step).write(written)
+    assert pipeline(steps).write(converted) == written == pytest.approx(number, rel=1e-9, abs=1e-9)
 
 
-# --- whatever comes
+# --- any setting and any value
 
 _settings: st.SearchStrategy[Any] = st.sampled_from(
     [None, 0, 1, 2, 8, 16, 0.1, -1, -273.15, 1e300, 10**400, "x", "utf-8", "%H%M", "unix", "%", "%y%y", "0", True, [],
@@ -282,8 +282,8 @@ _values = (
 
 @settings(max_examples=1000)
 @given(st.sampled_from(sorted(CONVERTERS)), _settings, _values)
-def test_nothing_but_a_conversion_error_comes_of_any_setting_and_any_value(name: str, setting: Any, value: Any) -> None:
-    """A setting that cannot work is found out when the pipeline is made, not when the first frame comes."""
+def test_any_setting_and_value_raise_nothing_but_conversion_errors(name: str, setting: Any, value: Any) -> None:
+    """An invalid setting is result when the pipeline is made, not when the first frame arrives."""
     try:
         steps = pipeline({name: setting})
     except ConversionError as err:
@@ -291,18 +291,18 @@ def test_nothing_but_a_conversion_error_comes_of_any_setting_and_any_value(name:
         return
     for convert in (steps.read, steps.write):
         try:
-            found = convert(value)
+            result = convert(value)
         except ConversionError:
             continue
         assert (
-            not isinstance(found, float)
-            or found == found
+            not isinstance(result, float)
+            or result == result
             or name in ("auto", "strip", "remove", "upper", "lower", "text")
         )
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "message"),
     [
         ("hex", "'hex' is not a converter: use one of int, float"),
         ({"hex": 1}, "is not a converter"),
@@ -319,7 +319,7 @@ def test_nothing_but_a_conversion_error_comes_of_any_setting_and_any_value(name:
         ({"remove": ""}, "list the characters to remove"),
     ],
 )
-def test_a_pipeline_that_is_wrong_is_explained(steps: Any, said: str) -> None:
+def test_an_invalid_pipeline_is_explained(steps: Any, message: str) -> None:
     with pytest.raises(ConversionError) as caught:
         pipeline(steps)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

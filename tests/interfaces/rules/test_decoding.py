@@ -1,4 +1,4 @@
-"""Decoding: frames become messages by rules, and what does not fit is named."""
+"""Decoding: rules make messages from frames; errors name the rule and the value."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_a_message_whose_word_has_no_value_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"x", b"T3 -4.50\n", b"xT3 -4.50", b"t3 1", b"\xff\xfe"])
-def test_a_frame_that_no_rule_takes_whole(frame: bytes) -> None:
-    """What is not UTF-8 may be said to be that, or to match nothing."""
+def test_a_frame_that_no_rule_matches_as_a_whole(frame: bytes) -> None:
+    """For bytes that are not UTF-8, an error that says so is allowed, too."""
     try:
         assert rules(decode=[TEMPERATURE]).decoder.decode(frame) is None
     except CodecError as err:
@@ -68,7 +68,7 @@ def test_a_value_that_cannot_be_converted_is_named() -> None:
     assert all(part in str(caught.value) for part in ("probe", "celsius", "'1.2.3'"))
 
 
-def test_the_first_rule_that_matches_counts() -> None:
+def test_the_first_rule_that_matches_is_used() -> None:
     built = rules(
         decode=[
             {"regex": "1[0-9]", "message": {"action": "TENS"}},
@@ -79,7 +79,7 @@ def test_the_first_rule_that_matches_counts() -> None:
     assert [message.action for message in built.decoder.decode(b"22") or []] == ["NUMBER"]
 
 
-def test_a_frame_can_make_several_messages_commands_among_them() -> None:
+def test_a_frame_can_make_several_messages_including_commands() -> None:
     messages = [{"action": "OPENED"}, {"type": "command", "function": "lighting", "location": "", "action": "LIGHT_ON"}]
     assert rules(decode=[{"regex": "21", "messages": messages}]).decoder.decode(b"21") == [
         InternalMsg(False, "home", "", "cellar", action="OPENED"),
@@ -89,7 +89,7 @@ def test_a_frame_can_make_several_messages_commands_among_them() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
 @given(frame=st.binary(max_size=30) | st.text(st.sampled_from("T0123 .-x\n")).map(str.encode))
-def test_any_frame_is_decoded_or_refused_in_words(encoding: str, frame: bytes) -> None:
+def test_any_frame_is_decoded_or_raises_a_codec_error(encoding: str, frame: bytes) -> None:
     try:
         decoded = rules(decode=[TEMPERATURE], encoding=encoding).decoder.decode(frame)
     except CodecError as err:
@@ -101,8 +101,8 @@ def test_any_frame_is_decoded_or_refused_in_words(encoding: str, frame: bytes) -
 # --- messages
 
 
-def test_what_a_device_says_is_not_taken_for_the_outcome_of_a_command() -> None:
-    """Of pairs, it is known only when they come under which names there are values."""
+def test_values_cannot_replace_the_outcome_of_a_command() -> None:
+    """The names of pairs are known only when a frame arrives."""
     rule = {"pairs": {"separator": ";"}, "message": {"action": "STATE", "arguments": "*"}}
     decoder = rules(decode=[rule]).decoder
     assert [msg.arguments for msg in decoder.decode(b"on=1") or []] == [{"on": "1"}]
@@ -110,7 +110,7 @@ def test_what_a_device_says_is_not_taken_for_the_outcome_of_a_command() -> None:
         decoder.decode(b"on=1;response=OK")
 
 
-# --- all ways of reading, and values
+# --- all extractors, and converters
 
 READING = {"action": "READING", "arguments": "*"}
 
@@ -130,24 +130,24 @@ READING = {"action": "READING", "arguments": "*"}
         ({"binary": {"fields": [{"type": "bytes", "name": "n"}]}, "values": {"n": "bcd"}}, b"\x12\x34", [{"n": 1234}]),
     ],
 )  # fmt: skip
-def test_each_way_of_reading_a_frame(rule: dict[str, Any], frame: bytes, arguments: list[dict[str, Any]]) -> None:
+def test_each_extractor_with_converters(rule: dict[str, Any], frame: bytes, arguments: list[dict[str, Any]]) -> None:
     made = rules(decode=[{**rule, "message": READING}]).decoder.decode(frame)
     assert [message.arguments for message in made or []] == arguments
 
 
 @pytest.mark.parametrize("every", [False, True])
-def test_every_rule_that_matches_counts_where_that_is_asked_for(every: bool) -> None:
+def test_every_matching_rule_is_used_with_decode_every_rule(every: bool) -> None:
     decode = [{"regex": text, "message": {"action": text}} for text in ("[0-9]+", "x", "1.", "12")]
     made = rules(decode=decode, decode_every_rule=every).decoder
     assert [message.action for message in made.decode(b"12") or []] == (["[0-9]+", "1.", "12"] if every else ["[0-9]+"])
     assert made.decode(b"y") is None
-    found = made.find_rule(b"12")
-    assert found is not None
-    assert found.name == "[0-9]+"
+    rule = made.find_rule(b"12")
+    assert rule is not None
+    assert rule.name == "[0-9]+"
     assert made.find_rule(b"y") is None
 
 
-def test_where_every_rule_counts_one_that_cannot_read_a_value_does_not_hide_the_others() -> None:
+def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() -> None:
     broken = {"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING}
     built = rules(decode=[broken, {"regex": "x", "message": {"action": "X"}}], decode_every_rule=True)
     assert [message.action for message in built.decoder.decode(b"x") or []] == ["X"]
@@ -155,7 +155,7 @@ def test_where_every_rule_counts_one_that_cannot_read_a_value_does_not_hide_the_
         built.decoder.decode(b"y")
 
 
-def test_what_says_nothing_new_is_taken_and_not_published() -> None:
+def test_a_repeated_reading_matches_but_is_not_published() -> None:
     decode = [{"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING, "publish": {"deadband": 1}}]
     decoder = rules(decode=decode).decoder
     made = [decoder.decode(frame, now) for now, frame in enumerate((b"20", b"20.5", b"22"))]
@@ -168,7 +168,7 @@ def test_an_expression_that_takes_too_long_is_named() -> None:
         decoder.decode(b"a" * 60)
 
 
-# --- rules that are wrong; paths begin at the rule
+# --- invalid rules; paths begin at the rule
 
 
 @pytest.mark.parametrize(
@@ -191,20 +191,18 @@ def test_an_expression_that_takes_too_long_is_named() -> None:
         ({"regex": "a", "message": {"action": "{"}}, ("message",), "braces"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_rule_is_said_with_its_place(
-    rule: dict[str, Any], path: tuple[str | int, ...], what: str
-) -> None:
+def test_a_problem_of_a_rule_has_its_path(rule: dict[str, Any], path: tuple[str | int, ...], what: str) -> None:
     (problem,) = check_decode_rule(rule, {}, "utf-8")
     assert problem.path == path
     assert what in problem.what
 
 
-def test_values_of_any_name_are_taken_where_the_names_are_not_known() -> None:
+def test_values_of_any_name_are_accepted_if_the_names_are_unknown() -> None:
     rule = {"pairs": {"separator": " ", "equals": "=", "start": "", "each": False}, "values": {"x": "int"}}
     assert not list(check_decode_rule({**rule, "message": {"action": "{y}"}}, {}, "utf-8"))
 
 
-def test_all_that_is_wrong_is_said_at_once_and_what_there_is_is_named() -> None:
+def test_all_problems_are_reported_with_the_available_values() -> None:
     rule = {"regex": "(?P<a>.)(?P<b>.)", "values": {"c": "int", "a": "x"}, "message": {"action": "{d}"}}
     problems = list(check_decode_rule(rule, {}, "utf-8"))
     assert [problem.path for problem in problems] == [("values", "c"), ("values", "a"), ("message",)]

@@ -1,4 +1,4 @@
-"""Encoding: commands become bytes, arguments are checked, and nothing can be smuggled in with them."""
+"""Encoding: commands become bytes, arguments are checked, and nothing can be injected through them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def content(built: SerialRules, msg: InternalMsg) -> bytes:
 
 
 def written(built: SerialRules, msg: InternalMsg) -> bytes:
-    """Return what goes to the device for a command."""
+    """Return the bytes that are sent to the device for a command."""
     return built.codec.wrap(content(built, msg))
 
 
-# --- what is written
+# --- written bytes
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_command_becomes_bytes(
     assert written(writing(arguments, **options), command(**given_arguments)) == data
 
 
-def test_an_unknown_action_is_answered_with_those_there_are() -> None:
+def test_an_unknown_action_is_refused_with_the_known_actions() -> None:
     built = rules(encode=[DIM, {"match": {"action": "OFF"}, "write": "OFF"}])
     assert built.encoder.accepts(command("EXPLODE"))
     with pytest.raises(CodecError, match="'EXPLODE' is not an action of this device: use one of OFF, SET"):
@@ -89,11 +89,11 @@ def test_an_unknown_action_is_answered_with_those_there_are() -> None:
         InternalMsg(True, "heating", "", "cellar", action="SET", arguments={"level": 1}),
     ],
 )
-def test_what_is_for_another_device_is_not_accepted(msg: InternalMsg) -> None:
+def test_a_command_for_another_device_is_not_accepted(msg: InternalMsg) -> None:
     assert not rules(encode=[DIM]).encoder.accepts(msg)
 
 
-def test_a_rule_may_take_any_word_and_the_first_that_takes_a_command_counts() -> None:
+def test_a_rule_may_match_any_word_and_the_first_matching_rule_is_used() -> None:
     match = {"function": None, "location": "attic", "action": "SET"}
     built = rules(encode=[{"match": match, "write": "ATTIC"}, {**DIM, "write": "{level}"}])
     assert written(built, InternalMsg(True, "any", location="attic", action="SET")) == b"ATTIC\r\n"
@@ -104,7 +104,7 @@ def test_a_rule_may_take_any_word_and_the_first_that_takes_a_command_counts() ->
 
 
 @pytest.mark.parametrize(
-    ("options", "value", "why"),
+    ("options", "value", "error"),
     [
         (LEVEL, "7", " is '7': expected integer"),
         (LEVEL, 7.0, " is 7.0: expected integer"),
@@ -131,11 +131,11 @@ def test_a_rule_may_take_any_word_and_the_first_that_takes_a_command_counts() ->
         ({"type": "number", "convert": {"scale": 1e-300}}, 1e300, ": the number is too large"),
     ],
 )
-def test_an_argument_that_does_not_fit_is_named(options: dict[str, Any], value: Any, why: str) -> None:
+def test_an_argument_that_does_not_fit_is_named(options: dict[str, Any], value: Any, error: str) -> None:
     built = writing({"it": options}, write="{it}", encoding="latin-1")
     with pytest.raises(CodecError) as caught:
         written(built, command(it=value))
-    assert str(caught.value) == f"argument 'it'{why}"
+    assert str(caught.value) == f"argument 'it'{error}"
 
 
 @pytest.mark.parametrize(
@@ -148,19 +148,19 @@ def test_an_argument_at_its_limits_is_written(options: dict[str, Any], value: An
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         (DIM, "unknown argument 'lvel': use level"),
         ({"write": "OFF"}, "unknown argument 'lvel': this command"),
     ],
 )
-def test_an_argument_that_the_rule_does_not_have_is_refused(rule: dict[str, Any], said: str) -> None:
-    """A slip in a name must not have the default written."""
-    with pytest.raises(CodecError, match=said):
+def test_an_unknown_argument_is_refused_with_the_known_ones(rule: dict[str, Any], message: str) -> None:
+    """With a misspelt name, the default must not be written."""
+    with pytest.raises(CodecError, match=message):
         written(rules(encode=[{"match": {"action": "SET"}, **rule}]), command(lvel=7))
 
 
-def test_an_argument_that_is_missing_is_named() -> None:
+def test_a_missing_argument_is_named() -> None:
     with pytest.raises(CodecError, match="argument 'level' is missing"):
         written(rules(encode=[DIM]), command())
 
@@ -199,7 +199,7 @@ _writes = st.sampled_from([{"write": "{x}"}, {"write": "{x:03d}"}, {"write": "{x
 
 @settings(max_examples=400)
 @given(_kinds, st.none() | _converts, _writes, _json)
-def test_any_argument_is_written_or_refused_in_words(
+def test_any_argument_is_written_or_refused_with_an_error(
     kind: str, convert: Any, write: dict[str, Any], value: Any
 ) -> None:
     built = writing({"x": {"type": kind, **({"convert": convert} if convert else {})}}, **write)
@@ -209,13 +209,13 @@ def test_any_argument_is_written_or_refused_in_words(
         assert str(err).isprintable()
 
 
-# --- nothing can be smuggled in
+# --- injection
 
 FRAMINGS: dict[str, dict[str, Any]] = {
     "line": {"framing": {"type": "line"}},
     "line ;": {"framing": {"type": "line", "terminator": ";"}},
     "line END": {"framing": {"type": "line", "terminator": ["END", "\u00fe"], "start": "<"}},
-    "line of its own": {"framing": {"type": "line", "write_terminator": "a"}},
+    "line, own terminator": {"framing": {"type": "line", "write_terminator": "a"}},
     "markers": {"framing": {"type": "markers", "start": "<<", "stop": ">>"}},
     "markers, checked": {
         "framing": {"type": "markers", "start": "$", "stop": "*", "after": 2},
@@ -225,7 +225,7 @@ FRAMINGS: dict[str, dict[str, Any]] = {
     "hdlc": {"framing": {"type": "hdlc"}},
     "cobs": {"framing": {"type": "cobs"}},
 }
-_smuggled = st.lists(
+_injected = st.lists(
     st.sampled_from(["a", ";", "END", "<", ">>", "$", "*", "00", "41", "\r\n", "\n", "\0", "\x1b", "\x7f", "\x85",
                      "\u009b", "\u00fe", "\u00c0", "~", "}", "\u2028", "{", "%s", "\\x", " ", "\ud800", "\U0001f600"])
     | st.characters(),
@@ -236,7 +236,7 @@ _smuggled = st.lists(
 @pytest.mark.parametrize("name", FRAMINGS)
 @settings(max_examples=150)
 @given(
-    text=_smuggled,
+    text=_injected,
     pattern=st.sampled_from([None, "(?s:.*)"]),
     encoding=st.sampled_from(["ascii", "utf-8", "latin-1"]),
     write=st.sampled_from([{"write": "[{text}]"}, {"hex": "5B {text}5D"},
@@ -255,7 +255,7 @@ def test_no_text_ends_the_frame_or_begins_another(
     assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text)
     if "write" in write:
         assert plain.decode(encoding) == f"[{text}]"
-    if name == "line of its own":
+    if name == "line, own terminator":
         assert data.count(b"a") == 1
         return
     reader = writing({"text": argument}, encoding=encoding, **FRAMINGS[name], **write).codec
@@ -265,9 +265,9 @@ def test_no_text_ends_the_frame_or_begins_another(
 
 
 @settings(max_examples=300)
-@given(_smuggled | st.text("abc;: \t?*#!,/|&`$'\"\\", max_size=5))
-def test_a_text_holds_no_second_command_unless_its_pattern_allows_that(text: str) -> None:
-    """As in SCPI, where ; begins another command of the same line."""
+@given(_injected | st.text("abc;: \t?*#!,/|&`$'\"\\", max_size=5))
+def test_a_text_contains_no_second_command_unless_its_pattern_allows_it(text: str) -> None:
+    """In SCPI, for example, ; begins another command in the same line."""
     built = writing({"text": {}}, write="DISP {text};:SYST:ERR?")
     if re.fullmatch("[A-Za-z0-9 ._+-]*", text):
         assert content(built, command(text=text)) == b"DISP %s;:SYST:ERR?" % text.encode()
@@ -277,7 +277,7 @@ def test_a_text_holds_no_second_command_unless_its_pattern_allows_that(text: str
 
 
 @pytest.mark.parametrize("text", ["1\nOPEN", "1\rOPEN", "1\r\n", "\x00", "\x1b[2J", "\x7f", "\x85", "\x9b"])
-def test_control_characters_are_refused_even_where_the_pattern_takes_anything(text: str) -> None:
+def test_control_characters_are_refused_even_if_the_pattern_allows_them(text: str) -> None:
     built = writing({"name": {"pattern": "(?s:.*)"}}, write="N {name}", encoding="latin-1")
     with pytest.raises(CodecError, match="argument 'name' "):
         written(built, command(name=text))
@@ -286,7 +286,7 @@ def test_control_characters_are_refused_even_where_the_pattern_takes_anything(te
 # --- answers
 
 
-def test_an_answer_with_other_values_than_the_commands_is_none() -> None:
+def test_a_frame_with_other_values_than_the_command_is_not_its_answer() -> None:
     reader = AnswerReader(
         {"regex": "N(?P<node>[0-9]+) (?P<v>.*)", "values": {"node": "int"}, "same": ["node"]}, "utf-8"
     )
@@ -318,7 +318,7 @@ def test_the_answer_of_a_command_is_read_with_its_own_arguments_and_defaults() -
         ("01 {v:04x}", {"type": "integer"}, -1),
     ],
 )
-def test_a_value_fills_just_the_digits_that_a_hex_template_keeps_for_it(
+def test_a_value_has_exactly_the_digits_that_a_hex_template_reserves(
     template: str, arguments: dict[str, Any], value: Any
 ) -> None:
     options = {"match": {"action": "SET"}, "arguments": {"v": arguments}, "hex": template}
@@ -333,6 +333,6 @@ def test_a_number_cannot_become_a_control_character() -> None:
         content(rules(encode=[options]), command(v=10))
 
 
-def test_an_argument_that_the_rule_does_not_name_is_refused() -> None:
+def test_an_argument_that_is_not_declared_is_refused() -> None:
     with pytest.raises(CodecError, match="unknown argument 'mod': use v"):
         content(writing({"v": {"type": "integer"}}, write="V {v}"), command(v=1, mod="manual"))

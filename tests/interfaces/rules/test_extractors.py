@@ -1,4 +1,4 @@
-"""Taking values out of frames: five ways, and a dispatch that passes over rules without changing their order."""
+"""Extractors: the values of frames, and a dispatch that skips rules without changing their order."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
         (binary({"type": "u8", "name": "n"}, length=2), b"\x07", None),
     ],
 )  # fmt: skip
-def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, values: Any) -> None:
-    matcher = make_extractor(options, "utf-8")
-    assert matcher.extract(frame) == values
-    if matcher.names is not None:
-        assert all(found.keys() <= matcher.names for found in values or [])
+def test_the_values_of_a_frame(options: dict[str, Any], frame: bytes, values: Any) -> None:
+    extractor = make_extractor(options, "utf-8")
+    assert extractor.extract(frame) == values
+    if extractor.names is not None:
+        assert all(each.keys() <= extractor.names for each in values or [])
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_taken_out_of_a_frame(options: dict[str, Any], frame: bytes, val
         (binary({"type": "u8", "name": "n", "bits": {"a": 0}}, {"type": "u8", "is": 3}), {"n", "a"}),
     ],
 )
-def test_the_names_of_the_values_are_known_beforehand(options: dict[str, Any], names: set[str] | None) -> None:
+def test_the_names_of_the_values(options: dict[str, Any], names: set[str] | None) -> None:
     assert make_extractor(options, "utf-8").names == names
 
 
@@ -110,13 +110,13 @@ def test_text_is_read_in_the_encoding_of_the_device() -> None:
         (binary({"type": "u8", "is": 300}), LayoutError),
     ],
 )
-def test_what_cannot_be_read_is_refused_when_the_rule_is_made(options: dict[str, Any], error: type[Exception]) -> None:
+def test_an_invalid_option_is_rejected_at_construction(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         make_extractor(options, "utf-8")
 
 
 @pytest.mark.parametrize("options", [{"regex": "(?:a|b|ab)+x.*y.*"}, {"lines": {"patterns": ["(.*x.*y.*z)*"]}}])
-def test_a_frame_that_is_too_long_for_its_expression_is_said_to_be(options: dict[str, Any]) -> None:
+def test_a_frame_that_is_too_long_for_its_expression_raises_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(ExtractError):
         make_extractor(options, "utf-8").extract(b"ab" * 1_000_000)
 
@@ -130,7 +130,7 @@ _regexes = st.lists(
 
 
 @st.composite
-def matchers(draw: st.DrawFn) -> Extractor:
+def extractors(draw: st.DrawFn) -> Extractor:
     options = draw(
         st.one_of(
             _regexes.map(lambda parts: {"regex": "".join(parts)}),
@@ -151,24 +151,24 @@ _frames = st.text("abAB,=\u00fc", max_size=5).map(str.encode) | st.text("ab,\u00
 )
 
 
-def matches(matcher: Extractor, frame: bytes) -> bool:
+def matches(extractor: Extractor, frame: bytes) -> bool:
     try:
-        return matcher.extract(frame) is not None
+        return extractor.extract(frame) is not None
     except ExtractError:
         return True
 
 
 @settings(max_examples=300)
-@given(st.lists(matchers(), max_size=6), st.lists(_frames, max_size=8))
-def test_a_dispatch_passes_over_no_rule_that_would_match(rules: list[Extractor], frames: list[bytes]) -> None:
+@given(st.lists(extractors(), max_size=6), st.lists(_frames, max_size=8))
+def test_a_dispatch_skips_no_rule_that_would_match(rules: list[Extractor], frames: list[bytes]) -> None:
     dispatch = Dispatch([rule.prefix for rule in rules])
     for frame in frames:
-        takers = [index for index, rule in enumerate(rules) if matches(rule, frame)]
-        assert [index for index in dispatch.candidates(frame) if matches(rules[index], frame)] == takers
+        matching = [index for index, rule in enumerate(rules) if matches(rule, frame)]
+        assert [index for index in dispatch.candidates(frame) if matches(rules[index], frame)] == matching
 
 
 @given(st.lists(st.text("ab", max_size=3).map(str.encode), max_size=12), st.text("ab", max_size=5).map(str.encode))
-def test_a_dispatch_gives_the_rules_with_the_right_prefix_in_their_order(prefixes: list[bytes], frame: bytes) -> None:
+def test_a_dispatch_returns_the_rules_with_a_matching_prefix_in_order(prefixes: list[bytes], frame: bytes) -> None:
     expected = [index for index, prefix in enumerate(prefixes) if frame.startswith(prefix)]
     assert list(Dispatch(prefixes).candidates(frame)) == expected
 
@@ -185,11 +185,11 @@ def test_a_dispatch_gives_the_rules_with_the_right_prefix_in_their_order(prefixe
         (binary({"type": "u8", "is": 1}, {"type": "u16", "is": 2}, {"type": "u8"}), b"\x01\x00\x02"),
     ],
 )
-def test_how_each_frame_of_a_rule_begins(options: dict[str, Any], prefix: bytes) -> None:
+def test_the_prefix_of_a_rule(options: dict[str, Any], prefix: bytes) -> None:
     assert make_extractor(options, "utf-8").prefix == prefix
 
 
-def test_most_rules_are_passed_over() -> None:
+def test_most_rules_are_skipped() -> None:
     rules = [make_extractor({"regex": f"K{number:03d}=(?P<v>.*)"}, "utf-8") for number in range(100)]
     dispatch = Dispatch([rule.prefix for rule in rules])
     assert list(dispatch.candidates(b"K042=7")) == [42]

@@ -1,4 +1,4 @@
-"""Binary layouts: what is written is read back, field by field, and what cannot be is refused."""
+"""Binary layouts: written frames are read back field by field; invalid fields and values are rejected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BITS = {"u8": 8, "u16": 16, "u24": 24, "u32": 32, "u64": 64, "i8": 8, "i16": 16,
 
 
 def values_of(options: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Draw what a field of this kind can hold."""
+    """Draw a value of a field of this type."""
     kind = options["type"]
     if kind in BITS:
         bits = BITS[kind]
@@ -28,7 +28,7 @@ def values_of(options: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def fields_and_values(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Draw a layout without gaps, and values for it."""
+    """Draw fields without gaps between them, and their values."""
     fields: list[dict[str, Any]] = []
     values: dict[str, Any] = {}
     for number in range(draw(st.integers(1, 5))):
@@ -48,7 +48,7 @@ def fields_and_values(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, 
 
 @settings(max_examples=300)
 @given(fields_and_values(), st.sampled_from(["big", "little"]))
-def test_what_is_written_is_read_back(drawn: tuple[list[dict[str, Any]], dict[str, Any]], order: str) -> None:
+def test_a_written_frame_is_read_back(drawn: tuple[list[dict[str, Any]], dict[str, Any]], order: str) -> None:
     fields, values = drawn
     layout = Layout(fields, order)
     frame = layout.write(values)
@@ -60,8 +60,8 @@ def test_what_is_written_is_read_back(drawn: tuple[list[dict[str, Any]], dict[st
 
 
 @given(fields_and_values(), st.sampled_from(["big", "little"]), st.randoms())
-def test_the_order_of_fields_with_a_place_of_their_own_does_not_matter(
-    drawn: tuple[list[dict[str, Any]], dict[str, Any]], order: str, chance: Any
+def test_the_order_of_fields_with_an_offset_does_not_matter(
+    drawn: tuple[list[dict[str, Any]], dict[str, Any]], order: str, generator: Any
 ) -> None:
     fields, values = drawn
     frame = Layout(fields, order).write(values)
@@ -69,9 +69,9 @@ def test_the_order_of_fields_with_a_place_of_their_own_does_not_matter(
     placed = []
     for options in fields:
         size = len(Layout([{**options, "name": "x"}], order).write({"x": values.get(options.get("name", ""), 0)}))
-        placed.append({**options, "at": position if chance.random() < 0.5 else position - len(frame)})
+        placed.append({**options, "at": position if generator.random() < 0.5 else position - len(frame)})
         position += size
-    chance.shuffle(placed)
+    generator.shuffle(placed)
     assert Layout(placed, order).read(frame) == Layout(fields, order).read(frame)
     assert Layout(placed, order, length=len(frame)).write(values) == frame
 
@@ -105,12 +105,12 @@ def test_numbers_and_texts(options: dict[str, Any], data: str, value: Any) -> No
 FLAGS = [{"type": "u8", "name": "raw", "bits": {"on": 0, "mode": [1, 3], "high": [7, 4]}}]
 
 
-def test_bits_are_read_beside_the_number_they_stand_in() -> None:
+def test_bits_are_read_in_addition_to_their_number() -> None:
     assert Layout(FLAGS).read(b"\xa7") == {"raw": 0xA7, "on": True, "mode": 3, "high": 0xA}
 
 
 @given(st.booleans(), st.integers(0, 7), st.integers(0, 15))
-def test_bits_are_written_one_by_one(on: bool, mode: int, high: int) -> None:
+def test_bits_are_written_separately(on: bool, mode: int, high: int) -> None:
     frame = Layout(FLAGS).write({"on": on, "mode": mode, "high": high})
     assert frame == bytes([high << 4 | mode << 1 | on])
     assert Layout(FLAGS).read(frame) == {"raw": frame[0], "on": on, "mode": mode, "high": high}
@@ -123,10 +123,10 @@ def test_each_bit_of_a_long_number(bit: int, order: str) -> None:
     assert layout.read(layout.write({"it": True})) == {"it": True}
 
 
-# --- constants and places
+# --- constants and offsets
 
 
-def test_a_frame_with_another_constant_is_not_of_this_layout() -> None:
+def test_a_frame_with_another_constant_does_not_match() -> None:
     layout = Layout([{"type": "u8", "is": 2}, {"type": "u16", "name": "n"}, {"type": "f32", "is": 0.1}])
     frame = layout.write({"n": 7})
     assert frame == b"\x02\x00\x07" + struct.pack(">f", 0.1)
@@ -141,18 +141,18 @@ def test_each_frame_begins_with_the_prefix(
     drawn: tuple[list[dict[str, Any]], dict[str, Any]], order: str, constants: int
 ) -> None:
     fields, values = drawn
-    fixed = [
+    constant_fields = [
         {**options, "is": values[options["name"]]} if index < constants and options["type"] in BITS else options
         for index, options in enumerate(fields)
     ]
-    layout = Layout(fixed, order)
+    layout = Layout(constant_fields, order)
     frame = layout.write(values)
     assert frame == Layout(fields, order).write(values)
     assert frame.startswith(layout.prefix)
     assert layout.read(frame) is not None
 
 
-def test_places_from_both_ends_and_the_rest_between() -> None:
+def test_offsets_from_both_ends_and_an_open_ended_field() -> None:
     layout = Layout(
         [{"type": "u8", "is": 1}, {"type": "u8", "name": "last", "at": -1}, {"type": "text", "name": "all", "at": 1}]
     )
@@ -161,7 +161,7 @@ def test_places_from_both_ends_and_the_rest_between() -> None:
     assert layout.read(b"") is None
 
 
-def test_what_no_field_stands_on_is_written_as_zeros() -> None:
+def test_bytes_without_a_field_are_written_as_zeros() -> None:
     fields: list[dict[str, Any]] = [
         {"type": "u8", "name": "a", "at": 2},
         {"type": "u8"},
@@ -172,16 +172,16 @@ def test_what_no_field_stands_on_is_written_as_zeros() -> None:
     assert Layout(fields, length=8).write({"a": 1}) == b"\x00\x00\x01\x00\x00\x00\x09\x00"
 
 
-def test_short_texts_are_filled_up_and_bcd_digits_fit_into_bytes() -> None:
+def test_short_texts_are_padded_and_bcd_digits_fit_into_bytes() -> None:
     assert Layout([{"type": "text", "name": "t", "length": 4}]).write({"t": "ab"}) == b"ab\x00\x00"
     assert Layout([{"type": "bytes", "name": "t", "length": 3}]).write({"t": 0x1234}) == b"\x00\x12\x34"
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize(
-    ("options", "value", "said"),
+    ("options", "value", "message"),
     [
         ({"type": "u8"}, 256, "x: 256 does not fit"),
         ({"type": "u8"}, -1, "x: -1 does not fit"),
@@ -200,10 +200,10 @@ def test_short_texts_are_filled_up_and_bcd_digits_fit_into_bytes() -> None:
         ({"type": "bytes"}, [1, 2], "does not fit"),
     ],
 )
-def test_a_value_that_does_not_fit_is_named(options: dict[str, Any], value: Any, said: str) -> None:
+def test_a_value_that_does_not_fit_is_named(options: dict[str, Any], value: Any, message: str) -> None:
     with pytest.raises(LayoutError) as caught:
         Layout([{"name": "x", **options}]).write({"x": value})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [8, -1, "x", None, float("inf")])
@@ -212,7 +212,7 @@ def test_bits_that_do_not_fit_are_named(value: Any) -> None:
         Layout(FLAGS).write({"on": True, "mode": value, "high": 0})
 
 
-def test_a_value_that_is_missing_is_named() -> None:
+def test_a_missing_value_is_named() -> None:
     with pytest.raises(LayoutError, match="missing: 'mode', 'high'"):
         Layout(FLAGS).write({"on": True})
     with pytest.raises(LayoutError, match="missing: 'x'"):
@@ -234,12 +234,12 @@ def test_a_value_that_is_missing_is_named() -> None:
         {"type": "text", "word_swap": True},
     ],
 )
-def test_a_field_that_contradicts_itself_is_refused(options: dict[str, Any]) -> None:
+def test_contradictory_options_of_a_field_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(LayoutError):
         Layout([options])
 
 
-def test_places_that_a_frame_does_not_have_are_refused() -> None:
+def test_offsets_outside_of_the_frame_are_rejected() -> None:
     with pytest.raises(LayoutError, match="needs the length"):
         Layout([{"type": "u8", "name": "x", "at": -1}]).check_writable()
     Layout([{"type": "u8", "name": "x", "at": -1}], length=2).check_writable()
@@ -250,8 +250,6 @@ def test_places_that_a_frame_does_not_have_are_refused() -> None:
 
 
 @given(fields_and_values(), st.binary(max_size=30))
-def test_any_bytes_are_read_or_not_of_this_layout(
-    drawn: tuple[list[dict[str, Any]], dict[str, Any]], frame: bytes
-) -> None:
-    found = Layout(drawn[0]).read(frame)
-    assert found is None or found.keys() == drawn[1].keys()
+def test_any_bytes_are_read_or_do_not_match(drawn: tuple[list[dict[str, Any]], dict[str, Any]], frame: bytes) -> None:
+    values = Layout(drawn[0]).read(frame)
+    assert values is None or values.keys() == drawn[1].keys()

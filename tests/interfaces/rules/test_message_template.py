@@ -32,13 +32,11 @@ from interfaces.rules.message_template import CodecError, MessageTemplate
         ({"action": "{a}"}, {}, None),
     ],
 )  # fmt: skip
-def test_what_message_is_made_of_values(
-    options: dict[str, Any], values: dict[str, Any], message: InternalMsg | None
-) -> None:
+def test_the_message_for_values(options: dict[str, Any], values: dict[str, Any], message: InternalMsg | None) -> None:
     assert MessageTemplate(options, {"device": "d"}).make(values) == message
 
 
 @pytest.mark.parametrize("options", [{"action": "{a:d}"}, {"action": "A", "arguments": {"x": "{a:d}"}}])
-def test_a_value_that_does_not_take_its_format_is_named(options: dict[str, Any]) -> None:
+def test_a_value_that_does_not_fit_its_format_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(CodecError, match=r"'x' cannot be written as \{a:d\}"):
         MessageTemplate(options, {}).make({"a": "x"})

@@ -1,4 +1,4 @@
-"""Regular expressions: those judged to be fast are; the others are bounded or refused."""
+"""Regular expressions: those that are proven fast are fast; all others are limited in time or rejected."""
 
 from __future__ import annotations
 
@@ -39,60 +39,60 @@ HARMLESS = [
 
 @pytest.fixture
 def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have Python believe that the library `regex` is not installed."""
+    """Make imports of the library `regex` fail."""
     monkeypatch.setitem(sys.modules, "regex", None)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_is_harmless_is_judged_fast(text: str, without_library: None) -> None:
+def test_a_harmless_expression_is_proven_fast(text: str, without_library: None) -> None:
     assert SafeRegex(text).is_fast
 
 
 @pytest.mark.parametrize("text", DANGEROUS)
-def test_what_is_dangerous_is_refused_where_nothing_can_stop_it(text: str, without_library: None) -> None:
+def test_a_dangerous_expression_is_rejected_without_the_library(text: str, without_library: None) -> None:
     with pytest.raises(RegexError, match="could take unlimited time"):
         SafeRegex(text)
 
 
 @pytest.mark.parametrize("text", DANGEROUS)
-def test_what_is_dangerous_runs_under_a_limit(text: str) -> None:
-    """That this test ends is what it tests: each of them could take years on some of these lines."""
+def test_a_dangerous_expression_runs_under_a_time_limit(text: str) -> None:
+    """The test is that this ends: without a limit, each expression could take years on one of these lines."""
     expression = SafeRegex(text)
     assert not expression.is_fast
     for line in ("a" * 60, "ab" * 30, "cd" * 30, "\u03a9" * 60, "x" * 60, "1" * 60, "a b " * 15):
         try:
-            found = expression.match(line)
+            match = expression.match(line)
         except RegexError as err:
             assert "was stopped after 0.05 s" in str(err)
         else:
-            assert found is None or isinstance(found, dict)
+            assert match is None or isinstance(match, dict)
 
 
-def test_what_takes_too_long_is_stopped() -> None:
+def test_an_expression_that_takes_too_long_is_stopped() -> None:
     with pytest.raises(RegexError, match=r"was stopped after 0\.05 s"):
         SafeRegex("(a|aa)+b").match("a" * 60)
 
 
 @pytest.mark.parametrize("text", [*HARMLESS, *DANGEROUS])
-def test_it_matches_as_python_does(text: str) -> None:
+def test_an_expression_matches_as_in_python(text: str) -> None:
     expression = SafeRegex(text)
     for line in ("", "a", "ab", "abc", "b", "aab", "T -1.5", "x1=y z", "on", "\u03a9", "xxxxx", "1.2.3.4"):
-        found = re.fullmatch(text, line)
-        assert expression.match(line) == (found and found.groupdict())
+        match = re.fullmatch(text, line)
+        assert expression.match(line) == (match and match.groupdict())
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("(", "not a regular expression"), ("a**", "not a regular expression"), ("(?P<a>.)(?P<a>.)", "redefinition"),
      ("a{99999999999}", "not a regular expression"), ("a" * 10_001, "longer than 10000 characters"),
      ("(" * 3000 + ")" * 3000, "not a regular expression")],
 )  # fmt: skip
-def test_what_is_no_expression_is_refused(text: str, said: str) -> None:
-    with pytest.raises(RegexError, match=said):
+def test_an_invalid_expression_is_rejected(text: str, message: str) -> None:
+    with pytest.raises(RegexError, match=message):
         SafeRegex(text)
 
 
-def test_a_text_may_only_be_as_long_as_the_expression_can_bear() -> None:
+def test_the_length_of_a_text_is_limited() -> None:
     assert SafeRegex("a*b").match("a" * MAX_TEXT) is None
     with pytest.raises(RegexError, match="at most 1048576"):
         SafeRegex("a*b").match("a" * (MAX_TEXT + 1))
@@ -143,14 +143,14 @@ def test_without_the_parser_a_device_needs_no_library_for_the_default_of_a_text_
 @pytest.mark.parametrize(
     ("text", "prefix", "names"),
     [("abc", "abc", ()), ("ab*", "a", ()), ("ab|ac", "a", ()), ("a|b", "", ()), ("(?i)abc", "", ()), ("^abc", "", ()),
-     (r"\$GP(?P<kind>[A-Z]+),(?P<rest>.*)", "$GP", ("kind", "rest"))],
+     (r"\$GP(?P<kind>[A-Z]+),(?P<fields>.*)", "$GP", ("kind", "fields"))],
 )  # fmt: skip
-def test_how_each_match_begins_and_what_it_names(text: str, prefix: str, names: tuple[str, ...]) -> None:
+def test_the_prefix_and_the_names_of_an_expression(text: str, prefix: str, names: tuple[str, ...]) -> None:
     expression = SafeRegex(text)
     assert (expression.prefix, expression.names) == (prefix, names)
 
 
-# --- the judgement, held against a matcher that counts its steps
+# --- the proof, compared with a matcher that counts its steps
 
 
 class TooManyStepsError(Exception):
@@ -158,7 +158,7 @@ class TooManyStepsError(Exception):
 
 
 class CountingMatcher:
-    """Matches by trying one way after the other, as `re` does, and counts the characters it looks at."""
+    """Matches by backtracking, as `re` does, and counts its steps."""
 
     def __init__(self, text: str, limit: int) -> None:
         self._items = list(parser.parse(text))
@@ -174,9 +174,9 @@ class CountingMatcher:
         if not items:
             yield at
             return
-        (code, argument), rest = items[0], items[1:]
+        (code, argument), remaining = items[0], items[1:]
         for end in self._item_ends(code, argument, at, line):
-            yield from self._ends(rest, end, line)
+            yield from self._ends(remaining, end, line)
 
     def _item_ends(self, code: Any, argument: Any, at: int, line: str) -> Iterator[int]:
         self.steps += 1
@@ -189,19 +189,19 @@ class CountingMatcher:
                 yield from self._ends(list(way), at, line)
         elif code is constants.MAX_REPEAT:
             yield from self._repeats(argument[0], argument[1], list(argument[2]), at, line)
-        elif at < len(line) and self._takes(code, argument, line[at]):
+        elif at < len(line) and self._matches_char(code, argument, line[at]):
             yield at + 1
 
     def _repeats(self, low: int, high: int, body: list[Any], at: int, line: str) -> Iterator[int]:
         if high > 0:
             for end in self._ends(body, at, line):
-                if end > at or low > 0:  # an empty one more gets nowhere
+                if end > at or low > 0:  # one more empty repetition changes nothing
                     yield from self._repeats(max(0, low - 1), high - 1, body, end, line)
         if low == 0:
             yield at
 
     @staticmethod
-    def _takes(code: Any, argument: Any, char: str) -> bool:
+    def _matches_char(code: Any, argument: Any, char: str) -> bool:
         if code is constants.IN:
             return any(ord(char) == each for _, each in argument)
         return code is constants.ANY or bool(ord(char) == argument)
@@ -212,7 +212,7 @@ _expressions = st.recursive(
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("".join),
         st.tuples(inner, inner).map(lambda pair: f"({pair[0]}|{pair[1]})"),
-        inner.map(lambda one: f"({one}|)"),
+        inner.map(lambda text: f"({text}|)"),
         st.tuples(inner, st.sampled_from("*+?")).map(lambda pair: f"({pair[0]}){pair[1]}"),
     ),
     max_leaves=7,
@@ -227,8 +227,8 @@ _LINES = [
 
 @settings(max_examples=400)
 @given(_expressions, st.sampled_from(_LINES))
-def test_the_counting_matcher_finds_what_python_finds(text: str, line: str) -> None:
-    """A test of the test."""
+def test_the_counting_matcher_agrees_with_python(text: str, line: str) -> None:
+    """The matcher of the next test is correct."""
     matcher = CountingMatcher(text, 100_000)
     try:
         assert matcher.matches(line[:9]) is (re.fullmatch(text, line[:9]) is not None)
@@ -242,8 +242,8 @@ def test_the_counting_matcher_finds_what_python_finds(text: str, line: str) -> N
 @example("(((a)?)?b)+.c")
 @example("((a((b)*)?)*)?")
 @example("((((b|)|c)(c|)a)*)*c")
-def test_what_is_judged_fast_takes_few_steps_on_any_line(text: str) -> None:
-    """At worst the square of a line's length, for each sign of the expression."""
+def test_a_proven_expression_takes_few_steps_on_any_line(text: str) -> None:
+    """At worst the square of a line's length, for each character of the expression."""
     if not SafeRegex(text).is_fast:
         return
     matcher = CountingMatcher(text, len(text) * 28**2)

@@ -1,4 +1,4 @@
-"""Templates: text with values in it, and nothing else that can be reached."""
+"""Templates: text with values, and no access to anything else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_template_is_filled(text: str, values: dict[str, Any], filled: str) ->
     ["{", "}", "{a", "a}", "{}", "{0}", "{:d}", "{a.b}", "{a[0]}", "{a!r}", "{a:{b}}", "{a.__class__}", "{ a}", "{a-b}",
      "{a b}"],
 )  # fmt: skip
-def test_what_is_no_template_is_refused(text: str) -> None:
+def test_an_invalid_template_is_rejected(text: str) -> None:
     with pytest.raises(TemplateError):
         Template(text)
 
@@ -43,7 +43,7 @@ def test_what_is_no_template_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("{a:d}", "x"), ("{a:d}", 1.5), ("{a:03d}", None), ("{a:q}", 1), ("{a:.1f}", [1])]
 )
-def test_a_value_that_does_not_take_its_format_is_named(text: str, value: object) -> None:
+def test_a_value_that_does_not_fit_its_format_is_named(text: str, value: object) -> None:
     with pytest.raises(TemplateError) as caught:
         Template(text).fill({"a": value})
     assert ascii(value) in str(caught.value)
@@ -51,30 +51,30 @@ def test_a_value_that_does_not_take_its_format_is_named(text: str, value: object
 
 
 @pytest.mark.parametrize("value", [1, 1.5, True, None, "x", [1, {"a": 2}]])
-def test_a_template_of_just_a_name_keeps_the_type_of_the_value(value: object) -> None:
+def test_a_template_of_only_a_name_keeps_the_type_of_the_value(value: object) -> None:
     assert Template("{a}").value({"a": value}) is value
     assert Template("{a}!").value({"a": value}) == f"{value}!"
     assert isinstance(Template("{a:}{b}").value({"a": value, "b": ""}), str)
 
 
-def test_a_format_makes_text_of_a_value() -> None:
+def test_a_format_makes_a_text() -> None:
     assert Template("{a:.2f}").value({"a": 1}) == "1.00"
 
 
 @given(st.text())
-def test_text_with_doubled_braces_stands_for_itself(text: str) -> None:
+def test_text_with_doubled_braces_is_kept(text: str) -> None:
     assert Template(text.replace("{", "{{").replace("}", "}}")).fill({}) == text
 
 
 @given(st.text(), st.text())
-def test_a_value_is_put_in_as_it_is(before: str, value: str) -> None:
-    """Nothing in a value is taken for a template."""
-    plain = before.replace("{", "(").replace("}", ")")
+def test_a_value_is_inserted_unchanged(prefix: str, value: str) -> None:
+    """Braces in a value have no meaning."""
+    plain = prefix.replace("{", "(").replace("}", ")")
     assert Template(plain + "{a}").fill({"a": value}) == plain + value
 
 
 @given(st.text(st.sampled_from("{}ab!:.[]0")))
-def test_any_text_is_a_template_or_refused_as_one(text: str) -> None:
+def test_any_text_is_a_template_or_rejected(text: str) -> None:
     try:
         template = Template(text)
     except TemplateError:

@@ -1,4 +1,4 @@
-"""Who speaks when: one exchange at a time, the urgent ones first, and each ends once, whatever the device does."""
+"""When to write: one transaction at a time, by priority; each ends once, whatever the device does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPENING, COMMAND, POLL = Priority
 
 
 def reader(expected: bytes) -> ReadFrame:
-    """Return what reads the frame `expected`, and chokes on the same with a question mark."""
+    """Return a reader of the frame `expected`, which raises an error for the same with a question mark."""
 
     def read(frame: bytes) -> list[dict[str, Any]] | None:
         if frame == expected + b"?":
@@ -37,20 +37,20 @@ def reader(expected: bytes) -> ReadFrame:
 def transaction(
     name: str, priority: Priority = COMMAND, *, response: bool = True, refusal: bool = False, **options: Any
 ) -> Transaction:
-    """Return an exchange that writes `name`; the device says NAME to answer it, and not NAME to refuse it."""
+    """Return a transaction that writes `name`; the device sends NAME to answer it, and not NAME to refuse it."""
     data = name.encode()
     answers = reader(data.upper()) if response else None
     return Transaction(data, priority, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
 
 
-def talk(*exchanges: Transaction, **pacing: Any) -> Conversation:
+def started(*transactions: Transaction, **pacing: Any) -> Conversation:
     conversation = Conversation(RateLimit(**pacing))
-    assert all(conversation.submit(each, 0.0) for each in exchanges)
+    assert all(conversation.submit(each, 0.0) for each in transactions)
     return conversation
 
 
 def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tuple[float, Any]]:
-    """Turn whenever something is due; return what was written and what has ended, with the times."""
+    """Step whenever something is due; return the written data and the ended transactions, with their times."""
     log: list[tuple[float, Any]] = []
     while now <= until:
         data, results = conversation.step(now)
@@ -60,7 +60,7 @@ def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tupl
             due = conversation.due()
             if due is None:
                 break
-            assert due > now, "it is due, and does nothing"
+            assert due > now, "it is due, but does nothing"
             now = due
     return log
 
@@ -68,16 +68,16 @@ def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tupl
 # --- order
 
 
-def test_what_is_urgent_comes_first_and_the_rest_in_its_order() -> None:
+def test_transactions_are_written_by_priority_and_then_in_order() -> None:
     kinds = {"p1": POLL, "c1": COMMAND, "o1": OPENING, "p2": POLL, "c2": COMMAND, "o2": OPENING}
-    conversation = talk(*(transaction(name, priority, response=False) for name, priority in kinds.items()))
+    conversation = started(*(transaction(name, priority, response=False) for name, priority in kinds.items()))
     written = [what for _, what in run(conversation, 0.0) if isinstance(what, bytes)]
     assert written == [b"o1", b"o2", b"c1", b"c2", b"p1", b"p2"]
     assert conversation.due() is None
 
 
-def test_the_next_is_written_only_when_the_answer_is_there() -> None:
-    conversation = talk(transaction("a"), transaction("b"))
+def test_the_next_transaction_is_written_only_after_the_answer() -> None:
+    conversation = started(transaction("a"), transaction("b"))
     assert conversation.step(0.0) == (b"a", [])
     assert conversation.step(0.5) == (b"", [])
     assert conversation.on_frame(b"something else", 0.6) is None
@@ -88,15 +88,15 @@ def test_the_next_is_written_only_when_the_answer_is_there() -> None:
     assert conversation.step(0.7) == (b"b", [])
 
 
-def test_what_expects_no_answer_is_done_when_it_is_written() -> None:
-    assert run(talk(transaction("a", response=False)), 1.0) == [(0.0, ("a", Outcome.DONE)), (0.0, b"a")]
+def test_a_transaction_without_answer_is_done_when_it_is_written() -> None:
+    assert run(started(transaction("a", response=False)), 1.0) == [(0.0, ("a", Outcome.DONE)), (0.0, b"a")]
 
 
-def test_a_frame_that_nobody_has_asked_for_is_nobodys_answer() -> None:
-    conversation = talk()
+def test_an_unsolicited_frame_answers_no_transaction() -> None:
+    conversation = started()
     assert conversation.on_frame(b"A", 0.0) is None
     assert conversation.submit(transaction("a"), 1.0)
-    assert conversation.on_frame(b"A", 1.0) is None, "it was not written yet"
+    assert conversation.on_frame(b"A", 1.0) is None, "it has not been written yet"
     assert conversation.step(1.0) == (b"a", [])
 
 
@@ -104,7 +104,7 @@ def test_a_frame_that_nobody_has_asked_for_is_nobodys_answer() -> None:
 
 
 def test_the_device_refuses() -> None:
-    conversation = talk(transaction("a", refusal=True, retries=3))
+    conversation = started(transaction("a", refusal=True, retries=3))
     conversation.step(0.0)
     result = conversation.on_frame(b"not A", 0.1)
     assert result is not None
@@ -113,8 +113,8 @@ def test_the_device_refuses() -> None:
     assert conversation.due() is None
 
 
-def test_no_answer_in_time() -> None:
-    conversation = talk(transaction("a", timeout=0.5), transaction("b", timeout=2.0))
+def test_a_transaction_without_an_answer_times_out() -> None:
+    conversation = started(transaction("a", timeout=0.5), transaction("b", timeout=2.0))
     assert conversation.step(0.0) == (b"a", [])
     data, (result,) = conversation.step(0.5)
     assert (data, result.outcome) == (b"", Outcome.TIMED_OUT)
@@ -123,18 +123,18 @@ def test_no_answer_in_time() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"A", b"not A"])
-def test_a_late_answer_is_waited_for_lest_the_next_takes_it_for_its_own(frame: bytes) -> None:
-    conversation = talk(transaction("a", timeout=0.5, refusal=True), transaction("b"))
+def test_the_next_transaction_waits_for_a_late_answer(frame: bytes) -> None:
+    conversation = started(transaction("a", timeout=0.5, refusal=True), transaction("b"))
     run(conversation, 0.5)
     assert conversation.step(0.75) == (b"", [])
     assert conversation.on_frame(b"something else", 0.75) is None
     assert conversation.due() == 1.0
-    assert conversation.on_frame(frame, 0.875) is None, "it is too late"
+    assert conversation.on_frame(frame, 0.875) is None, "it arrives too late"
     assert conversation.step(0.875) == (b"b", [])
 
 
-def test_a_late_answer_is_waited_for_no_longer_than_its_time() -> None:
-    conversation = talk(transaction("a", timeout=0.5))
+def test_the_wait_for_a_late_answer_is_limited() -> None:
+    conversation = started(transaction("a", timeout=0.5))
     run(conversation, 0.5)
     assert conversation.is_idle
     with pytest.raises(CodecError, match="unreadable"):
@@ -143,15 +143,15 @@ def test_a_late_answer_is_waited_for_no_longer_than_its_time() -> None:
 
 
 @pytest.mark.parametrize("retries", [1, 2])
-def test_it_is_written_again_as_often_as_asked_for(retries: int) -> None:
-    conversation = talk(transaction("a", timeout=0.5, retries=retries))
+def test_a_transaction_is_retried(retries: int) -> None:
+    conversation = started(transaction("a", timeout=0.5, retries=retries))
     assert run(conversation, 0.5 * retries) == [(0.5 * number, b"a") for number in range(retries + 1)]
     _, (result,) = conversation.step(0.5 * (retries + 1))
     assert result.reason == f"the device did not answer within 0.5 s ({retries + 1} attempts)"
 
 
-def test_an_answer_to_the_second_try_is_an_answer() -> None:
-    conversation = talk(transaction("a", timeout=0.5, retries=1))
+def test_an_answer_to_the_second_attempt_is_an_answer() -> None:
+    conversation = started(transaction("a", timeout=0.5, retries=1))
     assert run(conversation, 0.7) == [(0.0, b"a"), (0.5, b"a")]
     result = conversation.on_frame(b"A", 0.8)
     assert result is not None
@@ -159,34 +159,34 @@ def test_an_answer_to_the_second_try_is_an_answer() -> None:
     assert conversation.step(9.0) == (b"", [])
 
 
-def test_an_answer_that_cannot_be_read_is_none() -> None:
-    conversation = talk(transaction("a", timeout=0.5))
+def test_an_unreadable_answer_does_not_end_the_transaction() -> None:
+    conversation = started(transaction("a", timeout=0.5))
     conversation.step(0.0)
     with pytest.raises(CodecError):
         conversation.on_frame(b"A?", 0.1)
     assert conversation.on_frame(b"A", 0.2) is not None
 
 
-def test_where_only_a_refusal_is_declared_silence_means_that_it_is_done() -> None:
-    conversation = talk(transaction("a", response=False, refusal=True, timeout=0.5, retries=3))
+def test_with_only_a_refusal_silence_means_success() -> None:
+    conversation = started(transaction("a", response=False, refusal=True, timeout=0.5, retries=3))
     assert run(conversation, 9.0) == [(0.0, b"a"), (0.5, ("a", Outcome.DONE))]
-    conversation = talk(transaction("a", response=False, refusal=True, timeout=0.5))
+    conversation = started(transaction("a", response=False, refusal=True, timeout=0.5))
     conversation.step(0.0)
     result = conversation.on_frame(b"not A", 0.1)
     assert result is not None
     assert result.outcome is Outcome.REFUSED
 
 
-# --- pace
+# --- rate limit
 
 
-def test_silence_after_each_frame_of_either_side() -> None:
-    conversation = talk(
+def test_a_pause_follows_each_frame_in_either_direction() -> None:
+    conversation = started(
         transaction("a"), transaction("b", response=False), transaction("c", response=False), pause=0.25
     )
     assert run(conversation, 0.0) == [(0.0, b"a")]
     assert conversation.on_frame(b"A", 0.5) is not None
-    assert conversation.on_frame(b"unasked", 0.625) is None
+    assert conversation.on_frame(b"unsolicited", 0.625) is None
     assert run(conversation, 9.0, now=0.625) == [
         (0.875, ("b", Outcome.DONE)), (0.875, b"b"), (1.125, ("c", Outcome.DONE)), (1.125, b"c"),
     ]  # fmt: skip
@@ -201,36 +201,36 @@ def test_silence_after_each_frame_of_either_side() -> None:
         ({}, [0.0, 0.0, 0.0]),
     ],
 )
-def test_no_faster_than_the_device_takes_it(pacing: dict[str, float], times: list[float]) -> None:
-    conversation = talk(*(transaction(name, response=False) for name in ("aa", "bbbb", "c")), **pacing)
+def test_the_rate_limit(pacing: dict[str, float], times: list[float]) -> None:
+    conversation = started(*(transaction(name, response=False) for name in ("aa", "bbbb", "c")), **pacing)
     log = run(conversation, 9.0)
     assert [when for when, what in log if isinstance(what, bytes)] == times
     assert conversation.last_written == times[-1]
 
 
-def test_what_is_written_again_keeps_the_pause_too() -> None:
-    conversation = talk(transaction("a", timeout=0.5, retries=1), pause=0.25)
+def test_a_retry_keeps_the_pause() -> None:
+    conversation = started(transaction("a", timeout=0.5, retries=1), pause=0.25)
     conversation.step(0.0)
-    conversation.on_frame(b"unasked", 0.375)
+    conversation.on_frame(b"unsolicited", 0.375)
     assert run(conversation, 9.0, now=0.375) == [(0.625, b"a"), (1.125, ("a", Outcome.TIMED_OUT))]
 
 
 # --- limits
 
 
-def test_more_commands_than_may_wait_are_refused() -> None:
-    conversation = talk(transaction("under way"), max_waiting=2)
+def test_commands_over_the_limit_are_refused() -> None:
+    conversation = started(transaction("under way"), max_waiting=2)
     conversation.step(0.0)
     assert [conversation.submit(transaction(name), 0.0) for name in "abc"] == [True, True, False]
-    assert all(conversation.submit(transaction(name, POLL), 0.0) for name in "abc"), "the configuration says how many"
+    assert all(conversation.submit(transaction(name, POLL), 0.0) for name in "abc"), "polls are not limited"
 
 
-def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
-    conversation = talk(transaction("slow", POLL, timeout=60), longest_wait=10)
+def test_a_command_that_has_waited_too_long_times_out() -> None:
+    conversation = started(transaction("slow", POLL, timeout=60), longest_wait=10)
     conversation.step(0.0)
     conversation.submit(transaction("open the gate"), 1.0)
     conversation.submit(transaction("poll", POLL, response=False), 1.0)
-    assert conversation.due() == 11.0, "whoever sent it is not left waiting until the line is free"
+    assert conversation.due() == 11.0, "the outcome does not wait until the line is free"
     assert conversation.step(10.9) == (b"", [])
     data, (result,) = conversation.step(11.0)
     assert (data, result.transaction.subject, result.outcome) == (b"", "open the gate", Outcome.TIMED_OUT)
@@ -238,8 +238,8 @@ def test_a_command_that_has_waited_too_long_is_not_done_any_more() -> None:
     assert run(conversation, 999.0, now=11.0)[-1] == (120.0, b"poll"), "a poll may be late"
 
 
-def test_when_the_device_is_gone_all_is_given_up() -> None:
-    conversation = talk(transaction("a"), transaction("b"), transaction("o", OPENING), transaction("p", POLL))
+def test_all_transactions_end_when_the_device_is_gone() -> None:
+    conversation = started(transaction("a"), transaction("b"), transaction("o", OPENING), transaction("p", POLL))
     conversation.step(0.0)
     results = conversation.abort()
     assert {result.transaction.subject for result in results} == {"a", "b", "o", "p"}
@@ -248,7 +248,7 @@ def test_when_the_device_is_gone_all_is_given_up() -> None:
 
 
 def test_a_new_connection_does_not_inherit_pauses_late_answers_and_the_last_write() -> None:
-    conversation = talk(transaction("a", timeout=0.5), pause=5.0)
+    conversation = started(transaction("a", timeout=0.5), pause=5.0)
     run(conversation, 0.5)
     assert conversation.abort() == []
     conversation.reset()
@@ -257,11 +257,11 @@ def test_a_new_connection_does_not_inherit_pauses_late_answers_and_the_last_writ
     assert conversation.step(0.75) == (b"b", [])
 
 
-# --- whatever happens
+# --- any sequence of events
 
 
 class AnyConversation(RuleBasedStateMachine):
-    """Exchanges of all kinds, and a device that answers, refuses, babbles, is silent or goes away at any time."""
+    """Transactions of all kinds, and a device that answers, refuses, sends other frames, is silent or disappears."""
 
     @initialize(
         pause=st.sampled_from([0.0, 0.25]), rate=st.sampled_from([0.0, 64.0]), max_waiting=st.integers(1, 4),
@@ -271,9 +271,9 @@ class AnyConversation(RuleBasedStateMachine):
         self.pacing = RateLimit(pause, rate, 0.0, max_waiting, longest_wait)
         self.conversation = Conversation(self.pacing)
         self.now = 0.0
-        self.taken: list[Transaction] = []
+        self.accepted: list[Transaction] = []
         self.results: list[Result] = []
-        self.under_way: Transaction | None = None
+        self.current_transaction: Transaction | None = None
         self.last_activity = -1.0
         self.late: Transaction | None = None
         self.late_until = 0.0
@@ -283,45 +283,45 @@ class AnyConversation(RuleBasedStateMachine):
         for result in results:
             if result.outcome is Outcome.TIMED_OUT and result.transaction.attempts > 0:
                 self.late, self.late_until = result.transaction, self.now + result.transaction.timeout
-        if self.under_way in [result.transaction for result in results]:
-            self.under_way = None
+        if self.current_transaction in [result.transaction for result in results]:
+            self.current_transaction = None
 
     def waiting(self) -> list[Transaction]:
         over = [result.transaction for result in self.results]
-        return [each for each in self.taken if each.attempts == 0 and each not in over]
+        return [each for each in self.accepted if each.attempts == 0 and each not in over]
 
     @rule(
         priority=st.sampled_from(Priority), response=st.booleans(), refusal=st.booleans(), retries=st.integers(0, 2),
         timeout=st.sampled_from([0.125, 1.0, 5.0]),
     )  # fmt: skip
     def submit(self, priority: Priority, response: bool, refusal: bool, retries: int, timeout: float) -> None:
-        name = f"x{len(self.taken)}"
+        name = f"x{len(self.accepted)}"
         new = transaction(name, priority, response=response, refusal=refusal, retries=retries, timeout=timeout)
         has_room = sum(each.priority is COMMAND for each in self.waiting()) < self.pacing.max_waiting
         assert self.conversation.submit(new, self.now) is (has_room or priority is not COMMAND)
         has_room |= priority is not COMMAND
-        self.taken += [new] if has_room else []
+        self.accepted += [new] if has_room else []
 
-    @rule(step=st.sampled_from([0.0, 0.125, 0.25, 1.0, 3.0]))
-    def turn(self, step: float) -> None:
-        self.now += step
-        while self.turn_once():
+    @rule(seconds=st.sampled_from([0.0, 0.125, 0.25, 1.0, 3.0]))
+    def wait_and_step(self, seconds: float) -> None:
+        self.now += seconds
+        while self.step_once():
             pass
 
     @rule()
-    def turn_when_something_is_due(self) -> None:
+    def step_when_something_is_due(self) -> None:
         due = self.conversation.due()
         if due is not None:
             self.now = max(self.now, due)
-            assert self.turn_once(), "it is due, and does nothing"
+            assert self.step_once(), "it is due, but does nothing"
 
-    def turn_once(self) -> bool:
+    def step_once(self) -> bool:
         due, waiting = self.conversation.due(), self.waiting()
         data, results = self.conversation.step(self.now)
         self.ended(results)
         if data:
-            written = next(each for each in self.taken if each.data == data)
-            assert self.under_way in (None, written)
+            written = next(each for each in self.accepted if each.data == data)
+            assert self.current_transaction in (None, written)
             assert self.now >= self.last_activity + self.pacing.pause
             assert self.late in (None, written) or self.now >= self.late_until
             self.late = None
@@ -329,16 +329,16 @@ class AnyConversation(RuleBasedStateMachine):
             too_late = [result.transaction for result in results if result.outcome is Outcome.TIMED_OUT]
             others = [each for each in waiting if each not in too_late]
             assert written.attempts > 1 or written is min(others, key=lambda each: each.priority)
-            self.under_way = None if written in [result.transaction for result in results] else written
+            self.current_transaction = None if written in [result.transaction for result in results] else written
             self.last_activity = self.now
-        assert not (data or results) or (due is not None and self.now >= due), "it did something before it was due"
+        assert not (data or results) or (due is not None and self.now >= due), "it did something before that was due"
         return bool(data or results)
 
-    @precondition(lambda self: self.under_way is not None)
+    @precondition(lambda self: self.current_transaction is not None)
     @rule(form=st.sampled_from([b"%s", b"not %s", b"%s?", b"something else"]))
-    def hear(self, form: bytes) -> None:
-        assert self.under_way is not None
-        current = self.under_way
+    def receive_answer(self, form: bytes) -> None:
+        assert self.current_transaction is not None
+        current = self.current_transaction
         self.last_activity = self.now
         frame = form.replace(b"%s", current.data.upper())
         try:
@@ -350,9 +350,9 @@ class AnyConversation(RuleBasedStateMachine):
         assert (result and result.outcome) == expected
         self.ended([result] if result else [])
 
-    @precondition(lambda self: self.under_way is None and self.late is not None)
+    @precondition(lambda self: self.current_transaction is None and self.late is not None)
     @rule(form=st.sampled_from([b"%s", b"not %s"]))
-    def hear_too_late(self, form: bytes) -> None:
+    def receive_late_answer(self, form: bytes) -> None:
         assert self.late is not None
         assert self.conversation.on_frame(form.replace(b"%s", self.late.data.upper()), self.now) is None
         if (self.late.response if form == b"%s" else self.late.refusal) is not None:
@@ -360,12 +360,12 @@ class AnyConversation(RuleBasedStateMachine):
         self.last_activity = self.now
 
     @rule()
-    def hear_unasked(self) -> None:
-        assert self.conversation.on_frame(b"unasked", self.now) is None
+    def receive_unsolicited_frame(self) -> None:
+        assert self.conversation.on_frame(b"unsolicited", self.now) is None
         self.last_activity = self.now
 
     @rule()
-    def go_away(self) -> None:
+    def disconnect(self) -> None:
         self.ended(self.conversation.abort())
         self.late = None
         assert self.conversation.due() is None
@@ -374,13 +374,13 @@ class AnyConversation(RuleBasedStateMachine):
     def each_ends_once_at_most(self) -> None:
         over = [id(result.transaction) for result in self.results]
         assert len(over) == len(set(over))
-        assert (self.conversation.due() is None) is (len(over) == len(self.taken))
+        assert (self.conversation.due() is None) is (len(over) == len(self.accepted))
 
     def teardown(self) -> None:
         while (due := self.conversation.due()) is not None:
             self.now = max(self.now, due)
-            assert self.turn_once()
-        assert {id(result.transaction) for result in self.results} == {id(each) for each in self.taken}
+            assert self.step_once()
+        assert {id(result.transaction) for result in self.results} == {id(each) for each in self.accepted}
 
 
 TestAnyConversation = AnyConversation.TestCase

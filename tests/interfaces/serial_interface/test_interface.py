@@ -1,4 +1,4 @@
-"""The serial interface with real ports: pseudo-terminals, a socket, a loop; plugged in, pulled out, stuck, taken."""
+"""The serial interface with real ports: pseudo-terminals, a socket, a loop; also unplugged, stuck or in use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMAND = "home/trial////me/C"
 
 
 def serial_conf(folder: Path, broker: Mosquitto, port: object, **options: Any) -> Path:
-    """A device that says lines, and is told lines."""
+    """Write the configuration of a device that sends and receives lines; return its path."""
     decode = {"regex": "(?P<text>.*)", "message": {"action": "LINE", "arguments": {"text": "{text}"}}}
     text = {"text": {"pattern": ".*", "max_length": 4096}}
     encode = {"match": {"action": "SAY"}, "arguments": text, "write": "{text}"}
@@ -61,23 +61,23 @@ def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
         yield client
 
 
-def said(listener: Listener, action: str = "LINE", name: str = "text") -> list[Any]:
-    """Return what the device has said, or what became of commands."""
-    found = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/gw/S")]
-    return [status.get(name) for status in found if status["action"] == action]
+def received(listener: Listener, action: str = "LINE", name: str = "text") -> list[Any]:
+    """Return the texts that the device has sent, or an argument of other statuses."""
+    statuses = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/gw/S")]
+    return [status.get(name) for status in statuses if status["action"] == action]
 
 
 def availability(listener: Listener) -> list[bytes]:
     return [payload for topic, payload in listener.pairs() if topic == AVAILABILITY]
 
 
-def tell(listener: Listener, text: str) -> None:
+def send_command(listener: Listener, text: str) -> None:
     listener.publish(COMMAND, json.dumps({"action": "SAY", "text": text}))
 
 
-def wait_said(listener: Listener, *texts: str) -> None:
-    wait_until(lambda: len(said(listener)) >= len(texts), what=lambda: f"{texts}; got {said(listener)}")
-    assert said(listener) == list(texts)
+def wait_texts(listener: Listener, *texts: str) -> None:
+    wait_until(lambda: len(received(listener)) >= len(texts), what=lambda: f"{texts}; got {received(listener)}")
+    assert received(listener) == list(texts)
 
 
 def wait_availability(listener: Listener, *payloads: bytes) -> None:
@@ -88,14 +88,14 @@ def wait_availability(listener: Listener, *payloads: bytes) -> None:
 # --- a device that works
 
 
-def test_lines_go_both_ways(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+def test_lines_in_both_directions(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
         wait_availability(listener, b"online")
         device.write(b"one\r\ntwo\n\nthree\r")
-        wait_said(listener, "one", "two", "three")
-        tell(listener, "hello")
+        wait_texts(listener, "one", "two", "three")
+        send_command(listener, "hello")
         assert device.read_until(b"\n") == b"hello\n"
-        wait_until(lambda: said(listener, "SAY", "response") == ["OK"], what=lambda: gateway.log)
+        wait_until(lambda: received(listener, "SAY", "response") == ["OK"], what=lambda: gateway.log)
         assert gateway.stop() < 2
         wait_availability(listener, b"online", b"offline")
         assert device.read_available() == b""
@@ -109,11 +109,11 @@ def test_a_fast_device_loses_nothing(
         wait_availability(listener, b"online")
         device.write_chunks("".join(f"{line}\r\n" for line in lines).encode(), seed=1)
         wait_until(lambda: len(listener.messages) >= len(lines) + 2, 30, lambda: gateway.log)
-        assert said(listener) == lines
+        assert received(listener) == lines
         gateway.stop()
 
 
-def test_noise_and_endless_lines_harm_nobody(
+def test_noise_and_endless_lines_do_no_harm(
     tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
 ) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, encoding="ascii")) as gateway:
@@ -121,8 +121,8 @@ def test_noise_and_endless_lines_harm_nobody(
         device.write(bytes(range(128, 256)) + b"\n" + b"\x1b[2J\x07\xff\n")
         device.write(b"x" * 100_000 + b"\n")
         device.write(b"still there\n")
-        wait_until(lambda: said(listener)[-1:] == ["still there"], what=lambda: gateway.log)
-        assert said(listener) == ["still there"]
+        wait_until(lambda: received(listener)[-1:] == ["still there"], what=lambda: gateway.log)
+        assert received(listener) == ["still there"]
         gateway.stop()
         assert "frame dropped" in gateway.log
         assert "Traceback" not in gateway.log
@@ -139,34 +139,36 @@ def test_an_idle_device_lets_the_gateway_sleep(
         assert gateway.wake_ups(1.0) <= 6
 
 
-# --- a device that comes and goes
+# --- a device that is unplugged
 
 
-def test_a_device_that_is_pulled_out_and_put_back(
+def test_a_device_that_is_unplugged_and_plugged_in_again(
     tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
 ) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
         wait_availability(listener, b"online")
         device.write(b"one\nhalf of a li")
-        wait_said(listener, "one")
+        wait_texts(listener, "one")
         device.unplug()
         wait_availability(listener, b"online", b"offline")
-        tell(listener, "are you there?")
-        wait_until(lambda: said(listener, "SAY", "response"), what="an answer for the device")
-        assert said(listener, "SAY", "response") == ["OFFLINE"]
-        assert str(device.path) in said(listener, "SAY", "reason")[0]
+        send_command(listener, "are you there?")
+        wait_until(lambda: received(listener, "SAY", "response"), what="an answer for the device")
+        assert received(listener, "SAY", "response") == ["OFFLINE"]
+        assert str(device.path) in received(listener, "SAY", "reason")[0]
         device.plug_in()
         wait_availability(listener, b"online", b"offline", b"online")
         device.write(b"two\n")
-        wait_said(listener, "one", "two")
-        tell(listener, "welcome back")
+        wait_texts(listener, "one", "two")
+        send_command(listener, "welcome back")
         assert device.read_until(b"\n") == b"welcome back\n"
         gateway.stop()
         assert "Traceback" not in gateway.log
         assert gateway.log.count("is tried again by itself") == 1
 
 
-def test_a_device_that_comes_later(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+def test_a_device_that_is_connected_later(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
     device.unplug()
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path)) as gateway:
         wait_availability(listener, b"offline")
@@ -174,7 +176,7 @@ def test_a_device_that_comes_later(tmp_path: Path, mosquitto: Mosquitto, device:
         device.plug_in()
         wait_availability(listener, b"offline", b"online")
         device.write(b"here I am\n")
-        wait_said(listener, "here I am")
+        wait_texts(listener, "here I am")
 
 
 def test_a_device_that_another_program_has_open(
@@ -195,18 +197,18 @@ def test_a_device_that_another_program_has_open(
 # --- a device that stops reading
 
 
-def test_a_device_that_stops_reading_is_given_up_and_opened_again(
+def test_a_device_that_stops_reading_is_closed_and_opened_again(
     tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
 ) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, write_timeout=0.3)) as gateway:
         wait_availability(listener, b"online")
         for _ in range(40):
-            tell(listener, "x" * 4000)
+            send_command(listener, "x" * 4000)
         gateway.wait_log("it accepted no data for 0.3 s")
         listener.wait_topic(AVAILABILITY, b"offline")
         device.read_available(0.5)
         wait_until(lambda: availability(listener)[-1] == b"online", what=lambda: gateway.log)
-        tell(listener, "are you well?")
+        send_command(listener, "are you well?")
         device.read_until(b"are you well?\n")
         assert gateway.stop() < 3
         assert "Traceback" not in gateway.log
@@ -218,7 +220,7 @@ def test_a_gateway_stops_although_its_device_does_not_read(
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, write_timeout=60)) as gateway:
         wait_availability(listener, b"online")
         for _ in range(40):
-            tell(listener, "x" * 4000)
+            send_command(listener, "x" * 4000)
         wait_until(lambda: device.waiting > 1000 and gateway.wake_ups(0.2) <= 2, what="the line to be full")
         assert gateway.stop() < 4
         listener.wait_topic("home/gw/availability", b"offline")
@@ -238,28 +240,28 @@ def test_a_device_behind_a_socket(tmp_path: Path, mosquitto: Mosquitto, listener
                 wait_availability(listener, b"online")
                 connection.sendall(b"one\r\nha")
                 connection.sendall(b"lf\r\n")
-                wait_said(listener, "one", "half")
-                tell(listener, "hello")
+                wait_texts(listener, "one", "half")
+                send_command(listener, "hello")
                 assert connection.recv(100) == b"hello\n"
             connection, _ = server.accept()
             with connection:
                 wait_availability(listener, b"online", b"offline", b"online")
                 connection.sendall(b"again\n")
-                wait_said(listener, "one", "half", "again")
+                wait_texts(listener, "one", "half", "again")
                 assert gateway.stop() < 2
             assert "Traceback" not in gateway.log
 
 
-def test_a_port_that_hears_itself(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
+def test_a_loop_port(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, "loop://")) as gateway:
         wait_availability(listener, b"online")
-        tell(listener, "echo")
-        wait_said(listener, "echo")
+        send_command(listener, "echo")
+        wait_texts(listener, "echo")
         assert gateway.stop() < 2
 
 
 @pytest.mark.parametrize(
-    ("port", "why"),
+    ("port", "reason"),
     [
         ("{folder}", "Is a directory"),
         ("{folder}/file", "Inappropriate ioctl"),
@@ -268,8 +270,8 @@ def test_a_port_that_hears_itself(tmp_path: Path, mosquitto: Mosquitto, listener
         ("bogus://x", "bogus"),
     ],
 )
-def test_a_port_that_cannot_be_opened_is_said_in_words(
-    port: str, why: str, tmp_path: Path, mosquitto: Mosquitto, listener: Listener
+def test_the_reason_why_a_port_cannot_be_opened_is_logged(
+    port: str, reason: str, tmp_path: Path, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     (tmp_path / "file").touch()
     given = port.format(folder=tmp_path, unused=free_port())
@@ -277,7 +279,7 @@ def test_a_port_that_cannot_be_opened_is_said_in_words(
         wait_availability(listener, b"offline")
         gateway.wait_log(f"serial: {given} cannot be opened: ")
         assert gateway.stop() < 2
-        assert why in gateway.log
+        assert reason in gateway.log
         assert "Traceback" not in gateway.log
 
 
@@ -289,7 +291,9 @@ def test_a_password_in_a_port_is_not_logged(tmp_path: Path, mosquitto: Mosquitto
         assert "secret" not in gateway.log
 
 
-def test_a_pty_takes_the_settings(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener) -> None:
+def test_the_settings_are_applied_to_a_pty(
+    tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice, listener: Listener
+) -> None:
     with GatewayProcess(serial_conf(tmp_path, mosquitto, device.path, baudrate=19200)):
         wait_availability(listener, b"online")
         fd = os.open(device.path, os.O_RDWR | os.O_NOCTTY)
@@ -305,7 +309,7 @@ DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {
 
 
 def opened(**options: Any) -> tuple[SerialInterface, Desk]:
-    """Return an interface that has opened its port, and its desk."""
+    """Return an interface that has opened its port, and its surroundings."""
     desk = Desk()
     interface = SerialInterface(serial_params(**options), desk.inbox, desk.outlet)
     desk.inbox.wake()
@@ -313,8 +317,8 @@ def opened(**options: Any) -> tuple[SerialInterface, Desk]:
     return interface, desk
 
 
-def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
-    """Have an interface open its port, and do a turn in a thread once there is something to read."""
+def loop_in_thread(device: PtyDevice, **options: Any) -> tuple[threading.Thread, SerialInterface, Desk]:
+    """Open the port of an interface, and loop once in a thread, with a frame to read."""
     interface, desk = opened(port=str(device.path), **options)
     device.write(b"T 21\n")
     thread = threading.Thread(target=interface.loop)
@@ -322,7 +326,7 @@ def one_turn(device: PtyDevice, **options: Any) -> tuple[threading.Thread, Seria
     return thread, interface, desk
 
 
-def end(thread: threading.Thread, interface: SerialInterface, desk: Desk) -> None:
+def stop(thread: threading.Thread, interface: SerialInterface, desk: Desk) -> None:
     thread.join(10)
     assert not thread.is_alive()
     interface.loop_stop()
@@ -331,12 +335,12 @@ def end(thread: threading.Thread, interface: SerialInterface, desk: Desk) -> Non
 
 def test_one_interface_at_a_time_reads(device: PtyDevice) -> None:
     with READ_LOCK:
-        thread, interface, desk = one_turn(device, decode=DECODE)
+        thread, interface, desk = loop_in_thread(device, decode=DECODE)
         thread.join(0.2)
         assert thread.is_alive()
         assert not desk.collect()
     desk.wait_messages(1)
-    end(thread, interface, desk)
+    stop(thread, interface, desk)
 
 
 SLOW = "(?P<t>(?:T|TT)+) [0-9]+"
@@ -351,17 +355,19 @@ SLOW_ANSWER = {"write": "ASK", "match": {"action": "ASK"}, "response": {"regex":
         {"decode": [{"lines": {"patterns": [SLOW]}, "message": DECODE[0]["message"]}]},
         {"encode": [SLOW_ANSWER]},
     ],
-    ids=["its frames end with a silence", "a slow rule", "a slow rule for lines", "a slow answer"],
+    ids=["frames end with silence", "a slow rule", "a slow rule for lines", "a slow answer"],
 )
-def test_who_may_not_wait_or_be_waited_for_does_not_queue(options: dict[str, Any], device: PtyDevice) -> None:
+def test_an_interface_that_must_not_wait_or_block_does_not_use_the_read_lock(
+    options: dict[str, Any], device: PtyDevice
+) -> None:
     with READ_LOCK:
-        thread, interface, desk = one_turn(device, **{"decode": DECODE, **options})
+        thread, interface, desk = loop_in_thread(device, **{"decode": DECODE, **options})
         thread.join(10)
         assert not thread.is_alive()
-    end(thread, interface, desk)
+    stop(thread, interface, desk)
 
 
-def test_who_has_something_to_do_and_nothing_to_read_does_not_queue(device: PtyDevice) -> None:
+def test_an_interface_with_nothing_to_read_does_not_use_the_read_lock(device: PtyDevice) -> None:
     desk = Desk()
     params = serial_params(port=str(device.path), conversation={"opening": [{"write": "HELLO"}]}, decode=DECODE)
     interface = SerialInterface(params, desk.inbox, desk.outlet)
@@ -369,10 +375,10 @@ def test_who_has_something_to_do_and_nothing_to_read_does_not_queue(device: PtyD
     with READ_LOCK:
         thread.start()
         device.read_until(b"HELLO")
-    end(thread, interface, desk)
+    stop(thread, interface, desk)
 
 
-def test_who_frames_by_silence_does_not_wait_for_the_next_command(
+def test_an_interface_that_measures_silence_does_not_wait_for_the_next_command(
     device: PtyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._NEXT", 5.0)
@@ -402,7 +408,7 @@ def test_a_read_is_short_unless_silence_ends_frames(framing: dict[str, Any], rea
     desk.inbox.close()
 
 
-def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
+def test_other_rules_may_change_the_use_of_the_read_lock(device: PtyDevice) -> None:
     interface, desk = opened(port=str(device.path), decode=[{**DECODE[0], "regex": SLOW}])
     assert interface.reconfigure(serial_params(port=str(device.path), decode=DECODE))
     device.write(b"T 21\n")
@@ -411,10 +417,10 @@ def test_other_rules_may_change_whether_it_queues(device: PtyDevice) -> None:
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
-    end(thread, interface, desk)
+    stop(thread, interface, desk)
 
 
-def test_a_bug_loses_nothing_of_what_was_read_before_it() -> None:
+def test_messages_before_an_unexpected_exception_are_published() -> None:
     interface, desk = opened(decode=DECODE)
     decode = interface.session.rules.decoder.decode
 
@@ -433,10 +439,10 @@ def test_a_bug_loses_nothing_of_what_was_read_before_it() -> None:
     assert [msg.arguments["t"] for msg in desk.collect()] == ["1", "2"]
 
 
-def test_another_reason_why_frames_are_dropped_is_logged_too(
+def test_each_reason_why_frames_are_dropped_is_logged(
     device: PtyDevice, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
-    """Each once, though the words that are dropped differ."""
+    """Each reason is logged once, although the texts of the dropped frames differ."""
     message = {"action": "T", "arguments": {"t": "{t}"}}
     rules = [{"regex": f"{name} (?P<t>.*)", "values": {"t": kind}, "message": message}
              for name, kind in (("A", "float"), ("B", "int"))]  # fmt: skip
@@ -489,7 +495,7 @@ def test_a_frame_that_no_rule_matches_is_logged_with_the_command_to_try_it(
     assert re.search(rf"but no rule matches it{times}{others}; {re.escape(TRY + command)}$", second)
 
 
-def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(
+def test_a_device_that_accepts_no_data_does_not_hold_the_read_lock(
     device: PtyDevice, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(" has failed: it accepted no data for 1 s")
@@ -503,22 +509,22 @@ def test_a_device_that_takes_no_bytes_does_not_keep_others_from_reading(
     wait_until(lambda: device.waiting > 3000, what="the line to be full")
     assert READ_LOCK.acquire(timeout=0.1)
     READ_LOCK.release()
-    assert desk.availability == ["online"]  # it is still at it
-    end(thread, interface, desk)
+    assert desk.availability == ["online"]  # it is still writing
+    stop(thread, interface, desk)
 
 
 # --- other options while the port is open
 
 
 def loop_until(interface: SerialInterface, condition: Callable[[], bool]) -> None:
-    def turned() -> bool:
+    def loop_once() -> bool:
         interface.loop()
         return condition()
 
-    wait_until(turned)
+    wait_until(loop_once)
 
 
-def test_other_rules_are_taken_over_while_the_port_stays_open() -> None:
+def test_other_rules_are_used_while_the_port_stays_open() -> None:
     other = serial_params(
         decode=[{"regex": "T (?P<t>[0-9]+)", "message": {"action": "NEW", "arguments": {"t": "{t}"}}}]
     )
@@ -539,7 +545,7 @@ def test_other_rules_are_taken_over_while_the_port_stays_open() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"baudrate": 4800}, {"framing": {"terminator": ";"}}, {"settle": 0.5}])
-def test_with_any_other_option_it_must_be_opened_anew(changed: dict[str, Any]) -> None:
+def test_a_change_of_any_other_option_is_rejected(changed: dict[str, Any]) -> None:
     desk = Desk()
     interface = SerialInterface(serial_params(), desk.inbox, desk.outlet)
     assert not interface.reconfigure(serial_params(**changed))

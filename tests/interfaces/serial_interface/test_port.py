@@ -18,7 +18,7 @@ from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.options import PortOptions
 from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, Port, open_port
 
-BEYOND_SELECT = 1024  # the first descriptor that select() does not know
+BEYOND_SELECT = 1024  # the first descriptor that select() cannot handle
 
 
 def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
@@ -28,16 +28,16 @@ def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
 
 @pytest.fixture
 def high_descriptors() -> Iterator[None]:
-    """Take all descriptors that select() knows."""
+    """Occupy all descriptors that select() can handle."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = BEYOND_SELECT + 100
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = BEYOND_SELECT + 100
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     with ExitStack() as stack:
         while True:
-            taken = os.open(os.devnull, os.O_RDONLY)
-            stack.callback(os.close, taken)
-            if taken >= BEYOND_SELECT:
+            descriptor = os.open(os.devnull, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if descriptor >= BEYOND_SELECT:
                 break
         yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -45,7 +45,7 @@ def high_descriptors() -> Iterator[None]:
 
 @pytest.fixture
 def line() -> Iterator[tuple[int, str]]:
-    """A pty: the descriptor of the device's end, and the path of ours."""
+    """A pty: the descriptor of the device's end, and the path of the gateway's end."""
     master, slave = os.openpty()
     tty.setraw(slave)
     yield master, os.ttyname(slave)
@@ -57,15 +57,15 @@ def wait_readable(descriptor: int | None) -> None:
     assert descriptor is not None
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    assert poll.poll(5000), "nothing came"
+    assert poll.poll(5000), "nothing arrived"
 
 
 def descriptors() -> set[str]:
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
-def exchange(port: Port, device: int) -> None:
-    """Send something both ways."""
+def check_both_directions(port: Port, device: int) -> None:
+    """Send something in both directions."""
     os.write(device, b"hello")
     wait_readable(port.fileno())
     assert port.read(is_readable=True) == b"hello"
@@ -80,18 +80,18 @@ def test_a_line_beyond_the_descriptors_that_select_knows(line: tuple[int, str]) 
     device, path = line
     port = opened(path)
     assert (port.fileno() or 0) > BEYOND_SELECT
-    exchange(port, device)
+    check_both_directions(port, device)
     port.close()
 
 
 @pytest.mark.usefixtures("high_descriptors")
-def test_a_tcp_connection_beyond_them() -> None:
+def test_a_tcp_connection_beyond_the_descriptors_that_select_knows() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = opened(f"socket://127.0.0.1:{server.getsockname()[1]}")
         connection, _ = server.accept()
         with connection:
             assert (port.fileno() or 0) > BEYOND_SELECT
-            exchange(port, connection.fileno())
+            check_both_directions(port, connection.fileno())
         wait_readable(port.fileno())
         with pytest.raises(DeviceError, match="the device has closed the connection"):
             port.read(is_readable=True)
@@ -99,14 +99,14 @@ def test_a_tcp_connection_beyond_them() -> None:
 
 
 def test_a_port_has_one_descriptor(line: tuple[int, str]) -> None:
-    before = descriptors()
+    previous = descriptors()
     port = opened(line[1])
-    assert len(descriptors()) == len(before) + 1
+    assert len(descriptors()) == len(previous) + 1
     port.close()
-    assert descriptors() == before
+    assert descriptors() == previous
 
 
-def test_the_lock_is_held_until_it_is_closed(line: tuple[int, str]) -> None:
+def test_the_lock_is_held_until_the_port_is_closed(line: tuple[int, str]) -> None:
     port = opened(line[1])
     with pytest.raises(DeviceError, match="another program has it open"):
         opened(line[1])
@@ -114,13 +114,13 @@ def test_the_lock_is_held_until_it_is_closed(line: tuple[int, str]) -> None:
     opened(line[1]).close()
 
 
-def test_without_the_lock_two_may_have_it(line: tuple[int, str]) -> None:
+def test_without_the_lock_two_programs_may_open_the_port(line: tuple[int, str]) -> None:
     first, second = opened(line[1], exclusive=False), opened(line[1], exclusive=False)
     first.close()
     second.close()
 
 
-def test_the_settings_last_although_pyserial_is_gone(line: tuple[int, str]) -> None:
+def test_the_settings_stay_after_pyserial_has_closed_its_descriptors(line: tuple[int, str]) -> None:
     port = opened(line[1], baudrate=19200, stopbits=2)
     settings = termios.tcgetattr(line[0])
     assert settings[4:6] == [termios.B19200, termios.B19200]
@@ -128,7 +128,7 @@ def test_the_settings_last_although_pyserial_is_gone(line: tuple[int, str]) -> N
     port.close()
 
 
-def test_a_device_that_takes_a_part_and_no_more_has_failed(line: tuple[int, str]) -> None:
+def test_a_device_that_accepts_only_a_part_has_failed(line: tuple[int, str]) -> None:
     port = opened(line[1], write_timeout=0.2)
     with pytest.raises(DeviceError, match=r"it accepted no data for 0\.2 s"):
         port.write(b"x" * 100_000)
@@ -145,7 +145,7 @@ def test_a_read_returns_at_most_its_size(read_size: int, line: tuple[int, str]) 
     port.close()
 
 
-def test_a_port_without_a_descriptor_gives_all_that_has_come() -> None:
+def test_a_port_without_a_descriptor_returns_all_bytes() -> None:
     port = opened("loop://", baudrate=921_600)
     port.write(b"x" * 4000)
     assert port.fileno() is None

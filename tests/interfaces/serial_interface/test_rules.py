@@ -1,4 +1,4 @@
-"""The whole configuration of a serial device: what is wrong in it is said with its place, all at once."""
+"""The whole configuration of a serial device: all its problems are reported together, with their paths."""
 
 from __future__ import annotations
 
@@ -92,44 +92,44 @@ BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
          ("conversation", "polls", 1, "response", "message"), "{b} is not a value"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_its_place(options: dict[str, Any], path: tuple[str | int, ...], what: str) -> None:
+def test_a_problem_has_its_path(options: dict[str, Any], path: tuple[str | int, ...], what: str) -> None:
     (problem,) = problems(**options)
     assert problem.path == path
     assert what in problem.what
 
 
-def test_everything_is_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     decode = [{"regex": "(", "message": READING}, {"regex": "a", "values": {"b": "int", "c": "x"}}]
-    found = problems(framing={"type": "gap"}, checksum={"type": "x"}, decode=decode, **encode(), **poll())
-    assert [problem.path for problem in found] == [
+    reported = problems(framing={"type": "gap"}, checksum={"type": "x"}, decode=decode, **encode(), **poll())
+    assert [problem.path for problem in reported] == [
         ("framing",), ("checksum", "type"), ("decode", 0, "regex"), ("decode", 1), ("decode", 1, "values", "b"),
         ("decode", 1, "values", "c"), ("decode", 1, "values", "c"), ("encode", 1), ("conversation", "polls", 1),
     ]  # fmt: skip
 
 
-def test_a_framing_that_is_wrong_does_not_hide_what_else_is() -> None:
-    found = problems(framing={"type": "gap"}, **encode(write="{"))
-    assert [problem.path for problem in found] == [("framing",), ("encode", 1, "write")]
+def test_a_wrong_framing_does_not_hide_other_problems() -> None:
+    reported = problems(framing={"type": "gap"}, **encode(write="{"))
+    assert [problem.path for problem in reported] == [("framing",), ("encode", 1, "write")]
 
 
-def test_what_is_right_has_no_problems_and_is_built() -> None:
+def test_valid_options_have_no_problems() -> None:
     params = serial_params(
         decode=[{"regex": "T (?P<t>.*)", "values": {"t": "float"}, "message": READING}],
         **encode(write="OFF", response={"regex": "OK"}),
         conversation={"opening": [{"write": "HI"}], "polls": [{"hex": "55 3F"}]},
     )
     assert not list(check_rules(params))
-    built = SerialRules(params)
-    assert [request.content for request in (*built.opening, *built.polls)] == [b"HI", b"U?"]
-    assert [message.arguments for message in built.decoder.decode(b"T 1.5") or []] == [{"t": 1.5}]
-    assert built.encoder.accepts(InternalMsg(iscmd=True, action="A"))
+    rules = SerialRules(params)
+    assert [request.content for request in (*rules.opening, *rules.polls)] == [b"HI", b"U?"]
+    assert [message.arguments for message in rules.decoder.decode(b"T 1.5") or []] == [{"t": 1.5}]
+    assert rules.encoder.accepts(InternalMsg(iscmd=True, action="A"))
 
 
-def test_a_checksum_may_be_given_by_its_parameters() -> None:
+def test_a_checksum_may_be_set_by_its_parameters() -> None:
     assert not problems(checksum={"type": {"width": 16, "poly": 0x8005, "init": 0xFFFF, "refin": True, "refout": True}})
 
 
-def test_the_words_that_messages_have_whatever_the_device_says() -> None:
+def test_the_constant_words_of_messages() -> None:
     message = {"action": "A", "location": "hall", "device": "sensor{id}"}
     params = serial_params(
         address={"function": "climate", "location": "house"},
@@ -156,7 +156,7 @@ def test_the_words_that_messages_have_whatever_the_device_says() -> None:
     assert len(list(rule_words(params))) == 8, "the words of the address come once"
 
 
-# --- what a command's reply says of the answer
+# --- the answer in the reply to a command
 
 
 def result(frame: bytes, *values: dict[str, Any]) -> Result:
@@ -176,16 +176,16 @@ def result(frame: bytes, *values: dict[str, Any]) -> Result:
         (result(b"OK 8", {"requested": 8, "now": 8}), {"level": 7, "now": 8}),
     ],
 )
-def test_a_reply_says_what_the_device_has_answered(answer: Result, arguments: dict[str, Any]) -> None:
-    """The command's own arguments and its outcome stand above what the device says under the same names."""
+def test_a_reply_contains_the_answer_of_the_device(answer: Result, arguments: dict[str, Any]) -> None:
+    """The arguments and the outcome of the command replace values of the same names."""
     reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
-    built = SerialRules(serial_params())
-    assert built.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
+    rules = SerialRules(serial_params())
+    assert rules.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
     asked = reply.answered_at(ReplyTo("answers/me", b"1"))
-    assert built.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it goes to where it was asked for"
+    assert rules.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it is sent to the response topic"
 
 
-# --- whose commands
+# --- addresses
 
 
 WORD = st.sampled_from(["a", "b", ""])
@@ -202,10 +202,10 @@ MATCH = st.fixed_dictionaries(
         lambda words: InternalMsg(*words)
     ),
 )
-def test_the_addresses_of_a_device_are_those_of_the_commands_that_it_accepts(
+def test_the_command_addresses_are_those_of_accepted_commands(
     address: dict[str, str], matches: list[dict[str, Any]], msg: InternalMsg
 ) -> None:
     encode = [{"match": match, "write": "x"} for match in matches]
     params = serial_params(address=address, encode=encode)
-    found = CommandIndex({"it": command_addresses(params)}).of(msg)
-    assert bool(found) == SerialRules(params).encoder.accepts(msg)
+    reported = CommandIndex({"it": command_addresses(params)}).of(msg)
+    assert bool(reported) == SerialRules(params).encoder.accepts(msg)

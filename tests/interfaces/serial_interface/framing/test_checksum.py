@@ -1,4 +1,4 @@
-"""Checksums: the values of the catalogue; what is appended is verified and taken off, wherever it stands."""
+"""Checksums: the values of the catalogue; verification and removal of appended checksums at any offset."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from interfaces.serial_interface.framing.checksum import (
     find_algorithm,
 )
 
-CHECK = b"123456789"  # what the catalogue of CRCs gives the sum of, for each of them
+CHECK = b"123456789"  # the input of the check values in the catalogue of CRCs
 FORMS: tuple[Literal["binary", "hex", "decimal"], ...] = ("binary", "hex", "decimal")
 
 
-def found(name: str) -> Algorithm:
-    known = find_algorithm(name)
-    assert known is not None, name
-    return known
+def algorithm(name: str) -> Algorithm:
+    result = find_algorithm(name)
+    assert result is not None, name
+    return result
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def found(name: str) -> Algorithm:
     ],
 )
 def test_the_check_value_of_the_catalogue(name: str, value: int, bits: int) -> None:
-    calculate, width = found(name)
+    calculate, width = algorithm(name)
     assert (calculate(CHECK), width) == (value, bits)
-    assert found(name.swapcase())[0](CHECK) == value
+    assert algorithm(name.swapcase())[0](CHECK) == value
 
 
 PARAMETERS = {
@@ -71,16 +71,16 @@ PARAMETERS = {
 
 @given(st.sampled_from(sorted(PARAMETERS)), st.binary(max_size=40), st.binary(max_size=40))
 def test_parameters_give_the_same_as_the_name(name: str, data: bytes, more: bytes) -> None:
-    custom, named = custom_crc(PARAMETERS[name]), found(name)
+    custom, named = custom_crc(PARAMETERS[name]), algorithm(name)
     assert custom[1] == named[1]
     assert custom[0](data) == named[0](data)
-    assert custom[0](more) == named[0](more), "it remembers the frame before"
+    assert custom[0](more) == named[0](more), "no state of the previous frame is left"
 
 
-def test_every_name_is_known_and_no_other() -> None:
+def test_every_listed_name_is_known_and_no_other() -> None:
     names = algorithm_names()
     assert len(set(names)) > 100
-    assert all(0 <= found(name)[0](CHECK) < 1 << found(name)[1] for name in names)
+    assert all(0 <= algorithm(name)[0](CHECK) < 1 << algorithm(name)[1] for name in names)
     assert find_algorithm("crc-17") is None
     assert find_algorithm("") is None
 
@@ -90,11 +90,11 @@ def test_every_name_is_known_and_no_other() -> None:
 
 @st.composite
 def checksums(draw: st.DrawFn) -> Checksum:
-    """Draw a checksum of any kind, at any place, over any slice."""
-    sum_of = found(draw(st.sampled_from(["xor", "sum-16", "lrc", "modbus", "crc-24/openpgp", "crc-32"])))
+    """Draw a checksum of any kind, at any offset, over any slice."""
+    drawn = algorithm(draw(st.sampled_from(["xor", "sum-16", "lrc", "modbus", "crc-24/openpgp", "crc-32"])))
     ends = st.none() | st.integers(-12, 12)
     return Checksum(
-        sum_of,
+        drawn,
         at=draw(ends),
         start=draw(st.integers(-12, 12)),
         end=draw(ends),
@@ -104,7 +104,7 @@ def checksums(draw: st.DrawFn) -> Checksum:
 
 
 @given(checksums(), st.binary(max_size=30))
-def test_what_is_appended_is_verified_and_taken_off(checksum: Checksum, content: bytes) -> None:
+def test_an_appended_checksum_is_verified_and_stripped(checksum: Checksum, content: bytes) -> None:
     try:
         frame = checksum.append(content)
     except ChecksumError as err:
@@ -117,7 +117,7 @@ def test_what_is_appended_is_verified_and_taken_off(checksum: Checksum, content:
 
 
 @given(checksums(), st.binary(max_size=30))
-def test_any_frame_is_good_or_said_to_be_bad(checksum: Checksum, frame: bytes) -> None:
+def test_any_frame_is_valid_or_raises_a_checksum_error(checksum: Checksum, frame: bytes) -> None:
     try:
         checksum.verify(frame)
     except ChecksumError as err:
@@ -128,17 +128,17 @@ def test_any_frame_is_good_or_said_to_be_bad(checksum: Checksum, frame: bytes) -
 
 
 @given(st.sampled_from(["xor", "sum-8", "sum-16", "lrc", "ones-8", *PARAMETERS]), st.binary(max_size=20), st.data())
-def test_a_flipped_bit_is_found_out(name: str, content: bytes, data: st.DataObject) -> None:
-    checksum = Checksum(found(name))
+def test_a_flipped_bit_is_detected(name: str, content: bytes, data: st.DataObject) -> None:
+    checksum = Checksum(algorithm(name))
     frame = bytearray(checksum.append(content))
-    where = data.draw(st.integers(0, 8 * len(frame) - 1))
-    frame[where // 8] ^= 1 << where % 8
+    position = data.draw(st.integers(0, 8 * len(frame) - 1))
+    frame[position // 8] ^= 1 << position % 8
     assert not checksum.is_valid(bytes(frame))
 
 
 @given(st.binary(max_size=20), st.binary(min_size=1, max_size=20))
-def test_what_is_outside_of_the_slice_does_not_count(head: bytes, other: bytes) -> None:
-    checksum = Checksum(found("modbus"), start=len(head))
+def test_bytes_outside_of_the_slice_do_not_count(head: bytes, other: bytes) -> None:
+    checksum = Checksum(algorithm("modbus"), start=len(head))
     assume(len(other) >= len(head))
     frame = checksum.append(head + b"payload")
     assert checksum.is_valid(other[: len(head)] + frame[len(head) :])
@@ -156,32 +156,32 @@ def test_what_is_outside_of_the_slice_does_not_count(head: bytes, other: bytes) 
         ({"start": 5}, b"\x01\x02", b"\x01\x02\x00"),
     ],
 )  # fmt: skip
-def test_places_and_forms(options: dict[str, Any], content: bytes, frame: bytes) -> None:
-    assert Checksum(found("xor"), **options).append(content) == frame
+def test_offsets_and_forms(options: dict[str, Any], content: bytes, frame: bytes) -> None:
+    assert Checksum(algorithm("xor"), **options).append(content) == frame
 
 
-def test_the_order_of_its_bytes() -> None:
-    assert Checksum(found("modbus")).append(CHECK)[-2:] == b"\x4b\x37"
-    assert Checksum(found("modbus"), big_endian=False).append(CHECK)[-2:] == b"\x37\x4b"
-    assert Checksum(found("modbus"), big_endian=False, form="hex").append(CHECK)[-4:] == b"374B"
+def test_the_byte_order() -> None:
+    assert Checksum(algorithm("modbus")).append(CHECK)[-2:] == b"\x4b\x37"
+    assert Checksum(algorithm("modbus"), big_endian=False).append(CHECK)[-2:] == b"\x37\x4b"
+    assert Checksum(algorithm("modbus"), big_endian=False, form="hex").append(CHECK)[-4:] == b"374B"
 
 
-def test_hexadecimal_digits_are_read_in_either_case() -> None:
-    checksum = Checksum(found("modbus"), form="hex")
+def test_hexadecimal_digits_are_accepted_in_either_case() -> None:
+    checksum = Checksum(algorithm("modbus"), form="hex")
     assert checksum.is_valid(CHECK + b"4b37")
     assert checksum.is_valid(CHECK + b"4B37")
     assert not checksum.is_valid(CHECK + b"4b38")
 
 
 @pytest.mark.parametrize(
-    ("frame", "said"),
+    ("frame", "message"),
     [
         (b"AB\x00", "wrong checksum: expected 03, found 00"),
         (b"", "too short for a checksum: 0 bytes"),
         (b"AB", "wrong checksum: expected 'A', found 'B'"),
     ],
 )
-def test_what_was_expected_and_what_was_found_is_said(frame: bytes, said: str) -> None:
+def test_the_error_contains_the_expected_and_the_actual_checksum(frame: bytes, message: str) -> None:
     with pytest.raises(ChecksumError) as caught:
-        Checksum(found("xor")).verify(frame)
-    assert str(caught.value) == said
+        Checksum(algorithm("xor")).verify(frame)
+    assert str(caught.value) == message

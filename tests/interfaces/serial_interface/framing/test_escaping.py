@@ -1,60 +1,47 @@
-"""Byte stuffing: what is put on comes off again, and its delimiter never occurs in it."""
+"""Byte stuffing: encoding is reversible, and the delimiter never occurs in an encoded frame."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces.serial_interface.framing import escaping
+from interfaces.serial_interface.framing.escaping import ESCAPINGS, cobs_decode, cobs_encode, hdlc_decode
+
+SPECIAL = {"slip": b"\xc0\xdb\xdc\xddx", "cobs": b"\x00\x01\x02\xff", "hdlc": b"\x7e\x7d\x5e\x5dx"}
+"""For each kind the bytes with a special meaning, and one without."""
+
+each_escaping = pytest.mark.parametrize("name", ESCAPINGS)
 
 
-class Stuffing(NamedTuple):
-    encode: Callable[[bytes], bytes]
-    decode: Callable[[bytes], bytes]
-    end: bytes
-    signs: bytes  # those that it treats specially, and one that it does not
-
-
-STUFFINGS = {
-    "slip": Stuffing(escaping.slip_encode, escaping.slip_decode, b"\xc0", b"\xc0\xdb\xdc\xddx"),
-    "hdlc": Stuffing(escaping.hdlc_encode, escaping.hdlc_decode, b"\x7e", b"\x7e\x7d\x5e\x5dx"),
-    "cobs": Stuffing(escaping.cobs_encode, escaping.cobs_decode, b"\x00", b"\x00\x01\x02\xff"),
-}
-each_stuffing = pytest.mark.parametrize("name", STUFFINGS)
-
-
-def frames(signs: bytes) -> st.SearchStrategy[bytes]:
-    """Draw frames in which the special signs are frequent, and ones that are long without any."""
-    pieces = st.lists(st.sampled_from(signs), max_size=8).map(bytes) | st.binary(max_size=8)
+def frames(special: bytes) -> st.SearchStrategy[bytes]:
+    """Draw frames in which `special` bytes are frequent, and long ones without any."""
+    pieces = st.lists(st.sampled_from(special), max_size=8).map(bytes) | st.binary(max_size=8)
     runs = st.integers(250, 260).map(lambda length: b"y" * length) | st.just(b"y" * 508)
     return st.lists(pieces | runs, max_size=4).map(b"".join)
 
 
-@each_stuffing
+@each_escaping
 @given(data=st.data())
-def test_what_is_put_on_comes_off_and_holds_no_delimiter(name: str, data: st.DataObject) -> None:
-    stuffing = STUFFINGS[name]
-    frame = data.draw(frames(stuffing.signs))
-    encoded = stuffing.encode(frame)
-    assert stuffing.end not in encoded
-    assert stuffing.decode(encoded) == frame
+def test_encoding_is_reversible_and_contains_no_delimiter(name: str, data: st.DataObject) -> None:
+    escaping = ESCAPINGS[name]
+    frame = data.draw(frames(SPECIAL[name]))
+    encoded = escaping.encode(frame)
+    assert escaping.delimiter not in encoded
+    assert escaping.decode(encoded) == frame
 
 
-@each_stuffing
+@each_escaping
 @given(data=st.data())
-def test_any_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
-    stuffing = STUFFINGS[name]
-    found = data.draw(frames(stuffing.signs))
+def test_any_bytes_are_decoded_or_rejected(name: str, data: st.DataObject) -> None:
+    escaping = ESCAPINGS[name]
+    encoded = data.draw(frames(SPECIAL[name]))
     try:
-        frame = stuffing.decode(found)
+        frame = escaping.decode(encoded)
     except ValueError as err:
         assert "invalid" in str(err)
     else:
-        assert len(frame) <= len(found)
+        assert len(frame) <= len(encoded)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +61,9 @@ def test_any_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     ],
 )
 def test_examples(name: str, frame: str, encoded: str) -> None:
-    stuffing = STUFFINGS[name]
-    assert stuffing.encode(bytes.fromhex(frame)).hex(" ") == encoded
-    assert stuffing.decode(bytes.fromhex(encoded)).hex(" ") == frame
+    escaping = ESCAPINGS[name]
+    assert escaping.encode(bytes.fromhex(frame)).hex(" ") == encoded
+    assert escaping.decode(bytes.fromhex(encoded)).hex(" ") == frame
 
 
 @pytest.mark.parametrize(
@@ -91,28 +78,28 @@ def test_examples(name: str, frame: str, encoded: str) -> None:
 )
 def test_cobs_at_the_limit_of_a_block(length: int, ends_with_zero: bool, encoded: bytes) -> None:
     frame = b"y" * length + b"\x00" * ends_with_zero
-    assert escaping.cobs_encode(frame) == encoded
-    assert escaping.cobs_decode(encoded) == frame
+    assert cobs_encode(frame) == encoded
+    assert cobs_decode(encoded) == frame
 
 
 @given(st.binary(max_size=2000))
 def test_cobs_adds_one_byte_and_one_more_for_each_254(frame: bytes) -> None:
-    assert len(escaping.cobs_encode(frame)) <= len(frame) + 1 + len(frame) // 254
+    assert len(cobs_encode(frame)) <= len(frame) + 1 + len(frame) // 254
 
 
 @given(st.binary())
-def test_hdlc_takes_any_escaped_byte(frame: bytes) -> None:
-    """A sender may escape more than it must (RFC 1662: the control characters)."""
-    assert escaping.hdlc_decode(b"".join(bytes((0x7D, byte ^ 0x20)) for byte in frame if byte != 0x5D)) == bytes(
+def test_hdlc_accepts_any_escaped_byte(frame: bytes) -> None:
+    """A sender may escape more bytes than it must, for example control characters (RFC 1662)."""
+    assert hdlc_decode(b"".join(bytes((0x7D, byte ^ 0x20)) for byte in frame if byte != 0x5D)) == bytes(
         byte for byte in frame if byte != 0x5D
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"),
+    ("name", "invalid"),
     [("slip", "01 db"), ("slip", "db db dc"), ("slip", "db 01"), ("hdlc", "01 7d"), ("hdlc", "7d 7d 5e"),
      ("cobs", "05 11"), ("cobs", "02 11 00"), ("cobs", "ff 01"), ("cobs", "02")],
 )  # fmt: skip
-def test_what_is_broken_is_refused(name: str, broken: str) -> None:
+def test_invalid_encoding_is_rejected(name: str, invalid: str) -> None:
     with pytest.raises(ValueError, match="invalid"):
-        STUFFINGS[name].decode(bytes.fromhex(broken))
+        ESCAPINGS[name].decode(bytes.fromhex(invalid))

@@ -1,4 +1,4 @@
-"""Framing: the same bytes give the same frames however they are cut; what is no frame is dropped and counted."""
+"""Framing: any chunking of the same bytes gives the same frames; other bytes are discarded and counted."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DEFAULT = (b"\r\n", b"\n", b"\r")
 
 
 def xor() -> Checksum:
-    found = find_algorithm("xor")
-    assert found is not None
-    return Checksum(found)
+    algorithm = find_algorithm("xor")
+    assert algorithm is not None
+    return Checksum(algorithm)
 
 
-# --- what hypothesis draws: a framer, and bytes in which its markers are frequent
+# --- strategies: a framer, and bytes in which its markers are frequent
 
 
 @st.composite
@@ -44,7 +44,7 @@ def delimited(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
 
 @st.composite
 def escaped(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
-    end, decode, encode, signs = draw(
+    end, decode, encode, alphabet = draw(
         st.sampled_from([
             (b"\xc0", slip_decode, slip_encode, b"\xc0\xdb\xdc\xddx"),
             (b"\x7e", hdlc_decode, hdlc_encode, b"\x7e\x7d\x5e\x5dx"),
@@ -52,7 +52,7 @@ def escaped(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
         ])
     )  # fmt: skip
     longest = draw(st.integers(1, 6))
-    return lambda: DelimitedFramer([end], longest, decode=decode, encode=encode), signs
+    return lambda: DelimitedFramer([end], longest, decode=decode, encode=encode), alphabet
 
 
 @st.composite
@@ -61,9 +61,9 @@ def marked(draw: st.DrawFn, checked: bool = True) -> tuple[MakeFramer, bytes]:
         st.sampled_from([(b"\x02", b"\x03"), (b"<<", b">>"), (b"$", b"$"), (b"ab", b"ba"), (b"aa", b"a")])
     )
     longest, after, keep = draw(st.integers(0, 6)), draw(st.integers(0, 2)), draw(st.booleans())
-    is_good = draw(st.sampled_from([None, xor().is_valid])) if checked else None
+    is_valid = draw(st.sampled_from([None, xor().is_valid])) if checked else None
     return (
-        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, is_valid=is_good),
+        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, is_valid=is_valid),
         b"xy\x00\x01" + start + stop,
     )
 
@@ -71,13 +71,13 @@ def marked(draw: st.DrawFn, checked: bool = True) -> tuple[MakeFramer, bytes]:
 @st.composite
 def measured(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
     start = draw(st.sampled_from([b"", b"\xaa", b"\xaa\x55"]))
-    is_good = draw(st.sampled_from([lambda _: True, xor().is_valid]))
+    is_valid = draw(st.sampled_from([lambda _: True, xor().is_valid]))
     if draw(st.booleans()):
         length = draw(st.integers(max(1, len(start)), 6))
-        return lambda: LengthFramer(length, 8, start=start, is_valid=is_good), b"\xaa\x55\x00\x01"
+        return lambda: LengthFramer(length, 8, start=start, is_valid=is_valid), b"\xaa\x55\x00\x01"
     offset, size, correction = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(-1, 3))
     return (
-        lambda: LengthFramer(0, 8, start=start, offset=offset, size=size, correction=correction, is_valid=is_good),
+        lambda: LengthFramer(0, 8, start=start, offset=offset, size=size, correction=correction, is_valid=is_valid),
         b"\xaa\x55\x00\x01\x02\x03\x04",
     )
 
@@ -93,15 +93,15 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def draw_stream(data: st.DataObject, kind: str) -> tuple[MakeFramer, list[bytes]]:
-    """Draw a framer and a stream, in pieces."""
-    make, signs = data.draw(KINDS[kind])
-    pieces = st.lists(st.sampled_from(signs), min_size=1, max_size=6).map(bytes)
-    return make, data.draw(st.lists(pieces, min_size=1, max_size=12))
+    """Draw a framer, and a stream in chunks."""
+    make, alphabet = data.draw(KINDS[kind])
+    parts = st.lists(st.sampled_from(alphabet), min_size=1, max_size=6).map(bytes)
+    return make, data.draw(st.lists(parts, min_size=1, max_size=12))
 
 
-def outcome(framer: Framer, pieces: Sequence[bytes]) -> tuple[list[bytes], int, int, list[bytes]]:
-    """Return the frames of a stream, how many bytes and frames were dropped, and what was rejected."""
-    frames = [frame for piece in pieces for frame in framer.feed(piece)]
+def outcome(framer: Framer, parts: Sequence[bytes]) -> tuple[list[bytes], int, int, list[bytes]]:
+    """Return the frames of a stream, the counters of discarded bytes and frames, and the rejected frames."""
+    frames = [frame for part in parts for frame in framer.feed(part)]
     frames += framer.flush_partial()
     assert not framer.has_partial_frame
     return frames, framer.discarded_bytes, framer.discarded_frames, sorted(framer.rejected)
@@ -114,10 +114,10 @@ def outcome(framer: Framer, pieces: Sequence[bytes]) -> tuple[list[bytes], int, 
 @settings(max_examples=150)
 @given(data=st.data())
 def test_any_chunking_gives_the_same_frames(kind: str, data: st.DataObject) -> None:
-    make, pieces = draw_stream(data, kind)
-    whole = b"".join(pieces)
+    make, parts = draw_stream(data, kind)
+    whole = b"".join(parts)
     expected = outcome(make(), [whole])
-    assert outcome(make(), pieces) == expected
+    assert outcome(make(), parts) == expected
     assert outcome(make(), [whole[at : at + 1] for at in range(len(whole))]) == expected
 
 
@@ -125,11 +125,11 @@ def test_any_chunking_gives_the_same_frames(kind: str, data: st.DataObject) -> N
 @settings(max_examples=50)
 @given(data=st.data())
 def test_frames_and_buffer_are_bounded(kind: str, data: st.DataObject) -> None:
-    make, pieces = draw_stream(data, kind)
+    make, parts = draw_stream(data, kind)
     framer = make()
-    bound = framer.max_length + 10  # markers that are kept, bytes behind them, half a delimiter
-    for piece in pieces:
-        assert all(len(frame) <= bound for frame in framer.feed(piece))
+    bound = framer.max_length + 10  # markers that are kept, bytes after them, part of a delimiter
+    for part in parts:
+        assert all(len(frame) <= bound for frame in framer.feed(part))
     framer.feed(b"x" * 10_000)
     dropped = framer.discarded_bytes
     framer.reset()
@@ -139,19 +139,19 @@ def test_frames_and_buffer_are_bounded(kind: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("kind", ["delimited", "escaped", "marked"])
 @settings(max_examples=200)
 @given(data=st.data())
-def test_what_is_wrapped_is_read_back_as_one_frame(kind: str, data: st.DataObject) -> None:
-    make, signs = data.draw(KINDS[kind])
-    content = data.draw(st.lists(st.sampled_from(signs), min_size=1, max_size=6).map(bytes))
+def test_a_wrapped_frame_is_read_back_as_one_frame(kind: str, data: st.DataObject) -> None:
+    make, alphabet = data.draw(KINDS[kind])
+    content = data.draw(st.lists(st.sampled_from(alphabet), min_size=1, max_size=6).map(bytes))
     try:
         wrapped = make().wrap(content)
-    except ValueError:  # it cannot be written without being read as something else
+    except ValueError:  # a receiver would read something else
         return
     frames, dropped, _, _ = outcome(make(), [wrapped])
-    assert frames in ([content], []), "it may be too long to be read, but never another frame"
+    assert frames in ([content], []), "a frame may be too long to be read, but it is never read as another one"
     assert frames or dropped
 
 
-def test_nothing_is_wrapped_that_is_too_long_to_be_read_and_ends_with_what_looks_like_a_frame() -> None:
+def test_a_frame_over_the_limit_is_not_wrapped_if_a_shorter_one_would_be_read() -> None:
     framer = MarkerFramer(b"\x02", b"\x03", 2, is_valid=xor().is_valid)
     with pytest.raises(ValueError, match="bytes that begin or end a frame"):
         framer.wrap(b"\x02\x02xx")
@@ -159,16 +159,14 @@ def test_nothing_is_wrapped_that_is_too_long_to_be_read_and_ends_with_what_looks
 
 @settings(max_examples=200)
 @given(st.lists(st.lists(st.binary(max_size=4), max_size=4), max_size=6), st.integers(1, 8))
-def test_with_silence_between_them_bursts_are_frames_whatever_their_pieces(
-    bursts: list[list[bytes]], longest: int
-) -> None:
+def test_bursts_with_silence_between_them_are_frames_in_any_chunking(bursts: list[list[bytes]], longest: int) -> None:
     framer = GapFramer(0.5, longest)
     frames: list[bytes] = []
-    for number, pieces in enumerate(bursts):
-        for index, piece in enumerate(pieces):
-            frames += framer.feed(piece, number + index / 10)
+    for number, parts in enumerate(bursts):
+        for index, part in enumerate(parts):
+            frames += framer.feed(part, number + index / 10)
     frames += framer.feed(b"", float(len(bursts)))
-    whole = [b"".join(pieces) for pieces in bursts]
+    whole = [b"".join(parts) for parts in bursts]
     assert frames == [burst for burst in whole if 0 < len(burst) <= longest]
     too_long = [len(burst) for burst in whole if len(burst) > longest]
     assert (framer.discarded_bytes, framer.discarded_frames) == (sum(too_long), len(too_long))
@@ -200,14 +198,14 @@ INTACT: dict[str, tuple[MakeFramer, Callable[[bytes], bytes], bytes]] = {
 @pytest.mark.parametrize("name", INTACT)
 @given(st.data())
 def test_intact_frames_between_garbage_are_all_delivered(name: str, data: st.DataObject) -> None:
-    make, write, signs = INTACT[name]
+    make, write, alphabet = INTACT[name]
     framer, sent, frames = make(), [], []
     for _ in range(data.draw(st.integers(1, 4))):
-        garbage = data.draw(st.lists(st.sampled_from(signs), max_size=6).map(bytes))
+        garbage = data.draw(st.lists(st.sampled_from(alphabet), max_size=6).map(bytes))
         sent.append(data.draw(st.text("ABC", min_size=1, max_size=6)).encode())
         frames += framer.feed(garbage + write(sent[-1]))
-    found = [text for text in sent if any(text in frame for frame in frames)]
-    assert found == sent
+    delivered = [text for text in sent if any(text in frame for frame in frames)]
+    assert delivered == sent
 
 
 ENDLESS: dict[str, tuple[MakeFramer, bytes]] = {
@@ -223,14 +221,14 @@ ENDLESS: dict[str, tuple[MakeFramer, bytes]] = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_ten_megabytes_without_an_end_take_no_memory(name: str) -> None:
+def test_ten_megabytes_without_an_end_need_no_memory(name: str) -> None:
     make, begin = ENDLESS[name]
     framer = make()
     framer.feed(begin, 1.0)
     for _ in range(2500):
         assert framer.feed(b"x" * 4000, 1.0) == []
-    before = framer.discarded_bytes
+    previous = framer.discarded_bytes
     framer.reset()
-    assert framer.discarded_bytes - before <= framer.max_length + 10, "so much it has kept"
+    assert framer.discarded_bytes - previous <= framer.max_length + 10, "this much was in the buffer"
     assert framer.discarded_bytes == len(begin) + 10_000_000
     assert not framer.has_partial_frame

@@ -1,4 +1,4 @@
-"""Framing and checksum as configured, both ways: what one end writes the other reads, and only that."""
+"""Framing and checksum as configured, in both directions: a receiver reads what was sent, and only that."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _SIGNS = b"a;\r\n>$\x02\x03<>\x7e/!\x00\xc0\xdb\xdd\x7d\x5e"
 contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(max_size=8)
 
 
-def wire(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
+def codec(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
     assert not list(check_framing(params["framing"], params.get("checksum"), near))
     return FrameCodec(params["framing"], params.get("checksum"))
 
 
 def read(reader: FrameCodec, data: bytes) -> list[tuple[bytes, str]]:
-    """Return what is read of `data`, and then silence."""
+    """Return the frames in `data`, which silence follows."""
     return [*reader.feed(data, 1.0), *reader.feed(b"", 2.0), *reader.flush_partial()]
 
 
@@ -55,12 +55,12 @@ def read(reader: FrameCodec, data: bytes) -> list[tuple[bytes, str]]:
 @pytest.mark.parametrize("checksum", CHECKSUMS)
 @settings(max_examples=40)
 @given(content=contents)
-def test_what_is_written_is_read_as_one_frame_or_refused(framing: str, checksum: str, content: bytes) -> None:
+def test_a_sent_frame_is_read_as_one_frame_or_refused(framing: str, checksum: str, content: bytes) -> None:
     if framing == "markers, kept":
         content = b"/" + content + b"!"
         if checksum != "none":
-            return  # there, the checksum stands before the stop marker: see below
-    writer, reader = wire(FRAMINGS[framing], CHECKSUMS[checksum]), wire(FRAMINGS[framing], CHECKSUMS[checksum])
+            return  # the checksum would be before the stop marker: see below
+    writer, reader = codec(FRAMINGS[framing], CHECKSUMS[checksum]), codec(FRAMINGS[framing], CHECKSUMS[checksum])
     try:
         data = writer.wrap(content)
     except FramingError as err:
@@ -76,35 +76,36 @@ def test_what_is_written_is_read_as_one_frame_or_refused(framing: str, checksum:
 @pytest.mark.parametrize("framing", ["slip", "cobs", "hdlc"])
 @given(content=contents)
 def test_with_byte_stuffing_nothing_is_refused(framing: str, content: bytes) -> None:
-    assert wire(FRAMINGS[framing]).wrap(content)
+    assert codec(FRAMINGS[framing]).wrap(content)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("checksum", ["none", "xor", "modbus"])
 @settings(max_examples=30)
-@given(pieces=st.lists(contents, max_size=6))
-def test_any_bytes_in_any_pieces_give_the_same(framing: str, checksum: str, pieces: list[bytes]) -> None:
-    """The same good frames in the same order, and as many bad ones."""
+@given(parts=st.lists(contents, max_size=6))
+def test_any_chunking_gives_the_same_frames_and_counters(framing: str, checksum: str, parts: list[bytes]) -> None:
+    """The valid frames in the same order, and the same invalid ones."""
 
     def outcome(given_pieces: Sequence[bytes]) -> tuple[list[bytes], list[bytes], int, int]:
-        reader = wire(FRAMINGS[framing], CHECKSUMS[checksum])
-        found = [each for piece in given_pieces for each in reader.feed(piece, 1.0)]
-        found += [*reader.feed(b"", 2.0), *reader.flush_partial()]
-        good, bad = [f for f, problem in found if not problem], [f for f, problem in found if problem]
-        return good, sorted(bad), reader.framer.discarded_bytes, reader.framer.discarded_frames
+        reader = codec(FRAMINGS[framing], CHECKSUMS[checksum])
+        frames = [each for part in given_pieces for each in reader.feed(part, 1.0)]
+        frames += [*reader.feed(b"", 2.0), *reader.flush_partial()]
+        valid = [frame for frame, error in frames if not error]
+        invalid = [frame for frame, error in frames if error]
+        return valid, sorted(invalid), reader.framer.discarded_bytes, reader.framer.discarded_frames
 
-    whole = b"".join(pieces)
-    assert outcome(pieces) == outcome([whole]) == outcome([bytes([byte]) for byte in whole])
+    whole = b"".join(parts)
+    assert outcome(parts) == outcome([whole]) == outcome([bytes([byte]) for byte in whole])
 
 
 @pytest.mark.parametrize(
     "framing", ["line", "line, one terminator", "markers", "markers, long", "slip", "cobs", "hdlc"]
 )
-def test_a_wrong_checksum_is_said_and_counted(framing: str) -> None:
-    reader = wire(FRAMINGS[framing], CHECKSUMS["xor in hex"])
-    good, bad = reader.wrap(b"AB"), wire(FRAMINGS[framing]).wrap(b"AB04")
-    found = read(reader, good + bad + good)
-    assert sorted(found) == [(b"AB", ""), (b"AB", ""), (b"AB04", "wrong checksum: expected '03', found '04'")]
+def test_a_wrong_checksum_is_reported_with_the_frame(framing: str) -> None:
+    reader = codec(FRAMINGS[framing], CHECKSUMS["xor in hex"])
+    valid, invalid = reader.wrap(b"AB"), codec(FRAMINGS[framing]).wrap(b"AB04")
+    frames = read(reader, valid + invalid + valid)
+    assert sorted(frames) == [(b"AB", ""), (b"AB", ""), (b"AB04", "wrong checksum: expected '03', found '04'")]
 
 
 @pytest.mark.parametrize(
@@ -125,21 +126,21 @@ def test_a_wrong_checksum_is_said_and_counted(framing: str) -> None:
         ({"type": "hdlc"}, b"\x7ea\x7d\x5e\x7e", [b"a\x7e"]),
     ],
 )
-def test_each_framing_is_what_its_options_say(framing: dict[str, Any], data: bytes, frames: list[bytes]) -> None:
-    assert [frame for frame, _ in read(wire(framing), data)] == frames
+def test_each_framing_follows_its_options(framing: dict[str, Any], data: bytes, frames: list[bytes]) -> None:
+    assert [frame for frame, _ in read(codec(framing), data)] == frames
 
 
 def test_a_checksum_stays_in_the_frame_unless_it_is_stripped() -> None:
-    reader = wire({"type": "line"}, {"type": "xor", "form": "hex"})
+    reader = codec({"type": "line"}, {"type": "xor", "form": "hex"})
     assert read(reader, b"AB03\n") == [(b"AB03", "")]
 
 
-def test_a_kept_marker_may_stand_behind_the_checksum() -> None:
-    """The Dutch meter's telegram: a checksum over all from / to !, and its digits behind."""
+def test_with_keep_the_checksum_may_follow_the_stop_marker() -> None:
+    """As in the Dutch smart meter standard: the checksum covers all bytes from / to !, and follows them."""
     options = {"type": "markers", "start": "/", "stop": "!", "after": 4, "keep": True}, {"type": "arc", "form": "hex"}
     telegram = b"/ISK5\r\n\r\n1-0:1.8.1(001234.567*kWh)\r\n1-0:1.7.0(00.321*kW)\r\n!"
-    assert wire(*options).wrap(telegram) == telegram + b"DFA8"
-    assert read(wire(*options), b"x" + telegram + b"DFA8\r\n") == [(telegram + b"DFA8", "")]
+    assert codec(*options).wrap(telegram) == telegram + b"DFA8"
+    assert read(codec(*options), b"x" + telegram + b"DFA8\r\n") == [(telegram + b"DFA8", "")]
 
 
 @pytest.mark.parametrize(
@@ -161,33 +162,33 @@ def test_a_kept_marker_may_stand_behind_the_checksum() -> None:
         ({**FRAMINGS["markers"], "after": 2}, b"x"),
     ],
 )
-def test_what_would_be_read_as_something_else_is_not_written(framing: dict[str, Any], content: bytes) -> None:
+def test_a_frame_that_would_be_read_differently_is_refused(framing: dict[str, Any], content: bytes) -> None:
     with pytest.raises(FramingError, match="it "):
-        wire(framing).wrap(content)
+        codec(framing).wrap(content)
 
 
-def test_a_second_frame_with_a_checksum_of_its_own_is_not_smuggled_in() -> None:
+def test_a_second_frame_with_its_own_checksum_cannot_be_injected() -> None:
     framing, checksum = {"type": "markers", "start": "$", "stop": "*", "after": 2}, {"type": "xor", "form": "hex"}
-    plain = wire(framing, checksum)
+    plain = codec(framing, checksum)
     assert plain.wrap(b"NAME,x") == b"$NAME,x*53"
-    smuggled = plain.wrap(b"OPEN")
-    stolen = plain.wrap(b"NAME,x").removeprefix(b"$") + smuggled
+    second = plain.wrap(b"OPEN")
+    injected = plain.wrap(b"NAME,x").removeprefix(b"$") + second
     with pytest.raises(FramingError, match="it contains bytes that begin or end a frame"):
-        wire(framing, checksum).wrap(stolen)
+        codec(framing, checksum).wrap(injected)
 
 
-def test_where_the_checksum_tells_frames_apart_markers_may_stand_in_them() -> None:
+def test_with_a_checksum_markers_may_be_sent_in_a_frame() -> None:
     options = {"type": "markers", "start": "\x02", "stop": "\x03"}, {"type": "modbus", "strip": True}
     content = b"\x01\x03\x02\x03\x02\x00"
-    assert read(wire(*options), wire(*options).wrap(content)) == [(content, "")]
+    assert read(codec(*options), codec(*options).wrap(content)) == [(content, "")]
 
 
-def test_a_content_that_is_too_short_for_its_checksum_is_not_written() -> None:
+def test_a_content_that_is_too_short_for_its_checksum_is_refused() -> None:
     with pytest.raises(FramingError, match="too short for a checksum: 1 bytes"):
-        wire({"type": "gap", "gap": 1}, {"type": "xor", "at": 4}).wrap(b"a")
+        codec({"type": "gap", "gap": 1}, {"type": "xor", "at": 4}).wrap(b"a")
 
 
-# --- what is wrong with the options
+# --- invalid options
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_a_content_that_is_too_short_for_its_checksum_is_not_written() -> None:
         ({}, {"type": "modbuss"}, ("checksum", "type"), "unknown checksum 'modbuss'"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_path(
+def test_a_problem_has_its_path_and_a_remedy(
     framing: dict[str, Any], checksum: dict[str, Any] | None, path: tuple[str, ...], what: str
 ) -> None:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
@@ -215,12 +216,12 @@ def test_what_is_wrong_is_said_with_its_path(
     assert problem.remedy
 
 
-def test_a_slip_of_the_pen_is_pointed_out() -> None:
+def test_a_misspelt_checksum_is_corrected() -> None:
     params = serial_params(checksum={"type": "modbuss"})
     (problem,) = check_framing(params["framing"], params["checksum"], near)
     assert problem.remedy.startswith("did you mean 'modbus'")
 
 
-def test_several_things_are_said_at_once() -> None:
+def test_several_problems_are_reported_together() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
     assert len(list(check_framing(params["framing"], params["checksum"], near))) == 3
