@@ -42,21 +42,21 @@ OK = {"response": "OK", "reason": ""}
 
 def test_nmea_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with NmeaInstrument(tmp_path) as boat, Example(tmp_path, mosquitto, "nmea2mqtt", boat.path, "boat") as example:
-        boat.say("SDDPT,5.3,0.4,")
-        boat.say("SDDPT,,0.4,")  # no depth: what is left of it is said
-        boat.say("SDMTW,,C")  # nothing to say
-        boat.say("SDMTW,-1.5,C")
-        boat.say("SDHDG,229.8,,,1.3,E")
-        boat.say("WIMWV,57.5,R,13.0,N,A")
-        boat.say("WIMWV,96.6,T,11.2,N,A")
-        boat.say("WIMWV,96.6,T,11.2,N,V")  # not valid
-        boat.say("GPGLL,5251.0093,N,00518.8170,E,094736,A,A")
-        boat.say("GPGLL,5251.0093,N,00518.8170,E,094737,A,A")  # the same place
-        boat.say("GPGLL,5252.0000,N,00518.8170,E,094738,V,N")  # not valid
-        boat.say("GPRMC,094737,A,5251.0093,N,00518.8170,W,5.6,,200818,1.4,E,A")  # no course while at rest
-        boat.say("GPRMC,094738,V,,,,,,,200818,,,N")  # not valid
-        boat.say("GPGSV,3,1,12,07,10,333,39")  # of no interest here
-        boat.say("HEHDG,0.0,,,,")
+        boat.send_sentence("SDDPT,5.3,0.4,")
+        boat.send_sentence("SDDPT,,0.4,")  # no depth: what is left of it is said
+        boat.send_sentence("SDMTW,,C")  # nothing to say
+        boat.send_sentence("SDMTW,-1.5,C")
+        boat.send_sentence("SDHDG,229.8,,,1.3,E")
+        boat.send_sentence("WIMWV,57.5,R,13.0,N,A")
+        boat.send_sentence("WIMWV,96.6,T,11.2,N,A")
+        boat.send_sentence("WIMWV,96.6,T,11.2,N,V")  # not valid
+        boat.send_sentence("GPGLL,5251.0093,N,00518.8170,E,094736,A,A")
+        boat.send_sentence("GPGLL,5251.0093,N,00518.8170,E,094737,A,A")  # the same place
+        boat.send_sentence("GPGLL,5252.0000,N,00518.8170,E,094738,V,N")  # not valid
+        boat.send_sentence("GPRMC,094737,A,5251.0093,N,00518.8170,W,5.6,,200818,1.4,E,A")  # no course while at rest
+        boat.send_sentence("GPRMC,094738,V,,,,,,,200818,,,N")  # not valid
+        boat.send_sentence("GPGSV,3,1,12,07,10,333,39")  # of no interest here
+        boat.send_sentence("HEHDG,0.0,,,,")
         assert example.wait_readings(9) == [
             (f"{NAVIGATION}///depth/nmea2mqtt/S", {"action": "depth", "metres": 5.3, "offset": 0.4}),
             (f"{NAVIGATION}///depth/nmea2mqtt/S", {"action": "depth", "offset": 0.4}),
@@ -90,9 +90,9 @@ def test_nmea_sentences_with_a_wrong_checksum_are_dropped(
     expected_logs.expect("frame dropped: wrong checksum")
     with NmeaInstrument(tmp_path) as boat, Example(tmp_path, mosquitto, "nmea2mqtt", boat.path, "boat") as example:
         for wrong in (0, 1, 0, 128, 255, 0):
-            boat.say("SDDPT,5.3,0.4,", wrong)
+            boat.send_sentence("SDDPT,5.3,0.4,", wrong)
         boat.send(b"$SDDPT,5.3,0.4,*7\r\n$SDDPT,5.3,0.4,\r\n*01\r\n")
-        boat.say("SDHDG,1.0,,,,")
+        boat.send_sentence("SDHDG,1.0,,,,")
         example.wait_reading(f"{NAVIGATION}///heading/nmea2mqtt/S", action="heading", degrees=1.0)
         assert len(example.readings()) == 4
         assert frame_counts(example.interface) == {"frames_received": 10, "frames_bad_checksum": 6}
@@ -107,13 +107,13 @@ def test_mysensors_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto
         Example(tmp_path, mosquitto, "mysensors2mqtt", network.path) as example,
     ):
         network.start_up()
-        network.say(0, 255, network.INTERNAL, 9, "TSF:MSG:READ,12-12-0,s=3,c=1,t=0,pt=7,l=5,sg=0:21.5")
-        network.say(12, 255, network.PRESENTATION, 17, "2.3.2")
-        network.say(12, 3, network.PRESENTATION, 6, "")
-        network.say(12, 3, network.SET, 0, "21.5")
-        network.say(12, 4, network.SET, 2, "1")
-        network.say(12, 5, network.SET, 47, "open")
-        network.say(12, 255, network.INTERNAL, 0, "87")
+        network.send_message(0, 255, network.INTERNAL, 9, "TSF:MSG:READ,12-12-0,s=3,c=1,t=0,pt=7,l=5,sg=0:21.5")
+        network.send_message(12, 255, network.PRESENTATION, 17, "2.3.2")
+        network.send_message(12, 3, network.PRESENTATION, 6, "")
+        network.send_message(12, 3, network.SET, 0, "21.5")
+        network.send_message(12, 4, network.SET, 2, "1")
+        network.send_message(12, 5, network.SET, 47, "open")
+        network.send_message(12, 255, network.INTERNAL, 0, "87")
         gateway, node = "home/sensors///gateway/mysensors2mqtt/S", "home/sensors///node12/mysensors2mqtt/S"
         assert example.wait_readings(7) == [
             (gateway, {"action": "ready", "text": "Gateway startup complete."}),
@@ -148,9 +148,9 @@ def test_mysensors_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquit
         assert late["reason"] == "the device did not answer within 2 s"
         assert network.lines[2:] == ["13;6;1;1;2;0"]
         assert network.actuators == {(12, 6): "1"}
-        network.say(13, 6, network.SET, 2, "0", ack=1)  # it was asleep
+        network.send_message(13, 6, network.SET, 2, "0", ack=1)  # it was asleep
         example.wait_reading("home/sensors///node13/mysensors2mqtt/S", action="value", child=6, type="switch", value=0)
-        assert network.complaints == []
+        assert network.rejected == []
 
 
 def test_mysensors_takes_no_echo_for_that_of_another_node(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -162,9 +162,9 @@ def test_mysensors_takes_no_echo_for_that_of_another_node(tmp_path: Path, mosqui
         command = '{"action": "switch", "node": 12, "child": 6, "on": true}'
         example.listener.publish(f"{ACTUATOR}/tester/C", command)
         wait_until(lambda: network.lines, what="the command")
-        network.say(13, 6, network.SET, 2, "1", ack=1)
-        network.say(12, 7, network.SET, 2, "1", ack=1)
-        network.say(12, 6, network.SET, 2, "0", ack=1)
+        network.send_message(13, 6, network.SET, 2, "1", ack=1)
+        network.send_message(12, 7, network.SET, 2, "1", ack=1)
+        network.send_message(12, 6, network.SET, 2, "0", ack=1)
         reply = example.wait_reply(ACTUATOR)
         assert reply == {"action": "switch", "node": 12, "child": 6, "value": "0", "on": True, **OK}
         assert [topic for topic, _ in example.wait_readings(2)] == [
@@ -210,7 +210,7 @@ def test_modbus_polls_become_messages_and_keep_coming(tmp_path: Path, mosquitto:
         assert len(example.readings()) == 5
         asked = [request.hex(" ") for request in meter.requests[:6]]
         assert asked == ["01 04 00 00 00 02", "01 04 00 06 00 02", "01 04 00 0c 00 02"] * 2
-        assert meter.complaints == []
+        assert meter.rejected == []
 
 
 def test_modbus_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -235,7 +235,7 @@ def test_modbus_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto)
         assert [request for request in meter.requests if request[1] == 5][3:] == [bytes.fromhex("01 05 00 00 FF 00")]
         meter.is_silent = meter.is_stuck = False
         assert example.command(METER, "relay", on=True)["response"] == "OK"
-        assert meter.complaints == []
+        assert meter.rejected == []
 
 
 def test_modbus_answers_with_a_wrong_crc_are_dropped(
@@ -275,7 +275,7 @@ def test_a_modbus_meter_with_another_address_stays_silent(
     ):
         wait_until(lambda: meter.overheard, what="the first poll")
         assert example.command(METER, "relay", on=True)["response"] == "TIMEOUT"
-        assert (meter.requests, meter.complaints, example.readings()) == ([], [], [])
+        assert (meter.requests, meter.rejected, example.readings()) == ([], [], [])
 
 
 # --- SCPI
@@ -336,7 +336,7 @@ def test_scpi_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -
 def test_the_entry_system_both_ways(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with EntrySystem(tmp_path) as entry, Example(tmp_path, mosquitto, "serial2mqtt", entry.path) as example:
         for number in (11, 10, 20, 42):
-            entry.say(number)
+            entry.send_number(number)
         assert example.command(GATE, "gate_open") == {"action": "gate_open", **OK}
         assert example.wait_readings(5) == [
             ("home/security//frontgate/bell/serial2mqtt/S", "bell_on"),
@@ -350,7 +350,7 @@ def test_the_entry_system_both_ways(tmp_path: Path, mosquitto: Mosquitto) -> Non
         assert (refused["response"], refused["reason"]) == (
             "REFUSED", "'GATE_CLOSED' is not an action of this device: use one of GATE_OPEN"
         )  # fmt: skip
-        assert (entry.lines, entry.complaints) == (["21"], [])
+        assert (entry.lines, entry.rejected) == (["21"], [])
         assert frame_counts(example.interface) == {"frames_received": 5, "frames_unmatched": 1}
 
 
@@ -359,11 +359,11 @@ def test_the_entry_system_both_ways(tmp_path: Path, mosquitto: Mosquitto) -> Non
 
 def test_tank_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with TankSensor(tmp_path) as tank, Example(tmp_path, mosquitto, "tank2mqtt", tank.path) as example:
-        tank.say(512, -3, 0b0010_0001)
-        tank.say(513, -3, 0b0010_0001)  # within the deadband
-        tank.say(515, -4, 0b0010_0001)
-        tank.say(0x0D0A, 0x55, 0b0011_0010)  # holds the stop marker
-        tank.say(0x00AA, 0x55, 0)  # holds the start marker, and behind it what its checksum takes for a frame
+        tank.send_level(512, -3, 0b0010_0001)
+        tank.send_level(513, -3, 0b0010_0001)  # within the deadband
+        tank.send_level(515, -4, 0b0010_0001)
+        tank.send_level(0x0D0A, 0x55, 0b0011_0010)  # holds the stop marker
+        tank.send_level(0x00AA, 0x55, 0)  # holds the start marker, and behind it what its checksum takes for a frame
         topic = f"{TANK}/tank2mqtt/S"
 
         def level(percent: float, celsius: int, pump: bool, alarm: bool, mode: str) -> tuple[str, dict[str, Any]]:
@@ -386,7 +386,7 @@ def test_tank_frames_with_a_wrong_checksum_are_dropped(
     expected_logs.expect("frame dropped: wrong checksum")
     with TankSensor(tmp_path) as tank, Example(tmp_path, mosquitto, "tank2mqtt", tank.path) as example:
         for number in range(10):
-            tank.say(16 + 10 * number, 1, 0, wrong=1 if number in (0, 3, 4) else 0)
+            tank.send_level(16 + 10 * number, 1, 0, checksum_error=1 if number in (0, 3, 4) else 0)
         assert len(example.wait_readings(7)) == 7
         assert frame_counts(example.interface) == {"frames_received": 10, "frames_bad_checksum": 3}
 
@@ -399,7 +399,7 @@ def test_tank_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -
         assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'on' is 1: expected boolean")
         assert example.command(TANK, "pump", on=False)["response"] == "OK"
         wait_until(lambda: not tank.is_pumping, what="the pump")
-        assert tank.complaints == []
+        assert tank.rejected == []
 
 
 # --- all of them
@@ -446,4 +446,4 @@ def test_a_plug_that_is_pulled_and_put_back(
         example.wait_availability("online", "offline", "online")
         if plug.address:
             assert example.command(plug.address, plug.action, **plug.arguments)["response"] == "OK"
-        assert device.complaints == []
+        assert device.rejected == []

@@ -126,14 +126,14 @@ class CarbonDioxideSensor(Simulator):
         super().__init__(folder)
         self.ppm = 0
         self.self_calibration: list[int] = []
-        self._heard = b""
+        self._buffer = b""
 
-    def hear(self, data: bytes) -> None:
-        self._heard += data
-        while len(self._heard) >= 9:
-            request, self._heard = self._heard[:9], self._heard[9:]
+    def on_data(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 9:
+            request, self._buffer = self._buffer[:9], self._buffer[9:]
             if request[:2] != b"\xff\x01" or sum(request[1:]) % 256:
-                self.complaints.append(request.hex(" "))
+                self.rejected.append(request.hex(" "))
             elif request[2] == 0x86:
                 content = bytes([0x86, self.ppm >> 8, self.ppm & 0xFF, 62, 0, 0, 0])
                 self.answer(b"\xff" + content + bytes([-sum(content) % 256]))
@@ -161,7 +161,7 @@ def test_a_sensor_that_is_polled_in_binary(
             wait_until(lambda: "did not answer" in caplog.text, what="the warning")
             sensor.is_silent, sensor.ppm = False, 2000
             wait_until(lambda: ("air", "CARBON_DIOXIDE", {"ppm": 2000, "celsius": 22}) in contents(air.collect()))
-        assert sensor.complaints == []
+        assert sensor.rejected == []
 
 
 # --- a radio gateway that lists key=value (RFLink protocol reference, 2022)
@@ -205,21 +205,21 @@ class RadioGateway(LineSimulator):
         super().__init__(folder)
         self._number = 0
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         self.answer(f"20;{self._number:02X};{text}\r\n".encode())
         self._number = (self._number + 1) % 256
 
-    def hear_line(self, line: str) -> None:
-        self.say("OK;" if line.startswith("10;NewKaku;") else "CMD UNKNOWN;")
+    def on_line(self, line: str) -> None:
+        self.send_text("OK;" if line.startswith("10;NewKaku;") else "CMD UNKNOWN;")
 
 
 def test_a_list_of_keys_and_values(tmp_path: Path) -> None:
     with RadioGateway(tmp_path) as radio, running(tmp_path, RFLINK, radio.line) as rflink:
         rflink.wait_availability("online")
-        radio.say("Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46;")
-        radio.say("Cresta;ID=3001;TEMP=00b4;HUM=50;BAT=OK;")
-        radio.say("Oregon TempHygro;ID=2A1D;TEMP=80d2;BAT=LOW;")
-        radio.say("NewKaku;ID=008440e6;SWITCH=a;CMD=OFF;")
+        radio.send_text("Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46;")
+        radio.send_text("Cresta;ID=3001;TEMP=00b4;HUM=50;BAT=OK;")
+        radio.send_text("Oregon TempHygro;ID=2A1D;TEMP=80d2;BAT=LOW;")
+        radio.send_text("NewKaku;ID=008440e6;SWITCH=a;CMD=OFF;")
         assert contents(rflink.wait_messages(4)) == [
             ("rflink", "READY", {"version": "Nodo RadioFrequencyLink - RFLink Gateway V1.1 - R46"}),
             ("radio_3001", "READING", {"celsius": 18.0, "humidity": 50, "battery": True}),
@@ -326,9 +326,9 @@ class Scale(Simulator):
             bcc ^= byte
         return b"\x02" + content + b"\x03" + bytes([bcc])
 
-    def hear(self, data: bytes) -> None:
+    def on_data(self, data: bytes) -> None:
         if data != self.frame(data[1:-2]):
-            self.complaints.append(data.hex(" "))
+            self.rejected.append(data.hex(" "))
         elif self.is_moving:
             self.answer(self.frame(b"TE3"))
         else:
@@ -351,7 +351,7 @@ def test_markers_followed_by_a_check_character(tmp_path: Path) -> None:
         weighed.command_for("scale", "TARE", kilograms=1)
         assert weighed.wait_replies(2) == ["OK", "REFUSED"]
         assert weighed.replies()[1].arguments["code"] == "E3"
-        assert scale.complaints == []
+        assert scale.rejected == []
 
 
 # --- a weather station in fixed columns of hexadecimal (Peet Bros. Ultimeter, data logging mode)

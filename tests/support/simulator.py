@@ -1,4 +1,4 @@
-"""A device that is not there and answers all the same: at the far end of a pseudo-terminal, in a thread of its own."""
+"""Simulated devices: each has the far end of a pseudo-terminal and a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Self
 
 from tests.support.device import PtyDevice
 
-_LOOK = 0.02  # s between two looks whether to stop
+_READ_TIMEOUT = 0.02  # s after which the thread checks whether to stop
 
 
 class Simulator:
-    """The base of all simulators: a line, a thread that reads it, and what was said on it.
+    """The base of all simulators: a line, and a thread that reads it.
 
-    A device overrides `hear`. `is_silent` makes it a device that listens and does not answer; `complaints`
-    is what a real device would not have understood.
+    A device overrides `on_data`. With `is_silent`, it reads and does not answer; `rejected` collects what a real device
+    would have rejected.
     """
 
     def __init__(self, folder: Path) -> None:
         self.line = PtyDevice(folder)
         self.is_silent = False
-        self.complaints: list[str] = []
-        self._lock = threading.Lock()  # the test's thread and the device's write to one line
+        self.rejected: list[str] = []
+        self._lock = threading.Lock()  # the threads of the test and of the device write to the same line
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -40,8 +40,8 @@ class Simulator:
     def path(self) -> Path:
         return self.line.path
 
-    def hear(self, data: bytes) -> None:
-        """Take what has come in, in pieces of any size."""
+    def on_data(self, data: bytes) -> None:
+        """Process received bytes, in chunks of any size."""
 
     def send(self, data: bytes) -> None:
         """Write to the line, in one burst."""
@@ -49,12 +49,12 @@ class Simulator:
             self.line.write(data)
 
     def answer(self, data: bytes) -> None:
-        """Write to the line, unless the device has been told to be silent."""
+        """Write to the line, unless `is_silent` is set."""
         if not self.is_silent:
             self.send(data)
 
     def unplug(self) -> None:
-        """Be gone, path and all."""
+        """Remove the line and its path."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -62,7 +62,7 @@ class Simulator:
         self.line.unplug()
 
     def plug_in(self) -> None:
-        """Be there again, under the same path."""
+        """Create the line again, under the same path."""
         self.line.plug_in()
         self._start()
 
@@ -73,26 +73,26 @@ class Simulator:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if self.line.read_available(_LOOK):
+            if self.line.read_available(_READ_TIMEOUT):
                 data, self.line.received = self.line.received, b""
-                self.hear(data)
+                self.on_data(data)
 
 
 class LineSimulator(Simulator):
-    """A device that is spoken to in lines."""
+    """A device that receives lines."""
 
     terminator = b"\n"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.lines: list[str] = []
-        self._rest = b""
+        self._partial = b""
 
-    def hear(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(self.terminator)
+    def on_data(self, data: bytes) -> None:
+        *lines, self._partial = (self._partial + data).split(self.terminator)
         for line in lines:
             self.lines.append(line.decode("ascii"))
-            self.hear_line(self.lines[-1])
+            self.on_line(self.lines[-1])
 
-    def hear_line(self, line: str) -> None:
-        """Take a line that is complete."""
+    def on_line(self, line: str) -> None:
+        """Process a complete line."""

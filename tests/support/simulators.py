@@ -1,4 +1,4 @@
-"""The devices of the shipped examples, as their manuals describe them; made without any of our own code."""
+"""The devices of the shipped examples, simulated after their manuals, without the code under test."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tests.support.simulator import LineSimulator, Simulator
 
 
 class NmeaInstrument(Simulator):
-    """An instrument of a boat: says sentences (NMEA 0183), hears nothing."""
+    """An instrument of a boat: sends sentences (NMEA 0183), receives nothing."""
 
-    def say(self, body: str, wrong: int = 0) -> None:
-        """Send a sentence; `wrong` is added to its checksum."""
+    def send_sentence(self, body: str, checksum_error: int = 0) -> None:
+        """Send a sentence; `checksum_error` is added to its checksum."""
         total = 0
         for byte in body.encode("ascii"):
             total ^= byte
-        self.send(f"${body}*{(total + wrong) % 256:02X}\r\n".encode("ascii"))
+        self.send(f"${body}*{(total + checksum_error) % 256:02X}\r\n".encode("ascii"))
 
 
 class MySensorsGateway(LineSimulator):
     """The serial gateway of a network of sensors (serial protocol 2.x): `node;child;command;ack;type;payload`.
 
-    It hands on what its nodes say. A node that is there echoes a message that asks for it (ack 1); from one
-    that is not, nothing ever comes.
+    It forwards the messages of its nodes. An existing node echoes a message that requests it (ack 1); a missing node
+    does not answer.
     """
 
     PRESENTATION, SET, REQUEST, INTERNAL = range(4)
@@ -35,33 +35,34 @@ class MySensorsGateway(LineSimulator):
         self.actuators: dict[tuple[int, int], str] = {}
 
     def start_up(self) -> None:
-        """Say what a gateway says when it has started."""
-        self.say(0, 255, self.INTERNAL, 14, "Gateway startup complete.")
+        """Send the message of a gateway that has started."""
+        self.send_message(0, 255, self.INTERNAL, 14, "Gateway startup complete.")
 
-    def say(self, node: int, child: int, command: int, kind: int, payload: str, ack: int = 0) -> None:
+    def send_message(self, node: int, child: int, command: int, kind: int, payload: str, ack: int = 0) -> None:
         self.send(f"{node};{child};{command};{ack};{kind};{payload}\n".encode())
 
-    def hear_line(self, line: str) -> None:
+    def on_line(self, line: str) -> None:
         parts = line.split(";", 5)
         if len(parts) != 6 or not all(part.isdigit() for part in parts[:5]):
-            self.complaints.append(line)
+            self.rejected.append(line)
             return
         node, child, command, ack, kind = map(int, parts[:5])
         if self.is_silent:
             return
         if (node, command, kind) == (0, self.INTERNAL, 2):
-            self.say(0, 255, self.INTERNAL, 2, "2.3.2")
+            self.send_message(0, 255, self.INTERNAL, 2, "2.3.2")
         elif command == self.SET and node in self.nodes:
             self.actuators[node, child] = parts[5]
             if ack:
-                self.say(node, child, command, kind, parts[5], ack=1)
+                self.send_message(node, child, command, kind, parts[5], ack=1)
 
 
 class ModbusMeter(Simulator):
-    """A meter that speaks Modbus RTU: reads input registers (4), switches a coil (5), answers with exceptions.
+    """A Modbus RTU meter: reads input registers (4), switches a coil (5), answers with exceptions.
 
-    It is silent to requests for other addresses, and to those whose CRC is wrong. All requests known here have
-    8 bytes. `registers` are 16-bit words by address, `coils` what is switched; a coil that `is_stuck` fails.
+    It does not answer requests for other addresses, nor those whose CRC is wrong. All supported requests have 8 bytes.
+    `registers` are 16-bit words by address, `coils` are booleans by address. With `is_stuck`, a coil cannot be
+    switched; with `is_noisy`, answers arrive with a wrong CRC.
     """
 
     ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = range(1, 5)
@@ -72,34 +73,34 @@ class ModbusMeter(Simulator):
         self.registers: dict[int, int] = {}
         self.coils: dict[int, bool] = {0: False}
         self.is_stuck = False
-        self.is_noisy = False  # its answers reach nobody whole
+        self.is_noisy = False
         self.requests: list[bytes] = []
-        self.overheard = 0  # requests for others
-        self._heard = b""
+        self.overheard = 0  # requests for other addresses
+        self._buffer = b""
 
     def set_float(self, register: int, value: float) -> None:
         """Put a float into two registers, the high word first."""
         self.registers[register], self.registers[register + 1] = struct.unpack(">HH", struct.pack(">f", value))
 
-    def hear(self, data: bytes) -> None:
-        self._heard += data
-        while len(self._heard) >= 8:
-            request, self._heard = self._heard[:8], self._heard[8:]
+    def on_data(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 8:
+            request, self._buffer = self._buffer[:8], self._buffer[8:]
             if self.crc(request[:6]) != request[6:]:
-                self.complaints.append(request.hex(" "))
-                self._heard = b""
+                self.rejected.append(request.hex(" "))
+                self._buffer = b""
             elif request[0] == self.address:
                 self.requests.append(request[:6])
-                self.say(bytes([self.address]) + self._do(request))
+                self.reply(bytes([self.address]) + self._execute(request))
             else:
                 self.overheard += 1
 
-    def say(self, frame: bytes) -> None:
+    def reply(self, frame: bytes) -> None:
         """Answer with `frame` and its CRC."""
         crc = self.crc(frame)
         self.answer(frame + (bytes(byte ^ 0x10 for byte in crc) if self.is_noisy else crc))
 
-    def _do(self, request: bytes) -> bytes:
+    def _execute(self, request: bytes) -> bytes:
         function, first, number = struct.unpack(">BHH", request[1:6])
         failed = bytes([function | 0x80])
         if function == 4:
@@ -130,10 +131,10 @@ class ModbusMeter(Simulator):
 
 
 class ScpiSupply(LineSimulator):
-    """A power supply that speaks SCPI over IEEE 488.2: several commands a line, an error queue, answers to queries.
+    """A power supply with SCPI over IEEE 488.2: several commands in a line, an error queue, answers to queries.
 
-    A command that is not known ends its line; one whose value is out of range does not. `volts` and `output` are
-    its settings, `load` (ohms) hangs at its output.
+    The line ends at an unknown command, but not at one whose value is out of range. `volts` and `output` are the
+    settings, `load` (ohms) is connected to the output.
     """
 
     identity = "Example Instruments,PS-3005,SN0042,1.07"
@@ -160,7 +161,7 @@ class ScpiSupply(LineSimulator):
     def measured(self) -> float:
         return self.volts if self.output else 0.0
 
-    def hear_line(self, line: str) -> None:
+    def on_line(self, line: str) -> None:
         answers: list[str] = []
         path = ""
         for unit in line.rstrip("\r").split(";"):
@@ -193,30 +194,30 @@ class ScpiSupply(LineSimulator):
 
 
 class EntrySystem(LineSimulator):
-    """Bell and gate of the tutorial: a two-digit number a line. Sent 21, it opens the gate and says so."""
+    """The bell and gate of the tutorial: one two-digit number per line. On 21 it opens the gate and answers 21."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.is_gate_open = False
 
-    def say(self, number: int) -> None:
+    def send_number(self, number: int) -> None:
         self.answer(b"%d\r\n" % number)
 
-    def hear_line(self, line: str) -> None:
+    def on_line(self, line: str) -> None:
         if line == "21":
             self.is_gate_open = True
-            self.say(21)
+            self.send_number(21)
         else:
-            self.complaints.append(line)
+            self.rejected.append(line)
 
 
 class TankSensor(Simulator):
-    """A level sensor with a pump, between AA 55 and 0D 0A. The checksum is the sum of the bytes between."""
+    """A level sensor with a pump; frames are between AA 55 and 0D 0A, their checksum is the sum of the content."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.is_pumping = False
-        self._heard = b""
+        self._buffer = b""
 
     @staticmethod
     def level(tenths: int, celsius: int, flags: int) -> bytes:
@@ -224,19 +225,19 @@ class TankSensor(Simulator):
         return struct.pack(">BHbB", 1, tenths, celsius, flags)
 
     @staticmethod
-    def frame(content: bytes, wrong: int = 0) -> bytes:
-        """Return the frame around `content`; `wrong` is added to its checksum."""
-        return b"\xaa\x55" + content + bytes([(sum(content) + wrong) % 256]) + b"\r\n"
+    def frame(content: bytes, checksum_error: int = 0) -> bytes:
+        """Return the frame around `content`; `checksum_error` is added to its checksum."""
+        return b"\xaa\x55" + content + bytes([(sum(content) + checksum_error) % 256]) + b"\r\n"
 
-    def say(self, tenths: int, celsius: int, flags: int, wrong: int = 0) -> None:
-        self.send(self.frame(self.level(tenths, celsius, flags), wrong))
+    def send_level(self, tenths: int, celsius: int, flags: int, checksum_error: int = 0) -> None:
+        self.send(self.frame(self.level(tenths, celsius, flags), checksum_error))
 
-    def hear(self, data: bytes) -> None:
-        self._heard += data
-        while len(self._heard) >= 10:
-            frame, self._heard = self._heard[:10], self._heard[10:]
+    def on_data(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 10:
+            frame, self._buffer = self._buffer[:10], self._buffer[10:]
             content = frame[2:7]
             if frame != self.frame(content) or content[0] != 2:
-                self.complaints.append(frame.hex(" "))
+                self.rejected.append(frame.hex(" "))
                 continue
             self.is_pumping = bool(content[4] & 1)
