@@ -154,7 +154,7 @@ def test_a_sensor_that_is_polled_in_binary(
             air.command_for("air", "SELF_CALIBRATION", on=True)
             assert air.wait_replies(2) == ["OK", "OK"]
             wait_until(lambda: sensor.self_calibration == [0x00, 0xA0], what="both commands")
-            readings = [found for found in contents(air.messages) if found[1] == "CARBON_DIOXIDE"]
+            readings = [content for content in contents(air.messages) if content[1] == "CARBON_DIOXIDE"]
             assert readings == [("air", "CARBON_DIOXIDE", {"ppm": ppm, "celsius": 22}) for ppm in (544, 511)]
             expected_logs.expect("'carbon dioxide': the device did not answer within 0.3 s")
             sensor.is_silent = True

@@ -274,10 +274,10 @@ def test_the_reason_why_a_port_cannot_be_opened_is_logged(
     port: str, reason: str, tmp_path: Path, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     (tmp_path / "file").touch()
-    given = port.format(folder=tmp_path, unused=free_port())
-    with GatewayProcess(serial_conf(tmp_path, mosquitto, given)) as gateway:
+    url = port.format(folder=tmp_path, unused=free_port())
+    with GatewayProcess(serial_conf(tmp_path, mosquitto, url)) as gateway:
         wait_availability(listener, b"offline")
-        gateway.wait_log(f"serial: {given} cannot be opened: ")
+        gateway.wait_log(f"serial: {url} cannot be opened: ")
         assert gateway.stop() < 2
         assert reason in gateway.log
         assert "Traceback" not in gateway.log
