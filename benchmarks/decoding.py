@@ -1,4 +1,4 @@
-"""What decoding costs, without broker and gateway: by kind of frame, by number of rules, and against `readline()`."""
+"""The cost of decoding, without broker and gateway: by kind of frame and number of rules, and against `readline()`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
 
 
 def _with_crc(body: bytes) -> bytes:
-    """CRC-16/MODBUS, by hand: the benchmark checks the decoder with it."""
+    """Return `body` with its CRC-16/MODBUS, computed without the code under test."""
     crc = 0xFFFF
     for byte in body:
         crc ^= byte
@@ -80,9 +80,9 @@ def kinds(lab: Lab) -> None:
 
 
 def rules(lab: Lab) -> None:
-    """One rule and a hundred that a literal prefix tells apart."""
+    """One rule, and a hundred that are distinguished by a literal prefix."""
     count = 5_000 if lab.fast else 20_000
-    print(f"rules: {count:,} lines decoded by the last of 100 rules with prefixes of their own, and by one rule")
+    print(f"rules: {count:,} lines decoded by the last of 100 rules with different prefixes, and by one rule")
 
     def decode(number: int) -> dict[str, Any]:
         return {"regex": f"K{number:02} (?P<value>[0-9.]+)", "values": {"value": "float"}, "message": _MESSAGE}
@@ -100,18 +100,18 @@ def rules(lab: Lab) -> None:
     lab.goals.append(Goal("100 decoding rules, of one", ratio, "<=", 1.5))
 
 
-def _runner(found: SerialRules, make: Make, reading: Reading, count: int) -> Callable[[], Figures]:
+def _runner(rules: SerialRules, make: Make, reading: Reading, count: int) -> Callable[[], Figures]:
     data = b"".join(map(make, range(count)))
 
     def run() -> Figures:
         start = time.process_time()
-        _check(found, make, reading)
+        _check(rules, make, reading)
         made = 0
         for offset in range(0, len(data), 2048):
-            for frame, problem in found.codec.feed(data[offset : offset + 2048]):
+            for frame, problem in rules.codec.feed(data[offset : offset + 2048]):
                 if problem:
                     raise WrongResultError(problem)
-                made += len(found.decoder.decode(frame) or ())
+                made += len(rules.decoder.decode(frame) or ())
         seconds = time.process_time() - start
         if made != count:
             raise WrongResultError(f"{made} messages of {count} frames")
@@ -120,27 +120,27 @@ def _runner(found: SerialRules, make: Make, reading: Reading, count: int) -> Cal
     return run
 
 
-def _check(found: SerialRules, make: Make, reading: Reading) -> None:
-    """Look at the first hundred messages; the others are counted."""
+def _check(rules: SerialRules, make: Make, reading: Reading) -> None:
+    """Check the first hundred messages; the others are only counted."""
     data = b"".join(map(make, range(100)))
-    made = [msg for frame, _ in found.codec.feed(data) for msg in found.decoder.decode(frame) or ()]
+    made = [msg for frame, _ in rules.codec.feed(data) for msg in rules.decoder.decode(frame) or ()]
     expected = [InternalMsg(device="probe", action="READING", arguments=reading(number)) for number in range(100)]
     if made != expected:
         raise WrongResultError(f"not the messages of the frames: {made[:1]}")
 
 
 def reading(lab: Lab) -> None:
-    """Lines from a pty: one read of what is there and the framer, against pyserial's `readline()`."""
+    """Lines from a pty: one read of all available bytes and the framer, compared with pyserial's `readline()`."""
     count = 2_000 if lab.fast else 10_000
-    print(f"reading: {count:,} lines from a pty, processor time of the reading thread; pyserial's readline() beside it")
+    print(f"reading: {count:,} lines from a pty, processor time of the reading thread, compared with readline()")
     lines = [b"T %d.5" % number for number in range(count)]
 
     def ours(port: serial.Serial) -> list[bytes]:
         framer = _rules({}).codec.framer
-        found: list[bytes] = []
-        while len(found) < count:
-            found += framer.feed(os.read(port.fileno(), 2048))
-        return found
+        frames: list[bytes] = []
+        while len(frames) < count:
+            frames += framer.feed(os.read(port.fileno(), 2048))
+        return frames
 
     def readline(port: serial.Serial) -> list[bytes]:
         return [port.readline().rstrip() for _ in range(count)]
@@ -153,9 +153,9 @@ def _reader(read: Callable[[serial.Serial], list[bytes]], lines: list[bytes]) ->
     def run() -> Figures:
         with _fed_port(b"".join(line + b"\n" for line in lines)) as port:
             start = time.thread_time()
-            found = read(port)
+            received = read(port)
             seconds = time.thread_time() - start
-        if found != lines:
+        if received != lines:
             raise WrongResultError("the lines read are not those written")
         return {"cost": seconds / len(lines) * 1e6}
 
