@@ -13,8 +13,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gateway.configuration.file_access import runs_for_all, who_may_change_code
-from gateway.configuration.remedies import near
 from gateway.core.paths import NAME, expanded, is_file
+from gateway.core.quoting import did_you_mean
 from gateway.errors import GatewayError
 
 BUILT_IN = {
@@ -113,7 +113,7 @@ def _load_entry_point(name: str) -> type[Any]:
     found = [point for point in _entry_points() if point.name == name]
     if not found:
         known = [*BUILT_IN, *(point.name for point in _entry_points())]
-        raise CodeNotFoundError(f"no interface is called {name!r}", near(name, known))
+        raise CodeNotFoundError(f"no interface is called {name!r}", did_you_mean(name, known))
     try:
         cls = found[0].load()
     except (Exception, SystemExit) as err:
@@ -139,7 +139,7 @@ def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callabl
     function = getattr(module, function_name, None)
     if not callable(function) or isinstance(function, type):
         known = [name for name, found in sorted(vars(module).items()) if isinstance(found, FunctionType)]
-        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", near(function_name, known))
+        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", did_you_mean(function_name, known))
     try:
         _check_call(function, 1)
     except (TypeError, ValueError) as err:
@@ -217,7 +217,7 @@ def _choose(module: ModuleType, class_name: str) -> type[Any]:
     if class_name:
         if class_name not in own:
             what = f"{module.__file__} has no interface class {class_name!r}"
-            raise CodeNotFoundError(what, near(class_name, own))
+            raise CodeNotFoundError(what, did_you_mean(class_name, own))
         return own[class_name]
     if len(own) != 1:
         what = f"{module.__file__} has {len(own) or 'no'} classes with loop() or loop_start()"

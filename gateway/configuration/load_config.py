@@ -24,7 +24,6 @@ from gateway.configuration.file_access import (
 from gateway.configuration.interface_loader import BUILT_IN, CodeNotFoundError, find_interface
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map, read_text
-from gateway.configuration.remedies import near
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
@@ -37,6 +36,7 @@ from gateway.core.paths import (
     is_folder,
     state_folder,
 )
+from gateway.core.quoting import did_you_mean
 from gateway.core.topic import filter_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindings
 from gateway.interface import Interface
@@ -542,5 +542,5 @@ class _Loader:
         for name in given if not schema["additionalProperties"] else ():
             if name not in known:
                 what = f"an option that the interface {given['type']} does not know, and which is not read"
-                self.notes.append(str(self.document.finding((*at, name), what, near(name, known), at_key=True)))
+                self.notes.append(str(self.document.finding((*at, name), what, did_you_mean(name, known), at_key=True)))
         return {k: v for k, v in given.items() if k in known or schema["additionalProperties"]}

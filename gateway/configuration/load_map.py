@@ -17,11 +17,11 @@ from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.quoting import quote
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
-from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, Syntax
@@ -332,4 +332,4 @@ def _misfit(topic_filter: str, built: MsgMap) -> str:
     wrong = [next((at for at, (text, level) in enumerate(zip(levels, form.levels, strict=False))
                    if text not in ("+", "#") and text not in level), 0) for form in fitting or built.forms]  # fmt: skip
     deepest = max(wrong, default=0)
-    return f": its level {deepest + 1} is {short(levels[deepest])}"
+    return f": its level {deepest + 1} is {quote(levels[deepest])}"

@@ -17,30 +17,6 @@ _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}  # text in YAML 1.2, and meant as truth values
 _PLAIN = re.compile(r"[\w./][\w ./+#@$-]*")
 _LONGEST = 60  # characters of a form that is shown
-_LONG_WORD = 100  # characters of a word that is compared with others: a file may have one of megabytes
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return a remedy that names the words of `known` that `word` may be a slip of."""
-    known = sorted(set(known))
-    close = nearest(word, known)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
-
-
-def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """Return the words of `known` that `word` may be a slip of, the nearest first, in whatever case it is written."""
-    import difflib  # only where something is wrong
-
-    word = word[:_LONG_WORD]
-    by_case: dict[str, list[str]] = {}
-    for one in known:
-        by_case.setdefault(one.casefold(), []).append(one)
-    if word.casefold() in by_case:
-        return by_case[word.casefold()]
-    return [one for each in difflib.get_close_matches(word.casefold(), by_case, n=3, cutoff=0.6)
-            for one in by_case[each]]  # fmt: skip
 
 
 def example_of(schema: Any) -> str:

@@ -12,8 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gateway.configuration.document import Document, Path, dotted
-from gateway.configuration.remedies import Value, example_of, near, nearest, remedy_of_type, unquoted
+from gateway.configuration.remedies import Value, example_of, remedy_of_type, unquoted
 from gateway.configuration.schema_fit import plainly_fits
+from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import Finding, bounded
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class _Explanation:
             del places[_MAX_PLACES:]
             if places:
                 return f"it belongs elsewhere: {' or '.join(map(dotted, places))}"
-        return near(name, known)
+        return did_you_mean(name, known)
 
     def _of_branches(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
         """Explain the alternative that the value comes nearest to: the one whose type it has."""
@@ -248,7 +249,7 @@ def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str
         names = " or ".join(_type_names(wanted))
         return f"expected {names}, found {quoted}", ""
     if rule == "enum":
-        close = [] if isinstance(found, list | dict) else nearest(str(found), map(str, wanted))
+        close = [] if isinstance(found, list | dict) else close_matches(str(found), map(str, wanted))
         remedy = f"did you mean {' or '.join(map(repr, close))}?" if close else ""
         return f"expected one of {', '.join(map(str, wanted))}, found {quoted}", remedy
     if rule == "const":
@@ -280,7 +281,7 @@ def _type_names(wanted: Any) -> list[str]:
 
 
 def _advice(schema: Any, name: str, found: Mapping[str, Any]) -> str:
-    slips = nearest(name, set(found) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
+    slips = close_matches(name, set(found) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
     if slips:
         return f"is it what is called {slips[0]!r} there?"
     option = schema.get("properties", {}).get(name, {}) if isinstance(schema, dict) else {}

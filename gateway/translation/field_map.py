@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from gateway.core.quoting import quote
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
 
@@ -64,18 +65,18 @@ class FieldMap:
         be read back as another one.
         """
         if not isinstance(word, str):
-            raise WordError(f"{self.field}: {short(word)} is not text: make it text")
+            raise WordError(f"{self.field}: {quote(word)} is not text: make it text")
         if self.passes_all:
             return word
         mqtt = self._written.get(word)
         if mqtt is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
             mqtt = word
         back = self._read.get(mqtt, mqtt)
         if back != word:
             raise WordError(
-                f"{self.field}: {short(word)} would be written as {short(mqtt)}, which is read as {short(back)}: "
+                f"{self.field}: {quote(word)} would be written as {quote(mqtt)}, which is read as {quote(back)}: "
                 f"give it a word of its own in the map"
             )
         return mqtt
@@ -85,7 +86,7 @@ class FieldMap:
         internal = self._read.get(word)
         if internal is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
             internal = word
         return internal
 
@@ -96,9 +97,3 @@ class FieldMap:
     def readable(self) -> frozenset[str] | None:
         """Return all MQTT words that `read` takes, or None if it takes any."""
         return frozenset(self._read) | {""} if self.maptype == "strict" else None
-
-
-def short(value: object) -> str:
-    """Quote `value` for an error message: escaped, and cut to what a person reads."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:76]}...{text[0]}"

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.core.bounded_cache import put
+from gateway.core.quoting import quote
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
-from gateway.translation.field_map import FIELDS, FieldMap, short
+from gateway.translation.field_map import FIELDS, FieldMap
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, size_problem
-from gateway.translation.remembered import remember
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 from gateway.translation.topic_template import fields_in
 
@@ -164,7 +165,7 @@ class MsgMap:
 
     def _remember_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
         known = self._read_topic(topic)
-        remember(self._read_topics, topic, known)
+        put(self._read_topics, topic, known)
         return known
 
     def _read_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
@@ -178,7 +179,7 @@ class MsgMap:
                 continue
             if found is not None:
                 return *found, form.read_payload
-        raise refused or TopicError(f"topic {short(topic)}: {misfit(topic, self.root, self.forms)}")
+        raise refused or TopicError(f"topic {quote(topic)}: {misfit(topic, self.root, self.forms)}")
 
     def is_echo(self, msg: InternalMsg) -> bool:
         """Tell whether `msg`, read by this map, is one of the gateway's own."""

@@ -17,10 +17,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from gateway.core.bounded_cache import put
+from gateway.core.quoting import quote
 from gateway.errors import PayloadError, WordError
 from gateway.message import OUTCOME_WORDS, Argument
-from gateway.translation.field_map import FieldMap, short
-from gateway.translation.remembered import remember
+from gateway.translation.field_map import FieldMap
 from gateway.translation.strict_json import (
     JSON_SPACE,
     SCALARS,
@@ -69,7 +70,7 @@ class ActionPayload:
         if action is None:
             action = ""
         if not isinstance(action, str):
-            raise PayloadError(f"the action is {short(action)}: it must be text, in quotes")
+            raise PayloadError(f"the action is {quote(action)}: it must be text, in quotes")
         arguments = self._members.read(members)
         return self._action.read(action), arguments
 
@@ -87,7 +88,7 @@ class JsonPayload:
     def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
         """Return `action` and the arguments of `text`; raise `WordError` or `PayloadError` for what is wrong."""
         if text.lstrip(JSON_SPACE)[:1] != "{":
-            raise PayloadError(f"the payload is {short(text)}: a JSON object was expected")
+            raise PayloadError(f"the payload is {quote(text)}: a JSON object was expected")
         return action, self._members.read(load_object(text))
 
 
@@ -109,7 +110,7 @@ class ValuePayload:
             return ""
         for key in arguments:
             if key != self._argument:
-                raise PayloadError(f"there is no place for the argument {short(key)}, only for {self._argument!a}")
+                raise PayloadError(f"there is no place for the argument {quote(key)}, only for {self._argument!a}")
         value = arguments[self._argument]
         if isinstance(value, list | dict):
             raise PayloadError(
@@ -137,7 +138,7 @@ class EmptyPayload:
     def write(self, _action: str, arguments: _Arguments) -> str:
         """Return the empty payload; raise `PayloadError` if there is an argument."""
         for key in arguments:
-            raise PayloadError(f"there is no place for the argument {short(key)}")
+            raise PayloadError(f"there is no place for the argument {quote(key)}")
         return ""
 
     def read(self, action: str, text: str) -> tuple[str, dict[str, Argument]]:
@@ -192,9 +193,9 @@ class _Members:
     def _write_key(self, key: str) -> str:
         mqtt_key = key if key in OUTCOME_WORDS else self._argkey.write(key)
         if mqtt_key == self._reserved or (mqtt_key in OUTCOME_WORDS and mqtt_key != key):
-            raise WordError(f"argkey: {short(key)}: an argument cannot be written as {mqtt_key!a}")
+            raise WordError(f"argkey: {quote(key)}: an argument cannot be written as {mqtt_key!a}")
         written = f"{dump_text(mqtt_key)}: "
-        remember(self._keys, key, written)
+        put(self._keys, key, written)
         return written
 
     def _write_value(self, key: str, value: Argument, *, is_nested: bool = False) -> str:
@@ -219,7 +220,7 @@ class _Members:
                 continue
             key = mqtt_key if mqtt_key in OUTCOME_WORDS else argkey.read(mqtt_key)
             if key in arguments:
-                raise PayloadError(f"argument {short(key)} is given twice, under two of its aliases")
+                raise PayloadError(f"argument {quote(key)} is given twice, under two of its aliases")
             if key == "requested" and isinstance(value, dict) and not is_nested:
                 value = self.read(value, is_nested=True)
             elif isinstance(value, str) and mqtt_key not in OUTCOME_WORDS:

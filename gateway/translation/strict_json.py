@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from gateway.core.quoting import quote
 from gateway.errors import PayloadError
 from gateway.message import Argument
-from gateway.translation.field_map import short
 
 MAX_DEPTH = 20
 """How deep lists and objects may stand in one another in an argument."""
@@ -101,7 +101,7 @@ def _unique(pairs: list[tuple[str, Argument]]) -> dict[str, Argument]:
     if len(members) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise PayloadError(f"the payload gives {short(twice)} twice")
+        raise PayloadError(f"the payload gives {quote(twice)} twice")
     return members
 
 
@@ -112,7 +112,7 @@ def _refuse_constant(name: str) -> Argument:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise PayloadError(f"the payload has a number that cannot be read: {short(text)}")
+        raise PayloadError(f"the payload has a number that cannot be read: {quote(text)}")
     return number
 
 
@@ -125,10 +125,10 @@ def check_value(key: str, value: object, depth: int = 1) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise PayloadError(f"argument {short(key)} is {value}, which JSON does not know: leave it out, or use None")
+            raise PayloadError(f"argument {quote(key)} is {value}, which JSON does not know: leave it out, or use None")
         return
     if depth > MAX_DEPTH:
-        raise PayloadError(f"argument {short(key)} has lists or objects nested over {MAX_DEPTH} deep")
+        raise PayloadError(f"argument {quote(key)} has lists or objects nested over {MAX_DEPTH} deep")
     if isinstance(value, list):
         for item in value:
             check_value(key, item, depth + 1)
@@ -137,6 +137,6 @@ def check_value(key: str, value: object, depth: int = 1) -> None:
             check_value(key, item, depth + 1)
     else:
         raise PayloadError(
-            f"argument {short(key)} holds a {type(value).__name__}: use text, a number, a boolean, None, "
+            f"argument {quote(key)} holds a {type(value).__name__}: use text, a number, a boolean, None, "
             f"a list, or a dict with text keys"
         )

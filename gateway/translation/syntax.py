@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.core.bounded_cache import put
+from gateway.core.quoting import quote
 from gateway.core.topic import filter_can_match, word_problem
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
 from gateway.translation.delivery import Delivery
-from gateway.translation.field_map import FieldMap, short
+from gateway.translation.field_map import FieldMap
 from gateway.translation.payload import PayloadKind, encoded, make_payload
-from gateway.translation.remembered import remember
 from gateway.translation.topic_template import fields_in, parse
 
 Address: TypeAlias = tuple[bool, str, str, str, str, str]
@@ -107,7 +108,7 @@ class BoundForm:
         if known is None:
             topic = self._write_topic(dict(zip(self._names, words, strict=True)))
             known = topic, None if self._rules_name_action else self._prototype(topic, msg)
-            remember(written, words, known)
+            put(written, words, known)
         topic, prototype = known
         text = self._write_payload(msg.action, msg.arguments)
         payload = encoded(text, msg.action if self._holds_action else "")
@@ -128,11 +129,11 @@ class BoundForm:
                 raise WordError(problem)
         topic = "/".join([level.write(words) for level in self.levels])
         if self.levels[0].maps and not _is_topic(topic):
-            raise TopicError(f"topic {short(topic)}: a topic is not empty and does not begin with '$'")
+            raise TopicError(f"topic {quote(topic)}: a topic is not empty and does not begin with '$'")
         for topic_filter in self._heard:
             if filter_can_match(topic_filter, [{level} for level in topic.split("/")]):
                 raise TopicError(
-                    f"topic {short(topic)}: the filter {topic_filter!a} would bring it back, and it has no sender to "
+                    f"topic {quote(topic)}: the filter {topic_filter!a} would bring it back, and it has no sender to "
                     f"tell it by: narrow the filter"
                 )
         return topic
@@ -196,15 +197,15 @@ class BoundForm:
         except WordError as err:
             return str(err)
         problem = word_problem(mqtt) if name in fields_in(self.form.topic) else ""
-        return f"{name}: {short(mqtt)}: {problem}" if problem else ""
+        return f"{name}: {quote(mqtt)}: {problem}" if problem else ""
 
     def _problem_of_constant(self, name: str, word: object) -> str:
         if name == "sender":
-            return "" if word == self._sender else f"sender: {short(word)} has no place in {self.shape}: leave it out"
+            return "" if word == self._sender else f"sender: {quote(word)} has no place in {self.shape}: leave it out"
         constant = self._constants[name]
         if word == constant:
             return ""
-        return f"{name}: {short(word)} has no place in {self.shape}: there it is always {constant!a}"
+        return f"{name}: {quote(word)} has no place in {self.shape}: there it is always {constant!a}"
 
 
 def shape(template: str, root: str) -> str:
@@ -232,7 +233,7 @@ def misfit(topic: str, root: str, forms: Sequence[BoundForm]) -> str:
     deepest = max(depth.values())
     wanted = " or ".join(dict.fromkeys(form.shape.split("/")[deepest] for form in fitting if depth[form] == deepest))
     name = "the last level" if deepest == len(levels) - 1 else f"level {deepest + 1}"
-    return f"{name} is {short(levels[deepest])} instead of {wanted}"
+    return f"{name} is {quote(levels[deepest])} instead of {wanted}"
 
 
 def shapes(forms: Sequence[BoundForm], start: str = "") -> str:

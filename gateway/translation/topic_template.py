@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from typing import NamedTuple
 
+from gateway.core.quoting import quote
 from gateway.core.topic import word_problem
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
-from gateway.translation.field_map import FieldMap, short
+from gateway.translation.field_map import FieldMap
 
 PLACEHOLDERS = (*ADDRESS_FIELDS, "action")
 """The fields that a template can hold; `{root}` stands for the root of the map."""
@@ -87,7 +88,7 @@ class Level:
         level = _checked(self.maps[0], self.join(mqtt))
         if self.split(level) != mqtt:
             names = " and ".join(field_map.field for field_map in self.maps)
-            raise WordError(f"{names}: {short(level)} would be read as other words: one of them holds a separator")
+            raise WordError(f"{names}: {quote(level)} would be read as other words: one of them holds a separator")
         return level
 
     def join(self, words: Sequence[str]) -> str:
@@ -149,7 +150,7 @@ def _checked(field_map: FieldMap, text: str) -> str:
     """Return `text`, which is a word of the field or the whole level; raise `WordError` if it may not be in a topic."""
     problem = word_problem(text)
     if problem:
-        raise WordError(f"{field_map.field}: {short(text)}: {problem}")
+        raise WordError(f"{field_map.field}: {quote(text)}: {problem}")
     return text
 
 

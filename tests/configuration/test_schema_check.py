@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.configuration.document import Document, load_json, load_yaml
-from gateway.configuration.remedies import near
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import map_schema
 from tests.support.strategies import json_values, map_data
@@ -279,24 +278,6 @@ def test_a_value_that_no_variable_gave_and_one_that_does_not_fit_stay_as_they_ar
         'f:1:7: port: expected a whole number, found "1883": write it without quotes: 1883',
         "f:2:8: other: expected a whole number, found '${N}'",
     ]
-
-
-# --- remedies
-
-
-@pytest.mark.parametrize(
-    ("word", "known", "remedy"),
-    [
-        ("hsot", ["port", "host"], "did you mean 'host'?"),
-        ("certfile", ["keyfile", "cafile", "certifle", "x"], "did you mean 'certifle' or 'cafile' or 'keyfile'?"),
-        ("HOST", ["port", "host"], "did you mean 'host'?"),
-        ("Hsot", ["port", "Host"], "did you mean 'Host'?"),
-        ("zzz", ["b", "a"], "known here: a, b"),
-        ("zzz", [], "remove it"),
-    ],
-)
-def test_a_remedy_names_the_near_words_or_all(word: str, known: list[str], remedy: str) -> None:
-    assert near(word, known) == remedy
 
 
 def test_a_document_without_places_still_gets_its_findings() -> None:

@@ -17,10 +17,9 @@ from typing import Any
 from gateway.configuration.document import Document, FaultyDocumentError, Path, Place, resolve_scalar
 from gateway.configuration.interface_loader import is_name
 from gateway.configuration.legacy.ini_document import Entry, IniText, read_ini
-from gateway.configuration.remedies import near
+from gateway.core.quoting import did_you_mean, quote
 from gateway.core.topic import filter_problem, root_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
-from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import MsgMap
 
 KB = 1000
@@ -174,7 +173,7 @@ class _Translator:
             what = "' ;' and what follows is part of the value; in Python 2 it was a comment"
             self.note(entry, what, "put a comment on a line of its own")
         elif comment:
-            self.note(entry, f"{short(comment)} is taken for a comment, as in Python 2", "put it on a line of its own")
+            self.note(entry, f"{quote(comment)} is taken for a comment, as in Python 2", "put it on a line of its own")
         return entry if is_free else bare
 
     def take_filled(self, section: str, option: str) -> Entry | None:
@@ -209,7 +208,7 @@ class _Translator:
         if entry is None:
             return None
         if entry.text.lower() not in _BOOLEANS:
-            self.findings.append(_at(entry, f"expected on or off, found {short(entry.text)}", ""))
+            self.findings.append(_at(entry, f"expected on or off, found {quote(entry.text)}", ""))
         return _BOOLEANS.get(entry.text.lower())
 
     def path(self, text: str, ending: str) -> str:
@@ -265,7 +264,7 @@ class _Translator:
         msg_map = None if root_problem(root) else MsgMap(root, sender=self.name)
         for place, topic in _topics(entry):
             if msg_map and not filter_problem(topic) and not msg_map.hears(topic):
-                what = f"{short(topic)} matches no topic under the root {root!a}, and is not subscribed to"
+                what = f"{quote(topic)} matches no topic under the root {root!a}, and is not subscribed to"
                 self.note(entry, what, "a topic has seven levels, the last of them C or S")
                 continue
             self.values["topics", len(self.data["topics"])] = place
@@ -300,7 +299,7 @@ class _Translator:
         text = entry.text.upper()
         if text not in _LEVELS and text not in _NO_LEVEL:
             self.note(
-                entry, f"{short(entry.text)} is not a level: {otherwise}", f"levels are {', '.join(_LEVELS)}, NONE"
+                entry, f"{quote(entry.text)} is not a level: {otherwise}", f"levels are {', '.join(_LEVELS)}, NONE"
             )
         return _LEVELS.get(text)
 
@@ -329,7 +328,7 @@ class _Translator:
                 if section.name not in _SECTIONS:
                     what = "an unknown section, which is not read"
                     self.notes.append(Finding(ini.file, *section.place, f"[{section.name}]", what,
-                                              near(section.name.upper(), _SECTIONS)))  # fmt: skip
+                                              did_you_mean(section.name.upper(), _SECTIONS)))  # fmt: skip
             for entry in (ini.entries(name) for name in ("MQTT", "MAP", "LOG") if name in ini.sections()):
                 for option in entry.values():
                     self.say_unused(option, known)
@@ -340,7 +339,7 @@ class _Translator:
             self.said.add(reason)
             self.note(entry, f"has no meaning any more: {reason}")
         elif not reason and entry.section != "DEFAULT" and (entry.section, entry.option) not in self.used:
-            self.note(entry, "an unknown option, which is not read", near(entry.option, known))
+            self.note(entry, "an unknown option, which is not read", did_you_mean(entry.option, known))
 
 
 def _at(entry: Entry, what: str, remedy: str) -> Finding:
