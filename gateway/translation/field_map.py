@@ -18,10 +18,10 @@ FIELDS = (*ADDRESS_FIELDS, "action", "argkey", "argvalue")
 class FieldMap:
     """The translation of one field: internal word to MQTT word and back.
 
-    `maptype` none passes every word unchanged; loose translates the words it knows and passes the
-    others; strict refuses the others, except the empty word. `entries` gives, for each internal word,
-    its MQTT words: the first is written, all are read; a map of type none has them, and does not use them.
-    `empty` is the word in MQTT for the empty word, where that has no entry and may not be written as it is.
+    `maptype` none passes every word unchanged; loose translates the words in the map and passes the others;
+    strict refuses the others, except the empty word. `entries` holds, for each internal word, its MQTT words:
+    the first is written, all are read; a map of type none ignores them. `empty` is the MQTT word for the empty
+    word, if that has no entry and an empty level is not allowed.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class FieldMap:
             self._written[""] = self.empty
             self._read.setdefault(self.empty, "")
         self.passes_all = maptype != "strict" and not entries and not self.empty
-        """Whether every text is passed unchanged, both ways."""
+        """Whether every text passes unchanged in both directions."""
 
     def with_empty(self, empty: str) -> FieldMap:
-        """Return the same map with another word in MQTT for the empty word."""
+        """Return the same map with another MQTT word for the empty word."""
         return FieldMap(self.field, self.maptype, self.entries, empty)
 
     def claiming(self, internal: str) -> FieldMap:
-        """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
+        """Return a map with `internal` reserved for this gateway: it passes a strict map and is read as itself."""
         claimed = FieldMap(self.field)
         claimed.maptype, claimed.entries, claimed.empty = self.maptype, self.entries, self.empty
         mqtt = self._written.get(internal, internal)
@@ -91,9 +91,9 @@ class FieldMap:
         return internal
 
     def knows(self, word: str) -> bool:
-        """Tell whether the MQTT `word` is in the map."""
+        """Return whether the MQTT `word` is in the map."""
         return word in self._read
 
     def readable(self) -> frozenset[str] | None:
-        """Return all MQTT words that `read` takes, or None if it takes any."""
+        """Return all MQTT words that `read` accepts, or None if it accepts any."""
         return frozenset(self._read) | {""} if self.maptype == "strict" else None

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configuration.document import MAX_BYTES, MAX_VALUES, load_json, load_yaml
+from gateway.configuration.document import MAX_BYTES, MAX_VALUES
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
+from gateway.configuration.yaml_reader import load_yaml
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
 
 MANY = 20_000
@@ -31,10 +33,10 @@ def said(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
     ("text", "first"),
     [
         (BASE + "".join(f"key{n}: 1\n" for n in range(MANY)), "4:1: key0: unknown option"),
-        (BASE + "mqtt:\n" + "  host: x\n" * MANY, "6:3: mqtt.host: given twice, first in line 5"),
+        (BASE + "mqtt:\n" + "  host: x\n" * MANY, "6:3: mqtt.host: duplicate option, first in line 5"),
         (BASE + "".join(f'key{n}: "${{NAME{n}}}"\n' for n in range(MANY)), "4:7: key0: the environment variable"),
         (BASE + "mqtt: {" + ", ".join(f"k{n}: 1" for n in range(MANY)) + "}\n", "4:8: mqtt.k0: unknown option"),
-        (BASE + "mqtt: &a [" + "*a, " * MANY + "]\n", "4:7: mqtt: the anchor '&a' is not taken"),
+        (BASE + "mqtt: &a [" + "*a, " * MANY + "]\n", "4:7: mqtt: the anchor '&a' is not supported"),
     ],
     ids=["unknown", "twice", "environment", "in one line", "aliases"],
 )
@@ -49,7 +51,7 @@ def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: st
     ("text", "first"),
     [
         (json.dumps({"root": "home", "topics": [], **{f"k{n}": 1 for n in range(MANY)}}), "1:32: k0: unknown option"),
-        ('{"root": "home", "topics": [], ' + ", ".join('"a": 1' for _ in range(MANY)) + "}", "1:40: a: given twice"),
+        ('{"root": "home", "topics": [], ' + ", ".join('"a": 1' for _ in range(MANY)) + "}", "1:40: a: duplicate"),
         (
             json.dumps({"root": "home", "topics": [], "device": {
                 "maptype": "strict", "map": {f"d{n}": ["a/b"] for n in range(MANY)}}}),
@@ -76,7 +78,7 @@ def test_what_the_environment_fills_in_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_place_far_behind_in_a_large_map_is_that_of_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.configuration.document.MAX_VALUES", 10)
+    monkeypatch.setattr("gateway.configuration.json_reader.MAX_VALUES", 10)
     document = load_json('{"a": 1,\n "b": [' + ", ".join(["0"] * 100) + "]}", "map.json")
     assert document.finding(("b", 2), "wrong").line == 2
     assert document.finding(("b", 90), "wrong")[:4] == ("map.json", 2, 7, "b[90]")

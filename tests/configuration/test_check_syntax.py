@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.configuration.check_syntax import build_syntax
-from gateway.configuration.document import load_json
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map, load_map
 from gateway.errors import ConfigurationError
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
@@ -70,7 +70,7 @@ def test_a_form_may_say_that_its_value_is_text() -> None:
     assert [form.text for form in built] == [True, False]
     constants = dict.fromkeys(("function", "gateway", "location", "device"), "")
     assert complaints(forms({**one, "payload": "json"}, constants=constants)) == [
-        "syntax.statuses[0].text: the payload 'json' says itself what is text: remove it, or make the payload value"
+        "syntax.statuses[0].text: the payload 'json' marks text itself: remove it, or set payload to value"
     ]
 
 
@@ -101,22 +101,22 @@ def test_the_action_needs_a_place_too_but_the_sender_does_not() -> None:
     [
         (
             {"topic": "a/{action}", "payload": "action"},
-            ("topic: 'a/{action}' holds the action, and so does the payload 'action': they could say two things: "
-            "make the payload json, value or empty"),
+            ("topic: 'a/{action}' contains the action, and so does the payload 'action': the two could differ: "
+            "set payload to json, value or empty"),
         ),
         (
             {"topic": "a", "payload": "json", "argument": "x"},
             ("argument: the payload 'json' names its arguments itself, or has none: "
-            "remove it, or make the payload value"),
+            "remove it, or set payload to value"),
         ),
         (
             {"topic": "a/{device}", "payload": "json", "constants": {"device": "x"}},
-            "constants.device: device stands in the topic already: it could be another word there: keep one of the two",
+            "constants.device: device is also in the topic, where it could be another word: remove one of the two",
         ),
         (
             {"topic": "a", "constants": {"action": "x"}},
-            ("constants.action: action stands in the payload already: it could be another word there: "
-            "keep one of the two"),
+            ("constants.action: action is also in the payload, where it could be another word: "
+            "remove one of the two"),
         ),
         ({"topic": "a/{x}"}, ("topic: 'a/{x}': {x} is no field: known here: root, function, gateway, location, device, "
                              "sender, action")),
@@ -132,7 +132,7 @@ def test_a_form_that_cannot_be_is_refused_at_its_place(form: Any, found: str) ->
 
 def test_a_syntax_without_forms_is_refused() -> None:
     assert complaints(forms()) == [
-        "syntax: it has no form: nothing could be written or read: add one, or remove the syntax"
+        "syntax: it has no form, so that nothing could be written or read: add one, or remove the syntax"
     ]
 
 
@@ -148,7 +148,7 @@ def test_two_forms_that_one_topic_can_have_are_refused_with_that_topic() -> None
             "syntax.statuses[0].topic: '{root}/{location}/state' can be the same topic as 'home/x-{device}/{action}': "
             "'home/x-device/state' would be 'command f/-/-/device/- state' (home/x-{device}/{action}, empty) "
             "as well as 'status f/-/x-device/d/- SET' ({root}/{location}/state, json): "
-            "tell them apart by fixed text, or by the words of a strict map"
+            "distinguish them by fixed text, or by the words of a strict map"
         )
     ]
 
@@ -198,7 +198,7 @@ def test_what_else_is_wrong_with_the_words_is_said_instead_of_what_only_follows_
     syntax = forms({"topic": "a/{action}", "payload": "value"}, {"topic": "a/json", "payload": "json"})
     wrong = {"maptype": "strict", "map": {"ON": ["on"], "OFF": ["on"]}}
     [found] = complaints(syntax, action=wrong)
-    assert found.startswith("action.map.OFF[0]: 'on' is an MQTT word of 'ON' already")
+    assert found.startswith("action.map.OFF[0]: 'on' is already an MQTT word of 'ON'")
 
 
 def test_a_filter_that_matches_no_topic_of_the_syntax_is_refused() -> None:
@@ -211,7 +211,7 @@ def test_a_filter_that_matches_no_topic_of_the_syntax_is_refused() -> None:
         "stat/+": "its level 1 is 'stat'",
         "home/#": "its level 1 is 'home'",
         "cmnd/+/+": "its level 1 is 'cmnd'",
-        "a/b/c/d": "it has 4 levels, and a topic 2 or 3",
+        "a/b/c/d": "it has 4 levels, but a topic has 2 or 3",
         "/stat/x-lamp/off": "it begins with '/'",
     }
     assert complaints(syntax, action=STRICT, topics=list(dead)) == [
@@ -237,7 +237,7 @@ def test_an_argument_may_be_called_action_where_no_payload_keeps_that_name() -> 
     assert msg_map is not None
     assert msg_map.mqtt2internal("a", b'{"action": "single"}').arguments == {"BUTTON": "single"}
     [found] = complaints(forms({"topic": "a"}), argkey=argkey)
-    assert found.startswith("argkey.map.BUTTON[0]: the payload keeps 'action' for the action")
+    assert found.startswith("argkey.map.BUTTON[0]: the payload reserves 'action' for the action")
 
 
 _SHOWN_TOPIC = re.compile(r"""the same topic as .*?: ('(?:[^'\\]|\\.)*'|"[^"]*") would be""")
@@ -281,5 +281,5 @@ def test_a_form_that_is_wrong_hides_no_fault_of_another() -> None:
     )
     assert len(found) == 3, found
     assert any("syntax.commands[0].payload" in one for one in found)
-    assert any("syntax.commands[1].topic" in one and "stands there twice" in one for one in found)
+    assert any("syntax.commands[1].topic" in one and "occurs twice" in one for one in found)
     assert any("syntax.statuses[0].topic" in one and "has no place for device" in one for one in found)

@@ -243,10 +243,10 @@ def test_yaml_that_is_none_says_where(folder: Path) -> None:
 
 def test_duplicate_keys_aliases_and_tags_are_refused(folder: Path) -> None:
     assert findings(folder, "root: home\nroot: &a b\ntopics: *a\nname: !!str x\ninterface: {type: dummy}\n") == [
-        "gw.conf:2:1: root: given twice, first in line 1: keep one of the two",
-        "gw.conf:2:7: root: the anchor '&a' is not taken: remove it",
-        "gw.conf:3:9: topics: the alias '*a' is not taken: write the value out",
-        "gw.conf:4:7: name: the tag 'tag:yaml.org,2002:str' is not taken: remove it",
+        "gw.conf:2:1: root: duplicate option, first in line 1: remove one of the two",
+        "gw.conf:2:7: root: the anchor '&a' is not supported: remove it",
+        "gw.conf:3:9: topics: the alias '*a' is not supported: write the value out",
+        "gw.conf:4:7: name: the tag 'tag:yaml.org,2002:str' is not supported: remove it",
     ]
 
 
@@ -259,11 +259,11 @@ def test_a_variable_that_is_not_set_is_named(folder: Path) -> None:
 
 NOTHING = (
     "gw.conf",
-    "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]",
+    "the file is empty: a configuration is a mapping of options, or an INI file with a [SECTION]",
     "for example interface: {type: dummy}",
 )
-GIVE_ONE = "give one: interface: {type: serial, ...}"
-PLAIN = "give a plain name"
+GIVE_ONE = "write one of them: interface: {type: serial, ...}"
+PLAIN = "use a plain name"
 SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
 
 
@@ -276,7 +276,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ("root: home\ntopics: []\n", ("gw.conf:1:1", "interfaces", "there is no 'interface'", GIVE_ONE)),
         (
             MINIMAL + "interfaces: {a: {type: dummy}}\n",
-            ("gw.conf:4:1", "interfaces", "both 'interface' and 'interfaces' are given", GIVE_ONE),
+            ("gw.conf:4:1", "interfaces", "'interface' and 'interfaces' are mutually exclusive", GIVE_ONE),
         ),
         (
             "root: home\ntopics: []\ninterface:\n",
@@ -284,7 +284,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
                 "gw.conf:3:11",
                 "interface",
                 "expected a mapping, found nothing",
-                "give it a value, in lines below that are indented more, or remove it",
+                "set a value, in indented lines below it, or remove the option",
             ),
         ),
         (
@@ -293,7 +293,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             "interface: {type: dummy}\n",
-            ("gw.conf:1:1", "interface", "it has no map", "give 'map', or 'root' and 'topics' at the top"),
+            ("gw.conf:1:1", "interface", "it has no map", "add 'map', or 'root' and 'topics' at the top of the file"),
         ),
         (
             "root: home\ninterface: {type: dummy}\n",
@@ -309,7 +309,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
                 "gw.conf:3:19",
                 "interface.type",
                 "no such file: my.py",
-                "check the path; a relative one begins at this file's folder",
+                "check the path; a relative path starts at the folder of this file",
             ),
         ),
         (
@@ -350,7 +350,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
             (
                 "gw.conf:4:21",
                 "mqtt.demo_broker",
-                "the embedded broker serves this machine only",
+                "the embedded broker serves only this machine",
                 "set mqtt.host to 127.0.0.1",
             ),
         ),
@@ -360,7 +360,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             MINIMAL + "mqtt: {tls: {ca_file: ca.pem}}\n",
-            ("gw.conf:4:13", "mqtt.tls", "files are given, but TLS is not enabled", "add enabled: true"),
+            ("gw.conf:4:13", "mqtt.tls", "files are set, but TLS is not enabled", "add enabled: true"),
         ),
     ],
 )
@@ -378,8 +378,8 @@ def test_a_rule_of_a_serial_interface_is_looked_at_as_well(folder: Path) -> None
 
 def test_a_map_beside_root_and_topics_is_too_much(folder: Path) -> None:
     assert findings(folder, MINIMAL + "map: dummy_map.json\n") == [
-        "gw.conf:1:1: root: given as well as map, which has its own: keep one of the two",
-        "gw.conf:2:1: topics: given as well as map, which has its own: keep one of the two",
+        "gw.conf:1:1: root: mutually exclusive with 'map', which contains its own: remove one of the two",
+        "gw.conf:2:1: topics: mutually exclusive with 'map', which contains its own: remove one of the two",
     ]
 
 
@@ -456,8 +456,8 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
          "mqtt.location: unknown option: it belongs elsewhere: interface.location"),
         ("topics: home/#\n", 'topics: expected a list, found "home/#": write it as topics: [home/#]'),
         ("topics: '#'\n", 'topics: expected a list, found "#": write it as topics: ["#"]'),
-        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it what is called 'typ' there?"),
-        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: write plain ones: "
+        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it misspelled as 'typ'?"),
+        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: use plain quotes: "
                                   '"')),
         ("root: /home\n", "root: it begins with '/': write home"),
         ("root: home/\n", "root: it ends with '/': write home"),
@@ -493,7 +493,7 @@ def test_an_option_of_an_interface_that_is_not_indented_is_sent_to_its_place(fol
         ("root = home\ntopics = home/#\n", ("gw.conf:1:1: a configuration is a mapping of options: write NAME: VALUE "
                                             "instead of NAME = VALUE")),
         ('{"root": "home", "topics": [], "action": {"maptype": "none"}}', (
-            "gw.conf:1:1: this is a map, and no configuration: prove it with 'mqttgateway map check gw.conf'; a "
+            "gw.conf:1:1: this is a map, not a configuration: prove it with 'mqttgateway map check gw.conf'; a "
             "configuration names it as map: gw.conf")),
         ("root: home\ntopics: [#]\ninterface: {type: dummy}\n", (
             "gw.conf:4:1: not YAML: while parsing a flow sequence did not find expected ',' or ']': '#' begins a "
@@ -542,17 +542,26 @@ def test_one_broker_is_the_one_at_host_and_port(folder: Path) -> None:
         ("servers: [a, 'b:0']", "gw.conf:4:21: mqtt.servers[1]: 'b:0': 0 is no port: for example broker.home:1883"),
         ("servers: ['mqtt://a']", "gw.conf:4:18: mqtt.servers[0]: 'mqtt://a': it is not of the form host:port"),
         ("servers: ['a b:1']", "gw.conf:4:18: mqtt.servers[0]: 'a b' is not a host name or address"),
-        ("servers: [a], host: b", "gw.conf:4:8: mqtt.servers: given as well as host: keep one of the two"),
+        ("servers: [a], host: b", "gw.conf:4:8: mqtt.servers: mutually exclusive with 'host': remove one of the two"),
         ("servers: []", "gw.conf:4:17: mqtt.servers: "),
-        ("servers: [a], demo_broker: true", "gw.conf:4:35: mqtt.demo_broker: the embedded broker serves this machine"),
-        ("transport: unix", "gw.conf:4:19: mqtt.transport: unix needs the path of a socket: give it as mqtt.host"),
+        (
+            "servers: [a], demo_broker: true",
+            "gw.conf:4:35: mqtt.demo_broker: the embedded broker serves only this machine",
+        ),
+        (
+            "transport: unix",
+            "gw.conf:4:19: mqtt.transport: unix needs the path of a socket: set mqtt.host to this path",
+        ),
         (
             "transport: unix, host: /s, tls: {enabled: true}",
             "gw.conf:4:40: mqtt.tls: a unix socket has no TLS: set mqtt",
         ),
         ("path: mqtt", "gw.conf:4:14: mqtt.path: "),
         ("version: 4", "gw.conf:4:17: mqtt.version: expected one of 5, 3.1.1, found 4"),
-        ("transport: websockets, demo_broker: true", "gw.conf:4:44: mqtt.demo_broker: the embedded broker serves this"),
+        (
+            "transport: websockets, demo_broker: true",
+            "gw.conf:4:44: mqtt.demo_broker: the embedded broker serves only this",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said(mqtt: str, said: str, folder: Path) -> None:
@@ -589,9 +598,9 @@ def test_a_credential_of_systemd_is_found_by_its_name(folder: Path, certificate:
 
 
 def test_a_password_and_a_password_file_are_one_too_many(folder: Path) -> None:
-    (folder / "secret").write_text("x")
+    (folder / "secret").write_text("hidden")
     assert findings(folder, MINIMAL + "mqtt: {username: u, password: p, password_file: secret}\n") == [
-        "gw.conf:4:34: mqtt.password_file: given as well as password: keep one of the two"
+        "gw.conf:4:34: mqtt.password_file: mutually exclusive with 'password': remove one of the two"
     ]
 
 
@@ -674,8 +683,8 @@ def test_an_encrypted_key_is_refused_and_asks_nobody(folder: Path, certificate: 
 def test_a_class_that_is_broken_is_a_finding(body: str, said: str, folder: Path) -> None:
     (folder / "mine.py").write_text(f"class Door:\n    {body}\n    def loop(self): ...\n")
     (found,) = findings(folder, MINIMAL.replace("dummy", "mine.py, x: 1"))
-    assert found.startswith(f"gw.conf:3:19: interface.type: the class Door is broken: {said}")
-    assert found.endswith(": mend its SCHEMA or check()")
+    assert found.startswith(f"gw.conf:3:19: interface.type: the class Door fails: {said}")
+    assert found.endswith(": fix its SCHEMA or check()")
 
 
 def test_a_class_says_what_is_wrong_with_its_options_by_itself(folder: Path) -> None:
@@ -694,7 +703,7 @@ def test_a_file_whose_name_cannot_stand_in_a_topic_needs_a_name(folder: Path) ->
     (folder / "a+b.py").write_text("class Door:\n    def loop(self): ...\n")
     assert findings(folder, MINIMAL.replace("dummy", "a+b.py")) == [
         ("gw.conf:3:19: interface.type: the name 'a+b' cannot be used: '+' may not stand in a topic: "
-        "use 'interfaces', with a name of your own")
+        "use 'interfaces', with a name of your choice")
     ]  # fmt: skip
     text = "root: home\ntopics: []\ninterfaces: {door: {type: a+b.py}}\n"
     assert load(folder, text).interfaces[0].name == "door"
@@ -858,7 +867,7 @@ def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> Non
         "  a: {type: serial, port: 'loop://', decode: [&r {regex: '1', message: {device: bell, action: RING}}]}\n"
         "  b: {type: serial, port: 'loop://', decode: [*r]}\n"
     )
-    assert any("the alias '*r' is not taken" in line for line in findings(folder, text))
+    assert any("the alias '*r' is not supported" in line for line in findings(folder, text))
 
 
 @pytest.mark.parametrize("name", ["response", "reason", "requested"])

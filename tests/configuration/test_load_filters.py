@@ -88,17 +88,17 @@ def test_everything_wrong_with_filters_is_said_with_its_place(hooks: Path) -> No
         "gw.conf:6:13: filters.in[0].hook: hooks.py has no function 'cuont': did you mean 'count'?",
         (
             "gw.conf:7:13: filters.in[1].hook: hooks.py:two cannot be called with one message: "
-            "missing a required argument: 'other': a hook takes a message, and returns it or None"
+            "missing a required argument: 'other': a hook accepts one message, and returns it or None"
         ),
         "gw.conf:8:13: filters.in[2].hook: hooks.py has no function 'Thing': known here: count, say, two",
         "gw.conf:9:13: filters.in[3].hook: 'hooks.py' is not MODULE:FUNCTION: for example my_hooks.py:only_by_day",
         (
             "gw.conf:10:13: filters.in[4].hook: no such file: nothing.py: "
-            "check the path; a relative one begins at this file's folder"
+            "check the path; a relative path starts at the folder of this file"
         ),
         (
             "gw.conf:11:13: filters.in[5].hook: broken.py cannot be imported: ZeroDivisionError: division by zero "
-            "(broken.py:2): mend the file"
+            "(broken.py:2): fix the file"
         ),
         (
             "gw.conf:12:13: filters.in[6].hook: there is no module 'no_such_module': "

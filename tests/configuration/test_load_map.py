@@ -10,15 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.document import MAX_BYTES, load_json, load_yaml
+from gateway.configuration.document import MAX_BYTES
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.schemas import map_schema
+from gateway.configuration.yaml_reader import load_yaml
 from gateway.errors import ConfigurationError
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import any_words, json_values, map_data, plain_names
 
-ONE_THING = "an MQTT word can mean one thing: remove one of the two"
+ONE_THING = "an MQTT word can have only one meaning: remove one of the two"
+NO_ENTRIES = "a loose map without entries translates nothing: add a map, or set maptype to none"
 LEVELS = "function/gateway/location/device/sender/C or S, in the words of the map"
 
 
@@ -158,7 +161,7 @@ def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
         "action": []
     }"""
     assert complaints(text) == [
-        "map.json:1:1: 'root' is missing: is it what is called 'roof' there?",
+        "map.json:1:1: 'root' is missing: is it misspelled as 'roof'?",
         "map.json:3:9: roof: unknown option: did you mean 'root'?",
         'map.json:4:19: topics: expected a list, found "home/#": write it as "topics": ["home/#"]',
         "map.json:5:33: location.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
@@ -186,10 +189,10 @@ def test_everything_that_no_schema_says_is_said_at_once() -> None:
         "map.json:2:17: root: it ends with '/': write home",
         "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
         "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
-        f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {ONE_THING}",
-        "map.json:7:31: sender.maptype: a loose map without entries translates nothing: give it a map, or make it none",
-        "map.json:8:57: argkey.map.deed[0]: the payload keeps 'action' for the action: use another word",
-        f"map.json:8:83: argkey.map.level[1]: 'l' is an MQTT word of 'level' already: {ONE_THING}",
+        f"map.json:6:29: location.map.bath[1]: 'kueche' is already an MQTT word of 'kitchen': {ONE_THING}",
+        f"map.json:7:31: sender.maptype: {NO_ENTRIES}",
+        "map.json:8:57: argkey.map.deed[0]: the payload reserves 'action' for the action: use another word",
+        f"map.json:8:83: argkey.map.level[1]: 'l' is already an MQTT word of 'level': {ONE_THING}",
         f"map.json:9:58: argvalue.map.on[0]: {surrogate}: use another word",
     ]
 
@@ -237,8 +240,8 @@ def test_a_word_for_an_empty_level_is_taken() -> None:
         (
             {"empty_level": "-", "device": {"maptype": "loose", "map": {"lamp": ["lamp", "-"]}}},
             (
-                "device.map.lamp[1]: '-' stands for an empty level already (empty_level): "
-                "an MQTT word can mean one thing: use another word"
+                "device.map.lamp[1]: '-' already stands for an empty level (empty_level): "
+                "an MQTT word can have only one meaning: use another word"
             ),
         ),
         (
@@ -278,7 +281,9 @@ def test_a_word_for_an_empty_level_may_be_one_of_a_field_outside_topics_or_witho
 @pytest.mark.parametrize("name", FIELDS)
 def test_an_mqtt_word_with_two_meanings_is_refused_in_every_field(name: str) -> None:
     field = {"maptype": "loose", "map": {"a": ["x"], "b": ["x"]}}
-    assert complaints_of(**{name: field}) == [f"{name}.map.b[0]: 'x' is an MQTT word of 'a' already: {ONE_THING}"]
+    assert complaints_of(**{name: field}) == [
+        f"{name}.map.b[0]: 'x' is already an MQTT word of 'a' already: {ONE_THING}"
+    ]
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -344,7 +349,7 @@ def test_a_path_that_no_file_can_have_is_said() -> None:
 # --- the words of outcomes
 
 
-UNTOUCHED = "is the gateway's own word, which no map touches: remove the entry"
+UNTOUCHED = "is a reserved word of the gateway, which no map translates: remove the entry"
 TAKEN = "is the gateway's own word, in which it says the outcome of a command: use another word"
 
 
@@ -384,7 +389,7 @@ def test_a_map_of_the_original_that_touches_the_words_of_outcomes_still_loads(tm
     file = tmp_path / "old_map.json"
     file.write_text(json.dumps({"root": "home", "topics": [], **plain, "argkey": argkey}))
     said: list[str] = []
-    msg_map = load_map(file, sender="gw", say=said.append)
+    msg_map = load_map(file, sender="gw", log=said.append)
     assert any("'response' is the gateway's own word" in line for line in said)
     refused = InternalMsg(True, action="SET", arguments={"level": 5}).reply("REFUSED", "no")
     assert json.loads(msg_map.internal2mqtt(refused).payload) == {

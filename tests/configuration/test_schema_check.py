@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.configuration.document import Document, load_json, load_yaml
+from gateway.configuration.document import Document
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import map_schema
+from gateway.configuration.yaml_reader import load_yaml
 from tests.support.strategies import json_values, map_data
 
 
@@ -45,8 +47,8 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
         ({**INTEGER, "default": 60, "examples": [30]}, "x", 'expected a whole number, found "x": for example 30'),
         (TEXT, "12", 'expected text, found 12: put it in quotes: "12"'),
         (TEXT, "true", 'expected text, found true: put it in quotes: "true"'),
-        (TEXT, "", "expected text, found nothing: give it a value, or remove it"),
-        (PORT, "", "expected a whole number, found nothing: give it a value, or remove it: for example 1883"),
+        (TEXT, "", "expected text, found nothing: set a value, or remove the option"),
+        (PORT, "", "expected a whole number, found nothing: set a value, or remove the option: for example 1883"),
         (TEXT, "[a]", "expected text, found a list: write it without brackets: level: a"),
         (TEXT, "[a, b]", "expected text, found a list"),
         (TEXT, "{a: b}", "expected text, found a mapping"),
@@ -61,7 +63,7 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
         ({"type": ["number", "null"]}, "'1'", 'expected a number or nothing, found "1": write it without quotes: 1'),
         ({"type": "array"}, "a", 'expected a list, found "a": write it as level: [a]'),
         ({"type": "array"}, "'#'", 'expected a list, found "#": write it as level: ["#"]'),
-        ({"type": "array"}, "{a: b}", "expected a list, found a mapping: write it as a list: '-' before each"),
+        ({"type": "array"}, "{a: b}", "expected a list, found a mapping: write it as a list: put '-' before each item"),
         (options(n=INTEGER, s=TEXT), "a", 'expected a mapping, found "a": write it as level: {s: a}'),
         (options(n=INTEGER, s=TEXT), "5", "expected a mapping, found 5: write it as level: {n: 5}"),
         (
@@ -77,13 +79,13 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
         (
             {"type": "object", "additionalProperties": options(s=TEXT)},
             "[a]",
-            "expected a mapping, found a list: give each a name of its own, instead of a list",
+            "expected a mapping, found a list: write a mapping with a name for each item, instead of a list",
         ),
-        (options(s=TEXT), "[{s: a}]", "expected a mapping, found a list: write it without the '-', or the brackets"),
+        (options(s=TEXT), "[{s: a}]", "expected a mapping, found a list: write it without '-' or brackets"),
         (
             options(s=TEXT),
             "",
-            "expected a mapping, found nothing: give it a value, in lines below that are indented more, or remove it",
+            "expected a mapping, found nothing: set a value, in indented lines below it, or remove the option",
         ),
         ({"type": "object"}, "a", 'expected a mapping, found "a"'),
         ({"type": ["number", "null"]}, "a", 'expected a number or nothing, found "a"'),
@@ -106,10 +108,10 @@ def test_nothing_is_said_of_exactly_what_the_schema_takes(data: Any) -> None:
         ({"maxItems": 1}, "[1, 2]", "expected at most 1, found 2"),
         ({"minProperties": 1}, "{}", "expected at least 1, found 0"),
         ({"maxProperties": 1}, "{a: 1, b: 2}", "expected at most 1, found 2"),
-        ({"uniqueItems": True}, "[a, a]", "something is listed twice: keep one of the two"),
-        ({"pattern": "^[0-9]+$"}, "ab", '"ab" does not have the form that is expected'),
-        ({"pattern": "^x", "examples": ["x1"]}, "ab", '"ab" does not have the form that is expected: for example x1'),
-        ({"not": {}}, "ab", '"ab" is not taken here'),
+        ({"uniqueItems": True}, "[a, a]", "an item is listed twice: remove one of the two"),
+        ({"pattern": "^[0-9]+$"}, "ab", '"ab" does not have the expected form'),
+        ({"pattern": "^x", "examples": ["x1"]}, "ab", '"ab" does not have the expected form: for example x1'),
+        ({"not": {}}, "ab", '"ab" is not allowed here'),
     ],
 )
 def test_what_is_wrong_with_a_value_is_said_in_words(option: dict[str, Any], value: str, said: str) -> None:
@@ -201,7 +203,7 @@ def test_a_value_of_no_alternatives_kind_is_told_all_kinds() -> None:
 def test_options_that_exclude_one_another_are_named() -> None:
     schema = {"type": "object", "oneOf": [{"required": ["message"]}, {"required": ["messages"]}]}
     assert complaints(schema, "message: a\nmessages: []\n") == [
-        "f:1:1: 'message' and 'messages' exclude one another: keep one of them"
+        "f:1:1: 'message' and 'messages' are mutually exclusive: keep only one of them"
     ]
     assert complaints(schema, "other: a") == ["f:1:1: 'message' is missing: add 'message'"]
 

@@ -152,8 +152,8 @@ def test_no_argument_is_an_empty_payload() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"value": [1]}, "argument 'value' holds a list: one plain value has a place"),
-        ({"value": {}}, "argument 'value' holds a dict: one plain value has a place"),
+        ({"value": [1]}, "argument 'value' holds a list, but there is room only for one plain value"),
+        ({"value": {}}, "argument 'value' holds a dict, but there is room only for one plain value"),
         ({"value": 1, "by": 2}, "there is no place for the argument 'by', only for 'value'"),
         ({"other": 1}, "there is no place for the argument 'other', only for 'value'"),
     ],

@@ -53,7 +53,7 @@ _ADJACENT = (
     [
         ("a/{room}", "{room} is no field; known here: root, function, gateway, location, device, sender, action"),
         ("a/{}", "{} is no field; known here: root, function, gateway, location, device, sender, action"),
-        ("{device}/{device}", "{device} stands there twice; keep one of the two"),
+        ("{device}/{device}", "{device} occurs twice; remove one of the two"),
         ("a/{device", "a brace is missing; a placeholder is written {device}"),
         ("a}/b", "a brace is missing; a placeholder is written {device}"),
         ("$a/b", "topics that begin with '$' belong to the broker; begin it with another word"),
@@ -109,7 +109,7 @@ def test_what_a_level_writes_it_reads_back(template: str, location: str, device:
     try:
         text = one.write(words)
     except WordError as err:
-        assert "would be read as other words: one of them holds a separator" in str(err)
+        assert "would be read as other words: one of them contains a separator" in str(err)
         naive = template.format(**words)
         assert one.split(naive) != [words[m.field] for m in one.maps]
         return

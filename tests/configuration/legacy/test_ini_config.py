@@ -18,7 +18,7 @@ from tests.support.gateway_process import GatewayProcess, run_command
 LAYOUTS = Path(__file__).parents[2] / "fixtures" / "ini"
 
 MINIMAL = "[INTERFACE]\n[MQTT]\nroot: home\ntopics: home/#\n"
-NO_MEANING = "has no meaning any more"
+NO_MEANING = "no longer has a meaning"
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_where_nothing_tells_the_type_the_dummy_is_run_and_that_is_said(folder: 
     assert configuration.interfaces[0].cls is DummyInterface
     (note,) = configuration.notes
     assert note.endswith(
-        "old.conf: [INTERFACE]: nothing tells which interface it is: there is no old_interface.py: the dummy is run: "
-        "add a type under [INTERFACE], the path of a Python file for example"
+        "old.conf: [INTERFACE]: the type of the interface is unknown, since there is no old_interface.py: "
+        "using the dummy: add a type under [INTERFACE], the path of a Python file for example"
     )
 
 
@@ -149,13 +149,13 @@ def test_a_python_file_that_cannot_be_imported_is_said(folder: Path) -> None:
     assert said.startswith(
         "dummy2mqtt.conf: [INTERFACE] type: dummy_interface.py cannot be imported: ModuleNotFoundErr"
     )
-    assert said.endswith(": mend the file")
+    assert said.endswith(": fix the file")
 
 
 def test_a_file_name_that_cannot_be_a_sender_is_said(folder: Path) -> None:
     text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
     (said,) = findings(folder, text, "a+b.conf")
-    assert said == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: give a plain name"
+    assert said == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: use a plain name"
 
 
 def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
 def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) -> None:
     assert notes(folder, MINIMAL + "[INTERFACE]\nlocatoin: x\n") == [
         (
-            "dummy2mqtt.conf:6:1: [INTERFACE] locatoin: an option that the interface dummy does not know, and which is "
+            "dummy2mqtt.conf:6:1: [INTERFACE] locatoin: the interface dummy has no such option, and which is "
             "not read: did you mean 'location'?"
         )
     ]
@@ -289,16 +289,19 @@ def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the network is waited for without polling"),
-        ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched the sign of life off; a dead link is always noticed"),
-        ("[MQTT]\nhots: x", "[MQTT] hots: an unknown option, which is not read: did you mean 'host'?"),
-        ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: no mails are sent any more"),
-        ("[LOG]\nlogfilename: .\nfilename: x\nfile: y", "[LOG] file: an unknown option, which is not read: did you"),
+        ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the gateway waits for the network without polling"),
+        ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched keepalive off; a dead link is now always noticed"),
+        ("[MQTT]\nhots: x", "[MQTT] hots: unknown option; it is ignored: did you mean 'host'?"),
+        ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: the gateway sends no mails"),
+        ("[LOG]\nlogfilename: .\nfilename: x\nfile: y", "[LOG] file: unknown option; it is ignored: did you"),
         ("[LOG]\nconsolelevel: loud", "[LOG] consolelevel: 'loud' is not a level: warnings and errors are written"),
         ("[LOG]\nlogfilename: .\nfilelevel: loud", "[LOG] filelevel: 'loud' is not a level: no log file is written"),
-        ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without end; 3 files of 50 MB"),
-        ("[MQTT]\nhost: a\nhost: b", "[MQTT] host: given twice, first in line 6; the last counts: keep one"),
-        ("[Mqtt]\nhost: a", "[Mqtt]: an unknown section, which is not read: did you mean 'MQTT'?"),
+        ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without limit; 3 files of 50 MB"),
+        (
+            "[MQTT]\nhost: a\nhost: b",
+            "[MQTT] host: duplicate option, first in line 6; the last one is used: remove one",
+        ),
+        ("[Mqtt]\nhost: a", "[Mqtt]: unknown section; it is ignored: did you mean 'MQTT'?"),
     ],
 )
 def test_what_has_no_meaning_is_said_once(folder: Path, given: str, said: str) -> None:
@@ -314,7 +317,7 @@ def test_what_never_had_one_is_not(folder: Path, given: str) -> None:
 
 def test_what_counts_in_every_section_is_said_only_where_all_is_read(folder: Path) -> None:
     (note,) = notes(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}")
-    assert "[DEFAULT] host: an option that the interface dummy does not know" in note
+    assert "[DEFAULT] host: the interface dummy has no such option" in note
     assert load(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}").mqtt.host == "b"
 
 
@@ -344,7 +347,7 @@ def test_what_is_wrong_in_a_common_file_is_said_with_its_place(folder: Path) -> 
         'mqtt.cfg:2:7: [MQTT] port: expected a whole number, found "many": for example 1883'
     ]
     common.write_text("nonsense\n")
-    assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it under one, for example [MQTT]"]
+    assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it into a section, for example [MQTT]"]
 
 
 def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> None:
@@ -353,7 +356,7 @@ def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> N
     assert (configuration.mqtt.host, configuration.root, configuration.log.level) == ("broker", "home", "debug")
     assert configuration.mqtt.client_id == "a;b"
     assert notes(folder, text) == [
-        f"dummy2mqtt.conf:{what} is taken for a comment, as in Python 2: put it on a line of its own"
+        f"dummy2mqtt.conf:{what} is read as a comment, as in Python 2: put it on a line of its own"
         for what in ("2:1: [MQTT] host: '; in the cellar'", "3:1: [MQTT] root: ';; ours; mine'")
     ]
 

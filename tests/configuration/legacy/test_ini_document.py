@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.document import is_ini
 from gateway.configuration.legacy.ini_document import Entry, Section, read_ini
+from gateway.configuration.yaml_reader import is_ini
 from gateway.errors import ConfigurationError
 
 LINES = st.one_of(
@@ -107,7 +107,7 @@ def test_every_line_that_is_none_is_said() -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_ini("x: 1\n[A]\nnothing\n: 2\n", "x.conf")
     assert [str(finding) for finding in caught.value.findings] == [
-        "x.conf:1:1: no [SECTION] before it: put it under one, for example [MQTT]",
+        "x.conf:1:1: no [SECTION] before it: put it into a section, for example [MQTT]",
         "x.conf:3:1: 'nothing' is not an option: write it as option: value",
         "x.conf:4:1: ': 2' is not an option: write it as option: value",
     ]
