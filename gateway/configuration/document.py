@@ -95,7 +95,7 @@ class Document:
 class FaultyDocumentError(ConfigurationError):
     """A text has the form of its language, but cannot be used as a `Document`; `document` is the part that was read.
 
-    A caller that reports all errors of a file at once checks that part, too, before it gives up.
+    A caller that reports all errors of a file together checks that part, too, before it gives up.
     """
 
     def __init__(self, findings: Iterable[Finding], document: Document) -> None:

@@ -32,6 +32,7 @@ def load_mqtt(context: LoadContext, section: Mapping[str, Any], name: str) -> Mq
     options = options._replace(
         client_id=options.client_id or name,
         password=_password(context, options),
+        password_file=None,  # its content is in `password`, wherever that came from: a reload compares the records
         tls=_tls(context, options.tls),
         servers=tuple(_servers(context, section.get("servers", ()), options.port)),
     )

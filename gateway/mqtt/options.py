@@ -18,7 +18,7 @@ class MqttOptions(NamedTuple):
     """The `mqtt` section of a configuration. Times in seconds.
 
     `servers` are several brokers, the preferred one first; without them, the only broker is at `host` and `port`.
-    `password` is also set where it was read from `password_file`.
+    Loading a configuration moves the content of `password_file` to `password`.
     """
 
     host: str = _DEFAULT["host"]

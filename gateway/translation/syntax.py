@@ -133,8 +133,8 @@ class BoundForm:
         for topic_filter in self._subscribed:
             if filter_can_match(topic_filter, [{level} for level in topic.split("/")]):
                 raise TopicError(
-                    f"topic {quote(topic)}: the filter {topic_filter!a} would bring it back, and it has no sender to "
-                    f"tell it by: narrow the filter"
+                    f"topic {quote(topic)}: the filter {topic_filter!a} would bring it back, and without a sender "
+                    f"it could not be distinguished from other messages: narrow the filter"
                 )
         return topic
 

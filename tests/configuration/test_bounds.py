@@ -18,7 +18,7 @@ MANY = 20_000
 BASE = "root: home\ntopics: []\ninterface: {type: dummy}\n"
 
 
-def said(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
+def reported(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigurationError) as info:
@@ -41,10 +41,10 @@ def said(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
     ids=["unknown", "twice", "environment", "in one line", "aliases"],
 )
 def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: str, first: str, tmp_path: Path) -> None:
-    found = said(text, tmp_path)
-    assert found[0].startswith(first)
-    assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    actual = reported(text, tmp_path)
+    assert actual[0].startswith(first)
+    assert len(actual) == MAX_FINDINGS + 1
+    assert "more: mend these first" in actual[-1]
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: st
     ids=["unknown", "twice", "words"],
 )  # fmt: skip
 def test_so_it_is_with_a_map(text: str, first: str, tmp_path: Path) -> None:
-    found = said(text, tmp_path, "map.json")
-    assert found[0].startswith(first)
-    assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    actual = reported(text, tmp_path, "map.json")
+    assert actual[0].startswith(first)
+    assert len(actual) == MAX_FINDINGS + 1
+    assert "more: mend these first" in actual[-1]
 
 
 def test_a_text_of_very_many_values_is_refused() -> None:
@@ -73,8 +73,8 @@ def test_a_text_of_very_many_values_is_refused() -> None:
 
 
 def test_what_the_environment_fills_in_is_bounded(tmp_path: Path) -> None:
-    found = said(BASE + 'name: "' + "${LARGE}" * 1000 + '"\n', tmp_path)
-    assert found == [f"4:7: name: environment variables fill in over {MAX_BYTES // 1024**2} MiB: shorten it"]
+    actual = reported(BASE + 'name: "' + "${LARGE}" * 1000 + '"\n', tmp_path)
+    assert actual == [f"4:7: name: environment variables insert over {MAX_BYTES // 1024**2} MiB: shorten their values"]
 
 
 def test_a_place_far_behind_in_a_large_map_is_that_of_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:

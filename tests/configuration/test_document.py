@@ -28,7 +28,7 @@ json_texts = st.builds(
 )
 
 
-def complaints(text: str) -> list[str]:
+def findings_in(text: str) -> list[str]:
     """Return what is said of a YAML or JSON text called `f`, one text for each finding."""
     with pytest.raises(ConfigurationError) as info:
         load_json(text, "f") if text.lstrip()[:1] in ("{", "[") else load_yaml(text, "f", {})
@@ -97,23 +97,23 @@ def test_any_text_is_a_json_document_or_a_configuration_error(text: str) -> None
     ],
     ids=["value", "colon", "NaN", "Infinity", "41 deep", "100,000 deep"],
 )
-def test_what_is_not_json_is_said_with_its_place(text: str, finding: str) -> None:
-    assert complaints(text) == [finding]
+def test_what_is_not_json_is_reported_with_its_place(text: str, finding: str) -> None:
+    assert findings_in(text) == [finding]
 
 
 def test_forty_nested_brackets_are_json() -> None:
     assert load_json(json.dumps(nested(40)), "f").data == nested(40)
 
 
-def test_a_number_of_ten_thousand_digits_in_json_is_said() -> None:
-    [finding] = complaints("[" + "9" * 10_000 + "]")
+def test_a_number_of_ten_thousand_digits_in_json_is_reported() -> None:
+    [finding] = findings_in("[" + "9" * 10_000 + "]")
     assert finding.startswith("f: not usable JSON: ")
     assert finding.endswith(": shorten the number")
 
 
-def test_all_keys_given_twice_in_json_are_said_at_once() -> None:
+def test_all_duplicate_keys_in_json_are_reported_together() -> None:
     text = '{"a": 1, "b": {"c": [{"d": 1,\n"d": 2}]},\n "a": 3,\n "a": 4}'
-    assert complaints(text) == [
+    assert findings_in(text) == [
         "f:2:1: b.c[0].d: duplicate option, first in line 1: remove one of the two",
         "f:3:2: a: duplicate option, first in line 1: remove one of the two",
         "f:4:2: a: duplicate option, first in line 3: remove one of the two",
@@ -265,8 +265,8 @@ def test_yaml_places_are_those_of_keys_and_values() -> None:
     ],
     ids=lambda value: value[:25],
 )  # fmt: skip
-def test_what_is_not_taken_in_yaml_is_said_with_its_place(text: str, finding: str) -> None:
-    assert complaints(text) == [finding]
+def test_what_is_not_supported_in_yaml_is_reported_with_its_place(text: str, finding: str) -> None:
+    assert findings_in(text) == [finding]
 
 
 _OPENED = "close the {} that is opened in line {}, or check commas and quotes before this place"
@@ -287,9 +287,9 @@ _QUOTES = r"in double quotes, \ begins an escape sequence: use single quotes, as
     ],
 )
 def test_the_remedy_of_what_is_not_closed_or_wrongly_quoted(text: str, place: str, remedy: str) -> None:
-    (said,) = complaints(text)
-    assert said.startswith(f"f:{place}")
-    assert said.endswith(f": {remedy}")
+    (reported,) = findings_in(text)
+    assert reported.startswith(f"f:{place}")
+    assert reported.endswith(f": {remedy}")
 
 
 def test_a_single_backslash_in_json_is_told_to_be_doubled() -> None:
@@ -320,13 +320,13 @@ def test_a_tab_in_yaml_is_called_a_tab(text: str, place: str, loader: str, monke
 
 
 def test_yaml_that_is_nested_beyond_what_its_parser_takes_is_told_the_same() -> None:
-    (said,) = complaints("a: " + "[" * 100_000)  # where it is noticed depends on the version of libyaml
-    assert said.startswith("f:1:")
-    assert said.endswith(": nested over 40 levels deep: use fewer levels")
+    (reported,) = findings_in("a: " + "[" * 100_000)  # where it is noticed depends on the version of libyaml
+    assert reported.startswith("f:1:")
+    assert reported.endswith(": nested over 40 levels deep: use fewer levels")
 
 
-def test_everything_that_is_not_taken_is_said_at_once() -> None:
-    assert complaints("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n&k c: 1\n!t d: 1\n") == [
+def test_everything_that_is_not_supported_is_reported_together() -> None:
+    assert findings_in("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n&k c: 1\n!t d: 1\n") == [
         "f:1:4: a: the anchor '&x' is not supported: remove it",
         "f:2:4: b: the alias '*x' is not supported: write the value out",
         "f:3:1: a key must be plain text: write the key as text",

@@ -69,7 +69,7 @@ def warnings(conf: Path) -> tuple[str, ...]:
 # --- one file
 
 
-def test_a_file_of_ones_own_is_nobody_elses(folder: Path) -> None:
+def test_a_file_of_the_running_user_can_be_changed_by_no_other_user(folder: Path) -> None:
     file = folder / "file"
     assert who_may_change(file) is None, "it is not there"
     file.write_text("")
@@ -82,15 +82,15 @@ def test_what_all_may_write_to_is_named_with_the_remedy(folder: Path) -> None:
     file = folder / "file"
     file.write_text("")
     file.chmod(0o646)
-    found = who_may_change(file)
-    assert found == (file, "it can be changed by every user", "run chmod o-w on the file")
+    actual = who_may_change(file)
+    assert actual == (file, "it can be changed by every user", "run chmod o-w on the file")
     folder.chmod(0o750)
     assert who_may_change(file) is None, "nobody gets there"
     file.chmod(0o600)
     folder.chmod(0o777)
-    found = who_may_change(file)
-    assert found is not None
-    assert found.what == f"the folder {folder}, and so file, can be changed by every user"
+    actual = who_may_change(file)
+    assert actual is not None
+    assert actual.what == f"the folder {folder}, and so file, can be changed by every user"
     folder.chmod(0o1777)
     assert who_may_change(file) is None, "sticky: everybody has their own"
 
@@ -103,19 +103,19 @@ def test_what_belongs_to_a_stranger_is_named(folder: Path) -> None:
     link.symlink_to(file)
     for changed, named in ((file, "it"), (folder / "deep", f"the folder {folder / 'deep'}, and so link,")):
         os.chown(changed, STRANGER, STRANGER)
-        found = who_may_change(link)
-        assert found is not None
-        assert found.what.startswith(f"{named} belongs to the user nobody (id {STRANGER}), who is neither root nor")
-        assert f"or start the program as its user (in a container: --user {STRANGER})" in found.remedy
+        actual = who_may_change(link)
+        assert actual is not None
+        assert actual.what.startswith(f"{named} belongs to the user nobody (id {STRANGER}), who is neither root nor")
+        assert f"or start the program as its user (in a container: --user {STRANGER})" in actual.remedy
         os.chown(changed, 0, 0)
     os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
-    found = who_may_change(link)
-    assert found is not None
-    assert "belongs to the user nobody" in found.what
+    actual = who_may_change(link)
+    assert actual is not None
+    assert "belongs to the user nobody" in actual.what
     os.chown(link, 4_000_000, 0, follow_symlinks=False)
-    found = who_may_change(link)
-    assert found is not None
-    assert "belongs to the user with id 4000000" in found.what
+    actual = who_may_change(link)
+    assert actual is not None
+    assert "belongs to the user with id 4000000" in actual.what
 
 
 @pytest.mark.root
@@ -125,9 +125,9 @@ def test_a_group_is_named_but_that_of_the_owner_alone(folder: Path) -> None:
     file.chmod(0o664)
     assert group_that_may_change(file) is None
     os.chown(file, 0, 65534)
-    found = group_that_may_change(file)
-    assert found is not None
-    assert found.what == "it can be changed by the group nogroup"
+    actual = group_that_may_change(file)
+    assert actual is not None
+    assert actual.what == "it can be changed by the group nogroup"
     os.chown(file, 0, 4_000_000)
     assert "with id 4000000" in str(group_that_may_change(file))
 
@@ -152,9 +152,9 @@ def test_modules_beside_code_count_as_code(name: str, code: Path) -> None:
     beside.chmod(0o755)
     assert who_may_change_code(code) is None
     beside.chmod(0o757)
-    found = who_may_change_code(code)
-    assert found is not None
-    assert found.path == beside
+    actual = who_may_change_code(code)
+    assert actual is not None
+    assert actual.path == beside
     (code.parent / "notes.txt").write_text("")
     (code.parent / "notes.txt").chmod(0o666)
     beside.chmod(0o755)
@@ -182,9 +182,9 @@ def test_a_configuration_that_others_may_change_is_a_warning(folder: Path, capsy
         path.chmod(0o644)
     conf.chmod(0o646)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
-    said = capsys.readouterr().out
-    assert said.startswith(f"{conf}: good, but for 1 warnings\n")
-    assert f"  warning       {conf}: it can be changed by every user: run chmod o-w on the file\n" in said
+    reported = capsys.readouterr().out
+    assert reported.startswith(f"{conf}: good, but for 1 warnings\n")
+    assert f"  warning       {conf}: it can be changed by every user: run chmod o-w on the file\n" in reported
 
 
 @pytest.mark.parametrize(

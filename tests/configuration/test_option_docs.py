@@ -104,5 +104,5 @@ def test_the_schema_of_maps_is_one() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_configurations())
-def test_every_shipped_configuration_is_good(name: str) -> None:
+def test_every_shipped_configuration_is_valid(name: str) -> None:
     assert load_configuration(shipped("conf") / name, {}).interfaces

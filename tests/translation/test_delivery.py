@@ -98,6 +98,6 @@ def test_a_publication_says_how_it_is_delivered() -> None:
 def test_a_rule_that_cannot_be_is_a_finding_with_its_place(rule: dict[str, Any], finding: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         map_with(rule, action={"maptype": "strict", "map": {"OPEN": ["open"]}})
-    (found,) = caught.value.findings
-    assert finding in str(found)
-    assert str(found).startswith("x_map.json:1:")
+    (actual,) = caught.value.findings
+    assert finding in str(actual)
+    assert str(actual).startswith("x_map.json:1:")

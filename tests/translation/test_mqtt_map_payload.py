@@ -210,8 +210,8 @@ def test_a_number_that_cannot_be_held_is_refused(number: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b'{"a": 1, "b": 2, "a": 1}', b'{"b": [{"a": 1, "a": 2}]}'])
-def test_a_name_given_twice_is_refused(payload: bytes) -> None:
-    assert refusal(payload) == "the payload gives 'a' twice"
+def test_a_duplicate_name_is_refused(payload: bytes) -> None:
+    assert refusal(payload) == "the payload contains 'a' twice"
 
 
 @pytest.mark.parametrize("text", [r"\ud800", r"\uDFFF\ud800", r"x\udc80"])

@@ -52,9 +52,9 @@ def test_a_text_is_read_as_configparser_reads_it(lines: list[str], ending: str) 
             read_ini(ending.join(lines), "x.conf")
         return
     ini = read_ini(ending.join(lines), "x.conf")
-    found = {name: {option: entry.text for option, entry in ini.entries(name).items()}
+    actual = {name: {option: entry.text for option, entry in ini.entries(name).items()}
              for name in ini.sections() if name != "DEFAULT"}  # fmt: skip
-    assert found == {name: dict(parser.items(name)) for name in parser.sections()}
+    assert actual == {name: dict(parser.items(name)) for name in parser.sections()}
 
 
 @given(st.lists(LINES, max_size=12))
@@ -103,7 +103,7 @@ def test_what_is_given_again_is_told_with_the_one_before() -> None:
     assert ini.entries("A")["x"].text == "4"
 
 
-def test_every_line_that_is_none_is_said() -> None:
+def test_every_line_that_is_not_ini_is_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_ini("x: 1\n[A]\nnothing\n: 2\n", "x.conf")
     assert [str(finding) for finding in caught.value.findings] == [

@@ -98,7 +98,7 @@ def test_a_map_of_may_2018_keeps_a_filter_that_can_match_nothing_and_reads_null_
     assert msg_map.internal2mqtt(InternalMsg(action="TEMP")).topic == "house/////gw/S"
 
 
-def test_a_map_of_1_1_has_its_unknown_keys_ignored_and_that_is_said() -> None:
+def test_a_map_of_1_1_has_its_unknown_keys_ignored_and_that_is_reported() -> None:
     msg_map, notes = fixture("of_1_1")
     assert notes[:3] == [
         f"gateway: {EMPTY.replace('strict', 'loose')}",
@@ -119,7 +119,7 @@ def test_a_source_beside_a_sender_is_an_unknown_key(tmp_path: Path) -> None:
     assert msg_map.fields["sender"].read("me") == "Me"
 
 
-def test_a_map_of_2_0_is_one_of_today() -> None:
+def test_a_map_of_2_0_is_one_in_the_current_form() -> None:
     assert fixture("of_2_0")[1] == []
 
 
@@ -197,7 +197,9 @@ def test_a_reversed_map_is_the_one_that_is_written_by_hand(
 
 
 @given(map_data(), st.booleans(), st.data())
-def test_a_map_of_today_is_never_taken_for_another(data: dict[str, Any], complete: bool, draw: st.DataObject) -> None:
+def test_a_map_in_the_current_form_is_never_read_as_another(
+    data: dict[str, Any], complete: bool, draw: st.DataObject
+) -> None:
     if complete:
         data = {**EMPTY_FIELDS, **data}
     document, _, notes = read_json_map(load_json(json.dumps(data), "map.json"), map_schema()["properties"])
@@ -267,7 +269,7 @@ def test_a_map_without_entries_is_none(entries: object) -> None:
     assert notes == [f"device: {EMPTY}"]
 
 
-def test_findings_of_a_source_are_said_at_the_source(tmp_path: Path) -> None:
+def test_findings_of_a_source_are_reported_at_the_source(tmp_path: Path) -> None:
     fields = {name: part for name, part in EMPTY_FIELDS.items() if name != "sender"}
     text = json.dumps({"root": "home", "topics": [], **fields})[:-1]
     assert findings(tmp_path, text + ',\n"source": {"maptype": "loose", "map": {"a": "A", "b+": "B"}}}') == [
@@ -284,7 +286,7 @@ def test_words_and_lists_in_one_map_are_ambiguous_and_stay_findings(tmp_path: Pa
     ]
 
 
-def test_a_key_that_the_original_did_not_know_makes_it_a_map_of_today(tmp_path: Path) -> None:
+def test_a_key_that_a_version_before_3_0_did_not_know_makes_it_a_map_in_the_current_form(tmp_path: Path) -> None:
     today = {"root": "home", "topics": ["town/#"], "delivery": [], **EMPTY_FIELDS}
     [line] = findings(tmp_path, json.dumps(today))
     assert "topics[0]: 'town/#' matches no topic" in line
@@ -304,14 +306,14 @@ SLIPS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("slip", "finding"), SLIPS)
 @pytest.mark.parametrize("others", [{}, {"_": "as today", **EMPTY_FIELDS}], ids=["some fields", "a comment"])
-def test_a_slip_in_a_map_of_today_stays_a_finding(
+def test_a_slip_in_a_map_in_the_current_form_stays_a_finding(
     others: dict[str, Any], slip: dict[str, Any], finding: str, tmp_path: Path
 ) -> None:
     [line] = findings(tmp_path, json.dumps({"root": "home", "topics": [], **others, **slip}))
     assert finding in line
 
 
-def test_a_word_twice_in_an_old_map_is_a_finding_although_the_original_took_the_last(tmp_path: Path) -> None:
+def test_a_word_twice_in_an_old_map_is_a_finding_although_a_version_before_3_0_used_the_last(tmp_path: Path) -> None:
     text = '{"root": "home", "topics": [], "device": {"maptype": "loose", "map": {"a": "A",\n "a": "B"}}}'
     assert findings(tmp_path, text) == ["2:2: device.map.a: duplicate option, first in line 1: remove one of the two"]
 
@@ -319,7 +321,7 @@ def test_a_word_twice_in_an_old_map_is_a_finding_although_the_original_took_the_
 # --- what is said
 
 
-def test_what_a_map_was_taken_for_is_said_once_by_check_and_in_the_log(
+def test_what_a_map_was_read_as_is_reported_once_by_check_and_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = MAPS / "of_early_2018.json"

@@ -64,7 +64,7 @@ def test_the_folder_that_stands_for_its_default_name_is_followed(tmp_path: Path)
     assert any(note.endswith(TAKEN) for note in configuration.notes)
 
 
-def test_what_was_not_read_is_not_read_and_said(tmp_path: Path) -> None:
+def test_what_was_not_read_is_not_read_and_reported(tmp_path: Path) -> None:
     msg_map, notes = load(
         tmp_path,
         "# for the attic\n\ntopic: house/+/+/+/+/+/C, house/#: old\nfunction: a, A, more: yes\nlocation\n"
@@ -113,7 +113,7 @@ def test_what_is_none_is_not_taken_for_one(text: str) -> None:
 
 def test_map_check_shows_where_in_it_a_word_stands() -> None:
     report = check_file(MAPS / "of_0_15.map", {}, sender="gw")
-    places = {(found.finding.where, found.finding.line, found.finding.column) for found in report.found}
+    places = {(actual.finding.where, actual.finding.line, actual.finding.column) for actual in report.found}
     assert {("topics[2]", 4, 8), ("topics[1]", 3, 7)} <= places
     assert all(line for _, line, _ in places)
 
