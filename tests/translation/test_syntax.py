@@ -240,7 +240,7 @@ def test_what_the_own_filters_would_bring_back_without_sender_is_not_written(top
     assert isinstance(err, TopicError)
     assert str(err) == (
         f"topic 'stat/lamp/POWER': the filter {topic_filter!r} would bring it back, and without a sender it "
-        f"by: narrow the filter"
+        f"could not be distinguished from other messages: narrow the filter"
     )
 
 
