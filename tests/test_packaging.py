@@ -71,6 +71,10 @@ def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> Non
     assert {
         "gateway/configuration/config_schema.json",
         "gateway/configuration/map_schema.json",
+        "gateway/logs/options_schema.json",
+        "gateway/mqtt/options_schema.json",
+        "gateway/outbox/options_schema.json",
+        "gateway/routing/options_schema.json",
         "gateway/py.typed",
         "interfaces/py.typed",
         "gateway/conf/dummy2mqtt.conf",

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.configuration.document import Path as DataPath
-from gateway.configuration.document import is_ini, resolve_scalar
-from gateway.configuration.legacy.ini_config import OldDocument
+from gateway.configuration.legacy.ini_config import IniDocument
 from gateway.configuration.legacy.ini_document import Entry, IniText, Section, read_ini
 from gateway.configuration.legacy.line_map import is_line_map
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.load_map import read_text
+from gateway.configuration.scalars import resolve_scalar
 from gateway.configuration.settings import Configuration
+from gateway.configuration.yaml_reader import is_ini
 from gateway.core.paths import NAME, find_map, shipped
 from gateway.errors import GatewayError, UsageError
 
@@ -48,7 +49,7 @@ def migrate(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
     """
     configuration = load_configuration(old, environment)
     document = read_document(old, environment)
-    if not isinstance(document, OldDocument):
+    if not isinstance(document, IniDocument):
         raise UsageError(f"{old} is YAML already: nothing is to be migrated")
     files = list(new_files(document, configuration, old, new or old.with_suffix(".yaml"), environment))
     _write(files)
@@ -60,7 +61,7 @@ def migrate(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
 
 
 def new_files(
-    document: OldDocument, configuration: Configuration, old: Path, new: Path, environment: Mapping[str, str]
+    document: IniDocument, configuration: Configuration, old: Path, new: Path, environment: Mapping[str, str]
 ) -> Iterator[NewFile]:
     """Yield the files that the configuration read from `old` amounts to, its own last."""
     values = _values(document, configuration)
@@ -88,7 +89,7 @@ def new_files(
     yield NewFile(new, text, old.stat().st_mode & 0o777, "the configuration")
 
 
-def _files(document: OldDocument) -> list[str]:
+def _files(document: IniDocument) -> list[str]:
     """Return the INI files, that of the configuration first."""
     return list(dict.fromkeys([document.file, *(entry.file for entry in document.entries.values())]))
 
@@ -97,7 +98,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _values(document: OldDocument, configuration: Configuration) -> dict[DataPath, Any]:
+def _values(document: IniDocument, configuration: Configuration) -> dict[DataPath, Any]:
     """Return every option of the configuration with its value, the name among them, which a new file name changes."""
     values: dict[DataPath, Any] = {("name",): configuration.name}
     for name, value in document.data.items():
@@ -115,7 +116,7 @@ def _values(document: OldDocument, configuration: Configuration) -> dict[DataPat
 
 
 def as_yaml(
-    texts: list[IniText], document: OldDocument, configuration: Configuration, values: Mapping[DataPath, Any]
+    texts: list[IniText], document: IniDocument, configuration: Configuration, values: Mapping[DataPath, Any]
 ) -> str:
     """Return `values` as YAML, in the order of the INI texts and with their comments."""
     places = {(entry.file, entry.key_place): at for at, entry in document.entries.items() if at in values}

@@ -1,6 +1,7 @@
-"""Who else may change, or read, the files that a configuration is made of: whoever may change code, runs it as us.
+"""Finds out which other users can change or read the files of a configuration.
 
-Access lists and capabilities are not looked at. Nothing here opens a file.
+A user who can change code that the gateway runs can do whatever the gateway can. Access control lists and capabilities
+are not checked. Nothing here opens a file.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_MAX_BESIDE = 10_000  # files of a folder that are looked at
+_MAX_BESIDE = 10_000  # files of a folder that are checked
 _CODE = (".py", ".pyc", ".so")
 
 
 class Access(NamedTuple):
-    """Somebody who may do what they should not: which file, what they may, and the remedy."""
+    """An access to a file that another user should not have: the file, what the user can do, and the remedy."""
 
     path: Path
     what: str
@@ -25,71 +26,79 @@ class Access(NamedTuple):
 
 
 def runs_for_all(environment: Mapping[str, str]) -> bool:
-    """Return whether this process is root, or a service: its rights are worth more than those of who edits files.
+    """Return whether this process is root or a service, so that it has more rights than the users who edit files.
 
-    systemd.exec: SYSTEMD_EXEC_PID is the process that was started for the unit; what that starts has it, too.
+    systemd.exec(5): SYSTEMD_EXEC_PID is the process that was started for the unit; its children inherit the variable.
     """
     return os.geteuid() == 0 or environment.get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 def who_may_change(path: Path) -> Access | None:
-    """Return why the file at `path` is not ours alone: all may write to it, or it is of neither root nor ourselves.
+    """Return which other user can change the file at `path`, or replace it in one of the folders of its path.
 
-    The same of a folder on the way to it, where it could be exchanged. None if it is ours, or not there.
+    That is the case if every user may write to it, or if its owner is neither root nor the user of this process.
+    None if there is no such user, or no such file.
     """
     if (access := _who_may_change_file(path)) is not None or _stat(path) is None:
         return access
-    for folder, found in _folders(path):
-        access = _who_may(path, f"the folder {folder}, and so {path.name},", "folder", folder, found)
+    for folder, status in _folders(path):
+        access = _who_may(path, f"the folder {folder}, and so {path.name},", "folder", folder, status)
         if access is not None:
             return access
     return None
 
 
 def group_that_may_change(path: Path) -> Access | None:
-    """Return which group may write to the file at `path`; None if it is that of its owner alone."""
-    found = _stat(path)
+    """Return which group can change the file at `path`; None if it is the own group of its owner."""
+    status = _stat(path)
     if (
-        found is None
-        or not found.st_mode & stat.S_IWGRP
-        or _group(found.st_gid) == _user(found.st_uid).partition(" ")[0]
+        status is None
+        or not status.st_mode & stat.S_IWGRP
+        or _group(status.st_gid) == _user(status.st_uid).partition(" ")[0]
     ):
         return None
-    return Access(path, f"it may be changed by the group {_group(found.st_gid)}", "chmod g-w it, if that is too many")
+    return Access(
+        path, f"it can be changed by the group {_group(status.st_gid)}", "run chmod g-w on it if that is not intended"
+    )
 
 
 def who_may_read(path: Path) -> Access | None:
-    """Return whether everybody may read the file at `path`, in which there is a secret."""
-    found = _stat(path)
-    if found is None or not found.st_mode & stat.S_IROTH or not _is_reached_by_all(path):
+    """Return the finding that every user can read the file at `path`, which contains a secret; None if not so."""
+    status = _stat(path)
+    if status is None or not status.st_mode & stat.S_IROTH or not _is_reached_by_all(path):
         return None
-    return Access(path, "there is a secret in it, and everybody may read it", "chmod o-r it")
+    return Access(path, "it contains a secret, and every user can read it", "run chmod o-r on it")
 
 
 def who_may_change_code(path: Path) -> Access | None:
-    """Return as `who_may_change` of the Python file at `path`, and of the modules beside it, which it can import."""
+    """Return the same as `who_may_change` for a Python file and for the modules beside it, which it can import."""
     access = who_may_change(path)
     if access is None:
-        found = map(_who_may_change_file, itertools.islice(_code_beside(path), _MAX_BESIDE))
-        access = next(filter(None, found), None)
+        accesses = map(_who_may_change_file, itertools.islice(_code_beside(path), _MAX_BESIDE))
+        access = next(filter(None, accesses), None)
     return access
 
 
 def _who_may_change_file(path: Path) -> Access | None:
-    found = _stat(path)
-    return None if found is None else _who_may(path, "it", "file", path, found)
+    status = _stat(path)
+    return None if status is None else _who_may(path, "it", "file", path, status)
 
 
-def _who_may(path: Path, named: str, kind: str, file: Path, found: os.stat_result) -> Access | None:
-    """Return who may change `file`, a file or a folder, of which `found` is the status."""
-    if found.st_uid not in (0, os.geteuid()):
-        what = f"{named} belongs to the user {_user(found.st_uid)}, who is neither root nor the one that runs this"
-        remedy = f"chown root the {kind}, or run as its user (in a container: --user {found.st_uid})"
+def _who_may(path: Path, named: str, kind: str, file: Path, status: os.stat_result) -> Access | None:
+    """Return which other user can change `file`, a file or folder with the given `status`; `named` is for the text."""
+    if status.st_uid not in (0, os.geteuid()):
+        what = (
+            f"{named} belongs to the user {_user(status.st_uid)}, "
+            f"who is neither root nor the user that runs this program"
+        )
+        remedy = (
+            f"run chown root on the {kind}, or start the program as its user (in a container: --user {status.st_uid})"
+        )
         return Access(path, what, remedy)
-    is_kept_apart = kind == "folder" and found.st_mode & stat.S_ISVTX  # in there, nobody touches the files of others
-    is_link = stat.S_ISLNK(found.st_mode)  # whose mode says nothing
-    if found.st_mode & stat.S_IWOTH and not (is_kept_apart or is_link) and _is_reached_by_all(file):
-        return Access(path, f"{named} may be changed by everybody", f"chmod o-w the {kind}")
+    is_sticky = kind == "folder" and status.st_mode & stat.S_ISVTX  # sticky: only its owner can replace a file in it
+    is_link = stat.S_ISLNK(status.st_mode)  # the mode of a link has no meaning
+    if status.st_mode & stat.S_IWOTH and not (is_sticky or is_link) and _is_reached_by_all(file):
+        return Access(path, f"{named} can be changed by every user", f"run chmod o-w on the {kind}")
     return None
 
 
@@ -100,30 +109,30 @@ def _code_beside(path: Path) -> Iterator[Path]:
         if cache.is_dir():
             yield cache
             yield from cache.iterdir()
-    except OSError:  # what cannot be listed can be imported all the same; but then nobody can say
+    except OSError:  # the modules of a folder that cannot be listed can be imported, but not checked
         return
 
 
 def _folders(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the folders on the way to a file, as its path has them and as they are without links; and these links."""
+    """Yield the folders of the path of a file, as written and with links resolved, and these links."""
     path = path.absolute()
     for link in (path, *path.parents):
         if link.is_symlink():
             yield link, link.lstat()
     for folder in dict.fromkeys((*path.parents, *path.resolve().parents)):
-        found = _stat(folder)
-        if found is not None:
-            yield folder, found
+        status = _stat(folder)
+        if status is not None:
+            yield folder, status
 
 
 def _is_reached_by_all(path: Path) -> bool:
-    return all(found.st_mode & stat.S_IXOTH for _, found in _folders(path) if stat.S_ISDIR(found.st_mode))
+    return all(status.st_mode & stat.S_IXOTH for _, status in _folders(path) if stat.S_ISDIR(status.st_mode))
 
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except (OSError, ValueError):  # the latter: a NUL; who opens it will say
+    except (OSError, ValueError):  # ValueError: a NUL in the path; opening the file reports it
         return None
 
 

@@ -1,4 +1,4 @@
-"""Finds other people's code: the class of an interface by its `type`, and the function of a hook by its name."""
+"""Loads code from outside the gateway: the class of an interface by its `type`, and the function of a hook."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gateway.configuration.file_access import runs_for_all, who_may_change_code
-from gateway.configuration.remedies import near
 from gateway.core.paths import NAME, expanded, is_file
+from gateway.core.quoting import did_you_mean
 from gateway.errors import GatewayError
 
 BUILT_IN = {
@@ -26,7 +26,7 @@ ENTRY_POINTS = "mqttgateway.interfaces"
 """The entry point group in which packages register interfaces of their own."""
 
 _MODULES_OF_PYTHON_2 = ("ConfigParser", "Queue", "StringIO", "cPickle", "httplib", "thread", "urllib2", "urlparse")
-_SIGNS_OF_PYTHON_2 = (  # what Python 3 says of it
+_SIGNS_OF_PYTHON_2 = (  # in the error texts of Python 3
     "call to 'print'",
     "call to 'exec'",
     "multiple exception types must be parenthesized",
@@ -36,7 +36,7 @@ _SIGNS_OF_PYTHON_2 = (  # what Python 3 says of it
 
 
 class CodeNotFoundError(GatewayError):
-    """No usable class for a type, or function for a hook: what is wrong, and the remedy."""
+    """There is no usable class for a type, or no function for a hook; with what is wrong, and the remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -45,20 +45,24 @@ class CodeNotFoundError(GatewayError):
 
 
 def is_name(type_name: str) -> bool:
-    """Tell whether an interface is called `type_name`: a built-in one, or one that a package has registered."""
+    """Return whether an interface is called `type_name`: a built-in one, or one that a package has registered."""
     return type_name in BUILT_IN or any(point.name == type_name for point in _entry_points())
 
 
 def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> type[Any]:
     """Return the interface class called `type_name`; a relative file path begins in `folder`.
 
-    One that was written for the original is returned as an interface of today. Raises `CodeNotFoundError` if
-    there is none, or if what is there cannot be imported; also if others may change it, and we are root or a service.
+    An interface that was written for a version before 3.0 is adapted to the current contract. Raises
+    `CodeNotFoundError` if there is no such class, if its module cannot be imported, or if this process is root or a
+    service and another user can change the file.
     """
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
-    from gateway.legacy_interface import adapted, legacy_modules  # not for those that ship with the gateway
+    from gateway.legacy_interface import (  # imported here, since the shipped interfaces do not need it
+        adapted,
+        legacy_modules,
+    )
 
     path, _, class_name = type_name.partition(":")
     file = folder / expanded(path)
@@ -77,57 +81,57 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
 
 
 def _entry_points() -> Iterable[Any]:
-    from importlib import metadata  # with much of the standard library, which nobody else needs
+    from importlib import metadata  # imported here, since it imports much of the standard library
 
     return metadata.entry_points(group=ENTRY_POINTS)
 
 
 def _check_constructor(cls: type[Any]) -> None:
-    """Refuse a class that the gateway could not make; the earliest ones had a fourth argument, `path`."""
+    """Raise `CodeNotFoundError` unless `cls` has three arguments; early versions had a fourth, `path`."""
     try:
         _check_call(cls, 3)
     except (TypeError, ValueError) as err:
-        what = f"{cls.__name__} cannot be made of three arguments: {err}"
-        raise CodeNotFoundError(what, "give it __init__(self, params, msglist_in, msglist_out)") from err
+        what = f"{cls.__name__} cannot be constructed with three arguments: {err}"
+        raise CodeNotFoundError(what, "define __init__(self, params, msglist_in, msglist_out)") from err
 
 
-def _check_call(what: Callable[..., Any], count: int) -> None:
-    """Raise `TypeError` or `ValueError` unless `what`, a function or a class, can be called with `count` arguments."""
-    is_class = isinstance(what, type)
-    function: object = getattr(what, "__init__", None) if is_class else what
-    if isinstance(function, FunctionType):  # as most are
+def _check_call(target: Callable[..., Any], count: int) -> None:
+    """Raise `TypeError` or `ValueError` unless a function or class can be called with `count` arguments."""
+    is_class = isinstance(target, type)
+    function: object = getattr(target, "__init__", None) if is_class else target
+    if isinstance(function, FunctionType):  # as nearly all are: no need to import inspect
         code = function.__code__
         if code.co_argcount == count + is_class and not code.co_kwonlyargcount:
             return
-    import inspect  # takes 10 ms, a twentieth of a start
+    import inspect  # imported here, since it takes 10 ms, a twentieth of a start
 
-    inspect.signature(what).bind(*[None] * count)
+    inspect.signature(target).bind(*[None] * count)
 
 
 def _edition(file: Path) -> str:
-    """Return a text that stands for a file as it is now, or `""` if there is none."""
+    """Return a text that identifies the present content of a file, or `""` if there is no such file."""
     return f"{file} {file.stat().st_mtime_ns}" if is_file(file) else ""
 
 
 def _load_entry_point(name: str) -> type[Any]:
-    found = [point for point in _entry_points() if point.name == name]
-    if not found:
+    points = [point for point in _entry_points() if point.name == name]
+    if not points:
         known = [*BUILT_IN, *(point.name for point in _entry_points())]
-        raise CodeNotFoundError(f"no interface is called {name!r}", near(name, known))
+        raise CodeNotFoundError(f"no interface is called {name!r}", did_you_mean(name, known))
     try:
-        cls = found[0].load()
+        cls = points[0].load()
     except (Exception, SystemExit) as err:
-        raise CodeNotFoundError(_import_failed(found[0].value, err), "mend or reinstall its package") from err
+        raise CodeNotFoundError(_import_failed(points[0].value, err), "fix or reinstall its package") from err
     if not isinstance(cls, type) or not _is_interface(cls):
-        what = f"{found[0].value} is not a class with loop() or loop_start()"
-        raise CodeNotFoundError(what, "mend or reinstall its package")
+        what = f"{points[0].value} is not a class with loop() or loop_start()"
+        raise CodeNotFoundError(what, "fix or reinstall its package")
     return cls
 
 
 def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callable[..., Any]:
     """Return the function called `name`: `module:function`, or `file.py:function` with a path as for interfaces.
 
-    `loaded` keeps the modules, so that the hooks of one file share what it holds. Raises `CodeNotFoundError`.
+    `loaded` keeps the modules, so that the hooks of one file share its state. Raises `CodeNotFoundError`.
     """
     module_name, _, function_name = name.rpartition(":")
     if not module_name or not function_name:
@@ -138,12 +142,12 @@ def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callabl
     module = loaded[module_name]
     function = getattr(module, function_name, None)
     if not callable(function) or isinstance(function, type):
-        known = [name for name, found in sorted(vars(module).items()) if isinstance(found, FunctionType)]
-        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", near(function_name, known))
+        known = [name for name, value in sorted(vars(module).items()) if isinstance(value, FunctionType)]
+        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", did_you_mean(function_name, known))
     try:
         _check_call(function, 1)
     except (TypeError, ValueError) as err:
-        remedy = "a hook takes a message, and returns it or None"
+        remedy = "a hook accepts one message, and returns it or None"
         raise CodeNotFoundError(f"{name} cannot be called with one message: {err}", remedy) from err
     return function  # type: ignore[no-any-return]
 
@@ -153,31 +157,33 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as err:
         if isinstance(err, ModuleNotFoundError) and err.name and f"{name}.".startswith(f"{err.name}."):
-            what, remedy = f"there is no module {name!r}", "install its package, or give the path of its file"
+            what, remedy = f"there is no module {name!r}", "install its package, or write the path of its file"
         else:
-            what, remedy = _import_failed(name, err), _remedy(err, "mend or reinstall its package")
+            what, remedy = _import_failed(name, err), _remedy(err, "fix or reinstall its package")
         raise CodeNotFoundError(what, remedy) from err
 
 
 def _load_file(path: Path) -> ModuleType:
     if not is_file(path):
-        raise CodeNotFoundError(f"no such file: {path}", "check the path; a relative one begins at this file's folder")
+        raise CodeNotFoundError(
+            f"no such file: {path}", "check the path; a relative path starts at the folder of this file"
+        )
     access = who_may_change_code(path) if runs_for_all(os.environ) else None
-    if access is not None:  # before any of it runs
+    if access is not None:  # checked before any of its code runs
         raise CodeNotFoundError(f"{access.path} is not run: {access.what}", access.remedy)
     name = f"mqttgateway_interface_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise CodeNotFoundError(f"{path} is not a Python file", "give one that is")
+        raise CodeNotFoundError(f"{path} is not a Python file", "use a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    sys.modules[name] = module  # dataclasses and pickle look up the module of a class there
     if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for modules beside it; at the end, so that none of them hides another
+        sys.path.append(str(path.parent))  # for the modules beside it; at the end, so that they hide no other module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as err:
         del sys.modules[name]
-        raise CodeNotFoundError(_import_failed(str(path), err), _remedy(err, "mend the file")) from err
+        raise CodeNotFoundError(_import_failed(str(path), err), _remedy(err, "fix the file")) from err
     return module
 
 
@@ -192,13 +198,13 @@ def _import_failed(what: str, err: BaseException) -> str:
 
 
 def _remedy(err: BaseException, otherwise: str) -> str:
-    """Return what to do about code that cannot be imported, where it shows that it is old."""
+    """Return the remedy for code that cannot be imported: a special one if it is visibly old, else `otherwise`."""
     module = (err.name or "").partition(".")[0] if isinstance(err, ModuleNotFoundError) else ""
     if module == "mqtt_gateways":
-        return f"that is what {NAME} was called at first: write {NAME} instead, the rest of the name stays"
+        return f"this is the first name of {NAME}: write {NAME} instead, and keep the rest of the name"
     message = err.msg if isinstance(err, SyntaxError) else ""
     if module in _MODULES_OF_PYTHON_2 or any(sign in message for sign in _SIGNS_OF_PYTHON_2):
-        return "it is written for Python 2: make it Python 3, see docs/migration.md"
+        return "it is written for Python 2: convert it to Python 3, see docs/migration.md"
     return otherwise
 
 
@@ -207,19 +213,19 @@ def _is_interface(cls: type[Any]) -> bool:
 
 
 def _choose(module: ModuleType, class_name: str) -> type[Any]:
-    own = {
-        name: found
-        for name, found in sorted(vars(module).items())
-        if isinstance(found, type)
-        and f"{found.__module__}.".startswith(f"{module.__name__}.")  # a package shows what its modules hold
-        and _is_interface(found)
+    classes = {
+        name: value
+        for name, value in sorted(vars(module).items())
+        if isinstance(value, type)
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")  # a package may export classes of its modules
+        and _is_interface(value)
     }
     if class_name:
-        if class_name not in own:
+        if class_name not in classes:
             what = f"{module.__file__} has no interface class {class_name!r}"
-            raise CodeNotFoundError(what, near(class_name, own))
-        return own[class_name]
-    if len(own) != 1:
-        what = f"{module.__file__} has {len(own) or 'no'} classes with loop() or loop_start()"
-        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(own), 'ClassName')}")
-    return next(iter(own.values()))
+            raise CodeNotFoundError(what, did_you_mean(class_name, classes))
+        return classes[class_name]
+    if len(classes) != 1:
+        what = f"{module.__file__} has {len(classes) or 'no'} classes with loop() or loop_start()"
+        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(classes), 'ClassName')}")
+    return next(iter(classes.values()))

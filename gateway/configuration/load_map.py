@@ -1,7 +1,7 @@
-"""Builds a message map from its text (JSON, or the lines of the earliest), or says everything that is wrong with it.
+"""Builds a message map from its text (JSON, or the lines of version 0.x), or reports everything that is wrong with it.
 
-A map is checked against `map_schema.json` and then for what a schema cannot say. Nothing is built from
-a map with findings, and no hardware is touched before a map is known to be good.
+A map is checked against `map_schema.json`, and then for what a schema cannot express. Nothing is built from a map with
+findings, and no device is opened before the map has been checked.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_level_problem, form_problems
-from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
+from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.quoting import quote
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
-from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
 from gateway.translation.syntax import SEVEN_LEVELS, Syntax
@@ -35,12 +36,13 @@ LOG = logging.getLogger(__name__)
 
 def read_text(
     path: FilePath,
-    is_old: Callable[[str], bool] = lambda _: False,
-    say: Callable[[Finding], None] = lambda _: None,
+    is_legacy: Callable[[str], bool] = lambda _: False,
+    on_finding: Callable[[Finding], None] = lambda _: None,
 ) -> str:
     """Return the text of a configuration or map file; raise `ConfigurationError` if it cannot be read.
 
-    A text of which `is_old` is true may be Latin-1, since Python 2 read bytes: as Windows has it, and that is said.
+    A text for which `is_legacy` is true may be Latin-1 (as in Windows, code page 1252), since Python 2 read bytes; the
+    finding about it is passed to `on_finding`.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -50,8 +52,8 @@ def read_text(
     except UnicodeDecodeError as err:
         what, remedy = f"not UTF-8 at byte {err.start}", "save it as UTF-8"
         text = path.read_text(encoding="cp1252", errors="replace")
-        if is_old(text):
-            say(Finding(str(path), 0, 0, "", f"{what}, and read as Latin-1", remedy))
+        if is_legacy(text):
+            on_finding(Finding(str(path), 0, 0, "", f"{what}, and read as Latin-1", remedy))
             return text
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL or an unpaired surrogate
         what, remedy = f"cannot be read: {getattr(err, 'strerror', '') or err}", "check its path and permissions"
@@ -59,39 +61,39 @@ def read_text(
 
 
 def read_map(path: FilePath) -> tuple[Reading, Sequence[Finding]]:
-    """Return the map in the file at `path` as data of today, and the faults of the text that still let it be read.
+    """Return the map in the file at `path` in the current form, and the faults in its text that could be skipped.
 
     Raises `ConfigurationError` if it cannot be read at all.
     """
-    # Not above: many have their map in the configuration, or none.
-    from gateway.configuration.legacy.legacy_maps import Reading, read_old_map
+    # Imported here, since many configurations have no map file.
+    from gateway.configuration.legacy.legacy_maps import Reading, read_json_map
     from gateway.configuration.legacy.line_map import is_line_map, read_line_map
 
     notes: list[str] = []
-    text = read_text(path, is_line_map, lambda found: notes.append(f"{found.what}: {found.remedy}"))
+    text = read_text(path, is_line_map, lambda finding: notes.append(f"{finding.what}: {finding.remedy}"))
     if is_line_map(text):
-        document, said = read_line_map(text, str(path))
-        return Reading(document, True, (*notes, *said)), ()
+        document, reading_notes = read_line_map(text, str(path))
+        return Reading(document, True, (*notes, *reading_notes)), ()
     faults: Sequence[Finding] = ()
     try:
         document = load_json(text, str(path))
     except FaultyDocumentError as err:
         document, faults = err.document, err.findings
-    return read_old_map(document, map_schema()["properties"]), faults
+    return read_json_map(document, map_schema()["properties"]), faults
 
 
-def load_map(path: FilePath, *, sender: str, status_qos: int = 1, say: Callable[[str], None] = LOG.info) -> MsgMap:
+def load_map(path: FilePath, *, sender: str, status_qos: int = 1, log: Callable[[str], None] = LOG.info) -> MsgMap:
     """Return the map in the file at `path`, for a gateway called `sender`.
 
-    A map of the original is read as what it means today, and that is said. Raises `ConfigurationError` with
-    every finding, each with file, line and column.
+    A map of a version before 3.0 is converted, and `log` receives a note about each conversion. Raises
+    `ConfigurationError` with every finding, each with file, line and column.
     """
-    (document, is_old, notes), faults = read_map(path)
+    (document, is_legacy, notes), faults = read_map(path)
     findings, harmless = _check(document, document.data, (), sender)
-    if faults or findings or (harmless and not is_old):
+    if faults or findings or (harmless and not is_legacy):
         raise ConfigurationError([*faults, *findings, *harmless])
     for note in (*(f"{path}: {note}" for note in notes), *map(str, harmless)):
-        say(note)
+        log(note)
     return _build(document.data, sender, status_qos)
 
 
@@ -107,15 +109,15 @@ def build_map(document: Document, data: Any, at: Path = (), *, sender: str, stat
 
 
 def check_map(document: Document, data: Any, at: Path = (), *, sender: str) -> list[Finding]:
-    """Return everything that is wrong with the map in `data`: its form, and, where that is right, its words."""
+    """Return everything that is wrong with the map in `data`: in its form and, where that is right, in its words."""
     findings, harmless = _check(document, data, at, sender)
     return [*findings, *harmless]
 
 
 def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[Finding], list[Finding]]:
-    """Return what is wrong with a map, and apart from it what does no harm, and maps of the original have.
+    """Return what is wrong with a map, and separately the harmless findings, allowed in maps from before 3.0.
 
-    Those are filters that match nothing, and words for the names in which outcomes stand.
+    Harmless are filters that match nothing, and translations for the reserved names of outcomes.
     """
     findings = check_schema(document, data, map_schema(), at)
     if not isinstance(data, dict):
@@ -124,12 +126,12 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
     sound = {name: value for name, value in data.items() if name in options
              and not (findings and check_schema(document, value, _with_defs(options[name])))}  # fmt: skip
     problems = list(islice(_problems(sound, sender), MAX_FINDINGS + 1))
-    if len(problems) > MAX_FINDINGS:  # not all are known: what else is wrong cannot be told
+    if len(problems) > MAX_FINDINGS:  # the list is not complete, so that further checks could mislead
         return bounded(
             document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
         ), []
-    touched = _own_word_problems(sound.get("argkey", {}))
-    harmless = [document.finding((*at, *path), what, remedy) for path, what, remedy, _ in touched]
+    renamed = _own_word_problems(sound.get("argkey", {}))
+    harmless = [document.finding((*at, *path), what, remedy) for path, what, remedy, _ in renamed]
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
     findings += [document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems]
@@ -138,7 +140,7 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         wrong = {path[1] for path, *_ in problems if path[0] == "topics" and len(path) > 1}
         usable = {name: value for name, value in sound.items() if name not in wrong_options}
         built = _build({**usable, "topics": []}, sender, 0)
-        if "syntax" in data and not wrong_options & set(FIELDS):  # its words may be all that tells two topics apart
+        if "syntax" in data and not wrong_options & set(FIELDS):  # only its words may distinguish two topics
             findings += [document.finding((*at, *p.path), p.what, p.remedy)
                          for p in ambiguities(data["syntax"], built.forms)]  # fmt: skip
         harmless += _dead_filters(document, at, sound.get("topics", ()), wrong, built)
@@ -149,17 +151,16 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
 
 
 def _sound_forms(document: Document, data: Any) -> Mapping[str, Any]:
-    """Return a syntax that has not the form of the schema, with None for the forms that are to blame."""
-    found: dict[str, Any] = {"commands": [], "statuses": []}
+    """Return a syntax that violates the schema, with None for each form that does."""
+    sound: dict[str, Any] = {"commands": [], "statuses": []}
     schemas = map_schema()["$defs"]
     if not isinstance(data, dict) or check_schema(document, data.get("constants", {}), schemas["constants"]):
-        return found
-    for kind in found:
-        given = data.get(kind)
-        forms = given if isinstance(given, list) else ()
-        found[kind] = [None if check_schema(document, form, _with_defs(schemas["forms"]["items"])) else form
+        return sound
+    for kind in sound:
+        forms = data[kind] if isinstance(data.get(kind), list) else ()
+        sound[kind] = [None if check_schema(document, form, _with_defs(schemas["forms"]["items"])) else form
                        for form in forms]  # fmt: skip
-    return {**found, "constants": data.get("constants", {})}
+    return {**sound, "constants": data.get("constants", {})}
 
 
 def _with_defs(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -174,7 +175,7 @@ def _build(data: Mapping[str, Any], sender: str, status_qos: int) -> MsgMap:
         fields,
         sender=sender,
         status_qos=status_qos,
-        delivery=DeliveryRules([_rule(given) for given in data.get("delivery", ())]),
+        delivery=DeliveryRules([_rule(options) for options in data.get("delivery", ())]),
         syntax=_syntax(data),
         empty_level=data.get("empty_level", ""),
     )
@@ -184,16 +185,16 @@ def _syntax(data: Mapping[str, Any]) -> Syntax:
     return build_syntax(data["syntax"]) if "syntax" in data else SEVEN_LEVELS
 
 
-def _rule(given: Mapping[str, Any]) -> DeliveryRule:
-    match = given["match"]
-    words = {name: frozenset(listed(found)) for name, found in match.items() if name != "outcome"}
-    lane = Lane[given["lane"].upper()] if "lane" in given else None
-    retain, replay = given.get("retain", False), given.get("replay", False)
-    return DeliveryRule(words, lane, retain, replay, given.get("lifetime"), match.get("outcome", False))
+def _rule(options: Mapping[str, Any]) -> DeliveryRule:
+    match = options["match"]
+    words = {name: frozenset(as_list(value)) for name, value in match.items() if name != "outcome"}
+    lane = Lane[options["lane"].upper()] if "lane" in options else None
+    retain, replay = options.get("retain", False), options.get("replay", False)
+    return DeliveryRule(words, lane, retain, replay, options.get("lifetime"), match.get("outcome", False))
 
 
-def listed(words: str | Sequence[str]) -> Sequence[str]:
-    """Return what is given as one word or as a list of them, as a list."""
+def as_list(words: str | Sequence[str]) -> Sequence[str]:
+    """Return one word or a list of words as a list."""
     return [words] if isinstance(words, str) else words
 
 
@@ -225,7 +226,7 @@ def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
         if field.get("maptype", "none") == "none":
             continue
         if not field.get("map"):
-            remedy = "give it a map, or make it none"
+            remedy = "add a map, or set maptype to none"
             yield (name, "maptype"), f"a {field['maptype']} map without entries translates nothing", remedy, False
         empty = data.get("empty_level") if any(name in fields_in(form.topic) for form in syntax) else None
         yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved, empty)
@@ -236,15 +237,15 @@ def _delivery_problems(rules: Sequence[Mapping[str, Any]]) -> Iterator[_Problem]
         if not rule["match"].get("outcome"):
             continue
         for flag, what in (
-            ("retain", "an outcome is never retained: who comes later would take it for a state"),
-            ("replay", "an outcome is no command"),
+            ("retain", "an outcome is never retained: a later subscriber would mistake it for a state"),
+            ("replay", "an outcome is not a command"),
         ):
             if rule.get(flag):
                 yield ("delivery", index, flag), what, f"remove {flag!r}, or 'outcome'", False
 
 
 def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
-    """Find the entries of names of arguments that have words of outcomes, and do not leave them as they are."""
+    """Yield the problems of `argkey` entries that rename a reserved name of outcomes, or translate a word to one."""
     entries = argkey.get("map", {}) if argkey.get("maptype", "none") != "none" else {}
     for internal, words in entries.items():
         for index, word in enumerate(words):
@@ -252,7 +253,7 @@ def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
             if internal == word:
                 continue
             if internal in OUTCOME_WORDS:
-                what = f"{internal!a} is the gateway's own word, which no map touches"
+                what = f"{internal!a} is a reserved word of the gateway, which no map translates"
                 yield path, what, "remove the entry", False
             elif word in OUTCOME_WORDS:
                 yield path, own_word_problem(word), "use another word", False
@@ -273,18 +274,18 @@ def _word_problems(
             path = (name, "map", internal, index)
             if word in owners:
                 owner = owners[word]
-                what = f"{word!a} is an MQTT word of {owner!a} already"
-                yield path, what, "an MQTT word can mean one thing: remove one of the two", False
+                what = f"{word!a} is already an MQTT word of {owner!a}"
+                yield path, what, "an MQTT word can have only one meaning: remove one of the two", False
                 continue
             owners[word] = internal
             problem = word_problem(word) if is_in_topics else _text_problem(word)
             if problem:
                 yield path, f"{word!a}: {problem}", "use another word", False
             elif word == empty and internal and "" not in entries:
-                what = f"{word!a} stands for an empty level already (empty_level)"
-                yield path, what, "an MQTT word can mean one thing: use another word", False
+                what = f"{word!a} already stands for an empty level (empty_level)"
+                yield path, what, "an MQTT word can have only one meaning: use another word", False
             elif name == "argkey" and word == reserved:
-                yield path, f"the payload keeps {word!a} for the action", "use another word", False
+                yield path, f"the payload reserves {word!a} for the action", "use another word", False
 
 
 def _text_problem(word: str) -> str:
@@ -298,9 +299,9 @@ def _text_problem(word: str) -> str:
 def unknown_words(
     document: Document, at: Path, match: Mapping[str, str | Sequence[str]], maps: Sequence[MsgMap]
 ) -> Iterator[Finding]:
-    """Find the words in the `match` of a rule, at path `at`, that no message of any of the maps can have."""
+    """Yield a finding for each word in `match`, at path `at`, that no message of any of the maps can have."""
     for name, words in match.items():
-        for number, word in enumerate(listed(words)):
+        for number, word in enumerate(as_list(words)):
             problems = [msg_map.problem_of(name, word) for msg_map in maps]
             if problems and all(problems):
                 yield document.finding((*at, name) if isinstance(words, str) else (*at, name, number), problems[0])
@@ -321,15 +322,15 @@ def _dead_filters(
 
 
 def _misfit(topic_filter: str, built: MsgMap) -> str:
-    """Return in what a filter that matches no topic of the map differs from one that does."""
+    """Return how a filter that matches no topic of the map differs from one that does."""
     levels = filter_levels(topic_filter)
     if levels[0] == "":
         return ": it begins with '/'"
     counts = sorted({len(form.levels) for form in built.forms})
     fitting = [form for form in built.forms if len(form.levels) == len(levels)]
     if levels[-1] != "#" and not fitting:
-        return f": it has {len(levels)} levels, and a topic {' or '.join(map(str, counts))}"
+        return f": it has {len(levels)} levels, but a topic has {' or '.join(map(str, counts))}"
     wrong = [next((at for at, (text, level) in enumerate(zip(levels, form.levels, strict=False))
                    if text not in ("+", "#") and text not in level), 0) for form in fitting or built.forms]  # fmt: skip
     deepest = max(wrong, default=0)
-    return f": its level {deepest + 1} is {short(levels[deepest])}"
+    return f": its level {deepest + 1} is {quote(levels[deepest])}"

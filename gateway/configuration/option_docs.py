@@ -1,4 +1,4 @@
-"""Writes the options, as the schemas describe them, into a configuration file: the source of `default.conf`."""
+"""Generates a configuration file with all options from the schemas: the source of `default.conf`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _Schema: TypeAlias = Mapping[str, Any]
 
 _HEAD = """\
 # Every option of mqttgateway with its default. Options that have no default are commented out, with an
-# example. `mqttgateway options` prints this file; it is made from the schemas that check a configuration.
+# example. `mqttgateway options` prints this file; it is generated from the schemas that check a configuration.
 #
-# ${NAME} in a value stands for the environment variable NAME; write $${ for a literal ${.
+# ${NAME} in a value is replaced by the environment variable NAME; write $${ for a literal ${.
 
 """
 
 
 def default_configuration() -> str:
-    """Return the text of a configuration that names every option, with its default where it has one."""
+    """Return the text of a configuration with every option, and its default if it has one."""
     lines: list[str] = []
     shared = _Writer(config_schema()["$defs"])
     for name, option in config_schema()["properties"].items():
@@ -59,10 +59,10 @@ def _interfaces(shared: _Writer) -> Iterator[str]:
 
 
 class _Writer:
-    """Writes options as the lines of a configuration; `shared` are the definitions that a schema refers to.
+    """Writes options as lines of a configuration; `shared` are the definitions to which a schema refers.
 
-    What is not there by default is commented out, a mapping or list as a whole: with one mark less it can
-    stand as it is. A definition that several options share is written out where it comes first.
+    An option without a default is commented out, a mapping or list as a whole: without the outer `#` it is valid. A
+    definition that several options share is written out at the first of them.
     """
 
     def __init__(self, shared: _Schema) -> None:
@@ -70,7 +70,7 @@ class _Writer:
         self._written: set[str] = set()
 
     def with_others(self, shared: _Schema) -> _Writer:
-        """Return a writer of a schema with more definitions, which knows what this one has written out."""
+        """Return a writer with more definitions, which knows the definitions that this one has written out."""
         writer = _Writer({**self._shared, **shared})
         writer._written |= self._written
         return writer
@@ -96,7 +96,7 @@ class _Writer:
         return {**self._resolved(self._shared[option["$ref"].rpartition("/")[2]]), **option}
 
     def _inner(self, option: _Schema, width: int) -> Iterator[str]:
-        """Yield what may stand within an option: its members, one under any name, or one of a list."""
+        """Yield the lines within an option: its members, a member under any name, or an item of a list."""
         reference = option.get("$ref")
         if reference in self._written:
             return
@@ -131,4 +131,4 @@ def _yaml(value: Any) -> str:
         return text.removesuffix("\n").removesuffix("\n...").strip()
     if isinstance(value, str) and value.startswith("${"):
         return value
-    return json.dumps(value, ensure_ascii=False)  # JSON is YAML, and keeps control characters visible
+    return json.dumps(value, ensure_ascii=False)  # JSON is valid YAML, and shows control characters

@@ -1,4 +1,4 @@
-"""What to write instead of a value that does not fit its schema: the right form, with the value in it. Pure."""
+"""Suggests what to write instead of a value that does not fit its schema: the value in the right form. Pure."""
 
 from __future__ import annotations
 
@@ -8,43 +8,19 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.configuration.document import resolve_scalar
-from gateway.configuration.schema_fit import plainly_fits
+from gateway.configuration.scalars import resolve_scalar
+from gateway.configuration.schema_fit import fits_quickly
 
 Schema: TypeAlias = Mapping[str, Any]
 
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
-_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}  # text in YAML 1.2, and meant as truth values
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}  # text in YAML 1.2, but meant as booleans
 _PLAIN = re.compile(r"[\w./][\w ./+#@$-]*")
-_LONGEST = 60  # characters of a form that is shown
-_LONG_WORD = 100  # characters of a word that is compared with others: a file may have one of megabytes
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return a remedy that names the words of `known` that `word` may be a slip of."""
-    known = sorted(set(known))
-    close = nearest(word, known)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
-
-
-def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """Return the words of `known` that `word` may be a slip of, the nearest first, in whatever case it is written."""
-    import difflib  # only where something is wrong
-
-    word = word[:_LONG_WORD]
-    by_case: dict[str, list[str]] = {}
-    for one in known:
-        by_case.setdefault(one.casefold(), []).append(one)
-    if word.casefold() in by_case:
-        return by_case[word.casefold()]
-    return [one for each in difflib.get_close_matches(word.casefold(), by_case, n=3, cutoff=0.6)
-            for one in by_case[each]]  # fmt: skip
+_MAX_SHOWN = 60  # characters of a suggested line
 
 
 def example_of(schema: Any) -> str:
-    """Return a value that `schema` gives as an example, or as its default, as text; an empty one if there is none."""
+    """Return the example of `schema`, or else its default, as text; an empty text if it has neither."""
     if not isinstance(schema, dict):
         return ""
     for value in (*schema.get("examples", ()), schema.get("default")):
@@ -54,71 +30,71 @@ def example_of(schema: Any) -> str:
 
 
 class Value(NamedTuple):
-    """A value that does not fit: the option that has it, if it has a name; whether it may be shown; its language."""
+    """A wrong value, the name of its option (or ""), whether it may be shown, and whether the file is JSON."""
 
     key: str
-    found: Any
+    wrong: Any
     is_shown: bool = True
     is_json: bool = False
 
-    def written(self, other: Any, what: str) -> str:
-        """Return that `other` is to be written instead, as it stands in the file."""
+    def suggestion(self, replacement: Any, advice: str) -> str:
+        """Return `advice` with the line that has `replacement` instead of the value; "" if that is too long."""
         dump = partial(json.dumps, ensure_ascii=False) if self.is_json else _yaml
         key = f"{dump(self.key)}: " if self.key else ""
-        text = f"{key}{dump(other)}"
-        return f"{what} {text}" if len(text) <= _LONGEST else ""
+        text = f"{key}{dump(replacement)}"
+        return f"{advice} {text}" if len(text) <= _MAX_SHOWN else ""
 
 
 def remedy_of_type(value: Value, schemas: Iterable[Schema], root: Schema) -> str:
-    """Return what to write instead of `value` where none of `schemas` takes it, or an empty text.
+    """Return what to write instead of `value`, which fits none of `schemas`; an empty text if that is unknown.
 
-    `root` is what their `$ref`s point into.
+    `root` is the schema into which their `$ref`s point.
     """
     return next(filter(None, (_remedy(value, _resolved(schema, root), root) for schema in schemas)), "")
 
 
 def unquoted(value: Any, schema: Schema) -> str:
-    """Return the remedy for a text that would fit `schema` if it were not in quotes; an empty one if it would not."""
+    """Return the remedy for a text that would fit `schema` without quotes; an empty text if it would not."""
     if not isinstance(value, str):
         return ""
-    meant = resolve_scalar(value)
-    if isinstance(meant, str) or meant is None or not plainly_fits(meant, schema):
+    scalar = resolve_scalar(value)
+    if isinstance(scalar, str) or scalar is None or not fits_quickly(scalar, schema):
         return ""
     return f"write it without quotes: {value}"
 
 
 def _remedy(value: Value, schema: Schema, root: Schema) -> str:
-    wanted, found = schema.get("type"), value.found
-    names = {wanted} if isinstance(wanted, str) else set(wanted or ())
-    if found is None:
+    types, wrong = schema.get("type"), value.wrong
+    names = {types} if isinstance(types, str) else set(types or ())
+    if wrong is None:
         example = example_of(schema)
-        where = ", in lines below that are indented more" if names <= {"object", "array"} else ""
-        return f"give it a value{where}, or remove it{f': for example {example}' if example else ''}"
-    if "string" in names and isinstance(found, bool | int | float):
-        return f'put it in quotes: "{json.dumps(found)}"' if value.is_shown else "put it in quotes"
+        where = ", in indented lines below it" if names <= {"object", "array"} else ""
+        return f"set a value{where}, or remove the option{f': for example {example}' if example else ''}"
+    if "string" in names and isinstance(wrong, bool | int | float):
+        return f'put it in quotes: "{json.dumps(wrong)}"' if value.is_shown else "put it in quotes"
     if not value.is_shown:
         return ""
     if "boolean" in names:
-        return _remedy_of_boolean(found)
-    if names & {"integer", "number"} and isinstance(found, str | float):
-        return unquoted(found, schema) or _whole(found, names)
-    if names & {"string", "integer", "number"} and isinstance(found, list) and len(found) == 1:
-        return value.written(found[0], "write it without brackets:") if _is_scalar(found[0]) else ""
+        return _remedy_of_boolean(wrong)
+    if names & {"integer", "number"} and isinstance(wrong, str | float):
+        return unquoted(wrong, schema) or _whole(wrong, names)
+    if names & {"string", "integer", "number"} and isinstance(wrong, list) and len(wrong) == 1:
+        return value.suggestion(wrong[0], "write it without brackets:") if _is_scalar(wrong[0]) else ""
     if names & {"array", "object"}:
         return _remedy_of_form(value, schema, root)
     return ""
 
 
 def _remedy_of_form(value: Value, schema: Schema, root: Schema) -> str:
-    found = value.found
-    form = _form(found, schema, root)
+    wrong = value.wrong
+    form = _form(wrong, schema, root)
     if form is not None:
-        return value.written(form, "write it as")
-    if isinstance(found, list) and isinstance(schema.get("additionalProperties"), dict):
-        return "give each a name of its own, instead of a list"
-    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
-        return "write it without the '-', or the brackets"
-    return "write it as a list: '-' before each" if isinstance(found, dict) and not value.is_json else ""
+        return value.suggestion(form, "write it as")
+    if isinstance(wrong, list) and isinstance(schema.get("additionalProperties"), dict):
+        return "write a mapping with a name for each item, instead of a list"
+    if isinstance(wrong, list) and len(wrong) == 1 and isinstance(wrong[0], dict):
+        return "write it without '-' or brackets"
+    return "write it as a list: put '-' before each item" if isinstance(wrong, dict) and not value.is_json else ""
 
 
 def _remedy_of_boolean(value: Any) -> str:
@@ -134,10 +110,10 @@ def _whole(value: Any, names: set[Any]) -> str:
 
 
 def _form(value: Any, schema: Schema, root: Schema) -> Any:
-    """Return `value` in a list or mapping, so that it fits `schema`; None if it cannot be told how."""
+    """Return `value` in a list or mapping, so that it fits `schema`; None if there is no obvious way."""
     if schema.get("type") == "array" and _is_scalar(value):
         item = _resolved(schema.get("items", {}), root)
-        inner = value if plainly_fits(value, _whole_schema(item, root)) else _form(value, item, root)
+        inner = value if fits_quickly(value, _whole_schema(item, root)) else _form(value, item, root)
         return None if inner is None else [inner]
     if schema.get("type") != "object" or not _is_scalar(value):
         return None
@@ -148,10 +124,10 @@ def _form(value: Any, schema: Schema, root: Schema) -> Any:
         if switch is not None:
             return {switch: _SWITCHES[value.casefold()]}
     for name in [*required, *(name for name in options if name not in required)]:
-        if plainly_fits(value, _whole_schema(_resolved(options[name], root), root)):
+        if fits_quickly(value, _whole_schema(_resolved(options[name], root), root)):
             return {name: value}
-    rest = schema.get("additionalProperties")
-    inner = _form(value, _resolved(rest, root), root) if isinstance(rest, dict) else None
+    additional = schema.get("additionalProperties")
+    inner = _form(value, _resolved(additional, root), root) if isinstance(additional, dict) else None
     return None if inner is None else {"NAME": inner}
 
 
@@ -164,7 +140,7 @@ def _whole_schema(schema: Schema, root: Schema) -> Schema:
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """Follow `$ref`s into the `$defs` of the root."""
+    """Return the definition in `root` to which `schema` refers, or `schema` itself."""
     while isinstance(schema, Mapping) and str(schema.get("$ref", "")).startswith("#/$defs/"):
         schema = root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2])
     return schema if isinstance(schema, Mapping) else {}

@@ -1,6 +1,6 @@
-"""Checks a document against a JSON Schema and says what is wrong in words; fills in defaults.
+"""Checks a document against a JSON Schema, explains what is wrong in words, and fills in defaults.
 
-Pure apart from the schema library. The schemas describe each option once; samples and docs are made from them.
+Pure apart from the schema library. The schemas describe each option once; samples and docs are generated from them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gateway.configuration.document import Document, Path, dotted
-from gateway.configuration.remedies import Value, example_of, near, nearest, remedy_of_type, unquoted
-from gateway.configuration.schema_fit import plainly_fits
+from gateway.configuration.remedies import Value, example_of, remedy_of_type, unquoted
+from gateway.configuration.schema_fit import fits_quickly
+from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import Finding, bounded
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 Schema: TypeAlias = Mapping[str, Any]
 
-_MAX_ERRORS = 1000  # that the schema library is asked for: a file may be wrong in each of its lines
-_MAX_PLACES = 5  # that are named: there may be hundreds of interfaces
+_MAX_ERRORS = 1000  # that the schema library is asked for: every line of a file may have one
+_MAX_PLACES = 5  # that a finding names: there may be hundreds of interfaces
 
 _TYPE_NAMES = {
     "object": "a mapping",
@@ -38,19 +39,20 @@ _TYPE_NAMES = {
 @cache
 def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
     """Return the class that checks against a schema."""
-    import jsonschema  # only where something is wrong: it takes a third of the time of a start
+    import jsonschema  # here, since only a file with an error needs it: the import takes a quarter of a start
 
-    def is_integer(_: object, value: object) -> bool:  # to JSON Schema, 60.0 is one too; Python wants 60
+    def is_integer(_: object, value: object) -> bool:  # to JSON Schema, 60.0 is an integer, too; Python needs 60
         return isinstance(value, int) and not isinstance(value, bool)
 
     base = jsonschema.Draft202012Validator
 
-    def additional_properties(validator: Any, rest: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        # All that is named freely, such as the words of a map: one of 100,000 may be wrong. A $ref means the $defs
-        # at the root, which are not at hand here.
-        if isinstance(rest, dict) and "$defs" not in rest and isinstance(instance, dict):
-            instance = {name: value for name, value in instance.items() if not plainly_fits(value, rest)}
-        yield from base.VALIDATORS["additionalProperties"](validator, rest, instance, schema)
+    def additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        # A map may have 100,000 words, for which the library takes most of a second. So it gets only those members
+        # that the quick check does not accept. That check cannot resolve the $defs at the root: a part of the schema
+        # with $defs is left to the library.
+        if isinstance(allowed, dict) and "$defs" not in allowed and isinstance(instance, dict):
+            instance = {name: value for name, value in instance.items() if not fits_quickly(value, allowed)}
+        yield from base.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
 
     return jsonschema.validators.extend(  # type: ignore[no-any-return, no-untyped-call]
         base,
@@ -66,23 +68,23 @@ def check_schema(
     at: Path = (),
     parts: Callable[[], Mapping[Path, Schema]] = dict,
 ) -> list[Finding]:
-    """Return everything in `data`, which stands at path `at` of `document`, that breaks `schema`.
+    """Return every violation of `schema` in `data`, which stands at path `at` of `document`.
 
-    `parts` gives the schemas of the parts that are checked on their own, by path: an option may belong there.
+    `parts` returns, by path, the schemas of parts that are checked separately: an unknown option may belong there.
     """
-    if plainly_fits(data, schema):
+    if fits_quickly(data, schema):
         return []
     errors = list(islice(_validator()(schema).iter_errors(data), _MAX_ERRORS))
-    of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # what else it breaks is noise
-    explain = _Explanation(document, schema, at, parts)
+    of_wrong_type = {error.json_path for error in errors if error.validator == "type"}  # other errors there are noise
+    explanation = _Explanation(document, schema, at, parts)
     return bounded(finding for error in errors if error.validator == "type" or error.json_path not in of_wrong_type
-                   for finding in explain.findings(error))  # fmt: skip
+                   for finding in explanation.findings(error))  # fmt: skip
 
 
 def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
     """Return `data` with the schema's `default` wherever an option is missing, at any depth.
 
-    `root` is the schema that `$ref`s of `schema` point into, where that is not `schema` itself.
+    `root` is the schema into which the `$ref`s of `schema` point, where that is not `schema` itself.
     """
     root = root or schema
     schema = _resolved(schema, root)
@@ -101,7 +103,7 @@ def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
 def convert_substituted(
     document: Document, data: Any, schema: Schema, at: Path = (), root: Schema | None = None
 ) -> Any:
-    """Give the values that came as text, from environment variables for instance, the type their option wants."""
+    """Return `data` with every text that came from an environment variable converted to the type of its option."""
     root = root or schema
     schema = _resolved(schema, root)
     if isinstance(data, dict):
@@ -109,16 +111,16 @@ def convert_substituted(
     if isinstance(data, list):
         items = schema.get("items", {})
         return [convert_substituted(document, v, items, (*at, i), root) for i, v in enumerate(data)]
-    wants_text = schema.get("type") not in ("integer", "number", "boolean") and all(
+    accepts_text = schema.get("type") not in ("integer", "number", "boolean") and all(
         isinstance(choice, str) for choice in schema.get("enum", ())
     )
-    if isinstance(data, str) and not wants_text:
+    if isinstance(data, str) and not accepts_text:
         return document.resolve(at, data, schema.get("type"))
     return data
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """Follow `$ref`s into the `$defs` of the root."""
+    """Return the definition in `root` to which `schema` refers, or `schema` itself."""
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema if isinstance(schema, Mapping) else {}
@@ -130,7 +132,7 @@ def _option(schema: Schema, name: str) -> Any:
 
 
 class _Explanation:
-    """Explains what breaks `schema` in data that stands at path `at` of `document`."""
+    """Explains the violations of `schema` in data that stands at path `at` of `document`."""
 
     def __init__(
         self, document: Document, schema: Schema, at: Path, parts: Callable[[], Mapping[Path, Schema]]
@@ -139,50 +141,64 @@ class _Explanation:
         self.schema = schema
         self.at = at
         self.parts = parts
+        self._structural: Mapping[str, Callable[[jsonschema.ValidationError], Iterator[Finding]]] = {
+            "additionalProperties": self._of_unknown_options,
+            "required": self._of_missing_options,
+            "dependentRequired": self._of_dependencies,
+            "anyOf": self._of_branches,
+            "oneOf": self._of_branches,
+        }
 
     def findings(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
-        """Yield what is wrong, in words."""
-        document, path = self.document, self._path(error)
-        rule, wanted, found = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
-        schema = error.schema if isinstance(error.schema, dict) else {}
-        if rule == "additionalProperties" and isinstance(found, dict):
-            known = set(schema.get("properties", {}))
-            patterns = schema.get("patternProperties", ())
-            for key in found:
-                if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-                    remedy = self._remedy_of_name(path, key, known)
-                    yield document.finding((*path, key), "unknown option", remedy, at_key=True)
-        elif rule == "required":
-            for name in wanted:
-                if name not in found:
-                    yield document.finding(path, f"{name!r} is missing", _advice(schema, name, found))
-        elif rule == "dependentRequired":
-            for name, needed in wanted.items():
-                for other in needed if name in found else ():
-                    if other not in found:
-                        yield document.finding((*path, name), f"it needs {other!r} too", f"add {other!r}")
-        elif rule in ("anyOf", "oneOf") and error.context:
-            yield from self._of_branches(error)
-        else:
-            what, remedy = _describe(rule, wanted, found, self._quoted(error))
-            remedy = self._remedy(error, [schema]) or remedy or ("" if rule == "enum" else _example(schema))
-            yield document.finding(path, what, remedy)
+        """Yield the findings that explain `error`."""
+        explain = self._structural.get(str(error.validator), self._of_value)
+        yield from explain(error)
+
+    def _of_unknown_options(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        schema, instance, path = _schema_of(error), cast(Any, error.instance), self._path(error)
+        known = set(schema.get("properties", {}))
+        patterns = schema.get("patternProperties", ())
+        for key in instance:
+            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+                remedy = self._remedy_of_name(path, key, known)
+                yield self.document.finding((*path, key), "unknown option", remedy, at_key=True)
+
+    def _of_missing_options(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        instance = cast(Any, error.instance)
+        for name in cast(Any, error.validator_value):
+            if name not in instance:
+                advice = _advice(error.schema, name, instance)
+                yield self.document.finding(self._path(error), f"{name!r} is missing", advice)
+
+    def _of_dependencies(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        instance = cast(Any, error.instance)
+        for name, needed in cast(Any, error.validator_value).items():
+            for other in needed if name in instance else ():
+                if other not in instance:
+                    path = (*self._path(error), name)
+                    yield self.document.finding(path, f"it needs {other!r} too", f"add {other!r}")
+
+    def _of_value(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
+        keyword, schema = str(error.validator), _schema_of(error)
+        what, remedy = _describe(keyword, error.validator_value, error.instance, self._quoted(error))
+        remedy = self._remedy(error, [schema]) or remedy or ("" if keyword == "enum" else _example(schema))
+        yield self.document.finding(self._path(error), what, remedy)
 
     def _path(self, error: jsonschema.ValidationError) -> Path:
         return (*self.at, *error.absolute_path)
 
     def _is_shown(self, error: jsonschema.ValidationError) -> bool:
         path = self._path(error)
-        is_secret = isinstance(error.schema, dict) and error.schema.get("writeOnly")
+        is_secret = _schema_of(error).get("writeOnly")
         return not is_secret and not any(raw[: len(path)] == path for raw in self.document.raw)
 
     def _quoted(self, error: jsonschema.ValidationError) -> str:
-        if isinstance(error.schema, dict) and error.schema.get("writeOnly"):
+        if _schema_of(error).get("writeOnly"):
             return "a value that is not shown"
         return "nothing" if error.instance is None else self.document.quote(self._path(error), error.instance)
 
     def _remedy(self, error: jsonschema.ValidationError, schemas: Sequence[Schema]) -> str:
-        if self.document.is_legacy:  # there all is text
+        if self.document.is_legacy:  # in an INI file, every value is text
             return ""
         if error.validator == "enum":
             return unquoted(error.instance, {"enum": error.validator_value}) if self._is_shown(error) else ""
@@ -194,95 +210,133 @@ class _Explanation:
         return remedy_of_type(value, schemas, self.schema)
 
     def _remedy_of_name(self, path: Path, name: str, known: Collection[str]) -> str:
-        """Return the remedy for an option that is not known at `path`: its right name, or its right place."""
+        """Return the remedy for an unknown option at `path`: where it belongs, or the name that was probably meant."""
         if not self.at and len(path) <= 2:
             places = [place for place in _places_of(name, self.schema) if place[:-1] != path]
             places += [(*part, name) for part, schema in self.parts().items() if name in schema["properties"]]
             del places[_MAX_PLACES:]
             if places:
                 return f"it belongs elsewhere: {' or '.join(map(dotted, places))}"
-        return near(name, known)
+        return did_you_mean(name, known)
 
     def _of_branches(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
-        """Explain the alternative that the value comes nearest to: the one whose type it has."""
+        """Explain the alternative that the value fits best: the one whose type it has."""
         branches: dict[Any, list[jsonschema.ValidationError]] = {}
         for inner in error.context or ():
             branches.setdefault(inner.schema_path[0], []).append(inner)
+        if not branches:  # more than one alternative fits
+            yield from self._of_value(error)
+            return
 
         def misfit(errors: list[jsonschema.ValidationError]) -> tuple[bool, int]:
-            # The kind of a mapping may be told by an option that is a constant.
+            # The kind of a mapping may be shown by an option that is a constant.
             depths = {"type": len(error.absolute_path), "const": len(error.absolute_path) + 1}
             wrong_kind = any(len(e.absolute_path) <= depths.get(str(e.validator), -1) for e in errors)
             return wrong_kind, len(errors)
 
         best = min(branches.values(), key=misfit)
         if all(misfit(errors)[0] for errors in branches.values()) and all(
-            len(e.absolute_path) == len(error.absolute_path) for e in best
+            len(inner.absolute_path) == len(error.absolute_path) for inner in best
         ):
-            told = [e for errors in branches.values() for e in errors if e.validator in ("type", "const")]
-            names = dict.fromkeys(
-                name
-                for e in told
-                for name in ([repr(e.validator_value)] if e.validator == "const" else _type_names(e.validator_value))
-            )
-            remedy = ""
-            if all(e.validator == "type" for e in told):
-                remedy = self._remedy(error, [e.schema for e in told if isinstance(e.schema, dict)])
-            what = f"expected {' or '.join(names)}, found {self._quoted(error)}"
-            yield self.document.finding(self._path(error), what, remedy or _example(error.schema))
+            yield self._of_wrong_kind(error, [inner for errors in branches.values() for inner in errors])
             return
         for inner in best:
             yield from self.findings(inner)
 
+    def _of_wrong_kind(
+        self, error: jsonschema.ValidationError, inner_errors: Sequence[jsonschema.ValidationError]
+    ) -> Finding:
+        """Return the finding for a value that has the type of none of the alternatives."""
+        of_kind = [inner for inner in inner_errors if inner.validator in ("type", "const")]
+        names = dict.fromkeys(
+            name
+            for inner in of_kind
+            for name in (
+                [repr(inner.validator_value)] if inner.validator == "const" else _type_names(inner.validator_value)
+            )
+        )
+        remedy = ""
+        if all(inner.validator == "type" for inner in of_kind):
+            remedy = self._remedy(error, [_schema_of(inner) for inner in of_kind])
+        what = f"expected {' or '.join(names)}, found {self._quoted(error)}"
+        return self.document.finding(self._path(error), what, remedy or _example(error.schema))
+
+
+def _schema_of(error: jsonschema.ValidationError) -> Schema:
+    return error.schema if isinstance(error.schema, dict) else {}
+
 
 def _places_of(name: str, schema: Any, at: Path = ()) -> Iterator[Path]:
-    """Yield where the options of `schema` have one called `name`."""
+    """Yield the paths of the options called `name` in `schema`."""
     for key, option in schema.get("properties", {}).items() if isinstance(schema, Mapping) else ():
         if key == name:
             yield (*at, key)
         yield from _places_of(name, option, (*at, key))
 
 
-def _describe(rule: str, wanted: Any, found: Any, quoted: str) -> tuple[str, str]:
-    if rule == "type":
-        names = " or ".join(_type_names(wanted))
-        return f"expected {names}, found {quoted}", ""
-    if rule == "enum":
-        close = [] if isinstance(found, list | dict) else nearest(str(found), map(str, wanted))
-        remedy = f"did you mean {' or '.join(map(repr, close))}?" if close else ""
-        return f"expected one of {', '.join(map(str, wanted))}, found {quoted}", remedy
-    if rule == "const":
-        return f"expected {wanted!r}, found {quoted}", ""
-    if rule in ("minimum", "exclusiveMinimum"):
-        return f"expected {'at least' if rule == 'minimum' else 'more than'} {wanted}, found {quoted}", ""
-    if rule in ("maximum", "exclusiveMaximum"):
-        return f"expected {'at most' if rule == 'maximum' else 'less than'} {wanted}, found {quoted}", ""
-    if rule == "minLength":
-        return "it is empty" if not found else f"expected at least {wanted} characters, found {quoted}", ""
-    if rule == "maxLength":
-        return f"expected at most {wanted} characters, found {len(found)}", ""
-    if rule in ("minItems", "minProperties"):
-        return f"expected at least {wanted}, found {len(found)}", ""
-    if rule in ("maxItems", "maxProperties"):
-        return f"expected at most {wanted}, found {len(found)}", ""
-    if rule == "uniqueItems":
-        return "something is listed twice", "keep one of the two"
-    if rule == "pattern":
-        return f"{quoted} does not have the form that is expected", ""
-    if rule == "oneOf":  # without a branch that fails: more than one fits
-        names = " and ".join(repr(name) for branch in wanted for name in branch.get("required", ()))
-        return f"{names or 'some of its options'} exclude one another", "keep one of them"
-    return f"{quoted} is not taken here", ""
+_Describe: TypeAlias = Callable[[Any, Any, str], tuple[str, str]]
+"""Returns what is wrong, and the remedy, for the value of the keyword, the wrong value, and the latter in quotes."""
 
 
-def _type_names(wanted: Any) -> list[str]:
-    return [_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
+def _expected(text: str) -> _Describe:
+    return lambda limit, _, quoted: (f"expected {text.format(limit)}, found {quoted}", "")
 
 
-def _advice(schema: Any, name: str, found: Mapping[str, Any]) -> str:
-    slips = nearest(name, set(found) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
-    if slips:
-        return f"is it what is called {slips[0]!r} there?"
+def _expected_count(text: str) -> _Describe:
+    return lambda limit, value, _: (f"expected {text.format(limit)}, found {len(value)}", "")
+
+
+def _describe_enum(choices: Any, value: Any, quoted: str) -> tuple[str, str]:
+    close = [] if isinstance(value, list | dict) else close_matches(str(value), map(str, choices))
+    remedy = f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"expected one of {', '.join(map(str, choices))}, found {quoted}", remedy
+
+
+def _describe_exclusive(branches: Any, _value: Any, _quoted: str) -> tuple[str, str]:
+    names = " and ".join(repr(name) for branch in branches for name in branch.get("required", ()))
+    return f"{names or 'some of its options'} are mutually exclusive", "keep only one of them"
+
+
+_DESCRIPTIONS: Mapping[str, _Describe] = {
+    "type": lambda types, _, quoted: (f"expected {' or '.join(_type_names(types))}, found {quoted}", ""),
+    "enum": _describe_enum,
+    "const": lambda constant, _, quoted: (f"expected {constant!r}, found {quoted}", ""),
+    "minimum": _expected("at least {}"),
+    "exclusiveMinimum": _expected("more than {}"),
+    "maximum": _expected("at most {}"),
+    "exclusiveMaximum": _expected("less than {}"),
+    "minLength": lambda limit, text, quoted: (
+        f"expected at least {limit} characters, found {quoted}" if text else "it is empty",
+        "",
+    ),
+    "maxLength": _expected_count("at most {} characters"),
+    "minItems": _expected_count("at least {}"),
+    "minProperties": _expected_count("at least {}"),
+    "maxItems": _expected_count("at most {}"),
+    "maxProperties": _expected_count("at most {}"),
+    "uniqueItems": lambda _limit, _value, _quoted: ("an item is listed twice", "remove one of the two"),
+    "pattern": lambda _pattern, _value, quoted: (f"{quoted} does not have the expected form", ""),
+    "oneOf": _describe_exclusive,
+}
+"""How a value is described that violates a keyword of JSON Schema."""
+
+
+def _describe(keyword: str, limit: Any, value: Any, quoted: str) -> tuple[str, str]:
+    describe = _DESCRIPTIONS.get(keyword)
+    return describe(limit, value, quoted) if describe else (f"{quoted} is not allowed here", "")
+
+
+def _type_names(types: Any) -> list[str]:
+    return [_TYPE_NAMES[name] for name in ([types] if isinstance(types, str) else types)]
+
+
+def _advice(schema: Any, name: str, options: Mapping[str, Any]) -> str:
+    """Return the remedy for the missing option `name`: the misspelled option that is there instead, or an example."""
+    misspelled = (
+        close_matches(name, set(options) - set(schema.get("properties", {}))) if isinstance(schema, dict) else []
+    )
+    if misspelled:
+        return f"is it misspelled as {misspelled[0]!r}?"
     option = schema.get("properties", {}).get(name, {}) if isinstance(schema, dict) else {}
     example = example_of(option)
     return f"add it: {name}: {example}" if example else f"add {name!r}"

@@ -1,22 +1,32 @@
-"""The JSON Schemas that ship with the gateway: each option is described there, once."""
+"""The JSON Schemas of configurations and maps: each option is described once, in one of these files."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gateway.core.option_schema import read_schema
+
 
 @cache
 def config_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a configuration, without the options of the interface types."""
-    return _read_schema("config_schema.json")
+    """Return the JSON Schema of a configuration, without the options of the interface types.
+
+    A section whose options are described beside their record is referred to by the path of its file.
+    """
+    file = _path("config_schema.json")
+    schema = read_schema(file)
+    sections = {
+        name: read_schema(file.parent / option["$ref"]) if option.get("$ref", "").endswith(".json") else option
+        for name, option in schema["properties"].items()
+    }
+    return {**schema, "properties": sections}
 
 
 def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the JSON Schema of the options of an interface class, those that all have included."""
+    """Return the JSON Schema of the options of an interface class, with the options that all interfaces have."""
     common, own = common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
     return {
         **own,
@@ -28,17 +38,15 @@ def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
     }
 
 
-@cache
 def common_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of the options that all interfaces have."""
-    return _read_schema("interface_schema.json")
+    return read_schema(_path("interface_schema.json"))
 
 
-@cache
 def map_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a map."""
-    return _read_schema("map_schema.json")
+    return read_schema(_path("map_schema.json"))
 
 
-def _read_schema(name: str) -> Mapping[str, Any]:
-    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+def _path(name: str) -> Path:
+    return Path(__file__).with_name(name)

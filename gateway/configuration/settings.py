@@ -1,4 +1,4 @@
-"""What is configured, checked: frozen data, as `load_config` makes it of a file."""
+"""The checked configuration as immutable data: what `load_configuration` returns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from gateway import outbox
+from gateway.core.option_schema import section_defaults
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
@@ -17,30 +19,34 @@ from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
 MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
-"""What the outbox may hold, in memory and on disk, where nothing else is said."""
+"""Default of `outbox.max_bytes`, in memory and on disk."""
+
+
+_DEFAULT = section_defaults(outbox.__file__)
 
 
 class OutboxOptions(NamedTuple):
-    """The `outbox` part of a configuration.
+    """The `outbox` section of a configuration. Times in seconds.
 
-    `is_place_chosen` tells that the configuration says where it is kept; else that depends on who starts the gateway.
+    `is_place_chosen` is true if the configuration says where the outbox is kept; otherwise the place depends on the
+    user who starts the gateway.
     """
 
     store: Literal["disk", "memory"] = "memory"
     file: Path | None = None
-    commit_interval: float = 0.0
-    max_messages: int = 1_000_000
+    commit_interval: float = _DEFAULT["commit_interval"]
+    max_messages: int = _DEFAULT["max_messages"]
     max_bytes: int = MEMORY_BYTES
-    discard: Literal["old", "new"] = "old"
-    command_lifetime: float = 30.0
-    status_lifetime: float = 0.0
+    discard: Literal["old", "new"] = _DEFAULT["discard"]
+    command_lifetime: float = _DEFAULT["command_lifetime"]
+    status_lifetime: float = _DEFAULT["status_lifetime"]
     is_place_chosen: bool = False
 
 
 class InterfaceOptions(NamedTuple):
     """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
 
-    `addresses` are those of the commands that it is given; None: it is given every message.
+    `addresses` are the addresses of the commands that the interface receives; None: it receives every message.
     """
 
     name: str
@@ -52,9 +58,11 @@ class InterfaceOptions(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """A whole configuration, checked. `secrets` are the texts that no log may show; `notes` are to be said once, and
-    `warnings` are who else may change or read its files, and `no_folders` are the files that cannot be made, since
-    their folders are not there (yet: a disk may come later).
+    """A complete and checked configuration.
+
+    `secrets` are the texts that no log may show. `notes` are logged once at the start. `warnings` name the users who
+    could change or read the files of the configuration although they should not. `no_folders` are the files that
+    cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
     """
 
     file: Path
@@ -74,26 +82,26 @@ class Configuration(NamedTuple):
         return f"Configuration({self.file})"  # never the secrets
 
     def availability_topic(self, interface: str = "") -> str:
-        """Return where it is published whether the gateway, or one of its interfaces, is there."""
+        """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
 
     @property
     def replays(self) -> bool:
-        """Return whether a map lets any command pass that has waited: otherwise nobody need keep them."""
+        """Return whether any map accepts late commands; if none does, the broker need not keep them."""
         return any(rule.replay for interface in self.interfaces for rule in interface.msg_map.delivery_rules)
 
     @property
     def run_topic(self) -> str:
-        """Return where the gateway finds out what its broker remembers; see `gateway.mqtt.run_topic`."""
+        """Return the topic by which the gateway finds out what its broker has kept; see `gateway.mqtt.run_topic`."""
         return "/".join(filter(None, (self.root, self.name, RUN)))
 
     @property
     def response_topics(self) -> ResponseTopics:
-        """Where answers to commands may be sent."""
+        """Return the topics to which answers to commands may be sent."""
         prefix = self.availability_topic().removesuffix("availability")
         return ResponseTopics(prefix, self.commands.response_topics)
 
     @property
     def availability_topics(self) -> frozenset[str]:
-        """Where this gateway and its interfaces say whether they are there."""
+        """Return the topics on which this gateway and its interfaces publish whether they are available."""
         return frozenset(map(self.availability_topic, ("", *(interface.name for interface in self.interfaces))))

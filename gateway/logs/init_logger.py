@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.core import throttled_exception
+from gateway.core.option_schema import section_defaults
 from gateway.core.paths import expanded
 from gateway.logs.masking import Masker
 
@@ -23,14 +24,17 @@ MAX_LINES = 3000  # per minute and handler: about what a person can still search
 _SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
 
-class LogOptions(NamedTuple):
-    """The `log` part of a configuration."""
+_DEFAULT = section_defaults(__file__)
 
-    level: str = "info"
+
+class LogOptions(NamedTuple):
+    """The `log` section of a configuration."""
+
+    level: str = _DEFAULT["level"]
     file: str | None = None
-    file_bytes: int = 1_000_000
-    files: int = 5
-    traffic: bool = False
+    file_bytes: int = _DEFAULT["file_bytes"]
+    files: int = _DEFAULT["files"]
+    traffic: bool = _DEFAULT["traffic"]
     file_level: str | None = None
 
 

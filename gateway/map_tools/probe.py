@@ -76,7 +76,7 @@ class FormProbe:
     def known_at(self, at: int) -> Iterator[str]:
         """Yield the texts at a level of the topic that mean something of their own, where there are any."""
         for level in self.form.levels[at : at + 1]:
-            yield from level.listed() or (word for level_map in level.maps for word in level_map.readable() or ())
+            yield from level.enumerated() or (word for level_map in level.maps for word in level_map.readable() or ())
 
     def level_word(self, name: str, level: str) -> str | None:
         """Return the MQTT word of the field in the text of its level; None if that has another form."""

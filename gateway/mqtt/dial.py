@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from paho.mqtt.client import WebsocketConnectionError, _WebsocketWrapper
 
+from gateway.core.option_schema import section_defaults
 from gateway.errors import GatewayError
 
 Transport: TypeAlias = Literal["tcp", "websockets", "unix"]
@@ -38,14 +39,17 @@ class LinkError(GatewayError):
         self.what = what
 
 
-class TlsOptions(NamedTuple):
-    """The `mqtt.tls` part of a configuration."""
+_TLS_DEFAULT = section_defaults(__file__, "tls")
 
-    enabled: bool = False
+
+class TlsOptions(NamedTuple):
+    """The `mqtt.tls` section of a configuration."""
+
+    enabled: bool = _TLS_DEFAULT["enabled"]
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
-    verify: bool = True
+    verify: bool = _TLS_DEFAULT["verify"]
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:

@@ -1,37 +1,43 @@
-"""What a configuration says of the link to the broker. Pure data."""
+"""The options of the link to the broker, described in `options_schema.json`."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
+from gateway.core.option_schema import section_defaults
 from gateway.mqtt.dial import Server, TlsOptions, Transport
 
 Version: TypeAlias = Literal[5, "3.1.1"]
 
 
-class MqttOptions(NamedTuple):
-    """The `mqtt` part of a configuration. Times in seconds.
+_DEFAULT = section_defaults(__file__)
 
-    `servers` are several brokers in the order of preference; without them there is the one at `host` and `port`.
+
+class MqttOptions(NamedTuple):
+    """The `mqtt` section of a configuration. Times in seconds.
+
+    `servers` are several brokers, the preferred one first; without them, the only broker is at `host` and `port`.
+    Loading a configuration moves the content of `password_file` to `password`.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 1883
+    host: str = _DEFAULT["host"]
+    port: int = _DEFAULT["port"]
     servers: tuple[Server, ...] = ()
-    transport: Transport = "tcp"
-    path: str = "/mqtt"
-    version: Version = 5
-    session_expiry: int = 86_400
-    keepalive: int = 60
+    transport: Transport = _DEFAULT["transport"]
+    path: str = _DEFAULT["path"]
+    version: Version = _DEFAULT["version"]
+    session_expiry: int = _DEFAULT["session_expiry"]
+    keepalive: int = _DEFAULT["keepalive"]
     client_id: str = ""
     username: str | None = None
     password: str | None = None
-    qos: int = 1
-    connect_timeout: float = 5.0
-    reconnect_max: float = 60.0
+    password_file: str | None = None
+    qos: int = _DEFAULT["qos"]
+    connect_timeout: float = _DEFAULT["connect_timeout"]
+    reconnect_max: float = _DEFAULT["reconnect_max"]
     tls: TlsOptions = TlsOptions()
-    demo_broker: bool = False
+    demo_broker: bool = _DEFAULT["demo_broker"]
 
     def __repr__(self) -> str:
         return f"MqttOptions({', '.join(map(str, self.brokers))})"  # never the password

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import NamedTuple
 
+from gateway.core.option_schema import section_defaults
 from gateway.errors import RefusedError
 from gateway.message import Argument, Arrival, InternalMsg
 from gateway.translation.delivery import Delivery
@@ -21,14 +22,17 @@ _SEEN = 1_000  # commands without correlation data: a broker sends again only wh
 _MILLISECONDS = 1e11  # a timestamp over this counts milliseconds: as seconds it would be the year 5138
 
 
+_DEFAULT = section_defaults(__file__)
+
+
 class CommandOptions(NamedTuple):
-    """The `commands` part of a configuration. Times in seconds."""
+    """The `commands` section of a configuration. Times in seconds."""
 
     timestamp_argument: str = ""
     timestamp_required: bool = False
-    max_age: float = 30.0
-    duplicate_window: float = 0.0
-    response_topics: tuple[str, ...] = ()
+    max_age: float = _DEFAULT["max_age"]
+    duplicate_window: float = _DEFAULT["duplicate_window"]
+    response_topics: tuple[str, ...] = _DEFAULT["response_topics"]
 
 
 class CommandGuard:

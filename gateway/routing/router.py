@@ -21,6 +21,7 @@ from functools import partial
 from paho.mqtt.matcher import MQTTMatcher
 
 from gateway.core.activity import Call
+from gateway.core.bounded_cache import put
 from gateway.core.clock import boot_time
 from gateway.core.inbox import held_by
 from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
@@ -32,7 +33,6 @@ from gateway.routing.command_guard import command_key
 from gateway.routing.message_filter import passed
 from gateway.routing.response_topics import ResponseTopics
 from gateway.routing.route import Route
-from gateway.translation.remembered import remember
 
 __all__ = ["InboxFull", "MessageRefused", "Route", "Router"]
 
@@ -146,7 +146,7 @@ class Router:
         if known is None:
             routes = {id(route): route for targets in self._matches(topic) for route in targets}
             known = tuple(routes.values())
-            remember(self._known, topic, known)
+            put(self._known, topic, known)
         return known
 
     def _deliver(self, route: Route, delivery: _Delivery) -> None:

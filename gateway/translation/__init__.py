@@ -1,1 +1,1 @@
-"""Internal messages to topics and payloads, and back. Pure."""
+"""Translates internal messages to topics and payloads, and back. Pure."""

@@ -1,6 +1,6 @@
-"""How a message is delivered: its lane, whether it is retained or may be replayed, and how long it is worth anything.
+"""How a message is delivered: its lane, whether it is retained or may be replayed, and its lifetime. Pure.
 
-Pure. A map's `delivery` rules say it for the messages they fit, in internal words; the first that fits counts.
+The `delivery` rules of a map are written in internal words; the first rule that matches a message applies.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from gateway.message import InternalMsg, Lane
 class Delivery(NamedTuple):
     """How a message is delivered.
 
-    `retain` is for statuses, `replay` for commands: one that somebody said before the gateway listened reaches
-    the device all the same. `lifetime` is in seconds; None leaves it to the configuration.
+    `retain` is for statuses. `replay` is for commands: a command that was sent before the gateway was connected reaches
+    the device nevertheless. `lifetime` is in seconds; None means the default of the configuration.
     """
 
     lane: Lane = Lane.EVENT
@@ -29,10 +29,10 @@ PLAIN_REPLY = Delivery(Lane.REPLY)
 
 
 class DeliveryRule(NamedTuple):
-    """A delivery, and the words, by field, of the messages that it is for.
+    """A delivery, and by field the words of the messages to which it applies.
 
-    A rule is for outcomes of commands (see `InternalMsg.reply`), or for all else, never for both: what holds for the
-    states of a device would say of a command that was refused that its device is so.
+    A rule applies either to outcomes of commands (see `InternalMsg.reply`) or to all other messages. If a rule for the
+    states of a device also applied to outcomes, a refused command could be retained as the state of the device.
     """
 
     words: Mapping[str, Collection[str]]
@@ -52,7 +52,7 @@ class DeliveryRules(NamedTuple):
         return bool(self.rules)
 
     def delivery_of(self, msg: InternalMsg) -> Delivery:
-        """Return how `msg` is delivered, by the first rule that fits it."""
+        """Return how `msg` is delivered, by the first rule that matches it."""
         is_outcome = msg.is_outcome
         plain = PLAIN_REPLY if is_outcome else PLAIN
         rule = next((rule for rule in self.rules if rule.outcome is is_outcome and msg.has_words(rule.words)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from gateway.core.quoting import quote
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
 
@@ -17,10 +18,10 @@ FIELDS = (*ADDRESS_FIELDS, "action", "argkey", "argvalue")
 class FieldMap:
     """The translation of one field: internal word to MQTT word and back.
 
-    `maptype` none passes every word unchanged; loose translates the words it knows and passes the
-    others; strict refuses the others, except the empty word. `entries` gives, for each internal word,
-    its MQTT words: the first is written, all are read; a map of type none has them, and does not use them.
-    `empty` is the word in MQTT for the empty word, where that has no entry and may not be written as it is.
+    `maptype` none passes every word unchanged; loose translates the words in the map and passes the others;
+    strict refuses the others, except the empty word. `entries` holds, for each internal word, its MQTT words:
+    the first is written, all are read; a map of type none ignores them. `empty` is the MQTT word for the empty
+    word, if that has no entry and an empty level is not allowed.
     """
 
     def __init__(
@@ -41,14 +42,14 @@ class FieldMap:
             self._written[""] = self.empty
             self._read.setdefault(self.empty, "")
         self.passes_all = maptype != "strict" and not entries and not self.empty
-        """Whether every text is passed unchanged, both ways."""
+        """Whether every text passes unchanged in both directions."""
 
     def with_empty(self, empty: str) -> FieldMap:
-        """Return the same map with another word in MQTT for the empty word."""
+        """Return the same map with another MQTT word for the empty word."""
         return FieldMap(self.field, self.maptype, self.entries, empty)
 
     def claiming(self, internal: str) -> FieldMap:
-        """Return a map that keeps `internal` for this gateway: it passes even when strict, and is read as itself."""
+        """Return a map with `internal` reserved for this gateway: it passes a strict map and is read as itself."""
         claimed = FieldMap(self.field)
         claimed.maptype, claimed.entries, claimed.empty = self.maptype, self.entries, self.empty
         mqtt = self._written.get(internal, internal)
@@ -64,18 +65,18 @@ class FieldMap:
         be read back as another one.
         """
         if not isinstance(word, str):
-            raise WordError(f"{self.field}: {short(word)} is not text: make it text")
+            raise WordError(f"{self.field}: {quote(word)} is not text: make it text")
         if self.passes_all:
             return word
         mqtt = self._written.get(word)
         if mqtt is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
             mqtt = word
         back = self._read.get(mqtt, mqtt)
         if back != word:
             raise WordError(
-                f"{self.field}: {short(word)} would be written as {short(mqtt)}, which is read as {short(back)}: "
+                f"{self.field}: {quote(word)} would be written as {quote(mqtt)}, which is read as {quote(back)}: "
                 f"give it a word of its own in the map"
             )
         return mqtt
@@ -85,20 +86,14 @@ class FieldMap:
         internal = self._read.get(word)
         if internal is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {short(word)} is not in the map: add it there, or make the map loose")
+                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
             internal = word
         return internal
 
     def knows(self, word: str) -> bool:
-        """Tell whether the MQTT `word` is in the map."""
+        """Return whether the MQTT `word` is in the map."""
         return word in self._read
 
     def readable(self) -> frozenset[str] | None:
-        """Return all MQTT words that `read` takes, or None if it takes any."""
+        """Return all MQTT words that `read` accepts, or None if it accepts any."""
         return frozenset(self._read) | {""} if self.maptype == "strict" else None
-
-
-def short(value: object) -> str:
-    """Quote `value` for an error message: escaped, and cut to what a person reads."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:76]}...{text[0]}"

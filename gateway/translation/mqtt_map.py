@@ -1,22 +1,23 @@
 """The message map: internal messages to MQTT and back.
 
-Pure and immutable: no I/O, no clock, no thread; one map may be used by any number of threads.
+Pure and immutable: no I/O, no clock, no thread; any number of threads may use one map.
 
-The law: what a map writes, it reads back to the same message. A message for which that cannot be is
-refused with a `MessageError`, both ways. Where a topic has no place for the sender, it is read as `""`. A payload that
-is one plain value is written in any case, and read as what it looks like (see `payload.ValuePayload`).
+The law: what a map writes, it reads back to the same message. A message for which that is impossible is refused with a
+`MessageError`, in both directions. Where a topic has no place for the sender, the sender is read as `""`. A payload
+that is one plain value is always written, and read as the type it looks like (see `payload.ValuePayload`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.core.bounded_cache import put
+from gateway.core.quoting import quote
 from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
-from gateway.translation.field_map import FIELDS, FieldMap, short
+from gateway.translation.field_map import FIELDS, FieldMap
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, size_problem
-from gateway.translation.remembered import remember
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 from gateway.translation.topic_template import fields_in
 
@@ -26,12 +27,12 @@ __all__ = ["FIELDS", "FieldMap", "MsgMap"]
 class MsgMap:
     """Translates messages between the gateway's words and those of one MQTT network.
 
-    `sender` is this gateway's name: it is written where a message has no sender, whatever the sender
-    map says, and marks the gateway's own messages when the broker sends them back. `topics` are the
-    filters to subscribe to. Statuses are written with `status_qos`; commands always with QoS 0, since
-    a command that may arrive twice is worse than one that may not arrive. `delivery` says what is retained,
-    what goes first, and which commands may be replayed; `syntax`, in which topics and payloads messages stand.
-    `empty_level` is written where a word of a topic is empty, and read as the empty word, as an empty level is.
+    `sender` is the name of this gateway: it is written if a message has no sender, regardless of the sender map,
+    and marks the gateway's own messages when the broker sends them back. `topics` are the filters to subscribe
+    to. Statuses are written with `status_qos`; commands always with QoS 0, since a command that arrives twice is
+    worse than one that does not arrive. `delivery` holds the rules for retaining, lanes and replay; `syntax`,
+    the topics and payloads of messages. `empty_level` is written where a word of a topic is empty; it is read as
+    the empty word, and so is an empty level.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class MsgMap:
         self.syntax = syntax
         self.empty_level = empty_level
         in_topics = {name for form in syntax for name in fields_in(form.topic)}
-        self._given_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
+        self._configured_fields = {name: (fields or {}).get(name) or FieldMap(name) for name in FIELDS}
         for name in in_topics if empty_level else ():
-            self._given_fields[name] = self._given_fields[name].with_empty(empty_level)
-        self.fields = {**self._given_fields, "sender": self._given_fields["sender"].claiming(sender)}
+            self._configured_fields[name] = self._configured_fields[name].with_empty(empty_level)
+        self.fields = {**self._configured_fields, "sender": self._configured_fields["sender"].claiming(sender)}
         self._rules = delivery or DeliveryRules()
         self.forms = tuple(
             BoundForm(
@@ -64,7 +65,7 @@ class MsgMap:
                 root,
                 self.fields,
                 sender=sender,
-                heard=self.topics,
+                subscribed=self.topics,
                 delivery_of=self.delivery_of,
                 rules_name_action=any("action" in rule.words for rule in self._rules.rules),
                 status_qos=status_qos,
@@ -77,11 +78,11 @@ class MsgMap:
         self._read_topics: dict[str, tuple[Address, str, PayloadReader]] = {}
 
     def for_sender(self, sender: str, topics: Iterable[str] | None = None) -> MsgMap:
-        """Return the same map for another sender, who may hear other `topics`."""
+        """Return the same map for another sender, optionally with other `topics` to subscribe to."""
         return MsgMap(
             self.root,
             self.topics if topics is None else topics,
-            self._given_fields,
+            self._configured_fields,
             sender=sender,
             status_qos=self.status_qos,
             delivery=self._rules,
@@ -90,29 +91,29 @@ class MsgMap:
         )
 
     def means_the_same(self, other: MsgMap) -> bool:
-        """Tell whether `other` translates, delivers and listens as this one does."""
+        """Return whether `other` has the same translations, delivery rules and subscriptions as this map."""
         return self._meaning() == other._meaning()
 
     def _meaning(self) -> tuple[object, ...]:
-        words = [(name, given.maptype, dict(given.entries)) for name, given in self._given_fields.items()]
-        own = self.sender, self.status_qos, self.empty_level
-        return self.root, self.topics, words, own, self._rules, self.syntax
+        words = [(name, field.maptype, dict(field.entries)) for name, field in self._configured_fields.items()]
+        options = self.sender, self.status_qos, self.empty_level
+        return self.root, self.topics, words, options, self._rules, self.syntax
 
     @property
     def delivery_rules(self) -> Sequence[DeliveryRule]:
-        """The rules of `delivery_of`, in their order."""
+        """Return the rules of `delivery_of`, in their order."""
         return self._rules.rules
 
     def problem_of(self, field: str, word: str) -> str:
-        """Say why a message with `word` in `field` could not be written; `""` if it could."""
+        """Return why a message with `word` in `field` cannot be written; `""` if it can."""
         problems = [form.problem_of(field, word) for form in self.forms]
         return problems[0] if all(problems) and problems else ""
 
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
-        """Return `msg` as a publication, in the first form of the syntax that has a place for all of it.
+        """Return `msg` as a publication, in the first form of the syntax that has a place for all its parts.
 
-        Raises `WordError` naming the field and the word that cannot be written, `TopicError` if it may not stand
-        on its topic, or `PayloadError` if an argument is not JSON, or has no place, or the payload is too large.
+        Raises `WordError` with the field and the word that cannot be written, `TopicError` if the topic is not
+        allowed, or `PayloadError` if an argument is not JSON, or has no place, or the payload is too large.
         """
         errors: tuple[MessageError, ...] = ()
         for form in self._commands if msg.iscmd else self._statuses:
@@ -120,18 +121,18 @@ class MsgMap:
                 return form.write(msg)
             except MessageError as err:
                 errors = (*errors, err)
-        raise errors[0] if len(errors) == 1 else self._none_fits(msg, errors)
+        raise errors[0] if len(errors) == 1 else self._no_form_error(msg, errors)
 
-    def _none_fits(self, msg: InternalMsg, errors: Sequence[MessageError]) -> MessageError:
+    def _no_form_error(self, msg: InternalMsg, errors: Sequence[MessageError]) -> MessageError:
         if not errors:
             return TopicError(f"the syntax of the map has no topic for a {'command' if msg.iscmd else 'status'}")
         kind = PayloadError if any(isinstance(err, PayloadError) for err in errors) else WordError
         return kind("; ".join(dict.fromkeys(map(str, errors))))
 
     def answer(self, outcome: InternalMsg) -> Publication:
-        """Return the outcome of a command for a response topic, where no form of a status has a place for it.
+        """Return the outcome of a command for a response topic, if no form of a status has a place for it.
 
-        The topic is left empty. Raises `WordError` or `PayloadError` as `internal2mqtt`.
+        The topic is empty. Raises `WordError` or `PayloadError` like `internal2mqtt`.
         """
         text = self._answer_payload.write(outcome.action, outcome.arguments)
         return Publication("", encoded(text, outcome.action), self.status_qos, lane=PLAIN_REPLY.lane)
@@ -143,11 +144,11 @@ class MsgMap:
         return self._rules.delivery_of(msg)
 
     def mqtt2internal(self, topic: str, payload: bytes) -> InternalMsg:
-        """Return the message that `payload`, received on `topic`, stands for.
+        """Return the message that was received as `payload` on `topic`.
 
-        Raises `TopicError`, `WordError` or `PayloadError`, saying what is wrong with it.
+        Raises `TopicError`, `WordError` or `PayloadError` with what is wrong.
         """
-        address, action, read_payload = self._read_topics.get(topic) or self._remember_topic(topic)
+        address, action, read_payload = self._read_topics.get(topic) or self._cache_topic(topic)
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise size_problem(payload)
         try:
@@ -158,47 +159,47 @@ class MsgMap:
         return InternalMsg(*address, action, arguments)
 
     def addressee(self, topic: str) -> InternalMsg:
-        """Return a message as far as `topic` tells, without what stands in its payload; raise as `mqtt2internal`."""
-        address, action, _ = self._read_topics.get(topic) or self._remember_topic(topic)
+        """Return a message with the address and action in `topic`, without its payload; raise like `mqtt2internal`."""
+        address, action, _ = self._read_topics.get(topic) or self._cache_topic(topic)
         return InternalMsg(*address, action)
 
-    def _remember_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
-        known = self._read_topic(topic)
-        remember(self._read_topics, topic, known)
-        return known
+    def _cache_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
+        parts = self._read_topic(topic)
+        put(self._read_topics, topic, parts)
+        return parts
 
     def _read_topic(self, topic: str) -> tuple[Address, str, PayloadReader]:
         levels = topic.split("/")
         refused: WordError | None = None
         for form in self.forms:
             try:
-                found = form.read_topic(levels)
-            except WordError as err:  # a strict map does not know the word; another form may have it as fixed text
+                parts = form.read_topic(levels)
+            except WordError as err:  # the word is not in a strict map; another form may have it as fixed text
                 refused = refused or err
                 continue
-            if found is not None:
-                return *found, form.read_payload
-        raise refused or TopicError(f"topic {short(topic)}: {misfit(topic, self.root, self.forms)}")
+            if parts is not None:
+                return *parts, form.read_payload
+        raise refused or TopicError(f"topic {quote(topic)}: {misfit(topic, self.root, self.forms)}")
 
     def is_echo(self, msg: InternalMsg) -> bool:
-        """Tell whether `msg`, read by this map, is one of the gateway's own."""
+        """Return whether `msg`, read by this map, was sent by this gateway."""
         return msg.sender == self.sender
 
     def can_write(self, topic: str) -> bool:
-        """Return whether a message of this gateway can stand on `topic`."""
+        """Return whether this gateway can publish a message on `topic`."""
         levels = topic.split("/")
         return any(form.can_write(levels) for form in self.forms)
 
     def hears(self, topic_filter: str) -> bool:
-        """Tell whether this map reads any topic that matches `topic_filter`."""
+        """Return whether this map reads any topic that matches `topic_filter`."""
         return any(form.hears(topic_filter) for form in self.forms)
 
     def is_command_topic(self, topic: str) -> bool:
-        """Tell whether a command may stand on `topic`, in the words of this map or in those of another gateway."""
+        """Return whether `topic` can be that of a command, in the words of this map or of another gateway."""
         return any(form.has_shape(topic) for form in self._commands)
 
     def is_status_topic(self, topic: str) -> bool:
-        """Return whether a status may stand on `topic`, in the words of this map or in those of another gateway."""
+        """Return whether `topic` can be that of a status, in the words of this map or of another gateway."""
         return any(form.has_shape(topic) for form in self._statuses)
 
     def filters(self, *, statuses_only: bool = False) -> tuple[str, ...]:
@@ -207,5 +208,5 @@ class MsgMap:
 
     @property
     def shapes(self) -> str:
-        """The topics of the syntax, for people."""
+        """Return the topics of the syntax as people read them."""
         return shapes(self.forms)

@@ -1,4 +1,4 @@
-"""JSON that two readers cannot disagree about: parsed, written and checked. Pure. Source: RFC 8259."""
+"""Parses, writes and checks JSON strictly, so that no two programs can read it differently. Pure. Source: RFC 8259."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from gateway.core.quoting import quote
 from gateway.errors import PayloadError
 from gateway.message import Argument
-from gateway.translation.field_map import short
 
 MAX_DEPTH = 20
-"""How deep lists and objects may stand in one another in an argument."""
+"""Most levels of nested lists and objects in an argument."""
 
 JSON_SPACE = " \t\r\n"
-"""What may stand around a value (section 2)."""
+"""Whitespace that is allowed around a value (section 2)."""
 
-_PLAIN = (str, bool, int)  # made once: a union in the call costs more than the rest of it
+_PLAIN = (str, bool, int)  # made once: a union in the call of isinstance costs more than the call
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
 
 def _make_encode() -> Callable[[Any, int], Iterable[str]]:
-    """Return what is inside `json.dumps`, in C, and otherwise made anew for each call: a value and 0 to its pieces."""
+    """Return the encoder in C inside `json.dumps`, which makes a new one for each call.
+
+    It is called with a value and 0, and returns the pieces of the text.
+    """
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
         pieces: Callable[[Any, int], Iterable[str]] = make(
             None, _encoder.default, json.encoder.encode_basestring, None, ": ", ", ", False, False, False
         )
-    except TypeError:  # there is none, or in another Python it takes something else
+    except TypeError:  # another implementation or version of Python
         return lambda value, _: (_encoder.encode(value),)
     return pieces
 
@@ -38,7 +41,7 @@ _encode = _make_encode()
 
 
 dump_text: Callable[[str], str] = json.encoder.encode_basestring
-"""Returns a text as JSON."""
+"""Return a text as JSON."""
 
 
 def _dump_float(value: float) -> str:
@@ -54,11 +57,11 @@ SCALARS: Mapping[type, Callable[[Any], str]] = {
     bool: {True: "true", False: "false"}.__getitem__,
     type(None): lambda _: "null",
 }
-"""How `dump` writes what is no list and no object, by its type, at a third of the cost. They raise `ValueError`."""
+"""Functions that write a value of each scalar type as JSON, at a third of the cost of `dump`; raise `ValueError`."""
 
 
 def dump(value: Argument) -> str:
-    """Return `value`, which `check_value` has passed, as JSON; raise `PayloadError` if it cannot be said."""
+    """Return `value`, which `check_value` has accepted, as JSON; raise `PayloadError` if that is impossible."""
     try:
         return "".join(_encode(value, 0))
     except ValueError as err:  # an integer of thousands of digits
@@ -66,7 +69,7 @@ def dump(value: Argument) -> str:
 
 
 def load_scalar(text: str) -> Argument:
-    """Return the number, truth value or null that `text` is; raise `PayloadError` if it cannot be held."""
+    """Return the number, boolean or null in `text`; raise `PayloadError` if the number is too large."""
     try:
         value: Argument = _decoder.decode(text)
     except ValueError as err:  # an integer of thousands of digits
@@ -75,23 +78,25 @@ def load_scalar(text: str) -> Argument:
 
 
 def load_object(text: str) -> dict[str, Argument]:
-    """Parse a JSON object strictly; raise `PayloadError` for whatever two readers could disagree about."""
+    """Return the JSON object in `text`; raise `PayloadError` for everything that programs could read differently."""
     try:
         text = text.strip(JSON_SPACE)
         value, end = _decoder.raw_decode(text)
         if end < len(text):
             raise json.JSONDecodeError("Extra data", text, end)
         if "\\u" in text:
-            "".join(_encode(value, 0)).encode("utf-8")  # an escape can say what UTF-8 cannot
+            "".join(_encode(value, 0)).encode(
+                "utf-8"
+            )  # an escape sequence can denote an unpaired surrogate, which UTF-8 cannot
     except json.JSONDecodeError as err:
         raise PayloadError(f"the payload begins with '{{' but is not JSON: {err}") from err
     except RecursionError as err:
         raise PayloadError(f"the payload has lists or objects nested over {MAX_DEPTH} deep") from err
     except UnicodeEncodeError as err:
-        raise PayloadError("the payload has an unpaired surrogate, which is no character: leave it out") from err
+        raise PayloadError("the payload has an unpaired surrogate, which is not a character: remove it") from err
     except ValueError as err:  # an integer of thousands of digits
         raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
-    if not isinstance(value, dict):  # cannot be: it begins with '{'
+    if not isinstance(value, dict):  # impossible, since it begins with '{'; for mypy
         raise PayloadError("the payload is not a JSON object")
     return value
 
@@ -101,18 +106,18 @@ def _unique(pairs: list[tuple[str, Argument]]) -> dict[str, Argument]:
     if len(members) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise PayloadError(f"the payload gives {short(twice)} twice")
+        raise PayloadError(f"the payload contains {quote(twice)} twice")
     return members
 
 
 def _refuse_constant(name: str) -> Argument:
-    raise PayloadError(f"the payload holds {name}, which JSON does not know: leave the argument out, or use null")
+    raise PayloadError(f"the payload holds {name}, which is not valid JSON: leave the argument out, or use null")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise PayloadError(f"the payload has a number that cannot be read: {short(text)}")
+        raise PayloadError(f"the payload has a number that cannot be read: {quote(text)}")
     return number
 
 
@@ -120,15 +125,15 @@ _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_co
 
 
 def check_value(key: str, value: object, depth: int = 1) -> None:
-    """Raise `PayloadError` unless `value` can be said in JSON and is read back equal."""
+    """Raise `PayloadError` unless `value` can be written as JSON and is read back equal."""
     if value is None or isinstance(value, _PLAIN):
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise PayloadError(f"argument {short(key)} is {value}, which JSON does not know: leave it out, or use None")
+            raise PayloadError(f"argument {quote(key)} is {value}, which is not valid JSON: leave it out, or use None")
         return
     if depth > MAX_DEPTH:
-        raise PayloadError(f"argument {short(key)} has lists or objects nested over {MAX_DEPTH} deep")
+        raise PayloadError(f"argument {quote(key)} has lists or objects nested over {MAX_DEPTH} deep")
     if isinstance(value, list):
         for item in value:
             check_value(key, item, depth + 1)
@@ -137,6 +142,6 @@ def check_value(key: str, value: object, depth: int = 1) -> None:
             check_value(key, item, depth + 1)
     else:
         raise PayloadError(
-            f"argument {short(key)} holds a {type(value).__name__}: use text, a number, a boolean, None, "
+            f"argument {quote(key)} holds a {type(value).__name__}: use text, a number, a boolean, None, "
             f"a list, or a dict with text keys"
         )

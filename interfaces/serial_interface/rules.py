@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.configuration.remedies import near
+from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
@@ -62,7 +62,7 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
-    framing_problems = list(check_framing(params["framing"], params.get("checksum"), near))
+    framing_problems = list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
     yield from framing_problems
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):

@@ -87,7 +87,7 @@ mqtt:
   # the big one
   host: b
   # slow
-  # was [MQTT] timeout: 1 (has no meaning any more: the network is waited for without polling)
+  # was [MQTT] timeout: 1 (no longer has a meaning: the gateway waits for the network without polling)
 
 interface:
   type: dummy
@@ -195,7 +195,7 @@ def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(
     assert said.out.splitlines() == [
         f"{secret}: the password; only its owner can read it, who must be the user that the gateway runs as",
         f"{tmp_path}/dummy2mqtt.yaml: the configuration",
-        f"note: {old}:7:1: [MQTT] timeout: has no meaning any more: the network is waited for without polling",
+        f"note: {old}:7:1: [MQTT] timeout: no longer has a meaning: the gateway waits for the network without polling",
     ]
     assert SECRET not in said.out + said.err + (tmp_path / "dummy2mqtt.yaml").read_text()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600

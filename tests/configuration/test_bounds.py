@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configuration.document import MAX_BYTES, MAX_VALUES, load_json, load_yaml
+from gateway.configuration.document import MAX_BYTES, MAX_VALUES
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
+from gateway.configuration.yaml_reader import load_yaml
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
 
 MANY = 20_000
 BASE = "root: home\ntopics: []\ninterface: {type: dummy}\n"
 
 
-def said(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
+def reported(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigurationError) as info:
@@ -31,25 +33,25 @@ def said(text: str, tmp_path: Path, name: str = "gw.conf") -> list[str]:
     ("text", "first"),
     [
         (BASE + "".join(f"key{n}: 1\n" for n in range(MANY)), "4:1: key0: unknown option"),
-        (BASE + "mqtt:\n" + "  host: x\n" * MANY, "6:3: mqtt.host: given twice, first in line 5"),
+        (BASE + "mqtt:\n" + "  host: x\n" * MANY, "6:3: mqtt.host: duplicate option, first in line 5"),
         (BASE + "".join(f'key{n}: "${{NAME{n}}}"\n' for n in range(MANY)), "4:7: key0: the environment variable"),
         (BASE + "mqtt: {" + ", ".join(f"k{n}: 1" for n in range(MANY)) + "}\n", "4:8: mqtt.k0: unknown option"),
-        (BASE + "mqtt: &a [" + "*a, " * MANY + "]\n", "4:7: mqtt: the anchor '&a' is not taken"),
+        (BASE + "mqtt: &a [" + "*a, " * MANY + "]\n", "4:7: mqtt: the anchor '&a' is not supported"),
     ],
     ids=["unknown", "twice", "environment", "in one line", "aliases"],
 )
 def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: str, first: str, tmp_path: Path) -> None:
-    found = said(text, tmp_path)
-    assert found[0].startswith(first)
-    assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    actual = reported(text, tmp_path)
+    assert actual[0].startswith(first)
+    assert len(actual) == MAX_FINDINGS + 1
+    assert "more: mend these first" in actual[-1]
 
 
 @pytest.mark.parametrize(
     ("text", "first"),
     [
         (json.dumps({"root": "home", "topics": [], **{f"k{n}": 1 for n in range(MANY)}}), "1:32: k0: unknown option"),
-        ('{"root": "home", "topics": [], ' + ", ".join('"a": 1' for _ in range(MANY)) + "}", "1:40: a: given twice"),
+        ('{"root": "home", "topics": [], ' + ", ".join('"a": 1' for _ in range(MANY)) + "}", "1:40: a: duplicate"),
         (
             json.dumps({"root": "home", "topics": [], "device": {
                 "maptype": "strict", "map": {f"d{n}": ["a/b"] for n in range(MANY)}}}),
@@ -59,10 +61,10 @@ def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: st
     ids=["unknown", "twice", "words"],
 )  # fmt: skip
 def test_so_it_is_with_a_map(text: str, first: str, tmp_path: Path) -> None:
-    found = said(text, tmp_path, "map.json")
-    assert found[0].startswith(first)
-    assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    actual = reported(text, tmp_path, "map.json")
+    assert actual[0].startswith(first)
+    assert len(actual) == MAX_FINDINGS + 1
+    assert "more: mend these first" in actual[-1]
 
 
 def test_a_text_of_very_many_values_is_refused() -> None:
@@ -71,12 +73,12 @@ def test_a_text_of_very_many_values_is_refused() -> None:
 
 
 def test_what_the_environment_fills_in_is_bounded(tmp_path: Path) -> None:
-    found = said(BASE + 'name: "' + "${LARGE}" * 1000 + '"\n', tmp_path)
-    assert found == [f"4:7: name: environment variables fill in over {MAX_BYTES // 1024**2} MiB: shorten it"]
+    actual = reported(BASE + 'name: "' + "${LARGE}" * 1000 + '"\n', tmp_path)
+    assert actual == [f"4:7: name: environment variables insert over {MAX_BYTES // 1024**2} MiB: shorten their values"]
 
 
 def test_a_place_far_behind_in_a_large_map_is_that_of_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.configuration.document.MAX_VALUES", 10)
+    monkeypatch.setattr("gateway.configuration.json_reader.MAX_VALUES", 10)
     document = load_json('{"a": 1,\n "b": [' + ", ".join(["0"] * 100) + "]}", "map.json")
     assert document.finding(("b", 2), "wrong").line == 2
     assert document.finding(("b", 90), "wrong")[:4] == ("map.json", 2, 7, "b[90]")

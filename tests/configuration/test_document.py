@@ -10,7 +10,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.document import Document, Path, dotted, load_json, load_yaml, resolve_scalar, variables
+from gateway.configuration.document import Document, Path, dotted
+from gateway.configuration.json_reader import load_json
+from gateway.configuration.scalars import resolve_scalar
+from gateway.configuration.yaml_reader import load_yaml, variables
 from gateway.errors import ConfigurationError, Finding
 from tests.support.strategies import json_like_texts, json_values, nested
 
@@ -25,7 +28,7 @@ json_texts = st.builds(
 )
 
 
-def complaints(text: str) -> list[str]:
+def findings_in(text: str) -> list[str]:
     """Return what is said of a YAML or JSON text called `f`, one text for each finding."""
     with pytest.raises(ConfigurationError) as info:
         load_json(text, "f") if text.lstrip()[:1] in ("{", "[") else load_yaml(text, "f", {})
@@ -87,33 +90,33 @@ def test_any_text_is_a_json_document_or_a_configuration_error(text: str) -> None
     [
         ('{"a":\n }', "f:2:2: not JSON: Expecting value: check commas, quotes and brackets"),
         ('{\n "a" 1}', "f:2:6: not JSON: Expecting ':' delimiter: check commas, quotes and brackets"),
-        ('{\n "a": "NaN",\n "b": NaN}', "f:3:7: not JSON: NaN is not a number in it: use a number or null"),
-        ('["\\"Infinity",-Infinity]', "f:1:15: not JSON: -Infinity is not a number in it: use a number or null"),
-        ('{"a":\n' + "[" * 40 + "]" * 40 + "}", "f:2:40: nested over 40 deep: flatten it"),
-        ('["[", "{\\"",\n' + "[" * 100_000, "f:2:40: nested over 40 deep: flatten it"),
+        ('{\n "a": "NaN",\n "b": NaN}', "f:3:7: not JSON: NaN is not allowed: use a number or null"),
+        ('["\\"Infinity",-Infinity]', "f:1:15: not JSON: -Infinity is not allowed: use a number or null"),
+        ('{"a":\n' + "[" * 40 + "]" * 40 + "}", "f:2:40: nested over 40 levels deep: use fewer levels"),
+        ('["[", "{\\"",\n' + "[" * 100_000, "f:2:40: nested over 40 levels deep: use fewer levels"),
     ],
     ids=["value", "colon", "NaN", "Infinity", "41 deep", "100,000 deep"],
 )
-def test_what_is_not_json_is_said_with_its_place(text: str, finding: str) -> None:
-    assert complaints(text) == [finding]
+def test_what_is_not_json_is_reported_with_its_place(text: str, finding: str) -> None:
+    assert findings_in(text) == [finding]
 
 
 def test_forty_nested_brackets_are_json() -> None:
     assert load_json(json.dumps(nested(40)), "f").data == nested(40)
 
 
-def test_a_number_of_ten_thousand_digits_in_json_is_said() -> None:
-    [finding] = complaints("[" + "9" * 10_000 + "]")
+def test_a_number_of_ten_thousand_digits_in_json_is_reported() -> None:
+    [finding] = findings_in("[" + "9" * 10_000 + "]")
     assert finding.startswith("f: not usable JSON: ")
     assert finding.endswith(": shorten the number")
 
 
-def test_all_keys_given_twice_in_json_are_said_at_once() -> None:
+def test_all_duplicate_keys_in_json_are_reported_together() -> None:
     text = '{"a": 1, "b": {"c": [{"d": 1,\n"d": 2}]},\n "a": 3,\n "a": 4}'
-    assert complaints(text) == [
-        "f:2:1: b.c[0].d: given twice, first in line 1: keep one of the two",
-        "f:3:2: a: given twice, first in line 1: keep one of the two",
-        "f:4:2: a: given twice, first in line 3: keep one of the two",
+    assert findings_in(text) == [
+        "f:2:1: b.c[0].d: duplicate option, first in line 1: remove one of the two",
+        "f:3:2: a: duplicate option, first in line 1: remove one of the two",
+        "f:4:2: a: duplicate option, first in line 3: remove one of the two",
     ]
 
 
@@ -245,29 +248,29 @@ def test_yaml_places_are_those_of_keys_and_values() -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("a: 1\nb:\n  a: 2\n  a: 3\n", "f:4:3: b.a: given twice, first in line 3: keep one of the two"),
-        ("a: *x\n", "f:1:4: a: the alias '*x' is not taken: write the value out"),
-        ("a:\n  - &x 1\n", "f:2:5: a[0]: the anchor '&x' is not taken: remove it"),
-        ("a: !!int 1\n", "f:1:4: a: the tag 'tag:yaml.org,2002:int' is not taken: remove it"),
-        ("a: ! 12\n", "f:1:4: a: the tag '!' is not taken: remove it"),
+        ("a: 1\nb:\n  a: 2\n  a: 3\n", "f:4:3: b.a: duplicate option, first in line 3: remove one of the two"),
+        ("a: *x\n", "f:1:4: a: the alias '*x' is not supported: write the value out"),
+        ("a:\n  - &x 1\n", "f:2:5: a[0]: the anchor '&x' is not supported: remove it"),
+        ("a: !!int 1\n", "f:1:4: a: the tag 'tag:yaml.org,2002:int' is not supported: remove it"),
+        ("a: ! 12\n", "f:1:4: a: the tag '!' is not supported: remove it"),
         ("? [a]\n: 1\n", "f:1:3: a key must be plain text: write the key as text"),
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here: remove the line '---'"),
         ("a: b: 1", f"f:1:5: not YAML: mapping values are not allowed in this context: {LAYOUT}"),
-        ("a: 1\nb: \x07\n", "f:2:4: not YAML: the character '\\x07' may not stand in a text: remove it"),
-        ("a: \ud800\n", "f:1:4: not YAML: the character '\\ud800' may not stand in a text: remove it"),
+        ("a: 1\nb: \x07\n", "f:2:4: not YAML: the character '\\x07' is not allowed: remove it"),
+        ("a: \ud800\n", "f:1:4: not YAML: the character '\\ud800' is not allowed: remove it"),
         ("a: ${NOPE}\n", "f:1:4: a: the environment variable 'NOPE' is not set: set it, or write $${ for a literal ${"),
-        ("a: " + "[" * 40 + "]" * 40, "f:1:43: nested over 40 deep: flatten it"),
-        ("- " * 10_000, "f:1:81: nested over 40 deep: flatten it"),
-        ("a: " + "[" * 900, "f:1:43: nested over 40 deep: flatten it"),
+        ("a: " + "[" * 40 + "]" * 40, "f:1:43: nested over 40 levels deep: use fewer levels"),
+        ("- " * 10_000, "f:1:81: nested over 40 levels deep: use fewer levels"),
+        ("a: " + "[" * 900, "f:1:43: nested over 40 levels deep: use fewer levels"),
     ],
     ids=lambda value: value[:25],
 )  # fmt: skip
-def test_what_is_not_taken_in_yaml_is_said_with_its_place(text: str, finding: str) -> None:
-    assert complaints(text) == [finding]
+def test_what_is_not_supported_in_yaml_is_reported_with_its_place(text: str, finding: str) -> None:
+    assert findings_in(text) == [finding]
 
 
 _OPENED = "close the {} that is opened in line {}, or check commas and quotes before this place"
-_QUOTES = r"in double quotes a \ has a meaning of its own: write it in single quotes, as '\d+'"
+_QUOTES = r"in double quotes, \ begins an escape sequence: use single quotes, as in '\d+'"
 
 
 @pytest.mark.usefixtures("yaml_loader")
@@ -284,9 +287,9 @@ _QUOTES = r"in double quotes a \ has a meaning of its own: write it in single qu
     ],
 )
 def test_the_remedy_of_what_is_not_closed_or_wrongly_quoted(text: str, place: str, remedy: str) -> None:
-    (said,) = complaints(text)
-    assert said.startswith(f"f:{place}")
-    assert said.endswith(f": {remedy}")
+    (reported,) = findings_in(text)
+    assert reported.startswith(f"f:{place}")
+    assert reported.endswith(f": {remedy}")
 
 
 def test_a_single_backslash_in_json_is_told_to_be_doubled() -> None:
@@ -312,29 +315,29 @@ def test_a_tab_in_yaml_is_called_a_tab(text: str, place: str, loader: str, monke
     monkeypatch.setattr(yaml, "CSafeLoader", getattr(yaml, loader))
     with pytest.raises(ConfigurationError) as info:
         load_yaml(text, "f", {})
-    remedy = "write spaces instead of it, as many as in the lines around"
-    assert str(info.value) == f"f:{place}: not YAML: a tab stands here: {remedy}"
+    remedy = "replace it by spaces, as many as in the lines around it"
+    assert str(info.value) == f"f:{place}: not YAML: there is a tab here: {remedy}"
 
 
 def test_yaml_that_is_nested_beyond_what_its_parser_takes_is_told_the_same() -> None:
-    (said,) = complaints("a: " + "[" * 100_000)  # where it is noticed depends on the version of libyaml
-    assert said.startswith("f:1:")
-    assert said.endswith(": nested over 40 deep: flatten it")
+    (reported,) = findings_in("a: " + "[" * 100_000)  # where it is noticed depends on the version of libyaml
+    assert reported.startswith("f:1:")
+    assert reported.endswith(": nested over 40 levels deep: use fewer levels")
 
 
-def test_everything_that_is_not_taken_is_said_at_once() -> None:
-    assert complaints("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n&k c: 1\n!t d: 1\n") == [
-        "f:1:4: a: the anchor '&x' is not taken: remove it",
-        "f:2:4: b: the alias '*x' is not taken: write the value out",
+def test_everything_that_is_not_supported_is_reported_together() -> None:
+    assert findings_in("a: &x 1\nb: *x\n*x : !t 2\na: ${NOPE}\n&k c: 1\n!t d: 1\n") == [
+        "f:1:4: a: the anchor '&x' is not supported: remove it",
+        "f:2:4: b: the alias '*x' is not supported: write the value out",
         "f:3:1: a key must be plain text: write the key as text",
-        "f:3:1: ?: the alias '*x' is not taken: write the value out",
-        "f:3:6: ?: the tag '!t' is not taken: remove it",
-        "f:4:1: a: given twice, first in line 1: keep one of the two",
+        "f:3:1: ?: the alias '*x' is not supported: write the value out",
+        "f:3:6: ?: the tag '!t' is not supported: remove it",
+        "f:4:1: a: duplicate option, first in line 1: remove one of the two",
         "f:4:4: a: the environment variable 'NOPE' is not set: set it, or write $${ for a literal ${",
         "f:5:1: a key must be plain text: write the key as text",
-        "f:5:1: ?: the anchor '&k' is not taken: remove it",
+        "f:5:1: ?: the anchor '&k' is not supported: remove it",
         "f:6:1: a key must be plain text: write the key as text",
-        "f:6:1: ?: the tag '!t' is not taken: remove it",
+        "f:6:1: ?: the tag '!t' is not supported: remove it",
     ]
 
 

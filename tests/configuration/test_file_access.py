@@ -69,7 +69,7 @@ def warnings(conf: Path) -> tuple[str, ...]:
 # --- one file
 
 
-def test_a_file_of_ones_own_is_nobody_elses(folder: Path) -> None:
+def test_a_file_of_the_running_user_can_be_changed_by_no_other_user(folder: Path) -> None:
     file = folder / "file"
     assert who_may_change(file) is None, "it is not there"
     file.write_text("")
@@ -82,15 +82,15 @@ def test_what_all_may_write_to_is_named_with_the_remedy(folder: Path) -> None:
     file = folder / "file"
     file.write_text("")
     file.chmod(0o646)
-    found = who_may_change(file)
-    assert found == (file, "it may be changed by everybody", "chmod o-w the file")
+    actual = who_may_change(file)
+    assert actual == (file, "it can be changed by every user", "run chmod o-w on the file")
     folder.chmod(0o750)
     assert who_may_change(file) is None, "nobody gets there"
     file.chmod(0o600)
     folder.chmod(0o777)
-    found = who_may_change(file)
-    assert found is not None
-    assert found.what == f"the folder {folder}, and so file, may be changed by everybody"
+    actual = who_may_change(file)
+    assert actual is not None
+    assert actual.what == f"the folder {folder}, and so file, can be changed by every user"
     folder.chmod(0o1777)
     assert who_may_change(file) is None, "sticky: everybody has their own"
 
@@ -103,19 +103,19 @@ def test_what_belongs_to_a_stranger_is_named(folder: Path) -> None:
     link.symlink_to(file)
     for changed, named in ((file, "it"), (folder / "deep", f"the folder {folder / 'deep'}, and so link,")):
         os.chown(changed, STRANGER, STRANGER)
-        found = who_may_change(link)
-        assert found is not None
-        assert found.what.startswith(f"{named} belongs to the user nobody (id {STRANGER}), who is neither root nor")
-        assert f"or run as its user (in a container: --user {STRANGER})" in found.remedy
+        actual = who_may_change(link)
+        assert actual is not None
+        assert actual.what.startswith(f"{named} belongs to the user nobody (id {STRANGER}), who is neither root nor")
+        assert f"or start the program as its user (in a container: --user {STRANGER})" in actual.remedy
         os.chown(changed, 0, 0)
     os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
-    found = who_may_change(link)
-    assert found is not None
-    assert "belongs to the user nobody" in found.what
+    actual = who_may_change(link)
+    assert actual is not None
+    assert "belongs to the user nobody" in actual.what
     os.chown(link, 4_000_000, 0, follow_symlinks=False)
-    found = who_may_change(link)
-    assert found is not None
-    assert "belongs to the user with id 4000000" in found.what
+    actual = who_may_change(link)
+    assert actual is not None
+    assert "belongs to the user with id 4000000" in actual.what
 
 
 @pytest.mark.root
@@ -125,9 +125,9 @@ def test_a_group_is_named_but_that_of_the_owner_alone(folder: Path) -> None:
     file.chmod(0o664)
     assert group_that_may_change(file) is None
     os.chown(file, 0, 65534)
-    found = group_that_may_change(file)
-    assert found is not None
-    assert found.what == "it may be changed by the group nogroup"
+    actual = group_that_may_change(file)
+    assert actual is not None
+    assert actual.what == "it can be changed by the group nogroup"
     os.chown(file, 0, 4_000_000)
     assert "with id 4000000" in str(group_that_may_change(file))
 
@@ -152,9 +152,9 @@ def test_modules_beside_code_count_as_code(name: str, code: Path) -> None:
     beside.chmod(0o755)
     assert who_may_change_code(code) is None
     beside.chmod(0o757)
-    found = who_may_change_code(code)
-    assert found is not None
-    assert found.path == beside
+    actual = who_may_change_code(code)
+    assert actual is not None
+    assert actual.path == beside
     (code.parent / "notes.txt").write_text("")
     (code.parent / "notes.txt").chmod(0o666)
     beside.chmod(0o755)
@@ -178,13 +178,13 @@ def test_a_configuration_that_others_may_change_is_a_warning(folder: Path, capsy
     assert warnings(conf) == ()
     for path in (conf, folder / "own_map.json"):
         path.chmod(0o646)
-        assert warnings(conf) == (f"{path}: it may be changed by everybody: chmod o-w the file",)
+        assert warnings(conf) == (f"{path}: it can be changed by every user: run chmod o-w on the file",)
         path.chmod(0o644)
     conf.chmod(0o646)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
-    said = capsys.readouterr().out
-    assert said.startswith(f"{conf}: good, but for 1 warnings\n")
-    assert f"  warning       {conf}: it may be changed by everybody: chmod o-w the file\n" in said
+    reported = capsys.readouterr().out
+    assert reported.startswith(f"{conf}: good, but for 1 warnings\n")
+    assert f"  warning       {conf}: it can be changed by every user: run chmod o-w on the file\n" in reported
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_secret_in_a_configuration_that_all_may_read(options: dict[str, Any], 
         options.setdefault("interface", {"type": "dummy"})
     conf = write_conf(folder, 1, mqtt=mqtt, outbox={"store": "memory"}, **options)
     conf.chmod(0o644)
-    expected = (f"{conf}: there is a secret in it, and everybody may read it: chmod o-r it",)
+    expected = (f"{conf}: it contains a secret, and every user can read it: run chmod o-r on it",)
     assert load_configuration(conf, {"PW": "x"}).warnings == (expected if is_warned_of else ())
     conf.chmod(0o640)
     assert load_configuration(conf, {"PW": "x"}).warnings == ()
@@ -218,7 +218,9 @@ def test_a_file_of_a_secret_that_all_may_read(folder: Path) -> None:
     (folder / "pw").write_text("hunter2")
     (folder / "pw").chmod(0o644)
     conf = written(folder, mqtt={"username": "me", "password_file": "pw"})
-    assert warnings(conf) == (f"{folder / 'pw'}: there is a secret in it, and everybody may read it: chmod o-r it",)
+    assert warnings(conf) == (
+        f"{folder / 'pw'}: it contains a secret, and every user can read it: run chmod o-r on it",
+    )
 
 
 def test_a_group_is_only_a_note(folder: Path) -> None:
@@ -229,7 +231,7 @@ def test_a_group_is_only_a_note(folder: Path) -> None:
     assert configuration.warnings == ()
     if os.geteuid() == 0:
         assert configuration.notes == (
-            f"{conf}: it may be changed by the group nogroup: chmod g-w it, if that is too many",
+            f"{conf}: it can be changed by the group nogroup: run chmod g-w on it if that is not intended",
         )
 
 
@@ -250,7 +252,9 @@ def test_root_does_not_run_code_that_others_may_change(
     conf = written(folder, interface={"type": "quiet.py"}, filters={"in": [{"hook": "hook.py:same"}]})
     with pytest.raises(ConfigurationError) as refused:
         load_configuration(conf, {})
-    assert f"{folder / changed} is not run: it may be changed by everybody: chmod o-w the file" in str(refused.value)
+    assert f"{folder / changed} is not run: it can be changed by every user: run chmod o-w on the file" in str(
+        refused.value
+    )
     assert not marker.exists(), "none of it has run"
     assert main(["check", "--conf", str(conf)]) == EXIT_CONFIGURATION
     (folder / changed).chmod(0o644)
@@ -285,17 +289,17 @@ def test_for_a_user_it_is_a_warning_and_for_a_service_an_error(is_service: bool,
     )
     if is_service:
         assert (ran.returncode, ran.stdout) == (EXIT_CONFIGURATION, "")
-        assert "quiet.py is not run: it may be changed by everybody" in ran.stderr
+        assert "quiet.py is not run: it can be changed by every user" in ran.stderr
     else:
         assert (ran.returncode, ran.stderr) == (EXIT_OK, "")
-        assert f"  warning       {code}: it may be changed by everybody: chmod o-w the file\n" in ran.stdout
+        assert f"  warning       {code}: it can be changed by every user: run chmod o-w on the file\n" in ran.stdout
 
 
 def test_a_gateway_says_it_at_its_start_and_at_a_reload(folder: Path) -> None:
     conf = written(folder)
     conf.chmod(0o646)
     with GatewayProcess(conf) as gateway:
-        line = f"WARNING gateway.start_gateway: {conf}: it may be changed by everybody: chmod o-w the file"
+        line = f"WARNING gateway.start_gateway: {conf}: it can be changed by every user: run chmod o-w on the file"
         gateway.wait_log(line)
         for mode in (0o644, 0o646):
             conf.chmod(mode)

@@ -57,7 +57,7 @@ def test_an_interface_with_loop_start_needs_no_base_class(tmp_path: Path) -> Non
     assert find_interface("mine.py", tmp_path).__name__ == "Window"
 
 
-def test_a_path_from_home_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_from_home_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path, ONE)
     assert find_interface("~/mine.py", Path("/nowhere")).__name__ == "Door"
@@ -94,7 +94,7 @@ def test_a_class_can_use_dataclasses_which_look_their_module_up(tmp_path: Path) 
 def test_a_file_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
     assert refusal("mine.py", tmp_path) == (
         f"no such file: {tmp_path}/mine.py",
-        "check the path; a relative one begins at this file's folder",
+        "check the path; a relative path starts at the folder of this file",
     )
     assert refusal("a\0b.py", tmp_path)[0] == f"no such file: {tmp_path}/a\0b.py"
 
@@ -114,10 +114,10 @@ def test_a_file_that_cannot_be_imported_says_why_and_in_which_line(
     text: str, what: str, line: int, tmp_path: Path
 ) -> None:
     path = write(tmp_path, text)
-    said, remedy = refusal("mine.py", tmp_path)
-    assert said.startswith(f"{path} cannot be imported: {what}")
-    assert said.endswith(f"({path}:{line})")
-    assert remedy == "mend the file"
+    reported, remedy = refusal("mine.py", tmp_path)
+    assert reported.startswith(f"{path} cannot be imported: {what}")
+    assert reported.endswith(f"({path}:{line})")
+    assert remedy == "fix the file"
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_a_file_that_cannot_be_imported_says_why_and_in_which_line(
 )
 def test_python_2_is_called_so(text: str, tmp_path: Path) -> None:
     write(tmp_path, text)
-    said, remedy = refusal("mine.py", tmp_path)
-    assert "cannot be imported" in said
-    assert remedy == "it is written for Python 2: make it Python 3, see docs/migration.md"
+    reported, remedy = refusal("mine.py", tmp_path)
+    assert "cannot be imported" in reported
+    assert remedy == "it is written for Python 2: convert it to Python 3, see docs/migration.md"
 
 
 def test_the_first_name_of_the_package_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "import mqtt_gateways.gateway.mqtt_map as mqtt_map\n")
-    remedy = "that is what mqttgateway was called at first: write mqttgateway instead, the rest of the name stays"
+    remedy = "this is the first name of mqttgateway: write mqttgateway instead, and keep the rest of the name"
     assert refusal("mine.py", tmp_path) == (
         f"{path} cannot be imported: ModuleNotFoundError: No module named 'mqtt_gateways' ({path}:1)",
         remedy,
@@ -156,20 +156,20 @@ def test_the_first_name_of_the_package_is_explained(tmp_path: Path, monkeypatch:
 
 def test_bytes_that_are_no_python_say_so(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_bytes(b"x = '\xff'\n\0")
-    said, _ = refusal("mine.py", tmp_path)
-    assert said.startswith(f"{tmp_path}/mine.py cannot be imported: ")
+    reported, _ = refusal("mine.py", tmp_path)
+    assert reported.startswith(f"{tmp_path}/mine.py cannot be imported: ")
 
 
-def test_a_class_of_the_original_with_a_fourth_argument_is_said(tmp_path: Path) -> None:
+def test_a_class_of_a_version_before_3_0_with_a_fourth_argument_is_reported(tmp_path: Path) -> None:
     write(
         tmp_path,
         "import mqttgateway\nclass Door:\n    def __init__(self, a, b, c, path): ...\n    def loop(self): ...\n",
     )
-    what = "Door cannot be made of three arguments: missing a required argument: 'path'"
-    assert refusal("mine.py", tmp_path) == (what, "give it __init__(self, params, msglist_in, msglist_out)")
+    what = "Door cannot be constructed with three arguments: missing a required argument: 'path'"
+    assert refusal("mine.py", tmp_path) == (what, "define __init__(self, params, msglist_in, msglist_out)")
 
 
-def test_after_an_error_the_mended_file_is_taken(tmp_path: Path) -> None:
+def test_after_an_error_the_fixed_file_is_accepted(tmp_path: Path) -> None:
     write(tmp_path, "1 / 0\n")
     refusal("mine.py", tmp_path)
     write(tmp_path, ONE + "# mended\n")
@@ -226,12 +226,12 @@ def test_a_registered_name_is_among_the_known_ones_and_cannot_take_a_built_in_pl
     ],
 )
 def test_a_registered_interface_that_cannot_be_used_says_why(name: str, what: str, package: Path) -> None:
-    assert refusal(name, package) == (what.replace("%s", str(package)), "mend or reinstall its package")
+    assert refusal(name, package) == (what.replace("%s", str(package)), "fix or reinstall its package")
 
 
 def test_a_registered_class_that_is_not_there_says_so(package: Path) -> None:
-    said, _ = refusal("absent", package)
-    assert said.startswith(
+    reported, _ = refusal("absent", package)
+    assert reported.startswith(
         "heatpump_mqtt:Absent cannot be imported: AttributeError: module 'heatpump_mqtt' has no attribute 'Absent'"
     )
 
@@ -244,7 +244,7 @@ def test_a_hook_of_a_package_that_is_broken_says_where(package: Path) -> None:
         find_hook("heatpump_broken:one", package, {})
     assert (caught.value.what, caught.value.remedy) == (
         f"heatpump_broken cannot be imported: ZeroDivisionError: division by zero ({package}/heatpump_broken.py:1)",
-        "mend or reinstall its package",
+        "fix or reinstall its package",
     )
 
 

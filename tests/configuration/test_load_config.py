@@ -62,7 +62,7 @@ def test_a_minimal_configuration_has_the_defaults(folder: Path) -> None:
     assert (interface.msg_map.topics, interface.msg_map.sender) == (("home/#",), "gw")
 
 
-def test_every_part_is_taken_over(folder: Path) -> None:
+def test_every_part_is_adopted(folder: Path) -> None:
     configuration = load(
         folder,
         """
@@ -206,7 +206,7 @@ def test_a_value_of_the_wrong_type_or_size_says_what_was_expected(folder: Path) 
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "reported"),
     [
         ("60.0", "60.0: write 60"),
         ("60.5", "60.5: for example 60"),
@@ -217,14 +217,14 @@ def test_a_value_of_the_wrong_type_or_size_says_what_was_expected(folder: Path) 
         ('"60 s"', '"60 s": for example 60'),
     ],
 )
-def test_a_whole_number_is_one_also_for_those_who_get_it(value: str, said: str, folder: Path) -> None:
+def test_a_whole_number_is_one_also_for_those_who_get_it(value: str, reported: str, folder: Path) -> None:
     assert findings(folder, MINIMAL + f"mqtt: {{keepalive: {value}}}\n") == [
-        f"gw.conf:4:19: mqtt.keepalive: expected a whole number, found {said}"
+        f"gw.conf:4:19: mqtt.keepalive: expected a whole number, found {reported}"
     ]
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "reported"),
     [
         ("2", "one of 0, 1, found 2"),
         ("1.0", "a whole number, found 1.0: write 1"),
@@ -232,21 +232,21 @@ def test_a_whole_number_is_one_also_for_those_who_get_it(value: str, said: str, 
         ('"1"', 'a whole number, found "1": write it without quotes: 1'),
     ],
 )
-def test_a_qos_that_is_no_choice_is_one_finding(value: str, said: str, folder: Path) -> None:
-    assert findings(folder, MINIMAL + f"mqtt: {{qos: {value}}}\n") == [f"gw.conf:4:13: mqtt.qos: expected {said}"]
+def test_a_qos_that_is_no_choice_is_one_finding(value: str, reported: str, folder: Path) -> None:
+    assert findings(folder, MINIMAL + f"mqtt: {{qos: {value}}}\n") == [f"gw.conf:4:13: mqtt.qos: expected {reported}"]
 
 
 def test_yaml_that_is_none_says_where(folder: Path) -> None:
-    (said,) = findings(folder, "root: home\ntopics: [a\ninterface: {type: dummy}\n")
-    assert said.startswith("gw.conf:3:10: not YAML: ")
+    (reported,) = findings(folder, "root: home\ntopics: [a\ninterface: {type: dummy}\n")
+    assert reported.startswith("gw.conf:3:10: not YAML: ")
 
 
 def test_duplicate_keys_aliases_and_tags_are_refused(folder: Path) -> None:
     assert findings(folder, "root: home\nroot: &a b\ntopics: *a\nname: !!str x\ninterface: {type: dummy}\n") == [
-        "gw.conf:2:1: root: given twice, first in line 1: keep one of the two",
-        "gw.conf:2:7: root: the anchor '&a' is not taken: remove it",
-        "gw.conf:3:9: topics: the alias '*a' is not taken: write the value out",
-        "gw.conf:4:7: name: the tag 'tag:yaml.org,2002:str' is not taken: remove it",
+        "gw.conf:2:1: root: duplicate option, first in line 1: remove one of the two",
+        "gw.conf:2:7: root: the anchor '&a' is not supported: remove it",
+        "gw.conf:3:9: topics: the alias '*a' is not supported: write the value out",
+        "gw.conf:4:7: name: the tag 'tag:yaml.org,2002:str' is not supported: remove it",
     ]
 
 
@@ -259,16 +259,16 @@ def test_a_variable_that_is_not_set_is_named(folder: Path) -> None:
 
 NOTHING = (
     "gw.conf",
-    "there is nothing in it: a configuration is a mapping of options, or an INI file with a [SECTION]",
+    "the file is empty: a configuration is a mapping of options, or an INI file with a [SECTION]",
     "for example interface: {type: dummy}",
 )
-GIVE_ONE = "give one: interface: {type: serial, ...}"
-PLAIN = "give a plain name"
+GIVE_ONE = "write one of them: interface: {type: serial, ...}"
+PLAIN = "use a plain name"
 SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("", NOTHING),
         ("# nothing\n\n", NOTHING),
@@ -276,7 +276,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ("root: home\ntopics: []\n", ("gw.conf:1:1", "interfaces", "there is no 'interface'", GIVE_ONE)),
         (
             MINIMAL + "interfaces: {a: {type: dummy}}\n",
-            ("gw.conf:4:1", "interfaces", "both 'interface' and 'interfaces' are given", GIVE_ONE),
+            ("gw.conf:4:1", "interfaces", "'interface' and 'interfaces' are mutually exclusive", GIVE_ONE),
         ),
         (
             "root: home\ntopics: []\ninterface:\n",
@@ -284,7 +284,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
                 "gw.conf:3:11",
                 "interface",
                 "expected a mapping, found nothing",
-                "give it a value, in lines below that are indented more, or remove it",
+                "set a value, in indented lines below it, or remove the option",
             ),
         ),
         (
@@ -293,7 +293,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             "interface: {type: dummy}\n",
-            ("gw.conf:1:1", "interface", "it has no map", "give 'map', or 'root' and 'topics' at the top"),
+            ("gw.conf:1:1", "interface", "it has no map", "add 'map', or 'root' and 'topics' at the top of the file"),
         ),
         (
             "root: home\ninterface: {type: dummy}\n",
@@ -309,7 +309,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
                 "gw.conf:3:19",
                 "interface.type",
                 "no such file: my.py",
-                "check the path; a relative one begins at this file's folder",
+                "check the path; a relative path starts at the folder of this file",
             ),
         ),
         (
@@ -350,7 +350,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
             (
                 "gw.conf:4:21",
                 "mqtt.demo_broker",
-                "the embedded broker serves this machine only",
+                "the embedded broker serves only this machine",
                 "set mqtt.host to 127.0.0.1",
             ),
         ),
@@ -360,38 +360,38 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             MINIMAL + "mqtt: {tls: {ca_file: ca.pem}}\n",
-            ("gw.conf:4:13", "mqtt.tls", "files are given, but TLS is not enabled", "add enabled: true"),
+            ("gw.conf:4:13", "mqtt.tls", "files are set, but TLS is not enabled", "add enabled: true"),
         ),
     ],
 )
 def test_a_typical_mistake_is_one_finding_with_its_place_and_remedy(
-    text: str, said: tuple[str, ...], folder: Path
+    text: str, reported: tuple[str, ...], folder: Path
 ) -> None:
-    assert findings(folder, text) == [": ".join(said)]
+    assert findings(folder, text) == [": ".join(reported)]
 
 
 def test_a_rule_of_a_serial_interface_is_looked_at_as_well(folder: Path) -> None:
     rules = "  decode:\n    - {regex: '(', message: {action: A}}\n"
-    (said,) = findings(folder, f"root: home\ntopics: []\ninterface:\n  type: serial\n  port: x\n{rules}")
-    assert said.startswith("gw.conf:7:15: interface.decode[0].regex: not a regular expression: ")
+    (reported,) = findings(folder, f"root: home\ntopics: []\ninterface:\n  type: serial\n  port: x\n{rules}")
+    assert reported.startswith("gw.conf:7:15: interface.decode[0].regex: not a regular expression: ")
 
 
 def test_a_map_beside_root_and_topics_is_too_much(folder: Path) -> None:
     assert findings(folder, MINIMAL + "map: dummy_map.json\n") == [
-        "gw.conf:1:1: root: given as well as map, which has its own: keep one of the two",
-        "gw.conf:2:1: topics: given as well as map, which has its own: keep one of the two",
+        "gw.conf:1:1: root: mutually exclusive with 'map', which contains its own: remove one of the two",
+        "gw.conf:2:1: topics: mutually exclusive with 'map', which contains its own: remove one of the two",
     ]
 
 
-def test_a_map_that_is_not_found_is_said_where_it_is_asked_for(folder: Path) -> None:
-    (said,) = findings(folder, "map: nope.json\ninterface: {type: dummy}\n", XDG_CONFIG_HOME="/xdg")
-    assert said == (
+def test_a_map_that_is_not_found_is_reported_where_it_is_named(folder: Path) -> None:
+    (reported,) = findings(folder, "map: nope.json\ninterface: {type: dummy}\n", XDG_CONFIG_HOME="/xdg")
+    assert reported == (
         f"gw.conf:1:6: map: nope.json: no such file (looked in {folder}, /xdg/mqttgateway, /etc/mqttgateway, "
         f"{shipped('maps')}): check the name"
     )
 
 
-def test_what_is_wrong_in_a_map_is_said_with_the_maps_place(folder: Path) -> None:
+def test_what_is_wrong_in_a_map_is_reported_with_the_maps_place(folder: Path) -> None:
     (folder / "my.json").write_text('{"root": "home",\n "topics": [],\n "device": {"maptype": "strct"}}')
     assert findings(folder, "map: my.json\ninterface: {type: dummy}\n") == [
         ('my.json:3:24: device.maptype: expected one of none, loose, strict, found "strct": '
@@ -399,9 +399,9 @@ def test_what_is_wrong_in_a_map_is_said_with_the_maps_place(folder: Path) -> Non
     ]  # fmt: skip
 
 
-def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> None:
+def test_everything_is_reported_together_in_the_order_of_the_file(folder: Path) -> None:
     text = "nam: x\nroot: a//b\ntopics: [5]\nmqtt: {port: 0}\ninterface: {type: dummy, interval: x}\nlog: {files: 0}\n"
-    assert [said.partition(": for example")[0] for said in findings(folder, text)] == [
+    assert [reported.partition(": for example")[0] for reported in findings(folder, text)] == [
         "gw.conf:1:1: nam: unknown option: did you mean 'name'?",
         "gw.conf:2:7: root: it has '//' in it: write a/b",
         'gw.conf:3:10: topics[0]: expected text, found 5: put it in quotes: "5"',
@@ -412,15 +412,15 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("interface: dummy\n", 'interface: expected a mapping, found "dummy": write it as interface: {type: dummy}'),
-        ("interface:\n  - type: dummy\n", ("interface: expected a mapping, found a list: write it without the '-', or "
-                                           "the brackets")),
+        ("interface:\n  - type: dummy\n", ("interface: expected a mapping, found a list: write it without '-' "
+                                           "or brackets")),
         ("interfaces: dummy\n", ('interfaces: expected a mapping, found "dummy": write it as interfaces: {NAME: {type: '
                                  "dummy}}")),
-        ("interfaces: [{type: dummy}]\n", ("interfaces: expected a mapping, found a list: give each a name of its own, "
-                                           "instead of a list")),
+        ("interfaces: [{type: dummy}]\n", ("interfaces: expected a mapping, found a list: write a mapping with "
+                                           "a name for each item, instead of a list")),
         ("mqtt: broker.home\n", 'mqtt: expected a mapping, found "broker.home": write it as mqtt: {host: broker.home}'),
         ("mqtt: 1884\n", "mqtt: expected a mapping, found 1884: write it as mqtt: {port: 1884}"),
         ("mqtt: {tls: true}\n", "mqtt.tls: expected a mapping, found true: write it as tls: {enabled: true}"),
@@ -442,8 +442,8 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
         ("log: {traffic: yes}\n", 'log.traffic: expected true or false, found "yes": write true'),
         ("log: {level: INFO}\n", ("log.level: expected one of debug, info, warning, error, critical, found \"INFO\": "
                                   "did you mean 'info'?")),
-        ("log:\n", ("log: expected a mapping, found nothing: give it a value, in lines below that "
-                    "are indented more, or remove it")),
+        ("log:\n", ("log: expected a mapping, found nothing: set a value, in indented lines "
+                    "below it, or remove the option")),
         ("host: broker.home\n", "host: unknown option: it belongs elsewhere: mqtt.host"),
         ("level: debug\n", "level: unknown option: it belongs elsewhere: log.level"),
         ("mqtt: {traffic: true}\n", "mqtt.traffic: unknown option: it belongs elsewhere: log.traffic"),
@@ -456,8 +456,8 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
          "mqtt.location: unknown option: it belongs elsewhere: interface.location"),
         ("topics: home/#\n", 'topics: expected a list, found "home/#": write it as topics: [home/#]'),
         ("topics: '#'\n", 'topics: expected a list, found "#": write it as topics: ["#"]'),
-        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it what is called 'typ' there?"),
-        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: write plain ones: "
+        ("interface: {typ: dummy}\n", "interface: 'type' is missing: is it misspelled as 'typ'?"),
+        ("root: \u201chome\u201d\n", ("root: these quotes are typographic, and part of the text: use plain quotes: "
                                   '"')),
         ("root: /home\n", "root: it begins with '/': write home"),
         ("root: home/\n", "root: it ends with '/': write home"),
@@ -471,13 +471,13 @@ def test_everything_is_said_at_once_in_the_order_of_the_file(folder: Path) -> No
                                            "in the map")),
     ],
 )  # fmt: skip
-def test_what_somebody_meant_is_shown_in_its_right_form(text: str, said: str, folder: Path) -> None:
+def test_what_was_meant_is_shown_in_its_right_form(text: str, reported: str, folder: Path) -> None:
     given = {line.partition(":")[0] for line in text.splitlines()}
     base = {"root": "root: home\n", "topics": "topics: []\n", "interface": "interface: {type: dummy}\n"}
     if "interfaces" in given:
         del base["interface"]
     whole = text + "".join(line for name, line in base.items() if name not in given)
-    assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [said]
+    assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [reported]
 
 
 def test_an_option_of_an_interface_that_is_not_indented_is_sent_to_its_place(folder: Path) -> None:
@@ -488,25 +488,25 @@ def test_an_option_of_an_interface_that_is_not_indented_is_sent_to_its_place(fol
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("root = home\ntopics = home/#\n", ("gw.conf:1:1: a configuration is a mapping of options: write NAME: VALUE "
                                             "instead of NAME = VALUE")),
         ('{"root": "home", "topics": [], "action": {"maptype": "none"}}', (
-            "gw.conf:1:1: this is a map, and no configuration: prove it with 'mqttgateway map check gw.conf'; a "
-            "configuration names it as map: gw.conf")),
+            "gw.conf:1:1: this is a map, not a configuration: check it with 'mqttgateway map check gw.conf'; a "
+            "configuration refers to it by map: gw.conf")),
         ("root: home\ntopics: [#]\ninterface: {type: dummy}\n", (
             "gw.conf:4:1: not YAML: while parsing a flow sequence did not find expected ',' or ']': '#' begins a "
-            "comment here: put it in quotes")),
+            "comment here: put the text in quotes")),
     ],
 )  # fmt: skip
-def test_a_file_of_another_kind_is_one_finding(text: str, said: str, folder: Path) -> None:
-    assert [each.replace(f"{folder}/", "") for each in findings(folder, text)] == [said]
+def test_a_file_of_another_kind_is_one_finding(text: str, reported: str, folder: Path) -> None:
+    assert [each.replace(f"{folder}/", "") for each in findings(folder, text)] == [reported]
 
 
 def test_a_name_that_cannot_be_seen_is_escaped(folder: Path) -> None:
-    said = findings(folder, MINIMAL + '\u00a0mqtt: {}\n"log\\e[31m": 1\n')
-    assert [each.split(": ")[1] for each in said] == ["\\xa0mqtt", "log\\x1b[31m"]
+    reported = findings(folder, MINIMAL + '\u00a0mqtt: {}\n"log\\e[31m": 1\n')
+    assert [each.split(": ")[1] for each in reported] == ["\\xa0mqtt", "log\\x1b[31m"]
 
 
 def test_a_secret_of_the_wrong_type_is_shown_by_no_remedy(folder: Path) -> None:
@@ -533,7 +533,7 @@ def test_one_broker_is_the_one_at_host_and_port(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mqtt", "said"),
+    ("mqtt", "reported"),
     [
         (
             "servers: ['a:b']",
@@ -542,22 +542,31 @@ def test_one_broker_is_the_one_at_host_and_port(folder: Path) -> None:
         ("servers: [a, 'b:0']", "gw.conf:4:21: mqtt.servers[1]: 'b:0': 0 is no port: for example broker.home:1883"),
         ("servers: ['mqtt://a']", "gw.conf:4:18: mqtt.servers[0]: 'mqtt://a': it is not of the form host:port"),
         ("servers: ['a b:1']", "gw.conf:4:18: mqtt.servers[0]: 'a b' is not a host name or address"),
-        ("servers: [a], host: b", "gw.conf:4:8: mqtt.servers: given as well as host: keep one of the two"),
+        ("servers: [a], host: b", "gw.conf:4:8: mqtt.servers: mutually exclusive with 'host': remove one of the two"),
         ("servers: []", "gw.conf:4:17: mqtt.servers: "),
-        ("servers: [a], demo_broker: true", "gw.conf:4:35: mqtt.demo_broker: the embedded broker serves this machine"),
-        ("transport: unix", "gw.conf:4:19: mqtt.transport: unix needs the path of a socket: give it as mqtt.host"),
+        (
+            "servers: [a], demo_broker: true",
+            "gw.conf:4:35: mqtt.demo_broker: the embedded broker serves only this machine",
+        ),
+        (
+            "transport: unix",
+            "gw.conf:4:19: mqtt.transport: unix needs the path of a socket: set mqtt.host to this path",
+        ),
         (
             "transport: unix, host: /s, tls: {enabled: true}",
             "gw.conf:4:40: mqtt.tls: a unix socket has no TLS: set mqtt",
         ),
         ("path: mqtt", "gw.conf:4:14: mqtt.path: "),
         ("version: 4", "gw.conf:4:17: mqtt.version: expected one of 5, 3.1.1, found 4"),
-        ("transport: websockets, demo_broker: true", "gw.conf:4:44: mqtt.demo_broker: the embedded broker serves this"),
+        (
+            "transport: websockets, demo_broker: true",
+            "gw.conf:4:44: mqtt.demo_broker: the embedded broker serves only this",
+        ),
     ],
 )
-def test_what_does_not_go_together_is_said(mqtt: str, said: str, folder: Path) -> None:
-    (found,) = findings(folder, MINIMAL + f"mqtt: {{{mqtt}}}\n")
-    assert found.startswith(said)
+def test_what_does_not_go_together_is_reported(mqtt: str, reported: str, folder: Path) -> None:
+    (actual,) = findings(folder, MINIMAL + f"mqtt: {{{mqtt}}}\n")
+    assert actual.startswith(reported)
 
 
 @pytest.mark.parametrize(("given", "version"), [("5", 5), ("3.1.1", "3.1.1"), ("'3.1.1'", "3.1.1")])
@@ -589,14 +598,14 @@ def test_a_credential_of_systemd_is_found_by_its_name(folder: Path, certificate:
 
 
 def test_a_password_and_a_password_file_are_one_too_many(folder: Path) -> None:
-    (folder / "secret").write_text("x")
+    (folder / "secret").write_text("hidden")
     assert findings(folder, MINIMAL + "mqtt: {username: u, password: p, password_file: secret}\n") == [
-        "gw.conf:4:34: mqtt.password_file: given as well as password: keep one of the two"
+        "gw.conf:4:34: mqtt.password_file: mutually exclusive with 'password': remove one of the two"
     ]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reported"),
     [
         (None, "cannot be read: No such file or directory: check its path and permissions"),
         (b"\n", "is empty: write the secret into it"),
@@ -604,38 +613,38 @@ def test_a_password_and_a_password_file_are_one_too_many(folder: Path) -> None:
         (b"x" * 70_000, "is too large for a secret: is it the right file?"),
     ],
 )
-def test_a_password_file_that_cannot_be_used_says_why(content: bytes | None, said: str, folder: Path) -> None:
+def test_a_password_file_that_cannot_be_used_says_why(content: bytes | None, reported: str, folder: Path) -> None:
     if content is not None:
         (folder / "secret").write_bytes(content)
     assert findings(folder, MINIMAL + "mqtt: {username: u, password_file: secret}\n") == [
-        f"gw.conf:4:36: mqtt.password_file: secret {said}"
+        f"gw.conf:4:36: mqtt.password_file: secret {reported}"
     ]
 
 
 @pytest.mark.parametrize("path", ["a\\0b", "~no-such-user/x", "/", "x" * 5000])
 def test_a_path_that_no_file_can_have_is_a_finding(path: str, folder: Path) -> None:
     for option in (f'password_file: "{path}", username: u', f'tls: {{enabled: true, ca_file: "{path}"}}'):
-        (said,) = findings(folder, MINIMAL + f"mqtt: {{{option}}}\n")
-        assert said.startswith("gw.conf:4:")
+        (reported,) = findings(folder, MINIMAL + f"mqtt: {{{option}}}\n")
+        assert reported.startswith("gw.conf:4:")
     for text in (f'map: "{path}"\ninterface: {{type: dummy}}', MINIMAL.replace("dummy", f'"{path}.py"')):
-        (said,) = findings(folder, text)
-        assert said.startswith("gw.conf:")
+        (reported,) = findings(folder, text)
+        assert reported.startswith("gw.conf:")
 
 
 @pytest.mark.parametrize("option", ["password: [hunter2]", "password: {a: hunter2}", "password: 5551234"])
 def test_no_finding_quotes_a_password(option: str, folder: Path) -> None:
-    (said,) = findings(folder, MINIMAL + f"mqtt: {{username: u, {option}}}\n")
-    assert said.startswith("gw.conf:4:31: mqtt.password: expected text, found a value that is not shown")
-    assert "hunter2" not in said
-    assert "5551234" not in said
+    (reported,) = findings(folder, MINIMAL + f"mqtt: {{username: u, {option}}}\n")
+    assert reported.startswith("gw.conf:4:31: mqtt.password: expected text, found a value that is not shown")
+    assert "hunter2" not in reported
+    assert "5551234" not in reported
 
 
 def test_no_finding_quotes_what_came_from_the_environment(folder: Path) -> None:
     text = MINIMAL.replace("dummy", "dummy, interval: '${CODE}', intervall: '${CODE}'") + "mqtt: {port: '${CODE}'}\n"
-    found = findings(folder, text, CODE="hunter2")
-    assert len(found) == 3
-    assert not any("hunter2" in said for said in found)
-    assert found[-1] == "gw.conf:4:14: mqtt.port: expected a whole number, found '${CODE}': for example 1883"
+    actual = findings(folder, text, CODE="hunter2")
+    assert len(actual) == 3
+    assert not any("hunter2" in reported for reported in actual)
+    assert actual[-1] == "gw.conf:4:14: mqtt.port: expected a whole number, found '${CODE}': for example 1883"
 
 
 # --- TLS
@@ -643,27 +652,27 @@ def test_no_finding_quotes_what_came_from_the_environment(folder: Path) -> None:
 
 def test_tls_files_that_cannot_be_used_are_findings(folder: Path) -> None:
     (folder / "ca.pem").write_text("nonsense")
-    (said,) = findings(folder, MINIMAL + "mqtt: {tls: {enabled: true, ca_file: ca.pem}}\n")
-    assert said.startswith("gw.conf:4:13: mqtt.tls: TLS cannot be set up with ca.pem: ")
-    (said,) = findings(folder, MINIMAL + "mqtt: {tls: {enabled: true, ca_file: nope.pem}}\n")
+    (reported,) = findings(folder, MINIMAL + "mqtt: {tls: {enabled: true, ca_file: ca.pem}}\n")
+    assert reported.startswith("gw.conf:4:13: mqtt.tls: TLS cannot be set up with ca.pem: ")
+    (reported,) = findings(folder, MINIMAL + "mqtt: {tls: {enabled: true, ca_file: nope.pem}}\n")
     what = "TLS cannot be set up with nope.pem: [Errno 2] No such file or directory"
-    assert said == f"gw.conf:4:13: mqtt.tls: {what}: check these files"
+    assert reported == f"gw.conf:4:13: mqtt.tls: {what}: check these files"
 
 
-def test_an_encrypted_key_is_refused_and_asks_nobody(folder: Path, certificate: Path) -> None:
+def test_an_encrypted_key_is_refused_and_never_asks_for_a_password(folder: Path, certificate: Path) -> None:
     tool = shutil.which("openssl") or ""
     command = [tool, "rsa", "-aes128", "-passout", "pass:secret", "-in", "key.pem", "-out", "enc.pem"]
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
     tls = "tls: {enabled: true, certificate_file: cert.pem, key_file: enc.pem}"
-    (said,) = findings(folder, MINIMAL + f"mqtt: {{{tls}}}\n")
-    assert "the key is encrypted: store it unencrypted, readable by the gateway only" in said
+    (reported,) = findings(folder, MINIMAL + f"mqtt: {{{tls}}}\n")
+    assert "the key is encrypted: store it unencrypted, readable by the gateway only" in reported
 
 
 # --- interfaces that are anybody's code
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reported"),
     [
         ("SCHEMA = 5", "TypeError: 'int' object is not a mapping"),
         ("SCHEMA = {'properties': {'x': {'type': 'strng'}}}", "UnknownType: "),
@@ -671,14 +680,14 @@ def test_an_encrypted_key_is_refused_and_asks_nobody(folder: Path, certificate: 
         ("def check(params): ...", "TypeError: 'NoneType' object is not iterable"),
     ],
 )
-def test_a_class_that_is_broken_is_a_finding(body: str, said: str, folder: Path) -> None:
+def test_a_class_that_is_broken_is_a_finding(body: str, reported: str, folder: Path) -> None:
     (folder / "mine.py").write_text(f"class Door:\n    {body}\n    def loop(self): ...\n")
-    (found,) = findings(folder, MINIMAL.replace("dummy", "mine.py, x: 1"))
-    assert found.startswith(f"gw.conf:3:19: interface.type: the class Door is broken: {said}")
-    assert found.endswith(": mend its SCHEMA or check()")
+    (actual,) = findings(folder, MINIMAL.replace("dummy", "mine.py, x: 1"))
+    assert actual.startswith(f"gw.conf:3:19: interface.type: the class Door fails: {reported}")
+    assert actual.endswith(": fix its SCHEMA or check()")
 
 
-def test_a_class_says_what_is_wrong_with_its_options_by_itself(folder: Path) -> None:
+def test_a_class_checks_what_is_wrong_with_its_options_alone(folder: Path) -> None:
     (folder / "mine.py").write_text(
         "from gateway.errors import Problem\n"
         "class Door:\n    SCHEMA = {'properties': {'pins': {'type': 'array'}}}\n    def loop(self): ...\n"
@@ -694,7 +703,7 @@ def test_a_file_whose_name_cannot_stand_in_a_topic_needs_a_name(folder: Path) ->
     (folder / "a+b.py").write_text("class Door:\n    def loop(self): ...\n")
     assert findings(folder, MINIMAL.replace("dummy", "a+b.py")) == [
         ("gw.conf:3:19: interface.type: the name 'a+b' cannot be used: '+' may not stand in a topic: "
-        "use 'interfaces', with a name of your own")
+        "use 'interfaces', with a name of your choice")
     ]  # fmt: skip
     text = "root: home\ntopics: []\ninterfaces: {door: {type: a+b.py}}\n"
     assert load(folder, text).interfaces[0].name == "door"
@@ -801,13 +810,13 @@ def test_whatever_text_is_given_the_answer_is_findings(folder: Path, text: str) 
 
 
 def test_a_file_that_cannot_be_read_is_a_finding(folder: Path) -> None:
-    for path, said in (
+    for path, reported in (
         (folder / "nope.conf", "cannot be read: No such file or directory: check its path and permissions"),
         (folder, "cannot be read: Is a directory: check its path and permissions"),
     ):
         with pytest.raises(ConfigurationError) as caught:
             load_configuration(path, {})
-        assert str(caught.value) == f"{path}: {said}"
+        assert str(caught.value) == f"{path}: {reported}"
 
 
 def test_a_finding_shows_no_secret_that_came_from_the_environment(folder: Path) -> None:
@@ -816,15 +825,15 @@ def test_a_finding_shows_no_secret_that_came_from_the_environment(folder: Path) 
         "    - match: {action: OPEN}\n      arguments: {pin: {type: integer, default: '${PIN}'}}\n"
         "      write: '{pin}'\n"
     )
-    said = "\n".join(findings(folder, text, PIN="s3cr3t-4711"))
-    assert said
-    assert "s3cr3t" not in said
+    reported = "\n".join(findings(folder, text, PIN="s3cr3t-4711"))
+    assert reported
+    assert "s3cr3t" not in reported
 
 
 @pytest.mark.parametrize("host", ["mqtt://127.0.0.1", "127.0.0.1:1884", "[::1]", "a b"])
 def test_a_host_is_a_name_or_an_address_and_nothing_more(host: str, folder: Path) -> None:
-    (said,) = findings(folder, f"root: home\ntopics: []\nmqtt: {{host: '{host}'}}\ninterface: {{type: dummy}}\n")
-    assert said.startswith(f"gw.conf:3:14: mqtt.host: '{host}' is not a host name or address: ")
+    (reported,) = findings(folder, f"root: home\ntopics: []\nmqtt: {{host: '{host}'}}\ninterface: {{type: dummy}}\n")
+    assert reported.startswith(f"gw.conf:3:14: mqtt.host: '{host}' is not a host name or address: ")
 
 
 def test_words_of_rules_that_the_map_refuses_are_found(folder: Path) -> None:
@@ -834,8 +843,8 @@ def test_words_of_rules_that_the_map_refuses_are_found(folder: Path) -> None:
         "    - {regex: '1', message: {device: bell, action: RING}}\n"
         "    - {regex: '2', message: {device: '{x}', action: RIN}}\n"
     )
-    said = findings(folder, text.replace("{x}", "bell"))
-    assert [line.partition(": add")[0] for line in said] == [
+    reported = findings(folder, text.replace("{x}", "bell"))
+    assert [line.partition(": add")[0] for line in reported] == [
         "gw.conf:5:23: interface.address.location: location: 'a/b': '/' may not stand in a topic",
         "gw.conf:8:54: interface.decode[1].message.action: action: 'RIN' is not in the map",
     ]
@@ -846,7 +855,7 @@ def test_an_unknown_option_does_not_hide_what_else_is_wrong(folder: Path) -> Non
         "root: home\ntopics: []\ninterface:\n  type: serial\n  port: loop://\n  baud: 9600\n  decode:\n"
         "    - {regex: '(', message: {action: A}}\n"
     )
-    assert [said.partition(": not")[0] for said in findings(folder, text)] == [
+    assert [reported.partition(": not")[0] for reported in findings(folder, text)] == [
         "gw.conf:6:3: interface.baud: unknown option: did you mean 'baudrate'?",
         "gw.conf:8:15: interface.decode[0].regex",
     ]
@@ -858,7 +867,7 @@ def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> Non
         "  a: {type: serial, port: 'loop://', decode: [&r {regex: '1', message: {device: bell, action: RING}}]}\n"
         "  b: {type: serial, port: 'loop://', decode: [*r]}\n"
     )
-    assert any("the alias '*r' is not taken" in line for line in findings(folder, text))
+    assert any("the alias '*r' is not supported" in line for line in findings(folder, text))
 
 
 @pytest.mark.parametrize("name", ["response", "reason", "requested"])
@@ -869,8 +878,8 @@ def test_a_timestamp_is_not_called_by_a_word_of_outcomes(folder: Path, name: str
 
 
 def test_answers_may_go_below_the_topics_of_the_gateway_and_where_the_configuration_says(folder: Path) -> None:
-    found = load(folder, f"{MINIMAL}name: hall\ncommands: {{response_topics: [app/+/inbox]}}\n")
-    assert found.response_topics == ("home/hall/", ("app/+/inbox",))
+    actual = load(folder, f"{MINIMAL}name: hall\ncommands: {{response_topics: [app/+/inbox]}}\n")
+    assert actual.response_topics == ("home/hall/", ("app/+/inbox",))
     assert load(folder, MINIMAL).response_topics == ("home/gw/", ())
 
 

@@ -70,7 +70,7 @@ def test_a_hook_may_be_of_an_installed_module(folder: Path) -> None:
     assert passed(filters.outgoing, GATE) == GATE
 
 
-def test_everything_wrong_with_filters_is_said_with_its_place(hooks: Path) -> None:
+def test_everything_wrong_with_filters_is_reported_with_its_place(hooks: Path) -> None:
     (hooks / "broken.py").write_text("\n1 / 0\n")
     text = MINIMAL + (
         "filters:\n"
@@ -88,27 +88,27 @@ def test_everything_wrong_with_filters_is_said_with_its_place(hooks: Path) -> No
         "gw.conf:6:13: filters.in[0].hook: hooks.py has no function 'cuont': did you mean 'count'?",
         (
             "gw.conf:7:13: filters.in[1].hook: hooks.py:two cannot be called with one message: "
-            "missing a required argument: 'other': a hook takes a message, and returns it or None"
+            "missing a required argument: 'other': a hook accepts one message, and returns it or None"
         ),
         "gw.conf:8:13: filters.in[2].hook: hooks.py has no function 'Thing': known here: count, say, two",
         "gw.conf:9:13: filters.in[3].hook: 'hooks.py' is not MODULE:FUNCTION: for example my_hooks.py:only_by_day",
         (
             "gw.conf:10:13: filters.in[4].hook: no such file: nothing.py: "
-            "check the path; a relative one begins at this file's folder"
+            "check the path; a relative path starts at the folder of this file"
         ),
         (
             "gw.conf:11:13: filters.in[5].hook: broken.py cannot be imported: ZeroDivisionError: division by zero "
-            "(broken.py:2): mend the file"
+            "(broken.py:2): fix the file"
         ),
         (
             "gw.conf:12:13: filters.in[6].hook: there is no module 'no_such_module': "
-            "install its package, or give the path of its file"
+            "install its package, or write the path of its file"
         ),
         "gw.conf:13:13: filters.in[7].hook: ':one' is not MODULE:FUNCTION: for example my_hooks.py:only_by_day",
     ]
 
 
-def test_what_breaks_the_schema_is_said_with_its_place(folder: Path) -> None:
+def test_what_breaks_the_schema_is_reported_with_its_place(folder: Path) -> None:
     text = MINIMAL + (
         "filters:\n  in:\n    - {deny: {functoin: a}}\n    - {}\n"
         "    - {allow: {}, deny: {}}\n    - {deny: {kind: order}}\n"
@@ -132,8 +132,8 @@ def test_a_word_that_no_map_knows_is_found(folder: Path) -> None:
         "filters: {in: [{deny: {action: [ON, OFF]}}, {deny: {device: a/b}}]}\n"
         "interface: {type: dummy, location: hall, filters: {out: [{allow: {action: UP}}]}}\n"
     )
-    said = [finding for finding in findings(folder, text) if "filters" in finding]
-    assert said == [
+    reported = [finding for finding in findings(folder, text) if "filters" in finding]
+    assert reported == [
         (
             "gw.conf:2:37: filters.in[0].deny.action[1]: action: 'OFF' is not in the map: "
             "add it there, or make the map loose"
@@ -155,7 +155,7 @@ def test_a_word_that_one_of_the_maps_knows_is_right_for_all_of_them(folder: Path
     assert load(folder, text).interfaces
 
 
-def test_the_commands_part_is_taken_over(folder: Path) -> None:
+def test_the_commands_part_is_adopted(folder: Path) -> None:
     assert load(folder, MINIMAL).commands == CommandOptions()
     given = "commands: {timestamp_argument: t, timestamp_required: true, max_age: 5, duplicate_window: 2}\n"
     assert load(folder, MINIMAL + given).commands == CommandOptions("t", True, 5, 2)

@@ -10,15 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.document import MAX_BYTES, load_json, load_yaml
+from gateway.configuration.document import MAX_BYTES
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.schemas import map_schema
+from gateway.configuration.yaml_reader import load_yaml
 from gateway.errors import ConfigurationError
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import any_words, json_values, map_data, plain_names
 
-ONE_THING = "an MQTT word can mean one thing: remove one of the two"
+ONE_THING = "an MQTT word can have only one meaning: remove one of the two"
+NO_ENTRIES = "a loose map without entries translates nothing: add a map, or set maptype to none"
 LEVELS = "function/gateway/location/device/sender/C or S, in the words of the map"
 
 
@@ -27,7 +30,7 @@ def build(data: Any) -> MsgMap:
     return build_map(document, document.data, sender="gw")
 
 
-def complaints(text: str) -> list[str]:
+def findings_of(text: str) -> list[str]:
     """Return what is said of the text of a map called `map.json`, one text for each finding."""
     document = load_json(text, "map.json")
     with pytest.raises(ConfigurationError) as info:
@@ -36,9 +39,9 @@ def complaints(text: str) -> list[str]:
     return str(info.value).splitlines()
 
 
-def complaints_of(**data: Any) -> list[str]:
+def findings_in(**data: Any) -> list[str]:
     """Return what is said of a map in one line, without its places."""
-    texts = complaints(json.dumps({"root": "home", "topics": [], **data}))
+    texts = findings_of(json.dumps({"root": "home", "topics": [], **data}))
     assert all(text.startswith("map.json:1:") for text in texts)
     return [text.split(": ", 1)[1] for text in texts]
 
@@ -110,7 +113,7 @@ def test_a_map_needs_no_more_than_root_and_topics() -> None:
         ("[a, 1]", '8:14: map.location.map.k[1]: expected text, found 1: put it in quotes: "1"'),
         (
             "[a, a]",
-            f"8:14: map.location.map.k[1]: 'a' is an MQTT word of 'k' already: {ONE_THING}",
+            f"8:14: map.location.map.k[1]: 'a' is already an MQTT word of 'k': {ONE_THING}",
         ),
     ],
 )
@@ -122,7 +125,7 @@ def test_a_map_inside_a_configuration_has_its_places_there(words: str, finding: 
     assert str(info.value) == f"gw.conf:{finding}"
 
 
-def test_form_words_and_filters_of_a_map_are_said_at_once() -> None:
+def test_form_words_and_filters_of_a_map_are_reported_together() -> None:
     text = '{"root": "home", "topics": ["x/#", "home/#/x"], "device": {"maptype": "x"}, "action": {"maptype": "loose"}}'
     document = load_json(text, "map.json")
     with pytest.raises(ConfigurationError) as info:
@@ -148,7 +151,7 @@ def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:
 # --- all findings at once
 
 
-def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
+def test_everything_that_breaks_the_schema_is_reported_together() -> None:
     text = """{
         "_comment": "fine",
         "roof": "home",
@@ -157,8 +160,8 @@ def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
         "device": {"map": {"lamp": [], "bulb": "b", "spot": [1]}},
         "action": []
     }"""
-    assert complaints(text) == [
-        "map.json:1:1: 'root' is missing: is it what is called 'roof' there?",
+    assert findings_of(text) == [
+        "map.json:1:1: 'root' is missing: is it misspelled as 'roof'?",
         "map.json:3:9: roof: unknown option: did you mean 'root'?",
         'map.json:4:19: topics: expected a list, found "home/#": write it as "topics": ["home/#"]',
         "map.json:5:33: location.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
@@ -170,7 +173,7 @@ def test_everything_that_breaks_the_schema_is_said_at_once() -> None:
     ]
 
 
-def test_everything_that_no_schema_says_is_said_at_once() -> None:
+def test_everything_that_no_schema_can_express_is_reported_together() -> None:
     text = """{
         "root": "home/",
         "topics": ["home/#", "home/a#"],
@@ -182,19 +185,19 @@ def test_everything_that_no_schema_says_is_said_at_once() -> None:
         "argvalue": {"maptype": "strict", "map": {"on": ["\\ud800"]}}
     }"""
     surrogate = "'\\ud800': an unpaired surrogate cannot be written as UTF-8"
-    assert complaints(text) == [
+    assert findings_of(text) == [
         "map.json:2:17: root: it ends with '/': write home",
         "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
         "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
-        f"map.json:6:29: location.map.bath[1]: 'kueche' is an MQTT word of 'kitchen' already: {ONE_THING}",
-        "map.json:7:31: sender.maptype: a loose map without entries translates nothing: give it a map, or make it none",
-        "map.json:8:57: argkey.map.deed[0]: the payload keeps 'action' for the action: use another word",
-        f"map.json:8:83: argkey.map.level[1]: 'l' is an MQTT word of 'level' already: {ONE_THING}",
+        f"map.json:6:29: location.map.bath[1]: 'kueche' is already an MQTT word of 'kitchen': {ONE_THING}",
+        f"map.json:7:31: sender.maptype: {NO_ENTRIES}",
+        "map.json:8:57: argkey.map.deed[0]: the payload reserves 'action' for the action: use another word",
+        f"map.json:8:83: argkey.map.level[1]: 'l' is already an MQTT word of 'level': {ONE_THING}",
         f"map.json:9:58: argvalue.map.on[0]: {surrogate}: use another word",
     ]
 
 
-def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
+def test_filters_that_match_nothing_the_map_accepts_are_reported_together() -> None:
     text = """{
         "root": "site/home",
         "topics": [
@@ -209,11 +212,11 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
     }"""
     dead = "matches no topic that this map accepts"
     form = f"a topic is site/home/{LEVELS}; one of another form needs a syntax in the map"
-    assert complaints(text) == [
+    assert findings_of(text) == [
         f"map.json:4:13: topics[0]: 'home/#' {dead}: its level 1 is 'home': {form}",
         f"map.json:6:13: topics[2]: 'site/home/+/+/kitchen/+/+/C' {dead}: its level 5 is 'kitchen': {form}",
         f"map.json:7:13: topics[3]: 'site/home/+/+/+/+/+/X' {dead}: its level 8 is 'X': {form}",
-        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: it has 5 levels, and a topic 8: {form}",
+        f"map.json:8:13: topics[4]: 'site/home/+/+/+' {dead}: it has 5 levels, but a topic has 8: {form}",
         f"map.json:10:13: topics[6]: '$share/group/town/#' {dead}: its level 1 is 'town': {form}",
     ]
 
@@ -221,13 +224,13 @@ def test_filters_that_match_nothing_the_map_accepts_are_said_at_once() -> None:
 # --- a word for an empty level
 
 
-def test_a_word_for_an_empty_level_is_taken() -> None:
+def test_a_word_for_an_empty_level_is_accepted() -> None:
     document = load_json('{"root": "home", "topics": ["home/+/+/-/+/+/C"], "empty_level": "-"}', "map.json")
     assert build_map(document, document.data, sender="gw").empty_level == "-"
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "actual"),
     [
         ({"empty_level": ""}, "empty_level: it is empty: for example -"),
         ({"empty_level": "a/b"}, "empty_level: 'a/b': '/' may not stand in a topic: use another word"),
@@ -237,8 +240,8 @@ def test_a_word_for_an_empty_level_is_taken() -> None:
         (
             {"empty_level": "-", "device": {"maptype": "loose", "map": {"lamp": ["lamp", "-"]}}},
             (
-                "device.map.lamp[1]: '-' stands for an empty level already (empty_level): "
-                "an MQTT word can mean one thing: use another word"
+                "device.map.lamp[1]: '-' already stands for an empty level (empty_level): "
+                "an MQTT word can have only one meaning: use another word"
             ),
         ),
         (
@@ -251,14 +254,14 @@ def test_a_word_for_an_empty_level_is_taken() -> None:
                 },
             },
             (
-                "empty_level: '-': it would be read as other words in '{root}/{location}-{device}', where it separates "
-                "two: use another word"
+                "empty_level: '-': it would be read as other words in '{root}/{location}-{device}', where it is a "
+                "separator: use another word"
             ),
         ),
     ],
 )
-def test_a_word_that_cannot_stand_for_an_empty_level_is_said(given: dict[str, Any], found: str) -> None:
-    assert complaints_of(**given) == [found]
+def test_a_word_that_cannot_stand_for_an_empty_level_is_reported(given: dict[str, Any], actual: str) -> None:
+    assert findings_in(**given) == [actual]
 
 
 def test_a_word_for_an_empty_level_may_be_one_of_a_field_outside_topics_or_without_empty_words() -> None:
@@ -278,12 +281,12 @@ def test_a_word_for_an_empty_level_may_be_one_of_a_field_outside_topics_or_witho
 @pytest.mark.parametrize("name", FIELDS)
 def test_an_mqtt_word_with_two_meanings_is_refused_in_every_field(name: str) -> None:
     field = {"maptype": "loose", "map": {"a": ["x"], "b": ["x"]}}
-    assert complaints_of(**{name: field}) == [f"{name}.map.b[0]: 'x' is an MQTT word of 'a' already: {ONE_THING}"]
+    assert findings_in(**{name: field}) == [f"{name}.map.b[0]: 'x' is already an MQTT word of 'a': {ONE_THING}"]
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_an_internal_word_without_mqtt_words_is_refused_in_every_field(name: str) -> None:
-    assert complaints_of(**{name: {"maptype": "strict", "map": {"a": []}}}) == [
+    assert findings_in(**{name: {"maptype": "strict", "map": {"a": []}}}) == [
         f"{name}.map.a: expected at least 1, found 0"
     ]
 
@@ -295,7 +298,7 @@ def test_a_word_illegal_in_a_topic_is_refused_where_it_would_stand_in_one(name: 
     if name in ("action", "argkey", "argvalue"):
         build({"root": "home", "topics": [], name: field})
         return
-    [finding] = complaints_of(**{name: field})
+    [finding] = findings_in(**{name: field})
     assert finding.startswith(f"{name}.map.a[0]: {word!a}: ")
     assert finding.endswith(": use another word")
 
@@ -303,14 +306,14 @@ def test_a_word_illegal_in_a_topic_is_refused_where_it_would_stand_in_one(name: 
 def test_the_gateways_own_name_is_accepted_in_filters_of_a_strict_sender_map() -> None:
     sender: Mapping[str, Any] = {"maptype": "strict", "map": {"other": ["o"]}}
     build({"root": "home", "topics": ["home/+/+/+/+/gw/S", "home/+/+/+/+//S"], "sender": sender})
-    [finding] = complaints_of(topics=["home/+/+/+/+/third/S"], sender=sender)
+    [finding] = findings_in(topics=["home/+/+/+/+/third/S"], sender=sender)
     assert finding.startswith("topics[0]: 'home/+/+/+/+/third/S' matches no topic that this map accepts: ")
 
 
 # --- files
 
 
-def test_what_is_not_json_is_said_with_its_place_in_the_file(tmp_path: Path) -> None:
+def test_what_is_not_json_is_reported_with_its_place_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     path.write_text('{"root": "home",\n "topics": [,]}')
     with pytest.raises(ConfigurationError) as info:
@@ -318,7 +321,7 @@ def test_what_is_not_json_is_said_with_its_place_in_the_file(tmp_path: Path) -> 
     assert str(info.value) == f"{path}:2:13: not JSON: Expecting value: check commas, quotes and brackets"
 
 
-def test_a_file_that_cannot_be_read_is_said_by_its_path(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_by_its_path(tmp_path: Path) -> None:
     latin, large = tmp_path / "latin.json", tmp_path / "large.json"
     latin.write_bytes('{"root": "Küche"}'.encode("latin-1"))
     with large.open("wb") as file:
@@ -336,7 +339,7 @@ def test_a_file_that_cannot_be_read_is_said_by_its_path(tmp_path: Path) -> None:
         assert str(info.value) == f"{path}: {problem}"
 
 
-def test_a_path_that_no_file_can_have_is_said() -> None:
+def test_a_path_that_no_file_can_have_is_reported() -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_text(Path("\ud800"))
 
@@ -344,7 +347,7 @@ def test_a_path_that_no_file_can_have_is_said() -> None:
 # --- the words of outcomes
 
 
-UNTOUCHED = "is the gateway's own word, which no map touches: remove the entry"
+UNTOUCHED = "is a reserved word of the gateway, which no map translates: remove the entry"
 TAKEN = "is the gateway's own word, in which it says the outcome of a command: use another word"
 
 
@@ -357,7 +360,7 @@ TAKEN = "is the gateway's own word, in which it says the outcome of a command: u
     ],
 )
 def test_a_map_that_touches_the_words_of_outcomes_is_a_finding(argkey: dict[str, Any], finding: str) -> None:
-    assert complaints_of(argkey={"maptype": "strict", "map": argkey}) == [finding]
+    assert findings_in(argkey={"maptype": "strict", "map": argkey}) == [finding]
 
 
 def test_a_map_may_leave_the_words_of_outcomes_as_they_are() -> None:
@@ -373,19 +376,19 @@ def test_the_value_of_a_payload_is_not_called_by_a_word_of_outcomes() -> None:
         "statuses": [{"topic": "stat/{device}/{action}", "payload": "value", "argument": "reason"}],
     }
     constants = {"function": "", "gateway": "", "location": ""}
-    found = complaints_of(syntax={"constants": constants, **forms})
-    assert found == [f"syntax.statuses[0].argument: 'reason' {TAKEN}"]
+    actual = findings_in(syntax={"constants": constants, **forms})
+    assert actual == [f"syntax.statuses[0].argument: 'reason' {TAKEN}"]
 
 
-def test_a_map_of_the_original_that_touches_the_words_of_outcomes_still_loads(tmp_path: Path) -> None:
+def test_a_map_of_a_version_before_3_0_that_touches_the_words_of_outcomes_still_loads(tmp_path: Path) -> None:
     """It answered under these names, which now stand as they are; that is said."""
     plain = {name: {"maptype": "none"} for name in FIELDS}
     argkey = {"maptype": "strict", "map": {"response": ["answer"], "level": ["lvl"]}}
     file = tmp_path / "old_map.json"
     file.write_text(json.dumps({"root": "home", "topics": [], **plain, "argkey": argkey}))
-    said: list[str] = []
-    msg_map = load_map(file, sender="gw", say=said.append)
-    assert any("'response' is the gateway's own word" in line for line in said)
+    reported: list[str] = []
+    msg_map = load_map(file, sender="gw", log=reported.append)
+    assert any("'response' is a reserved word of the gateway" in line for line in reported)
     refused = InternalMsg(True, action="SET", arguments={"level": 5}).reply("REFUSED", "no")
     assert json.loads(msg_map.internal2mqtt(refused).payload) == {
         "action": "SET", "response": "REFUSED", "reason": "no", "requested": {"lvl": 5}

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.configuration.document import load_json, load_yaml
 from gateway.configuration.interface_loader import find_interface
-from gateway.configuration.schema_fit import plainly_fits
+from gateway.configuration.json_reader import load_json
+from gateway.configuration.schema_fit import fits_quickly
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
+from gateway.configuration.yaml_reader import load_yaml
 from tests.support.strategies import json_values
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ Judge = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
-def complaints(value: Any, schema: Any) -> list[Any]:
+def findings_in(value: Any, schema: Any) -> list[Any]:
     """Return what the library finds, or what it stumbles over."""
     try:
         return list(Judge(schema).iter_errors(value))
@@ -58,10 +59,10 @@ SHIPPED = _shipped()
 
 def _insides(value: Any) -> list[Any]:
     """Return all mappings and lists in `value`."""
-    found = [value] if isinstance(value, dict | list) and value else []
+    actual = [value] if isinstance(value, dict | list) and value else []
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        found += _insides(inner)
-    return found
+        actual += _insides(inner)
+    return actual
 
 
 _SLIPS: st.SearchStrategy[Any] = st.sampled_from(
@@ -95,8 +96,8 @@ def nearly_right(draw: st.DrawFn) -> tuple[Any, Any]:
 @given(nearly_right())
 def test_what_fits_is_right_where_a_shipped_file_has_a_slip(pair: tuple[Any, Any]) -> None:
     value, schema = pair
-    if plainly_fits(value, schema):
-        assert complaints(value, schema) == []
+    if fits_quickly(value, schema):
+        assert findings_in(value, schema) == []
 
 
 _PROBE = """
@@ -197,8 +198,8 @@ _unknown = st.fixed_dictionaries(
 )
 def test_what_fits_any_schema_is_right(value: Any, schema: Any, inner: Any, more: Any) -> None:
     whole = {**schema, **more, "$defs": inner}
-    if plainly_fits(value, whole):
-        assert complaints(value, whole) == []
+    if fits_quickly(value, whole):
+        assert findings_in(value, whole) == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_what_fits_any_schema_is_right(value: Any, schema: Any, inner: Any, more
     ],
 )
 def test_what_fits_is_plain(value: Any, schema: Any, fits: bool) -> None:
-    assert plainly_fits(value, schema) is fits
+    assert fits_quickly(value, schema) is fits
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_what_fits_is_plain(value: Any, schema: Any, fits: bool) -> None:
     ],
 )
 def test_a_bound_of_two_is_kept_for_what_it_is_meant_for(keyword: str, right: Any, wrong: Any) -> None:
-    assert plainly_fits(right, {keyword: 2})
-    assert not plainly_fits(wrong, {keyword: 2})
-    assert complaints(wrong, {keyword: 2})
-    assert all(plainly_fits(other, {keyword: 2}) for other in (None, True))
+    assert fits_quickly(right, {keyword: 2})
+    assert not fits_quickly(wrong, {keyword: 2})
+    assert findings_in(wrong, {keyword: 2})
+    assert all(fits_quickly(other, {keyword: 2}) for other in (None, True))

@@ -144,7 +144,7 @@ def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it
 def test_an_outcome_that_cannot_be_written_whole_is_said_without_its_arguments(
     desk: Desk, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dev: not sent: argument 'level' is nan, which JSON does not know")
+    expected_logs.expect("dev: not sent: argument 'level' is nan, which is not valid JSON")
     asked = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
     done = asked.reply("OK", "it is on")
     assert desk.outlet.push(done.with_arguments({**done.arguments, "level": float("nan")}))

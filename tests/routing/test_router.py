@@ -538,7 +538,7 @@ def test_a_refused_retained_command_is_not_answered_even_if_it_may_be_replayed(q
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b'{"action": "OPEN", "level": NaN}', "the payload holds NaN, which JSON does not know"),
+        (b'{"action": "OPEN", "level": NaN}', "the payload holds NaN, which is not valid JSON"),
         (b'{"action": "OPEN"', "the payload begins with '{' but is not JSON: Expecting ',' delimiter"),
         (b"\xff", "the payload is not UTF-8 (byte 0: 0xff)"),
         (b"", "the payload is empty: an action or a JSON object was expected"),

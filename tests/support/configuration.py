@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gateway.configuration.document import load_json
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema, fill_defaults
 from gateway.configuration.schemas import interface_schema
 from interfaces.serial_interface import SerialInterface

@@ -7,7 +7,7 @@ import json
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from gateway.configuration.document import load_json
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import MessageError, TopicError

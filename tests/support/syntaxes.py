@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gateway.configuration.check_syntax import build_syntax
-from gateway.configuration.document import load_json
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map
 from gateway.errors import ConfigurationError, MessageError
 from gateway.message import InternalMsg

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from gateway.configuration.document import load_json
+from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map
 from gateway.errors import ConfigurationError
 from gateway.message import InternalMsg, Lane
@@ -91,13 +91,13 @@ def test_a_publication_says_how_it_is_delivered() -> None:
         ({"match": {"action": "SHUT", "outcome": True}, "lane": "bulk"}, "'SHUT' is not in the map"),
         ({"match": {"outcome": "yes"}, "lane": "bulk"}, "delivery[0].match.outcome"),
         ({"match": {"outcome": True}, "retain": True}, "delivery[0].retain: an outcome is never retained"),
-        ({"match": {"outcome": True}, "replay": True}, "delivery[0].replay: an outcome is no command"),
+        ({"match": {"outcome": True}, "replay": True}, "delivery[0].replay: an outcome is not a command"),
         ({"match": {"action": ["OPEN", "SHUT"]}, "lane": "bulk"}, "'SHUT' is not in the map"),
     ],
 )
 def test_a_rule_that_cannot_be_is_a_finding_with_its_place(rule: dict[str, Any], finding: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         map_with(rule, action={"maptype": "strict", "map": {"OPEN": ["open"]}})
-    (found,) = caught.value.findings
-    assert finding in str(found)
-    assert str(found).startswith("x_map.json:1:")
+    (actual,) = caught.value.findings
+    assert finding in str(actual)
+    assert str(actual).startswith("x_map.json:1:")

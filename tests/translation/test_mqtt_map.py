@@ -341,7 +341,7 @@ def test_an_illegal_word_of_a_received_topic_is_refused_since_it_could_not_be_wr
         plain_map().mqtt2internal(f"home///{word}///C", b"ON")
 
 
-def test_thousands_of_topics_are_translated_and_only_some_remembered() -> None:
+def test_thousands_of_topics_are_translated_and_only_some_cached() -> None:
     msg_map = plain_map()
     for number in range(25_000):
         assert_round_trip(msg_map, InternalMsg(device=str(number)))
@@ -354,7 +354,7 @@ def test_thousands_of_topics_are_translated_and_only_some_remembered() -> None:
 
 
 @pytest.mark.parametrize("rules", [(), (DeliveryRule({"action": ("RAISE",)}, Lane.BULK),)])
-def test_an_action_in_the_payload_is_not_remembered(rules: Sequence[DeliveryRule]) -> None:
+def test_an_action_in_the_payload_is_not_cached(rules: Sequence[DeliveryRule]) -> None:
     msg_map = MsgMap("home", sender="gw", delivery=DeliveryRules(rules))
     lanes = [
         msg_map.internal2mqtt(InternalMsg(device="lamp", action=action)).lane for action in ("a" * 9, "RAISE", "c")

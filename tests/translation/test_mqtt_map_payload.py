@@ -98,7 +98,7 @@ def test_names_of_arguments_go_through_their_map() -> None:
 
 def test_an_argument_under_two_of_its_aliases_is_refused() -> None:
     msg_map = make_map(argkey=FieldMap("argkey", "loose", {"level": ["niveau", "stufe"]}))
-    with pytest.raises(PayloadError, match="argument 'level' is given twice, under two of its aliases"):
+    with pytest.raises(PayloadError, match="argument 'level' occurs twice, under two of its aliases"):
         read(msg_map, b'{"stufe": 1, "niveau": 1}')
 
 
@@ -117,8 +117,8 @@ def test_no_argument_is_written_in_the_place_of_the_action() -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (math.nan, "is nan, which JSON does not know: leave it out, or use None"),
-        ([{"a": math.inf}], "is inf, which JSON does not know: leave it out, or use None"),
+        (math.nan, "is nan, which is not valid JSON: leave it out, or use None"),
+        ([{"a": math.inf}], "is inf, which is not valid JSON: leave it out, or use None"),
         (nested(MAX_DEPTH + 1), "has lists or objects nested over 20 deep"),
         (nested(100_000), "has lists or objects nested over 20 deep"),
         (b"x", "holds a bytes: use text, a number, a boolean, None, a list, or a dict with text keys"),
@@ -181,7 +181,7 @@ def test_a_payload_that_begins_as_json_and_is_none_is_refused(payload: bytes) ->
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_a_constant_that_json_does_not_know_is_refused(constant: str) -> None:
-    problem = f"the payload holds {constant}, which JSON does not know: leave the argument out, or use null"
+    problem = f"the payload holds {constant}, which is not valid JSON: leave the argument out, or use null"
     assert refusal(f'{{"level": [{constant}]}}'.encode()) == problem
 
 
@@ -210,14 +210,14 @@ def test_a_number_that_cannot_be_held_is_refused(number: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b'{"a": 1, "b": 2, "a": 1}', b'{"b": [{"a": 1, "a": 2}]}'])
-def test_a_name_given_twice_is_refused(payload: bytes) -> None:
-    assert refusal(payload) == "the payload gives 'a' twice"
+def test_a_duplicate_name_is_refused(payload: bytes) -> None:
+    assert refusal(payload) == "the payload contains 'a' twice"
 
 
 @pytest.mark.parametrize("text", [r"\ud800", r"\uDFFF\ud800", r"x\udc80"])
 @pytest.mark.parametrize("payload", ['{"action": "%s"}', '{"a": "%s"}', '{"a": [{"%s": 1}]}'])
 def test_an_unpaired_surrogate_is_refused_since_it_could_not_be_written_back(payload: str, text: str) -> None:
-    problem = "the payload has an unpaired surrogate, which is no character: leave it out"
+    problem = "the payload has an unpaired surrogate, which is not a character: remove it"
     assert refusal((payload % text).encode()) == problem
 
 

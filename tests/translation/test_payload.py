@@ -94,7 +94,7 @@ def test_a_number_that_cannot_be_held_is_text(text: str) -> None:
     assert payload("value").read("CARD", text) == ("CARD", {"value": text})
 
 
-@given(st.sampled_from(KINDS), payloads.map(lambda found: found.decode("utf-8", "replace")) | texts)
+@given(st.sampled_from(KINDS), payloads.map(lambda actual: actual.decode("utf-8", "replace")) | texts)
 def test_reading_whatever_comes_raises_nothing_but_message_errors(kind: PayloadKind, text: str) -> None:
     try:
         payload(kind).read("A", text)
@@ -152,8 +152,8 @@ def test_no_argument_is_an_empty_payload() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"value": [1]}, "argument 'value' holds a list: one plain value has a place"),
-        ({"value": {}}, "argument 'value' holds a dict: one plain value has a place"),
+        ({"value": [1]}, "argument 'value' is a list, but there is room only for one plain value"),
+        ({"value": {}}, "argument 'value' is a dict, but there is room only for one plain value"),
         ({"value": 1, "by": 2}, "there is no place for the argument 'by', only for 'value'"),
         ({"other": 1}, "there is no place for the argument 'other', only for 'value'"),
     ],

@@ -52,10 +52,12 @@ def as_read(form: MessageForm, value: Argument) -> dict[str, Argument]:
     if not value:
         return {}
     with contextlib.suppress(ValueError):
-        found = json.loads(value, parse_constant=float)
-        is_plain = isinstance(found, int | float | None) and not (isinstance(found, float) and not math.isfinite(found))
+        actual = json.loads(value, parse_constant=float)
+        is_plain = isinstance(actual, int | float | None) and not (
+            isinstance(actual, float) and not math.isfinite(actual)
+        )
         if is_plain and value == value.strip() and not form.text:
-            return {form.argument: found}
+            return {form.argument: actual}
     return {form.argument: value}
 
 
@@ -237,8 +239,8 @@ def test_what_the_own_filters_would_bring_back_without_sender_is_not_written(top
     err = refusal(status("POWER", to="ON"), MsgMap("home", [topic_filter], sender="gw", syntax=TASMOTA[1:2]))
     assert isinstance(err, TopicError)
     assert str(err) == (
-        f"topic 'stat/lamp/POWER': the filter {topic_filter!r} would bring it back, and it has no sender to tell it "
-        f"by: narrow the filter"
+        f"topic 'stat/lamp/POWER': the filter {topic_filter!r} would bring it back, and without a sender it "
+        f"could not be distinguished from other messages: narrow the filter"
     )
 
 

@@ -16,8 +16,8 @@ PLAIN = {name: FieldMap(name) for name in FIELDS}
 
 
 def level(template: str, **fields: FieldMap) -> Level:
-    [found] = parse(template, "home", {**PLAIN, **fields})
-    return found
+    [actual] = parse(template, "home", {**PLAIN, **fields})
+    return actual
 
 
 def test_a_template_is_read_level_by_level() -> None:
@@ -53,14 +53,14 @@ _ADJACENT = (
     [
         ("a/{room}", "{room} is no field; known here: root, function, gateway, location, device, sender, action"),
         ("a/{}", "{} is no field; known here: root, function, gateway, location, device, sender, action"),
-        ("{device}/{device}", "{device} stands there twice; keep one of the two"),
+        ("{device}/{device}", "{device} occurs twice; remove one of the two"),
         ("a/{device", "a brace is missing; a placeholder is written {device}"),
         ("a}/b", "a brace is missing; a placeholder is written {device}"),
         ("$a/b", "topics that begin with '$' belong to the broker; begin it with another word"),
         ("a/+/{device}", "'+' may not stand in a topic; use other text"),
         ("a/#", "'#' may not stand in a topic; use other text"),
         ("a\x00", "'\\x00' may not stand in a topic; use other text"),
-        ("/".join(["a"] * (MAX_LEVELS + 1)), "it has over 16 levels; leave some out"),
+        ("/".join(["a"] * (MAX_LEVELS + 1)), "it has over 16 levels; use fewer levels"),
         ("a/x{location}{device}", _ADJACENT),
     ],
 )
@@ -109,13 +109,13 @@ def test_what_a_level_writes_it_reads_back(template: str, location: str, device:
     try:
         text = one.write(words)
     except WordError as err:
-        assert "would be read as other words: one of them holds a separator" in str(err)
+        assert "would be read as other words: one of them contains a separator" in str(err)
         naive = template.format(**words)
         assert one.split(naive) != [words[m.field] for m in one.maps]
         return
-    found: dict[str, str] = {}
-    one.read(text, found)
-    assert found == {m.field: words[m.field] for m in one.maps}
+    actual: dict[str, str] = {}
+    one.read(text, actual)
+    assert actual == {m.field: words[m.field] for m in one.maps}
 
 
 def test_words_are_translated_and_each_is_checked() -> None:
@@ -169,9 +169,9 @@ def test_two_levels_have_a_text_in_common_just_when_one_is_found_by_trying_all(o
     first, second = (level(t, action=_ACTION, sender=_SENDER) for t in (one, other))
     by_trying = any(_reads(first, text) and _reads(second, text) for text in _TEXTS)
     for pair in (first, second), (second, first):
-        found = common_text(*pair)
-        assert (found is not None) == by_trying
-        assert found is None or (_reads(first, found) and _reads(second, found))
+        actual = common_text(*pair)
+        assert (actual is not None) == by_trying
+        assert actual is None or (_reads(first, actual) and _reads(second, actual))
 
 
 @st.composite
@@ -189,12 +189,12 @@ def any_level(draw: st.DrawFn) -> Level:
 @settings(max_examples=300)
 @given(any_level(), any_level())
 def test_the_text_in_common_is_read_by_both_and_is_missing_only_if_there_is_none(one: Level, other: Level) -> None:
-    found = common_text(one, other)
-    if found is None:
+    actual = common_text(one, other)
+    if actual is None:
         assert [text for text in _TEXTS if _reads(one, text) and _reads(other, text)] == []
     else:
-        assert _reads(one, found)
-        assert _reads(other, found)
+        assert _reads(one, actual)
+        assert _reads(other, actual)
 
 
 def test_the_text_in_common_is_one_that_a_person_understands() -> None:

@@ -1,1 +1,1 @@
-"""Reads the files of earlier versions: INI configurations, and maps written a line at a time or in JSON."""
+"""Reads the files of versions before 3.0: INI configurations, and maps with a line for each word or in JSON."""

@@ -1,8 +1,8 @@
-"""INI texts as Python's configparser reads them, with the place of every value and the comments. Pure.
+"""Reads INI texts as Python's configparser does, with the place of every value and the comments. Pure.
 
-The original read its configurations with configparser: `[SECTION]`, then `option: value` or `option = value`, names
-of options in any case, comments on lines of their own, and further lines of a value further in. What stands in
-`[DEFAULT]` counts in every section. An option that is given twice has its last value; `%` is a character like others.
+Versions before 3.0 read their configurations with configparser: `[SECTION]`, then `option: value` or `option = value`,
+names of options in any case, comments on lines of their own, and indented lines that continue a value. The options in
+`[DEFAULT]` apply to every section. Of a duplicate option, the last value counts; `%` has no special meaning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from gateway.configuration.document import INI_HEADER, Place
+from gateway.configuration.document import Place
+from gateway.configuration.yaml_reader import INI_HEADER
 from gateway.errors import ConfigurationError, Finding
 
 _DEFAULT = "DEFAULT"
@@ -21,7 +22,7 @@ _OPTION = re.compile(r"(.*?)\s*[=:]\s*(.*)$", re.DOTALL)
 
 @dataclass(frozen=True)
 class Section:
-    """A line `[name]`, and the lines before it that are comments or empty."""
+    """A line `[name]`, and the comments and empty lines before it."""
 
     name: str
     place: Place
@@ -30,9 +31,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Entry:
-    """An option with its value, where both stand, and the lines before it that are comments or empty.
+    """An option, its value, the places of both, and the comments and empty lines before it.
 
-    `parts` are the lines of the value with their places; `text` is all of them, as configparser puts them together.
+    `parts` are the lines of the value with their places; `text` joins them as configparser does.
     """
 
     file: str
@@ -44,45 +45,45 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The value, its lines put together."""
+        """Return the value, with all its lines."""
         return "\n".join(text for _, text in self.parts).rstrip()
 
     @property
     def name(self) -> str:
-        """What it is called in an error: `[MQTT] host`."""
+        """Return the name of the option for errors: `[MQTT] host`."""
         return f"[{self.section}] {self.option}"
 
     def uncommented(self) -> tuple[Entry, str]:
-        """Return this without the comment that its first line ends with, and that comment, or `""`.
+        """Return this option without the comment at the end of its first line, and that comment, or `""`.
 
-        To the ConfigParser of Python 2, ' ;' and what follows was one; to that of Python 3 it is part of the value.
+        To Python 2, ' ;' and the text after it were a comment; to Python 3 they belong to the value.
         """
         (place, line), *others = self.parts
-        found = _INLINE_COMMENT.fullmatch(line)
-        return (replace(self, parts=((place, found[1]), *others)), found[2]) if found else (self, "")
+        match = _INLINE_COMMENT.fullmatch(line)
+        return (replace(self, parts=((place, match[1]), *others)), match[2]) if match else (self, "")
 
 
 @dataclass(frozen=True)
 class IniText:
-    """What stands in an INI file, in its order; `comments` are those at its end."""
+    """The sections and options of an INI file in their order; `comments` are those at its end."""
 
     file: str
     items: tuple[Section | Entry, ...]
     comments: tuple[str, ...] = ()
 
     def sections(self) -> dict[str, Section]:
-        """Return the sections by name; each where it begins first."""
+        """Return the sections by name; of a repeated section, the first."""
         return {item.name: item for item in reversed(self.items) if isinstance(item, Section)}
 
     def entries(self, section: str) -> dict[str, Entry]:
         """Return the options of a section by name, those of `[DEFAULT]` included."""
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         for name in (_DEFAULT, section):
-            found |= {item.option: item for item in self.items if isinstance(item, Entry) and item.section == name}
-        return found
+            entries |= {item.option: item for item in self.items if isinstance(item, Entry) and item.section == name}
+        return entries
 
     def repeated(self) -> Iterator[tuple[Entry, Entry]]:
-        """Yield each option that is given again, after the one it stands in for."""
+        """Yield each duplicate option, after the one that it replaces."""
         seen: dict[tuple[str, str], Entry] = {}
         for item in self.items:
             if isinstance(item, Entry):
@@ -94,7 +95,7 @@ class IniText:
 
 @dataclass
 class _Open:
-    """An option whose value may go on in the next line."""
+    """An option whose value may continue in the next line."""
 
     section: str
     option: str
@@ -129,7 +130,7 @@ class _Reader:
             if header:
                 self.end_entry()
                 self.section = header[1]
-                self.items.append(Section(self.section, place, self.taken_comments()))
+                self.items.append(Section(self.section, place, self.pop_comments()))
             else:
                 self.option(text, place)
 
@@ -137,13 +138,13 @@ class _Reader:
         self.end_entry()
         match = _OPTION.match(text)
         if not self.section:
-            self.complain(place, "no [SECTION] before it", "put it under one, for example [MQTT]")
+            self.complain(place, "no [SECTION] before it", "put it into a section, for example [MQTT]")
         elif not match or not match[1]:
             self.complain(place, f"{text!a} is not an option", "write it as option: value")
         else:
             value_place = (place[0], place[1] + match.start(2))
             option = match[1].lower()
-            self.entry = _Open(self.section, option, place, [(value_place, match[2])], self.taken_comments())
+            self.entry = _Open(self.section, option, place, [(value_place, match[2])], self.pop_comments())
 
     def end_entry(self) -> None:
         if self.entry:
@@ -154,20 +155,20 @@ class _Reader:
                 Entry(self.file, entry.section, entry.option, entry.key_place, tuple(entry.parts), entry.comments)
             )
 
-    def taken_comments(self) -> tuple[str, ...]:
-        taken, self.comments = tuple(self.comments), []
-        return taken
+    def pop_comments(self) -> tuple[str, ...]:
+        comments, self.comments = tuple(self.comments), []
+        return comments
 
     def complain(self, place: Place, what: str, remedy: str) -> None:
         self.findings.append(Finding(self.file, *place, "", what, remedy))
 
 
 def read_ini(text: str, file: str) -> IniText:
-    """Read an INI text. Raises `ConfigurationError` with every line that is none."""
+    """Return the content of an INI text. Raises `ConfigurationError` with every line that is not INI."""
     reader = _Reader(file)
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         reader.line(number, line)
     reader.end_entry()
     if reader.findings:
         raise ConfigurationError(reader.findings)
-    return IniText(file, tuple(reader.items), reader.taken_comments())
+    return IniText(file, tuple(reader.items), reader.pop_comments())

@@ -1,16 +1,17 @@
-"""Maps written for the original (mqttgateway before 3.0), as maps of today. Pure.
+"""Converts JSON maps that were written for versions before 3.0 to the current form. Pure.
 
-What its readers took, and those of today do not:
+The readers of those versions accepted the following, which the current one does not:
 
-    {"mqtt word": "internal word"}    the form of a field before June 2018: one word for one, MQTT left
+    {"mqtt word": "internal word"}    a field before June 2018: one word for one, MQTT on the left
     {"maptype": "strict", "map": {}}  a map without entries counts as maptype none
     unknown keys                      ignored
     "source"                          what "sender" was called before May 2018
     filters that can match nothing    subscribed to all the same
 
-The first cannot be mistaken: a map of today has its MQTT words in lists. The others would be slips in a map of
-today. So they are taken only from a reversed map, or one that has everything that the original insisted on: root,
-topics and all eight fields, without comments. Unknown keys only from the latter: they cannot be a field misspelt.
+The first is unambiguous, since a current map has its MQTT words in lists. In a current map the others would be
+mistakes. So they are accepted only in a reversed map, or in one that has everything that those versions required: root,
+topics and all eight fields, without comments. Unknown keys are accepted only in the latter, where they cannot be a
+misspelled field.
 """
 
 from __future__ import annotations
@@ -26,36 +27,38 @@ _REQUIRED = ("root", "topics", *FIELDS)
 _KEYS = (*_REQUIRED, "$schema")
 
 Moves: TypeAlias = Mapping[Path, tuple[Path, bool]]
-"""For parts of a map: where they stand in the file, and whether as the key there."""
+"""For parts of a map: their path in the file, and whether they are the key there."""
 
 
 class Reading(NamedTuple):
-    """A document as a map of today, its values at their old places; whether it is of the original; what was done."""
+    """A map in the current form, its values at their places in the file; whether it was converted; notes about that."""
 
     document: Document
-    is_old: bool
+    is_legacy: bool
     notes: tuple[str, ...]
 
 
-def read_old_map(document: Document, keys_of_today: Collection[str] = ()) -> Reading:
-    """Return what a map means today. One that is not of the original is returned as it is.
+def read_json_map(document: Document, current_keys: Collection[str] = ()) -> Reading:
+    """Return a map in the current form; a map that has it already is returned unchanged.
 
-    `keys_of_today` are all that a map may have today: one with a key that the original did not know is of today.
+    `current_keys` are all keys that a map may have now: a map with a key that is new in 3.0 has the current form.
     """
     renamed = _renamed(document)
-    if not isinstance(renamed.data, dict) or (set(keys_of_today) - set(_KEYS)) & renamed.data.keys():
+    if not isinstance(renamed.data, dict) or (set(current_keys) - set(_KEYS)) & renamed.data.keys():
         return Reading(document, False, ())
     is_reversed, is_complete = _is_reversed(renamed.data), _is_complete(renamed.data)
     if not is_reversed and not is_complete:
         return Reading(document, False, ())
     notes = []
     if renamed is not document:
-        notes.append("'source' is read as sender, which it is called since May 2018")
+        notes.append("'source' is read as 'sender', its name since May 2018")
     document = renamed
     if is_reversed:
-        document, has_aliases = _turned(document)
-        note = "taken for a map of before June 2018: MQTT words on the left, internal words on the right"
-        notes.append(f"{note}; where several stand for one, the first is written" if has_aliases else note)
+        document, has_aliases = _unreversed(document)
+        note = "read as a map from before June 2018: MQTT words on the left, internal words on the right"
+        notes.append(
+            f"{note}; if several MQTT words have one internal word, the first is written" if has_aliases else note
+        )
     data = dict(document.data)
     for name in FIELDS:
         if isinstance(data.get(name), dict):
@@ -75,7 +78,7 @@ def _renamed(document: Document) -> Document:
 
 
 def _is_complete(data: Mapping[str, Any]) -> bool:
-    """Tell whether it has all that the original insisted on, and no comments as maps of today have them."""
+    """Return whether a map has all keys that versions before 3.0 required, and no comments, which are new in 3.0."""
     has_comments = any(key.startswith("_") for key in data)
     return not has_comments and all(key in data for key in _REQUIRED)
 
@@ -92,13 +95,13 @@ def _without_unknown(data: Mapping[str, Any], notes: list[str]) -> dict[str, Any
     for key, value in data.items():
         if key in FIELDS and isinstance(value, dict):
             known[key] = {part: value[part] for part in value if part in ("maptype", "map")}
-            notes += (f"{key}.{part} is no part of a map and ignored" for part in value if part not in known[key])
+            notes += (f"{key}.{part} is not part of a map and is ignored" for part in value if part not in known[key])
             if value.get("maptype") == "none":
-                known[key].pop("map", None)  # the original did not look at it
+                known[key].pop("map", None)  # versions before 3.0 ignored it
         elif key in _KEYS:
             known[key] = value
         else:
-            notes.append(f"{key} is no part of a map and ignored")
+            notes.append(f"{key} is not part of a map and is ignored")
     return known
 
 
@@ -106,7 +109,7 @@ def _without_unknown(data: Mapping[str, Any], notes: list[str]) -> dict[str, Any
 
 
 def _is_reversed(data: Mapping[str, Any]) -> bool:
-    """Tell whether single words stand where a map of today has lists: in all entries, and in one at least."""
+    """Return whether all entries, at least one, hold a single word where a current map has a list."""
     words = [word for _, entries in _maps(data) for word in entries.values()]
     return any(isinstance(word, str) for word in words) and all(isinstance(word, str | None) for word in words)
 
@@ -118,37 +121,37 @@ def _maps(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield name, part["map"]
 
 
-def _turned(document: Document) -> tuple[Document, bool]:
-    """Return a reversed map as one of today, and whether an internal word has several MQTT words in it.
+def _unreversed(document: Document) -> tuple[Document, bool]:
+    """Return a reversed map in the current form, and whether an internal word has several MQTT words in it.
 
-    Null stood for no word at all: such an MQTT word is read as the empty one, which is written as itself.
+    Null meant no word at all: such an MQTT word is read as the empty word, which is written as itself.
     """
     data, moves, has_aliases = dict(document.data), dict[Path, tuple[Path, bool]](), False
     for name, entries in _maps(data):
-        turned: dict[str, list[str]] = {}
+        entries_now: dict[str, list[str]] = {}
         if None in entries.values() and "" not in entries:
-            turned[""] = [""]
+            entries_now[""] = [""]
         for mqtt, internal in entries.items():
-            words = turned.setdefault(internal or "", [])
+            words = entries_now.setdefault(internal or "", [])
             has_aliases = has_aliases or (internal is not None and bool(words))
             moves.setdefault((name, "map", internal or ""), ((name, "map", mqtt), False))
             moves[name, "map", internal or "", len(words)] = ((name, "map", mqtt), True)
             words.append(mqtt)
-        data[name] = {**data[name], "map": turned}
+        data[name] = {**data[name], "map": entries_now}
     return _MovedDocument(document, data, moves), has_aliases
 
 
 class _MovedDocument(Document):
-    """A document some of whose parts stand elsewhere in the original: at another path, perhaps as its key."""
+    """A document some of whose parts have another path in the file, or are a key there."""
 
-    def __init__(self, original: Document, data: Any, moves: Moves) -> None:
-        super().__init__(original.file, data)
-        self._original = original
+    def __init__(self, source: Document, data: Any, moves: Moves) -> None:
+        super().__init__(source.file, data)
+        self._source = source
         self._moves = moves
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         for length in range(len(path), 0, -1):
             if path[:length] in self._moves:
                 old, is_key = self._moves[path[:length]]
-                return self._original.finding((*old, *path[length:]), what, remedy, at_key=at_key or is_key)
-        return self._original.finding(path, what, remedy, at_key=at_key)
+                return self._source.finding((*old, *path[length:]), what, remedy, at_key=at_key or is_key)
+        return self._source.finding(path, what, remedy, at_key=at_key)

@@ -1,12 +1,12 @@
-"""Maps of mqttgateway 0.x, a line for each topic and word, as maps of today. Pure.
+"""Converts maps of mqttgateway 0.x, with a line for each topic and word, to the current form. Pure.
 
     topic: home/lighting/+/+/+/+/C
     function: lighting, Lighting       the MQTT word, then the internal word
 
-The source is `mqtt_map.py` of github.com/ppt000/mqtt_gateways before May 2018. What follows a second colon or comma
-was not read, nor were other lines. The root stood in the program; here it is that of the topics. Of several MQTT words
-for one internal word the last was written. A gateway that was not in the map passed, an action was refused; the other
-fields are strict too, as in the maps that the author made of these.
+Source: `mqtt_map.py` of github.com/ppt000/mqtt_gateways before May 2018. That program ignored other lines, and the
+text after a second colon or comma. The root was a constant in the program; here it is the first level of the topics. If
+several MQTT words had one internal word, the last was written. A gateway that was not in the map was accepted, an
+action was refused; the other fields are strict, too, as in the maps into which the author converted these.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_SKIPPED = 10  # lines that a note names
 
 
 class _Item(NamedTuple):
-    """A topic, or a pair of words, with the places of both."""
+    """A topic, or an MQTT word and its internal word, with their places."""
 
     label: str
     mqtt: str
@@ -35,7 +35,7 @@ class _Item(NamedTuple):
 
 
 def is_line_map(text: str) -> bool:
-    """Tell whether a text is such a map: its first line that says something begins as one of it."""
+    """Return whether a text is such a map: its first line, apart from comments, begins with one of the labels."""
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             return _LINE.match(line) is not None
@@ -43,9 +43,9 @@ def is_line_map(text: str) -> bool:
 
 
 def read_line_map(text: str, file: str) -> tuple[Document, tuple[str, ...]]:
-    """Return such a map as the data of one of today, its values at their old places, and what is to be said.
+    """Return such a map in the current form, its values at their places in the file, and notes about the conversion.
 
-    Raises `ConfigurationError` if no topic tells the root.
+    Raises `ConfigurationError` if no topic shows the root.
     """
     skipped: list[int] = []
     items = list(_items(text, skipped))
@@ -60,9 +60,9 @@ def read_line_map(text: str, file: str) -> tuple[Document, tuple[str, ...]]:
             values["topics", len(data["topics"])] = item.mqtt_place
             data["topics"].append(item.mqtt)
     if not data["root"]:
-        what = "no topic tells the root, which every topic begins with"
+        what = "no topic shows the root, with which every topic begins"
         raise ConfigurationError([Finding(file, 0, 0, "", what, "add one, for example topic: home/+/+/+/+/+/C")])
-    for item in reversed(items):  # the last word for an internal one was written, as the first is today
+    for item in reversed(items):  # then, the last word for an internal one was written; now, the first is
         if item.label != "topic":
             maptype = "loose" if item.label == "gateway" else "strict"
             entries = data.setdefault(item.label, {"maptype": maptype, "map": {}})["map"]
@@ -71,12 +71,12 @@ def read_line_map(text: str, file: str) -> tuple[Document, tuple[str, ...]]:
                 keys.setdefault((item.label, "map", item.internal), item.internal_place)
                 values[item.label, "map", item.internal, len(words)] = item.mqtt_place
                 words.append(item.mqtt)
-    note = f"taken for a map of 0.x, line by line: the root is {data['root']!a}, as in its topics"
-    return Document(file, data, keys, values), (note, *_said(skipped))
+    note = f"read as a map of version 0.x, line by line: the root is {data['root']!a}, as in its topics"
+    return Document(file, data, keys, values), (note, *_notes_of(skipped))
 
 
 def _items(text: str, skipped: list[int]) -> Iterator[_Item]:
-    """Yield what the lines say; add the numbers of those that say nothing, and are no comments, to `skipped`."""
+    """Yield the items in the lines of a map; add the numbers of all other lines but comments to `skipped`."""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         label = _LINE.match(line)
         words = _WORDS.match(line, label.end()) if label else None
@@ -87,9 +87,9 @@ def _items(text: str, skipped: list[int]) -> Iterator[_Item]:
             skipped.append(number)
 
 
-def _said(skipped: list[int]) -> Iterator[str]:
+def _notes_of(skipped: list[int]) -> Iterator[str]:
     if skipped:
         more = len(skipped) - _MAX_SKIPPED
         numbers = ", ".join(map(str, skipped[:_MAX_SKIPPED])) + (f" and {more} more" if more > 0 else "")
         form = "'topic: TOPIC' or 'FIELD: MQTT word, internal word'"
-        yield f"not read, since it is not of the form {form}: line {numbers}"
+        yield f"ignored, since it is not of the form {form}: line {numbers}"

@@ -18,7 +18,7 @@ from tests.support.gateway_process import GatewayProcess, run_command
 LAYOUTS = Path(__file__).parents[2] / "fixtures" / "ini"
 
 MINIMAL = "[INTERFACE]\n[MQTT]\nroot: home\ntopics: home/#\n"
-NO_MEANING = "has no meaning any more"
+NO_MEANING = "no longer has a meaning"
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def notes(folder: Path, text: str) -> list[str]:
     return [note.replace(f"{folder}/", "") for note in load(folder, text).notes]
 
 
-def options_of(said: Iterable[str]) -> list[str]:
+def options_of(reported: Iterable[str]) -> list[str]:
     """Return what is spoken of: line, column and option."""
-    return [": ".join(note.partition(".conf:")[2].split(": ")[:2]) for note in said]
+    return [": ".join(note.partition(".conf:")[2].split(": ")[:2]) for note in reported]
 
 
 def findings(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> list[str]:
@@ -82,8 +82,8 @@ def test_the_layout_of_1() -> None:
     (interface,) = configuration.interfaces
     assert (interface.name, interface.cls, interface.params["location"]) == ("dummy", DummyInterface, "attic")
     assert interface.msg_map.topics == ("attic/lighting/+/+/+/+/C",)
-    said = ["22:1: [MQTT] timeout", "38:1: [LOG] emailhost", "9:1: [INTERFACE] port"]
-    assert options_of(configuration.notes) == said
+    reported = ["22:1: [MQTT] timeout", "38:1: [LOG] emailhost", "9:1: [INTERFACE] port"]
+    assert options_of(configuration.notes) == reported
 
 
 def test_a_file_with_next_to_nothing_in_it_has_the_defaults() -> None:
@@ -113,13 +113,13 @@ def test_the_layout_of_2_with_the_broker_in_a_common_file() -> None:
 # --- the interface
 
 
-def test_the_type_is_that_of_the_file_name_or_the_one_that_is_given(folder: Path) -> None:
+def test_the_type_is_that_of_the_file_name_or_the_one_that_is_set(folder: Path) -> None:
     assert load(folder, MINIMAL, "dummy.cfg").interfaces[0].cls is DummyInterface
     text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
     assert load(folder, text, "old.conf").interfaces[0].cls is DummyInterface
 
 
-def test_a_python_file_of_the_original_name_beside_it_goes_first(folder: Path) -> None:
+def test_a_python_file_with_the_former_name_beside_it_goes_first(folder: Path) -> None:
     (folder / "dummy_interface.py").write_text(
         "class dummyInterface:\n    def __init__(self, params, i, o): pass\n    def loop(self): pass\n"
     )
@@ -128,34 +128,36 @@ def test_a_python_file_of_the_original_name_beside_it_goes_first(folder: Path) -
     assert interface.params == {"port": "/dev/tty", "speed": "010"}  # as ever: names in lower case, values as text
 
 
-def test_where_nothing_tells_the_type_the_dummy_is_run_and_that_is_said(folder: Path) -> None:
+def test_where_nothing_tells_the_type_the_dummy_is_run_and_that_is_reported(folder: Path) -> None:
     configuration = load(folder, MINIMAL, "old.conf")
     assert configuration.interfaces[0].cls is DummyInterface
     (note,) = configuration.notes
     assert note.endswith(
-        "old.conf: [INTERFACE]: nothing tells which interface it is: there is no old_interface.py: the dummy is run: "
-        "add a type under [INTERFACE], the path of a Python file for example"
+        "old.conf: [INTERFACE]: the type of the interface is unknown, since there is no old_interface.py: "
+        "using the dummy: add a type under [INTERFACE], the path of a Python file for example"
     )
 
 
-def test_a_type_that_does_not_exist_is_said(folder: Path) -> None:
-    said = findings(folder, MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dumy"))
-    assert said == ["dummy2mqtt.conf:2:7: [INTERFACE] type: no interface is called 'dumy': did you mean 'dummy'?"]
+def test_a_type_that_does_not_exist_is_reported(folder: Path) -> None:
+    reported = findings(folder, MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dumy"))
+    assert reported == ["dummy2mqtt.conf:2:7: [INTERFACE] type: no interface is called 'dumy': did you mean 'dummy'?"]
 
 
-def test_a_python_file_that_cannot_be_imported_is_said(folder: Path) -> None:
+def test_a_python_file_that_cannot_be_imported_is_reported(folder: Path) -> None:
     (folder / "dummy_interface.py").write_text("import nothing_of_that_name\n")
-    (said,) = findings(folder, "# no section INTERFACE\n[MQTT]\nroot: home\n")
-    assert said.startswith(
+    (reported,) = findings(folder, "# no section INTERFACE\n[MQTT]\nroot: home\n")
+    assert reported.startswith(
         "dummy2mqtt.conf: [INTERFACE] type: dummy_interface.py cannot be imported: ModuleNotFoundErr"
     )
-    assert said.endswith(": mend the file")
+    assert reported.endswith(": fix the file")
 
 
-def test_a_file_name_that_cannot_be_a_sender_is_said(folder: Path) -> None:
+def test_a_file_name_that_cannot_be_a_sender_is_reported(folder: Path) -> None:
     text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
-    (said,) = findings(folder, text, "a+b.conf")
-    assert said == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: give a plain name"
+    (reported,) = findings(folder, text, "a+b.conf")
+    assert (
+        reported == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: use a plain name"
+    )
 
 
 def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
@@ -174,8 +176,8 @@ def test_options_get_the_type_that_the_interface_wants(folder: Path) -> None:
 def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) -> None:
     assert notes(folder, MINIMAL + "[INTERFACE]\nlocatoin: x\n") == [
         (
-            "dummy2mqtt.conf:6:1: [INTERFACE] locatoin: an option that the interface dummy does not know, and which is "
-            "not read: did you mean 'location'?"
+            "dummy2mqtt.conf:6:1: [INTERFACE] locatoin: the interface dummy has no such option; it is ignored: "
+            "did you mean 'location'?"
         )
     ]
 
@@ -194,7 +196,7 @@ def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) ->
         ("mapfilename: my.json", "my.json"),  # of before there was 'mapping'
     ],
 )
-def test_a_map_is_found_by_the_rules_of_the_original(folder: Path, given: str, file: str) -> None:
+def test_a_map_is_found_by_the_rules_of_a_version_before_3_0(folder: Path, given: str, file: str) -> None:
     folder = folder / "conf"
     (folder / "maps").mkdir(parents=True)
     (folder / file).write_text('{"root": "mapped", "topics": []}')
@@ -217,8 +219,8 @@ def test_a_map_in_the_working_directory_is_found(folder: Path, monkeypatch: pyte
     monkeypatch.chdir(folder / "here")
     assert load(folder, "[MQTT]\nmapping: on\nmapfilename: my.json\n").root == "here"
     monkeypatch.chdir(folder)
-    (said,) = findings(folder, "[MQTT]\nmapping: on\nmapfilename: my.json\n")
-    assert said.startswith("dummy2mqtt.conf:3:14: [MQTT] mapfilename: my.json: no such file (looked in ")
+    (reported,) = findings(folder, "[MQTT]\nmapping: on\nmapfilename: my.json\n")
+    assert reported.startswith("dummy2mqtt.conf:3:14: [MQTT] mapfilename: my.json: no such file (looked in ")
 
 
 def test_without_root_topics_begin_with_a_slash_as_ever(folder: Path) -> None:
@@ -238,14 +240,14 @@ def test_topics_have_their_places(folder: Path) -> None:
     ]
 
 
-def test_topics_that_can_bring_nothing_are_said_and_left_out(folder: Path) -> None:
+def test_topics_that_can_match_nothing_are_reported_and_left_out(folder: Path) -> None:
     text = "[MQTT]\nroot: home\ntopics: home/#, house/#,\n home/lighting/C, +/lighting/#\n"
     (interface,) = load(folder, text).interfaces
     assert interface.msg_map.topics == ("home/#", "+/lighting/#")
     remedy = "a topic has seven levels, the last of them C or S"
     assert notes(folder, text) == [
-        f"dummy2mqtt.conf:3:1: [MQTT] topics: {topic!r} matches no topic under the root 'home', and is not subscribed "
-        f"to: {remedy}"
+        f"dummy2mqtt.conf:3:1: [MQTT] topics: {topic!r} matches no topic under the root 'home', so the gateway "
+        f"does not subscribe to it: {remedy}"
         for topic in ("home/lighting/C", "house/#")
     ]
     assert findings(folder, text.replace("home\n", "ho+me\n", 1))[0].startswith("dummy2mqtt.conf:2:7: [MQTT] root: '+'")
@@ -266,7 +268,7 @@ def test_topics_that_can_bring_nothing_are_said_and_left_out(folder: Path) -> No
         ("debug: on\nfilelevel: ERROR", "warning", "error"),
     ],
 )
-def test_levels_are_those_of_the_original(folder: Path, given: str, level: str, file_level: str) -> None:
+def test_levels_are_those_of_a_version_before_3_0(folder: Path, given: str, level: str, file_level: str) -> None:
     log = load(folder, f"{MINIMAL}[LOG]\nlogfilename: x.log\n{given}\n").log
     assert log == LogOptions(level, str(folder / "x.log"), 50_000_000, 3, file_level=file_level)
 
@@ -287,23 +289,26 @@ def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "reported"),
     [
-        ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the network is waited for without polling"),
-        ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched the sign of life off; a dead link is always noticed"),
-        ("[MQTT]\nhots: x", "[MQTT] hots: an unknown option, which is not read: did you mean 'host'?"),
-        ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: no mails are sent any more"),
-        ("[LOG]\nlogfilename: .\nfilename: x\nfile: y", "[LOG] file: an unknown option, which is not read: did you"),
+        ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the gateway waits for the network without polling"),
+        ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched keepalive off; a dead link is now always noticed"),
+        ("[MQTT]\nhots: x", "[MQTT] hots: unknown option; it is ignored: did you mean 'host'?"),
+        ("[LOG]\nemailhost: x\nemailport: 25", f"[LOG] emailhost: {NO_MEANING}: the gateway sends no mails"),
+        ("[LOG]\nlogfilename: .\nfilename: x\nfile: y", "[LOG] file: unknown option; it is ignored: did you"),
         ("[LOG]\nconsolelevel: loud", "[LOG] consolelevel: 'loud' is not a level: warnings and errors are written"),
         ("[LOG]\nlogfilename: .\nfilelevel: loud", "[LOG] filelevel: 'loud' is not a level: no log file is written"),
-        ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without end; 3 files of 50 MB"),
-        ("[MQTT]\nhost: a\nhost: b", "[MQTT] host: given twice, first in line 6; the last counts: keep one"),
-        ("[Mqtt]\nhost: a", "[Mqtt]: an unknown section, which is not read: did you mean 'MQTT'?"),
+        ("[LOG]\nlogfilename: .\nfilenum: 0", "[LOG] filenum: 0 let the file grow without limit; 3 files of 50 MB"),
+        (
+            "[MQTT]\nhost: a\nhost: b",
+            "[MQTT] host: duplicate option, first in line 6; the last one is used: remove one",
+        ),
+        ("[Mqtt]\nhost: a", "[Mqtt]: unknown section; it is ignored: did you mean 'MQTT'?"),
     ],
 )
-def test_what_has_no_meaning_is_said_once(folder: Path, given: str, said: str) -> None:
+def test_what_has_no_meaning_is_reported_once(folder: Path, given: str, reported: str) -> None:
     (note,) = notes(folder, f"{MINIMAL}{given}\n")
-    assert said in note
+    assert reported in note
     assert note.startswith("dummy2mqtt.conf:")
 
 
@@ -312,14 +317,14 @@ def test_what_never_had_one_is_not(folder: Path, given: str) -> None:
     assert notes(folder, f"{MINIMAL}{given}\n") == []
 
 
-def test_what_counts_in_every_section_is_said_only_where_all_is_read(folder: Path) -> None:
+def test_what_counts_in_every_section_is_reported_only_where_all_is_read(folder: Path) -> None:
     (note,) = notes(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}")
-    assert "[DEFAULT] host: an option that the interface dummy does not know" in note
+    assert "[DEFAULT] host: the interface dummy has no such option" in note
     assert load(folder, f"[DEFAULT]\nhost: b\n{MINIMAL}").mqtt.host == "b"
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "reported"),
     [
         ("port: many", '6:7: [MQTT] port: expected a whole number, found "many": for example 1883'),
         ("port: 0", "6:7: [MQTT] port: expected at least 1, found 0: for example 1883"),
@@ -332,11 +337,11 @@ def test_what_counts_in_every_section_is_said_only_where_all_is_read(folder: Pat
         ("filename: nope.cfg", "6:1: [MQTT] filename: no such file: nope.cfg: check the path"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_its_place_and_old_name(folder: Path, given: str, said: str) -> None:
-    assert findings(folder, f"{MINIMAL}[MQTT]\n{given}\n") == [f"dummy2mqtt.conf:{said}"]
+def test_what_is_wrong_is_reported_with_its_place_and_old_name(folder: Path, given: str, reported: str) -> None:
+    assert findings(folder, f"{MINIMAL}[MQTT]\n{given}\n") == [f"dummy2mqtt.conf:{reported}"]
 
 
-def test_what_is_wrong_in_a_common_file_is_said_with_its_place(folder: Path) -> None:
+def test_what_is_wrong_in_a_common_file_is_reported_with_its_place(folder: Path) -> None:
     common = folder / "mqtt.cfg"
     common.write_text("[MQTT]\nport: many\n")
     text = f"{MINIMAL}[MQTT]\nfilename: mqtt.cfg\nport: 1\n"
@@ -344,7 +349,7 @@ def test_what_is_wrong_in_a_common_file_is_said_with_its_place(folder: Path) -> 
         'mqtt.cfg:2:7: [MQTT] port: expected a whole number, found "many": for example 1883'
     ]
     common.write_text("nonsense\n")
-    assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it under one, for example [MQTT]"]
+    assert findings(folder, text) == ["mqtt.cfg:1:1: no [SECTION] before it: put it into a section, for example [MQTT]"]
 
 
 def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> None:
@@ -353,12 +358,12 @@ def test_a_comment_at_the_end_of_a_line_is_one_as_in_python_2(folder: Path) -> N
     assert (configuration.mqtt.host, configuration.root, configuration.log.level) == ("broker", "home", "debug")
     assert configuration.mqtt.client_id == "a;b"
     assert notes(folder, text) == [
-        f"dummy2mqtt.conf:{what} is taken for a comment, as in Python 2: put it on a line of its own"
+        f"dummy2mqtt.conf:{what} is read as a comment, as in Python 2: put it on a line of its own"
         for what in ("2:1: [MQTT] host: '; in the cellar'", "3:1: [MQTT] root: ';; ours; mine'")
     ]
 
 
-def test_where_any_text_may_stand_it_is_left_and_said(folder: Path) -> None:
+def test_where_any_text_may_stand_it_is_left_and_reported(folder: Path) -> None:
     (folder / "dummy_interface.py").write_text(
         "import mqttgateway\nclass I:\n    def __init__(self, *_): ...\n    def loop(self): ...\n"
     )
@@ -366,9 +371,9 @@ def test_where_any_text_may_stand_it_is_left_and_said(folder: Path) -> None:
     configuration = load(folder, text)
     assert configuration.mqtt.password == "a ;b"
     assert configuration.interfaces[0].params == {"command": "up ;down"}
-    said = notes(folder, text)
-    assert options_of(said) == ["2:1: [INTERFACE] command", "6:1: [MQTT] password"]
-    assert all("part of the value" in note and ";b" not in note for note in said)
+    reported = notes(folder, text)
+    assert options_of(reported) == ["2:1: [INTERFACE] command", "6:1: [MQTT] password"]
+    assert all("belong to the value" in note and ";b" not in note for note in reported)
 
 
 def test_credentials_that_are_switched_off_are_not_used(folder: Path) -> None:
@@ -407,20 +412,22 @@ def test_an_old_configuration_runs_against_a_broker_and_says_what_it_does_not_re
     assert "DEBUG" not in log
 
 
-def test_what_is_not_read_is_said_even_where_only_warnings_are_written(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_what_is_not_read_is_reported_even_where_only_warnings_are_written(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
     conf = tmp_path / "dummy2mqtt.conf"
     conf.write_text(f"{MINIMAL}port: {mosquitto.port}\ntimeout: 0.01\n[LOG]\nconsolelevel: NONE\n")
     with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
         listener.wait_topic("home/dummy2mqtt/dummy/availability", b"online")
         gateway.stop()
-    (said,) = gateway.log.splitlines()
-    assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in said
+    (reported,) = gateway.log.splitlines()
+    assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in reported
 
 
 # --- what only Python 2 took, and what is hardly there
 
 
-def test_a_text_that_is_not_utf_8_is_read_as_latin_1_and_said(folder: Path) -> None:
+def test_a_text_that_is_not_utf_8_is_read_as_latin_1_and_reported(folder: Path) -> None:
     common = "[MQTT]\nhost: broker.example\n# für alle\n"
     (folder / "mqtt.conf").write_bytes(common.encode("latin-1"))
     path = folder / "dummy2mqtt.conf"
@@ -468,11 +475,11 @@ def test_a_lone_section_is_a_configuration_with_all_defaults(folder: Path) -> No
         "[INTERFACE]\nLONG: 1",
     ],
 )
-def test_what_is_said_stays_short_whatever_stands_there(text: str, folder: Path) -> None:
+def test_what_is_reported_stays_short_whatever_stands_there(text: str, folder: Path) -> None:
     text = f"[MQTT]\n{text}\n".replace("LONG", "x" * 300_000)
     try:
-        said = notes(folder, text)
+        reported = notes(folder, text)
     except ConfigurationError as err:
-        said = [str(finding) for finding in err.findings]
-    assert said
-    assert max(map(len, said)) < 4000
+        reported = [str(finding) for finding in err.findings]
+    assert reported
+    assert max(map(len, reported)) < 4000

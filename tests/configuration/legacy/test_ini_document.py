@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.document import is_ini
 from gateway.configuration.legacy.ini_document import Entry, Section, read_ini
+from gateway.configuration.yaml_reader import is_ini
 from gateway.errors import ConfigurationError
 
 LINES = st.one_of(
@@ -52,9 +52,9 @@ def test_a_text_is_read_as_configparser_reads_it(lines: list[str], ending: str) 
             read_ini(ending.join(lines), "x.conf")
         return
     ini = read_ini(ending.join(lines), "x.conf")
-    found = {name: {option: entry.text for option, entry in ini.entries(name).items()}
+    actual = {name: {option: entry.text for option, entry in ini.entries(name).items()}
              for name in ini.sections() if name != "DEFAULT"}  # fmt: skip
-    assert found == {name: dict(parser.items(name)) for name in parser.sections()}
+    assert actual == {name: dict(parser.items(name)) for name in parser.sections()}
 
 
 @given(st.lists(LINES, max_size=12))
@@ -103,11 +103,11 @@ def test_what_is_given_again_is_told_with_the_one_before() -> None:
     assert ini.entries("A")["x"].text == "4"
 
 
-def test_every_line_that_is_none_is_said() -> None:
+def test_every_line_that_is_not_ini_is_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_ini("x: 1\n[A]\nnothing\n: 2\n", "x.conf")
     assert [str(finding) for finding in caught.value.findings] == [
-        "x.conf:1:1: no [SECTION] before it: put it under one, for example [MQTT]",
+        "x.conf:1:1: no [SECTION] before it: put it into a section, for example [MQTT]",
         "x.conf:3:1: 'nothing' is not an option: write it as option: value",
         "x.conf:4:1: ': 2' is not an option: write it as option: value",
     ]

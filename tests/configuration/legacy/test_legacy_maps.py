@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.configuration.document import load_json
-from gateway.configuration.legacy.legacy_maps import read_old_map
+from gateway.configuration.json_reader import load_json
+from gateway.configuration.legacy.legacy_maps import read_json_map
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import map_schema
 from gateway.errors import ConfigurationError, MessageError, WordError
@@ -23,14 +23,14 @@ from tests.support.gateway_process import run_command
 from tests.support.strategies import make_map, map_data, messages, texts, topics, words
 
 MAPS = Path(__file__).parents[2] / "fixtures" / "maps"
-TURNED = "taken for a map of before June 2018: MQTT words on the left, internal words on the right"
-RENAMED = "'source' is read as sender, which it is called since May 2018"
+TURNED = "read as a map from before June 2018: MQTT words on the left, internal words on the right"
+RENAMED = "'source' is read as 'sender', its name since May 2018"
 EMPTY = "a strict map without entries counts as none: every word passes"
 
 
 def read(text: str, file: str = "map.json") -> tuple[Any, list[str]]:
     """Return the data of the map of `text` as it is read today, and the notes."""
-    document, _, notes = read_old_map(load_json(text, file))
+    document, _, notes = read_json_map(load_json(text, file))
     return document.data, list(notes)
 
 
@@ -38,7 +38,7 @@ def load(folder: Path, text: str) -> tuple[MsgMap, list[str]]:
     """Return the map in a file with `text`, and what was said of it, without the path."""
     path, notes = folder / "map.json", list[str]()
     path.write_text(text)
-    msg_map = load_map(path, sender="gw", say=notes.append)
+    msg_map = load_map(path, sender="gw", log=notes.append)
     assert all(note.startswith(f"{path}:") for note in notes)
     return msg_map, [note.removeprefix(f"{path}:").strip() for note in notes]
 
@@ -57,7 +57,7 @@ def findings(folder: Path, text: str) -> list[str]:
 def fixture(name: str) -> tuple[MsgMap, list[str]]:
     notes: list[str] = []
     path = MAPS / f"{name}.json"
-    return load_map(path, sender="gw", say=notes.append), [note.replace(f"{path}:", "").strip() for note in notes]
+    return load_map(path, sender="gw", log=notes.append), [note.replace(f"{path}:", "").strip() for note in notes]
 
 
 @pytest.mark.parametrize("name", ["of_early_2018", "of_may_2018", "of_1_1", "of_2_0"])
@@ -74,7 +74,11 @@ def test_a_map_of_each_layout_reads_and_writes_its_words(name: str) -> None:
 
 def test_a_map_of_early_2018_calls_the_sender_source_and_its_empty_maps_are_none() -> None:
     msg_map, notes = fixture("of_early_2018")
-    assert notes == [RENAMED, f"{TURNED}; where several stand for one, the first is written", f"device: {EMPTY}"]
+    assert notes == [
+        RENAMED,
+        f"{TURNED}; if several MQTT words have one internal word, the first is written",
+        f"device: {EMPTY}",
+    ]
     msg = msg_map.mqtt2internal("house//boiler2mqtt//any thing/you/C", b"hotter")
     assert msg == InternalMsg(True, "", "Boiler", "", "any thing", "you", "TEMP_UP")
     assert msg_map.internal2mqtt(msg).payload == b"warmer"
@@ -94,12 +98,12 @@ def test_a_map_of_may_2018_keeps_a_filter_that_can_match_nothing_and_reads_null_
     assert msg_map.internal2mqtt(InternalMsg(action="TEMP")).topic == "house/////gw/S"
 
 
-def test_a_map_of_1_1_has_its_unknown_keys_ignored_and_that_is_said() -> None:
+def test_a_map_of_1_1_has_its_unknown_keys_ignored_and_that_is_reported() -> None:
     msg_map, notes = fixture("of_1_1")
     assert notes[:3] == [
         f"gateway: {EMPTY.replace('strict', 'loose')}",
-        "version is no part of a map and ignored",
-        "device.comment is no part of a map and ignored",
+        "version is not part of a map and is ignored",
+        "device.comment is not part of a map and is ignored",
     ]
     assert notes[3].startswith("5:16: topics[1]: 'house/+/+/+/stove/+/C' matches no topic")
     assert msg_map.mqtt2internal("house/heat/boiler/basement/boiler/me/C", b"warmer") == InternalMsg(
@@ -111,11 +115,11 @@ def test_a_source_beside_a_sender_is_an_unknown_key(tmp_path: Path) -> None:
     sender = {"maptype": "loose", "map": {"Me": ["me"]}}
     fields = {**EMPTY_FIELDS, "sender": sender, "source": {"maptype": "none"}}
     msg_map, notes = load(tmp_path, json.dumps({"root": "home", "topics": [], **fields}))
-    assert notes == ["source is no part of a map and ignored"]
+    assert notes == ["source is not part of a map and is ignored"]
     assert msg_map.fields["sender"].read("me") == "Me"
 
 
-def test_a_map_of_2_0_is_one_of_today() -> None:
+def test_a_map_of_2_0_is_one_in_the_current_form() -> None:
     assert fixture("of_2_0")[1] == []
 
 
@@ -193,10 +197,12 @@ def test_a_reversed_map_is_the_one_that_is_written_by_hand(
 
 
 @given(map_data(), st.booleans(), st.data())
-def test_a_map_of_today_is_never_taken_for_another(data: dict[str, Any], complete: bool, draw: st.DataObject) -> None:
+def test_a_map_in_the_current_form_is_never_read_as_another(
+    data: dict[str, Any], complete: bool, draw: st.DataObject
+) -> None:
     if complete:
         data = {**EMPTY_FIELDS, **data}
-    document, _, notes = read_old_map(load_json(json.dumps(data), "map.json"), map_schema()["properties"])
+    document, _, notes = read_json_map(load_json(json.dumps(data), "map.json"), map_schema()["properties"])
     assert not notes
     unused = [name for name in FIELDS if name in data and data[name]["maptype"] == "none"]
     without = {**data, **{name: {"maptype": "none"} for name in unused}}
@@ -206,7 +212,7 @@ def test_a_map_of_today_is_never_taken_for_another(data: dict[str, Any], complet
 @given(st.recursive(st.none() | st.booleans() | words, lambda inner: st.lists(inner) | st.dictionaries(texts, inner)))
 def test_what_is_no_map_comes_back_as_it_is(data: Any) -> None:
     document = load_json(json.dumps(data), "map.json")
-    assert read_old_map(document).document is document
+    assert read_json_map(document).document is document
 
 
 # --- findings
@@ -227,14 +233,14 @@ def test_findings_of_a_reversed_map_have_the_places_of_its_file(tmp_path: Path) 
         "3:9: locaton: unknown option: did you mean 'location' or 'action'?",
         "5:29: device.map.ceiling/lamp: 'ceiling/lamp': '/' may not stand in a topic: use another word",
         "7:33: function.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
-        "8:49: argkey.map.action: the payload keeps 'action' for the action: use another word",
+        "8:49: argkey.map.action: the payload reserves 'action' for the action: use another word",
         "9:42: gateway.comment: unknown option: known here: map, maptype",
     ]
 
 
 def test_every_part_of_a_reversed_map_has_its_place() -> None:
     text = '{"root": "home", "topics": [], "device": {"maptype": "loose", "map": {\n"lamp": "Lamp", "light": "Lamp"}}}'
-    document = read_old_map(load_json(text, "map.json")).document
+    document = read_json_map(load_json(text, "map.json")).document
     for path, place in (
         (("device", "map", "Lamp"), (2, 9)),
         (("device", "map", "Lamp", 0), (2, 1)),
@@ -263,7 +269,7 @@ def test_a_map_without_entries_is_none(entries: object) -> None:
     assert notes == [f"device: {EMPTY}"]
 
 
-def test_findings_of_a_source_are_said_at_the_source(tmp_path: Path) -> None:
+def test_findings_of_a_source_are_reported_at_the_source(tmp_path: Path) -> None:
     fields = {name: part for name, part in EMPTY_FIELDS.items() if name != "sender"}
     text = json.dumps({"root": "home", "topics": [], **fields})[:-1]
     assert findings(tmp_path, text + ',\n"source": {"maptype": "loose", "map": {"a": "A", "b+": "B"}}}') == [
@@ -280,7 +286,7 @@ def test_words_and_lists_in_one_map_are_ambiguous_and_stay_findings(tmp_path: Pa
     ]
 
 
-def test_a_key_that_the_original_did_not_know_makes_it_a_map_of_today(tmp_path: Path) -> None:
+def test_a_key_that_a_version_before_3_0_did_not_know_makes_it_a_map_in_the_current_form(tmp_path: Path) -> None:
     today = {"root": "home", "topics": ["town/#"], "delivery": [], **EMPTY_FIELDS}
     [line] = findings(tmp_path, json.dumps(today))
     assert "topics[0]: 'town/#' matches no topic" in line
@@ -300,22 +306,22 @@ SLIPS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("slip", "finding"), SLIPS)
 @pytest.mark.parametrize("others", [{}, {"_": "as today", **EMPTY_FIELDS}], ids=["some fields", "a comment"])
-def test_a_slip_in_a_map_of_today_stays_a_finding(
+def test_a_slip_in_a_map_in_the_current_form_stays_a_finding(
     others: dict[str, Any], slip: dict[str, Any], finding: str, tmp_path: Path
 ) -> None:
     [line] = findings(tmp_path, json.dumps({"root": "home", "topics": [], **others, **slip}))
     assert finding in line
 
 
-def test_a_word_twice_in_an_old_map_is_a_finding_although_the_original_took_the_last(tmp_path: Path) -> None:
+def test_a_word_twice_in_an_old_map_is_a_finding_although_a_version_before_3_0_used_the_last(tmp_path: Path) -> None:
     text = '{"root": "home", "topics": [], "device": {"maptype": "loose", "map": {"a": "A",\n "a": "B"}}}'
-    assert findings(tmp_path, text) == ["2:2: device.map.a: given twice, first in line 1: keep one of the two"]
+    assert findings(tmp_path, text) == ["2:2: device.map.a: duplicate option, first in line 1: remove one of the two"]
 
 
 # --- what is said
 
 
-def test_what_a_map_was_taken_for_is_said_once_by_check_and_in_the_log(
+def test_what_a_map_was_read_as_is_reported_once_by_check_and_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = MAPS / "of_early_2018.json"

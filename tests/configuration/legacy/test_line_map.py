@@ -19,15 +19,15 @@ from gateway.translation.mqtt_map import MsgMap
 from tests.support.strategies import make_map
 
 MAPS = Path(__file__).parents[2] / "fixtures" / "maps"
-REMEDY = "an MQTT word can mean one thing: remove one of the two"
-TAKEN = "taken for a map of 0.x, line by line: the root is 'house', as in its topics"
+REMEDY = "an MQTT word can have only one meaning: remove one of the two"
+TAKEN = "read as a map of version 0.x, line by line: the root is 'house', as in its topics"
 
 
 def load(folder: Path, text: str, encoding: str = "utf-8") -> tuple[MsgMap, list[str]]:
     """Return the map in a file with `text`, and what was said of it, without the path."""
     path, notes = folder / "gw.map", list[str]()
     path.write_bytes(text.encode(encoding))
-    msg_map = load_map(path, sender="gw", say=notes.append)
+    msg_map = load_map(path, sender="gw", log=notes.append)
     return msg_map, [note.removeprefix(f"{path}:").strip() for note in notes]
 
 
@@ -40,7 +40,7 @@ def findings(folder: Path, text: str) -> list[str]:
 def test_a_map_of_0_15_reads_and_writes_its_words() -> None:
     notes: list[str] = []
     path = MAPS / "of_0_15.map"
-    msg_map = load_map(path, sender="gw", say=notes.append)
+    msg_map = load_map(path, sender="gw", log=notes.append)
     assert notes[0] == f"{path}: {TAKEN}"
     assert [note.removeprefix(f"{path}:")[:38] for note in notes[1:]] == ["4:8: topics[2]: 'house/+/blinds/+/+/C'"]
     assert msg_map.topics == ("house/shading/+/+/+/+/C", "house/+/blinds2mqtt/+/+/+/C", "house/+/blinds/+/+/C")
@@ -64,7 +64,7 @@ def test_the_folder_that_stands_for_its_default_name_is_followed(tmp_path: Path)
     assert any(note.endswith(TAKEN) for note in configuration.notes)
 
 
-def test_what_was_not_read_is_not_read_and_said(tmp_path: Path) -> None:
+def test_what_was_not_read_is_not_read_and_reported(tmp_path: Path) -> None:
     msg_map, notes = load(
         tmp_path,
         "# for the attic\n\ntopic: house/+/+/+/+/+/C, house/#: old\nfunction: a, A, more: yes\nlocation\n"
@@ -72,7 +72,7 @@ def test_what_was_not_read_is_not_read_and_said(tmp_path: Path) -> None:
     )
     assert notes == [
         TAKEN,
-        "not read, since it is not of the form 'topic: TOPIC' or 'FIELD: MQTT word, internal word': line 5, 6, 7, 8",
+        "ignored, since it is not of the form 'topic: TOPIC' or 'FIELD: MQTT word, internal word': line 5, 6, 7, 8",
     ]
     assert msg_map.topics == ("house/+/+/+/+/+/C",)
     assert msg_map.mqtt2internal("house/a//any/any/me/C", b"on").function == "A"
@@ -87,7 +87,7 @@ def test_findings_have_their_places(tmp_path: Path) -> None:
     assert findings(tmp_path, "topic: house/a#\nfunction: a/b, A\n\ndevice:  x,X\ndevice:  x,  Y\n") == [
         "gw.map:1:8: topics[0]: 'house/a#': '#' may only be the whole last level: correct the filter",
         "gw.map:2:11: function.map.A[0]: 'a/b': '/' may not stand in a topic: use another word",
-        f"gw.map:4:10: device.map.X[0]: 'x' is an MQTT word of 'Y' already: {REMEDY}",
+        f"gw.map:4:10: device.map.X[0]: 'x' is already an MQTT word of 'Y': {REMEDY}",
     ]
 
 
@@ -100,7 +100,7 @@ def test_one_that_is_not_utf_8_is_read_as_latin_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["function: a, A", "topic: +/a\nfunction: a, A", "topic: /a"])
 def test_without_a_root_it_is_refused(text: str, tmp_path: Path) -> None:
     assert findings(tmp_path, text) == [
-        "gw.map: no topic tells the root, which every topic begins with: add one, for example topic: home/+/+/+/+/+/C"
+        "gw.map: no topic shows the root, with which every topic begins: add one, for example topic: home/+/+/+/+/+/C"
     ]
 
 
@@ -113,7 +113,7 @@ def test_what_is_none_is_not_taken_for_one(text: str) -> None:
 
 def test_map_check_shows_where_in_it_a_word_stands() -> None:
     report = check_file(MAPS / "of_0_15.map", {}, sender="gw")
-    places = {(found.finding.where, found.finding.line, found.finding.column) for found in report.found}
+    places = {(actual.finding.where, actual.finding.line, actual.finding.column) for actual in report.found}
     assert {("topics[2]", 4, 8), ("topics[1]", 3, 7)} <= places
     assert all(line for _, line, _ in places)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.configuration.remedies import near
+from gateway.core.quoting import did_you_mean
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from tests.support.configuration import serial_params
 
@@ -42,7 +42,7 @@ contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(
 
 def codec(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    assert not list(check_framing(params["framing"], params.get("checksum"), near))
+    assert not list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
     return FrameCodec(params["framing"], params.get("checksum"))
 
 
@@ -210,7 +210,7 @@ def test_a_problem_has_its_path_and_a_remedy(
     framing: dict[str, Any], checksum: dict[str, Any] | None, path: tuple[str, ...], what: str
 ) -> None:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    (problem,) = check_framing(params["framing"], params.get("checksum"), near)
+    (problem,) = check_framing(params["framing"], params.get("checksum"), did_you_mean)
     assert problem.path == path
     assert what in problem.what
     assert problem.remedy
@@ -218,10 +218,10 @@ def test_a_problem_has_its_path_and_a_remedy(
 
 def test_a_misspelt_checksum_is_corrected() -> None:
     params = serial_params(checksum={"type": "modbuss"})
-    (problem,) = check_framing(params["framing"], params["checksum"], near)
+    (problem,) = check_framing(params["framing"], params["checksum"], did_you_mean)
     assert problem.remedy.startswith("did you mean 'modbus'")
 
 
 def test_several_problems_are_reported_together() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
-    assert len(list(check_framing(params["framing"], params["checksum"], near))) == 3
+    assert len(list(check_framing(params["framing"], params["checksum"], did_you_mean))) == 3

@@ -1,0 +1,133 @@
+"""What the loaders of a configuration share: the document, the findings in it, and the files that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from gateway.configuration.document import Document
+from gateway.configuration.document import Path as DataPath
+from gateway.configuration.file_access import (
+    group_that_may_change,
+    who_may_change,
+    who_may_change_code,
+    who_may_read,
+)
+from gateway.configuration.yaml_reader import variables
+from gateway.core.paths import expanded
+from gateway.errors import MAX_FINDINGS, Finding, MoreFindings
+from gateway.logs.masking import Masker
+
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+class LoadContext:
+    """One configuration while it is loaded: loaders add findings, notes, secrets and files to it.
+
+    `faults` are the findings in the text of the file itself, such as an option that is given twice. `is_run` is false
+    when the configuration is only inspected, and no gateway is started with it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        document: Document,
+        environment: Mapping[str, str],
+        faults: Iterable[Finding] = (),
+        *,
+        is_run: bool = True,
+    ) -> None:
+        self.path = path
+        self.document = document
+        self.environment = environment
+        self.is_run = is_run
+        self.findings = list(faults)
+        self.finding_count = len(self.findings)  # of all findings; only the first of them are kept
+        self.faults = {(fault.file, fault.line, fault.column) for fault in self.findings}
+        self.notes: list[str] = list(map(str, document.notes))
+        self.secrets: list[str] = []
+        self.maps: list[Path] = []
+        self.code: list[Path] = []
+        self.secret_files: list[Path] = []
+
+    # --- findings
+
+    def complain(self, path: DataPath, what: str, remedy: str = "", *, at_key: bool = False) -> None:
+        """Add a finding about the value at `path`, or about its key."""
+        self.add([self.document.finding(path, what, remedy, at_key=at_key)])
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add findings, except those that only follow from a fault in the text at the same place."""
+        new = [finding for finding in findings if (finding.file, finding.line, finding.column) not in self.faults]
+        self.finding_count += len(new)
+        kept = new[: max(0, MAX_FINDINGS - len(self.findings))]
+        self.findings += kept
+        if len(kept) < len(new):
+            self.findings.append(MoreFindings(str(self.path), 0, len(new) - len(kept), "", "", ""))
+            self._join_more()
+
+    def _join_more(self) -> None:
+        """Replace all counts of findings that are not kept by one."""
+        more = [finding for finding in self.findings if isinstance(finding, MoreFindings)]
+        self.findings = [finding for finding in self.findings if not isinstance(finding, MoreFindings)]
+        self.findings.append(MoreFindings(str(self.path), 0, sum(finding.column for finding in more), "", "", ""))
+
+    def masked_findings(self) -> Iterator[Finding]:
+        """Yield the findings without the secrets that they may quote."""
+        mask = Masker(self.secrets).mask
+        for finding in self.findings:
+            yield finding._replace(what=mask(finding.what), remedy=mask(finding.remedy))
+
+    # --- files
+
+    def beside(self, file: str) -> Path:
+        """Return the path of `file`; a relative path starts at the folder of the configuration."""
+        return self.path.parent / expanded(file)
+
+    def locate(self, file: str) -> Path:
+        """Return the path of `file` beside the configuration; if it is not there, that of a systemd credential."""
+        path = self.beside(file)
+        folder = self.environment.get("CREDENTIALS_DIRECTORY", "")
+        credential = Path(folder) / file
+        return credential if folder and not path.exists() and credential.is_file() else path
+
+    def read_secret(self, at: DataPath, file: str) -> str:
+        """Return the secret in `file`, without the line end; add a finding at `at`, and return "", if that fails."""
+        path = self.locate(file)
+        try:
+            if path.exists() and not path.is_file():
+                self.complain(at, f"{path} is not a file", "write the secret into a file")
+                return ""
+            if path.stat().st_size > _MAX_SECRET_BYTES:
+                self.complain(at, f"{path} is too large for a secret", "is it the right file?")
+                return ""
+            secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as err:  # ValueError: not UTF-8, or a path with a NUL
+            reason = "not UTF-8" if isinstance(err, UnicodeDecodeError) else getattr(err, "strerror", None) or err
+            self.complain(at, f"{path} cannot be read: {reason}", "check its path and permissions")
+            return ""
+        if not secret:
+            self.complain(at, f"{path} is empty", "write the secret into it")
+        self.secret_files.append(path)
+        return secret
+
+    def collect_secrets(self) -> None:
+        """Add the values of environment variables in the password and in interfaces, which may hold an access code."""
+        for path, raw in self.document.raw.items():
+            if path[:1] in (("interface",), ("interfaces",)) or path == ("mqtt", "password"):
+                self.secrets += (self.environment[name] for name in variables(raw) if name in self.environment)
+
+    def access_warnings(self, *, has_secret: bool) -> Iterator[str]:
+        """Yield which other users may change the files of the configuration, or read a secret in them.
+
+        A group that may change a file only becomes a note, since that is often intended.
+        """
+        problems = [*map(who_may_change, (self.path, *self.maps)), *map(who_may_change_code, self.code)]
+        if has_secret:
+            problems.append(who_may_read(self.path))
+        problems += map(who_may_read, self.secret_files)
+        yield from (str(Finding(str(found.path), 0, 0, "", found.what, found.remedy)) for found in problems if found)
+        for path in (self.path, *self.maps, *self.code, *self.secret_files):
+            access = group_that_may_change(path)
+            if access is not None:
+                self.notes.append(str(Finding(str(path), 0, 0, "", access.what, access.remedy)))

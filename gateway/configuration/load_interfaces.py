@@ -1,0 +1,206 @@
+"""Builds the interfaces of a configuration: class, options, map, filters and addresses of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.configuration.document import Document
+from gateway.configuration.document import Path as DataPath
+from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
+from gateway.configuration.load_context import LoadContext
+from gateway.configuration.load_filters import FilterLoader
+from gateway.configuration.load_map import build_map, load_map
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
+from gateway.configuration.schemas import common_schema, interface_schema
+from gateway.configuration.settings import InterfaceOptions
+from gateway.core.paths import find_map
+from gateway.core.quoting import did_you_mean
+from gateway.core.topic import word_problem
+from gateway.errors import ConfigurationError
+from gateway.interface import Interface
+from gateway.message import ADDRESS_FIELDS
+from gateway.routing.command_index import Addresses
+from gateway.routing.message_filter import Filters
+from gateway.translation.mqtt_map import MsgMap
+
+
+class InterfacesLoader:
+    """Builds the interfaces of the gateway called `name`; what is wrong with them becomes findings of `context`.
+
+    `data` is the whole configuration. Statuses have the QoS `qos`.
+    """
+
+    def __init__(self, context: LoadContext, data: Mapping[str, Any], name: str, qos: int) -> None:
+        self.filters = FilterLoader(context.document, context.path.parent)
+        self._context = context
+        self._data = data
+        self._name = name
+        self._qos = qos
+        self.common_map = self._common_map()
+
+    def load(self) -> Iterator[InterfaceOptions]:
+        """Yield every interface that can be built."""
+        context, data = self._context, self._data
+        if ("interface" in data) == ("interfaces" in data):
+            what = "'interface' and 'interfaces' are mutually exclusive"
+            if "interface" not in data:
+                what = "there is no 'interface'"
+            context.complain(("interfaces",), what, "write one of them: interface: {type: serial, ...}", at_key=True)
+        single, several = data.get("interface"), data.get("interfaces")
+        if isinstance(single, dict) and isinstance(single.get("type"), str):
+            yield from self._interface(("interface",), "", single)
+        for key, options in several.items() if isinstance(several, dict) else ():
+            problem = word_problem(key) if key else "the name is empty"
+            if problem:
+                context.complain(("interfaces", key), f"the name {key!a} cannot be used: {problem}", at_key=True)
+            elif isinstance(options, dict) and isinstance(options.get("type"), str):
+                yield from self._interface(("interfaces", key), key, options)
+
+    def filters_of(self, options: Mapping[str, Any], at: DataPath, maps: Sequence[MsgMap]) -> Filters:
+        """Return the filters in `options`, which stand at path `at`, for interfaces with these maps."""
+        return self.filters.build(options.get("filters", {}), (*at, "filters"), maps)
+
+    # --- maps
+
+    def _common_map(self) -> MsgMap | None:
+        context, data = self._context, self._data
+        if "map" in data:
+            for key in ("root", "topics"):
+                if key in data:
+                    what = "mutually exclusive with 'map', which contains its own"
+                    context.complain((key,), what, "remove one of the two", at_key=True)
+            return self._map(("map",), data["map"], self._name)
+        if "root" not in data and "topics" not in data:
+            return None
+        if "topics" not in data:
+            context.complain(("root",), "'topics' is missing beside it", "add topics: []", at_key=True)
+        elif "root" not in data:
+            context.complain(("topics",), "'root' is missing beside it", "add root: home", at_key=True)
+        else:
+            return self._inline_map(context.document, {key: data[key] for key in ("root", "topics")}, (), self._name)
+        return None
+
+    def _map(self, at: DataPath, value: Any, sender: str) -> MsgMap | None:
+        """Return the map at path `at`: written there, or in the file that is named there; None if it has errors."""
+        context = self._context
+        if isinstance(value, dict):
+            return self._inline_map(context.document, value, at, sender)
+        if not isinstance(value, str):
+            return None  # the schema check has reported it
+        try:
+            path = find_map(value, context.path.parent, context.environment)
+        except ConfigurationError as err:  # reported where the file is named
+            context.complain(at, f"{value}: {err.findings[0].what}", err.findings[0].remedy)
+            return None
+        context.maps.append(path)
+        try:
+            return load_map(path, sender=sender, status_qos=self._qos, log=context.notes.append)
+        except ConfigurationError as err:
+            context.add(err.findings)
+            return None
+
+    def _inline_map(self, document: Document, data: Any, at: DataPath, sender: str) -> MsgMap | None:
+        try:
+            return build_map(document, data, at, sender=sender, status_qos=self._qos)
+        except ConfigurationError as err:
+            self._context.add(err.findings)
+            return None
+
+    # --- one interface
+
+    def _interface(self, at: DataPath, name: str, options: Mapping[str, Any]) -> Iterator[InterfaceOptions]:
+        context = self._context
+        try:
+            cls = find_interface(options["type"], context.path.parent, self._name)
+        except CodeNotFoundError as err:
+            context.complain((*at, "type"), err.what, err.remedy)
+            return
+        code = options["type"].partition(":")[0]
+        if code.endswith(".py"):
+            context.code.append(context.beside(code))
+        count_before = context.finding_count
+        try:
+            options, params = self._params(at, cls, options)
+        except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+            context.complain((*at, "type"), f"the class {cls.__name__} fails: {reason}", "fix its SCHEMA or check()")
+            return
+        sender = options.get("sender", self._name)
+        if not isinstance(sender, str):
+            sender = self._name  # the schema check has reported it
+        msg_map = self._map_of(at, options, sender)
+        self._check_sender(at, options, sender, msg_map)
+        name = name or Path(code).stem
+        problem = word_problem(name)
+        if problem:
+            what = f"the name {name!a} cannot be used: {problem}"
+            context.complain((*at, "type"), what, "use 'interfaces', with a name of your choice")
+        has_no_errors = context.finding_count == count_before
+        is_sound = has_no_errors and not context.faults
+        if msg_map is None:
+            return
+        if is_sound and issubclass(cls, Interface):
+            for path, field_name, word in cls.words(params):
+                problem = msg_map.problem_of(field_name, word)
+                if problem:
+                    context.complain((*at, *path), problem)
+            has_no_errors = context.finding_count == count_before
+        filters = self.filters_of(options, at, [msg_map]) if has_no_errors else Filters()
+        yield InterfaceOptions(name, cls, params, msg_map, filters, self._addresses(at, cls, params, is_sound))
+
+    def _map_of(self, at: DataPath, options: Mapping[str, Any], sender: str) -> MsgMap | None:
+        if "map" in options:
+            return self._map((*at, "map"), options["map"], sender)
+        if "map" not in self._data and "root" not in self._data:
+            remedy = "add 'map', or 'root' and 'topics' at the top of the file"
+            self._context.complain(at, "it has no map", remedy, at_key=True)
+        elif self.common_map is not None and sender != self._name:
+            return self.common_map.for_sender(sender)
+        return self.common_map
+
+    def _check_sender(self, at: DataPath, options: Mapping[str, Any], sender: str, msg_map: MsgMap | None) -> None:
+        if "sender" not in options:
+            return  # the name of the gateway has been checked
+        problem = word_problem(sender)
+        if not problem and msg_map is not None and sender == msg_map.empty_level:
+            problem = "in the map it stands for an empty level"
+        if problem:
+            self._context.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "use a plain name")
+
+    def _addresses(self, at: DataPath, cls: type[Any], params: Mapping[str, Any], is_sound: bool) -> Addresses | None:
+        """Return the addresses of an interface's commands; None if it receives every message."""
+        addresses = cls.addresses(params) if is_sound and issubclass(cls, Interface) else None
+        for name in sorted({name for address in addresses or () for name in address} - set(ADDRESS_FIELDS)):
+            what = f"its class names the field {name!a} in the address of a command, but there is no such field"
+            self._context.complain(at, what, f"fix the class: the fields are {', '.join(ADDRESS_FIELDS)}")
+        return addresses
+
+    def _params(
+        self, at: DataPath, cls: type[Any], options: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Check the options of an interface; return them as written, and with defaults, as its class receives them."""
+        context, schema = self._context, interface_schema(cls)
+        if context.document.is_legacy:
+            options = self._without_unknown(at, options, schema)
+        options = convert_substituted(context.document, options, schema, at)
+        findings = check_schema(context.document, options, schema, at)
+        context.add(findings)
+        # An unknown option must not keep the others from being checked.
+        known = {k: v for k, v in options.items() if k in schema["properties"] or schema["additionalProperties"]}
+        params = {k: v for k, v in fill_defaults(known, schema).items() if k not in common_schema()["properties"]}
+        if (not findings or not check_schema(context.document, known, schema, at)) and hasattr(cls, "check"):
+            for problem in cls.check(params):
+                context.complain((*at, *problem.path), problem.what, problem.remedy)
+        return options, params
+
+    def _without_unknown(self, at: DataPath, options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that the interface knows: in versions before 3.0, unknown options were ignored."""
+        known = schema["properties"]
+        for name in options if not schema["additionalProperties"] else ():
+            if name not in known:
+                what = f"the interface {options['type']} has no such option; it is ignored"
+                finding = self._context.document.finding((*at, name), what, did_you_mean(name, known), at_key=True)
+                self._context.notes.append(str(finding))
+        return {k: v for k, v in options.items() if k in known or schema["additionalProperties"]}

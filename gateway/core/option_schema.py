@@ -1,0 +1,45 @@
+"""The JSON Schema of one section of a configuration, and the defaults for the record that holds its options.
+
+Each section is described once, in the file `options_schema.json` beside its record. An option is added there and as a
+field of the record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+_Record = TypeVar("_Record", bound=tuple[Any, ...])
+
+
+@cache
+def read_schema(path: Path) -> Mapping[str, Any]:
+    """Return the JSON Schema in the file at `path`, which is read only once."""
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def section_defaults(module_file: str, part: str = "") -> Mapping[str, Any]:
+    """Return the default of each option that has one, by the `options_schema.json` beside `module_file`.
+
+    `part` names a mapping within the section. Lists come as tuples, since a record is immutable.
+    """
+    schema = read_schema(Path(module_file).with_name("options_schema.json"))
+    options = (schema["properties"][part] if part else schema)["properties"]
+    return {name: _frozen(option["default"]) for name, option in options.items() if "default" in option}
+
+
+def record_of(cls: type[_Record], options: Mapping[str, Any]) -> _Record:
+    """Return `options`, which fit their schema, as the named tuple `cls`; a mapping in them becomes its own record."""
+    defaults: Mapping[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
+    values = {
+        name: record_of(type(defaults[name]), value) if isinstance(value, dict) else _frozen(value)
+        for name, value in options.items()
+    }
+    return cls(**values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,40 @@
+"""Quote values in error messages, and suggest the word that a person probably meant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_MAX_QUOTED = 80  # characters of a value in an error message
+_MAX_COMPARED = 100  # characters of a word that is compared with others: a word in a file may have megabytes
+
+
+def quote(value: object) -> str:
+    """Return `value` as an error message shows it: in quotes, escaped, and cut to 80 characters."""
+    text = ascii(value)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:76]}...{text[0]}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a remedy that names the words of `known` that `word` may be a misspelling of.
+
+    If none is similar, the remedy lists all known words.
+    """
+    known = sorted(set(known))
+    close = close_matches(word, known)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"known here: {', '.join(known)}" if known else "remove it"
+
+
+def close_matches(word: str, known: Iterable[str]) -> list[str]:
+    """Return the words of `known` that `word` may be a misspelling of, the most similar first; case is ignored."""
+    import difflib  # here, since only a file with an error needs it
+
+    word = word[:_MAX_COMPARED]
+    by_case: dict[str, list[str]] = {}
+    for candidate in known:
+        by_case.setdefault(candidate.casefold(), []).append(candidate)
+    if word.casefold() in by_case:
+        return by_case[word.casefold()]
+    return [candidate for match in difflib.get_close_matches(word.casefold(), by_case, n=3, cutoff=0.6)
+            for candidate in by_case[match]]  # fmt: skip
