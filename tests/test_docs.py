@@ -133,7 +133,7 @@ def test_commands_are_taken_by_the_command_line(entry: Page, capsys: pytest.Capt
             continue
         words = [word for word in shlex.split(command, comments=True) if word != "..."]
         try:
-            cli._parser().parse_args(words)
+            cli.build_parser().parse_args(words)
         except SystemExit:
             pytest.fail(f"{entry.name}: mqttgateway {command}: {capsys.readouterr().err}")
 

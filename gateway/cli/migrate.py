@@ -6,6 +6,7 @@ overwritten, and no password is printed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from gateway.configuration.legacy.line_map import is_line_map
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.load_map import read_text
 from gateway.configuration.settings import Configuration
-from gateway.core.paths import NAME, find_map, shipped
+from gateway.core.paths import NAME, find_configuration, find_map, shipped
 from gateway.errors import GatewayError, UsageError
 
 _GROUPS = ("", "mqtt", "interface", "log")
@@ -41,8 +42,13 @@ class NewFile:
     what: str
 
 
-def migrate(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
-    """Write what the configuration `old` amounts to into `new`; return the exit code.
+def migrate(options: argparse.Namespace) -> int:
+    """Convert the configuration that the command line names; return the exit code."""
+    return convert(find_configuration(options.old, os.environ), options.output, os.environ)
+
+
+def convert(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
+    """Write the configuration `old` as YAML to `new`; return the exit code.
 
     Raises `ConfigurationError` with everything that is wrong with it, `GatewayError` if a file is there already.
     """

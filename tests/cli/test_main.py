@@ -86,7 +86,7 @@ def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("mqtt", "broker", "protocol"),
     [
-        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5; MQTT 3.1.1 where that is refused"),
+        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5; MQTT 3.1.1 if the broker refuses it"),
         ("version: 3.1.1", "127.0.0.1:1883", "MQTT 3.1.1"),
         ("session_expiry: 0", "127.0.0.1:1883", "MQTT 5; "),
         (
@@ -114,11 +114,11 @@ def test_check_says_what_a_gateway_would_do(
     said = run(capsys, "check", "--conf", "gw.conf")
     assert (said.code, said.err) == (EXIT_OK, "")
     assert said.out == (
-        "gw.conf: good\n"
+        "gw.conf: OK\n"
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
-        "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
-        "  outbox        /var/lib/mqttgateway/entry.outbox (where systemd runs it)\n"
+        "  protocol      MQTT 5; MQTT 3.1.1 if the broker refuses it\n"
+        "  outbox        /var/lib/mqttgateway/entry.outbox (when systemd runs the gateway)\n"
         "  availability  home/entry/availability\n"
         "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
@@ -152,7 +152,7 @@ def test_a_level_may_be_written_in_capitals(conf: Path, capsys: pytest.CaptureFi
 
 def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--conf", "gw.conf", "check"], ["check", "--conf", "gw.conf"]):
-        assert run(capsys, *arguments).out.startswith("gw.conf: good")
+        assert run(capsys, *arguments).out.startswith("gw.conf: OK")
 
 
 # --- wrong command line: 2
@@ -163,7 +163,7 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
     [
         ([], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
         (["check"], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
-        (["forget", "boiler"], "mqttgateway: forget boiler: forget what? add a device or a topic"),
+        (["forget", "boiler"], "mqttgateway: forget needs a gateway and a topic: mqttgateway forget NAME DEVICE|TOPIC"),
         (["status"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["reload"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["outbox", "list"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
@@ -228,7 +228,10 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         (["map", "chek", "a.json"], "mqttgateway map: 'chek' is not known here: did you mean 'check'?"),
         (
             ["map", "check", "--conf", "gw.conf"],
-            "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without it",
+            (
+                "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without "
+                "this option"
+            ),
         ),
         (["outbox", "lst", "--conf", "gw.conf"], "mqttgateway outbox: 'lst' is not known here: did you mean 'list'?"),
         (
@@ -395,7 +398,7 @@ def test_a_log_file_that_cannot_be_opened_fails(
     said = run(capsys, "--conf", "gw.conf")
     assert said.code == EXIT_FAILED
     name = ascii(file.replace("\\0", "\0"))
-    remedy = "correct log.file, or make its folder"
+    remedy = "correct log.file, or create its folder"
     assert said.err == f"mqttgateway: the log file {name} cannot be opened: {reason}: {remedy}\n"
 
 
@@ -422,7 +425,7 @@ def test_a_name_that_is_no_text_is_said_all_the_same(conf: Path) -> None:
     Path("\udcff.conf").write_text(f"name: gw\n{GOOD}")
     said = run_process("check", "--conf", "\udcff.conf")
     assert (said.code, said.err) == (EXIT_OK, "")
-    assert said.out.startswith("\\udcff.conf: good\n")
+    assert said.out.startswith("\\udcff.conf: OK\n")
 
 
 @pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])

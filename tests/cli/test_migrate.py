@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.main import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
-from gateway.cli.migrate import migrate
+from gateway.cli.migrate import convert
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
@@ -49,7 +49,7 @@ def test_the_two_say_the_same_in_every_layout(tmp_path: Path, layout: Path, else
     (tmp_path / "new").mkdir()
     old = tmp_path / "old" / layout.name
     new = tmp_path / "new" / "lamp.conf" if elsewhere else None
-    assert migrate(old, new, {}) == EXIT_OK
+    assert convert(old, new, {}) == EXIT_OK
     new = new or old.with_suffix(".yaml")
     assert comparable(load_configuration(new, {})) == comparable(load_configuration(old, {}))
     assert load_configuration(new, {}).notes == ()
@@ -71,7 +71,7 @@ def test_comments_stand_where_they_stood(tmp_path: Path) -> None:
         "timeout: 1\n# of the house\nroot: home\ntopics: home/#, home/+/#\n"
         "[LOG]\n# quiet\nconsolelevel: WARN\n# the end",
     )
-    assert migrate(old, None, {}) == EXIT_OK
+    assert convert(old, None, {}) == EXIT_OK
     assert (
         (tmp_path / "dummy2mqtt.yaml").read_text()
         == """\
@@ -106,7 +106,7 @@ def test_what_is_said_of_an_option_that_stays_is_a_comment_too(tmp_path: Path) -
     old = write(
         tmp_path, "[MQTT]\nroot: home\ntopics: home/#, x/#\n[LOG]\nconsolelevel: loud\nlogfilename: l\nfilenum: 0"
     )
-    migrate(old, None, {})
+    convert(old, None, {})
     lines = (tmp_path / "dummy2mqtt.yaml").read_text().splitlines()
     for start, below in (
         ("# 'x/#' matches no topic", 'topics: ["home/#"]'),
@@ -179,7 +179,7 @@ def test_the_two_say_the_same(
         before = load_configuration(old, {})
     except ConfigurationError:
         assume(False)
-    assert migrate(old, None, {}) == EXIT_OK
+    assert convert(old, None, {}) == EXIT_OK
     new = tmp_path / "dummy2mqtt.yaml"
     yaml.safe_load(new.read_text())  # it is YAML for others, too
     assert comparable(load_configuration(new, {})) == comparable(before)
@@ -203,7 +203,7 @@ def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(
 
 
 def test_a_password_that_is_not_used_is_written_nowhere(tmp_path: Path) -> None:
-    migrate(write(tmp_path, PATCHED + "useCredentials: no\n"), None, {})
+    convert(write(tmp_path, PATCHED + "useCredentials: no\n"), None, {})
     text = (tmp_path / "dummy2mqtt.yaml").read_text()
     assert "# was [MQTT] password\n" in text
     assert SECRET not in text
@@ -213,7 +213,7 @@ def test_a_password_that_is_not_used_is_written_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["passwd", "pass", "api_key", "userpassword"])
 @pytest.mark.parametrize("section", ["INTERFACE", "MQTT"])
 def test_the_value_of_a_secret_that_is_left_out_is_written_nowhere(tmp_path: Path, section: str, option: str) -> None:
-    migrate(write(tmp_path, f"[MQTT]\nroot: home\n[{section}]\n{option}: {SECRET}\n"), None, {})
+    convert(write(tmp_path, f"[MQTT]\nroot: home\n[{section}]\n{option}: {SECRET}\n"), None, {})
     text = (tmp_path / "dummy2mqtt.yaml").read_text()
     assert f"# was [{section}] {option} (" in text
     assert SECRET not in text
@@ -222,7 +222,7 @@ def test_the_value_of_a_secret_that_is_left_out_is_written_nowhere(tmp_path: Pat
 def test_the_new_file_can_be_read_by_those_who_could_read_the_old_one(tmp_path: Path) -> None:
     old = write(tmp_path, PATCHED)
     old.chmod(0o640)
-    migrate(old, None, {})
+    convert(old, None, {})
     assert stat.S_IMODE((tmp_path / "dummy2mqtt.yaml").stat().st_mode) == 0o640
 
 
@@ -253,7 +253,7 @@ def test_a_map_of_another_folder_is_named_and_one_beside_it_copied(tmp_path: Pat
         ("dummy_map.json", "dummy_map.json", {"x.conf"}),  # a shipped one
     ):
         old = write(tmp_path / "old", f"[MQTT]\nmapping: on\nmapfilename: {given_path}\n")
-        assert migrate(old, new, {}) == EXIT_OK
+        assert convert(old, new, {}) == EXIT_OK
         assert yaml.safe_load(new.read_text())["map"] == named
         assert {path.name for path in new.parent.iterdir()} == files
         for path in new.parent.iterdir():

@@ -183,7 +183,7 @@ def test_a_configuration_that_others_may_change_is_a_warning(folder: Path, capsy
     conf.chmod(0o646)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     said = capsys.readouterr().out
-    assert said.startswith(f"{conf}: good, but for 1 warnings\n")
+    assert said.startswith(f"{conf}: OK, with 1 warning\n")
     assert f"  warning       {conf}: it may be changed by everybody: chmod o-w the file\n" in said
 
 
