@@ -41,10 +41,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> Said:
 # --- check
 
 
-def test_check_says_good_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_a_map_without_flaws_is_ok_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     for file in ("lamp.json", "gw.conf"):
         ran = said(capsys, "check", file)
-        assert (ran.code, ran.out, ran.err) == (EXIT_OK, f"{file}: proven\n", "")
+        assert (ran.code, ran.out, ran.err) == (EXIT_OK, f"{file}: OK\n", "")
 
 
 def test_check_of_a_map_with_a_warning_ends_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,12 +74,12 @@ def test_explain_a_message_from_mqtt(capsys: pytest.CaptureFixture[str]) -> None
     ran = said(capsys, "explain", "--map", "lamp.json", "home/lighting///lamp/panel/C", "ON")
     assert (ran.code, ran.err) == (EXIT_OK, "")
     assert ran.out == (
-        "  filter    'home/lighting/+/+/+/panel/C' lets it in  (lamp.json:3)\n"
+        "  filter    'home/lighting/+/+/+/panel/C' matches  (lamp.json:3)\n"
         "  function  'lighting' -> 'lighting', its first word  (lamp.json:4)\n"
-        "  gateway   '' passes: there is no map\n"
-        "  location  '' passes: there is no map\n"
-        "  device    'lamp' passes: there is no map\n"
-        "  sender    'panel' passes: there is no map\n"
+        "  gateway   '' is unchanged: the field has no map\n"
+        "  location  '' is unchanged: the field has no map\n"
+        "  device    'lamp' is unchanged: the field has no map\n"
+        "  sender    'panel' is unchanged: the field has no map\n"
         "  kind      a command\n"
         "  action    'ON' -> 'LAMP_ON', an alias  (lamp.json:5)\n"
         "read as: command lighting/-/-/lamp/panel LAMP_ON\n"
@@ -90,7 +90,7 @@ def test_explain_a_message_that_is_not_heard_ends_with_1(capsys: pytest.CaptureF
     ran = said(capsys, "explain", "--map", "lamp.json", "home/lighting///lamp/panel/C", "ON", "--retain")
     assert ran.code == EXIT_FAILED
     assert ran.out.endswith(
-        "\ndropped: a retained command is not acted on, unless the delivery of the map lets it be replayed\n"
+        "\ndropped: a retained command is not executed, unless a delivery rule of the map has replay\n"
     )
 
 

@@ -43,30 +43,30 @@ def data_of(report: Report) -> Any:
 
 def test_a_map_of_which_there_is_nothing_to_say(tmp_path: Path) -> None:
     report = check(tmp_path, '{"root": "home", "topics": ["home/+/+/+/+/panel/C"]}')
-    assert report.is_good
-    assert list(report.lines()) == [f"{tmp_path}/map.json: proven"]
+    assert report.is_ok
+    assert list(report.lines()) == [f"{tmp_path}/map.json: OK"]
 
 
 def test_a_note_leaves_a_map_good(tmp_path: Path) -> None:
     report = check(tmp_path, LOOSE)
-    assert report.is_good
+    assert report.is_ok
     assert list(report.lines()) == [
         (
             f"{tmp_path}/map.json:5:26: note: location.map.office[1]: the internal word 'study', which is not in the "
-            "map, is refused: in MQTT it means 'office': give it an entry if an interface says it [collision]"
+            "map, is refused: in MQTT it means 'office': give it an entry if an interface uses it [collision]"
         ),
         (
             "    status -/-/study/-/- on: not sent: location: 'study' would be written as 'study', which is read as "
             "'office': give it a word of its own in the map"
         ),
-        f"{tmp_path}/map.json: proven: 1 note",
+        f"{tmp_path}/map.json: OK: 1 note",
     ]
 
 
 def test_a_warning_does_not(tmp_path: Path) -> None:
     report = check(tmp_path, LOOSE.replace("/panel/C", "/+/#"))
-    assert not report.is_good
-    assert list(report.lines())[-1] == f"{tmp_path}/map.json: not good: 1 warning, 3 notes"
+    assert not report.is_ok
+    assert list(report.lines())[-1] == f"{tmp_path}/map.json: not OK: 1 warning, 3 notes"
 
 
 def test_the_report_as_json(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_report_as_json(tmp_path: Path) -> None:
                 "column": 26,
                 "where": "location.map.office[1]",
                 "what": "the internal word 'study', which is not in the map, is refused: in MQTT it means 'office'",
-                "remedy": "give it an entry if an interface says it",
+                "remedy": "give it an entry if an interface uses it",
                 "example": {
                     "message": {
                         "command": False,
@@ -114,9 +114,9 @@ def test_a_message_from_mqtt_as_json(tmp_path: Path) -> None:
 
 def test_what_keeps_a_map_from_being_loaded_is_said_and_shown(tmp_path: Path) -> None:
     report = check(tmp_path, WRONG)
-    assert not report.is_good
-    found = {(one.finding.line, one.finding.column, one.kind): one for one in report.found}
-    assert set(found) == {
+    assert not report.is_ok
+    findings = {(each.finding.line, each.finding.column, each.kind): each for each in report.findings}
+    assert set(findings) == {
         (3, 14, "unloadable"),
         (5, 42, "unwritable"),
         (5, 51, "unloadable"),
@@ -124,9 +124,9 @@ def test_what_keeps_a_map_from_being_loaded_is_said_and_shown(tmp_path: Path) ->
         (6, 55, "unreadable"),
         (6, 75, "unloadable"),
     }
-    assert "home/lamps////other/C" in str(found[3, 14, "unloadable"].example)
-    assert "which is read as 'LAMP_OFF'" in str(found[6, 43, "unwritable"].example)
-    assert "read as: command lighting/-/-/-/other LAMP_OFF" in str(found[6, 55, "unreadable"].example)
+    assert "home/lamps////other/C" in str(findings[3, 14, "unloadable"].example)
+    assert "which is read as 'LAMP_OFF'" in str(findings[6, 43, "unwritable"].example)
+    assert "read as: command lighting/-/-/-/other LAMP_OFF" in str(findings[6, 55, "unreadable"].example)
 
 
 @pytest.mark.parametrize(
@@ -143,13 +143,13 @@ def test_what_keeps_a_map_from_being_loaded_is_said_and_shown(tmp_path: Path) ->
 )
 def test_a_map_that_does_not_load_is_never_good(tmp_path: Path, text: str) -> None:
     report = check(tmp_path, text)
-    assert report.counts["error"] and not report.is_good
-    assert all(one.finding.line for one in report.found)
+    assert report.counts["error"] and not report.is_ok
+    assert all(one.finding.line for one in report.findings)
 
 
 def test_a_configuration_that_does_not_load(tmp_path: Path) -> None:
     report = check(tmp_path, "root: home\ntopics: [home/#]\ninterface: {type: nothing}\n", "gw.conf")
-    assert [(one.severity, one.kind, one.finding.line) for one in report.found] == [("error", "unloadable", 3)]
+    assert [(one.severity, one.kind, one.finding.line) for one in report.findings] == [("error", "unloadable", 3)]
 
 
 @pytest.mark.parametrize(("name", "text"), [("map.json", "{"), ("gw.conf", "a: [")])
@@ -164,17 +164,17 @@ def test_what_is_too_much_is_counted(tmp_path: Path) -> None:
     report = check(tmp_path, text)
     assert report.counts == {"note": 40_001}
     assert report.left_out == dict.fromkeys(("collision", "undeclared-alias"), 20000 - MAX_OF_A_KIND)
-    assert len(report.found) == 2 * MAX_OF_A_KIND + 1
+    assert len(report.findings) == 2 * MAX_OF_A_KIND + 1
     assert f"{tmp_path}/map.json: {20_000 - MAX_OF_A_KIND} more of the kind [collision]" in list(report.lines())
 
 
 @pytest.mark.parametrize("path", sorted(shipped("maps").glob("*.json")), ids=lambda path: path.name)
 def test_shipped_maps_are_proven(path: Path) -> None:
     report = check_file(path, {}, sender="gw")
-    assert report.is_good, "\n".join(report.lines())
+    assert report.is_ok, "\n".join(report.lines())
 
 
 @pytest.mark.parametrize("name", shipped_configurations())
 def test_the_maps_of_shipped_configurations_are_proven(name: str) -> None:
     report = check_file(shipped("conf") / name, {}, sender="gw")
-    assert {one.severity for one in report.found} <= {"note"}, "\n".join(report.lines())
+    assert {one.severity for one in report.findings} <= {"note"}, "\n".join(report.lines())

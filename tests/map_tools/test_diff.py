@@ -101,13 +101,13 @@ def test_filters_that_let_in_more_or_less() -> None:
     new = {**LAMPS, "topics": ["home/lighting/+/+/lamp/+/C", "home/lighting/+/+/+/+/S"]}
     found = changes(LAMPS, new)
     assert sorted(lines(found)) == [
-        "topics filter: what 'home/lighting/+/+/+/+/C' lets in was heard, is not heard",
-        "topics filter: what 'home/lighting/+/+/+/+/S' lets in was not heard, is heard",
+        "topics filter: what 'home/lighting/+/+/+/+/C' matches was received, is not received",
+        "topics filter: what 'home/lighting/+/+/+/+/S' matches was not received, is received",
     ]
     for change in found:
         assert change.example
         heard = [any(filter_matches(one, change.example.topic) for one in data["topics"]) for data in (LAMPS, new)]
-        assert heard == [change.old == "heard", change.new == "heard"] and heard[0] != heard[1]
+        assert heard == [change.old == "received", change.new == "received"] and heard[0] != heard[1]
 
 
 def test_other_filters_that_let_in_the_same() -> None:
@@ -144,7 +144,7 @@ def test_a_thousand_filters_and_words_are_no_trouble() -> None:
     old = {"root": "home", "topics": filters_of_each, "function": {"maptype": "strict", "map": known}}
     assert changes(old, old) == []
     found = changes(old, {**old, "topics": filters_of_each[:-1]})
-    assert lines(found) == ["topics filter: what 'home/f999/+/+/+/+/C' lets in was heard, is not heard"]
+    assert lines(found) == ["topics filter: what 'home/f999/+/+/+/+/C' matches was received, is not received"]
 
 
 def test_maps_that_have_nothing_in_common() -> None:

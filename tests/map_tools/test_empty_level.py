@@ -18,7 +18,7 @@ def test_that_the_word_cannot_be_sent_is_a_note() -> None:
     msg_map = loaded(DASHED)
     (flaw,) = [flaw for flaw in prove(msg_map) if flaw.kind == "empty-level"]
     assert (flaw.severity, flaw.path) == ("note", ("empty_level",))
-    assert flaw.what == "the word '-' is refused where it would stand in a topic: there it means that there is none"
+    assert flaw.what == "the word '-' is refused where it would stand in a topic: there it stands for an empty level"
     assert Shown(msg_map, flaw).ask()
     assert not [flaw for flaw in prove(msg_map) if flaw.severity != "note"]
 
@@ -36,7 +36,7 @@ def test_explain_names_the_word_both_ways() -> None:
     msg_map = loaded(DASHED)
     read = {step.name: step for step in trace_read(msg_map, "home/lighting/-/hall/lamp/me/C", b"on").steps}
     assert (read["gateway"].text, read["gateway"].path) == ("'-' -> '', the word for an empty level", ("empty_level",))
-    assert read["location"].text == "'hall' passes: there is no map"
+    assert read["location"].text == "'hall' is unchanged: the field has no map"
     written = {step.name: step for step in trace_write(msg_map, InternalMsg(True, device="lamp", action="on")).steps}
     assert written["gateway"].text == "'' -> '-', the word for an empty level"
     assert written["topic"].text == "home/-/-/-/lamp/gw/C"

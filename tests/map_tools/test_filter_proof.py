@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.topic import filter_levels, filter_matches
 from gateway.errors import MessageError
-from gateway.map_tools.filter_proof import prove_filters
+from gateway.map_tools.filter_proof import check_filters
 from gateway.map_tools.probe import Probe
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.translation.mqtt_map import FieldMap, MsgMap
@@ -54,8 +54,8 @@ def test_a_flaw_of_a_filter_is_found_and_shown(
 ) -> None:
     msg_map = loaded(data)
     path = ("topics", topic_filter) if topic_filter else ("topics",)
-    found = [flaw for flaw in prove_filters(msg_map) if (flaw.kind, flaw.path) == (kind, path)]
-    assert len(found) == 1, list(prove_filters(msg_map))
+    found = [flaw for flaw in check_filters(msg_map) if (flaw.kind, flaw.path) == (kind, path)]
+    assert len(found) == 1, list(check_filters(msg_map))
     assert found[0].severity == severity
     assert Shown(msg_map, found[0]).ask()
 
@@ -63,14 +63,14 @@ def test_a_flaw_of_a_filter_is_found_and_shown(
 def test_a_filter_of_an_old_map_that_lets_in_nothing() -> None:
     field = FieldMap("function", "strict", {"lighting": ["lighting", "lights"]})
     msg_map = MsgMap("home", ["home/lighting", "home/lamps/+/+/+/+/C"], {"function": field}, sender="gw")
-    found = {(flaw.kind, flaw.path) for flaw in prove_filters(msg_map)}
+    found = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)}
     assert {("dead", ("topics", topic_filter)) for topic_filter in msg_map.topics} <= found
     assert ("unheard-alias", ("function", "map", "lighting", 1)) in found
 
 
 def test_words_that_no_filter_lets_in() -> None:
     msg_map = loaded(home("home/lighting/+/+/+/+/C", function=STRICT))
-    found = {(flaw.kind, flaw.path) for flaw in prove_filters(msg_map)} - {("echo", ("topics", msg_map.topics[0]))}
+    found = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)} - {("echo", ("topics", msg_map.topics[0]))}
     assert found == {
         ("unheard-alias", ("function", "map", "lighting", 1)),
         ("write-only", ("function", "map", "heating")),
@@ -79,19 +79,19 @@ def test_words_that_no_filter_lets_in() -> None:
 
 def test_the_remedy_for_an_alias_that_is_not_heard_is_one() -> None:
     data = home("home/lighting/+/+/+/+/C", function=STRICT)
-    (flaw,) = [flaw for flaw in prove_filters(loaded(data)) if flaw.kind == "unheard-alias"]
+    (flaw,) = [flaw for flaw in check_filters(loaded(data)) if flaw.kind == "unheard-alias"]
     remedy = "home/lights/+/+/+/+/C"
     assert remedy in flaw.remedy
     more = loaded({**data, "topics": [*data["topics"], remedy]})
-    assert not [flaw for flaw in prove_filters(more) if flaw.kind == "unheard-alias"]
+    assert not [flaw for flaw in check_filters(more) if flaw.kind == "unheard-alias"]
 
 
 def test_the_remedy_for_an_open_end_is_one() -> None:
     for topic_filter, remedy in (("home/lighting/#", "home/lighting/+/+/+/+/C"),
                                  ("$share/g/home/#", "$share/g/home/+/+/+/+/+/C")):  # fmt: skip
-        (flaw,) = [flaw for flaw in prove_filters(loaded(home(topic_filter))) if flaw.kind == "open-end"]
+        (flaw,) = [flaw for flaw in check_filters(loaded(home(topic_filter))) if flaw.kind == "open-end"]
         assert remedy in flaw.remedy
-        assert {flaw.kind for flaw in prove_filters(loaded(home(remedy)))} == {"echo"}
+        assert {flaw.kind for flaw in check_filters(loaded(home(remedy)))} == {"echo"}
 
 
 GOOD = {
@@ -106,7 +106,7 @@ GOOD = {
 
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
 def test_nothing_is_said_about_good_filters(data: dict[str, Any]) -> None:
-    assert list(prove_filters(loaded(data))) == []
+    assert list(check_filters(loaded(data))) == []
 
 
 # --- laws
@@ -116,8 +116,8 @@ def test_nothing_is_said_about_good_filters(data: dict[str, Any]) -> None:
 @given(st.data(), any_loadable_maps())
 def test_what_two_filters_let_in_is_said_of_one_of_them(data: st.DataObject, msg_map: MsgMap) -> None:
     probe = Probe(msg_map)
-    told = {str(flaw.path[1]) for flaw in prove_filters(msg_map) if flaw.kind in ("overlap", "covered")}
-    near = [form.filled(one) for one in msg_map.topics for form in probe.hearing(one)]
+    told = {str(flaw.path[1]) for flaw in check_filters(msg_map) if flaw.kind in ("overlap", "covered")}
+    near = [form.topic_matching(one) for one in msg_map.topics for form in probe.forms_matching(one)]
     assume(near)
     topic = data.draw(st.sampled_from(near) | topics(msg_map.root) | topics_for(msg_map.forms))
     hearing = {one for one in msg_map.topics if filter_matches(one, topic)}
@@ -132,7 +132,7 @@ def test_each_word_of_which_nothing_is_said_is_let_in(case: tuple[MapData, MsgMa
     _, msg_map = case
     if not msg_map.topics:
         return
-    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("unheard-alias", "write-only")}
+    told = {flaw.path for flaw in check_filters(msg_map) if flaw.kind in ("unheard-alias", "write-only")}
     probe = Probe(msg_map)
     for name in ADDRESS_FIELDS:
         field, at = msg_map.fields[name], probe.forms[0].level_of(name)
@@ -157,11 +157,11 @@ def _lets_in(topic_filter: str, at: int, word: str) -> bool:
 @settings(max_examples=200)
 @given(any_loadable_maps())
 def test_own_output_that_comes_back_is_said(msg_map: MsgMap) -> None:
-    told = {flaw.path for flaw in prove_filters(msg_map) if flaw.kind in ("echo", "only-own", "unsent")}
+    told = {flaw.path for flaw in check_filters(msg_map) if flaw.kind in ("echo", "only-own", "unsent")}
     probe = Probe(msg_map)
     for form in probe.forms:
         try:
-            publication = probe.quiet.internal2mqtt(form.message)
+            publication = probe.unfiltered.internal2mqtt(form.message)
         except MessageError:
             continue
         for topic_filter in msg_map.topics:
@@ -227,16 +227,16 @@ class _NoSender(MsgMap):
 
 
 def test_a_syntax_in_which_an_echo_is_not_known_is_an_error() -> None:
-    found = [flaw for flaw in prove_filters(_NoSender("home", ["home/+/+/+/+/+/C"], sender="gw"))
+    found = [flaw for flaw in check_filters(_NoSender("home", ["home/+/+/+/+/+/C"], sender="gw"))
              if flaw.severity == "error"]  # fmt: skip
     assert [(flaw.kind, flaw.path) for flaw in found] == [("loop", ("topics", "home/+/+/+/+/+/C"))]
 
 
 def test_a_map_that_can_write_nothing_is_left_to_the_proof_of_its_words() -> None:
-    assert list(prove_filters(MsgMap("home", ["home/#"], sender="a/b"))) == []
+    assert list(check_filters(MsgMap("home", ["home/#"], sender="a/b"))) == []
 
 
 def test_a_thousand_filters_are_no_trouble() -> None:
     filters = [f"home/a{i}/+/b{i}/+/+/C" for i in range(500)] + [f"home/+/+/+/+/s{i}/C" for i in range(500)]
-    found = [flaw for flaw in prove_filters(MsgMap("home", filters, sender="gw")) if flaw.kind == "overlap"]
+    found = [flaw for flaw in check_filters(MsgMap("home", filters, sender="gw")) if flaw.kind == "overlap"]
     assert len(found) == 500

@@ -79,7 +79,7 @@ def test_a_narrow_terminal_without_box_signs() -> None:
 
 def test_a_map_that_hears_nothing_and_translates_nothing() -> None:
     lines = list(draw_in_terminal(drawing_of(MsgMap("home", sender="gw"), "plain.json"), 120))
-    assert "no filters: nothing is heard" in lines
+    assert "no filters: the gateway receives nothing" in lines
     assert lines[-1].endswith("argkey, argvalue: every word passes unchanged")
 
 

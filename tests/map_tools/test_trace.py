@@ -41,16 +41,16 @@ def test_a_message_that_is_heard_is_explained_field_by_field() -> None:
     assert trace.passes
     assert trace.verdict == "read as: command lighting/-/office/lamp/panel LAMP_ON tone='WARM' level=5"
     assert said(trace) == {
-        "filter": ["'home/lights/#' lets it in"],
+        "filter": ["'home/lights/#' matches"],
         "function": ["'lights' -> 'lighting', an alias"],
-        "gateway": ["'' passes: there is no map"],
+        "gateway": ["'' is unchanged: the field has no map"],
         "location": ["'study' -> 'office', an alias"],
-        "device": ["'lamp' passes: there is no map"],
+        "device": ["'lamp' is unchanged: the field has no map"],
         "sender": ["'panel' -> 'panel', its first word"],
         "kind": ["a command"],
         "action": ["'on' -> 'LAMP_ON', its first word"],
-        "argkey": ["'tone' passes: there is no map", "'level' passes: there is no map"],
-        "argvalue": ["'warm' -> 'WARM', its first word", "5 is not text, and stays as it is"],
+        "argkey": ["'tone' is unchanged: the field has no map", "'level' is unchanged: the field has no map"],
+        "argvalue": ["'warm' -> 'WARM', its first word", "5 is not text, and is not translated"],
     }
     paths = {step.name: step.path for step in trace.steps if step.path}
     assert paths["filter"] == ("topics", "home/lights/#")
@@ -64,8 +64,8 @@ def test_a_message_that_is_heard_is_explained_field_by_field() -> None:
             "home/heating//hall/x/panel/C",
             b"on",
             False,
-            ("filter", "none lets it in"),
-            "not heard: no filter lets it in",
+            ("filter", "no filter matches"),
+            "not received: no filter matches",
         ),
         (
             "home/lights//hall/x/me/C",
@@ -78,7 +78,7 @@ def test_a_message_that_is_heard_is_explained_field_by_field() -> None:
             "home/lights//hall/x/gw/C",
             b"on",
             False,
-            ("sender", "'gw' passes: this"),
+            ("sender", "'gw' is unchanged: a strict map accepts this"),
             "dropped as an echo",
         ),
         ("home/lights//hall/x/panel/C", b"on", True, ("kind", "a command"), "dropped: a retained command"),
@@ -108,11 +108,11 @@ def test_a_message_that_is_heard_is_explained_field_by_field() -> None:
         ),
         ("home/lights//hall/x/panel/X", b"on", False, ("topic", "topic 'home/lights//hall"), "dropped: topic"),
         ("home/lights/x", b"on", False, ("topic", "topic 'home/lights/x': 2 levels"), "dropped: topic"),
-        ("home/lights/x/availability", b"online", False, ("topic", "topic"), "dropped: it says whether"),
+        ("home/lights/x/availability", b"online", False, ("topic", "topic"), "dropped: it is the availability"),
         ("home/lights//\x01//panel/C", b"on", False, ("location", "'\\x01': refused: "), "dropped: location"),
     ],
 )
-def test_why_a_message_is_not_heard(
+def test_why_a_message_is_not_received(
     topic: str, payload: bytes, retain: bool, step: tuple[str, str], verdict: str
 ) -> None:
     trace = trace_read(loaded(LAMPS), topic, payload, retain=retain)
@@ -127,13 +127,13 @@ def test_a_message_that_is_sent_is_explained_field_by_field() -> None:
     assert (trace.passes, trace.verdict) == (True, "sent")
     assert said(trace) == {
         "function": ["'lighting' -> 'lighting', its first word"],
-        "gateway": ["'' passes: there is no map"],
+        "gateway": ["'' is unchanged: the field has no map"],
         "location": ["'office' -> 'office', its first word"],
-        "device": ["'lamp' passes: there is no map"],
+        "device": ["'lamp' is unchanged: the field has no map"],
         "sender": ["'' -> 'gw', this gateway's name"],
         "action": ["'LAMP_ON' -> 'on', its first word"],
-        "argkey": ["'tone' passes: there is no map", "'level' passes: there is no map"],
-        "argvalue": ["'WARM' -> 'warm', its first word", "5 is not text, and stays as it is"],
+        "argkey": ["'tone' is unchanged: the field has no map", "'level' is unchanged: the field has no map"],
+        "argvalue": ["'WARM' -> 'warm', its first word", "5 is not text, and is not translated"],
         "topic": ["home/lighting//office/lamp/gw/C"],
         "payload": ['{"action": "on", "tone": "warm", "level": 5}'],
         "QoS": ["0"],
@@ -172,7 +172,7 @@ def test_the_delivery_that_the_map_wants() -> None:
     rules = [{"match": {"action": "LAMP_ON"}, "lane": "latest", "retain": True, "replay": True, "lifetime": 60}]
     msg_map = loaded({**LAMPS, "delivery": rules})
     trace = trace_write(msg_map, InternalMsg(False, "lighting", action="LAMP_ON"))
-    assert said(trace)["delivery"] == ["lane latest, retained, worth 60 s"]
+    assert said(trace)["delivery"] == ["lane latest, retained, lifetime 60 s"]
     assert trace_read(msg_map, "home/lights////panel/C", b"on", retain=True).passes
     assert trace_read(loaded(LAMPS), "home/lights////panel/C", b"on", retain=True).passes is False
 
@@ -202,12 +202,12 @@ TASMOTA: dict[str, Any] = {
 def test_a_message_of_a_declared_form_is_explained_by_it() -> None:
     trace = trace_read(loaded(TASMOTA), "cmnd/lamp/power", b"on")
     assert said(trace) == {
-        "filter": ["'cmnd/+/+' lets it in"],
+        "filter": ["'cmnd/+/+' matches"],
         "form": ["cmnd/{device}/{action} fits: a command, payload value 'to'"],
         "function": ["is always '' in this form"],
         "gateway": ["is always '' in this form"],
         "location": ["is always 'hall' in this form"],
-        "device": ["'lamp' passes: there is no map"],
+        "device": ["'lamp' is unchanged: the field has no map"],
         "sender": ["has no place in this form: ''"],
         "action": ["'power' -> 'POWER', its first word"],
         "kind": ["a command"],
@@ -216,7 +216,7 @@ def test_a_message_of_a_declared_form_is_explained_by_it() -> None:
     }
     assert {step.name: step.path for step in trace.steps}["form"] == ("syntax", "commands", 0)
     assert said(trace_read(loaded(TASMOTA), "cmnd/lamp/power", b"5"))["argvalue"] == [
-        "5 is not text, and stays as it is"
+        "5 is not text, and is not translated"
     ]
 
 
@@ -240,7 +240,7 @@ def test_the_forms_that_do_not_fit_say_why() -> None:
 def test_the_words_of_outcomes_stay_as_they_are() -> None:
     strict = {"maptype": "strict", "map": {"LEVEL": ["level"]}}
     msg_map = loaded({"root": "home", "topics": ["home/#"], "argkey": strict, "argvalue": strict})
-    own = [f"{name!r} is the gateway's own word for the outcome of a command, and stays as it is"
+    own = [f"{name!r} is the gateway's own word for the outcome of a command, and is not translated"
            for name in ("response", "reason")]  # fmt: skip
     written = trace_write(msg_map, InternalMsg(True, action="ON").reply("REFUSED", "no"))
     assert (written.passes, said(written)["argkey"]) == (True, own)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.map_tools.words import Example, find_entry, shown, stranger, unknown_word
+from gateway.map_tools.words import Example, find_entry, shown, unknown_word, unused_word
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import FieldMap
 
@@ -21,8 +21,8 @@ def test_what_cannot_be_seen_is_escaped_and_what_is_long_is_cut(text: str | byte
 
 
 def test_words_that_are_not_known() -> None:
-    assert stranger({"a"}) == "other"
-    assert stranger({"other", "other2"}) == "other3"
+    assert unused_word({"a"}) == "other"
+    assert unused_word({"other", "other2"}) == "other3"
     assert unknown_word(FieldMap("action", "loose", {"other": ["other2"]})) == "other3"
 
 

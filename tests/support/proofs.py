@@ -11,8 +11,8 @@ from gateway.configuration.document import load_json
 from gateway.configuration.load_map import build_map
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import MessageError, TopicError
-from gateway.map_tools.filter_proof import prove_filters
-from gateway.map_tools.proof import Flaw, prove_words
+from gateway.map_tools.filter_proof import check_filters
+from gateway.map_tools.proof import Flaw, check_words
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import MapData, make_map, map_data, own_names, words
@@ -21,7 +21,7 @@ from tests.support.syntaxes import syntax_maps, topics_for
 
 
 def prove(msg_map: MsgMap) -> list[Flaw]:
-    return [*prove_words(msg_map), *prove_filters(msg_map)]
+    return [*check_words(msg_map), *check_filters(msg_map)]
 
 
 def loaded(data: MapData, sender: str = "gw") -> MsgMap:
