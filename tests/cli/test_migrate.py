@@ -193,7 +193,7 @@ def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(
     said = capsys.readouterr()
     secret = tmp_path / "dummy2mqtt.password"
     assert said.out.splitlines() == [
-        f"{secret}: the password; only its owner can read it, who must be the user that the gateway runs as",
+        f"{secret}: the password; only its owner can read it, which must be the user that the gateway runs as",
         f"{tmp_path}/dummy2mqtt.yaml: the configuration",
         f"note: {old}:7:1: [MQTT] timeout: has no meaning any more: the network is waited for without polling",
     ]
