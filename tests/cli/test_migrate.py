@@ -24,7 +24,7 @@ PATCHED = f"[MQTT]\nroot: home\ntopics:\nusername: me\n# the password\npassword:
 
 
 def comparable(configuration: Configuration) -> Any:
-    """Return all that a configuration says, but for the name of its file."""
+    """Return the content of a configuration, without the name of its file."""
 
     def shown(msg_map: MsgMap) -> Any:
         fields = {name: (field.maptype, field._read, field._written) for name, field in msg_map.fields.items()}
@@ -44,7 +44,7 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("layout", LAYOUT_FILES, ids=[file.parent.name for file in LAYOUT_FILES])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "elsewhere"])
-def test_the_two_say_the_same_in_every_layout(tmp_path: Path, layout: Path, elsewhere: bool) -> None:
+def test_old_and_new_file_are_equivalent_in_every_layout(tmp_path: Path, layout: Path, elsewhere: bool) -> None:
     shutil.copytree(layout.parent, tmp_path / "old")
     (tmp_path / "new").mkdir()
     old = tmp_path / "old" / layout.name
@@ -64,7 +64,7 @@ def test_there_is_a_fixture_of_every_layout() -> None:
     assert [file.parent.name for file in LAYOUT_FILES] == ["v0.1", "v0.15", "v1", "v1-credentials", "v1-no-map", "v2"]
 
 
-def test_comments_stand_where_they_stood(tmp_path: Path) -> None:
+def test_comments_keep_their_places(tmp_path: Path) -> None:
     old = write(
         tmp_path,
         "# my lamp\n[INTERFACE]\n# seconds\ninterval: 3\n\n# broker\n[MQTT]\n; the big one\nhost: b\n# slow\n"
@@ -102,7 +102,7 @@ log:
     )
 
 
-def test_what_is_said_of_an_option_that_stays_is_a_comment_too(tmp_path: Path) -> None:
+def test_a_note_about_an_option_that_stays_becomes_a_comment(tmp_path: Path) -> None:
     old = write(
         tmp_path, "[MQTT]\nroot: home\ntopics: home/#, x/#\n[LOG]\nconsolelevel: loud\nlogfilename: l\nfilenum: 0"
     )
@@ -160,7 +160,7 @@ WORDS = st.one_of(
     st.lists(WORDS, max_size=4),
     st.one_of(st.none(), WORDS),
 )
-def test_the_two_say_the_same(
+def test_old_and_new_file_are_equivalent(
     tmp_path: Path, sections: dict[str, dict[str, str]], comments: list[str], password: str | None
 ) -> None:
     for path in tmp_path.iterdir():
@@ -190,14 +190,14 @@ def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(
 ) -> None:
     old = write(tmp_path, PATCHED + "timeout: 1\n")
     assert main(["migrate", str(old)]) == EXIT_OK
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     secret = tmp_path / "dummy2mqtt.password"
-    assert said.out.splitlines() == [
+    assert output.out.splitlines() == [
         f"{secret}: the password; only its owner can read it, which must be the user that the gateway runs as",
         f"{tmp_path}/dummy2mqtt.yaml: the configuration",
         f"note: {old}:7:1: [MQTT] timeout: has no meaning any more: the network is waited for without polling",
     ]
-    assert SECRET not in said.out + said.err + (tmp_path / "dummy2mqtt.yaml").read_text()
+    assert SECRET not in output.out + output.err + (tmp_path / "dummy2mqtt.yaml").read_text()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert load_configuration(tmp_path / "dummy2mqtt.yaml", {}).mqtt.password == SECRET
 
@@ -260,7 +260,7 @@ def test_a_map_of_another_folder_is_named_and_one_beside_it_copied(tmp_path: Pat
             path.unlink()
 
 
-def test_what_is_wrong_with_the_old_one_is_said_and_nothing_written(
+def test_errors_of_the_old_file_are_reported_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = write(tmp_path, "[MQTT]\nport: many\n")
@@ -275,7 +275,7 @@ def test_yaml_is_not_migrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "is YAML already" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = write(tmp_path, "[MQTT]\n")
     assert main(["migrate", str(old), "-o", str(tmp_path / "no" / "x.conf")]) == EXIT_FAILED
     assert "x.conf cannot be written: No such file or directory; nothing was written\n" in capsys.readouterr().err

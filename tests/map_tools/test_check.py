@@ -41,13 +41,13 @@ def data_of(report: Report) -> Any:
     return json.loads(report.as_json())
 
 
-def test_a_map_of_which_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_a_map_without_findings(tmp_path: Path) -> None:
     report = check(tmp_path, '{"root": "home", "topics": ["home/+/+/+/+/panel/C"]}')
     assert report.is_ok
     assert list(report.lines()) == [f"{tmp_path}/map.json: OK"]
 
 
-def test_a_note_leaves_a_map_good(tmp_path: Path) -> None:
+def test_a_map_with_a_note_is_ok(tmp_path: Path) -> None:
     report = check(tmp_path, LOOSE)
     assert report.is_ok
     assert list(report.lines()) == [
@@ -63,7 +63,7 @@ def test_a_note_leaves_a_map_good(tmp_path: Path) -> None:
     ]
 
 
-def test_a_warning_does_not(tmp_path: Path) -> None:
+def test_a_map_with_a_warning_is_not_ok(tmp_path: Path) -> None:
     report = check(tmp_path, LOOSE.replace("/panel/C", "/+/#"))
     assert not report.is_ok
     assert list(report.lines())[-1] == f"{tmp_path}/map.json: not OK: 1 warning, 3 notes"
@@ -112,7 +112,7 @@ def test_a_message_from_mqtt_as_json(tmp_path: Path) -> None:
     assert finding["example"]["topic"] == "home/x/x/x/x"
 
 
-def test_what_keeps_a_map_from_being_loaded_is_said_and_shown(tmp_path: Path) -> None:
+def test_load_errors_of_a_map_are_reported_with_examples(tmp_path: Path) -> None:
     report = check(tmp_path, WRONG)
     assert not report.is_ok
     findings = {(each.finding.line, each.finding.column, each.kind): each for each in report.findings}
@@ -141,7 +141,7 @@ def test_what_keeps_a_map_from_being_loaded_is_said_and_shown(tmp_path: Path) ->
         '{"root": "home", "topics": [], "argkey": {"maptype": "strict", "map": {"a": ["action"]}}}',
     ],
 )
-def test_a_map_that_does_not_load_is_never_good(tmp_path: Path, text: str) -> None:
+def test_a_map_that_does_not_load_is_never_ok(tmp_path: Path, text: str) -> None:
     report = check(tmp_path, text)
     assert report.counts["error"] and not report.is_ok
     assert all(one.finding.line for one in report.findings)
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_read_at_all(tmp_path: Path, name: str, text: str)
         check(tmp_path, text, name)
 
 
-def test_what_is_too_much_is_counted(tmp_path: Path) -> None:
+def test_findings_beyond_the_limit_are_only_counted(tmp_path: Path) -> None:
     entries = {f"W{number}": [f"w{number}"] for number in range(20_000)}
     text = json.dumps({"root": "home", "topics": [], "action": {"maptype": "loose", "map": entries}})
     report = check(tmp_path, text)
@@ -169,12 +169,12 @@ def test_what_is_too_much_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(shipped("maps").glob("*.json")), ids=lambda path: path.name)
-def test_shipped_maps_are_proven(path: Path) -> None:
+def test_shipped_maps_are_ok(path: Path) -> None:
     report = check_file(path, {}, sender="gw")
     assert report.is_ok, "\n".join(report.lines())
 
 
 @pytest.mark.parametrize("name", shipped_configurations())
-def test_the_maps_of_shipped_configurations_are_proven(name: str) -> None:
+def test_the_maps_of_shipped_configurations_are_ok(name: str) -> None:
     report = check_file(shipped("conf") / name, {}, sender="gw")
     assert {one.severity for one in report.findings} <= {"note"}, "\n".join(report.lines())

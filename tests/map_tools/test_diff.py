@@ -43,7 +43,7 @@ def test_the_order_of_entries_and_of_aliases_means_nothing() -> None:
     assert changes(one, with_actions(B=["b"], A=["a", "y", "x"])) == []
 
 
-def test_a_word_that_is_written_otherwise() -> None:
+def test_a_word_that_is_written_differently() -> None:
     found = changes(LAMPS, with_actions(LAMP_ON=["ON", "on"], LAMP_OFF=["off"]))
     assert lines(found) == ["action written: 'LAMP_ON' was written as 'on', is written as 'ON'"]
     assert found[0].example and found[0].example.message
@@ -63,7 +63,7 @@ def test_a_word_that_means_something_else() -> None:
     assert (found[2].old, found[2].new) == ("command lighting/-/-/-/other A", "command lighting/-/-/-/other B")
 
 
-def test_a_word_less() -> None:
+def test_a_missing_word() -> None:
     found = changes(LAMPS, with_actions(LAMP_ON=["on"], LAMP_OFF=["off"]))
     assert lines(found) == ["action read: 'ON' was read as 'LAMP_ON', is refused"]
 
@@ -97,7 +97,7 @@ def test_another_own_name_and_another_qos() -> None:
     ]
 
 
-def test_filters_that_let_in_more_or_less() -> None:
+def test_filters_that_match_more_or_less() -> None:
     new = {**LAMPS, "topics": ["home/lighting/+/+/lamp/+/C", "home/lighting/+/+/+/+/S"]}
     found = changes(LAMPS, new)
     assert sorted(lines(found)) == [
@@ -106,11 +106,13 @@ def test_filters_that_let_in_more_or_less() -> None:
     ]
     for change in found:
         assert change.example
-        heard = [any(filter_matches(one, change.example.topic) for one in data["topics"]) for data in (LAMPS, new)]
-        assert heard == [change.old == "received", change.new == "received"] and heard[0] != heard[1]
+        is_received = [
+            any(filter_matches(one, change.example.topic) for one in data["topics"]) for data in (LAMPS, new)
+        ]
+        assert is_received == [change.old == "received", change.new == "received"] and is_received[0] != is_received[1]
 
 
-def test_other_filters_that_let_in_the_same() -> None:
+def test_other_filters_that_match_the_same() -> None:
     parts = {**LAMPS, "topics": ["home/lighting/+/+/+/+/C", "home/lighting/+/+/lamp/+/C"]}
     assert changes(LAMPS, parts) == []
     assert changes(LAMPS, {**LAMPS, "topics": ["home/+/+/+/+/+/C"]}) != []  # the empty function
@@ -211,8 +213,10 @@ def test_maps_of_other_syntaxes_are_compared(
         topic = data.draw(topics_for((*old[1].forms, *new[1].forms)))
         msg = data.draw(messages_for(old[0], data.draw(st.sampled_from(forms_of(old[0])))))
         if not found:
-            heard = [any(filter_matches(one, topic) for one in each[1].topics) for each in (old, new)]
-            assert heard[0] == heard[1] or not isinstance(outcome(old[1], "mqtt2internal", topic, b""), InternalMsg)
+            is_received = [any(filter_matches(one, topic) for one in each[1].topics) for each in (old, new)]
+            assert is_received[0] == is_received[1] or not isinstance(
+                outcome(old[1], "mqtt2internal", topic, b""), InternalMsg
+            )
             assert outcome(old[1], "mqtt2internal", topic, b"{}") == outcome(new[1], "mqtt2internal", topic, b"{}")
             assert outcome(old[1].for_sender("gw", ()), "internal2mqtt", msg) == outcome(
                 new[1].for_sender("gw", ()), "internal2mqtt", msg)  # fmt: skip
@@ -253,9 +257,9 @@ def test_maps_between_which_there_is_no_difference_do_the_same(
     if not changed - {"topics"}:
         assert outcome(old, "internal2mqtt", msg) == outcome(new, "internal2mqtt", msg)
         assert outcome(old, "mqtt2internal", topic, b"on") == outcome(new, "mqtt2internal", topic, b"on")
-    heard = [any(filter_matches(one, topic) for one in each.topics) for each in (old, new)]
+    is_received = [any(filter_matches(one, topic) for one in each.topics) for each in (old, new)]
     read = [isinstance(outcome(each, "mqtt2internal", topic, b"{}"), InternalMsg) for each in (old, new)]
-    if heard[0] != heard[1] and any(read):
+    if is_received[0] != is_received[1] and any(read):
         assert "topics" in changed
 
 
@@ -285,8 +289,8 @@ def test_filters_are_compared_as_if_all_topics_were_tried(levels: list[tuple[str
     cut = data.draw(st.integers(0, len(made)))
     old, new = MsgMap("home", made[:cut], sender="gw"), MsgMap("home", made[cut:], sender="gw")
 
-    def heard(msg_map: MsgMap) -> set[tuple[str, str]]:
+    def received(msg_map: MsgMap) -> set[tuple[str, str]]:
         return {(a, b) for a in "abc" for b in "abc" for one in msg_map.topics
                 if filter_matches(one, f"home/{a}/{b}////C")}  # fmt: skip
 
-    assert bool(list(compare(old, new))) == (heard(old) != heard(new))
+    assert bool(list(compare(old, new))) == (received(old) != received(new))

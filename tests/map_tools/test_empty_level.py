@@ -9,27 +9,27 @@ from gateway.map_tools.graph import draw_in_terminal, drawing_of
 from gateway.map_tools.svg import draw_svg
 from gateway.map_tools.trace import trace_read, trace_write
 from gateway.message import InternalMsg
-from tests.support.proofs import Shown, loaded, prove
+from tests.support.proofs import ExampleCheck, check_map, loaded
 
 DASHED: dict[str, Any] = {"root": "home", "topics": ["home/lighting/+/+/lamp/+/C"], "empty_level": "-"}
 
 
-def test_that_the_word_cannot_be_sent_is_a_note() -> None:
+def test_a_word_that_cannot_be_sent_is_a_note() -> None:
     msg_map = loaded(DASHED)
-    (flaw,) = [flaw for flaw in prove(msg_map) if flaw.kind == "empty-level"]
+    (flaw,) = [flaw for flaw in check_map(msg_map) if flaw.kind == "empty-level"]
     assert (flaw.severity, flaw.path) == ("note", ("empty_level",))
     assert flaw.what == "the word '-' is refused where it would stand in a topic: there it stands for an empty level"
-    assert Shown(msg_map, flaw).ask()
-    assert not [flaw for flaw in prove(msg_map) if flaw.severity != "note"]
+    assert ExampleCheck(msg_map, flaw).is_shown()
+    assert not [flaw for flaw in check_map(msg_map) if flaw.severity != "note"]
 
 
 def test_an_empty_level_in_a_filter_is_a_warning() -> None:
     msg_map = loaded({**DASHED, "topics": ["home/lighting//+/lamp/+/C"]})
-    (flaw,) = [flaw for flaw in prove(msg_map) if flaw.severity == "warning"]
+    (flaw,) = [flaw for flaw in check_map(msg_map) if flaw.severity == "warning"]
     assert (flaw.kind, flaw.remedy) == ("internal-word", "write home/lighting/-/+/lamp/+/C")
-    assert Shown(msg_map, flaw).ask()
+    assert ExampleCheck(msg_map, flaw).is_shown()
     both = loaded({**DASHED, "topics": ["home/lighting//+/lamp/+/C", "home/lighting/-/+/lamp/+/C"]})
-    assert not [flaw for flaw in prove(both) if flaw.severity == "warning"]
+    assert not [flaw for flaw in check_map(both) if flaw.severity == "warning"]
 
 
 def test_explain_names_the_word_both_ways() -> None:
@@ -42,7 +42,7 @@ def test_explain_names_the_word_both_ways() -> None:
     assert written["topic"].text == "home/-/-/-/lamp/gw/C"
 
 
-def test_diff_tells_that_the_word_is_new_with_messages_that_show_it() -> None:
+def test_diff_reports_a_new_word_with_examples() -> None:
     found = list(compare(loaded({**DASHED, "empty_level": "none"}), loaded(DASHED)))
     written = [change for change in found if (change.kind, change.where) == ("written", "location")]
     assert "'' was written as 'none', is written as '-'" in [change.what for change in written]

@@ -47,7 +47,7 @@ def test_another_sender_is_one_that_the_map_reads_and_that_is_not_the_gateway() 
     assert other_sender(MsgMap("home", fields={"sender": alone}, sender="gw")) == ""
 
 
-def test_level_texts_a_level() -> None:
+def test_the_texts_for_a_level() -> None:
     fields = {name: FieldMap(name) for name in FIELDS}
     fields["location"] = FieldMap("location", "strict", {"A": ["a"], "B": ["b"]})
     (fixed,) = parse("set", "home", fields)
@@ -60,9 +60,7 @@ def test_level_texts_a_level() -> None:
 
 @settings(max_examples=150)
 @given(st.data(), any_loadable_maps())
-def test_a_filled_filter_matches_its_topic_and_words_stand_where_they_are_said_to(
-    data: st.DataObject, msg_map: MsgMap
-) -> None:
+def test_topics_made_for_a_filter_match_it_and_words_are_at_their_levels(data: st.DataObject, msg_map: MsgMap) -> None:
     probe = Probe(msg_map)
     for topic_filter in msg_map.topics:
         for form in probe.forms_matching(topic_filter):
@@ -84,7 +82,7 @@ def test_a_filled_filter_matches_its_topic_and_words_stand_where_they_are_said_t
 
 @settings(max_examples=150)
 @given(any_loadable_maps())
-def test_level_texts_a_level_are_read(msg_map: MsgMap) -> None:
+def test_the_texts_for_a_level_are_read(msg_map: MsgMap) -> None:
     levels = [(at, level, form) for form in msg_map.forms for at, level in enumerate(form.levels)]
     assume(levels)
     for at, level, form in levels:
