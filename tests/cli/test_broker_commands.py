@@ -158,7 +158,7 @@ def test_a_status_that_the_broker_does_not_accept_fails(tmp_path: Path) -> None:
     assert done.stderr == f"mqttgateway: 127.0.0.1:{peer.port} did not accept the message: is it an MQTT broker?\n"
 
 
-# --- no broker, or one that does not let us in
+# --- no broker, or a broker that denies access
 
 
 @pytest.mark.parametrize("command", [("watch",), ("send", *LAMP, "LAMP_ON")], ids=["watch", "send"])

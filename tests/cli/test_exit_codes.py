@@ -86,8 +86,8 @@ def command(line: str, *before: str) -> Outcome:
     """Execute a command, after the commands `before`."""
 
     def outcome(scene: Scene) -> int:
-        for one in before:
-            scene.ended(one)
+        for earlier in before:
+            scene.ended(earlier)
         return scene.ended(line)
 
     return outcome

@@ -31,7 +31,7 @@ def comparable(configuration: Configuration) -> Any:
         return msg_map.root, msg_map.topics, msg_map.sender, msg_map.status_qos, fields
 
     interfaces = [(i.name, i.cls.__name__, i.params, shown(i.msg_map)) for i in configuration.interfaces]
-    no_folders = tuple(found.what for found in configuration.no_folders)
+    no_folders = tuple(finding.what for finding in configuration.no_folders)
     bare = configuration._replace(file=Path(), interfaces=(), notes=(), no_folders=())
     return bare, no_folders, interfaces, configuration.secrets
 

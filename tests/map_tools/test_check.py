@@ -106,8 +106,8 @@ def test_the_report_as_json(tmp_path: Path) -> None:
 
 
 def test_a_message_from_mqtt_as_json(tmp_path: Path) -> None:
-    (finding,) = [one for one in data_of(check(tmp_path, LOOSE.replace("/panel/C", "/#")))["findings"]
-                  if one["kind"] == "open-end"]  # fmt: skip
+    (finding,) = [each for each in data_of(check(tmp_path, LOOSE.replace("/panel/C", "/#")))["findings"]
+                  if each["kind"] == "open-end"]  # fmt: skip
     assert set(finding["example"]) == {"topic", "payload", "outcome"}
     assert finding["example"]["topic"] == "home/x/x/x/x"
 
@@ -144,12 +144,12 @@ def test_load_errors_of_a_map_are_reported_with_examples(tmp_path: Path) -> None
 def test_a_map_that_does_not_load_is_never_ok(tmp_path: Path, text: str) -> None:
     report = check(tmp_path, text)
     assert report.counts["error"] and not report.is_ok
-    assert all(one.finding.line for one in report.findings)
+    assert all(each.finding.line for each in report.findings)
 
 
 def test_a_configuration_that_does_not_load(tmp_path: Path) -> None:
     report = check(tmp_path, "root: home\ntopics: [home/#]\ninterface: {type: nothing}\n", "gw.conf")
-    assert [(one.severity, one.kind, one.finding.line) for one in report.findings] == [("error", "unloadable", 3)]
+    assert [(each.severity, each.kind, each.finding.line) for each in report.findings] == [("error", "unloadable", 3)]
 
 
 @pytest.mark.parametrize(("name", "text"), [("map.json", "{"), ("gw.conf", "a: [")])
@@ -177,4 +177,4 @@ def test_shipped_maps_are_ok(path: Path) -> None:
 @pytest.mark.parametrize("name", shipped_configurations())
 def test_the_maps_of_shipped_configurations_are_ok(name: str) -> None:
     report = check_file(shipped("conf") / name, {}, sender="gw")
-    assert {one.severity for one in report.findings} <= {"note"}, "\n".join(report.lines())
+    assert {each.severity for each in report.findings} <= {"note"}, "\n".join(report.lines())

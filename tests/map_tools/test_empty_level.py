@@ -43,8 +43,8 @@ def test_explain_names_the_word_both_ways() -> None:
 
 
 def test_diff_reports_a_new_word_with_examples() -> None:
-    found = list(compare(loaded({**DASHED, "empty_level": "none"}), loaded(DASHED)))
-    written = [change for change in found if (change.kind, change.where) == ("written", "location")]
+    differences = list(compare(loaded({**DASHED, "empty_level": "none"}), loaded(DASHED)))
+    written = [change for change in differences if (change.kind, change.where) == ("written", "location")]
     assert "'' was written as 'none', is written as '-'" in [change.what for change in written]
     assert all(change.old != change.new for change in written)
     assert not list(compare(loaded(DASHED), loaded(DASHED)))

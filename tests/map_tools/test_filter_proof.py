@@ -54,24 +54,24 @@ def test_a_flaw_of_a_filter_is_found_and_shown(
 ) -> None:
     msg_map = loaded(data)
     path = ("topics", topic_filter) if topic_filter else ("topics",)
-    found = [flaw for flaw in check_filters(msg_map) if (flaw.kind, flaw.path) == (kind, path)]
-    assert len(found) == 1, list(check_filters(msg_map))
-    assert found[0].severity == severity
-    assert ExampleCheck(msg_map, found[0]).is_shown()
+    flaws = [flaw for flaw in check_filters(msg_map) if (flaw.kind, flaw.path) == (kind, path)]
+    assert len(flaws) == 1, list(check_filters(msg_map))
+    assert flaws[0].severity == severity
+    assert ExampleCheck(msg_map, flaws[0]).is_shown()
 
 
 def test_a_filter_of_an_old_map_that_matches_no_topic() -> None:
     field = FieldMap("function", "strict", {"lighting": ["lighting", "lights"]})
     msg_map = MsgMap("home", ["home/lighting", "home/lamps/+/+/+/+/C"], {"function": field}, sender="gw")
-    found = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)}
-    assert {("dead", ("topics", topic_filter)) for topic_filter in msg_map.topics} <= found
-    assert ("unheard-alias", ("function", "map", "lighting", 1)) in found
+    kinds = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)}
+    assert {("dead", ("topics", topic_filter)) for topic_filter in msg_map.topics} <= kinds
+    assert ("unheard-alias", ("function", "map", "lighting", 1)) in kinds
 
 
 def test_words_that_no_filter_matches() -> None:
     msg_map = loaded(home("home/lighting/+/+/+/+/C", function=STRICT))
-    found = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)} - {("echo", ("topics", msg_map.topics[0]))}
-    assert found == {
+    kinds = {(flaw.kind, flaw.path) for flaw in check_filters(msg_map)} - {("echo", ("topics", msg_map.topics[0]))}
+    assert kinds == {
         ("unheard-alias", ("function", "map", "lighting", 1)),
         ("write-only", ("function", "map", "heating")),
     }
@@ -117,13 +117,17 @@ def test_filters_without_flaws_have_no_findings(data: dict[str, Any]) -> None:
 def test_an_overlap_of_two_filters_is_reported_for_one_of_them(data: st.DataObject, msg_map: MsgMap) -> None:
     probe = Probe(msg_map)
     reported = {str(flaw.path[1]) for flaw in check_filters(msg_map) if flaw.kind in ("overlap", "covered")}
-    near = [form.topic_matching(one) for one in msg_map.topics for form in probe.forms_matching(one)]
+    near = [
+        form.topic_matching(topic_filter)
+        for topic_filter in msg_map.topics
+        for form in probe.forms_matching(topic_filter)
+    ]
     assume(near)
     topic = data.draw(st.sampled_from(near) | topics(msg_map.root) | topics_for(msg_map.forms))
-    hearing = {one for one in msg_map.topics if filter_matches(one, topic)}
+    matching = {topic_filter for topic_filter in msg_map.topics if filter_matches(topic_filter, topic)}
     if not readers(msg_map, topic):
         return
-    assert len(hearing - reported) <= 1, f"{topic}: {hearing}"
+    assert len(matching - reported) <= 1, f"{topic}: {matching}"
 
 
 @settings(max_examples=120)
@@ -145,11 +149,14 @@ def test_a_filter_matches_each_word_without_a_finding(case: tuple[MapData, MsgMa
                 continue
             for index, word in enumerate(words[1:], 1):
                 if (name, "map", internal, index) not in reported:
-                    assert any(_lets_in(one, at, word) for one in msg_map.topics), (name, word)
-            assert any(_lets_in(one, at, word) for one in msg_map.topics for word in words), (name, internal)
+                    assert any(_matches_word(topic_filter, at, word) for topic_filter in msg_map.topics), (name, word)
+            assert any(_matches_word(topic_filter, at, word) for topic_filter in msg_map.topics for word in words), (
+                name,
+                internal,
+            )
 
 
-def _lets_in(topic_filter: str, at: int, word: str) -> bool:
+def _matches_word(topic_filter: str, at: int, word: str) -> bool:
     levels = filter_levels(topic_filter)
     return (levels[-1] == "#" and at >= len(levels) - 1) or levels[at] in ("+", word)
 
@@ -204,8 +211,8 @@ def test_filters_for_topics_of_several_sizes_and_forms() -> None:
     assert ("wide", "+/lamp/POWER") in kinds_of("+/lamp/POWER")
     assert ("overlap", "+/lamp/POWER") in kinds_of("cmnd/lamp/+", "+/lamp/POWER")
     strict = {"maptype": "strict", "map": {"POWER": ["POWER", "Power"], "DIM": ["dim"]}}
-    found = kinds_of("cmnd/lamp/POWER", action=strict)
-    assert ("unheard-alias", 1) in found and ("write-only", "DIM") in found
+    kinds = kinds_of("cmnd/lamp/POWER", action=strict)
+    assert ("unheard-alias", 1) in kinds and ("write-only", "DIM") in kinds
     assert ("unheard-alias", 1) not in kinds_of("cmnd/lamp/+", action=strict)
 
 
@@ -227,9 +234,9 @@ class _NoSender(MsgMap):
 
 
 def test_a_syntax_that_cannot_recognise_echoes_is_an_error() -> None:
-    found = [flaw for flaw in check_filters(_NoSender("home", ["home/+/+/+/+/+/C"], sender="gw"))
+    flaws = [flaw for flaw in check_filters(_NoSender("home", ["home/+/+/+/+/+/C"], sender="gw"))
              if flaw.severity == "error"]  # fmt: skip
-    assert [(flaw.kind, flaw.path) for flaw in found] == [("loop", ("topics", "home/+/+/+/+/+/C"))]
+    assert [(flaw.kind, flaw.path) for flaw in flaws] == [("loop", ("topics", "home/+/+/+/+/+/C"))]
 
 
 def test_a_map_that_cannot_write_anything_is_left_to_the_check_of_its_words() -> None:
@@ -238,5 +245,5 @@ def test_a_map_that_cannot_write_anything_is_left_to_the_check_of_its_words() ->
 
 def test_a_thousand_filters_are_no_trouble() -> None:
     filters = [f"home/a{i}/+/b{i}/+/+/C" for i in range(500)] + [f"home/+/+/+/+/s{i}/C" for i in range(500)]
-    found = [flaw for flaw in check_filters(MsgMap("home", filters, sender="gw")) if flaw.kind == "overlap"]
-    assert len(found) == 500
+    flaws = [flaw for flaw in check_filters(MsgMap("home", filters, sender="gw")) if flaw.kind == "overlap"]
+    assert len(flaws) == 500

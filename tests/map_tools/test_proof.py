@@ -29,7 +29,7 @@ from tests.support.strategies import MapData, texts, words
 
 @st.composite
 def _messages(draw: st.DrawFn, msg_map: MsgMap, faulty_fields: set[str], *, any_word: bool) -> InternalMsg:
-    """Draw a message of the words of a map; from fields that have flaws, only a word that is known to be good."""
+    """Draw a message of the words of a map; from fields that have flaws, only a word that is known to have none."""
     samples = Probe(msg_map).forms[0].samples
 
     def word(name: str) -> str:
@@ -162,10 +162,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
 @pytest.mark.parametrize(("data", "path", "kind"), CASES.values(), ids=CASES)
 def test_a_flaw_is_found_and_shown(data: dict[str, Any], path: tuple[object, ...], kind: str) -> None:
     msg_map = loaded(data)
-    found = [flaw for flaw in check_words(msg_map) if (flaw.path, flaw.kind) == (path, kind)]
-    assert len(found) == 1, list(check_words(msg_map))
-    assert ExampleCheck(msg_map, found[0]).is_shown()
-    assert found[0].remedy
+    flaws = [flaw for flaw in check_words(msg_map) if (flaw.path, flaw.kind) == (path, kind)]
+    assert len(flaws) == 1, list(check_words(msg_map))
+    assert ExampleCheck(msg_map, flaws[0]).is_shown()
+    assert flaws[0].remedy
 
 
 GOOD: dict[str, dict[str, Any]] = {

@@ -58,10 +58,10 @@ def test_the_file_has_no_external_references() -> None:
 def test_any_words_give_valid_xml_with_all_of_them_inside_the_picture(case: tuple[MapData, MsgMap], title: str) -> None:
     _, msg_map = case
     svg = drawn(msg_map, title)
-    known = texts(svg)
+    drawn_texts = texts(svg)
     for field in msg_map.fields.values():
         for internal, words in field.entries.items() if field.maptype != "none" else ():
-            assert {readable(word) for word in (internal, *words)} <= known
+            assert {readable(word) for word in (internal, *words)} <= drawn_texts
     height = float(svg.get("height", "0"))
     assert all(0 < float(text.get("y", "0")) < height - 10 for text in svg.iter(f"{_SVG}text"))
 

@@ -163,9 +163,9 @@ def test_why_a_message_is_not_sent(msg: InternalMsg, step: tuple[str, str], path
     trace = trace_write(loaded(LAMPS), msg)
     assert not trace.passes
     assert trace.verdict.startswith(f"not sent: {step[0]}: ")
-    (found,) = [one for one in trace.steps if one.name == step[0]]
-    assert found.text.startswith(step[1])
-    assert found.path == path
+    (explained,) = [each for each in trace.steps if each.name == step[0]]
+    assert explained.text.startswith(step[1])
+    assert explained.path == path
 
 
 def test_the_delivery_that_the_map_specifies() -> None:
@@ -267,7 +267,7 @@ def test_the_verdict_is_what_the_map_does(
     _, msg_map = case
     topic = data.draw(topics(msg_map.root) | any_topics(msg_map.root) | topics_for(msg_map.forms))
     trace = trace_read(msg_map, topic, payload, retain=retain)
-    is_subscribed = any(filter_matches(one, topic) for one in msg_map.topics)
+    is_subscribed = any(filter_matches(topic_filter, topic) for topic_filter in msg_map.topics)
     try:
         msg = msg_map.mqtt2internal(topic, payload)
     except MessageError as err:

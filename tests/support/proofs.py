@@ -38,8 +38,8 @@ def filters(draw: st.DrawFn, data: MapData) -> str:
     """Draw a filter for the topics of a map, in its words and some others."""
     levels = data["root"].split("/")
     for name in ADDRESS_FIELDS:
-        known = [*mqtt_words(data, name), *data.get(name, {}).get("map", {}), "gw"]
-        levels.append(draw(st.just("+") | st.just("+") | words | st.sampled_from(known)))
+        map_words = [*mqtt_words(data, name), *data.get(name, {}).get("map", {}), "gw"]
+        levels.append(draw(st.just("+") | st.just("+") | words | st.sampled_from(map_words)))
     levels.append(draw(st.sampled_from("CCS+")))
     levels = [level if "+" not in level and "#" not in level and "/" not in level else "+" for level in levels]
     if draw(st.integers(0, 3)) == 0:
@@ -54,7 +54,9 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     sender = draw(own_names(data))
     hears = make_map(data, sender).hears
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
-    data["topics"] = [one for one in drawn if not filter_problem(one) and hears(one)]
+    data["topics"] = [
+        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and hears(topic_filter)
+    ]
     return data, make_map(data, sender)
 
 
@@ -77,8 +79,8 @@ def _filters_near(draw: st.DrawFn, msg_map: MsgMap) -> str:
     levels = [draw(st.sampled_from(("+", own, word))) for own, word in zip(form.filter.split("/"), words, strict=True)]
     if draw(st.integers(0, 3)) == 0:
         levels[draw(st.integers(0, len(levels) - 1)) :] = ["#"]
-    found = "/".join(levels)
-    return found if not filter_problem(found) and msg_map.hears(found) else form.filter
+    drawn = "/".join(levels)
+    return drawn if not filter_problem(drawn) and msg_map.hears(drawn) else form.filter
 
 
 def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
@@ -102,8 +104,8 @@ def word_of(field: str, msg: InternalMsg) -> object:
 def fields_with_flaws(flaws: list[Flaw], *severities: str) -> set[str]:
     """Return the fields with flaws of these severities."""
     kept = [flaw for flaw in flaws if flaw.severity in severities and flaw.path]
-    found = {str(flaw.path[0]) for flaw in kept if flaw.path[0] in FIELDS}
-    return found | {*ADDRESS_FIELDS, "action"} if any(flaw.kind == "empty-level" for flaw in kept) else found
+    fields = {str(flaw.path[0]) for flaw in kept if flaw.path[0] in FIELDS}
+    return fields | {*ADDRESS_FIELDS, "action"} if any(flaw.kind == "empty-level" for flaw in kept) else fields
 
 
 class ExampleCheck:
@@ -144,7 +146,7 @@ class ExampleCheck:
 
     def matching_filters(self) -> list[str]:
         assert self.example is not None
-        return [one for one in self.map.topics if filter_matches(one, self.example.topic)]
+        return [topic_filter for topic_filter in self.map.topics if filter_matches(topic_filter, self.example.topic)]
 
     def is_matched(self) -> bool:
         """Return whether the filter of the flaw matches the example."""
