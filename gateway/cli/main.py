@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a message may hold characters unknown to this terminal
     try:
-        parser = build_parser()
-        options = parser.parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        parser = build_parser(words)
+        options = parser.parse_args(words)
         command: Command | None = COMMANDS.get(options.command)
         if signals is not None:
             if command is None:
@@ -82,8 +83,12 @@ def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = 
         return EXIT_FAILED
 
 
-def build_parser() -> Parser:
-    """Return the parser of the command line, with every command of `COMMANDS`; without one, `command` is None."""
+def build_parser(words: Sequence[str] | None = None) -> Parser:
+    """Return the parser of the command line; in what it parses, `command` is a key of `COMMANDS`, or None for a run.
+
+    Commands that are not among the `words` of the command line get no arguments: adding those of all commands would
+    delay each start by milliseconds. None for `words` means all commands.
+    """
     formatter = argparse.RawDescriptionHelpFormatter
     epilog = _EPILOG.format(shipped=", ".join(shipped_configurations()))
     parser = Parser(prog=NAME, description=_DESCRIPTION, epilog=epilog, formatter_class=formatter)
@@ -101,7 +106,8 @@ def build_parser() -> Parser:
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, description=command.details or command.summary, formatter_class=formatter)
         sub.set_defaults(command=name)
-        command.add_arguments(sub)
+        if words is None or name in words:
+            command.add_arguments(sub)
     return parser
 
 

@@ -53,6 +53,7 @@ def _read_error(probe: Probe, topic: str, payload: bytes) -> MessageError | None
 
 
 def _dead(probe: Probe, topic_filter: str) -> Iterator[Flaw]:
+    """Report a filter that matches no topic of the map, with an example where one can be made."""
     example = None
     for form in probe.forms:
         topic = form.topic_matching(topic_filter)
@@ -65,6 +66,7 @@ def _dead(probe: Probe, topic_filter: str) -> Iterator[Flaw]:
 
 
 def _open_ends(probe: Probe, topic_filter: str, forms: Sequence[FormProbe]) -> Iterator[Flaw]:
+    """Find a `#` that matches topics which do not belong to the map."""
     levels = filter_levels(topic_filter)
     if levels[-1] != "#":
         return
@@ -191,6 +193,7 @@ def _dropped(err: MessageError, topic: str, payload: bytes) -> Example:
 
 
 def _unmatched_words(probe: Probe, name: str) -> Iterator[Flaw]:
+    """Find the MQTT words of the field that the map could read, but that no filter matches."""
     field_map = probe.map.fields[name]
     forms = [form for form in probe.forms_with(name) if form.level_of(name) is not None]
     if field_map.maptype == "none" or not forms:
@@ -277,6 +280,7 @@ class _Node:
 
 
 def _overlaps(probe: Probe) -> Iterator[Flaw]:
+    """Find filters that overlap: each is compared with the wider ones, which are already in a tree of levels."""
     tree = _Node()
     for topic_filter in sorted(probe.map.topics, key=_narrowness):
         if topic_filter.startswith("$share/"):
