@@ -67,8 +67,8 @@ def _wait_until_subscribed(client: MgClient) -> None:
 def _link_warnings_suppressed() -> Iterator[None]:
     """Suppress the client's warnings that a connection failed and will be retried.
 
-    Here the failure is raised instead and ends the command, so the warning would say the same twice, and the
-    announced retry would not take place.
+    Here the failure is raised instead and ends the command. The warning would repeat it, and announce a retry that
+    never happens.
     """
 
     def is_no_warning(record: logging.LogRecord) -> bool:

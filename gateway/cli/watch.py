@@ -61,7 +61,7 @@ def watch(configuration: Configuration, options: argparse.Namespace) -> int:
 
 
 def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str | None:
-    """Return the line of a message, read by the first map that can; if none can, the line says why.
+    """Return the line of a message, read by the first map that can; if none can, the line contains the reason.
 
     Returns None for the messages that a gateway publishes to itself (`run`).
     """
