@@ -133,7 +133,7 @@ def test_commands_are_taken_by_the_command_line(entry: Page, capsys: pytest.Capt
             continue
         words = [word for word in shlex.split(command, comments=True) if word != "..."]
         try:
-            cli._parser().parse_args(words)
+            cli.build_parser().parse_args(words)
         except SystemExit:
             pytest.fail(f"{entry.name}: mqttgateway {command}: {capsys.readouterr().err}")
 
@@ -278,7 +278,8 @@ def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
 
 
 def test_a_serial_device_takes_ten_lines_and_one_for_a_broker_elsewhere(tmp_path: Path) -> None:
-    comment, *lines = README.only("yaml file=").text.splitlines()
+    (boiler,) = [block for block in README.blocks("yaml") if block.settings.get("file") == "boiler.conf"]
+    comment, *lines = boiler.text.splitlines()
     assert len(lines) <= 10
     elsewhere = comment.removeprefix("# ")
     assert elsewhere != comment
@@ -297,7 +298,7 @@ def test_extras_that_are_named_are_there() -> None:
 def test_nothing_tells_to_install_the_older_program_that_has_this_name_in_the_package_index() -> None:
     sources = [*(ROOT / "gateway").rglob("*.py"), *(ROOT / "interfaces").rglob("*.py"), *(ROOT / "conf").glob("*.conf")]
     texts = {path.name: path.read_text() for path in [*sources, *(ROOT / "docs").glob("*.md"), README.path]}
-    install = re.compile(r"(?<!Never `)pip install ['\"]?mqttgateway")
+    install = re.compile(r"(?<!Do not use `)pip install ['\"]?mqttgateway")
     assert [name for name, text in texts.items() if install.search(text)] == []
 
 

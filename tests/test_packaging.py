@@ -135,7 +135,7 @@ def test_installed_command_checks_its_examples_from_any_folder(command: Path, tm
     ran = _run(command, "check", "--conf", conf, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     (own,) = command.parents[1].glob("lib/python3*/site-packages/gateway/conf")
-    assert ran.stdout.startswith(f"{own / conf}: good\n"), "its own files are used, not those of the checkout"
+    assert ran.stdout.startswith(f"{own / conf}: OK\n"), "its own files are used, not those of the checkout"
 
 
 def test_installed_command_prints_its_options(command: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_unit_fits_the_program() -> None:
     service = unit["Service"]
     program, *words = service["ExecStart"].split()
     assert Path(program).name == "mqttgateway"
-    assert cli._parser().parse_args(words).conf == "%i.conf"
+    assert cli.build_parser().parse_args(words).conf == "%i.conf"
     assert int(service["RestartPreventExitStatus"]) == cli.EXIT_CONFIGURATION
     assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
     assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK

@@ -1,4 +1,4 @@
-"""A short visit to the broker of a configuration, for the commands `watch` and `send`."""
+"""A short connection to the broker of a configuration, for the commands `watch` and `send`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from gateway.configuration.settings import Configuration
 from gateway.core.inbox import Wakeup
+from gateway.logs.init_logger import LogOptions, init_logger
 from gateway.message import Arrival
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.dial import LinkError
@@ -20,31 +21,37 @@ _LINK_LOG = logging.getLogger(MgClient.__module__)
 
 
 @contextlib.contextmanager
-def visit(
-    configuration: Configuration, what: str, filters: Iterable[str], on_msg: Callable[[Arrival], None]
+def connect(
+    configuration: Configuration,
+    purpose: str,
+    filters: Iterable[str],
+    on_msg: Callable[[Arrival], None],
+    log_level: str | None = None,
 ) -> Iterator[MgClient]:
-    """Connect to the broker under a client id of one's own, subscribed to `filters`; disconnect at the end.
+    """Connect to the broker, subscribed to `filters`, and yield the client; disconnect at the end.
 
-    `what` becomes part of the client id. Raises `LinkError` if there is no link and subscription in time, and
-    at the end if the broker has not taken all that was put into the client's outbox.
+    `purpose` becomes part of the client id, which differs from that of the gateway. The log goes to standard error,
+    with warnings and errors only if no `log_level` is given. Raises `LinkError` if there is no connection and
+    subscription in time, and at the end if the broker has not accepted all that was put into the client's outbox.
     """
-    client_id = f"{configuration.mqtt.client_id}-{what}-{os.getpid()}"
-    options = configuration.mqtt._replace(client_id=client_id, session_expiry=0)  # nobody comes back to this session
+    init_logger(LogOptions(level=log_level or "warning"), configuration.secrets)
+    client_id = f"{configuration.mqtt.client_id}-{purpose}-{os.getpid()}"
+    options = configuration.mqtt._replace(client_id=client_id, session_expiry=0)  # this session is never resumed
     wakeup = Wakeup()
     outbox = Outbox()
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     try:
-        with _failures_unsaid():
-            _connect(client)
+        with _link_warnings_suppressed():
+            _wait_until_subscribed(client)
         yield client
         if not client.mg_stop(2.0):
-            raise LinkError(f"{options.brokers[0]} did not take the message", "is it an MQTT broker?")
+            raise LinkError(f"{options.brokers[0]} did not accept the message", "is it an MQTT broker?")
     finally:
         client.mg_stop(0.0)
         wakeup.close()
 
 
-def _connect(client: MgClient) -> None:
+def _wait_until_subscribed(client: MgClient) -> None:
     client.mg_connect()
     options = client.options
     deadline = time.monotonic() + 2 * options.connect_timeout * len(options.brokers)
@@ -57,8 +64,12 @@ def _connect(client: MgClient) -> None:
 
 
 @contextlib.contextmanager
-def _failures_unsaid() -> Iterator[None]:
-    """Keep the client from warning of a failed link, and that it tries again: here it is raised, and ends the visit."""
+def _link_warnings_suppressed() -> Iterator[None]:
+    """Suppress the client's warnings that a connection failed and will be retried.
+
+    Here the failure is raised instead and ends the command. The warning would repeat it, and announce a retry that
+    never happens.
+    """
 
     def is_no_warning(record: logging.LogRecord) -> bool:
         return record.levelno != logging.WARNING

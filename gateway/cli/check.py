@@ -1,6 +1,6 @@
-"""`mqttgateway check`: says what a configuration amounts to, and what it makes of a frame or a command.
+"""`mqttgateway check`: summarises a configuration, or shows how it reads a frame or writes a command.
 
-Reaching this far means that the configuration is right. Nothing is opened.
+The configuration has been loaded, so it is valid. Nothing is opened.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 
-from gateway.cli.message_options import chosen_interfaces, message_from, message_words
+from gateway.cli.message_options import address_options, chosen_interfaces, message_from
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
@@ -21,17 +21,18 @@ from gateway.routing.message_filter import MessageFilter
 
 
 def check(configuration: Configuration, options: argparse.Namespace) -> int:
-    """Print what the command line asks for; return the exit code.
+    """Print a summary, or how the frame or command of the command line is translated; return the exit code.
 
-    That is 1 if a frame or a command was given and no interface takes it.
+    That is 1 if there is a frame or a command and no interface accepts it. Raises `ConfigurationError` if the folder
+    of a file does not exist.
     """
     if configuration.no_folders:
         raise ConfigurationError(configuration.no_folders)
     interfaces = chosen_interfaces(configuration, options.interface)
-    if not _asks(options):
-        given = message_words(options)
-        if given:
-            raise UsageError(f"{given[0]} is a word of a command: which action has it? add --action WORD")
+    if not _is_translation(options):
+        words = address_options(options)
+        if words:
+            raise UsageError(f"{words[0]} belongs to a command, and a command needs an action: add --action WORD")
         for line in _summary(configuration, interfaces):
             print(line)  # noqa: T201
         return 0
@@ -39,18 +40,20 @@ def check(configuration: Configuration, options: argparse.Namespace) -> int:
     return 0 if any(results) else 1
 
 
-def _asks(options: argparse.Namespace) -> bool:
+def _is_translation(options: argparse.Namespace) -> bool:
+    """Return whether the command line gives a frame or a command to translate."""
     return options.frame is not None or options.hex is not None or bool(options.action or options.arg)
 
 
 def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions]) -> Iterator[str]:
     mqtt = configuration.mqtt
     count = len(configuration.warnings)
-    yield f"{configuration.file}: good{f', but for {count} warnings' if count else ''}"
+    warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
+    yield f"{configuration.file}: OK{warnings}"
     yield f"  gateway       {configuration.name}, client id {mqtt.client_id}"
-    yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_carrier(mqtt)}"
+    yield f"  broker        {', then '.join(map(str, mqtt.brokers))}{_transport(mqtt)}"
     yield f"  protocol      {_protocol(configuration)}"
-    yield f"  outbox        {_kept(configuration)}"
+    yield f"  outbox        {_outbox(configuration)}"
     yield f"  availability  {configuration.availability_topic()}"
     yield from (f"                {configuration.availability_topic(interface.name)}" for interface in interfaces)
     for interface in interfaces:
@@ -66,47 +69,48 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
     yield from (f"  note          {note}" for note in dict.fromkeys(notes))
 
 
-def _kept(configuration: Configuration) -> str:
-    """Return where the outbox is kept, and for whom."""
+def _outbox(configuration: Configuration) -> str:
+    """Return where the outbox is stored, also where only the service, run by systemd, stores it there."""
     outbox = configuration.outbox
     if outbox.file is None:
         is_for_service = not outbox.is_place_chosen and configuration.file.absolute().parent == SERVICE_CONF
-        as_service = "; run by systemd, it is kept on disk" if is_for_service else ""
-        return f"in memory: what waits is lost when the gateway is killed (see outbox.file){as_service}"
+        as_service = "; when systemd runs the gateway, it is on disk" if is_for_service else ""
+        return f"in memory: waiting messages are lost if the gateway is killed (see outbox.file){as_service}"
     is_of_service = not outbox.is_place_chosen and outbox.file.parent == SERVICE_STATE
-    return f"{outbox.file}{' (where systemd runs it)' if is_of_service else ''}"
+    return f"{outbox.file}{' (when systemd runs the gateway)' if is_of_service else ''}"
 
 
-def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
-    for one in filters:
-        yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_others else 'dropped'}"
-        yield from (f"                {step}" for step in one.steps)
+def _filters(direction: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
+    for each in filters:
+        default = "passes" if each.passes_others else "is dropped"
+        yield f"    {direction:<10}  {each.name}; a message that no rule matches {default}"
+        yield from (f"                {step}" for step in each.steps)
 
 
-def _carrier(mqtt: MqttOptions) -> str:
-    carriers = [f"websockets at {mqtt.path}"] if mqtt.transport == "websockets" else []
-    carriers += ["TLS"] if mqtt.tls.enabled else []
-    return f" with {' and '.join(carriers)}" if carriers else ""
+def _transport(mqtt: MqttOptions) -> str:
+    layers = [f"websockets at {mqtt.path}"] if mqtt.transport == "websockets" else []
+    layers += ["TLS"] if mqtt.tls.enabled else []
+    return f" with {' and '.join(layers)}" if layers else ""
 
 
 def _protocol(configuration: Configuration) -> str:
     mqtt = configuration.mqtt
     if mqtt.version != 5:
         return "MQTT 3.1.1"
-    is_kept = configuration.replays and mqtt.session_expiry
-    session = f", session kept for {mqtt.session_expiry} s (a rule has replay)" if is_kept else ""
-    return f"MQTT 5{session}; MQTT 3.1.1 where that is refused"
+    has_session = configuration.replays and mqtt.session_expiry
+    session = f", session kept for {mqtt.session_expiry} s (a rule has replay)" if has_session else ""
+    return f"MQTT 5{session}; MQTT 3.1.1 if the broker refuses it"
 
 
 def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_named: bool) -> bool:
-    """Print what an interface makes of what is given; return whether it takes all of it."""
+    """Print how an interface translates the frame or command; return whether it accepts all of it."""
     if is_named:
         print(f"{interface.name}:")  # noqa: T201
-    takes = True
+    is_accepted = True
     for line in _explanation(interface, options):
         print(line)  # noqa: T201
-        takes = takes and not isinstance(line, Refusal)
-    return takes
+        is_accepted = is_accepted and not isinstance(line, Refusal)
+    return is_accepted
 
 
 def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str]:
@@ -135,6 +139,7 @@ _ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}
 
 
 def _frames(options: argparse.Namespace, encoding: str) -> Iterator[bytes]:
+    """Yield the frames of `--frame` and `--hex` as bytes; raise `UsageError` if one is invalid."""
     if options.frame is not None:
         frame = b""
         for part in re.findall(r"\\x[0-9a-fA-F]{2}|\\.|\\$|[^\\]+", options.frame, re.DOTALL):
@@ -142,20 +147,20 @@ def _frames(options: argparse.Namespace, encoding: str) -> Iterator[bytes]:
                 try:
                     frame += part.encode(encoding)
                 except UnicodeEncodeError as err:
-                    raise _wrong("--frame", options.frame, f"it cannot be written as {encoding}") from err
+                    raise _not_bytes("--frame", options.frame, f"it cannot be written as {encoding}") from err
             elif part in _ESCAPES:
                 frame += _ESCAPES[part]
             elif part.startswith("\\x") and len(part) == 4:
                 frame += bytes.fromhex(part[2:])
             else:
-                raise _wrong("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN")
+                raise _not_bytes("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN")
         yield frame
     if options.hex is not None:
         try:
             yield bytes.fromhex(options.hex)
         except ValueError as err:
-            raise _wrong("--hex", options.hex, "for example --hex 'AA 55 01'") from err
+            raise _not_bytes("--hex", options.hex, "for example --hex 'AA 55 01'") from err
 
 
-def _wrong(option: str, given: str, remedy: str) -> UsageError:
-    return UsageError(f"{option}: {given!a} is not bytes: {remedy}")
+def _not_bytes(option: str, value: str, remedy: str) -> UsageError:
+    return UsageError(f"{option}: {value!a} is not bytes: {remedy}")

@@ -1,11 +1,12 @@
-"""`mqttgateway migrate`: writes the YAML that a configuration of the original amounts to, comments and all.
+"""`mqttgateway migrate`: converts a configuration of version 0, 1 or 2 (INI) to YAML, including its comments.
 
-Beside it go the map, where that stands in another folder, and the password, in a file for its owner only. Nothing is
-overwritten, and no password is printed.
+It also copies the map, if the YAML is written to another folder, and writes the password to a separate file that only
+its owner can read. No file is overwritten, and no password is printed.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -23,38 +24,43 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.scalars import resolve_scalar
 from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import is_ini
-from gateway.core.paths import NAME, find_map, shipped
+from gateway.core.paths import NAME, find_configuration, find_map, shipped
 from gateway.errors import GatewayError, UsageError
 
 _GROUPS = ("", "mqtt", "interface", "log")
 _GROUP_OF_SECTION = {"MQTT": "mqtt", "INTERFACE": "interface", "LOG": "log"}
 _SECRET = re.compile(r"pass|pwd|secret|token|key")
-"""In the name of an option: its value is written nowhere but where it is needed."""
+"""The value of an option with such a name may be secret: it is not copied into a comment."""
 
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file to be written: where, its text, its mode, and what it is."""
+    """A file to be written: its path, text, mode, and a description for the user."""
 
     path: Path
     text: str
     mode: int
-    what: str
+    description: str
 
 
-def migrate(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
-    """Write what the configuration `old` amounts to into `new`; return the exit code.
+def migrate(options: argparse.Namespace) -> int:
+    """Convert the configuration that the command line names; return the exit code."""
+    return convert(find_configuration(options.old, os.environ), options.output, os.environ)
 
-    Raises `ConfigurationError` with everything that is wrong with it, `GatewayError` if a file is there already.
+
+def convert(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
+    """Write the configuration `old` as YAML to `new`; return the exit code.
+
+    Raises `ConfigurationError` with all findings if it is invalid, `GatewayError` if a file exists already.
     """
     configuration = load_configuration(old, environment)
     document = read_document(old, environment)
     if not isinstance(document, IniDocument):
-        raise UsageError(f"{old} is YAML already: nothing is to be migrated")
+        raise UsageError(f"{old} is YAML already: there is nothing to migrate")
     files = list(new_files(document, configuration, old, new or old.with_suffix(".yaml"), environment))
     _write(files)
     for file in files:
-        print(f"{file.path}: {file.what}")  # noqa: T201
+        print(f"{file.path}: {file.description}")  # noqa: T201
     for note in configuration.notes:
         print(f"note: {note}")  # noqa: T201
     return 0
@@ -63,7 +69,7 @@ def migrate(old: Path, new: Path | None, environment: Mapping[str, str]) -> int:
 def new_files(
     document: IniDocument, configuration: Configuration, old: Path, new: Path, environment: Mapping[str, str]
 ) -> Iterator[NewFile]:
-    """Yield the files that the configuration read from `old` amounts to, its own last."""
+    """Yield the files to write for the configuration read from `old`; the configuration itself comes last."""
     values = _values(document, configuration)
     for at in (("map",), ("interface", "map")):
         if at in values:
@@ -81,8 +87,8 @@ def new_files(
         values["interface", "type"] = (file.name if _same(file.parent, new.parent) else str(file)) + colon + class_name
     if ("mqtt", "password") in values:
         secret = new.with_suffix(".password")
-        what = "the password; only its owner can read it, who must be the user that the gateway runs as"
-        yield NewFile(secret, values["mqtt", "password"] + "\n", 0o600, what)
+        description = "the password; only its owner can read it, which must be the user that the gateway runs as"
+        yield NewFile(secret, values["mqtt", "password"] + "\n", 0o600, description)
         values["mqtt", "password"] = secret.name
     texts = [read_ini(read_text(Path(name), is_ini), name) for name in _files(document)]
     text = as_yaml(texts, document, configuration, values)
@@ -90,7 +96,7 @@ def new_files(
 
 
 def _files(document: IniDocument) -> list[str]:
-    """Return the INI files, that of the configuration first."""
+    """Return the INI files, starting with the configuration."""
     return list(dict.fromkeys([document.file, *(entry.file for entry in document.entries.values())]))
 
 
@@ -99,7 +105,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _values(document: IniDocument, configuration: Configuration) -> dict[DataPath, Any]:
-    """Return every option of the configuration with its value, the name among them, which a new file name changes."""
+    """Return every option with its value; also the name, which would otherwise follow from the new file name."""
     values: dict[DataPath, Any] = {("name",): configuration.name}
     for name, value in document.data.items():
         if isinstance(value, dict):
@@ -109,7 +115,7 @@ def _values(document: IniDocument, configuration: Configuration) -> dict[DataPat
     (interface,) = configuration.interfaces
     for at in [at for at in values if at[0] == "interface" and at[1] not in ("type", "map", "sender")]:
         if at[1] in interface.params:
-            values[at] = interface.params[str(at[1])]  # with the type that its interface wants
+            values[at] = interface.params[str(at[1])]  # with the type that its interface expects
         else:
             del values[at]
     return values
@@ -135,7 +141,7 @@ def as_yaml(
         lines = groups[_group(target) if target else _GROUP_OF_SECTION.get(item.section, "")]
         lines += _comments(item.comments)
         if target:
-            lines += [*(f"# {why}" for why in _said(item, configuration.notes)), _line(target, values[target])]
+            lines += [*(f"# {note}" for note in _notes_about(item, configuration.notes)), _line(target, values[target])]
         elif item.text:
             lines += _dropped(item, configuration.notes)
     yaml = [*top, *heads[""], *groups[""]]
@@ -163,7 +169,7 @@ def _line(at: DataPath, value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """Write a value so that YAML reads it back: text without quotes only where that is beyond doubt."""
+    """Return a value as YAML; text is quoted unless it is certain that YAML reads it back unchanged without quotes."""
     if not isinstance(value, str):
         return json.dumps(value)
     if re.fullmatch(r"[A-Za-z0-9_/][A-Za-z0-9_./-]*", value) and resolve_scalar(value) == value:
@@ -179,21 +185,21 @@ def _comments(lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _dropped(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
-    """Yield a comment for an option that has no place any more, without the value of one that is secret."""
+    """Yield a comment for an option that no longer exists, without its value if that may be secret."""
     value = "" if _SECRET.search(entry.option) else f": {' '.join(entry.text.split())}"
-    why = "; ".join(_said(entry, notes))
-    yield from _comments((f"# was {entry.name}{value}{f' ({why})' if why else ''}",))
+    reason = "; ".join(_notes_about(entry, notes))
+    yield from _comments((f"# was {entry.name}{value}{f' ({reason})' if reason else ''}",))
 
 
-def _said(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
-    """Yield what the notes say of an option."""
+def _notes_about(entry: Entry, notes: tuple[str, ...]) -> Iterator[str]:
+    """Yield the notes about an option, without their place."""
     line, column = entry.key_place
     start = f"{entry.file}:{line}:{column}: {entry.name}: "
     yield from (note.removeprefix(start) for note in notes if note.startswith(start))
 
 
 def _write(files: list[NewFile]) -> None:
-    """Write all of `files`, or none. Raises `GatewayError`."""
+    """Write all of `files`, or none; raise `GatewayError` if one cannot be written or exists already."""
     written: list[Path] = []
     try:
         for file in files:

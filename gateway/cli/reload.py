@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from gateway.cli.running import ask_gateway, gateway_name, reading_reply
+from gateway.configuration.settings import Configuration
 from gateway.control.protocol import printable
 
 
-def reload(options: argparse.Namespace) -> int:
+def reload(_configuration: Configuration | None, options: argparse.Namespace) -> int:
     """Have the running gateway reload, print what has changed, and return 0.
 
     Raises `ControlError` with what is wrong if it took nothing over.

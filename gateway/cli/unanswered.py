@@ -1,11 +1,11 @@
-"""Finds out why nobody has answered a command, from what the gateway publishes of itself and from its configuration.
+"""Explains why a command had no answer, from the gateway's availability on the broker and from its configuration.
 
 Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.topic import filter_matches
@@ -13,7 +13,7 @@ from gateway.message import InternalMsg
 from gateway.routing.command_index import CommandIndex
 
 _ONLINE = b"online"
-_MOST = 10  # filters or addresses that are listed
+_MAX_LISTED = 10  # filters or addresses
 
 
 def why_unanswered(
@@ -25,30 +25,38 @@ def why_unanswered(
 ) -> str:
     """Return why `command`, sent to `topic` for one of `interfaces`, may have had no answer, and what to do.
 
-    `availability` holds what the broker has of the availability topics of the gateway and its interfaces.
+    `availability` holds the retained payloads of the availability topics of the gateway and its interfaces.
     """
-    own, name = configuration.availability_topic(), configuration.name
+    availability_topic, name = configuration.availability_topic(), configuration.name
     start = f"start it with 'mqttgateway --conf {configuration.file}'"
-    if own not in availability:
-        return f"no gateway {name!a} has ever been connected to this broker (there is nothing on {own}): {start}"
-    if availability[own] != _ONLINE:
-        return f"the gateway {name!a} is offline: {start}, or see its log"
-    hearing = [one for one in interfaces if any(filter_matches(each, topic) for each in one.msg_map.topics)]
-    if not hearing:
-        filters = _listed(each for one in interfaces for each in one.msg_map.topics)
-        return f"the gateway {name!a} is online, and does not listen to {topic!a}: {filters}"
-    serving = [one for one in hearing if CommandIndex({one.name: one.addresses}).of(command)]
-    if not serving:
-        addresses = _listed(_words(each) for one in hearing for each in one.addresses or ())
-        return f"the gateway {name!a} is online, and knows no such device: {addresses}"
-    for one in serving:
-        if availability.get(configuration.availability_topic(one.name), _ONLINE) != _ONLINE:
-            return f"the gateway {name!a} is online, and the device of {one.name!a} is offline: see its log"
-    who = " or ".join(repr(one.name) for one in serving)
+    if availability_topic not in availability:
+        return (
+            f"no gateway {name!a} has ever been connected to this broker (nothing is retained on "
+            f"{availability_topic}): {start}"
+        )
+    if availability[availability_topic] != _ONLINE:
+        return f"the gateway {name!a} is offline: {start}, or read its log to see why it stopped"
+    online = f"the gateway {name!a} is online, but"
+    subscribed = [
+        interface for interface in interfaces if any(filter_matches(f, topic) for f in interface.msg_map.topics)
+    ]
+    if not subscribed:
+        filters = _listed(f for interface in interfaces for f in interface.msg_map.topics)
+        return f"{online} does not subscribe to {topic!a}: its map subscribes to {filters or 'nothing'} (see 'topics')"
+    addressed = [each for each in subscribed if CommandIndex({each.name: each.addresses}).of(command)]
+    if not addressed:
+        addresses = _listed(_words(address) for interface in subscribed for address in interface.addresses or ())
+        if not addresses:
+            return f"{online} none of its devices accepts commands"
+        return f"{online} has no device with this address; it accepts commands for: {addresses}"
+    for interface in addressed:
+        if availability.get(configuration.availability_topic(interface.name), _ONLINE) != _ONLINE:
+            return f"{online} the device of its interface {interface.name!a} is offline: read its log to see why"
+    names = " or ".join(repr(interface.name) for interface in addressed)
     return (
-        f"the gateway {name!a} is online, and {who} has not answered: no device of it may have these words, a filter "
-        f"may have dropped the command, the broker may have refused the answer (see 'mqttgateway outbox list {name} "
-        f"--set-aside'), or it takes longer (--wait): see its log"
+        f"{online} its interface {names} did not answer. It may have no device with these words, a filter may have "
+        f"dropped the command, the broker may have rejected the answer (see 'mqttgateway outbox list {name} "
+        f"--set-aside'), or the answer may take longer (see --wait). Its log says more"
     )
 
 
@@ -60,7 +68,8 @@ def _words(address: Mapping[str, str]) -> str:
     return words or f"a command without {' and '.join(address)}"
 
 
-def _listed(texts: Iterator[str]) -> str:
-    known = list(dict.fromkeys(texts))
-    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
-    return f"it knows {'; '.join(known[:_MOST])}{more}" if known else "it takes no commands"
+def _listed(texts: Iterable[str]) -> str:
+    """Return the texts as a list, each once and only the first of many; empty if there are none."""
+    unique = list(dict.fromkeys(texts))
+    more = f" and {len(unique) - _MAX_LISTED} more" if len(unique) > _MAX_LISTED else ""
+    return "; ".join(unique[:_MAX_LISTED]) + more

@@ -1,1 +1,1 @@
-"""Maps tried out, proven, explained, compared and drawn."""
+"""Tools that check, explain, compare and draw maps."""

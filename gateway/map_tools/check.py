@@ -1,7 +1,7 @@
-"""`mqttgateway map check`: everything that is wrong with the maps of a file, or good to know about them.
+"""`mqttgateway map check`: finds all errors, warnings and notes about the maps of a file.
 
-A map that loads is proven. Of one that does not, what keeps it from loading is said, and shown by messages
-where it is sound enough to make some.
+A map that loads is checked completely. For a map that does not load, the findings are the errors that prevent it, with
+example messages if the map is complete enough to make some.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.core.topic import filter_problem
 from gateway.errors import ConfigurationError, Finding, MessageError
-from gateway.map_tools.filter_proof import prove_filters
+from gateway.map_tools.filter_proof import check_filters
 from gateway.map_tools.probe import Probe
-from gateway.map_tools.proof import SEVERITIES, Flaw, Severity, prove_words
+from gateway.map_tools.proof import SEVERITIES, Flaw, Severity, check_words
 from gateway.map_tools.source import MapSource, document_of, is_map, load_sources
 from gateway.map_tools.words import Example
 from gateway.message import ADDRESS_FIELDS
@@ -29,12 +29,12 @@ from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.syntax import SEVEN_LEVELS
 
 MAX_OF_A_KIND = 100
-"""Findings of one kind that are kept; the others are counted."""
+"""The number of findings of one kind that are reported; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A finding about a map: how grave it is, its kind, and a message that shows it."""
+class MapFinding:
+    """A finding with its place in the file, its severity, its kind, and an example message."""
 
     severity: Severity
     kind: str
@@ -42,108 +42,110 @@ class Found:
     example: Example | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield it as a person reads it."""
+        """Yield the finding as readable lines."""
         where = ": ".join(filter(None, (self.severity, self.finding.where)))
         yield f"{self.finding._replace(where=where)} [{self.kind}]"
         if self.example:
             yield f"    {self.example}"
 
 
-_FlawOrFound = TypeVar("_FlawOrFound", Flaw, Found)
+_FlawOrFinding = TypeVar("_FlawOrFinding", Flaw, MapFinding)
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found in a file, in its order.
+    """All findings about a file, in the order of their places.
 
-    `counts` counts everything, by severity; `left_out` what is not in `found`, by kind.
+    `counts` has the number of all findings, by severity; `left_out` of those that are not in `findings`, by kind.
     """
 
     file: str
-    found: tuple[Found, ...]
+    findings: tuple[MapFinding, ...]
     counts: Mapping[str, int]
     left_out: Mapping[str, int]
 
     @property
-    def is_good(self) -> bool:
-        """Whether there is neither an error nor a warning."""
+    def is_ok(self) -> bool:
+        """Whether the maps have no errors and no warnings."""
         return not (self.counts.get("error") or self.counts.get("warning"))
 
     def lines(self) -> Iterator[str]:
-        """Yield the report as a person reads it."""
-        for found in self.found:
-            yield from found.lines()
+        """Yield the report as readable lines."""
+        for finding in self.findings:
+            yield from finding.lines()
         for kind, number in self.left_out.items():
             yield f"{self.file}: {number} more of the kind [{kind}]"
         counts = [f"{number} {severity}{'s' if number > 1 else ''}" for severity in SEVERITIES
                   if (number := self.counts.get(severity, 0))]  # fmt: skip
-        yield f"{self.file}: {'proven' if self.is_good else 'not good'}{': ' if counts else ''}{', '.join(counts)}"
+        yield f"{self.file}: {'OK' if self.is_ok else 'not OK'}{': ' if counts else ''}{', '.join(counts)}"
 
     def as_json(self) -> str:
-        """Return the report as one JSON document; docs/maps.md says what it holds."""
+        """Return the report as one JSON document, which docs/maps.md describes."""
         data = {
             "version": 1,
             "file": self.file,
-            "good": self.is_good,
+            "good": self.is_ok,
             "counts": {severity: self.counts.get(severity, 0) for severity in SEVERITIES},
             "left_out": dict(self.left_out),
-            "findings": [_as_data(found) for found in self.found],
+            "findings": [_as_data(finding) for finding in self.findings],
         }
         return json.dumps(data, indent=2)
 
 
 def check_file(path: FilePath, environment: Mapping[str, str], *, sender: str) -> Report:
-    """Return what there is to say about the maps in the file at `path`.
-
-    Raises `ConfigurationError` if it cannot be read at all.
-    """
+    """Return the report about the maps in the file at `path`; raise `ConfigurationError` if it cannot be parsed."""
     document = document_of(path, environment)
     tally = _Tally()
     try:
         sources = load_sources(path, environment, sender=sender)
     except ConfigurationError as err:
-        found = list(tally.kept(_faults(err.findings, document if is_map(path) else None, sender)))
+        load_errors = _load_errors(err.findings, document if is_map(path) else None, sender)
+        findings = list(tally.first_of_each_kind(load_errors))
     else:
-        found = [_found(source, flaw) for source in sources
-                 for flaw in tally.kept((*prove_words(source.msg_map), *prove_filters(source.msg_map)))]  # fmt: skip
-    found.sort(key=lambda one: one.finding)
+        findings = []
+        for source in sources:
+            flaws = (*check_words(source.msg_map), *check_filters(source.msg_map))
+            findings += [_located(source, flaw) for flaw in tally.first_of_each_kind(flaws)]
+    findings.sort(key=lambda each: each.finding)
     left_out = {kind: number - MAX_OF_A_KIND for kind, number in tally.kinds.items() if number > MAX_OF_A_KIND}
-    return Report(str(path), tuple(found), tally.severities, left_out)
+    return Report(str(path), tuple(findings), tally.severities, left_out)
 
 
 class _Tally:
-    """Counts what was found, and keeps the first of each kind: it takes time to look up where things stand."""
+    """Counts flaws by severity and kind, and selects the first of each kind: looking up their places takes time."""
 
     def __init__(self) -> None:
         self.severities: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
 
-    def kept(self, found: Iterable[_FlawOrFound]) -> Iterator[_FlawOrFound]:
-        for one in found:
-            self.severities[one.severity] += 1
-            self.kinds[one.kind] += 1
-            if self.kinds[one.kind] <= MAX_OF_A_KIND:
-                yield one
+    def first_of_each_kind(self, flaws: Iterable[_FlawOrFinding]) -> Iterator[_FlawOrFinding]:
+        """Count all flaws, and yield the first `MAX_OF_A_KIND` of each kind."""
+        for flaw in flaws:
+            self.severities[flaw.severity] += 1
+            self.kinds[flaw.kind] += 1
+            if self.kinds[flaw.kind] <= MAX_OF_A_KIND:
+                yield flaw
 
 
-def _found(source: MapSource, flaw: Flaw) -> Found:
-    return Found(flaw.severity, flaw.kind, source.finding(flaw.path, flaw.what, flaw.remedy), flaw.example)
+def _located(source: MapSource, flaw: Flaw) -> MapFinding:
+    return MapFinding(flaw.severity, flaw.kind, source.finding(flaw.path, flaw.what, flaw.remedy), flaw.example)
 
 
 # --- a map that does not load
 
 
-def _faults(findings: Iterable[Finding], document: Document | None, sender: str) -> Iterator[Found]:
+def _load_errors(findings: Iterable[Finding], document: Document | None, sender: str) -> Iterator[MapFinding]:
+    """Yield the errors that prevent loading, with the examples of flaws at the same places; then the other flaws."""
     source = _unchecked(document, sender) if document else None
-    shown = _shown(source) if source else {}
+    flaws = _errors_by_place(source) if source else {}
     for finding in findings:
-        example = shown.pop((finding.line, finding.column), None)
-        yield Found("error", "unloadable", finding, example.example if example else None)
-    yield from shown.values()
+        flaw = flaws.pop((finding.line, finding.column), None)
+        yield MapFinding("error", "unloadable", finding, flaw.example if flaw else None)
+    yield from flaws.values()
 
 
 def _unchecked(document: Document, sender: str) -> MapSource | None:
-    """Return a map that does not load as it stands in its document, or None if it has not the form of a map."""
+    """Return a map that does not load, built without checks, or None if it does not fit the schema of a map."""
     data = document.data
     if check_schema(document, data, map_schema()):
         return None
@@ -161,11 +163,11 @@ def _unchecked(document: Document, sender: str) -> MapSource | None:
     )
 
 
-def _shown(source: MapSource) -> dict[tuple[int, int], Found]:
-    """Return, by their places, the errors of a map that messages show."""
-    errors = [_found(source, flaw) for flaw in prove_words(source.msg_map) if flaw.severity == "error"]
-    errors += [_found(source, flaw) for flaw in _dead_filters(source.msg_map)]
-    return {(one.finding.line, one.finding.column): one for one in errors}
+def _errors_by_place(source: MapSource) -> dict[tuple[int, int], MapFinding]:
+    """Return the errors of a map that example messages show, by line and column."""
+    errors = [_located(source, flaw) for flaw in check_words(source.msg_map) if flaw.severity == "error"]
+    errors += [_located(source, flaw) for flaw in _dead_filters(source.msg_map)]
+    return {(error.finding.line, error.finding.column): error for error in errors}
 
 
 def _dead_filters(msg_map: MsgMap) -> Iterator[Flaw]:
@@ -173,21 +175,23 @@ def _dead_filters(msg_map: MsgMap) -> Iterator[Flaw]:
     for topic_filter in msg_map.topics:
         is_dead = not filter_problem(topic_filter) and not msg_map.hears(topic_filter)
         for form in probe.forms if is_dead else ():
-            topic = form.filled(topic_filter)
+            topic = form.topic_matching(topic_filter)
             try:
                 msg_map.mqtt2internal(topic, form.payload)
             except MessageError as err:
                 example = Example(f"dropped: {err}", None, topic, form.payload)
-                yield Flaw("error", "dead-filter", ("topics", topic_filter), "it matches nothing", "", example)
+                yield Flaw(
+                    "error", "dead-filter", ("topics", topic_filter), "it matches no topic of this map", "", example
+                )
                 break
 
 
 # --- JSON
 
 
-def _as_data(found: Found) -> dict[str, Any]:
-    example = _example_as_data(found.example) if found.example else None
-    return {"severity": found.severity, "kind": found.kind, **found.finding._asdict(), "example": example}
+def _as_data(finding: MapFinding) -> dict[str, Any]:
+    example = _example_as_data(finding.example) if finding.example else None
+    return {"severity": finding.severity, "kind": finding.kind, **finding.finding._asdict(), "example": example}
 
 
 def _example_as_data(example: Example) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Compares two maps: which messages mean something else, in both directions, each with an example. Pure.
+"""Compares two maps: which messages they translate differently, in both directions, each with an example. Pure.
 
-Exhaustive: every word of both maps and one that is in neither, in every field; every way in which the filters differ.
+The comparison is exhaustive: in every field, every word of both maps and one that is in neither; and every kind of
+topic that the filters of only one of the maps match.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from typing import Any, TypeAlias
 
 from gateway.core.topic import filter_levels, word_problem
 from gateway.errors import MessageError
-from gateway.map_tools.probe import FormProbe, Probe, may_stand, statuses_first, texts_of
+from gateway.map_tools.probe import FormProbe, Probe, is_valid_level, level_texts, statuses_first
 from gateway.map_tools.words import Example, delivery_text, shown, unknown_word
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 
 MAX_STEPS = 100_000
-"""How many combinations of levels are looked at, at most, to tell what the filters let in."""
+"""The maximal number of combinations of levels that are tried to compare the filters."""
 
-_Rest: TypeAlias = tuple[bool, tuple[str, ...]]  # of a filter: is it one of the old map, and the levels still to match
+_Filter: TypeAlias = tuple[bool, tuple[str, ...]]  # whether it is one of the old map, and its levels still to match
 
 _REFUSED = ("not sent: ", "dropped: ")
 
-_Shown: TypeAlias = tuple[str, str, Example | None]  # what becomes of an example with the old map, with the new one
+_Outcomes: TypeAlias = tuple[str, str, Example | None]  # of an example, with the old map and with the new one
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: its kind (a short name), the field or part of the map, and what is different.
+    """One difference: its kind (a short name), the field or part of the map, and a description.
 
     The example (its outcome is empty) has the outcome `old` with the old map, and `new` with the new one.
     """
@@ -61,8 +62,8 @@ def compare(old: MsgMap, new: MsgMap) -> Iterator[Change]:
 
 
 def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
-    """Compare how messages are delivered, with one for each word of each rule."""
-    told: set[str] = set()
+    """Compare how messages are delivered, with one message for each word of each rule."""
+    reported: set[str] = set()
     for rule in (*old.map.delivery_rules, *new.map.delivery_rules):
         first: dict[str, Any] = {name: min(words) for name, words in rule.words.items()}
         tries = [{**first, name: word} for name, words in rule.words.items() for word in sorted(words)] or [first]
@@ -74,90 +75,88 @@ def _compare_delivery(old: Probe, new: Probe) -> Iterator[Change]:
                 continue
             msg = plain.replace(**words)
             msg = msg.reply("OK") if rule.outcome else msg
-            before, after = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
-            if before != after and str(msg) not in told:
-                told.add(str(msg))
-                yield Change("delivery", "delivery", f"was {before}, is {after}", before, after, Example("", msg))
+            old_text, new_text = (delivery_text(probe.map.delivery_of(msg)) for probe in (old, new))
+            if old_text != new_text and str(msg) not in reported:
+                reported.add(str(msg))
+                yield Change(
+                    "delivery", "delivery", f"was {old_text}, is {new_text}", old_text, new_text, Example("", msg)
+                )
 
 
 def _compare_syntax(old: Probe, new: Probe) -> Iterator[Change]:
-    """Compare the forms, each with a plain message of it; those of one kind and topic are one form that has changed."""
-    before, after = ({(form.is_command, form.name): form for form in probe.forms} for probe in (old, new))
-    for key in dict.fromkeys((*before, *after)):
-        one, other = before.get(key), after.get(key)
-        form = one or other
-        if form is None or (one and other and _rest(one) == _rest(other)):
+    """Compare the forms, each with a plain message; forms of the same kind and topic count as one form that changed."""
+    old_forms, new_forms = ({(form.is_command, form.name): form for form in probe.forms} for probe in (old, new))
+    for key in dict.fromkeys((*old_forms, *new_forms)):
+        old_form, new_form = old_forms.get(key), new_forms.get(key)
+        form = old_form or new_form
+        if form is None or (old_form and new_form and _payload_text(old_form) == _payload_text(new_form)):
             continue
         what = f"the form {form.name!a} of {form.kind} "
-        if one and other:
-            what += f"had {_rest(one)}, has {_rest(other)}"
+        if old_form and new_form:
+            what += f"had {_payload_text(old_form)}, has {_payload_text(new_form)}"
         else:
-            what += f"({_rest(form)}) is {'gone' if one else 'new'}"
-        yield Change(
-            "form", "syntax", what, *_plain_message(old, new, [one_form for one_form in (one, other) if one_form])
-        )
+            what += f"({_payload_text(form)}) is {'gone' if old_form else 'new'}"
+        yield Change("form", "syntax", what, *_plain_message(old, new, list(filter(None, (old_form, new_form)))))
     for is_command in (True, False):
-        common = [key for key in before if key in after and key[0] == is_command]
-        if common != [key for key in after if key in common]:
-            kind = before[common[0]].kind
-            shown_forms = [before[key] for key in common]
-            what = f"the forms of {kind} stand in another order: the first that fits is written"
+        common = [key for key in old_forms if key in new_forms and key[0] == is_command]
+        if common != [key for key in new_forms if key in common]:
+            kind = old_forms[common[0]].kind
+            shown_forms = [old_forms[key] for key in common]
+            what = f"the forms of {kind} are in a different order: the first that fits is used for writing"
             yield Change("form order", "syntax", what, *_plain_message(old, new, shown_forms))
 
 
-def _rest(form: FormProbe) -> str:
-    """Say what a form holds beside its topic."""
-    given = form.form.form
-    text = ", always text" if given.text else ""
-    argument = f" {given.argument!a}{text}" if given.payload == "value" else ""
+def _payload_text(form: FormProbe) -> str:
+    """Return the payload and the constants of a form, as text."""
+    declared = form.form.form
+    always_text = ", always text" if declared.text else ""
+    argument = f" {declared.argument!a}{always_text}" if declared.payload == "value" else ""
     constants = [f"{name} {form.samples[name]!a}" for name in (*ADDRESS_FIELDS, "action")
-                 if name != "sender" and not form.holds(name)]  # fmt: skip
-    return f"payload {given.payload}{argument}" + (f", always {', '.join(constants)}" if constants else "")
+                 if name != "sender" and not form.has_place_for(name)]  # fmt: skip
+    return f"payload {declared.payload}{argument}" + (f", always {', '.join(constants)}" if constants else "")
 
 
-def _plain_message(old: Probe, new: Probe, forms: Sequence[FormProbe]) -> _Shown:
-    """Return a message of one of the forms that the maps write, or read, in two ways; nothing if there is none."""
+def _plain_message(old: Probe, new: Probe, forms: Sequence[FormProbe]) -> _Outcomes:
+    """Return a message of one of the forms that the maps write or read differently; the example may be None."""
     for form in forms:
         for arguments in {}, {form.form.form.argument: 1}, {"response": "OK", "reason": ""}:
             msg = form.message.replace(arguments=arguments)
-            before, after = _sent(old, msg), _sent(new, msg)
-            if _tells(before, after):
-                return before, after, Example("", msg)
+            outcomes = _sent(old, msg), _sent(new, msg)
+            if _shows_difference(*outcomes):
+                return *outcomes, Example("", msg)
         if form.topic is not None:
             for payload in form.payload, b'{"value": 1}', b"1":
-                before, after = _heard(old, form.topic, payload), _heard(new, form.topic, payload)
-                if _tells(before, after):
-                    return before, after, Example("", None, form.topic, payload)
+                outcomes = _received(old, form.topic, payload), _received(new, form.topic, payload)
+                if _shows_difference(*outcomes):
+                    return *outcomes, Example("", None, form.topic, payload)
     return "", "", None
 
 
 def _compare_field(old: Probe, new: Probe, name: str) -> Iterator[Change]:
-    one, other = old.map.fields[name], new.map.fields[name]
-    if not (old.holding(name) or new.holding(name)):
+    old_field, new_field = old.map.fields[name], new.map.fields[name]
+    if not (old.forms_with(name) or new.forms_with(name)):
         return
-    if one.maptype != other.maptype:
-        yield Change("maptype", name, f"maptype was {one.maptype}, is {other.maptype}")
-    unknown = unknown_word(one, other)
-    used = [field.entries for field in (one, other) if field.maptype != "none"]
+    if old_field.maptype != new_field.maptype:
+        yield Change("maptype", name, f"maptype was {old_field.maptype}, is {new_field.maptype}")
+    unknown = unknown_word(old_field, new_field)
+    used = [field.entries for field in (old_field, new_field) if field.maptype != "none"]
     internal = dict.fromkeys(word for entries in used for word in entries)
     mqtt = dict.fromkeys(word for entries in used for words in entries.values() for word in words)
-    empty = filter(None, (one.empty, other.empty))
+    empty = filter(None, (old_field.empty, new_field.empty))
     words = dict.fromkeys((*internal, *mqtt, *empty, "", unknown))
     for word in words:
-        what = _shown(word, unknown)
+        subject = "any other word" if word == unknown else f"{word!a}"
         if name != "sender" or word:
-            before, after = _written(one, word), _written(other, word)
-            if before != after:
-                yield Change("written", name, f"{what} was {before}, is {after}", *_both_written(old, new, name, word))
+            was, now = _written(old_field, word), _written(new_field, word)
+            if was != now:
+                what = f"{subject} was {was}, is {now}"
+                yield Change("written", name, what, *_example_written(old, new, name, word))
         if word_problem(word) and name in ADDRESS_FIELDS:
-            continue  # no broker sends it
-        before, after = _read(one, word), _read(other, word)
-        if before != after:
-            yield Change("read", name, f"{what} was {before}, is {after}", *_both_read(old, new, name, word))
-
-
-def _shown(word: str, unknown: str) -> str:
-    return "any other word" if word == unknown else f"{word!a}"
+            continue  # no topic can contain it
+        was, now = _read(old_field, word), _read(new_field, word)
+        if was != now:
+            what = f"{subject} was {was}, is {now}"
+            yield Change("read", name, what, *_example_read(old, new, name, word))
 
 
 def _written(field: FieldMap, word: str) -> str:
@@ -176,29 +175,30 @@ def _read(field: FieldMap, word: str) -> str:
     return f"read as {internal!a}" if internal != word else "read unchanged"
 
 
-def _both_written(old: Probe, new: Probe, name: str, word: str) -> _Shown:
+def _example_written(old: Probe, new: Probe, name: str, word: str) -> _Outcomes:
     for form in (*statuses_first(old.forms), *statuses_first(new.forms)):
         msg = form.with_word(name, word)
         if msg is None:
             continue
-        before, after = _sent(old, msg), _sent(new, msg)
-        if _tells(before, after):
-            return before, after, Example("", msg)
-    return "", "", None  # the maps have so little in common that both refuse it for another reason
+        outcomes = _sent(old, msg), _sent(new, msg)
+        if _shows_difference(*outcomes):
+            return *outcomes, Example("", msg)
+    return "", "", None  # the maps have so little in common that both refuse each example for another reason
 
 
-def _both_read(old: Probe, new: Probe, name: str, word: str) -> _Shown:
+def _example_read(old: Probe, new: Probe, name: str, word: str) -> _Outcomes:
     for form in (*old.forms, *new.forms):
         topic, payload = form.with_mqtt_word(name, word) or ("", b"")
-        before, after = _heard(old, topic, payload), _heard(new, topic, payload)
-        if topic and _tells(before, after):
-            return before, after, Example("", None, topic, payload)
+        outcomes = _received(old, topic, payload), _received(new, topic, payload)
+        if topic and _shows_difference(*outcomes):
+            return *outcomes, Example("", None, topic, payload)
     return "", "", None
 
 
-def _tells(before: str, after: str) -> bool:
-    """Tell whether an example shows the difference: not if both maps refuse it, each for a reason of its own."""
-    return before != after and not (before.startswith(_REFUSED) and after.startswith(_REFUSED))
+def _shows_difference(old_outcome: str, new_outcome: str) -> bool:
+    """Return whether an example shows a difference; it does not if both maps refuse it, even for different reasons."""
+    both_refuse = old_outcome.startswith(_REFUSED) and new_outcome.startswith(_REFUSED)
+    return old_outcome != new_outcome and not both_refuse
 
 
 def _sent(probe: Probe, msg: InternalMsg) -> str:
@@ -209,7 +209,7 @@ def _sent(probe: Probe, msg: InternalMsg) -> str:
     return f"{shown(publication.topic)} {shown(publication.payload)}"
 
 
-def _heard(probe: Probe, topic: str, payload: bytes) -> str:
+def _received(probe: Probe, topic: str, payload: bytes) -> str:
     try:
         return str(probe.map.mqtt2internal(topic, payload))
     except MessageError as err:
@@ -220,15 +220,15 @@ def _heard(probe: Probe, topic: str, payload: bytes) -> str:
 
 
 def _compare_filters(old: Probe, new: Probe) -> Iterator[Change]:
-    told: set[tuple[bool, str]] = set()
+    reported: set[tuple[bool, str]] = set()
     for topic, payload in _differences(old, new):
-        before, after = old.heard_by(topic), new.heard_by(topic)
-        topic_filter = before or after or ""
-        if (before is None, topic_filter) in told:
+        old_filter, new_filter = old.matching_filter(topic), new.matching_filter(topic)
+        topic_filter = old_filter or new_filter or ""
+        if (old_filter is None, topic_filter) in reported:
             continue
-        told.add((before is None, topic_filter))
-        outcomes = ("heard", "not heard") if before else ("not heard", "heard")
-        what = f"what {topic_filter!a} lets in was {outcomes[0]}, is {outcomes[1]}"
+        reported.add((old_filter is None, topic_filter))
+        outcomes = ("received", "not received") if old_filter else ("not received", "received")
+        what = f"what {topic_filter!a} matches was {outcomes[0]}, is {outcomes[1]}"
         yield Change("filter", "topics", what, *outcomes, Example("", None, topic, payload))
     for topic_filter in sorted(set(old.map.topics) ^ set(new.map.topics)):
         if topic_filter.startswith("$share/"):
@@ -237,51 +237,56 @@ def _compare_filters(old: Probe, new: Probe) -> Iterator[Change]:
 
 
 def _differences(old: Probe, new: Probe) -> Iterator[tuple[str, bytes]]:
-    """Yield topics, and payloads, that the filters of one map match and those of the other do not, of every kind."""
+    """Yield topics of every kind, with payloads, that the filters of only one of the maps match."""
     filters = frozenset(
-        (is_old, tuple(filter_levels(one))) for is_old in (True, False) for one in (old if is_old else new).map.topics
+        (is_old, tuple(filter_levels(each))) for is_old in (True, False) for each in (old if is_old else new).map.topics
     )
     for form in (*old.forms, *new.forms):
         for topic in _walk(filters, form) if form.topic is not None else ():
             yield topic, form.payload
 
 
-def _walk(filters: frozenset[_Rest], form: FormProbe) -> Iterator[str]:
-    """Go through the topics of the form, level by level, beside the filters that still match; yield where they differ.
+def _walk(filters: frozenset[_Filter], form: FormProbe) -> Iterator[str]:
+    """Yield topics of the form that the filters of only one map match.
 
-    Topics beside which the same filters go on are looked at once: that makes it exhaustive, and short.
+    Walks through the topics level by level, with the set of filters that match so far. A set that has been seen at a
+    level before is not followed again, since it would lead to the same differences: so the search is both exhaustive
+    and short. Where `#` filters of both maps match, everything below matches both.
     """
     size = len(form.form.levels)
-    waiting: list[tuple[frozenset[_Rest], tuple[str, ...]]] = [(filters, ())]
+    pending: list[tuple[frozenset[_Filter], tuple[str, ...]]] = [(filters, ())]
     seen: set[object] = set()
-    while waiting and len(seen) < MAX_STEPS:
-        alive, words = waiting.pop()
+    while pending and len(seen) < MAX_STEPS:
+        candidates, words = pending.pop()
         at = len(words)
-        if (at, alive) in seen or {is_old for is_old, rest in alive if rest[:1] == ("#",)} == {True, False}:
+        if (at, candidates) in seen or {is_old for is_old, levels in candidates if levels[:1] == ("#",)} == {
+            True,
+            False,
+        }:
             continue
-        seen.add((at, alive))
+        seen.add((at, candidates))
         if at == size:
-            if len({is_old for is_old, rest in alive if rest in ((), ("#",))}) == 1:
+            if len({is_old for is_old, levels in candidates if levels in ((), ("#",))}) == 1:
                 yield "/".join(words)
             continue
-        by_level: dict[str, list[_Rest]] = {}
-        for is_old, rest in alive:
-            if rest:
-                below = rest if rest[0] == "#" else rest[1:]
-                by_level.setdefault(rest[0], []).append((is_old, below))
-        open_ = by_level.pop("+", []) + by_level.pop("#", [])
-        for word in _texts(by_level.keys(), form, at):
-            matching = frozenset(open_ + by_level.get(word, []))
+        by_level: dict[str, list[_Filter]] = {}
+        for is_old, levels in candidates:
+            if levels:
+                below = levels if levels[0] == "#" else levels[1:]
+                by_level.setdefault(levels[0], []).append((is_old, below))
+        wildcards = by_level.pop("+", []) + by_level.pop("#", [])
+        for word in _words_to_try(by_level.keys(), form, at):
+            matching = frozenset(wildcards + by_level.get(word, []))
             if matching:
-                waiting.append((matching, (*words, word)))
+                pending.append((matching, (*words, word)))
 
 
-def _texts(named: Set[str], form: FormProbe, at: int) -> Iterator[str]:
-    """Yield the texts at a level of the form that filters name, and one that they do not."""
+def _words_to_try(named: Set[str], form: FormProbe, at: int) -> Iterator[str]:
+    """Yield the texts for a level of the form that filters name, and one that no filter names."""
     level, size = form.form.levels[at], len(form.form.levels)
-    yield from sorted(text for text in named if may_stand(level, text, at, size))
+    yield from sorted(text for text in named if is_valid_level(level, text, at, size))
     plain = (form.topic or "").split("/")[at]
     if plain not in named:
         yield plain
     else:
-        yield from islice((text for text in texts_of(level, named) if may_stand(level, text, at, size)), 1)
+        yield from islice((text for text in level_texts(level, named) if is_valid_level(level, text, at, size)), 1)

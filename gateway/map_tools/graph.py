@@ -1,6 +1,6 @@
-"""Draws a map: internal words left, MQTT words right, and which of them is written and which only read. Pure.
+"""Draws a map: internal words left, MQTT words right; lines show which are written and which are only read. Pure.
 
-Here for a terminal; `gateway.map_tools.svg` draws the same for a browser.
+This module draws for a terminal; `gateway.map_tools.svg` draws the same for a browser.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from gateway.translation.mqtt_map import FIELDS, MsgMap
 from gateway.translation.syntax import SEVEN_LEVELS, BoundForm
 
 MAX_ENTRIES = 1000
-"""Entries of one field that are drawn; the others are counted."""
+"""The number of entries drawn for one field; the others are only counted."""
 
 OTHER_WORDS = {
     "none": "every word passes unchanged",
     "loose": "any other word passes unchanged",
     "strict": "any other word is refused",
 }
-"""What each type of map does with the words that it does not know."""
+"""What each type of map does with a word that it does not contain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One field as it is drawn: its entries, each the internal word and its MQTT words, as a person reads them."""
+    """The part of a drawing for one field: its entries, each an internal word and its MQTT words, as readable text."""
 
     field: str
     maptype: str
@@ -37,10 +37,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn of a map.
+    """The content of a drawing of a map.
 
-    `empty` says how empty levels are written, if as a word; `forms` are those of a declared syntax; `plain` are the
-    fields that have no entries.
+    `empty` is a line about the word for empty levels, or empty; `forms` are those of a declared syntax; `plain` are
+    the fields without entries.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Drawing:
 
 
 def drawing_of(msg_map: MsgMap, title: str) -> Drawing:
-    """Return what there is to draw of a map."""
+    """Return the drawing of a map."""
     panels, plain = [], []
     for name in FIELDS:
         field = msg_map.fields[name]
@@ -70,28 +70,28 @@ def drawing_of(msg_map: MsgMap, title: str) -> Drawing:
 
 
 def _form_text(form: BoundForm) -> str:
-    given = form.form
-    payload = f"value of {readable(given.argument)}" if given.payload == "value" else given.payload
-    constants = [f"{name} {readable(given.constants.get(name, ''))}" for name in (*ADDRESS_FIELDS, "action")
-                 if name not in given.places and name != "sender"]  # fmt: skip
+    declared = form.form
+    payload = f"value of {readable(declared.argument)}" if declared.payload == "value" else declared.payload
+    constants = [f"{name} {readable(declared.constants.get(name, ''))}" for name in (*ADDRESS_FIELDS, "action")
+                 if name not in declared.places and name != "sender"]  # fmt: skip
     always = f"; {', '.join(constants)}" if constants else ""
-    return f"{'command' if given.iscmd else 'status'} {readable(given.topic)}, payload: {payload}{always}"
+    return f"{'command' if declared.iscmd else 'status'} {readable(declared.topic)}, payload: {payload}{always}"
 
 
 def readable(word: str) -> str:
-    """Return a word as a drawing can show it: in quotes and escaped where it is empty, or holds what cannot be seen."""
+    """Return a word as readable text: quoted and escaped if it is empty or contains invisible characters."""
     return word if word and word.isprintable() and word == word.strip() else ascii(word)
 
 
 def columns(text: str) -> int:
-    """Return how many columns a text takes in a terminal."""
+    """Return how many columns a text occupies in a terminal."""
     return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
 def cut(text: str, limit: int, mark: str = "…") -> str:
-    """Return `text` in at most `limit` columns; where something is cut off, `mark` stands at its end."""
+    """Return `text` in at most `limit` columns; if it is cut, it ends with `mark`."""
     if columns(text) <= limit:
         return text
     while text and columns(text) > limit - columns(mark):
@@ -101,19 +101,19 @@ def cut(text: str, limit: int, mark: str = "…") -> str:
 
 # --- in a terminal
 
-# What joins an internal word to its only MQTT word, to the first of several, to one between, to the last.
+# The line from an internal word to its only MQTT word, to the first of several, to a middle one, to the last one.
 _BOXES = ("◀───▶ ", "◀─┬─▶ ", "  ├── ", "  ╰── ", "…")
 _PLAIN = ("<---> ", "<-+-> ", "  +-- ", "  '-- ", "...")
 
 
 def draw_in_terminal(drawing: Drawing, width: int, *, boxes: bool = True) -> Iterator[str]:
-    """Yield the lines of a drawing, none wider than `width` columns; without `boxes` in ASCII signs only."""
+    """Yield the lines of a drawing, none wider than `width` columns; without `boxes` in ASCII characters only."""
     only, first, between, last, mark = _BOXES if boxes else _PLAIN
     yield cut(drawing.title, width, mark)
     yield cut(f"root {drawing.root}", width, mark)
     if drawing.empty:
         yield cut(drawing.empty, width, mark)
-    yield "filters" if drawing.filters else "no filters: nothing is heard"
+    yield cut("filters" if drawing.filters else "no filters: the gateway receives nothing", width, mark)
     yield from (cut(f"  {topic_filter}", width, mark) for topic_filter in drawing.filters)
     if drawing.forms:
         yield "forms"
@@ -126,9 +126,9 @@ def draw_in_terminal(drawing: Drawing, width: int, *, boxes: bool = True) -> Ite
         for internal, words in panel.entries:
             shown = cut(internal, left, mark)
             shown += " " * (left - columns(shown))
-            signs = [only] if len(words) == 1 else [first, *[between] * (len(words) - 2), last]
-            for sign, word in zip(signs, words, strict=True):
-                yield cut(f"  {shown} {sign}{word}", width, mark)
+            lines = [only] if len(words) == 1 else [first, *[between] * (len(words) - 2), last]
+            for line, word in zip(lines, words, strict=True):
+                yield cut(f"  {shown} {line}{word}", width, mark)
                 shown = " " * left
         if panel.left_out:
             yield f"  {mark} {panel.left_out} more"

@@ -1,4 +1,4 @@
-"""What the lanes of a map's delivery rules do not do, good to know before one waits for it. Pure."""
+"""Notes about delivery rules whose lane does not have the effect that one would expect. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.translation.topic_template import fields_in
 
 
 def lane_notes(msg_map: MsgMap) -> Iterator[str]:
-    """Yield a note for each rule whose lane cannot hold for its messages alone, since others are on their topics."""
+    """Yield a note for each rule whose lane has less effect, or more, because other messages share its topics."""
     shared = [form.topic for form in msg_map.syntax
               if not form.iscmd and form.payload == "action" and "action" not in fields_in(form.topic)]  # fmt: skip
     for index, rule in enumerate(msg_map.delivery_rules if shared else ()):
@@ -25,12 +25,12 @@ def _note(rule: DeliveryRule) -> str:
         return ""
     if "action" in rule.words:
         return (
-            f"its lane {rule.lane.name.lower()} has no effect within one topic: messages of other actions stand on the "
-            f"same topics, and there the order is kept"
+            f"its lane {rule.lane.name.lower()} has no effect within one topic: messages of other actions share these "
+            f"topics, and the order within a topic is preserved"
         )
     if rule.lane is Lane.LATEST:
         return (
-            "while the broker is away, only the newest message of each topic is kept, whatever its action: name the "
-            "actions of states in its match, or put the action into the topic with a syntax"
+            "while the broker is unreachable, only the newest message of each topic is kept, whatever its action: list "
+            "the actions of states in its match, or put the action into the topic with a syntax"
         )
     return ""

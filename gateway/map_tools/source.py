@@ -1,4 +1,4 @@
-"""The maps of a file, each with the document that it stands in. A file is a map, or a configuration."""
+"""Loads the maps of a file, each with the document that contains it. The file is a map, or a configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.translation.mqtt_map import MsgMap
 
 @dataclass(frozen=True)
 class MapSource:
-    """A map, the interfaces that use it (none for a map on its own), and where in which document it stands."""
+    """A map, the interfaces that use it (none for a map on its own), its document, and its path in the document."""
 
     msg_map: MsgMap
     document: Document
@@ -27,13 +27,14 @@ class MapSource:
 
     @property
     def label(self) -> str:
-        """What a heading calls it: its file, and the interfaces."""
+        """The text for a heading: the file, and the interfaces."""
         return f"{self.document.file} ({', '.join(self.interfaces)})" if self.interfaces else self.document.file
 
     def finding(self, path: Path, what: str, remedy: str = "") -> Finding:
-        """Return a finding at `path` of the map; that of a filter is `("topics", the filter)`.
+        """Return a finding at `path` of the map; the path of a filter is `("topics", the filter)`.
 
-        A form of a map without `syntax` is nowhere; a constant that a form does not give is one of all forms.
+        The finding has no place if it is about a form and the map has no `syntax`. A constant that the form itself
+        does not give is found among the constants of all forms.
         """
         data: Any = self.document.data
         for step in self.at:
@@ -44,33 +45,33 @@ class MapSource:
         elif path[3:4] == ("constants",) and path[4] not in data["syntax"][path[1]][path[2]].get("constants", {}):
             path = ("syntax", *path[3:])
         if path[:1] == ("topics",) and len(path) == 2:
-            given = data.get("topics")
-            path = ("topics", given.index(path[1])) if isinstance(given, list) and path[1] in given else ("topics",)
+            topics = data.get("topics")
+            path = ("topics", topics.index(path[1])) if isinstance(topics, list) and path[1] in topics else ("topics",)
         is_entry = len(path) == 3 and path[1] == "map"
         return self.document.finding((*self.at, *path), what, remedy, at_key=is_entry)
 
     def place(self, path: Path) -> str:
         """Return the place of `path` as `file:line`."""
-        found = self.finding(path, "")
-        return f"{found.file}:{found.line}" if found.line else found.file
+        finding = self.finding(path, "")
+        return f"{finding.file}:{finding.line}" if finding.line else finding.file
 
 
-def find_file(given: str, environment: Mapping[str, str]) -> FilePath:
-    """Return the path of the map or configuration called `given`; raise `ConfigurationError` if there is none."""
-    if is_map(FilePath(given)):
-        return find_map(given, FilePath(), environment)
-    return find_configuration(given, environment)
+def find_file(name: str, environment: Mapping[str, str]) -> FilePath:
+    """Return the path of the map or configuration called `name`; raise `ConfigurationError` if there is none."""
+    if is_map(FilePath(name)):
+        return find_map(name, FilePath(), environment)
+    return find_configuration(name, environment)
 
 
 def is_map(path: FilePath) -> bool:
-    """Tell by its name whether a file holds a map; any other is a configuration."""
+    """Return whether the file holds a map, by its name; any other file is a configuration."""
     return path.suffix in (".json", ".map")
 
 
 def document_of(path: FilePath, environment: Mapping[str, str]) -> Document:
-    """Return the document in the file at `path`, also where it has faults that still let it be read.
+    """Return the document in the file at `path`, even if it has errors, as long as it can be parsed.
 
-    Raises `ConfigurationError` if it cannot be read at all.
+    Raises `ConfigurationError` if it cannot be parsed.
     """
     if is_map(path):
         return read_map(path)[0].document
@@ -83,7 +84,7 @@ def document_of(path: FilePath, environment: Mapping[str, str]) -> Document:
 def load_sources(path: FilePath, environment: Mapping[str, str], *, sender: str) -> list[MapSource]:
     """Return the maps of the file at `path`; `sender` is the gateway's name for a map on its own.
 
-    Raises `ConfigurationError` with all that is wrong with it.
+    Raises `ConfigurationError` with all findings if the file is invalid.
     """
     if is_map(path):
         return [MapSource(load_map(path, sender=sender), document_of(path, environment))]
@@ -91,8 +92,8 @@ def load_sources(path: FilePath, environment: Mapping[str, str], *, sender: str)
     sources: dict[tuple[object, ...], MapSource] = {}
     for source in _sources(configuration, document_of(path, environment), environment):
         key = (source.document.file, source.at, source.msg_map.sender)
-        known = sources.get(key)
-        sources[key] = replace(known, interfaces=known.interfaces + source.interfaces) if known else source
+        first = sources.get(key)
+        sources[key] = replace(first, interfaces=first.interfaces + source.interfaces) if first else source
     return list(sources.values())
 
 
@@ -104,9 +105,9 @@ def _sources(configuration: Configuration, document: Document, environment: Mapp
         for step in at:
             options = options[step]
         at = (*at, "map") if "map" in options else ("map",) if "map" in data else ()
-        given = options.get("map", data.get("map"))
+        value = options.get("map", data.get("map"))
         place = (document, at)
-        if isinstance(given, str):
-            found = find_map(given, configuration.file.parent, environment)
-            place = (document_of(found, environment), ())
+        if isinstance(value, str):  # the name of a file; else the map itself
+            map_file = find_map(value, configuration.file.parent, environment)
+            place = (document_of(map_file, environment), ())
         yield MapSource(interface.msg_map, *place, (interface.name,))

@@ -1,4 +1,4 @@
-"""Draws a map as SVG (1.1, W3C 2011): one file without scripts and references, for a browser or a document. Pure."""
+"""Draws a map as SVG 1.1 (W3C, 2011): one file without scripts and references, for a browser or a document. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from xml.sax.saxutils import escape
 
 from gateway.map_tools.graph import OTHER_WORDS, Drawing, Panel, columns, cut
 
-# Pixels. A sign of a 13 pixel monospaced font is about 7.8 wide.
+# Pixels. A character of a 13 pixel monospaced font is about 7.8 wide.
 _WIDTH, _MARGIN, _ROW, _GAP, _BOX_HEIGHT = 900, 24, 23, 5, 20
-_BASELINE = 4.5  # of a text, below its middle; not every viewer knows `dominant-baseline`
-_SIGN = 7.9
+_BASELINE = 4.5  # distance of the baseline below the middle; not every viewer supports `dominant-baseline`
+_CHARACTER = 7.9
 _BOX = 350
 _LEFT, _RIGHT = _MARGIN, _WIDTH - _MARGIN - _BOX
-_MOST_SIGNS = int((_BOX - 16) / _SIGN)
-_MOST_SIGNS_OF_A_LINE = int((_WIDTH - 2 * _MARGIN) / _SIGN)
+_MAX_BOX = int((_BOX - 16) / _CHARACTER)
+_MAX_LINE = int((_WIDTH - 2 * _MARGIN) / _CHARACTER)
 
 _HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">
@@ -46,7 +46,7 @@ def draw_svg(drawing: Drawing) -> str:
     if drawing.empty:
         lines.append(_text(_LEFT, y, drawing.empty))
         y += _ROW
-    lines.append(_text(_LEFT, y, "filters" if drawing.filters else "no filters: nothing is heard", "head"))
+    lines.append(_text(_LEFT, y, "filters" if drawing.filters else "no filters: the gateway receives nothing", "head"))
     for topic_filter in drawing.filters:
         y += _ROW - 6
         lines.append(_text(_LEFT + 16, y, topic_filter))
@@ -95,7 +95,7 @@ def _legend(y: float) -> Iterator[str]:
 def _box(x: float, y: float, word: str, kind: str) -> str:
     top = y - _BOX_HEIGHT / 2
     rect = f'<rect class="{kind}" x="{x:g}" y="{top:g}" width="{_BOX}" height="{_BOX_HEIGHT}" rx="4"/>'
-    return rect + _text(x + 8, y, word, "", _MOST_SIGNS)
+    return rect + _text(x + 8, y, word, "", _MAX_BOX)
 
 
 def _line(x: float, y: float, to_x: float, to_y: float, *, is_written: bool) -> str:
@@ -105,8 +105,8 @@ def _line(x: float, y: float, to_x: float, to_y: float, *, is_written: bool) -> 
     return f'<path class="{kind}" d="{path}" marker-start="url(#arrow)"{end}/>'
 
 
-def _text(x: float, y: float, text: str, kind: str = "", limit: int = _MOST_SIGNS_OF_A_LINE) -> str:
-    """Return a text; one that is cut shows the whole of it to a pointer that rests on it."""
-    whole = f"<title>{escape(text)}</title>" if columns(text) > limit else ""
-    look = f' class="{kind}"' if kind else ""
-    return f'<text{look} x="{x:g}" y="{y + _BASELINE:g}">{whole}{escape(cut(text, limit))}</text>'
+def _text(x: float, y: float, text: str, kind: str = "", limit: int = _MAX_LINE) -> str:
+    """Return a text, cut after `limit` columns; if it is cut, the whole text is its tooltip."""
+    tooltip = f"<title>{escape(text)}</title>" if columns(text) > limit else ""
+    css_class = f' class="{kind}"' if kind else ""
+    return f'<text{css_class} x="{x:g}" y="{y + _BASELINE:g}">{tooltip}{escape(cut(text, limit))}</text>'

@@ -1,6 +1,6 @@
-"""Explains, form by form and field by field, what a map makes of one message, in either direction. Pure.
+"""Explains, form by form and field by field, how a map translates one message, in either direction. Pure.
 
-The verdict is that of the map itself and of the rules of `gateway.routing.router`; the steps say how it came about.
+The verdict is that of the map itself and of the rules of `gateway.routing.router`; the steps explain it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.translation.syntax import SEVEN_LEVELS, misfit
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what is looked at (a field, the filters), what becomes of it, and where in the map that stands."""
+    """One step: what it is about (a field, the filters), its result, and the path of its reason in the map."""
 
     name: str
     text: str
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All steps of one message, and whether it passes or why not."""
+    """All steps of one message, and the verdict: whether it is received or sent, or why not."""
 
     steps: tuple[Step, ...]
     verdict: str
@@ -40,71 +40,73 @@ class Trace:
 
 
 def trace_read(msg_map: MsgMap, topic: str, payload: bytes, *, retain: bool = False) -> Trace:
-    """Explain what becomes of `payload` that the broker sends on `topic`."""
-    matching = [one for one in msg_map.topics if filter_matches(one, topic)]
-    steps = [Step("filter", f"{one!a} lets it in", ("topics", one)) for one in matching]
+    """Explain how the map reads `payload`, received on `topic`; `retain`: the broker had retained it."""
+    matching = [topic_filter for topic_filter in msg_map.topics if filter_matches(topic_filter, topic)]
+    steps = [Step("filter", f"{topic_filter!a} matches", ("topics", topic_filter)) for topic_filter in matching]
     if not matching:
-        steps.append(Step("filter", "none lets it in", ("topics",)))
+        steps.append(Step("filter", "no filter matches", ("topics",)))
     steps += _read_steps(msg_map, topic, payload)
-    return Trace(tuple(steps), *_read_verdict(msg_map, topic, payload, retain, heard=bool(matching)))
+    return Trace(tuple(steps), *_read_verdict(msg_map, topic, payload, retain, is_subscribed=bool(matching)))
 
 
-def _read_verdict(msg_map: MsgMap, topic: str, payload: bytes, retain: bool, *, heard: bool) -> tuple[str, bool]:
-    if not heard:
-        return "not heard: no filter lets it in, so the broker does not send it", False
+def _read_verdict(
+    msg_map: MsgMap, topic: str, payload: bytes, retain: bool, *, is_subscribed: bool
+) -> tuple[str, bool]:
+    if not is_subscribed:
+        return "not received: no filter matches, so the broker does not send it", False
     try:
         msg = msg_map.mqtt2internal(topic, payload)
     except MessageError as err:
         if isinstance(err, TopicError) and topic.endswith("/availability"):
-            return "dropped: it says whether a gateway is there, and is no message", False
+            return "dropped: it is the availability of a gateway, and not a message", False
         return f"dropped: {err}", False
     if msg_map.is_echo(msg):
         return f"dropped as an echo: its sender is this gateway, {msg_map.sender!a}", False
     if msg.iscmd and retain and not msg_map.delivery_of(msg).replay:
-        return "dropped: a retained command is not acted on, unless the delivery of the map lets it be replayed", False
+        return "dropped: a retained command is not executed, unless a delivery rule of the map has replay", False
     return f"read as: {msg}", True
 
 
 def _read_steps(msg_map: MsgMap, topic: str, payload: bytes) -> Iterator[Step]:
     probe = Probe(msg_map)
     levels = topic.split("/")
-    refusing: tuple[FormProbe, str] | None = None
+    refused_by: tuple[FormProbe, str] | None = None
     for form in probe.forms:
         try:
-            found = form.form.read_topic(levels)
+            words = form.form.read_topic(levels)
         except WordError as err:  # another form may have the word as fixed text
-            refusing = refusing or (form, str(err))
+            refused_by = refused_by or (form, str(err))
             yield from _form_step(msg_map, form, str(err))
             continue
-        if found is not None:
+        if words is not None:
             yield from _form_step(msg_map, form)
             yield from _topic_steps(msg_map, form, levels)
             yield Step("kind", "a command" if form.is_command else "a status")
             yield from _payload_steps(msg_map, form, topic, payload)
             return
         yield from _form_step(msg_map, form, misfit(topic, msg_map.root, (form.form,)))
-    if refusing is None:
+    if refused_by is None:
         try:
             msg_map.mqtt2internal(topic, payload)
         except MessageError as err:
             yield Step("topic", str(err))
         return
-    form, why = refusing
+    form, reason = refused_by
     steps = list(_topic_steps(msg_map, form, levels))
     yield from steps
     if not any("refused" in step.text for step in steps):
-        yield Step("topic", f"refused: {why}")
+        yield Step("topic", f"refused: {reason}")
     yield from _payload_steps(msg_map, form, form.topic or topic, payload)
 
 
-def _form_step(msg_map: MsgMap, form: FormProbe, why_not: str = "") -> Iterator[Step]:
-    """Say of a declared form that it is the one, or why not."""
+def _form_step(msg_map: MsgMap, form: FormProbe, problem: str = "") -> Iterator[Step]:
+    """Yield whether a declared form fits the message, or why not."""
     if msg_map.syntax != SEVEN_LEVELS:
-        given = form.form.form
-        text = ", always text" if given.text else ""
-        argument = f" {given.argument!a}{text}" if given.payload == "value" else ""
-        kind = "command" if given.iscmd else "status"
-        text = f"does not fit: {why_not}" if why_not else f"fits: a {kind}, payload {given.payload}{argument}"
+        declared = form.form.form
+        always_text = ", always text" if declared.text else ""
+        argument = f" {declared.argument!a}{always_text}" if declared.payload == "value" else ""
+        kind = "command" if declared.iscmd else "status"
+        text = f"does not fit: {problem}" if problem else f"fits: a {kind}, payload {declared.payload}{argument}"
         yield Step("form", f"{form.name} {text}", form.path)
 
 
@@ -114,7 +116,7 @@ def _topic_steps(msg_map: MsgMap, form: FormProbe, levels: Sequence[str]) -> Ite
         if at is not None:
             mqtt = form.level_word(name, levels[at]) or ""
             yield _read_step(msg_map.fields[name], name, mqtt, word_problem(mqtt))
-        elif not form.holds(name):
+        elif not form.has_place_for(name):
             yield _constant_step(form, name)
 
 
@@ -134,23 +136,23 @@ def _payload_steps(msg_map: MsgMap, form: FormProbe, topic: str, payload: bytes)
         yield _read_step(msg_map.fields["action"], "action", action)
     for key, value in members.items():
         if key in OUTCOME_WORDS:
-            yield _own_word_step(key)
+            yield _outcome_word_step(key)
             continue
         yield _read_step(msg_map.fields["argkey"], "argkey", key)
         if isinstance(value, str):
             yield _read_step(msg_map.fields["argvalue"], "argvalue", value)
         else:
-            yield Step("argvalue", f"{shown(json.dumps(value))} is not text, and stays as it is")
+            yield Step("argvalue", f"{shown(json.dumps(value))} is not text, and is not translated")
     try:
         msg_map.mqtt2internal(topic, payload)
     except WordError:
-        pass  # a step above says so
+        pass  # the step of the word explains it
     except MessageError as err:
         yield Step("payload", str(err))
 
 
-def _own_word_step(key: str) -> Step:
-    return Step("argkey", f"{key!a} is the gateway's own word for the outcome of a command, and stays as it is")
+def _outcome_word_step(key: str) -> Step:
+    return Step("argkey", f"{key!a} is the gateway's own word for the outcome of a command, and is not translated")
 
 
 def _value_steps(msg_map: MsgMap, form: FormProbe, payload: bytes) -> Iterator[Step]:
@@ -166,15 +168,17 @@ def _value_steps(msg_map: MsgMap, form: FormProbe, payload: bytes) -> Iterator[S
         if isinstance(value, str):
             yield _read_step(msg_map.fields["argvalue"], "argvalue", text)
         else:
-            yield Step("argvalue", f"{shown(text)} is not text, and stays as it is")
+            yield Step("argvalue", f"{shown(text)} is not text, and is not translated")
 
 
 def _members(payload: bytes) -> dict[str, Any]:
-    """Return what a payload says by name, as far as it can be read."""
+    """Return the members of a payload, as far as it can be read; those of a plain payload are its action."""
     try:
         text = payload.decode()
         if not text.lstrip(" \t\r\n").startswith("{"):
-            return {ACTION_KEY: text} if text else {}  # of a payload `json`, no object: that is said below
+            return (
+                {ACTION_KEY: text} if text else {}
+            )  # for a payload `json` this is an error, which the payload step explains
         return dict(json.loads(text))
     except (ValueError, RecursionError):
         return {}
@@ -186,20 +190,20 @@ def _read_step(field: FieldMap, name: str, mqtt: str, problem: str = "") -> Step
     try:
         internal = field.read(mqtt)
     except MessageError:
-        return Step(name, f"{mqtt!a}: refused: a strict map does not have it", (name, "map"))
+        return Step(name, f"{mqtt!a}: refused: a strict map does not contain it", (name, "map"))
     path = find_entry(field, internal, mqtt)
     if path:
         return Step(name, f"{mqtt!a} -> {internal!a}{', an alias' if path[-1] else ', its first word'}", path)
     if mqtt and mqtt == field.empty and not internal:
         return Step(name, f"{mqtt!a} -> '', the word for an empty level", ("empty_level",))
-    return Step(name, _passed(field, mqtt, internal))
+    return Step(name, _without_entry(field, mqtt, internal))
 
 
 # --- writing
 
 
 def trace_write(msg_map: MsgMap, msg: InternalMsg) -> Trace:
-    """Explain how `msg` is written."""
+    """Explain how the map writes `msg`."""
     steps = list(_write_steps(msg_map, msg))
     try:
         publication = msg_map.internal2mqtt(msg)
@@ -211,11 +215,11 @@ def trace_write(msg_map: MsgMap, msg: InternalMsg) -> Trace:
         Step("QoS", str(publication.qos)),
         Step("delivery", delivery_text(msg_map.delivery_of(msg)), ("delivery",) if msg_map.delivery_rules else None),
     ]
-    back = next((one for one in msg_map.topics if filter_matches(one, publication.topic)), None)
-    if back:
-        is_own = msg_map.is_echo(msg_map.mqtt2internal(publication.topic, publication.payload))
-        what = "and is dropped as an echo" if is_own else "and is heard as another's"
-        steps.append(Step("echo", f"it comes back through {back!a}, {what}", ("topics", back)))
+    topic_filter = next((each for each in msg_map.topics if filter_matches(each, publication.topic)), None)
+    if topic_filter:
+        is_echo = msg_map.is_echo(msg_map.mqtt2internal(publication.topic, publication.payload))
+        result = "and is dropped as an echo" if is_echo else "and is received as another's"
+        steps.append(Step("echo", f"it comes back through {topic_filter!a}, {result}", ("topics", topic_filter)))
     return Trace(tuple(steps), "sent", passes=True)
 
 
@@ -231,7 +235,7 @@ def _write_steps(msg_map: MsgMap, msg: InternalMsg) -> Iterator[Step]:
             yield from _form_step(msg_map, form)
             used = form
             break
-    if used is None:  # each form has said why
+    if used is None:  # the step of each form explains why
         return
     for name in (*ADDRESS_FIELDS, "action"):
         yield _write_step(msg_map, used, name, getattr(msg, name))
@@ -241,7 +245,7 @@ def _write_steps(msg_map: MsgMap, msg: InternalMsg) -> Iterator[Step]:
             yield Step("argkey", f"{key!a}: refused: there is no place for it in this form", used.path)
             continue
         if key in OUTCOME_WORDS:
-            yield _own_word_step(key)
+            yield _outcome_word_step(key)
             continue
         if payload == "value":
             yield Step("argkey", f"{key!a}, the argument of this form", (*used.path, "argument"))
@@ -250,19 +254,19 @@ def _write_steps(msg_map: MsgMap, msg: InternalMsg) -> Iterator[Step]:
         if isinstance(value, str):
             yield _write_step(msg_map, used, "argvalue", value)
         else:
-            yield Step("argvalue", f"{shown(repr(value))} is not text, and stays as it is")
+            yield Step("argvalue", f"{shown(repr(value))} is not text, and is not translated")
 
 
 def _write_step(msg_map: MsgMap, form: FormProbe, name: str, internal: str) -> Step:
     field = msg_map.fields[name]
-    if name == "sender" and not internal and form.holds(name):
+    if name == "sender" and not internal and form.has_place_for(name):
         mqtt = field.write(msg_map.sender)
         return Step(name, f"{''!a} -> {mqtt!a}, this gateway's name", find_entry(field, msg_map.sender, mqtt))
     problem = form.form.problem_of(name, internal or (msg_map.sender if name == "sender" else ""))
     if problem:
-        place = _culprit(field, internal) if form.holds(name) else form.path
+        place = _place_of_refusal(field, internal) if form.has_place_for(name) else form.path
         return Step(name, f"{internal!a}: refused: {problem.removeprefix(f'{name}: ')}", place)
-    if not form.holds(name) and name in (*ADDRESS_FIELDS, "action"):
+    if not form.has_place_for(name) and name in (*ADDRESS_FIELDS, "action"):
         return _constant_step(form, name)
     mqtt = field.write(internal)
     path = find_entry(field, internal, mqtt)
@@ -270,11 +274,11 @@ def _write_step(msg_map: MsgMap, form: FormProbe, name: str, internal: str) -> S
         return Step(name, f"{internal!a} -> {mqtt!a}, its first word", path)
     if mqtt and mqtt == field.empty and not internal:
         return Step(name, f"'' -> {mqtt!a}, the word for an empty level", ("empty_level",))
-    return Step(name, _passed(field, internal, mqtt))
+    return Step(name, _without_entry(field, internal, mqtt))
 
 
-def _culprit(field: FieldMap, internal: str) -> Path:
-    """Return the place of the entry that keeps `internal` from being written, or else that of the entries."""
+def _place_of_refusal(field: FieldMap, internal: str) -> Path:
+    """Return the path of the entry that prevents writing `internal`, or of all entries if there is none."""
     try:
         owner = field.read(internal)
     except MessageError:
@@ -282,10 +286,12 @@ def _culprit(field: FieldMap, internal: str) -> Path:
     return find_entry(field, owner, internal) or (field.field, "map")
 
 
-def _passed(field: FieldMap, given: str, result: str) -> str:
-    if given != result:
-        return f"{given!a} -> {result!a}"
-    why = {"none": "there is no map", "loose": "the map is loose, and does not have it"}.get(field.maptype)
-    if why is None:
-        why = "this gateway's name passes a strict map" if given else "the empty word passes a strict map"
-    return f"{given!a} passes: {why}"
+def _without_entry(field: FieldMap, word: str, result: str) -> str:
+    """Return why a field's map translates `word` to `result`, although it has no entry for it."""
+    if word != result:
+        return f"{word!a} -> {result!a}"
+    reasons = {"none": "the field has no map", "loose": "the map is loose and does not contain it"}
+    reason = reasons.get(field.maptype)
+    if reason is None:
+        reason = "a strict map accepts this gateway's name" if word else "a strict map accepts the empty word"
+    return f"{word!a} is unchanged: {reason}"

@@ -1,4 +1,4 @@
-"""Every command's exit code in every outcome: the table in docs/configuration.md, and each row of it tried."""
+"""Every command's exit code in every outcome: each row of the table in docs/configuration.md is tried."""
 
 from __future__ import annotations
 
@@ -83,22 +83,24 @@ Outcome: TypeAlias = Callable[[Scene], int]
 
 
 def command(line: str, *before: str) -> Outcome:
-    """A command by itself, after others."""
+    """Execute a command, after the commands `before`."""
 
     def outcome(scene: Scene) -> int:
-        for one in before:
-            scene.ended(one)
+        for earlier in before:
+            scene.ended(earlier)
         return scene.ended(line)
 
     return outcome
 
 
-def beside_a_gateway(line: str, name: str = "lamp", said: str = "connected to", *, breaks_it: bool = False) -> Outcome:
-    """A command beside a gateway that can be asked; `breaks_it`: whose configuration is broken by now."""
+def beside_a_gateway(
+    line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False
+) -> Outcome:
+    """Execute a command while a gateway runs; `breaks_it`: after its configuration was made invalid."""
 
     def outcome(scene: Scene) -> int:
         with scene.running(name) as gateway:
-            gateway.wait_log(said)
+            gateway.wait_log(log_text)
             wait_until((scene.folder / "mqttgateway" / f"{name}.sock").exists)
             if breaks_it:
                 shutil.copy(scene.folder / "bad.conf", scene.folder / f"{name}.conf")
@@ -107,10 +109,10 @@ def beside_a_gateway(line: str, name: str = "lamp", said: str = "connected to", 
     return outcome
 
 
-def stopped(name: str, said: str) -> Outcome:
+def stopped(name: str, log_text: str) -> Outcome:
     def outcome(scene: Scene) -> int:
         with scene.running(name) as gateway:
-            gateway.wait_log(said)
+            gateway.wait_log(log_text)
             gateway.process.send_signal(signal.SIGTERM)
             return gateway.wait()
 
@@ -292,14 +294,16 @@ def _table() -> dict[tuple[str, str], int]:
     return {(cells[0], cells[1]): int(cells[2]) for cells in rows(section)}
 
 
-def test_every_outcome_of_the_page_is_tried_here_and_the_other_way_round() -> None:
+def test_the_page_and_this_test_list_the_same_outcomes() -> None:
     assert list(_table()) == list(OUTCOMES)
 
 
 @pytest.mark.parametrize(
     ("outcome", "attempt"),
     [(outcome, number) for outcome, tries in OUTCOMES.items() for number in range(len(tries))],
-    ids=[f"{what}-{said[:30]}-{number}" for (what, said), tries in OUTCOMES.items() for number in range(len(tries))],
+    ids=[
+        f"{what}-{outcome[:30]}-{number}" for (what, outcome), tries in OUTCOMES.items() for number in range(len(tries))
+    ],
 )
 def test_an_outcome_has_its_exit_code(
     outcome: tuple[str, str], attempt: int, tmp_path: Path, mosquitto: Mosquitto

@@ -22,7 +22,7 @@ GOOD = "root: home\ntopics: [home/#]\ninterface: {type: dummy}\n"
 
 @pytest.fixture
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A good configuration in the current folder, for a broker that is not there; no other is to be found."""
+    """A valid configuration in the current folder, for a broker that does not run; no other file can be found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -31,62 +31,62 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-class Said:
-    """What a command has said, and its exit code."""
+class Result:
+    """The output of a command, and its exit code."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
         assert "Traceback" not in out + err
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Said:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
     """Run the command in this process."""
     try:
         code = main(arguments)
     except SystemExit as err:  # as argparse ends for --help and for a wrong command line
         code = int(err.code or 0)
     out, err_text = capsys.readouterr()
-    return Said(code, out, err_text)
+    return Result(code, out, err_text)
 
 
-def run_process(*arguments: str, out: int = subprocess.PIPE) -> Said:
-    """Run the command as a user does, in a process of its own."""
+def run_process(*arguments: str, out: int = subprocess.PIPE) -> Result:
+    """Run the command as a user does, in its own process."""
     command = [sys.executable, "-m", "gateway", *arguments]
     done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=30)
-    return Said(done.returncode, done.stdout or "", done.stderr)
+    return Result(done.returncode, done.stdout or "", done.stderr)
 
 
 # --- done: 0
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "--version")
-    assert (said.code, said.out) == (EXIT_OK, f"mqttgateway {__version__}\n")
+    result = run(capsys, "--version")
+    assert (result.code, result.out) == (EXIT_OK, f"mqttgateway {__version__}\n")
 
 
 def test_the_help_is_worth_reading(capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "--help")
-    assert said.code == EXIT_OK
+    result = run(capsys, "--help")
+    assert result.code == EXIT_OK
     for text in ("run a gateway", "exit codes: 0 done", "$XDG_CONFIG_HOME/mqttgateway", *shipped_configurations()):
-        assert text in said.out
+        assert text in result.out
 
 
 @pytest.mark.parametrize("command", ["check", "watch", "send", "options"])
 def test_every_command_has_a_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, command, "--help")
-    assert said.code == EXIT_OK
-    assert said.out.startswith(f"usage: mqttgateway {command}")
+    result = run(capsys, command, "--help")
+    assert result.code == EXIT_OK
+    assert result.out.startswith(f"usage: mqttgateway {command}")
 
 
 def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "options")
-    assert (said.code, said.out) == (EXIT_OK, (shipped("conf") / "default.conf").read_text())
+    result = run(capsys, "options")
+    assert (result.code, result.out) == (EXIT_OK, (shipped("conf") / "default.conf").read_text())
 
 
 @pytest.mark.parametrize(
     ("mqtt", "broker", "protocol"),
     [
-        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5; MQTT 3.1.1 where that is refused"),
+        ("servers: [a, 'b:1884']", "a:1883, then b:1884", "MQTT 5; MQTT 3.1.1 if the broker refuses it"),
         ("version: 3.1.1", "127.0.0.1:1883", "MQTT 3.1.1"),
         ("session_expiry: 0", "127.0.0.1:1883", "MQTT 5; "),
         (
@@ -97,7 +97,7 @@ def test_all_options(capsys: pytest.CaptureFixture[str]) -> None:
         ("transport: unix, host: /run/mqtt.sock", "/run/mqtt.sock", "MQTT 5; "),
     ],
 )
-def test_check_says_how_the_broker_is_reached(
+def test_check_shows_how_the_broker_is_reached(
     mqtt: str, broker: str, protocol: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf.write_text(f"root: home\ntopics: []\ninterface: {{type: dummy}}\nmqtt: {{{mqtt}}}\n")
@@ -106,19 +106,19 @@ def test_check_says_how_the_broker_is_reached(
     assert [line for line in lines if line.startswith(f"  protocol      {protocol}")]
 
 
-def test_check_says_what_a_gateway_would_do(
+def test_check_summarises_what_a_gateway_would_do(
     conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/mqttgateway")
     conf.write_text("name: entry\nroot: home\ntopics: [home/+/#]\ninterfaces: {a: {type: dummy, sender: me}}\n")
-    said = run(capsys, "check", "--conf", "gw.conf")
-    assert (said.code, said.err) == (EXIT_OK, "")
-    assert said.out == (
-        "gw.conf: good\n"
+    result = run(capsys, "check", "--conf", "gw.conf")
+    assert (result.code, result.err) == (EXIT_OK, "")
+    assert result.out == (
+        "gw.conf: OK\n"
         "  gateway       entry, client id entry\n"
         "  broker        127.0.0.1:1883\n"
-        "  protocol      MQTT 5; MQTT 3.1.1 where that is refused\n"
-        "  outbox        /var/lib/mqttgateway/entry.outbox (where systemd runs it)\n"
+        "  protocol      MQTT 5; MQTT 3.1.1 if the broker refuses it\n"
+        "  outbox        /var/lib/mqttgateway/entry.outbox (when systemd runs the gateway)\n"
         "  availability  home/entry/availability\n"
         "                home/entry/a/availability\n"
         "  interface     a (interfaces.dummy_interface.DummyInterface)\n"
@@ -140,7 +140,7 @@ def test_check_has_a_note_where_a_lane_cannot_hold(conf: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("name", shipped_configurations())
-def test_check_takes_every_shipped_configuration_from_any_folder(
+def test_check_accepts_every_shipped_configuration_from_any_folder(
     name: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(capsys, "check", "--conf", name).code == EXIT_OK
@@ -152,18 +152,18 @@ def test_a_level_may_be_written_in_capitals(conf: Path, capsys: pytest.CaptureFi
 
 def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--conf", "gw.conf", "check"], ["check", "--conf", "gw.conf"]):
-        assert run(capsys, *arguments).out.startswith("gw.conf: good")
+        assert run(capsys, *arguments).out.startswith("gw.conf: OK")
 
 
 # --- wrong command line: 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         ([], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
         (["check"], "mqttgateway: which configuration? give --conf FILE, for example --conf dummy2mqtt.conf"),
-        (["forget", "boiler"], "mqttgateway: forget boiler: forget what? add a device or a topic"),
+        (["forget", "boiler"], "mqttgateway: forget needs a gateway and a topic: mqttgateway forget NAME DEVICE|TOPIC"),
         (["status"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["reload"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
         (["outbox", "list"], "mqttgateway: which gateway? give its NAME, or --conf FILE"),
@@ -228,7 +228,10 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         (["map", "chek", "a.json"], "mqttgateway map: 'chek' is not known here: did you mean 'check'?"),
         (
             ["map", "check", "--conf", "gw.conf"],
-            "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without it",
+            (
+                "mqttgateway map check: unrecognized arguments: --conf: 'mqttgateway map check' takes its file without "
+                "this option"
+            ),
         ),
         (["outbox", "lst", "--conf", "gw.conf"], "mqttgateway outbox: 'lst' is not known here: did you mean 'list'?"),
         (
@@ -241,88 +244,90 @@ def test_options_may_stand_before_the_command_or_behind_it(conf: Path, capsys: p
         ),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_where_to_look(
-    arguments: list[str], said: str, conf: Path, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_command_line_gives_one_line_and_names_the_help(
+    arguments: list[str], error: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = run(capsys, *arguments)
-    command = said.partition(":")[0]
-    assert (given.code, given.out, given.err) == (EXIT_USAGE, "", f"{said}\nTry '{command} --help'.\n")
+    result = run(capsys, *arguments)
+    command = error.partition(":")[0]
+    assert (result.code, result.out, result.err) == (EXIT_USAGE, "", f"{error}\nTry '{command} --help'.\n")
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["--log-level", "loud", "check"]])
-def test_a_wrong_choice_names_those_there_are(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, *arguments)
-    assert said.code == EXIT_USAGE
-    assert "invalid choice" in said.err
-    assert ("check" if arguments == ["nope"] else "debug") in said.err
+def test_a_wrong_choice_lists_the_valid_ones(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, *arguments)
+    assert result.code == EXIT_USAGE
+    assert "invalid choice" in result.err
+    assert ("check" if arguments == ["nope"] else "debug") in result.err
 
 
 # --- wrong configuration: 78
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["watch"], ["send"]])
-def test_a_wrong_configuration_is_said_with_every_place(
+def test_all_errors_of_a_configuration_are_reported_with_their_places(
     command: list[str], conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf.write_text("root: home\ntopics: [home/#]\ninterface: {type: dumy}\nmqtt:\n  prt: 1\n")
-    said = run(capsys, *command, "--conf", "gw.conf")
-    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
-    assert said.err == (
+    result = run(capsys, *command, "--conf", "gw.conf")
+    assert (result.code, result.out) == (EXIT_CONFIGURATION, "")
+    assert result.err == (
         "gw.conf:3:19: interface.type: no interface is called 'dumy': did you mean 'dummy'?\n"
         "gw.conf:5:3: mqtt.prt: unknown option: did you mean 'port'?\n"
     )
 
 
-def test_a_configuration_that_is_not_there_names_the_places(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "--conf", "nope.conf")
-    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
-    assert said.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
+def test_for_a_missing_configuration_the_searched_folders_are_listed(
+    conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(capsys, "--conf", "nope.conf")
+    assert (result.code, result.out) == (EXIT_CONFIGURATION, "")
+    assert result.err.startswith(f"nope.conf: no such file (looked in ., {conf.parent}/.config/mqttgateway, /etc/mqttg")
 
 
-def test_a_folder_is_called_one(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "check", "--conf", str(conf.parent))
-    assert said.code == EXIT_CONFIGURATION
-    assert said.err == f"{conf.parent}: it is a folder: name the file in it\n"
+def test_a_folder_instead_of_a_file_is_reported(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, "check", "--conf", str(conf.parent))
+    assert result.code == EXIT_CONFIGURATION
+    assert result.err == f"{conf.parent}: it is a folder: name the file in it\n"
 
 
 @pytest.mark.parametrize("given", ["", "a\0b", "~no-such-user/x.conf", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "check", "--conf", given)
-    assert said.code == EXIT_CONFIGURATION
-    assert "no such file" in said.err
+    result = run(capsys, "check", "--conf", given)
+    assert result.code == EXIT_CONFIGURATION
+    assert "no such file" in result.err
 
 
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe", b"\0", b"a: [", b"a: b: c", b"[" * 5000, b"{" * 5000, b"\t", b"a" * 100]
 )
-def test_what_is_no_configuration_at_all_is_said(
+def test_a_file_that_is_no_configuration_is_reported(
     content: bytes, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf.write_bytes(content)
-    said = run(capsys, "check", "--conf", "gw.conf")
-    assert said.code == EXIT_CONFIGURATION
-    assert said.err.startswith("gw.conf:")
+    result = run(capsys, "check", "--conf", "gw.conf")
+    assert result.code == EXIT_CONFIGURATION
+    assert result.err.startswith("gw.conf:")
 
 
-def test_a_message_on_the_command_line_that_is_none_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "send", "--conf", "gw.conf", "--action", "A", "--arg", "level")
-    assert said.code == EXIT_USAGE
-    assert said.err == "mqttgateway: --arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
-    said = run(capsys, "send", "--conf", "gw.conf", "--interface", "x")
-    assert said.code == EXIT_USAGE
-    assert said.err == "mqttgateway: --interface: no interface is called 'x': there are: dummy\n"
+def test_an_invalid_message_on_the_command_line_is_reported(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, "send", "--conf", "gw.conf", "--action", "A", "--arg", "level")
+    assert result.code == EXIT_USAGE
+    assert result.err == "mqttgateway: --arg: 'level' is not NAME=VALUE: for example --arg level=50\n"
+    result = run(capsys, "send", "--conf", "gw.conf", "--interface", "x")
+    assert result.code == EXIT_USAGE
+    assert result.err == "mqttgateway: --interface: no interface is called 'x': there are: dummy\n"
 
 
 @pytest.mark.parametrize("option", ["--frame=\\x", "--hex=xyz", "--frame=\\u1234", "--frame=é"])
-def test_a_frame_on_the_command_line_that_is_none_is_said(
+def test_an_invalid_frame_on_the_command_line_is_reported(
     option: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = run(capsys, "check", "--conf", "gw.conf", option)
+    result = run(capsys, "check", "--conf", "gw.conf", option)
     if option == "--frame=é":
-        assert said.code == EXIT_FAILED, "the dummy explains no frames"
+        assert result.code == EXIT_FAILED, "the dummy explains no frames"
     else:
-        assert said.code == EXIT_USAGE
-        assert "is not bytes" in said.err
+        assert result.code == EXIT_USAGE
+        assert "is not bytes" in result.err
 
 
 # --- several interfaces
@@ -340,43 +345,43 @@ def two_boilers(conf: Path) -> Path:
 
 
 def test_without_a_name_all_interfaces_are_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1")
-    assert said.code == EXIT_OK
-    hall, attic = said.out.split("attic:\n")
+    result = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1")
+    assert result.code == EXIT_OK
+    hall, attic = result.out.split("attic:\n")
     assert hall.startswith("hall:\n") and hall.endswith("dropped: no rule matches\n")
     assert "  status -/-/attic/-/- T\n" in attic
-    said = run(capsys, "check", "--conf", "gw.conf", "--location", "attic", "--action", "HEAT")
-    assert said.code == EXIT_OK
+    result = run(capsys, "check", "--conf", "gw.conf", "--location", "attic", "--action", "HEAT")
+    assert result.code == EXIT_OK
     assert (
-        "hall:\ncommand -/-/attic/-/- HEAT\nnot for this device: no encode rule has these words\nattic:\n" in said.out
+        "hall:\ncommand -/-/attic/-/- HEAT\nnot for this device: no encode rule has these words\nattic:\n" in result.out
     )
 
 
 def test_with_a_name_one_interface_is_tried(two_boilers: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "hall")
-    assert (said.code, "attic" in said.out, "hall:" in said.out) == (EXIT_FAILED, False, False)
+    result = run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "hall")
+    assert (result.code, "attic" in result.out, "hall:" in result.out) == (EXIT_FAILED, False, False)
     assert run(capsys, "check", "--conf", "gw.conf", "--frame", "X 1", "--interface", "attic").code == EXIT_OK
-    said = run(capsys, "check", "--conf", "gw.conf", "--interface", "hall")
-    assert (said.code, "  interface     hall (" in said.out, "attic" in said.out) == (EXIT_OK, True, False)
+    result = run(capsys, "check", "--conf", "gw.conf", "--interface", "hall")
+    assert (result.code, "  interface     hall (" in result.out, "attic" in result.out) == (EXIT_OK, True, False)
 
 
 # --- failed: 1
 
 
 @pytest.mark.parametrize("command", [["watch"], ["send", "--action", "A"]])
-def test_without_a_broker_a_visit_fails_with_the_reason(
+def test_without_a_broker_the_command_fails_with_the_reason(
     command: list[str], conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = run(capsys, *command, "--conf", "gw.conf")
-    assert said.code == EXIT_FAILED
-    assert said.err.startswith("mqttgateway: nothing listens at 127.0.0.1:")
-    assert said.err.endswith(": is the broker running, and mqtt.port right?\n")
+    result = run(capsys, *command, "--conf", "gw.conf")
+    assert result.code == EXIT_FAILED
+    assert result.err.startswith("mqttgateway: nothing listens at 127.0.0.1:")
+    assert result.err.endswith(": is the broker running, and mqtt.port right?\n")
 
 
 def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "send", "--conf", "gw.conf", "--location", "a/b", "--action", "A")
-    assert said.code == EXIT_FAILED
-    assert said.err == "mqttgateway: not sent: location: 'a/b': '/' may not stand in a topic\n"
+    result = run(capsys, "send", "--conf", "gw.conf", "--location", "a/b", "--action", "A")
+    assert result.code == EXIT_FAILED
+    assert result.err == "mqttgateway: not sent: location: 'a/b': '/' may not stand in a topic\n"
 
 
 @pytest.mark.parametrize(
@@ -392,11 +397,11 @@ def test_a_log_file_that_cannot_be_opened_fails(
     file: str, reason: str, conf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf.write_text(f'{GOOD}log: {{file: "{file}"}}\n')
-    said = run(capsys, "--conf", "gw.conf")
-    assert said.code == EXIT_FAILED
+    result = run(capsys, "--conf", "gw.conf")
+    assert result.code == EXIT_FAILED
     name = ascii(file.replace("\\0", "\0"))
-    remedy = "correct log.file, or make its folder"
-    assert said.err == f"mqttgateway: the log file {name} cannot be opened: {reason}: {remedy}\n"
+    remedy = "correct log.file, or create its folder"
+    assert result.err == f"mqttgateway: the log file {name} cannot be opened: {reason}: {remedy}\n"
 
 
 # --- as a process
@@ -411,52 +416,52 @@ def test_exit_codes_of_the_process(conf: Path) -> None:
     assert run_process("--conf", str(bad)).code == 78
 
 
-def test_a_name_that_is_no_text_is_said_all_the_same(conf: Path) -> None:
-    said = run_process("check", "--conf", "\udcff.conf")
-    assert said.code == EXIT_CONFIGURATION
-    assert said.err.startswith("\\udcff.conf: no such file")
+def test_a_file_name_that_is_not_utf_8_is_reported(conf: Path) -> None:
+    result = run_process("check", "--conf", "\udcff.conf")
+    assert result.code == EXIT_CONFIGURATION
+    assert result.err.startswith("\\udcff.conf: no such file")
     conf.rename("\udcff.conf")
-    said = run_process("check", "--conf", "\udcff.conf")
-    assert said.code == EXIT_CONFIGURATION
-    assert "cannot be the sender of messages" in said.err
+    result = run_process("check", "--conf", "\udcff.conf")
+    assert result.code == EXIT_CONFIGURATION
+    assert "cannot be the sender of messages" in result.err
     Path("\udcff.conf").write_text(f"name: gw\n{GOOD}")
-    said = run_process("check", "--conf", "\udcff.conf")
-    assert (said.code, said.err) == (EXIT_OK, "")
-    assert said.out.startswith("\\udcff.conf: good\n")
+    result = run_process("check", "--conf", "\udcff.conf")
+    assert (result.code, result.err) == (EXIT_OK, "")
+    assert result.out.startswith("\\udcff.conf: OK\n")
 
 
 @pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])
-def test_a_reader_that_has_enough_is_no_error(arguments: list[str], conf: Path) -> None:
+def test_a_closed_standard_output_is_no_error(arguments: list[str], conf: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        said = run_process(*arguments, out=writing)
+        result = run_process(*arguments, out=writing)
     finally:
         os.close(writing)
-    assert (said.code, said.err) == (EXIT_OK, "")
+    assert (result.code, result.err) == (EXIT_OK, "")
 
 
 @pytest.mark.parametrize("arguments", [["options"], ["check", "--conf", "dummy2mqtt.conf"]])
-def test_a_disk_that_is_full_is_said(arguments: list[str], conf: Path) -> None:
+def test_a_full_disk_is_reported(arguments: list[str], conf: Path) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        said = run_process(*arguments, out=full)
+        result = run_process(*arguments, out=full)
     finally:
         os.close(full)
-    assert (said.code, said.err) == (EXIT_FAILED, "mqttgateway: standard output: No space left on device\n")
+    assert (result.code, result.err) == (EXIT_FAILED, "mqttgateway: standard output: No space left on device\n")
 
 
-def test_a_terminal_that_knows_only_ascii_gets_the_rest_escaped(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_characters_are_escaped_for_an_ascii_terminal(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf.write_text("name: Küche\n" + GOOD)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    said = run_process("check", "--conf", "gw.conf")
-    assert said.code == EXIT_OK
-    assert "K\\xfcche, client id K\\xfcche" in said.out
+    result = run_process("check", "--conf", "gw.conf")
+    assert result.code == EXIT_OK
+    assert "K\\xfcche, client id K\\xfcche" in result.out
 
 
 @pytest.fixture
 def running(conf: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
-    """A gateway at its most talkative, with secrets of every kind, that has published some statuses."""
+    """A gateway with the most detailed log and with secrets of every kind, which has published some statuses."""
     monkeypatch.setenv("PASSWORD", "hunter2-a")
     monkeypatch.setenv("CODE", "hunter2-b")
     good = GOOD.replace("dummy", 'dummy, location: "${CODE}", interval: 0.1')
@@ -482,7 +487,7 @@ def running(conf: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_gateway_runs_until_it_is_told_to_stop(number: signal.Signals, running: subprocess.Popen[str]) -> None:
+def test_a_gateway_runs_until_a_signal_stops_it(number: signal.Signals, running: subprocess.Popen[str]) -> None:
     running.send_signal(number)
     out, err = running.communicate(timeout=20)
     assert (running.returncode, out) == (EXIT_OK, "")
@@ -491,7 +496,7 @@ def test_a_gateway_runs_until_it_is_told_to_stop(number: signal.Signals, running
     assert "Traceback" not in err
 
 
-def test_no_secret_is_said_by_a_run(running: subprocess.Popen[str], conf: Path) -> None:
+def test_a_run_logs_no_secret(running: subprocess.Popen[str], conf: Path) -> None:
     running.send_signal(signal.SIGTERM)
     _, err = running.communicate(timeout=20)
     written = err + conf.with_name("gw.log").read_text()
@@ -500,20 +505,20 @@ def test_no_secret_is_said_by_a_run(running: subprocess.Popen[str], conf: Path) 
 
 
 @pytest.mark.parametrize("section", ["log", "outbox"])
-def test_a_file_in_a_folder_that_is_not_there_is_found_by_check_and_nobody_makes_the_folder(
+def test_check_reports_a_missing_folder_and_does_not_create_it(
     section: str, conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     conf.write_text(
         f"root: home\ntopics: []\ninterface: {{type: dummy}}\nmqtt: {{port: 1}}\n"
         f"{section}: {{file: {tmp_path}/none/gw.file}}\n"
     )
-    said = run(capsys, "check", "--conf", "gw.conf")
-    assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
-    assert said.err == (
+    result = run(capsys, "check", "--conf", "gw.conf")
+    assert (result.code, result.out) == (EXIT_CONFIGURATION, "")
+    assert result.err == (
         f"gw.conf:5:{len(section) + 10}: {section}.file: there is no folder {tmp_path}/none: "
         "make it, or name another file\n"
     )
-    said = run(capsys, "--conf", "gw.conf")
-    assert said.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"
-    assert "folder" in said.err
+    result = run(capsys, "--conf", "gw.conf")
+    assert result.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"
+    assert "folder" in result.err
     assert not (tmp_path / "none").exists()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.main import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
-from gateway.cli.migrate import migrate
+from gateway.cli.migrate import convert
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
@@ -24,14 +24,14 @@ PATCHED = f"[MQTT]\nroot: home\ntopics:\nusername: me\n# the password\npassword:
 
 
 def comparable(configuration: Configuration) -> Any:
-    """Return all that a configuration says, but for the name of its file."""
+    """Return the content of a configuration, without the name of its file."""
 
     def shown(msg_map: MsgMap) -> Any:
         fields = {name: (field.maptype, field._read, field._written) for name, field in msg_map.fields.items()}
         return msg_map.root, msg_map.topics, msg_map.sender, msg_map.status_qos, fields
 
     interfaces = [(i.name, i.cls.__name__, i.params, shown(i.msg_map)) for i in configuration.interfaces]
-    no_folders = tuple(found.what for found in configuration.no_folders)
+    no_folders = tuple(finding.what for finding in configuration.no_folders)
     bare = configuration._replace(file=Path(), interfaces=(), notes=(), no_folders=())
     return bare, no_folders, interfaces, configuration.secrets
 
@@ -44,12 +44,12 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("layout", LAYOUT_FILES, ids=[file.parent.name for file in LAYOUT_FILES])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "elsewhere"])
-def test_the_two_say_the_same_in_every_layout(tmp_path: Path, layout: Path, elsewhere: bool) -> None:
+def test_old_and_new_file_are_equivalent_in_every_layout(tmp_path: Path, layout: Path, elsewhere: bool) -> None:
     shutil.copytree(layout.parent, tmp_path / "old")
     (tmp_path / "new").mkdir()
     old = tmp_path / "old" / layout.name
     new = tmp_path / "new" / "lamp.conf" if elsewhere else None
-    assert migrate(old, new, {}) == EXIT_OK
+    assert convert(old, new, {}) == EXIT_OK
     new = new or old.with_suffix(".yaml")
     assert comparable(load_configuration(new, {})) == comparable(load_configuration(old, {}))
     assert load_configuration(new, {}).notes == ()
@@ -64,14 +64,14 @@ def test_there_is_a_fixture_of_every_layout() -> None:
     assert [file.parent.name for file in LAYOUT_FILES] == ["v0.1", "v0.15", "v1", "v1-credentials", "v1-no-map", "v2"]
 
 
-def test_comments_stand_where_they_stood(tmp_path: Path) -> None:
+def test_comments_keep_their_places(tmp_path: Path) -> None:
     old = write(
         tmp_path,
         "# my lamp\n[INTERFACE]\n# seconds\ninterval: 3\n\n# broker\n[MQTT]\n; the big one\nhost: b\n# slow\n"
         "timeout: 1\n# of the house\nroot: home\ntopics: home/#, home/+/#\n"
         "[LOG]\n# quiet\nconsolelevel: WARN\n# the end",
     )
-    assert migrate(old, None, {}) == EXIT_OK
+    assert convert(old, None, {}) == EXIT_OK
     assert (
         (tmp_path / "dummy2mqtt.yaml").read_text()
         == """\
@@ -102,11 +102,11 @@ log:
     )
 
 
-def test_what_is_said_of_an_option_that_stays_is_a_comment_too(tmp_path: Path) -> None:
+def test_a_note_about_an_option_that_stays_becomes_a_comment(tmp_path: Path) -> None:
     old = write(
         tmp_path, "[MQTT]\nroot: home\ntopics: home/#, x/#\n[LOG]\nconsolelevel: loud\nlogfilename: l\nfilenum: 0"
     )
-    migrate(old, None, {})
+    convert(old, None, {})
     lines = (tmp_path / "dummy2mqtt.yaml").read_text().splitlines()
     for start, below in (
         ("# 'x/#' matches no topic", 'topics: ["home/#"]'),
@@ -160,7 +160,7 @@ WORDS = st.one_of(
     st.lists(WORDS, max_size=4),
     st.one_of(st.none(), WORDS),
 )
-def test_the_two_say_the_same(
+def test_old_and_new_file_are_equivalent(
     tmp_path: Path, sections: dict[str, dict[str, str]], comments: list[str], password: str | None
 ) -> None:
     for path in tmp_path.iterdir():
@@ -179,7 +179,7 @@ def test_the_two_say_the_same(
         before = load_configuration(old, {})
     except ConfigurationError:
         assume(False)
-    assert migrate(old, None, {}) == EXIT_OK
+    assert convert(old, None, {}) == EXIT_OK
     new = tmp_path / "dummy2mqtt.yaml"
     yaml.safe_load(new.read_text())  # it is YAML for others, too
     assert comparable(load_configuration(new, {})) == comparable(before)
@@ -190,20 +190,20 @@ def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(
 ) -> None:
     old = write(tmp_path, PATCHED + "timeout: 1\n")
     assert main(["migrate", str(old)]) == EXIT_OK
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     secret = tmp_path / "dummy2mqtt.password"
-    assert said.out.splitlines() == [
-        f"{secret}: the password; only its owner can read it, who must be the user that the gateway runs as",
+    assert output.out.splitlines() == [
+        f"{secret}: the password; only its owner can read it, which must be the user that the gateway runs as",
         f"{tmp_path}/dummy2mqtt.yaml: the configuration",
         f"note: {old}:7:1: [MQTT] timeout: no longer has a meaning: the gateway waits for the network without polling",
     ]
-    assert SECRET not in said.out + said.err + (tmp_path / "dummy2mqtt.yaml").read_text()
+    assert SECRET not in output.out + output.err + (tmp_path / "dummy2mqtt.yaml").read_text()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert load_configuration(tmp_path / "dummy2mqtt.yaml", {}).mqtt.password == SECRET
 
 
 def test_a_password_that_is_not_used_is_written_nowhere(tmp_path: Path) -> None:
-    migrate(write(tmp_path, PATCHED + "useCredentials: no\n"), None, {})
+    convert(write(tmp_path, PATCHED + "useCredentials: no\n"), None, {})
     text = (tmp_path / "dummy2mqtt.yaml").read_text()
     assert "# was [MQTT] password\n" in text
     assert SECRET not in text
@@ -213,7 +213,7 @@ def test_a_password_that_is_not_used_is_written_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["passwd", "pass", "api_key", "userpassword"])
 @pytest.mark.parametrize("section", ["INTERFACE", "MQTT"])
 def test_the_value_of_a_secret_that_is_left_out_is_written_nowhere(tmp_path: Path, section: str, option: str) -> None:
-    migrate(write(tmp_path, f"[MQTT]\nroot: home\n[{section}]\n{option}: {SECRET}\n"), None, {})
+    convert(write(tmp_path, f"[MQTT]\nroot: home\n[{section}]\n{option}: {SECRET}\n"), None, {})
     text = (tmp_path / "dummy2mqtt.yaml").read_text()
     assert f"# was [{section}] {option} (" in text
     assert SECRET not in text
@@ -222,7 +222,7 @@ def test_the_value_of_a_secret_that_is_left_out_is_written_nowhere(tmp_path: Pat
 def test_the_new_file_can_be_read_by_those_who_could_read_the_old_one(tmp_path: Path) -> None:
     old = write(tmp_path, PATCHED)
     old.chmod(0o640)
-    migrate(old, None, {})
+    convert(old, None, {})
     assert stat.S_IMODE((tmp_path / "dummy2mqtt.yaml").stat().st_mode) == 0o640
 
 
@@ -253,14 +253,14 @@ def test_a_map_of_another_folder_is_named_and_one_beside_it_copied(tmp_path: Pat
         ("dummy_map.json", "dummy_map.json", {"x.conf"}),  # a shipped one
     ):
         old = write(tmp_path / "old", f"[MQTT]\nmapping: on\nmapfilename: {given_path}\n")
-        assert migrate(old, new, {}) == EXIT_OK
+        assert convert(old, new, {}) == EXIT_OK
         assert yaml.safe_load(new.read_text())["map"] == named
         assert {path.name for path in new.parent.iterdir()} == files
         for path in new.parent.iterdir():
             path.unlink()
 
 
-def test_what_is_wrong_with_the_old_one_is_said_and_nothing_written(
+def test_errors_of_the_old_file_are_reported_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = write(tmp_path, "[MQTT]\nport: many\n")
@@ -275,7 +275,7 @@ def test_yaml_is_not_migrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "is YAML already" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = write(tmp_path, "[MQTT]\n")
     assert main(["migrate", str(old), "-o", str(tmp_path / "no" / "x.conf")]) == EXIT_FAILED
     assert "x.conf cannot be written: No such file or directory; nothing was written\n" in capsys.readouterr().err

@@ -127,7 +127,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     assert "(see outbox.file)\n" in capsys.readouterr().out
     monkeypatch.setattr("gateway.cli.check.SERVICE_CONF", tmp_path)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
-    assert "(see outbox.file); run by systemd, it is kept on disk" in capsys.readouterr().out
+    assert "(see outbox.file); when systemd runs the gateway, it is on disk" in capsys.readouterr().out
     service.mkdir()
     store = OutboxStore(service / "gw.outbox")
     store.commit([Row.of(1, Lane.EVENT, NOON, Publication("home/a", b"one", 1))], [])
@@ -137,7 +137,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     assert found.err == f"in {service / 'gw.outbox'}:\n"
     assert "home/a one" in found.out
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
-    assert f"  outbox        {service / 'gw.outbox'} (where systemd runs it)\n" in capsys.readouterr().out
+    assert f"  outbox        {service / 'gw.outbox'} (when systemd runs the gateway)\n" in capsys.readouterr().out
 
 
 def test_what_a_running_gateway_has_in_use_is_said_so(

@@ -183,7 +183,7 @@ def test_a_configuration_that_others_may_change_is_a_warning(folder: Path, capsy
     conf.chmod(0o646)
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     reported = capsys.readouterr().out
-    assert reported.startswith(f"{conf}: good, but for 1 warnings\n")
+    assert reported.startswith(f"{conf}: OK, with 1 warning\n")
     assert f"  warning       {conf}: it can be changed by every user: run chmod o-w on the file\n" in reported
 
 

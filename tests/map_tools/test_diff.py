@@ -26,8 +26,8 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     return list(compare(loaded(old), loaded(new)))
 
 
-def lines(found: list[Change]) -> list[str]:
-    return [f"{change.where} {change.kind}: {change.what}" for change in found]
+def lines(differences: list[Change]) -> list[str]:
+    return [f"{change.where} {change.kind}: {change.what}" for change in differences]
 
 
 def with_actions(**words: list[str]) -> dict[str, Any]:
@@ -39,38 +39,41 @@ def test_a_map_means_the_same_as_itself() -> None:
 
 
 def test_the_order_of_entries_and_of_aliases_means_nothing() -> None:
-    one = with_actions(A=["a", "x", "y"], B=["b"])
-    assert changes(one, with_actions(B=["b"], A=["a", "y", "x"])) == []
+    old = with_actions(A=["a", "x", "y"], B=["b"])
+    assert changes(old, with_actions(B=["b"], A=["a", "y", "x"])) == []
 
 
-def test_a_word_that_is_written_otherwise() -> None:
-    found = changes(LAMPS, with_actions(LAMP_ON=["ON", "on"], LAMP_OFF=["off"]))
-    assert lines(found) == ["action written: 'LAMP_ON' was written as 'on', is written as 'ON'"]
-    assert found[0].example and found[0].example.message
-    assert found[0].example.message.action == "LAMP_ON"
-    assert (found[0].old, found[0].new) == ("home/lighting////gw/S on", "home/lighting////gw/S ON")
+def test_a_word_that_is_written_differently() -> None:
+    differences = changes(LAMPS, with_actions(LAMP_ON=["ON", "on"], LAMP_OFF=["off"]))
+    assert lines(differences) == ["action written: 'LAMP_ON' was written as 'on', is written as 'ON'"]
+    assert differences[0].example and differences[0].example.message
+    assert differences[0].example.message.action == "LAMP_ON"
+    assert (differences[0].old, differences[0].new) == ("home/lighting////gw/S on", "home/lighting////gw/S ON")
 
 
 def test_a_word_that_means_something_else() -> None:
-    found = changes(with_actions(A=["a"], B=["b"]), with_actions(A=["b"], B=["a"]))
-    assert lines(found) == [
+    differences = changes(with_actions(A=["a"], B=["b"]), with_actions(A=["b"], B=["a"]))
+    assert lines(differences) == [
         "action written: 'A' was written as 'a', is written as 'b'",
         "action written: 'B' was written as 'b', is written as 'a'",
         "action read: 'a' was read as 'A', is read as 'B'",
         "action read: 'b' was read as 'B', is read as 'A'",
     ]
-    assert found[2].example and found[2].example.payload == b"a"
-    assert (found[2].old, found[2].new) == ("command lighting/-/-/-/other A", "command lighting/-/-/-/other B")
+    assert differences[2].example and differences[2].example.payload == b"a"
+    assert (differences[2].old, differences[2].new) == (
+        "command lighting/-/-/-/other A",
+        "command lighting/-/-/-/other B",
+    )
 
 
-def test_a_word_less() -> None:
-    found = changes(LAMPS, with_actions(LAMP_ON=["on"], LAMP_OFF=["off"]))
-    assert lines(found) == ["action read: 'ON' was read as 'LAMP_ON', is refused"]
+def test_a_missing_word() -> None:
+    differences = changes(LAMPS, with_actions(LAMP_ON=["on"], LAMP_OFF=["off"]))
+    assert lines(differences) == ["action read: 'ON' was read as 'LAMP_ON', is refused"]
 
 
 def test_another_maptype_shows_in_the_words_that_are_not_in_the_map() -> None:
-    found = changes(LAMPS, {**LAMPS, "function": {"maptype": "loose", "map": {"lighting": ["lighting"]}}})
-    assert lines(found) == [
+    differences = changes(LAMPS, {**LAMPS, "function": {"maptype": "loose", "map": {"lighting": ["lighting"]}}})
+    assert lines(differences) == [
         "function maptype: maptype was strict, is loose",
         "function written: any other word was refused, is written unchanged",
         "function read: any other word was refused, is read unchanged",
@@ -78,39 +81,42 @@ def test_another_maptype_shows_in_the_words_that_are_not_in_the_map() -> None:
 
 
 def test_a_field_that_is_no_longer_mapped() -> None:
-    found = changes(LAMPS, {name: value for name, value in LAMPS.items() if name != "action"})
-    assert "action written: 'LAMP_ON' was written as 'on', is written unchanged" in lines(found)
-    assert "action read: 'on' was read as 'LAMP_ON', is read unchanged" in lines(found)
+    differences = changes(LAMPS, {name: value for name, value in LAMPS.items() if name != "action"})
+    assert "action written: 'LAMP_ON' was written as 'on', is written unchanged" in lines(differences)
+    assert "action read: 'on' was read as 'LAMP_ON', is read unchanged" in lines(differences)
 
 
 def test_another_root() -> None:
-    found = changes({"root": "home", "topics": []}, {"root": "site/home", "topics": []})
-    assert lines(found) == ["root root: was 'home', is 'site/home'"]
-    assert (found[0].old, found[0].new) == ("home/////gw/S on", "site/home/////gw/S on")
+    differences = changes({"root": "home", "topics": []}, {"root": "site/home", "topics": []})
+    assert lines(differences) == ["root root: was 'home', is 'site/home'"]
+    assert (differences[0].old, differences[0].new) == ("home/////gw/S on", "site/home/////gw/S on")
 
 
 def test_another_own_name_and_another_qos() -> None:
-    one = MsgMap("home", sender="a", status_qos=0)
-    assert lines(list(compare(one, MsgMap("home", sender="b", status_qos=1)))) == [
+    old = MsgMap("home", sender="a", status_qos=0)
+    assert lines(list(compare(old, MsgMap("home", sender="b", status_qos=1)))) == [
         "own name own name: was 'a', is 'b'",
         "QoS QoS: of a status was 0, is 1",
     ]
 
 
-def test_filters_that_let_in_more_or_less() -> None:
+def test_filters_that_match_more_or_less() -> None:
     new = {**LAMPS, "topics": ["home/lighting/+/+/lamp/+/C", "home/lighting/+/+/+/+/S"]}
-    found = changes(LAMPS, new)
-    assert sorted(lines(found)) == [
-        "topics filter: what 'home/lighting/+/+/+/+/C' lets in was heard, is not heard",
-        "topics filter: what 'home/lighting/+/+/+/+/S' lets in was not heard, is heard",
+    differences = changes(LAMPS, new)
+    assert sorted(lines(differences)) == [
+        "topics filter: what 'home/lighting/+/+/+/+/C' matches was received, is not received",
+        "topics filter: what 'home/lighting/+/+/+/+/S' matches was not received, is received",
     ]
-    for change in found:
+    for change in differences:
         assert change.example
-        heard = [any(filter_matches(one, change.example.topic) for one in data["topics"]) for data in (LAMPS, new)]
-        assert heard == [change.old == "heard", change.new == "heard"] and heard[0] != heard[1]
+        is_received = [
+            any(filter_matches(topic_filter, change.example.topic) for topic_filter in data["topics"])
+            for data in (LAMPS, new)
+        ]
+        assert is_received == [change.old == "received", change.new == "received"] and is_received[0] != is_received[1]
 
 
-def test_other_filters_that_let_in_the_same() -> None:
+def test_other_filters_that_match_the_same() -> None:
     parts = {**LAMPS, "topics": ["home/lighting/+/+/+/+/C", "home/lighting/+/+/lamp/+/C"]}
     assert changes(LAMPS, parts) == []
     assert changes(LAMPS, {**LAMPS, "topics": ["home/+/+/+/+/+/C"]}) != []  # the empty function
@@ -126,16 +132,16 @@ def test_a_shared_filter() -> None:
 
 def test_another_delivery() -> None:
     rules = [{"match": {"action": ["LAMP_ON", "LAMP_OFF"], "function": "lighting"}, "retain": True}]
-    found = changes(LAMPS, {**LAMPS, "delivery": rules})
-    assert lines(found) == ["delivery delivery: was lane event, not retained, is lane event, retained"] * 2
-    assert [str(change.example) for change in found] == [
+    differences = changes(LAMPS, {**LAMPS, "delivery": rules})
+    assert lines(differences) == ["delivery delivery: was lane event, not retained, is lane event, retained"] * 2
+    assert [str(change.example) for change in differences] == [
         "status lighting/-/-/-/- LAMP_OFF: ", "status lighting/-/-/-/- LAMP_ON: "]  # fmt: skip
 
 
 def test_another_delivery_of_outcomes() -> None:
     rules = [{"match": {"outcome": True}, "lane": "event"}]
-    found = changes(LAMPS, {**LAMPS, "delivery": rules})
-    assert lines(found) == ["delivery delivery: was lane reply, not retained, is lane event, not retained"]
+    differences = changes(LAMPS, {**LAMPS, "delivery": rules})
+    assert lines(differences) == ["delivery delivery: was lane reply, not retained, is lane event, not retained"]
 
 
 def test_a_thousand_filters_and_words_are_no_trouble() -> None:
@@ -143,16 +149,16 @@ def test_a_thousand_filters_and_words_are_no_trouble() -> None:
     filters_of_each = [f"home/{word}/+/+/+/+/C" for word in known]
     old = {"root": "home", "topics": filters_of_each, "function": {"maptype": "strict", "map": known}}
     assert changes(old, old) == []
-    found = changes(old, {**old, "topics": filters_of_each[:-1]})
-    assert lines(found) == ["topics filter: what 'home/f999/+/+/+/+/C' lets in was heard, is not heard"]
+    differences = changes(old, {**old, "topics": filters_of_each[:-1]})
+    assert lines(differences) == ["topics filter: what 'home/f999/+/+/+/+/C' matches was received, is not received"]
 
 
 def test_maps_that_have_nothing_in_common() -> None:
     strict = [{"maptype": "strict", "map": {word: [word]}} for word in ("a", "b")]
-    old, new = ({"root": "home", "topics": [], "function": one, "action": one} for one in strict)
-    found = changes(old, new)
-    assert "action written: 'a' was written unchanged, is refused" in lines(found)
-    assert all(change.old != change.new for change in found if change.example)
+    old, new = ({"root": "home", "topics": [], "function": field, "action": field} for field in strict)
+    differences = changes(old, new)
+    assert "action written: 'a' was written unchanged, is refused" in lines(differences)
+    assert all(change.old != change.new for change in differences if change.example)
 
 
 def a_syntax(**forms: list[dict[str, Any]]) -> dict[str, Any]:
@@ -165,29 +171,31 @@ REPLY = {"topic": "reply/{device}/{action}", "payload": "json"}
 
 
 def test_a_form_that_is_new_or_gone() -> None:
-    one, both = a_syntax(statuses=[STATE]), a_syntax(statuses=[STATE, REPLY])
+    one_form, both = a_syntax(statuses=[STATE]), a_syntax(statuses=[STATE, REPLY])
     always = "always function '', gateway '', location 'hall'"
-    (new,) = changes(one, both)
+    (new,) = changes(one_form, both)
     assert lines([new]) == [
         f"syntax form: the form 'reply/{{device}}/{{action}}' of statuses (payload json, {always}) is new"
     ]
     assert new.example and new.old.startswith("not sent: ") and new.new.startswith("reply//on ")
-    (gone,) = changes(both, one)
+    (gone,) = changes(both, one_form)
     assert gone.what.endswith("is gone") and (gone.old, gone.new) == (new.new, new.old)
 
 
 def test_a_form_that_has_another_payload_or_other_constants() -> None:
-    (found,) = changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "payload": "json"}]))
-    assert "had payload value 'value', always" in found.what and "has payload json, always" in found.what
-    assert (found.old, found.new) == ("stat//on ", "stat//on {}")
-    (found,) = changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "constants": {"location": "attic"}}]))
-    assert "location 'hall', has" in found.what and found.what.endswith("location 'attic'")
+    (difference,) = changes(a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "payload": "json"}]))
+    assert "had payload value 'value', always" in difference.what and "has payload json, always" in difference.what
+    assert (difference.old, difference.new) == ("stat//on ", "stat//on {}")
+    (difference,) = changes(
+        a_syntax(statuses=[STATE]), a_syntax(statuses=[{**STATE, "constants": {"location": "attic"}}])
+    )
+    assert "location 'hall', has" in difference.what and difference.what.endswith("location 'attic'")
 
 
 def test_forms_in_another_order() -> None:
-    (found,) = changes(a_syntax(statuses=[STATE, REPLY]), a_syntax(statuses=[REPLY, STATE]))
-    assert found.kind == "form order"
-    assert (found.old, found.new) == ("stat//on ", "reply//on {}")
+    (difference,) = changes(a_syntax(statuses=[STATE, REPLY]), a_syntax(statuses=[REPLY, STATE]))
+    assert difference.kind == "form order"
+    assert (difference.old, difference.new) == ("stat//on ", "reply//on {}")
 
 
 def test_a_syntax_means_the_same_as_itself_and_as_the_one_that_it_is_by_default() -> None:
@@ -206,13 +214,17 @@ def test_maps_of_other_syntaxes_are_compared(
     data: st.DataObject, one: tuple[MapData, MsgMap], other: tuple[MapData, MsgMap]
 ) -> None:
     for old, new in ((one, other), (one, one)):
-        found = list(compare(old[1], new[1]))
-        assert all(change.old != change.new for change in found if change.example)
+        differences = list(compare(old[1], new[1]))
+        assert all(change.old != change.new for change in differences if change.example)
         topic = data.draw(topics_for((*old[1].forms, *new[1].forms)))
         msg = data.draw(messages_for(old[0], data.draw(st.sampled_from(forms_of(old[0])))))
-        if not found:
-            heard = [any(filter_matches(one, topic) for one in each[1].topics) for each in (old, new)]
-            assert heard[0] == heard[1] or not isinstance(outcome(old[1], "mqtt2internal", topic, b""), InternalMsg)
+        if not differences:
+            is_received = [
+                any(filter_matches(topic_filter, topic) for topic_filter in each[1].topics) for each in (old, new)
+            ]
+            assert is_received[0] == is_received[1] or not isinstance(
+                outcome(old[1], "mqtt2internal", topic, b""), InternalMsg
+            )
             assert outcome(old[1], "mqtt2internal", topic, b"{}") == outcome(new[1], "mqtt2internal", topic, b"{}")
             assert outcome(old[1].for_sender("gw", ()), "internal2mqtt", msg) == outcome(
                 new[1].for_sender("gw", ()), "internal2mqtt", msg)  # fmt: skip
@@ -229,7 +241,7 @@ def pairs(draw: st.DrawFn) -> tuple[MapData, MsgMap, MsgMap]:
     hears = make_map(new, old.sender).hears
     if draw(st.booleans()):
         new["topics"] = [*data["topics"][1:], draw(filters(data))]
-    new["topics"] = [one for one in new["topics"] if hears(one)]
+    new["topics"] = [topic_filter for topic_filter in new["topics"] if hears(topic_filter)]
     return {**data, **new}, old, make_map(new, old.sender)
 
 
@@ -246,16 +258,16 @@ def test_maps_between_which_there_is_no_difference_do_the_same(
     data: st.DataObject, case: tuple[MapData, MsgMap, MsgMap]
 ) -> None:
     fields, old, new = case
-    found = list(compare(old, new))
-    changed = {change.where for change in found}
+    differences = list(compare(old, new))
+    changed = {change.where for change in differences}
     msg: InternalMsg = data.draw(messages(fields))
     topic = data.draw(topics(old.root))
     if not changed - {"topics"}:
         assert outcome(old, "internal2mqtt", msg) == outcome(new, "internal2mqtt", msg)
         assert outcome(old, "mqtt2internal", topic, b"on") == outcome(new, "mqtt2internal", topic, b"on")
-    heard = [any(filter_matches(one, topic) for one in each.topics) for each in (old, new)]
+    is_received = [any(filter_matches(topic_filter, topic) for topic_filter in each.topics) for each in (old, new)]
     read = [isinstance(outcome(each, "mqtt2internal", topic, b"{}"), InternalMsg) for each in (old, new)]
-    if heard[0] != heard[1] and any(read):
+    if is_received[0] != is_received[1] and any(read):
         assert "topics" in changed
 
 
@@ -285,8 +297,8 @@ def test_filters_are_compared_as_if_all_topics_were_tried(levels: list[tuple[str
     cut = data.draw(st.integers(0, len(made)))
     old, new = MsgMap("home", made[:cut], sender="gw"), MsgMap("home", made[cut:], sender="gw")
 
-    def heard(msg_map: MsgMap) -> set[tuple[str, str]]:
-        return {(a, b) for a in "abc" for b in "abc" for one in msg_map.topics
-                if filter_matches(one, f"home/{a}/{b}////C")}  # fmt: skip
+    def received(msg_map: MsgMap) -> set[tuple[str, str]]:
+        return {(a, b) for a in "abc" for b in "abc" for topic_filter in msg_map.topics
+                if filter_matches(topic_filter, f"home/{a}/{b}////C")}  # fmt: skip
 
-    assert bool(list(compare(old, new))) == (heard(old) != heard(new))
+    assert bool(list(compare(old, new))) == (received(old) != received(new))

@@ -64,7 +64,7 @@ def test_the_forms_of_a_declared_syntax() -> None:
     assert all(line.strip() in unescape(svg) for line in lines[lines.index("forms") :][:3])
 
 
-def test_a_narrow_terminal_without_box_signs() -> None:
+def test_a_narrow_terminal_without_box_characters() -> None:
     lines = list(draw_in_terminal(drawing_of(LAMPS, "lamps.json"), 22, boxes=False))
     assert lines[3] == "  home/lighting/+/+..."
     assert lines[5:10] == [
@@ -77,9 +77,9 @@ def test_a_narrow_terminal_without_box_signs() -> None:
     assert "\n".join(lines).isascii()
 
 
-def test_a_map_that_hears_nothing_and_translates_nothing() -> None:
+def test_a_map_without_filters_and_entries() -> None:
     lines = list(draw_in_terminal(drawing_of(MsgMap("home", sender="gw"), "plain.json"), 120))
-    assert "no filters: nothing is heard" in lines
+    assert "no filters: the gateway receives nothing" in lines
     assert lines[-1].endswith("argkey, argvalue: every word passes unchanged")
 
 

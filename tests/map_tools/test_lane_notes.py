@@ -39,7 +39,9 @@ def test_a_lane_of_some_actions_only_has_a_note(rule: dict[str, Any]) -> None:
 def test_latest_for_all_actions_of_a_topic_has_a_note() -> None:
     rule = {"match": {"location": "hall"}, "lane": "latest"}
     (note,) = notes(rule)
-    assert note.startswith("delivery[0]: while the broker is away, only the newest message of each topic is kept")
+    assert note.startswith(
+        "delivery[0]: while the broker is unreachable, only the newest message of each topic is kept"
+    )
     assert not notes(rule, syntax=ACTION_IN_TOPIC)
 
 

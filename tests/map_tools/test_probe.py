@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.topic import filter_matches
 from gateway.errors import MessageError
-from gateway.map_tools.probe import Probe, foreign_sender, may_stand, texts_of, word_in
+from gateway.map_tools.probe import Probe, is_valid_level, level_texts, other_sender, word_in
 from gateway.message import ADDRESS_FIELDS
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.topic_template import parse
@@ -35,38 +35,36 @@ def test_the_level_of_each_field(root: str) -> None:
     form = Probe(a_map(root)).forms[0]
     first = len(root.split("/"))
     assert [form.level_of(name) for name in ADDRESS_FIELDS] == list(range(first, first + len(ADDRESS_FIELDS)))
-    assert form.level_of("action") is None and form.holds("action")
+    assert form.level_of("action") is None and form.has_place_for("action")
 
 
 def test_another_sender_is_one_that_the_map_reads_and_that_is_not_the_gateway() -> None:
-    assert foreign_sender(a_map()) == "other"
-    assert foreign_sender(MsgMap("home", sender="other")) == "other2"
+    assert other_sender(a_map()) == "other"
+    assert other_sender(MsgMap("home", sender="other")) == "other2"
     strict = FieldMap("sender", "strict", {"gw": ["gw"], "panel": ["p"]})
-    assert foreign_sender(MsgMap("home", fields={"sender": strict}, sender="gw")) == "p"
+    assert other_sender(MsgMap("home", fields={"sender": strict}, sender="gw")) == "p"
     alone = FieldMap("sender", "strict", {"gw": ["gw"]})
-    assert foreign_sender(MsgMap("home", fields={"sender": alone}, sender="gw")) == ""
+    assert other_sender(MsgMap("home", fields={"sender": alone}, sender="gw")) == ""
 
 
-def test_texts_of_a_level() -> None:
+def test_the_texts_for_a_level() -> None:
     fields = {name: FieldMap(name) for name in FIELDS}
     fields["location"] = FieldMap("location", "strict", {"A": ["a"], "B": ["b"]})
     (fixed,) = parse("set", "home", fields)
     (strict,) = parse("x{location}", "home", fields)
     (mixed,) = parse("{location}-{device}", "home", fields)
-    assert list(texts_of(fixed, ())) == ["set"]
-    assert list(texts_of(strict, {"xa"})) == ["xb", "x"]
-    assert next(texts_of(mixed, {"a-other", "a-other2"})) == "a-other3"
+    assert list(level_texts(fixed, ())) == ["set"]
+    assert list(level_texts(strict, {"xa"})) == ["xb", "x"]
+    assert next(level_texts(mixed, {"a-other", "a-other2"})) == "a-other3"
 
 
 @settings(max_examples=150)
 @given(st.data(), any_loadable_maps())
-def test_a_filled_filter_matches_its_topic_and_words_stand_where_they_are_said_to(
-    data: st.DataObject, msg_map: MsgMap
-) -> None:
+def test_topics_made_for_a_filter_match_it_and_words_are_at_their_levels(data: st.DataObject, msg_map: MsgMap) -> None:
     probe = Probe(msg_map)
     for topic_filter in msg_map.topics:
-        for form in probe.hearing(topic_filter):
-            topic = form.filled(topic_filter)
+        for form in probe.forms_matching(topic_filter):
+            topic = form.topic_matching(topic_filter)
             assert filter_matches(topic_filter, topic) or topic.startswith("$")
             assert form.form.has_shape(topic)
     for form in probe.forms:
@@ -84,13 +82,13 @@ def test_a_filled_filter_matches_its_topic_and_words_stand_where_they_are_said_t
 
 @settings(max_examples=150)
 @given(any_loadable_maps())
-def test_texts_of_a_level_are_read(msg_map: MsgMap) -> None:
+def test_the_texts_for_a_level_are_read(msg_map: MsgMap) -> None:
     levels = [(at, level, form) for form in msg_map.forms for at, level in enumerate(form.levels)]
     assume(levels)
     for at, level, form in levels:
-        for text, _ in zip(texts_of(level, {"a", "other"}), range(5), strict=False):
+        for text, _ in zip(level_texts(level, {"a", "other"}), range(5), strict=False):
             assert text in level and text not in {"a", "other"}
-            if may_stand(level, text, at, len(form.levels)):
+            if is_valid_level(level, text, at, len(form.levels)):
                 words: dict[str, str] = {}
                 level.read(text, words)
 
@@ -100,5 +98,5 @@ def test_the_word_of_a_message(msg_map: MsgMap) -> None:
     for form in Probe(msg_map).forms:
         for name in FIELDS:
             msg = form.with_word(name, "x")
-            assert (msg is None) == (not form.holds(name))
+            assert (msg is None) == (not form.has_place_for(name))
             assert msg is None or word_in(name, msg) == "x"

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from gateway.errors import MessageError
 from gateway.map_tools.probe import Probe
-from gateway.map_tools.proof import prove_words
+from gateway.map_tools.proof import check_words
 from gateway.message import ADDRESS_FIELDS, InternalMsg, Publication
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from tests.support.proofs import (
-    Shown,
+    ExampleCheck,
     any_loadable_maps,
+    check_map,
     declared_maps,
+    fields_with_flaws,
     loadable_maps,
     loaded,
-    prove,
-    spoilt,
     with_own_sender,
     word_of,
 )
@@ -28,13 +28,13 @@ from tests.support.strategies import MapData, texts, words
 
 
 @st.composite
-def _messages(draw: st.DrawFn, msg_map: MsgMap, spoilt_fields: set[str], *, any_word: bool) -> InternalMsg:
-    """Draw a message of the words of a map; from fields that have flaws, only a word that is known to be good."""
+def _messages(draw: st.DrawFn, msg_map: MsgMap, faulty_fields: set[str], *, any_word: bool) -> InternalMsg:
+    """Draw a message of the words of a map; from fields that have flaws, only a word that is known to have none."""
     samples = Probe(msg_map).forms[0].samples
 
     def word(name: str) -> str:
         field = msg_map.fields[name]
-        if name in spoilt_fields:
+        if name in faulty_fields:
             return samples[name]
         own = sorted(field.entries) if field.maptype != "none" else []
         others = words if name in ADDRESS_FIELDS else texts
@@ -55,7 +55,7 @@ def test_a_map_without_errors_and_warnings_neither_refuses_nor_changes_a_message
     data: st.DataObject, case: tuple[MapData, MsgMap]
 ) -> None:
     _, msg_map = case
-    fields = spoilt(list(prove_words(msg_map)), "error", "warning")
+    fields = fields_with_flaws(list(check_words(msg_map)), "error", "warning")
     msg = data.draw(_messages(msg_map, fields, any_word=False))
     publication = msg_map.internal2mqtt(msg)
     assert msg_map.mqtt2internal(publication.topic, publication.payload) == with_own_sender(msg_map, msg)
@@ -67,7 +67,7 @@ def test_without_notes_that_holds_for_every_message_in_legal_words(
     data: st.DataObject, case: tuple[MapData, MsgMap]
 ) -> None:
     _, msg_map = case
-    fields = spoilt(list(prove_words(msg_map)), "error", "warning", "note")
+    fields = fields_with_flaws(list(check_words(msg_map)), "error", "warning", "note")
     msg = data.draw(_messages(msg_map, fields, any_word=True))
     publication = msg_map.internal2mqtt(msg)
     assert msg_map.mqtt2internal(publication.topic, publication.payload) == with_own_sender(msg_map, msg)
@@ -75,8 +75,8 @@ def test_without_notes_that_holds_for_every_message_in_legal_words(
 
 @settings(max_examples=120)
 @given(any_loadable_maps())
-def test_each_mqtt_word_that_is_not_found_fault_with_is_read_as_its_entry(msg_map: MsgMap) -> None:
-    flaws = [flaw for flaw in prove_words(msg_map) if flaw.severity != "note"]
+def test_each_mqtt_word_without_a_finding_is_read_as_its_entry(msg_map: MsgMap) -> None:
+    flaws = [flaw for flaw in check_words(msg_map) if flaw.severity != "note"]
     faulty = {flaw.path for flaw in flaws}
     assume(not any(flaw.path[0] == "syntax" for flaw in flaws))
     probe = Probe(msg_map)
@@ -96,17 +96,17 @@ def test_a_map_of_any_syntax_without_errors_and_warnings_writes_its_words_and_re
     data: st.DataObject, case: tuple[MapData, MsgMap]
 ) -> None:
     fields, msg_map = case
-    spoilt_fields = spoilt(list(prove_words(msg_map)), "error", "warning")
+    faulty_fields = fields_with_flaws(list(check_words(msg_map)), "error", "warning")
     quiet = msg_map.for_sender("gw", ())
     form = data.draw(st.sampled_from(Probe(msg_map).forms))
     for name in FIELDS:
         entries = fields.get(name, {}).get("map", {})
-        if entries and msg_map.fields[name].maptype != "none" and name not in spoilt_fields:
+        if entries and msg_map.fields[name].maptype != "none" and name not in faulty_fields:
             msg = form.with_word(name, data.draw(st.sampled_from(sorted(entries))))
             try:
                 quiet.internal2mqtt(form.message)
             except MessageError as err:
-                assert any(str(err) in flaw.what for flaw in prove_words(msg_map))
+                assert any(str(err) in flaw.what for flaw in check_words(msg_map))
                 continue
             if msg is not None and not (name == "sender" and msg.sender == ""):
                 publication = quiet.internal2mqtt(msg)
@@ -116,9 +116,9 @@ def test_a_map_of_any_syntax_without_errors_and_warnings_writes_its_words_and_re
 
 @settings(max_examples=300)
 @given(any_loadable_maps())
-def test_each_example_shows_what_it_is_said_to_show(msg_map: MsgMap) -> None:
-    for flaw in prove(msg_map):
-        assert Shown(msg_map, flaw).ask(), flaw
+def test_each_example_shows_its_flaw(msg_map: MsgMap) -> None:
+    for flaw in check_map(msg_map):
+        assert ExampleCheck(msg_map, flaw).is_shown(), flaw
 
 
 # --- each kind
@@ -162,10 +162,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
 @pytest.mark.parametrize(("data", "path", "kind"), CASES.values(), ids=CASES)
 def test_a_flaw_is_found_and_shown(data: dict[str, Any], path: tuple[object, ...], kind: str) -> None:
     msg_map = loaded(data)
-    found = [flaw for flaw in prove_words(msg_map) if (flaw.path, flaw.kind) == (path, kind)]
-    assert len(found) == 1, list(prove_words(msg_map))
-    assert Shown(msg_map, found[0]).ask()
-    assert found[0].remedy
+    flaws = [flaw for flaw in check_words(msg_map) if (flaw.path, flaw.kind) == (path, kind)]
+    assert len(flaws) == 1, list(check_words(msg_map))
+    assert ExampleCheck(msg_map, flaws[0]).is_shown()
+    assert flaws[0].remedy
 
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -191,8 +191,8 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
-def test_nothing_is_said_about_the_words_of_a_good_map(data: dict[str, Any]) -> None:
-    assert list(prove_words(loaded(data))) == []
+def test_words_without_flaws_have_no_findings(data: dict[str, Any]) -> None:
+    assert list(check_words(loaded(data))) == []
 
 
 # --- a syntax that cannot be
@@ -208,13 +208,13 @@ class _NoLocation(MsgMap):
         return super().internal2mqtt(msg.replace(location=""))
 
 
-def test_a_syntax_that_loses_a_field_is_found_by_what_it_reads_back() -> None:
+def test_a_syntax_that_loses_a_field_is_an_error() -> None:
     msg_map = _NoLocation("home", fields={"location": FieldMap("location", "strict", {"hall": ["h"]})}, sender="gw")
-    (flaw,) = [flaw for flaw in prove_words(msg_map) if flaw.severity == "error"]
+    (flaw,) = [flaw for flaw in check_words(msg_map) if flaw.severity == "error"]
     assert (flaw.kind, flaw.path) == ("changed", ("location", "map", "hall"))
 
 
-def test_a_map_that_can_write_nothing_is_said_to() -> None:
-    (flaw,) = prove_words(MsgMap("home", sender="a/b"))
+def test_a_map_that_cannot_write_anything_is_an_error() -> None:
+    (flaw,) = check_words(MsgMap("home", sender="a/b"))
     assert (flaw.severity, flaw.kind) == ("error", "unwritable")
     assert "'/' may not stand in a topic" in flaw.what

@@ -48,7 +48,7 @@ def test_the_map_that_an_old_configuration_names(tmp_path: Path) -> None:
     assert source.place(("action", "map", "ON", 0)) == f"{path}:4"
 
 
-def test_a_map_of_the_original_whose_words_stand_the_other_way_round(tmp_path: Path) -> None:
+def test_a_map_of_version_2_whose_words_are_in_the_opposite_order(tmp_path: Path) -> None:
     fields = '"action": {"maptype": "strict", "map": {"on": "ON",\n"off": "OFF"}}'
     path = write(tmp_path, "old.json", f'{{"root": "home", "topics": [], {fields}}}')
     (source,) = load_sources(path, {}, sender="gw")
@@ -95,7 +95,7 @@ def test_a_file_is_found_by_its_name_among_the_shipped(tmp_path: Path, monkeypat
         find_file("nowhere.json", {})
 
 
-def test_a_document_with_faults_is_read_and_one_that_is_none_is_not(tmp_path: Path) -> None:
+def test_a_document_with_errors_is_read_if_it_can_be_parsed(tmp_path: Path) -> None:
     twice = write(tmp_path, "twice.json", '{"root": "a", "root": "b"}')
     assert document_of(twice, {}).data == {"root": "b"}
     with pytest.raises(ConfigurationError, match="not JSON"):

@@ -39,14 +39,14 @@ def test_an_arrow_for_each_word_and_a_dashed_one_for_an_alias() -> None:
     assert {"map.json", "root home", "filters", "home/#", "action, strict", "LAMP_ON", "on", "ON"} <= texts(svg)
 
 
-def test_a_word_that_is_cut_is_there_for_a_pointer() -> None:
+def test_a_word_that_is_cut_has_a_tooltip() -> None:
     svg = drawn(actions(A=["x" * 200]))
     assert "x" * 200 in texts(svg)
     shown = [title.tail for title in svg.iter(f"{_SVG}title")]
     assert shown and all(text and text.endswith("…") and len(text) < 60 for text in shown)
 
 
-def test_it_stands_alone() -> None:
+def test_the_file_has_no_external_references() -> None:
     text = draw_svg(drawing_of(actions(A=["a"]), "map.json"))
     assert not re.search(r"<script|<image|href|@import", text)
     assert re.findall(r"https?://[^\"]*", text) == ["http://www.w3.org/2000/svg"]
@@ -55,15 +55,13 @@ def test_it_stands_alone() -> None:
 
 @settings(max_examples=60)
 @given(loadable_maps(), any_words)
-def test_whatever_the_words_it_is_xml_with_all_of_them_inside_the_picture(
-    case: tuple[MapData, MsgMap], title: str
-) -> None:
+def test_any_words_give_valid_xml_with_all_of_them_inside_the_picture(case: tuple[MapData, MsgMap], title: str) -> None:
     _, msg_map = case
     svg = drawn(msg_map, title)
-    known = texts(svg)
+    drawn_texts = texts(svg)
     for field in msg_map.fields.values():
         for internal, words in field.entries.items() if field.maptype != "none" else ():
-            assert {readable(word) for word in (internal, *words)} <= known
+            assert {readable(word) for word in (internal, *words)} <= drawn_texts
     height = float(svg.get("height", "0"))
     assert all(0 < float(text.get("y", "0")) < height - 10 for text in svg.iter(f"{_SVG}text"))
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.map_tools.words import Example, find_entry, shown, stranger, unknown_word
+from gateway.map_tools.words import Example, find_entry, shown, unknown_word, unused_word
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import FieldMap
 
 
-def test_an_example_is_shown_as_a_person_reads_it() -> None:
+def test_an_example_is_readable_text() -> None:
     assert str(Example("dropped", None, "home/x", b"on")) == "home/x on: dropped"
     assert str(Example("sent", InternalMsg(True, action="ON"))) == "command -/-/-/-/- ON: sent"
 
@@ -20,9 +20,9 @@ def test_what_cannot_be_seen_is_escaped_and_what_is_long_is_cut(text: str | byte
     assert shown(text) == result
 
 
-def test_words_that_are_not_known() -> None:
-    assert stranger({"a"}) == "other"
-    assert stranger({"other", "other2"}) == "other3"
+def test_unused_words() -> None:
+    assert unused_word({"a"}) == "other"
+    assert unused_word({"other", "other2"}) == "other3"
     assert unknown_word(FieldMap("action", "loose", {"other": ["other2"]})) == "other3"
 
 

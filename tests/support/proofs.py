@@ -1,4 +1,4 @@
-"""Maps with filters in the words of the map, and what it takes to show that a flaw of a map is one."""
+"""Strategies for maps with filters in the words of the map; and a check that the example of a flaw shows the flaw."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.configuration.json_reader import load_json
 from gateway.configuration.load_map import build_map
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import MessageError, TopicError
-from gateway.map_tools.filter_proof import prove_filters
-from gateway.map_tools.proof import Flaw, prove_words
+from gateway.map_tools.filter_proof import check_filters
+from gateway.map_tools.proof import Flaw, check_words
 from gateway.message import ADDRESS_FIELDS, InternalMsg
 from gateway.translation.mqtt_map import FIELDS, MsgMap
 from tests.support.strategies import MapData, make_map, map_data, own_names, words
@@ -20,8 +20,8 @@ from tests.support.syntaxes import loaded as syntax_map
 from tests.support.syntaxes import syntax_maps, topics_for
 
 
-def prove(msg_map: MsgMap) -> list[Flaw]:
-    return [*prove_words(msg_map), *prove_filters(msg_map)]
+def check_map(msg_map: MsgMap) -> list[Flaw]:
+    return [*check_words(msg_map), *check_filters(msg_map)]
 
 
 def loaded(data: MapData, sender: str = "gw") -> MsgMap:
@@ -38,8 +38,8 @@ def filters(draw: st.DrawFn, data: MapData) -> str:
     """Draw a filter for the topics of a map, in its words and some others."""
     levels = data["root"].split("/")
     for name in ADDRESS_FIELDS:
-        known = [*mqtt_words(data, name), *data.get(name, {}).get("map", {}), "gw"]
-        levels.append(draw(st.just("+") | st.just("+") | words | st.sampled_from(known)))
+        map_words = [*mqtt_words(data, name), *data.get(name, {}).get("map", {}), "gw"]
+        levels.append(draw(st.just("+") | st.just("+") | words | st.sampled_from(map_words)))
     levels.append(draw(st.sampled_from("CCS+")))
     levels = [level if "+" not in level and "#" not in level and "/" not in level else "+" for level in levels]
     if draw(st.integers(0, 3)) == 0:
@@ -54,7 +54,9 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     sender = draw(own_names(data))
     hears = make_map(data, sender).hears
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
-    data["topics"] = [one for one in drawn if not filter_problem(one) and hears(one)]
+    data["topics"] = [
+        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and hears(topic_filter)
+    ]
     return data, make_map(data, sender)
 
 
@@ -71,14 +73,14 @@ def declared_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
 
 @st.composite
 def _filters_near(draw: st.DrawFn, msg_map: MsgMap) -> str:
-    """Draw a filter that lets in topics of the map."""
+    """Draw a filter that matches topics of the map."""
     form = draw(st.sampled_from(msg_map.forms))
     words = draw(topics_for((form,))).split("/")
     levels = [draw(st.sampled_from(("+", own, word))) for own, word in zip(form.filter.split("/"), words, strict=True)]
     if draw(st.integers(0, 3)) == 0:
         levels[draw(st.integers(0, len(levels) - 1)) :] = ["#"]
-    found = "/".join(levels)
-    return found if not filter_problem(found) and msg_map.hears(found) else form.filter
+    drawn = "/".join(levels)
+    return drawn if not filter_problem(drawn) and msg_map.hears(drawn) else form.filter
 
 
 def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
@@ -99,20 +101,20 @@ def word_of(field: str, msg: InternalMsg) -> object:
     return getattr(msg, field)
 
 
-def spoilt(flaws: list[Flaw], *severities: str) -> set[str]:
+def fields_with_flaws(flaws: list[Flaw], *severities: str) -> set[str]:
     """Return the fields with flaws of these severities."""
     kept = [flaw for flaw in flaws if flaw.severity in severities and flaw.path]
-    found = {str(flaw.path[0]) for flaw in kept if flaw.path[0] in FIELDS}
-    return found | {*ADDRESS_FIELDS, "action"} if any(flaw.kind == "empty-level" for flaw in kept) else found
+    fields = {str(flaw.path[0]) for flaw in kept if flaw.path[0] in FIELDS}
+    return fields | {*ADDRESS_FIELDS, "action"} if any(flaw.kind == "empty-level" for flaw in kept) else fields
 
 
-class Shown:
-    """Asks a map whether the example of a flaw shows what the flaw says."""
+class ExampleCheck:
+    """Checks with the map itself whether the example of a flaw shows the flaw."""
 
     def __init__(self, msg_map: MsgMap, flaw: Flaw) -> None:
         self.map, self.flaw, self.example = msg_map, flaw, flaw.example
 
-    def ask(self) -> bool:
+    def is_shown(self) -> bool:
         if self.flaw.kind == "deaf":
             return not self.map.topics
         assert self.example is not None, self.flaw
@@ -135,20 +137,20 @@ class Shown:
 
     def is_refused(self) -> bool:
         refusals = []
-        for msg_map in self.map, self.map.for_sender(self.map.sender, ()):  # without filters, nothing would come back
+        for msg_map in self.map, self.map.for_sender(self.map.sender, ()):  # without filters, no message comes back
             try:
                 msg_map.internal2mqtt(self.message)
             except MessageError as err:
                 refusals.append(f"not sent: {err}")
         return self.example is not None and self.example.outcome in refusals
 
-    def heard_by(self) -> list[str]:
+    def matching_filters(self) -> list[str]:
         assert self.example is not None
-        return [one for one in self.map.topics if filter_matches(one, self.example.topic)]
+        return [topic_filter for topic_filter in self.map.topics if filter_matches(topic_filter, self.example.topic)]
 
-    def named(self) -> bool:
-        """Tell whether the filter that the flaw names lets the example in."""
-        return str(self.flaw.path[1]) in self.heard_by()
+    def is_matched(self) -> bool:
+        """Return whether the filter of the flaw matches the example."""
+        return str(self.flaw.path[1]) in self.matching_filters()
 
     def entry(self) -> tuple[str, str, list[str]]:
         field, _, internal = map(str, self.flaw.path[:3])
@@ -201,16 +203,16 @@ class Shown:
         return isinstance(self.read, InternalMsg) and self.map.is_echo(self.read)
 
     def only_own(self) -> bool:
-        return self.named() and self.own_name()
+        return self.is_matched() and self.own_name()
 
     def open_end(self) -> bool:
-        return self.named() and isinstance(self.read, TopicError)
+        return self.is_matched() and isinstance(self.read, TopicError)
 
     def dead(self) -> bool:
-        return self.named() and isinstance(self.read, MessageError)
+        return self.is_matched() and isinstance(self.read, MessageError)
 
     def wide(self) -> bool:
-        return self.named() and isinstance(self.read, MessageError)
+        return self.is_matched() and isinstance(self.read, MessageError)
 
     def echo(self) -> bool:
         publication = self.map.internal2mqtt(self.message)
@@ -225,18 +227,20 @@ class Shown:
         return self.is_refused() and filter_matches(str(self.flaw.path[1]), wanted)
 
     def overlap(self) -> bool:
-        return self.named() and len(self.heard_by()) > 1 and isinstance(self.read, InternalMsg)
+        return self.is_matched() and len(self.matching_filters()) > 1 and isinstance(self.read, InternalMsg)
 
     covered = overlap
 
     def unheard_alias(self) -> bool:
         field, internal, _ = self.entry()
-        return isinstance(self.read, InternalMsg) and word_of(field, self.read) == internal and not self.heard_by()
+        return (
+            isinstance(self.read, InternalMsg) and word_of(field, self.read) == internal and not self.matching_filters()
+        )
 
     write_only = unheard_alias
 
     def internal_word(self) -> bool:
-        return isinstance(self.read, InternalMsg) and not self.heard_by()
+        return isinstance(self.read, InternalMsg) and not self.matching_filters()
 
 
 def with_own_sender(msg_map: MsgMap, msg: InternalMsg) -> InternalMsg:

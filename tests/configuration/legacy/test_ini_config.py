@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.migrate import migrate
+from gateway.cli.migrate import convert
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.errors import ConfigurationError
@@ -438,7 +438,7 @@ def test_a_text_that_is_not_utf_8_is_read_as_latin_1_and_reported(folder: Path) 
         "dummy2mqtt.conf: not UTF-8 at byte 67, and read as Latin-1: save it as UTF-8",
         "mqtt.conf: not UTF-8 at byte 31, and read as Latin-1: save it as UTF-8",
     ]
-    assert migrate(path, None, {}) == 0
+    assert convert(path, None, {}) == 0
     written = (folder / "dummy2mqtt.yaml").read_text("utf-8")
     assert "# über 5 €" in written
     assert "# für alle" in written

@@ -113,7 +113,7 @@ def test_what_is_none_is_not_taken_for_one(text: str) -> None:
 
 def test_map_check_shows_where_in_it_a_word_stands() -> None:
     report = check_file(MAPS / "of_0_15.map", {}, sender="gw")
-    places = {(actual.finding.where, actual.finding.line, actual.finding.column) for actual in report.found}
+    places = {(actual.finding.where, actual.finding.line, actual.finding.column) for actual in report.findings}
     assert {("topics[2]", 4, 8), ("topics[1]", 3, 7)} <= places
     assert all(line for _, line, _ in places)
 

@@ -1,4 +1,4 @@
-"""The commands that visit a broker, `watch` and `send`: what they print, and their exit codes."""
+"""The commands that connect to the broker, `watch` and `send`: what they print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -59,25 +59,28 @@ def test_an_answer_that_is_an_error_fails(conf: Path, gateway: GatewayProcess) -
     assert "use one of LAMP_ON, LAMP_OFF" in done.stdout
 
 
-def test_a_command_that_nobody_answers_fails(conf: Path, mosquitto: Mosquitto) -> None:
+def test_a_command_without_an_answer_fails(conf: Path, mosquitto: Mosquitto) -> None:
     with mosquitto.client("home/#") as listener:
         done = run_command(conf, "send", *LAMP, "LAMP_ON", "--wait", "0.2")
         listener.wait_topic("home/lighting//office/lamp/dummy2mqtt-send/C", b"on")
     assert done.returncode == 1
     assert done.stderr == (
-        "mqttgateway: no answer within 0.2 s: no gateway 'dummy2mqtt' has ever been connected to this broker (there is "
-        f"nothing on home/dummy2mqtt/availability): start it with 'mqttgateway --conf {conf}'\n"
+        "mqttgateway: no answer within 0.2 s: no gateway 'dummy2mqtt' has ever been connected to this broker (nothing "
+        f"is retained on home/dummy2mqtt/availability): start it with 'mqttgateway --conf {conf}'\n"
     )
 
 
-def test_no_answer_of_a_gateway_that_is_offline_is_said(conf: Path, gateway: GatewayProcess) -> None:
+def test_a_missing_answer_of_an_offline_gateway_is_explained(conf: Path, gateway: GatewayProcess) -> None:
     gateway.stop()
     done = run_command(conf, "send", *LAMP, "LAMP_ON", "--wait", "0.5")
     assert done.returncode == 1
-    assert f"the gateway 'dummy2mqtt' is offline: start it with 'mqttgateway --conf {conf}', or see its" in done.stderr
+    assert (
+        f"the gateway 'dummy2mqtt' is offline: start it with 'mqttgateway --conf {conf}', or read its log"
+        in done.stderr
+    )
 
 
-def test_no_answer_of_a_gateway_that_is_online_is_explained(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_missing_answer_of_an_online_gateway_is_explained(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface={**BOILER, "port": "loop://"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("loop:// is open")
@@ -86,12 +89,12 @@ def test_no_answer_of_a_gateway_that_is_online_is_explained(tmp_path: Path, mosq
         done = run_command(conf, *words, "--wait", "0.5")
     assert done.returncode == 1
     assert done.stderr == (
-        "mqttgateway: no answer within 0.5 s: the gateway 'gw' is online, and knows no such device: it knows "
-        "function=heating location=hall device=boiler\n"
+        "mqttgateway: no answer within 0.5 s: the gateway 'gw' is online, but has no device with this "
+        "address; it accepts commands for: function=heating location=hall device=boiler\n"
     )
 
 
-def test_of_two_maps_the_one_that_can_write_it_is_taken(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_of_two_maps_the_one_that_can_write_the_message_is_used(tmp_path: Path, mosquitto: Mosquitto) -> None:
     strict = {"root": "site", "topics": [], "action": {"maptype": "strict", "map": {"BELL": ["ring"]}}}
     interfaces = {"a": {"type": "dummy"}, "b": {"type": "dummy", "map": strict}}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
@@ -102,7 +105,7 @@ def test_of_two_maps_the_one_that_can_write_it_is_taken(tmp_path: Path, mosquitt
         done = run_command(conf, "send", "--action", "BELL", "--wait", "0")
         assert done.returncode == 2
         assert done.stderr == (
-            "mqttgateway: the maps of the interfaces write it differently (a: home/////gw-send/C; b: "
+            "mqttgateway: the maps of the interfaces write this message differently (a: home/////gw-send/C; b: "
             "site/////gw-send/C): choose one with --interface\n"
         )
         done = run_command(conf, "send", "--action", "BELL", "--wait", "0", "--interface", "b")
@@ -118,9 +121,9 @@ def test_without_an_action_nothing_is_sent(conf: Path) -> None:
 
 
 def test_a_status_with_arguments(conf: Path, mosquitto: Mosquitto) -> None:
-    given = ("--arg", "level=50", "--arg", "lit=true", "--arg", "note=a b", "--sender", "me")
+    options = ("--arg", "level=50", "--arg", "lit=true", "--arg", "note=a b", "--sender", "me")
     with mosquitto.client("home/#") as listener:
-        done = run_command(conf, "send", *LAMP, "LAMP_STATE", "--status", *given)
+        done = run_command(conf, "send", *LAMP, "LAMP_STATE", "--status", *options)
         message = listener.wait_topic("home/lighting//office/lamp/me/S")
     assert message.payload == b'{"action": "state", "level": 50, "lit": true, "note": "a b"}'
     assert (done.returncode, done.stderr) == (0, "")
@@ -147,19 +150,19 @@ def test_an_interface_that_is_not_there_is_refused(conf: Path) -> None:
     assert done.stderr == "mqttgateway: --interface: no interface is called 'lamp': there are: dummy\n"
 
 
-def test_a_status_that_the_broker_does_not_take_fails(tmp_path: Path) -> None:
+def test_a_status_that_the_broker_does_not_accept_fails(tmp_path: Path) -> None:
     with Peer(serve(pubacks=0)) as peer:
         conf = write_conf(tmp_path, peer.port, interface={"type": "dummy"})
         done = run_command(conf, "send", *LAMP, "LAMP_STATE", "--status")
     assert done.returncode == 1
-    assert done.stderr == f"mqttgateway: 127.0.0.1:{peer.port} did not take the message: is it an MQTT broker?\n"
+    assert done.stderr == f"mqttgateway: 127.0.0.1:{peer.port} did not accept the message: is it an MQTT broker?\n"
 
 
-# --- no broker, or one that does not let us in
+# --- no broker, or a broker that denies access
 
 
 @pytest.mark.parametrize("command", [("watch",), ("send", *LAMP, "LAMP_ON")], ids=["watch", "send"])
-def test_without_a_broker_there_is_one_line_that_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_missing_broker_is_reported_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     conf = shipped_conf(tmp_path, "dummy2mqtt.conf", port := free_port())
     done = run_command(conf, *command)
     assert (done.returncode, done.stdout) == (1, "")
@@ -168,7 +171,7 @@ def test_without_a_broker_there_is_one_line_that_says_so(command: tuple[str, ...
     )
 
 
-def test_a_broker_that_refuses_is_said(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_the_connection_is_reported(tmp_path: Path) -> None:
     mosquitto_or_skip()
     with Mosquitto(tmp_path, "allow_anonymous false\n") as broker:
         done = run_command(shipped_conf(tmp_path, "dummy2mqtt.conf", broker.port), "watch")
@@ -177,7 +180,7 @@ def test_a_broker_that_refuses_is_said(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_broker_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+def test_a_broker_that_sends_nothing_is_abandoned_after_the_timeout(tmp_path: Path) -> None:
     with Peer(stay_silent) as peer:
         mqtt = {"connect_timeout": 0.3}
         done = run_command(write_conf(tmp_path, peer.port, interface={"type": "dummy"}, mqtt=mqtt), "watch")
@@ -226,7 +229,7 @@ def test_watching_ends_with_ctrl_c(watching: GatewayProcess) -> None:
     assert watching.log == ""
 
 
-def test_watching_ends_quietly_when_nobody_reads_any_more(conf: Path, gateway: GatewayProcess) -> None:
+def test_watching_ends_quietly_when_standard_output_is_closed(conf: Path, gateway: GatewayProcess) -> None:
     command = [*COMMAND, "watch", "--conf", str(conf)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -1,0 +1,223 @@
+"""All commands of `mqttgateway`. To add one: write a module with its function, and give it an entry in `COMMANDS`."""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.cli.arguments import add_common, add_message, add_name, positive, seconds
+from gateway.cli.map_arguments import add_map_arguments
+
+
+class Needs(enum.Enum):
+    """What a command needs, and so how its function is called."""
+
+    NOTHING = "nothing"
+    """`function(options)`"""
+
+    CONFIGURATION = "a configuration"
+    """`function(configuration, options)`"""
+
+    GATEWAY = "a running gateway"
+    """`function(options)`; given by its name or its file, of which only the name is read, so it may be invalid"""
+
+    GATEWAY_OR_CONFIGURATION = "a running gateway, or a configuration"
+    """`function(configuration, options)`; the configuration is None if the gateway is given by its name"""
+
+
+class Command(NamedTuple):
+    """One command: what `--help` shows of it, its arguments, what it needs, and the function that executes it."""
+
+    synopsis: str  # its arguments as the main help shows them
+    summary: str  # one line for the main help
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    needs: Needs
+    function: str  # `module:name`; it returns the exit code
+    details: str = ""  # for its own help: what it does, with examples and exit codes
+    missing: str = ""  # the error text if something is missing, where that of `needs` does not fit
+
+    def load(self) -> Callable[..., int]:
+        """Import the module of the command, and return its function. A run imports none of them, so it starts fast."""
+        module, _, name = self.function.partition(":")
+        function: Callable[..., int] = getattr(importlib.import_module(module), name)
+        return function
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    parser.add_argument(
+        "--frame", metavar="TEXT", help="a frame from the device, as text; \\r, \\n and \\xNN are bytes"
+    )
+    parser.add_argument("--hex", metavar="BYTES", help="a frame from the device, in hexadecimal")
+    add_message(parser)
+
+
+def _watch_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
+
+
+def _send_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_message(parser)
+    parser.add_argument("--status", action="store_true", help="send a status instead of a command")
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        default=2.0,
+        metavar="S",
+        help="how many seconds to wait for the answer to a command (default 2); 0: do not wait for one",
+    )
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+
+
+def _reload_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+
+
+def _outbox_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    subcommands = ("list", "retry", "export", "purge")
+    parser.add_argument("outbox_command", choices=subcommands, metavar="|".join(subcommands))
+    add_name(parser)
+    parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
+    parser.add_argument("--set-aside", action="store_true", help="only dead letters: what no broker accepted")
+    parser.add_argument("--count", type=positive, default=20, metavar="N", help="list at most N messages (default 20)")
+    parser.add_argument("--yes", action="store_true", help="confirm a purge")
+
+
+def _forget_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
+
+
+def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD.conf", help="the old configuration")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NEW.conf", help="the file to write (default: the old name, with .yaml)"
+    )
+
+
+def _no_arguments(_parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+COMMANDS: dict[str, Command] = {
+    "check": Command(
+        "--conf FILE",
+        "check a configuration and its map, without opening anything",
+        _check_arguments,
+        Needs.CONFIGURATION,
+        "gateway.cli.check:check",
+        "Check a configuration and its map, without opening anything; or show how it reads a frame from the device,\n"
+        "or how it writes a command to it. Without --interface, all interfaces are tried.\n\n"
+        "  mqttgateway check --conf serial2mqtt.conf\n"
+        "  mqttgateway check --conf serial2mqtt.conf --frame 21\n"
+        "  mqttgateway check --conf tank2mqtt.conf --hex 'AA 55 01 02 8A 14 01 A2 0D 0A'\n"
+        "  mqttgateway check --conf serial2mqtt.conf --function security --location gate_entry \\\n"
+        "      --device gate --action GATE_OPEN\n\n"
+        "exit codes: 0 the configuration can be used, and one interface accepts the frame or the command; 1 none\n"
+        "does; 2 wrong command line; 78 wrong configuration.",
+    ),
+    "watch": Command(
+        "--conf FILE",
+        "show the messages on the topics of a configuration",
+        _watch_arguments,
+        Needs.CONFIGURATION,
+        "gateway.cli.watch:watch",
+        "Show the messages on the topics of a configuration, as internal messages, until Ctrl-C.\n\n"
+        "exit codes: 0 ended with Ctrl-C, or N messages received; 1 no broker, or the broker denies access; 2 wrong\n"
+        "command line; 78 wrong configuration.",
+    ),
+    "send": Command(
+        "--conf FILE ...",
+        "send a command to a device, or a status, and show the answer",
+        _send_arguments,
+        Needs.CONFIGURATION,
+        "gateway.cli.send:send",
+        "Send a command through the map of a configuration, and show the answer.\n\n"
+        "  mqttgateway send --conf dummy2mqtt.conf --function lighting --location office \\\n"
+        "      --device lamp --action LAMP_ON\n\n"
+        "exit codes: 0 the answer is OK (with --status or --wait 0: the broker has the message); 1 the answer is not\n"
+        "OK, there is none, or nothing could be sent; 2 wrong command line; 78 wrong configuration.",
+    ),
+    "status": Command(
+        "NAME",
+        "show the state of a running gateway",
+        _status_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.status:status",
+    ),
+    "reload": Command(
+        "--conf FILE",
+        "make the running gateway use its changed configuration and map",
+        _reload_arguments,
+        Needs.GATEWAY_OR_CONFIGURATION,
+        "gateway.cli.reload:reload",
+        "Check a configuration, and make the gateway that runs with it use the new map, interfaces, filters and log\n"
+        "settings. If the file is wrong, the gateway continues with what it has. SIGHUP does the same.\n\n"
+        "  mqttgateway reload --conf serial2mqtt.conf\n"
+        "  mqttgateway reload serial2mqtt",
+    ),
+    "outbox": Command(
+        "list --conf FILE",
+        "show the messages that wait for the broker; also retry, export, purge",
+        _outbox_arguments,
+        Needs.GATEWAY_OR_CONFIGURATION,
+        "gateway.cli.outbox:outbox",
+        "Show the messages that wait for the broker, and send dead letters again: those that no broker accepted\n"
+        "(retry). While the gateway does not run, also export or remove them.\n\n"
+        "  mqttgateway outbox list serial2mqtt\n"
+        "  mqttgateway outbox retry --conf serial2mqtt.conf --topic 'home/climate/#'\n"
+        "  mqttgateway outbox export --conf serial2mqtt.conf > waiting.jsonl\n"
+        "  mqttgateway outbox purge --conf serial2mqtt.conf --topic 'home/climate/#' --yes",
+    ),
+    "forget": Command(
+        "NAME TOPIC",
+        "remove a retained topic of a running gateway from the broker",
+        _forget_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.forget:forget",
+        "Remove from the broker what it retains for a running gateway: one topic, or all topics of a device or an\n"
+        "interface that no longer exists. Only topics that this gateway has published, or could publish.\n\n"
+        "  mqttgateway forget serial2mqtt home/serial2mqtt/attic/availability\n"
+        "  mqttgateway forget --conf serial2mqtt.conf attic",
+        missing="forget needs a gateway and a topic: mqttgateway forget NAME DEVICE|TOPIC",
+    ),
+    "map": Command(
+        "check FILE",
+        "test a map; also: map explain, map diff, map graph",
+        add_map_arguments,
+        Needs.NOTHING,
+        "gateway.cli.map:run_map_command",
+        "Test a map, explain how it translates a message, compare two maps, or draw one.",
+    ),
+    "options": Command(
+        "",
+        "print every option with its default, as a configuration file",
+        _no_arguments,
+        Needs.NOTHING,
+        "gateway.cli.options:print_options",
+    ),
+    "migrate": Command(
+        "OLD.conf",
+        "convert a configuration of version 0, 1 or 2 (INI) to YAML",
+        _migrate_arguments,
+        Needs.NOTHING,
+        "gateway.cli.migrate:migrate",
+        "Write a configuration of version 0, 1 or 2 (INI) as YAML, including its comments. No file is overwritten.\n"
+        "The password is written to a separate file, which only its owner can read.\n\n"
+        "  mqttgateway migrate dummy2mqtt.conf",
+    ),
+}
