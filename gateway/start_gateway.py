@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
 from gateway.core.inbox import Room, Wakeup
+from gateway.core.package_logger import package_logger
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs.init_logger import init_logger
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.control.server import ControlServer
     from gateway.outbox.writer import OutboxWriter
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _FINDINGS = 20  # lines that say what is wrong with a configuration
 _STOP_INTERFACES = 1.5  # s for all interfaces to end their turn

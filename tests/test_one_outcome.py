@@ -516,7 +516,7 @@ def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Ben
 def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, expected_logs: ExpectedLogs) -> None:
     """It fails at some, before or after its answer, and is given other options all the time."""
     expected_logs.expect(FAILED)
-    logging.getLogger("gateway.runtime.supervisor").addFilter(
+    logging.getLogger("mqttgateway.runtime").addFilter(
         down := lambda record: "while the interface was down" not in record.msg
     )
     total = 2000
@@ -534,7 +534,7 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
 
     supervisor = bench.start(build)
     with contextlib.ExitStack() as stack:
-        stack.callback(logging.getLogger("gateway.runtime.supervisor").removeFilter, down)
+        stack.callback(logging.getLogger("mqttgateway.runtime").removeFilter, down)
         for number in range(total):
             while not bench.desk.inbox.push(InternalMsg(True, device="lamp", action=str(number))):
                 bench.release.wait(0.001)

@@ -31,7 +31,7 @@ def map_with(word: str, *, root: str = "home", topics: tuple[str, ...] = ("home/
 
 def reload(gateway: GatewayProcess, count: int = 1) -> None:
     gateway.process.send_signal(signal.SIGHUP)
-    gateway.wait_log("INFO    gateway.start_gateway: reloaded ", count)
+    gateway.wait_log("INFO    mqttgateway.runtime: reloaded ", count)
 
 
 def numbers(listener: Listener, *words: str) -> list[int]:

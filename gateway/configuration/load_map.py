@@ -6,7 +6,6 @@ a map with findings, and no hardware is touched before a map is known to be good
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,6 +16,7 @@ from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path, load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.package_logger import package_logger
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
@@ -30,7 +30,7 @@ from gateway.translation.topic_template import fields_in
 if TYPE_CHECKING:
     from gateway.configuration.legacy.legacy_maps import Reading
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 
 def read_text(

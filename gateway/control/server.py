@@ -7,7 +7,6 @@ user that the gateway runs as are heard.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
 import socket
@@ -21,10 +20,11 @@ from gateway.control.place import file_at, file_of, listen, path_of, peer_of, re
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
 from gateway.core.inbox import Wakeup, poll_milliseconds
 from gateway.core.own_files import open_own_folder
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 MAX_CLIENTS = 8
 LONGEST_TRANSFER = 5.0

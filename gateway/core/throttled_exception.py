@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import ClassVar, NamedTuple
 
+from gateway.core.package_logger import package_logger
+
 OF_STRANGERS = 50
 """New keys that are reported in a period (`most_new_keys`) where whoever publishes chooses them."""
 
@@ -194,7 +196,7 @@ def report_held_back(now: float | None = None, *, is_last: bool = False) -> None
     now = time.monotonic() if now is None else now
     for cls in _classes(ThrottledException):
         for held in cls.throttle.take_held_back(now, is_last=is_last) if cls.counts_are_logged else ():
-            logging.getLogger(cls.__module__).log(held.level, held.report)
+            package_logger(cls.__module__).log(held.level, held.report)
 
 
 def _classes(cls: type[ThrottledException]) -> Iterator[type[ThrottledException]]:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.core import throttled_exception
+from gateway.core.package_logger import PROGRAM, logger_name
 from gateway.core.paths import expanded
 from gateway.logs.masking import Masker
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-TRAFFIC = "gateway.traffic"
+TRAFFIC = f"{PROGRAM}.traffic"
 """The logger of the messages that pass, one line each."""
 
 _LONGEST_LINE = 1000  # characters of a line; more is cut
@@ -131,7 +132,9 @@ class RateLimit(logging.Filter):
             held_back, self._since, self._passed, self._held_back = self._held_back, now, 0, 0
             if held_back:
                 text = f"{held_back} log lines were held back: more than {self._limit} in a minute"
-                self._handler.handle(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
+                self._handler.handle(
+                    logging.LogRecord(logger_name(__name__), logging.WARNING, __file__, 0, text, (), None)
+                )
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
         """Tell whether `record` may be written."""

@@ -23,6 +23,7 @@ from paho.mqtt.matcher import MQTTMatcher
 from gateway.core.activity import Call
 from gateway.core.clock import boot_time
 from gateway.core.inbox import held_by
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
@@ -36,7 +37,7 @@ from gateway.translation.remembered import remember
 
 __all__ = ["InboxFull", "MessageRefused", "Route", "Router"]
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 

@@ -6,7 +6,6 @@ It keeps nothing, checks nobody, and is some hundred times slower than a real br
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import subprocess
 import sys
@@ -14,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
+from gateway.core.package_logger import package_logger
 from gateway.mqtt.options import MqttOptions
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _START_DEADLINE = 15.0  # s; importing amqtt takes about one on a fast machine, some on a Pi
 _STOP_DEADLINE = 2.0  # s

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 
 from gateway.configuration.settings import Configuration
 from gateway.core.activity import Call
+from gateway.core.package_logger import package_logger
 from gateway.errors import ConfigurationError, GatewayError
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _LONGEST = 10.0  # s that reading may take before it counts as hanging: a slow disk takes less
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from gateway.configuration.settings import Configuration
 from gateway.control.protocol import Answer, ControlError, RequestKind
 from gateway.control.server import ControlServer, Wakes
 from gateway.core.own_files import open_own_folder
+from gateway.core.package_logger import package_logger
 from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore
     from gateway.outbox.writer import OutboxWriter
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _MOST_SHOWN = 200  # messages of a page of the outbox: whatever they hold, a reply can
 _LONGEST_REASON = 1000  # characters of a failure that are shown

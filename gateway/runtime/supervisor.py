@@ -15,12 +15,13 @@ from typing import Any
 from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
 from gateway.routing.outlet import Outlet
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
 _HELD = 60.0  # s without a failure after which the next one is answered as the first

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException, kind_of
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
@@ -34,7 +35,7 @@ from interfaces.serial_interface.polling import Request, Schedule
 from interfaces.serial_interface.port import DescriptorPort, Port, hide_password, open_port
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 # One interface at a time reads and decodes. Python runs one thread at a time anyway, but where many want to run, its
 # lock passes to another one at each system call; those that wait here do not ask for it: with a hundred devices,

@@ -414,7 +414,7 @@ def test_what_is_not_read_is_said_even_where_only_warnings_are_written(tmp_path:
         listener.wait_topic("home/dummy2mqtt/dummy/availability", b"online")
         gateway.stop()
     (said,) = gateway.log.splitlines()
-    assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in said
+    assert f"WARNING mqttgateway.runtime: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in said
 
 
 # --- what only Python 2 took, and what is hardly there
