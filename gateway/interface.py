@@ -99,6 +99,13 @@ class Interface:
         """
         yield Refusal("this type of interface does not explain commands")
 
+    def stats(self) -> dict[str, int]:
+        """Return what the interface counts itself, by names in snake_case: integers that only grow.
+
+        Any thread may call it, so it must be fast and must not wait for the device.
+        """
+        return {}
+
     def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Take over other options while it runs; return False to be ended and built anew with them.
 

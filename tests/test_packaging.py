@@ -23,6 +23,7 @@ import pytest
 from gateway import __version__, start_gateway
 from gateway.cli import main as cli
 from gateway.configuration.option_docs import default_configuration
+from gateway.runtime import interface_hosts
 from tests.support.docs import ROOT, page
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -219,7 +220,7 @@ def test_unit_fits_the_program() -> None:
     assert cli._parser().parse_args(words).conf == "%i.conf"
     assert int(service["RestartPreventExitStatus"]) == cli.EXIT_CONFIGURATION
     assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
-    assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK
+    assert int(service["TimeoutStopSec"]) >= 5 + interface_hosts.STOP_SECONDS + start_gateway.STOP_LINK_SECONDS
     assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"
 
 

@@ -24,6 +24,8 @@ from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.waiting import wait_until
 
+REJECTED = "reload rejected; running configuration unchanged: "
+
 
 def map_with(word: str, *, root: str = "home", topics: tuple[str, ...] = ("home/+/+/+/+/+/C",)) -> dict[str, Any]:
     return {"root": root, "topics": list(topics), "action": {"maptype": "loose", "map": {"TICK": [word]}}}
@@ -121,7 +123,7 @@ def test_interfaces_come_go_and_change_and_the_others_never_notice(tmp_path: Pat
         after = {"hall": before["hall"], "shed": trial("Recorder"), "attic": trial("Threaded")}
         write_conf(tmp_path, mosquitto.port, interfaces=after)
         reload(gateway)
-        assert ": shed: type; attic is new; door is gone" in gateway.log
+        assert ": shed: type; attic added; door removed" in gateway.log
         listener.wait_topic("home/gw/attic/availability", b"online")
         listener.wait_topic("home/gw/door/availability", b"")
         wait_until(lambda: b'{"action": "STOPPED"}' in [p for _, p in listener.pairs()] or b"STOPPED" in
@@ -173,15 +175,15 @@ def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquit
                    topics=["house/#"], log={"level": "debug"})  # fmt: skip
         reload(gateway)
         assert (
-            ": log; trial_interface: map; mqtt, the root of availability have changed: start the gateway anew for them"
+            ": log; trial_interface: map; restart the gateway to apply the changes of mqtt, the root of availability"
             in gateway.log
         )
         reload(gateway, 2)
-        assert ".conf: mqtt, the root of availability have changed: start" in gateway.log
+        assert ".conf: restart the gateway to apply the changes of mqtt, the root of availability" in gateway.log
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         conf.write_text(json.dumps({"name": "new", **json.loads(conf.read_text())}))
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: the name cannot become 'new' while it runs: start it anew")
+        gateway.wait_log(REJECTED + "the name cannot change to 'new' while the gateway runs: restart it")
         gateway.stop()
 
 
@@ -194,11 +196,11 @@ def test_a_broken_file_leaves_everything_as_it_was(tmp_path: Path, mosquitto: Mo
         wait_until(lambda: numbers(listener, "TICK"))
         write_conf(tmp_path, mosquitto.port, interface=trial("Ticker", interval="often"), topics=["#/x"])
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: ", 2)
-        assert re.search(r"not reloaded: \S+gw.conf:\d+:\d+: interface.interval: ", gateway.log)
+        gateway.wait_log(REJECTED, 2)
+        assert re.search(REJECTED + r"\S+gw.conf:\d+:\d+: interface.interval: ", gateway.log)
         conf.unlink()
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: ", 3)
+        gateway.wait_log(REJECTED, 3)
         before = len(numbers(listener, "TICK"))
         wait_until(lambda: len(numbers(listener, "TICK")) > before + 20)
         gateway.stop()
@@ -219,7 +221,7 @@ def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), log={"level": "info", "file": str(log)})
         reload(gateway)
         assert "cannot be opened: " in gateway.log
-        assert gateway.log.rstrip().endswith(": the log stays as it was, see there")
+        assert gateway.log.rstrip().endswith(": keeping the previous log settings: the log file cannot be opened")
         log.parent.unlink()
         log.parent.mkdir()
         reload(gateway, 2)
@@ -301,18 +303,18 @@ def test_what_is_asked_for_while_it_reads_is_read_again(tmp_path: Path) -> None:
             done.set()
 
     reloader = Reloader(load, on_done)
-    assert reloader.take() is None
-    asked = [reloader.ask() for _ in range(3)]
+    assert reloader.result() is None
+    asked = [reloader.request() for _ in range(3)]
     assert asked[0] == 1
     wait_until(lambda: reads)
-    assert reloader.ask() == 2, "what is read already may be what was there before"
+    assert reloader.request() == 2, "what is read already may be what was there before"
     may_go_on.set()
     assert done.wait(10)
     wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
     assert len(reads) == 2
-    assert isinstance(reloader.take(), Configuration)
-    assert reloader.taken == 2
-    assert reloader.take() is None
+    assert isinstance(reloader.result(), Configuration)
+    assert reloader.fetched == 2
+    assert reloader.result() is None
 
 
 def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
@@ -322,7 +324,7 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
     expected_logs.expect(
         "reading the configuration has not returned for ",
         "reading the configuration has returned after ",
-        "the configuration is read again, while ",
+        "reading the configuration again; an earlier reading of it hangs and is abandoned",
     )
     conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
     end, done, reads = threading.Event(), threading.Event(), list[int]()
@@ -335,7 +337,7 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
         return load_configuration(conf, dict(os.environ))
 
     reloader = Reloader(load, done.set, longest=0.05)
-    reloader.ask()
+    reloader.request()
 
     def is_named() -> bool:
         activity.report_overdue()
@@ -343,13 +345,13 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
 
     wait_until(is_named)
     assert "test_reload.py" in caplog.text
-    assert reloader.ask() == 2
+    assert reloader.request() == 2
     assert done.wait(10)
-    assert isinstance(reloader.take(), Configuration)
-    assert reloader.taken == 2
+    assert isinstance(reloader.result(), Configuration)
+    assert reloader.fetched == 2
     end.set()
     wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
-    assert reloader.take() is None, "what was given up counts no more"
+    assert reloader.result() is None, "what was given up counts no more"
 
 
 @pytest.mark.parametrize(
@@ -362,8 +364,8 @@ def test_whatever_goes_wrong_is_a_result(error: Exception, text: str) -> None:
 
     done = threading.Event()
     reloader = Reloader(load, done.set)
-    reloader.ask()
+    reloader.request()
     assert done.wait(10)
-    result = reloader.take()
+    result = reloader.result()
     assert isinstance(result, GatewayError)
     assert str(result) == text

@@ -42,7 +42,7 @@ class Running:
     def reload(self) -> None:
         self.number += 1
         self.gateway.reload()
-        wait_until(lambda: set(self.gateway.stations) == self.names, pause=0.002)
+        wait_until(lambda: set(self.gateway.hosts) == self.names, pause=0.002)
         wait_until(lambda: {"stays", f"shed{self.number}"} <= {thread.name for thread in threading.enumerate()})
         gc.unfreeze()  # what was there at the start may go as well
         name = f"shed{self.number - 1}"
@@ -65,9 +65,9 @@ def running(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Running]:
 def sheds() -> list[str]:
     """Return the names of the interfaces of these tests of which there is something in memory."""
     gc.collect()
-    stations = [thing.options.name for thing in gc.get_objects() if isinstance(thing, InterfaceHost)]
+    hosts = [thing.options.name for thing in gc.get_objects() if isinstance(thing, InterfaceHost)]
     supervisors = [thing.name for thing in gc.get_objects() if isinstance(thing, Supervisor)]
-    return sorted({name for name in (*stations, *supervisors) if name.startswith("shed")})
+    return sorted({name for name in (*hosts, *supervisors) if name.startswith("shed")})
 
 
 def test_an_interface_that_is_gone_leaves_nothing_behind(running: Running) -> None:

@@ -254,6 +254,10 @@ class MsgList:
         """Return the descriptor to poll for reading: readable while there are messages."""
         return self._wakeup.fileno()
 
+    def stats(self) -> dict[str, int]:
+        """Return how many messages wait, the bytes they hold, and how many were pulled. Any thread may call it."""
+        return {"waiting": len(self._messages), "bytes": self.bytes, "pulled": self.pulled}
+
     # --- for whoever looks after the interface, in any thread
 
     def is_own(self, msg: InternalMsg) -> bool:

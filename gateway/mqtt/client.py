@@ -142,6 +142,10 @@ class MgClient(HookedClient):
         """How many messages were not given on, by the reason: copies, unusable."""
         return self._receiver.counts
 
+    def stats(self) -> dict[str, int]:
+        """Return the counters of the link and of what was received on it. Any thread may call it."""
+        return {"connects": self.connects, **self._receiver.counts}
+
     @property
     def is_caught_up(self) -> bool:
         """Whether all that had waited in the session has come, as far as that can be known."""

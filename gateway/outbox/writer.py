@@ -67,6 +67,10 @@ class OutboxWriter:
         if self._store.seems_faulty():
             self._outbox.call_writer()
 
+    def stats(self) -> dict[str, int]:
+        """Return what the writer counts. Any thread may call it."""
+        return {}
+
     def visit(self, do: Callable[[OutboxStore], None]) -> None:
         """Have `do` called with the file, by the thread of the writer, once all that came before is committed.
 

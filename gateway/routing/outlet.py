@@ -79,6 +79,10 @@ class Outlet:
         """Whether the device is there, as far as is known."""
         return self._is_available is True
 
+    def stats(self) -> dict[str, int]:
+        """Return how many messages were pushed, and how many of them were refused. Any thread may call it."""
+        return {"pushed": self.pushed, "refused": self.refused}
+
     def use(
         self,
         msg_map: MsgMap,

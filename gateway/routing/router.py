@@ -129,6 +129,10 @@ class Router:
         self._listeners = {id(route): route.listeners() for route in routes}
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
 
+    def stats(self) -> dict[str, int]:
+        """Return what became of the messages, by name. Any thread may call it."""
+        return {name.replace(" ", "_"): number for name, number in self.counts.copy().items()}
+
     def deliver(self, arrival: Arrival) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""
         self.counts["received"] += 1

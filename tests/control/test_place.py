@@ -70,7 +70,7 @@ def test_what_is_no_socket_is_neither_followed_nor_removed(kind: str, folder: in
         else:
             path.symlink_to(other if kind == "link" else tmp_path / "nothing")
         before = path.lstat()
-        with pytest.raises(ControlError, match=r"gw.sock is in the way and no socket: remove it"):
+        with pytest.raises(ControlError, match=r"gw.sock exists and is no socket: remove it"):
             listen(folder, "gw")
         with pytest.raises(OSError, match="no socket"):
             connect(folder, "gw", 1.0)
@@ -120,7 +120,7 @@ def test_a_long_path_does_not_matter_and_a_long_name_is_said(tmp_path: Path) -> 
     folder = open_own_folder(deep, create=True)
     with listen(folder, "gw"), connect(folder, "gw", 1.0):
         pass
-    with pytest.raises(ControlError, match=r"is too long for a control socket: give it at most 8\d bytes"):
+    with pytest.raises(ControlError, match=r"is too long for a control socket: use at most 8\d bytes"):
         listen(folder, "ä" * 60)
     os.close(folder)
 

@@ -60,7 +60,7 @@ def test_what_is_answered_is_read(value: object) -> None:
         (b'{"a":' * 20_000, "no JSON object"),
         (b'{"request": "list", "count": ' + b"9" * 10_000 + b"}", "no JSON object"),
         (b"[1]", "but of the type list"),
-        (b"{}", "there is no request None: there are: list, status"),
+        (b"{}", "there is no request None; the requests are: list, status"),
         (b'{"request": ["status"]}', r"there is no request \['status'\]"),
         (b'{"request": "open\\u0000 the gate"}', r"there is no request 'open\\x00 the gate'"),
         (b'{"request": "status", "file": "/etc/shadow"}', "'status' has no argument 'file'"),

@@ -111,7 +111,7 @@ def test_what_is_refused_says_why(desk: Desk, expected_logs: ExpectedLogs) -> No
     for request, why in (
         ("refuse", "not today"),
         ("break", "this failed, which is a bug: ValueError: odd"),
-        ("load", "there is no request 'load': there are: break, echo, main, refuse, wait"),
+        ("load", "there is no request 'load'; the requests are: break, echo, main, refuse, wait"),
     ):
         with pytest.raises(ControlError) as refused:
             desk.ask(request)
@@ -169,7 +169,7 @@ def test_a_stranger_is_sent_away() -> None:
             assert "PermissionError" in run().stderr, "the file alone keeps others out"
             (folder / "gw.sock").chmod(0o666)  # by whoever it was
             said = json.loads(run().stdout)
-            assert said == {"ok": False, "error": "only root and the user that the gateway runs as may ask"}
+            assert said == {"ok": False, "error": "only root and the user that the gateway runs as may send requests"}
         finally:
             desk.server.close()
             desk.wakeup.close()
@@ -183,14 +183,14 @@ def test_more_clients_than_it_keeps_are_told_so(desk: Desk) -> None:
         for _ in range(MAX_CLIENTS):
             stack.enter_context(desk.connect())
         with desk.connect() as sock:
-            assert read_line(sock)["error"] == f"{MAX_CLIENTS} others ask at the moment: try again later"
+            assert read_line(sock)["error"] == f"{MAX_CLIENTS} other clients are connected: try again later"
             assert is_closed(sock)
     wait_until(lambda: _answers(desk))
 
 
 def test_a_client_that_is_sent_away_before_it_asks_is_told_why(tmp_path: Path) -> None:
     """The refusal is on its way before the request is, which finds a connection that is closed."""
-    refusal = b'{"error": "8 others ask at the moment: try again later"}\n'
+    refusal = b'{"error": "8 other clients are connected: try again later"}\n'
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "gw.sock"))
     listener.listen()
@@ -203,7 +203,7 @@ def test_a_client_that_is_sent_away_before_it_asks_is_told_why(tmp_path: Path) -
     for begin in (b"x", b"x" * 50_000):  # the longer one is under way
         thread = threading.Thread(target=refuse)
         thread.start()
-        with pytest.raises(ControlError, match="8 others ask at the moment: try again later"):
+        with pytest.raises(ControlError, match="8 other clients are connected: try again later"):
             ask("gw", "echo", {"RUNTIME_DIRECTORY": str(tmp_path)}, text=begin.decode())
         thread.join()
     listener.close()
@@ -285,7 +285,7 @@ def test_at_its_end_nothing_is_left_and_who_waits_is_told(tmp_path: Path) -> Non
         sock.sendall(b'{"request": "wait"}\n')
         wait_until(lambda: desk.waiting)
         desk.server.close()
-        assert read_line(sock) == {"ok": False, "error": "the gateway ends"}
+        assert read_line(sock) == {"ok": False, "error": "the gateway is being stopped"}
         assert is_closed(sock)
     desk.waiting[0]({"too": "late"})
     assert list(tmp_path.iterdir()) == []
@@ -323,11 +323,11 @@ def _sleeps(task: Path) -> bool:
 @pytest.mark.parametrize("what", ["socket", "folder", "folder renamed", "another file in its place"])
 def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     """systemd-tmpfiles removes what is old in /tmp, and people tidy up."""
-    expected_logs.expect("the control socket was removed: it is made anew as ")
+    expected_logs.expect("the control socket was removed; created it again as ")
     folder = tmp_path / "mqttgateway-0"
     folder.mkdir(0o700)
     made = Desk(folder)
-    made.server.look()
+    made.server.check()
     file = folder / "gw.sock"
     waiting = made.connect()  # who is connected stays so
     waiting.sendall(b'{"request": "echo"}\n')
@@ -343,7 +343,7 @@ def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expec
         connected.bind(str(file))  # and nobody listens there
         connected.close()
 
-    made.server.look()
+    made.server.check()
     wait_until(lambda: _answers(made))
     waiting.sendall(b'{"request": "echo", "text": "still"}\n')
     assert read_line(waiting)["result"] == {"text": "still"}
@@ -355,15 +355,15 @@ def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expec
 def test_a_socket_that_cannot_be_made_anew_is_said_and_tried_again(
     tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("the control socket was removed, and cannot be made anew: ", "it is made anew as ")
+    expected_logs.expect("the control socket was removed and cannot be created again: ", "created it again as ")
     made = Desk(tmp_path)
     file = tmp_path / "gw.sock"
     file.unlink()
     file.write_text("in the way")
-    made.server.look()
-    wait_until(lambda: "cannot be made anew" in caplog.text)
+    made.server.check()
+    wait_until(lambda: "cannot be created again" in caplog.text)
     file.unlink()
-    made.server.look()
+    made.server.check()
     wait_until(lambda: _answers(made))
     made.close()
 

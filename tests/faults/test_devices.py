@@ -12,10 +12,10 @@ from tests.support.configuration import trial
 from tests.support.stream import Stream
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "raises": (trial("Failing", failures=100), "bad: the interface failed and is started again"),
+    "raises": (trial("Failing", failures=100), "bad: the interface failed and will be restarted"),
     "raises SystemExit": (trial("Failing", failures=100, quits=True), "bad: the interface failed"),
     "a thread of its own dies": (trial("Dying"), "died: ValueError('on purpose')"),
-    "never comes back": (trial("Stuck"), "bad: the interface does not stop"),
+    "never comes back": (trial("Stuck"), "bad: interface thread did not stop within 1.5 s"),
 }
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
-from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
+from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_suppressed
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 
@@ -275,7 +275,7 @@ class Collector(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def test_more_lines_than_a_person_can_read_are_held_back_and_counted() -> None:
+def test_more_lines_than_a_person_can_read_are_suppressed_and_counted() -> None:
     clock, handler = Clock(), Collector()
     handler.addFilter(RateLimit(handler, limit=3, clock=clock))
 
@@ -290,8 +290,8 @@ def test_more_lines_than_a_person_can_read_are_held_back_and_counted() -> None:
     say("6")
     clock.now = 121.0
     say("7")
-    held_back = "3 log lines were held back: more than 3 in a minute"
-    assert handler.texts == ["0", "1", "2", held_back, "6", "7"]
+    suppressed = "3 log lines suppressed: more than 3 in one minute"
+    assert handler.texts == ["0", "1", "2", suppressed, "6", "7"]
 
 
 def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -382,14 +382,14 @@ def test_lines_of_many_threads_stand_in_the_order_of_their_times(capsys: pytest.
     assert times == sorted(times)
 
 
-def test_lines_that_were_held_back_are_told_at_the_end(
+def test_suppressed_lines_are_reported_at_the_end(
     capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
     start()
     for number in range(MAX_LINES + 7):
         LOG.info("%d", number)
-    report_held_back(is_last=True)
-    report_held_back(is_last=True)
+    report_suppressed(is_last=True)
+    report_suppressed(is_last=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == MAX_LINES + 1
-    assert lines[-1].endswith(f"7 log lines were held back: more than {MAX_LINES} in a minute")
+    assert lines[-1].endswith(f"7 log lines suppressed: more than {MAX_LINES} in one minute")

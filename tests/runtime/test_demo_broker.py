@@ -18,7 +18,7 @@ from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
-STARTED = "started the embedded one"
+STARTED = "started the embedded broker"
 
 
 def embedded_brokers(port: int) -> list[int]:
@@ -95,7 +95,7 @@ def test_a_machine_without_amqtt_is_told_what_to_install(
 ) -> None:
     port = free_port()
     expected_logs.expect(
-        f"no broker at 127.0.0.1:{port}, and the embedded one is not installed: apt install mosquitto, "
+        f"no broker at 127.0.0.1:{port}, and the embedded broker is not installed: apt install mosquitto, "
         "or, in a checkout, pip install '.[demo]'"
     )
     monkeypatch.setitem(sys.modules, "amqtt", None)  # as Python marks a package that cannot be imported

@@ -33,8 +33,8 @@ def test_a_limit_that_does_not_suffice_is_said_at_the_start(tmp_path: Path, mosq
     with GatewayProcess(crowd(tmp_path, mosquitto.port, 100), prefix=limited("200:200")) as gateway:
         assert gateway.wait() == 1
         assert gateway.log == (
-            "mqttgateway: 100 interfaces need 264 file descriptors, and this process may have 200: "
-            "set LimitNOFILE=264 in the unit, or ulimit -n 264 before it is started\n"
+            "mqttgateway: 100 interfaces need 264 file descriptors, but this process may open only 200: "
+            "set LimitNOFILE=264 in the unit, or run 'ulimit -n 264' before starting it\n"
         )
 
 
@@ -43,7 +43,7 @@ def test_a_reload_that_would_go_beyond_it_is_refused(tmp_path: Path, mosquitto: 
         gateway.wait_log("connected to")
         crowd(tmp_path, mosquitto.port, 100)
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: 100 interfaces need 264 file descriptors")
+        gateway.wait_log("reload rejected; running configuration unchanged: 100 interfaces need 264 file descriptors")
         gateway.stop()
 
 

@@ -160,7 +160,7 @@ def test_one_that_waits_for_messages_stops_when_woken(bench: Bench) -> None:
 
 
 def test_one_that_waits_to_be_started_again_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the interface failed and is started again")
+    expected_logs.expect("the interface failed and will be restarted")
     interface = Looping(bench.desk, {1: ValueError("bad")})
     supervisor = bench.start(lambda: interface, delay=3600.0)
     wait_until(lambda: supervisor.failures == 1)
@@ -203,7 +203,7 @@ def test_a_loop_stop_that_fails_is_said_and_stops_all_the_same(bench: Bench, exp
 def test_what_fails_is_stopped_said_and_built_anew(
     error: BaseException, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(f"dev: the interface failed and is started again: {type(error).__name__}: bad")
+    expected_logs.expect(f"dev: the interface failed and will be restarted: {type(error).__name__}: bad")
     built: list[Looping] = []
 
     def build() -> Looping:
@@ -220,7 +220,7 @@ def test_what_fails_is_stopped_said_and_built_anew(
 def test_the_traceback_of_a_bug_is_logged_once(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: ValueError: bad")
+    expected_logs.expect("dev: the interface failed and will be restarted: ValueError: bad")
 
     def build() -> Looping:
         return Looping(bench.desk, {1: ValueError("bad")})
@@ -236,7 +236,7 @@ def test_the_traceback_of_a_bug_is_logged_once(
 def test_a_device_that_is_missing_is_no_bug_and_has_no_traceback(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: DeviceError: no such port")
+    expected_logs.expect("dev: the interface failed and will be restarted: DeviceError: no such port")
     supervisor = bench.start(lambda: Looping(bench.desk, {1: DeviceError("no such port")}))
     wait_until(lambda: supervisor.failures >= 2)
     bench.stop()
@@ -244,7 +244,7 @@ def test_a_device_that_is_missing_is_no_bug_and_has_no_traceback(
 
 
 def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: KeyError: 'port'")
+    expected_logs.expect("dev: the interface failed and will be restarted: KeyError: 'port'")
     tries: list[int] = []
 
     def build() -> Looping:
@@ -288,7 +288,7 @@ def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, 
 
 
 def test_the_others_never_notice(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the interface failed and is started again")
+    expected_logs.expect("the interface failed and will be restarted")
     other_desk = Desk()
     good = Looping(other_desk)
     bench.start(lambda: good, other_desk)
@@ -371,7 +371,7 @@ def test_one_that_cannot_is_ended_and_built_anew_and_no_message_is_lost(bench: B
 
 
 def test_one_that_fails_at_it_is_built_anew_as_after_any_failure(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: ValueError: broken")
+    expected_logs.expect("dev: the interface failed and will be restarted: ValueError: broken")
     made = [Changing(bench.desk, {"name": "one"})]
     supervisor = bench.start(lambda: made[0])
     wait_until(lambda: made[0].turns)
