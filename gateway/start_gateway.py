@@ -136,7 +136,7 @@ class Gateway:
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
         if stale:
             LOG.info(
-                "clearing %d retained topics that an earlier map published: %s",
+                "clearing %d retained topics that this configuration does not publish: %s",
                 len(stale),
                 ", ".join(stale[:5]),
             )

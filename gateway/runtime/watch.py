@@ -55,7 +55,5 @@ class Watch:
         report_suppressed(is_last=True)
 
     def _run(self) -> None:
-        while not self._ended.wait(
-            max(0.01, self._last + self._interval - time.monotonic())
-        ):
+        while not self._ended.wait(max(0.01, self._last + self._interval - time.monotonic())):
             self.check()
