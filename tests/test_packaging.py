@@ -178,6 +178,15 @@ def test_the_update_of_the_readme_updates_although_the_version_is_the_same(wheel
     assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {__version__}\n"), ran.stderr
 
 
+def test_both_pages_give_the_same_commands_for_an_update() -> None:
+    readme, operations = (
+        [block.text for block in page(name).blocks("sh") if block.kind == "sh update"]
+        for name in ("README.md", "docs/operations.md")
+    )
+    assert readme == operations
+    assert len(readme) == 1
+
+
 def test_the_link_of_the_readme_can_be_made_again(tmp_path: Path) -> None:
     (words,) = [words for words in _lines_of("sh") if words[0] == "ln"]
     (tmp_path / "a").touch()
