@@ -11,14 +11,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.support.requirements import missing_packages
-
-if MISSING := missing_packages():  # before anything of them is imported: a traceback would not say what to do
-    pytest.exit(
-        f"the tests need packages that are not installed: {', '.join(MISSING)}: run  python -m pip install '.[dev]'", 4
-    )
-
 from hypothesis import settings
 
 from gateway.core.throttled_exception import Throttle, ThrottledException
