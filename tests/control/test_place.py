@@ -27,9 +27,9 @@ def test_a_socket_is_for_its_owner_only_and_says_who_is_there(folder: int, tmp_p
         listener = listen(folder, "gw")
     finally:
         os.umask(before)
-    found = (tmp_path / "gw.sock").stat()
-    assert stat.S_ISSOCK(found.st_mode)
-    assert stat.S_IMODE(found.st_mode) == 0o600
+    status = (tmp_path / "gw.sock").stat()
+    assert stat.S_ISSOCK(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == 0o600
     with listener, connect(folder, "gw", 1.0) as client:
         server, _ = listener.accept()
         with server:

@@ -1,4 +1,4 @@
-"""An interface that raises, hangs, or dies harms none but itself: the stream of its neighbour goes on."""
+"""An interface that raises, hangs, or dies affects no other: the stream of its neighbour continues."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_neighbour_that_fails(kind: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    options, said = BROKEN[kind]
+    options, message = BROKEN[kind]
     with Stream(tmp_path, mosquitto.port, count=1000, rate=800, more={"bad": options}) as stream:
         gateway = stream.start()
         stream.wait_accepted(1000)
         stream.proxy.cut(reset=True)
         gateway.stop()
-        assert said in gateway.log
+        assert message in gateway.log
         stream.reconfigure(rate=0)
-        stream.start()  # a busy machine may not have been back at the broker in time for the stop
+        stream.start()  # on a busy machine the link may not have been up again in time for the stop
         assert stream.finish().delivered == 1000
