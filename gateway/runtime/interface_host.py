@@ -52,7 +52,7 @@ class InterfaceHost:
     def retire(self) -> None:
         """Ask the interface to end for good, and publish its availability no more."""
         self._is_retired = True
-        self._supervisor.request_stop("the interface was taken out of the configuration")
+        self._supervisor.request_stop("the interface was removed from the configuration")
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the thread to end; return whether it has ended."""

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
-from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_suppressed
+from gateway.core.throttled_exception import ThrottledException
+from gateway.logs.init_logger import (
+    LEVELS,
+    MAX_LINES,
+    TRAFFIC,
+    LogOptions,
+    RateLimit,
+    init_logger,
+    log_stats,
+    report_suppressed,
+)
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 
@@ -393,3 +403,24 @@ def test_suppressed_lines_are_reported_at_the_end(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == MAX_LINES + 1
     assert lines[-1].endswith(f"7 log lines suppressed: more than {MAX_LINES} in one minute")
+
+
+# --- counters
+
+
+def test_suppressed_lines_and_errors_are_counted(expected_logs: ExpectedLogs) -> None:
+    class Repeated(ThrottledException):
+        pass
+
+    expected_logs.allow("log lines suppressed", "again (2 more times")
+    limit = RateLimit(logging.NullHandler(), limit=2)
+    counted = log_stats()
+    for _ in range(5):
+        limit.filter(logging.makeLogRecord({}))
+    for _ in range(3):
+        Repeated("again")
+    assert log_stats() == {
+        "lines_suppressed": counted["lines_suppressed"] + 3,
+        "errors_suppressed": counted["errors_suppressed"] + 2,
+    }
+    Repeated.counts_are_logged = False
