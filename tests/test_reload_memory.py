@@ -76,7 +76,7 @@ def test_a_removed_interface_is_freed(running: Running) -> None:
     wait_until(lambda: sheds() == ["shed5"], what=lambda: f"one of them, not {sheds()}")
 
 
-def held() -> int:
+def allocated() -> int:
     """Return the bytes that the gateway's own code has allocated and not freed."""
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [tracemalloc.Filter(True, f"{Path(gateway.__file__).parent}/*")]
@@ -94,12 +94,12 @@ def test_memory_does_not_grow_with_each_removed_interface(running: Running) -> N
         for _ in range(3):  # fills the buffers that keep the last few reloads
             running.reload()
         gc.collect()
-        before = held()
+        initial = allocated()
         for _ in range(rounds):
             running.reload()
         gc.collect()
         wait_until(lambda: sheds() == [f"shed{running.number}"])
-        after = held()
+        final = allocated()
     finally:
         tracemalloc.stop()
-    assert (after - before) / rounds < 2000, "bytes for each reload; 22 KiB when nothing was freed"
+    assert (final - initial) / rounds < 2000, "bytes for each reload; 22 KiB when nothing was freed"

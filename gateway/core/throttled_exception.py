@@ -161,7 +161,7 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
     It may be raised like any exception, too.
 
     What comes last is not followed by another one that would tell its number: `report_held_back` logs that, to the
-    logger of the module of the class, with the `level` that was given.
+    logger of the package of the class (see `package_logger`), with the `level` that was given.
     """
 
     period: ClassVar[float] = PERIOD

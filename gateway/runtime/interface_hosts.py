@@ -25,7 +25,7 @@ class InterfaceHosts:
     """The hosts of the interfaces in `options`, by name.
 
     `publish_availability` gets the name of an interface and the payload; any thread may call it. Only the main thread
-    calls the methods, except where they say otherwise.
+    calls the methods, except where a docstring allows any thread.
     """
 
     def __init__(

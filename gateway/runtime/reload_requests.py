@@ -1,4 +1,4 @@
-"""Requests to reload: who asked, what the files say now, and whether a running gateway can use it."""
+"""Requests to reload: their clients, the configuration that was read, and whether a running gateway can use it."""
 
 from __future__ import annotations
 

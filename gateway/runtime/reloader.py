@@ -89,5 +89,5 @@ class Reloader:
                 return self._load()
         except ConfigurationError as err:
             return err
-        except Exception as err:  # noqa: BLE001  (whatever it is, the gateway goes on as it was)
+        except Exception as err:  # noqa: BLE001  (whatever it raises, the running configuration stays in use)
             return GatewayError(f"the configuration cannot be read: {err!r}")

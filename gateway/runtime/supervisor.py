@@ -155,7 +155,7 @@ class Supervisor:
                     self._starts += 1
                     interface = self._build()
                 self._serve(interface)
-            except BaseException as err:  # noqa: BLE001  (whatever it raises, the other interfaces go on)
+            except BaseException as err:  # noqa: BLE001  (whatever it raises, it must not affect other interfaces)
                 if time.monotonic() - started > _STABLE:
                     self._backoff.reset()
                 self._report(err)
@@ -203,7 +203,7 @@ class Supervisor:
         return Call(f"{self.name}: {method}", None if may_wait else self._longest_call)
 
     def _apply_change(self, interface: Any) -> bool:
-        """Apply changed options, if there are any; return whether `interface` goes on."""
+        """Apply changed options, if there are any; return whether `interface` keeps running."""
         if not self._attention.is_set():
             return True
         self._attention.clear()
@@ -306,11 +306,11 @@ class Supervisor:
         if self._is_hung(thread):
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._unanswered.taken and current(thread) is None and not self._answers_later:
-            # Its thread is in none of its methods: it has threads of its own, and nothing tells what they still answer.
+            # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
             self._unanswered.release_before(limit)
 
     def _is_hung(self, thread: int) -> bool:
-        """Return whether the interface hangs, as far as can be told from outside, and log it.
+        """Return whether the interface hangs, as far as can be detected from outside, and log it.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
         do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
@@ -323,10 +323,10 @@ class Supervisor:
         loop = list(call.chain())[-1]
         if loop.longest is not None:
             return False
-        taken = self._unanswered.oldest()
+        oldest = self._unanswered.oldest()
         seconds = self._inbox.untouched_for()
-        if taken is not None and not self._answers_later:
-            seconds = max(seconds, self._inbox.now() - taken)
+        if oldest is not None and not self._answers_later:
+            seconds = max(seconds, self._inbox.now() - oldest)
         now = time.monotonic()
         since = max(now - seconds, loop.since)
         if now - since <= self._longest_call:

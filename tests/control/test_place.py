@@ -49,13 +49,13 @@ def test_one_that_runs_keeps_its_socket(folder: int) -> None:
     with listen(folder, "gw"):
         with pytest.raises(ControlError, match=rf"another gateway called 'gw' runs \(process id {os.getpid()}\)"):
             listen(folder, "gw")
-        held = []
+        sockets = []
         with pytest.raises(BlockingIOError):
             while True:  # until its backlog is full, since it hangs
-                held.append(connect(folder, "gw", 0.0))
+                sockets.append(connect(folder, "gw", 0.0))
         with pytest.raises(ControlError, match="another gateway called 'gw' runs: give one of them another name"):
             listen(folder, "gw")
-        for sock in held:
+        for sock in sockets:
             sock.close()
 
 

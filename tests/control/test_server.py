@@ -116,7 +116,7 @@ def test_a_refusal_has_a_reason(desk: Desk, expected_logs: ExpectedLogs) -> None
         with pytest.raises(ControlError) as refused:
             desk.ask(request)
         assert str(refused.value) == why
-    assert desk.ask("echo", text="and it goes on") == {"text": "and it goes on"}
+    assert desk.ask("echo", text="next") == {"text": "next"}
 
 
 def test_several_requests_of_one_client_are_answered_in_their_order(desk: Desk) -> None:
@@ -247,7 +247,7 @@ def test_an_answer_for_a_disconnected_client_is_dropped(desk: Desk) -> None:
     with desk.connect() as sock:
         sock.sendall(b'{"request": "wait"}\n')
         wait_until(lambda: desk.waiting)
-    desk.waiting[0]({"for": "nobody"})
+    desk.waiting[0]({"for": "no client"})
     assert desk.ask("echo") == {"text": ""}
 
 
@@ -261,16 +261,16 @@ def test_without_a_free_descriptor_it_pauses_and_continues(desk: Desk) -> None:
             folder = str(desk.folder / "gw.sock")
             sock.settimeout(10)
             sock.connect(folder)
-            held = []
+            descriptors = []
             with contextlib.suppress(OSError):
                 while True:
-                    held.append(os.dup(0))
+                    descriptors.append(os.dup(0))
             before = time.process_time()
             time.sleep(0.3)
-            assert time.process_time() - before < 0.2, "it does not turn in circles"
+            assert time.process_time() - before < 0.2, "a busy loop"
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for descriptor in held:
+            for descriptor in descriptors:
                 os.close(descriptor)
         sock.sendall(b'{"request": "echo", "text": "later"}\n')
         assert read_line(sock)["result"] == {"text": "later"}

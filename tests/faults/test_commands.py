@@ -165,15 +165,15 @@ def test_two_gateways_that_repeat_each_other_stop(tmp_path: Path, mosquitto: Mos
             gateway.wait_log("connected to")
         wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to ") == 5, what="the subscriptions")
         other.publish("home/x///lamp/me/S", "on")
-        heard = -1
+        count = -1
 
         def is_quiet() -> bool:
-            nonlocal heard
-            before, heard = heard, len(other.messages)
-            return heard == before
+            nonlocal count
+            previous, count = count, len(other.messages)
+            return count == previous
 
-        wait_until(is_quiet, 5, lambda: f"silence after {heard} messages", pause=1.0)
-        assert 2 < heard < 1000
+        wait_until(is_quiet, 5, lambda: f"silence after {count} messages", pause=1.0)
+        assert 2 < count < 1000
 
 
 # --- queued commands are distinguished from new ones

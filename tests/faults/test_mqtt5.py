@@ -120,7 +120,7 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
 
 @pytest.mark.parametrize("reason", [0x8B, 0x8E, 0x98])
 def test_a_broker_that_sends_disconnect(reason: int, tmp_path: Path) -> None:
-    """It is shutting down, another client has taken over, or its administrator has acted."""
+    """It is shutting down, another client has connected with its client id, or its administrator has acted."""
     leaves = serve(until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50, last=goodbye(reason))
     with Peer(leaves, serve()) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:

@@ -49,8 +49,8 @@ def test_lines_go_to_standard_error_with_time_level_and_name(capsys: pytest.Capt
     LOG.info("connected to %s", "broker")
     out, err = capsys.readouterr()
     assert out == ""
-    date, time, *rest = err.split(" ", 2)
-    assert (len(date), len(time), rest) == (10, len("12:00:00.000"), ["INFO    test: connected to broker\n"])
+    date, time, *remaining = err.split(" ", 2)
+    assert (len(date), len(time), remaining) == (10, len("12:00:00.000"), ["INFO    test: connected to broker\n"])
 
 
 def test_under_systemd_a_line_has_a_priority_and_no_time(
@@ -289,17 +289,17 @@ def test_lines_over_the_limit_are_suppressed_and_counted() -> None:
     clock, handler = Clock(), Collector()
     handler.addFilter(RateLimit(handler, limit=3, clock=clock))
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         handler.handle(logging.LogRecord("x", logging.INFO, "x", 1, text, (), None))
 
     for number in range(5):
-        say(str(number))
+        log(str(number))
     clock.now = 59.9
-    say("5")
+    log("5")
     clock.now = 60.0
-    say("6")
+    log("6")
     clock.now = 121.0
-    say("7")
+    log("7")
     suppressed = "3 log lines suppressed: more than 3 in one minute"
     assert handler.texts == ["0", "1", "2", suppressed, "6", "7"]
 

@@ -75,7 +75,7 @@ def test_byte_forms(secret: str, encoding: str, form: str) -> None:
         return
     masked = Masker([secret]).mask(f"<{BYTE_FORMS[form](data)}>")
     assert "***" in masked
-    if "base64" not in form:  # where a character at each end may tell two bits
+    if "base64" not in form:  # where a character at each end may reveal two bits
         assert len(masked) <= len("<b'\"\\' ***'>") + 2
     else:
         assert len(masked) <= len("<xxxx***xxxxxxxx>")

@@ -211,7 +211,7 @@ def test_traffic_goes_on_while_another_thread_reads_them(tmp_path: Path, mosquit
 
 
 class StoppedClock:
-    """A clock that does not return while it is stopped: whoever asks it for the time keeps the locks that it holds."""
+    """A clock that does not return while it is stopped: a thread that asks it for the time keeps its locks."""
 
     def __init__(self) -> None:
         self.goes = threading.Event()
