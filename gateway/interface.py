@@ -13,7 +13,6 @@ is logged, and the interface is built anew after a while.
 
 from __future__ import annotations
 
-import logging
 import select
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,13 +21,14 @@ from typing import Any, ClassVar
 from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList, poll_milliseconds
+from gateway.core.package_logger import package_logger
 from gateway.errors import DeviceError, Problem, Refusal
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outage import Outages
 from gateway.routing.outlet import Outlet
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _FIRST_RETRY = 0.5  # s; a plug that was pulled and put back is found within about a second
 _LAST_RETRY = 30.0  # s; a device that is gone for days costs next to nothing
@@ -98,6 +98,13 @@ class Interface:
         That it is refused, or for another device, is a `Refusal`.
         """
         yield Refusal("this type of interface does not explain commands")
+
+    def stats(self) -> dict[str, int]:
+        """Return what the interface counts itself, by names in snake_case: integers that only grow.
+
+        Any thread may call it, so it must be fast and must not wait for the device.
+        """
+        return {}
 
     def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Take over other options while it runs; return False to be ended and built anew with them.

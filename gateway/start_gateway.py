@@ -1,4 +1,4 @@
-"""Wires configuration, map, client, outbox and interfaces together, and runs them until told to stop.
+"""Connects configuration, maps, client, outbox and interfaces, and runs them until the gateway is stopped.
 
     device -> interface -> Outlet (filters, map) -> Outbox -> MgClient -> broker
     broker -> MgClient -> Router (map, guard, filters) -> MsgList -> interface -> device
@@ -12,69 +12,61 @@ import contextlib
 import gc
 import logging
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
-from gateway.core.inbox import Room, Wakeup
+from gateway.configuration.settings import Configuration
+from gateway.core.inbox import Wakeup
+from gateway.core.package_logger import package_logger
 from gateway.early_signals import EarlySignals
-from gateway.errors import ConfigurationError, GatewayError
-from gateway.logs.init_logger import init_logger
+from gateway.logs.init_logger import init_logger, log_stats
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
-from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.outbox import Outbox
-from gateway.routing.router import Route, Router
+from gateway.routing.router import Router
 from gateway.routing.stale_retained import stale_topics
-from gateway.runtime.interface_host import InterfaceHost, routes_of
+from gateway.runtime.interface_host import InterfaceHost
+from gateway.runtime.interface_hosts import InterfaceHosts
+from gateway.runtime.open_outbox import open_outbox
 from gateway.runtime.process_limits import apply_process_limits
-from gateway.runtime.reloader import Reloader
+from gateway.runtime.reload_requests import ReloadRequests
+from gateway.runtime.signals import handle_signals
+from gateway.runtime.stats import Stats, summary
+from gateway.runtime.thread_errors import log_thread_errors
 from gateway.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
-    from gateway.outbox.writer import OutboxWriter
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
-_FINDINGS = 20  # lines that say what is wrong with a configuration
-_STOP_INTERFACES = 1.5  # s for all interfaces to end their turn
-_SAME_SIGNAL = 0.2  # s; timeout(1) and some supervisors send one signal twice, to the process and to its group
-_STOP_LINK = 6.0  # s for what still waits to reach the broker; with the above, below 10
+STOP_LINK_SECONDS = 6.0
+"""Seconds for what still waits to reach the broker at a stop; with the time for the interfaces, less than 10."""
 
 
 class Gateway:
-    """A gateway, made from a configuration: `run` it, `reload` and `stop` it from a signal handler or another thread.
+    """A gateway, built from a configuration: `run` it; call `reload` and `stop` in a signal handler or any thread.
 
     `load` reads the configuration again, for `reload`. Raises `GatewayError` if there are too many interfaces for
-    the limits of the process.
+    the limits of the process, or if the outbox cannot be opened.
     """
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
         apply_process_limits(len(configuration.interfaces))
         self.configuration = configuration
-        self._wakeup = Wakeup(for_signals=True)
-        self._reloader = Reloader(load or (lambda: configuration), self._wakeup.set)
-        self._is_reload_wanted = False
-        self._reload_answers: list[tuple[int, Answer]] = []  # with the time of reading that they wait for
         self.started = time.monotonic()
-        self._retired: list[InterfaceHost] = []  # taken out of the configuration; their threads may not have ended yet
-        self._refused_before = 0  # by the outlets of those that have ended
-        self._room = Room()
-        self._known_routes: list[Route] = []
+        self._is_stopping = False
+        self._wakeup = Wakeup(for_signals=True)
+        self._reloads = ReloadRequests(load or (lambda: configuration), self._wakeup)
+        self._watch = Watch(self._checks)
         self._control: ControlServer | None = None
-        self._watch = Watch(self._looks)
-        self.outbox, self.writer = _open_outbox(configuration.outbox)
-        self.stations = {options.name: self._station(options) for options in configuration.interfaces}
+
+        self.outbox, self.writer = open_outbox(configuration.outbox)
+        self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability)
         self.router = Router(answer=self.outbox.put)
-        self.router.use(self._routes(), configuration.availability_topics, configuration.response_topics)
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,
@@ -84,268 +76,230 @@ class Gateway:
             run_topic=configuration.run_topic,
             command_lifetime=configuration.outbox.command_lifetime,
         )
-        self._subscribe()
-        self._remove_orphans()
-        self._stop = False
+        self._set_routes()
+        self._clear_stale_topics()
+
+    # --- what it consists of; any thread may read it
+
+    @property
+    def hosts(self) -> Mapping[str, InterfaceHost]:
+        """The hosts of the configured interfaces, by name."""
+        return self._interfaces.by_name
 
     @property
     def received(self) -> dict[str, int]:
-        """How many messages the broker has sent, and what became of them, by its name. Any thread may ask."""
+        """How many messages the broker has sent, and what became of them."""
         return {**self.router.counts, **self.client.receive_counts}
 
-    def _subscribe(self) -> None:
-        maps = [station.options.msg_map for station in self.stations.values()]
-        replays = self.configuration.replays
+    def stats(self) -> Stats:
+        """Return all counters, by part (see `gateway.runtime.stats`). Any thread may call it; it waits for no lock."""
+        file = self.writer.stats() if self.writer is not None else {}
+        return {
+            "mqtt": self.client.stats(),
+            "outbox": {**self.outbox.stats(), **{f"file_{name}": number for name, number in file.items()}},
+            "routing": self.router.stats(),
+            "interfaces": self._interfaces.stats(),
+            "removed_interfaces": self._interfaces.removed_stats(),
+            "log": log_stats(),
+        }
+
+    # --- wiring: from interfaces to routes, subscriptions and retained topics
+
+    def _publish_availability(self, name: str, payload: bytes) -> None:
+        self.client.set_state(self.configuration.availability_topic(name), payload)
+
+    def _set_routes(self) -> None:
+        """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
+        configuration = self.configuration
+        routes = self._interfaces.routes(configuration.commands)
+        self.router.use(routes, configuration.availability_topics, configuration.response_topics)
+        replays = configuration.replays
         self.client.mg_subscribe(
             self.router.filters,
-            # All else that is retained, or has waited, is either a command, and refused, or an old status.
+            # Without `replay`, nothing that is retained or was queued at the broker is wanted: a command is rejected
+            # then, and a status is out of date.
             wants_retained=replays,
             wants_session=replays,
-            # Interfaces with senders of their own hear one another, by way of the broker.
-            no_local=len({msg_map.sender for msg_map in maps}) == 1,
-            max_age=self.configuration.commands.max_age,
+            # Interfaces with senders of their own receive each other's messages, by way of the broker.
+            no_local=len({host.options.msg_map.sender for host in self.hosts.values()}) == 1,
+            max_age=configuration.commands.max_age,
         )
 
-    def _station(self, options: InterfaceOptions) -> InterfaceHost:
-        topic = self.configuration.availability_topic(options.name)
-        return InterfaceHost(options, self.outbox, lambda payload: self.client.set_state(topic, payload), self._room)
-
-    def _looks(self) -> Iterator[Callable[[], None]]:
-        """Yield what is to look after itself every few seconds."""
-        yield from [station.look for station in (*self.stations.values(), *self._retired)]
-        if self.writer is not None:
-            yield self.writer.look
-        if self._control is not None:
-            yield self._control.look
-
-    def _routes(self) -> list[Route]:
-        self._known_routes = routes_of(self.stations.values(), self.configuration.commands, self._known_routes)
-        return self._known_routes
-
-    def _remove_orphans(self) -> None:
-        """Have the broker forget what an earlier run, with another map, had retained."""
+    def _clear_stale_topics(self) -> None:
+        """Clear the retained topics at the broker that an earlier run, with another map, has published."""
         configuration = self.configuration
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
         states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
-        for topic in (found := list(stale_topics(self.outbox.retained, maps, states))):
+        stale = list(stale_topics(self.outbox.retained, maps, states))
+        for topic in stale:
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
-        if found:
+        if stale:
             LOG.info(
-                "removed from the broker: %d retained topics of another map (%s)", len(found), ", ".join(found[:5])
+                "clearing %d retained topics that this configuration does not publish: %s",
+                len(stale),
+                ", ".join(stale[:5]),
             )
         for topic in states:
-            self.outbox.remember(topic, OFFLINE)  # the last of it, said by the client itself
+            self.outbox.remember(topic, OFFLINE)  # the last one, which the client publishes itself
+
+    # --- running
 
     def run(self) -> bool:
-        """Run until `stop` is called; return whether everything accepted has reached the broker."""
-        LOG.info("%s %s started with %s", self.configuration.name, __version__, self.configuration.file)
-        for warning in self.configuration.warnings:
-            LOG.warning("%s", warning)
-        for note in self.configuration.notes:  # an old file mostly has the level of warnings, and would not get them
-            LOG.log(logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING, "%s", note)
+        """Run until `stop` is called; return whether everything that was accepted has reached the broker."""
+        self._log_start()
         if self.writer is not None:
             self.writer.start()
         with self._demo_broker():
             self.client.mg_connect()
-            self._start_stations()
+            self._interfaces.start()
+            self._watch_hooks()
             control = self._control = self._open_control()
-            # Nearly all that is loaded stays: looking through it for garbage takes milliseconds. What a reload leaves
-            # of it in cycles is not freed; that is once.
+            # Nearly all objects that exist now stay until the end, and checking them for garbage would take
+            # milliseconds each time. Those that a reload makes unused and that are part of a cycle are not freed: that
+            # happens only once, for later reloads replace newer objects.
             gc.freeze()
             try:
-                while not self._stop:
-                    self._look_for_reload()
+                while not self._is_stopping:
+                    self._reload_if_requested()
                     if control is not None and control.has_requests:
                         control.run_requests()
                     self.client.loop_with_reconnect()
-                    self._watch.look()
-                    self._forget_retired()
+                    self._watch.check()
+                    self._interfaces.drop_ended()
             finally:
                 self._control = None
                 if control is not None:
                     control.close()
             return self._shut_down()
 
-    def _open_control(self) -> ControlServer | None:
-        from gateway.runtime.requests import open_control  # by now the link and the devices are being opened
-
-        return open_control(self, self._wakeup, os.environ)
+    def _log_start(self) -> None:
+        configuration = self.configuration
+        LOG.info("%s %s started with %s", configuration.name, __version__, configuration.file)
+        for warning in configuration.warnings:
+            LOG.warning("%s", warning)
+        # A configuration of an earlier version mostly sets the level to `warning`, which would hide its notes.
+        level = logging.INFO if LOG.isEnabledFor(logging.INFO) else logging.WARNING
+        for note in configuration.notes:
+            LOG.log(level, "%s", note)
 
     def _demo_broker(self) -> contextlib.AbstractContextManager[None]:
         if not self.configuration.mqtt.demo_broker:
             return contextlib.nullcontext()
-        from gateway.runtime import demo_broker  # with what starts processes, which nobody else needs
+        from gateway.runtime import demo_broker  # imports `subprocess`, which no other gateway needs
 
-        return demo_broker.running_if_needed(self.configuration.mqtt, lambda: self._stop)
+        return demo_broker.running_if_needed(self.configuration.mqtt, lambda: self._is_stopping)
 
-    def reload(self) -> None:
-        """Ask `run` to read the configuration again, and to go on with it if it is right; returns at once."""
-        self._is_reload_wanted = True
-        self._wakeup.set()
+    def _open_control(self) -> ControlServer | None:
+        from gateway.runtime.requests import open_control  # imported while the link and the devices are being opened
 
-    def reload_for(self, answer: Answer) -> None:
-        """Do as `reload` does, and give `answer` what has come of it. The main thread calls it."""
-        self._reload_answers.append((self._reloader.ask(), answer))
+        return open_control(self, self._wakeup, os.environ)
 
-    def _look_for_reload(self) -> None:
-        if self._is_reload_wanted:
-            self._is_reload_wanted = False
-            self._reloader.ask()
-        fresh = self._reloader.take()
-        if fresh is None:
-            return
-        done = [answer for number, answer in self._reload_answers if number <= self._reloader.taken]
-        self._reload_answers = self._reload_answers[len(done) :]
-        if isinstance(fresh, Configuration) and fresh.name != self.configuration.name:
-            fresh = GatewayError(f"the name cannot become {fresh.name!a} while it runs: start it anew")
-        if isinstance(fresh, Configuration):
-            try:
-                apply_process_limits(len(fresh.interfaces))
-            except GatewayError as err:
-                fresh = err
-        if isinstance(fresh, GatewayError):
-            lines = str(fresh).splitlines()
-            for line in lines[:_FINDINGS]:
-                LOG.error("not reloaded: %s", line)
-            more = [f"... and {len(lines) - _FINDINGS} more"] if len(lines) > _FINDINGS else []
-            for answer in done:
-                answer.refuse("\n".join(["not reloaded, all stays as it was:", *lines[:_FINDINGS], *more]),
-                              is_configuration_wrong=isinstance(fresh, ConfigurationError))  # fmt: skip
-            return
-        before = self.configuration
-        summary = self._take_over(fresh)
-        LOG.info("reloaded %s: %s", fresh.file, summary)
-        for warning in set(fresh.warnings) - set(before.warnings):
-            LOG.warning("%s", warning)
-        for answer in done:
-            answer({"file": str(fresh.file), "changes": summary})
-
-    def _take_over(self, fresh: Configuration) -> str:
-        """Go on with another configuration; return what is new.
-
-        The links to devices and broker stay. What only a start can change is said.
-        """
-        before = self.configuration
-        later = [what for what, old, new in (
-            ("mqtt", before.mqtt, fresh.mqtt), ("outbox", before.outbox, fresh.outbox),
-            ("the root of availability", before.root, fresh.root),
-        ) if old != new]  # fmt: skip
-        self.configuration = fresh._replace(mqtt=before.mqtt, outbox=before.outbox, root=before.root)
-        changes = ["commands"] if fresh.commands != before.commands else []
-        changes += self._take_over_log(before)
-        stations, found = dict(self.stations), {}
-        for options in fresh.interfaces:
-            station = stations.pop(options.name, None)
-            if station is None:
-                station = self._station(options)
-                station.start()
-                changes.append(f"{options.name} is new")
-            else:
-                news = station.reconfigure(options)
-                changes += [f"{options.name}: {', '.join(news)}"] if news else []
-            found[options.name] = station
-        self.stations = found  # as a whole: other threads look at them meanwhile
-        for name, station in stations.items():
-            station.retire()
-            self._retired.append(station)
-            self.client.forget_state(before.availability_topic(name))
-            changes.append(f"{name} is gone")
-        self.router.use(self._routes(), self.configuration.availability_topics, self.configuration.response_topics)
-        self._watch_hooks()
-        self._subscribe()
-        self._remove_orphans()
-        if later:
-            which, it = ("have", "them") if len(later) > 1 else ("has", "it")
-            changes.append(f"{', '.join(later)} {which} changed: start the gateway anew for {it}")
-        return "; ".join(changes) or "nothing has changed"
-
-    def _start_stations(self) -> None:
-        for station in self.stations.values():
-            station.start()
-        self._watch_hooks()
+    def _checks(self) -> Iterator[Callable[[], None]]:
+        """Yield what has to be checked every few seconds."""
+        yield from [host.check for host in self._interfaces]
+        if self.writer is not None:
+            yield self.writer.look
+        if self._control is not None:
+            yield self._control.check
 
     def _watch_hooks(self) -> None:
-        if any(station.has_hooks for station in self.stations.values()):
-            self._watch.start_thread()  # for the main thread calls them, and cannot look while it hangs
+        if self._interfaces.has_hooks:
+            self._watch.start_thread()  # the main thread calls the hooks, and cannot check anything while one hangs
 
-    def _forget_retired(self) -> None:
-        ended = [station for station in self._retired if station.has_ended] if self._retired else []
-        for station in ended:
-            self._retired.remove(station)
-            self._refused_before += station.outlet.refused
+    # --- reloading
 
-    def _take_over_log(self, before: Configuration) -> list[str]:
-        fresh = self.configuration
-        if fresh.log == before.log and set(fresh.secrets) <= set(before.secrets):
+    def reload(self) -> None:
+        """Ask `run` to read the configuration again, and to use it if it is valid; returns immediately."""
+        self._reloads.request()
+
+    def reload_for(self, answer: Answer) -> None:
+        """Do the same as `reload`, and send the outcome to `answer`. Only the main thread calls it."""
+        self._reloads.request_for(answer)
+
+    def _reload_if_requested(self) -> None:
+        new_configuration = self._reloads.poll(self.configuration)
+        if new_configuration is None:
+            return
+        previous = self.configuration
+        self._reloads.report_applied(new_configuration, self._apply(new_configuration))
+        for warning in set(new_configuration.warnings) - set(previous.warnings):
+            LOG.warning("%s", warning)
+
+    def _apply(self, new_configuration: Configuration) -> str:
+        """Change over to another configuration; return what has changed, in words.
+
+        The links to the devices and to the broker stay. What only a restart can change keeps its old value, and is
+        named.
+        """
+        previous = self.configuration
+        at_restart = [name for name, old, new in (
+            ("mqtt", previous.mqtt, new_configuration.mqtt),
+            ("outbox", previous.outbox, new_configuration.outbox),
+            ("the root of availability", previous.root, new_configuration.root),
+        ) if old != new]  # fmt: skip
+        self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
+        changes = ["commands"] if new_configuration.commands != previous.commands else []
+        changes += self._apply_log_settings(previous)
+        interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
+        changes += interface_changes
+        for name in removed:
+            self.client.forget_state(previous.availability_topic(name))
+        self._set_routes()
+        self._watch_hooks()
+        self._clear_stale_topics()
+        if at_restart:
+            changes.append(f"restart the gateway to apply the changes of {', '.join(at_restart)}")
+        return "; ".join(changes) or "nothing has changed"
+
+    def _apply_log_settings(self, previous: Configuration) -> list[str]:
+        configuration = self.configuration
+        if configuration.log == previous.log and set(configuration.secrets) <= set(previous.secrets):
             return []
         try:
-            init_logger(fresh.log, {*before.secrets, *fresh.secrets})
+            init_logger(configuration.log, {*previous.secrets, *configuration.secrets})
         except (OSError, ValueError) as err:
-            LOG.error("the log file %a cannot be opened: %s: the log stays as it was", fresh.log.file, err)
-            self.configuration = fresh._replace(log=before.log, secrets=before.secrets)  # tried again
-            return ["the log stays as it was, see there"]
-        return ["log"] if fresh.log != before.log else []
+            LOG.error(
+                "the log file %a cannot be opened: %s: keeping the previous log settings", configuration.log.file, err
+            )
+            # With the previous settings in the configuration, the next reload tries the new ones again.
+            self.configuration = configuration._replace(log=previous.log, secrets=previous.secrets)
+            return ["keeping the previous log settings: the log file cannot be opened"]
+        return ["log"] if configuration.log != previous.log else []
+
+    # --- stopping
 
     def stop(self) -> None:
-        """Ask `run` to end; returns at once."""
-        self._stop = True
+        """Ask `run` to end; returns immediately."""
+        self._is_stopping = True
         self._wakeup.set()
 
     def signal_fileno(self) -> int:
-        """Return the descriptor for `signal.set_wakeup_fd`: `run` then looks at once whether to stop."""
+        """Return the descriptor for `signal.set_wakeup_fd`: it makes `run` check immediately whether to stop."""
         return self._wakeup.signal_fileno()
 
     def close(self) -> None:
-        """Give back what `run` has used, once nothing can call `stop` any more."""
+        """Close the descriptors that `run` has used, once nothing can call `stop` any more."""
         self._wakeup.close()
 
     def _shut_down(self) -> bool:
-        """Interfaces first, so that their last statuses still go out; then `offline`; then DISCONNECT."""
+        """Stop the interfaces first, so that their last statuses are sent; then publish `offline` and disconnect."""
         LOG.info("stopping")
-        stations = [*self.stations.values(), *self._retired]
-        for station in stations:
-            station.request_stop()
-        deadline = time.monotonic() + _STOP_INTERFACES
-        for station in stations:
-            if not station.join(max(0.0, deadline - time.monotonic())):
-                name = station.options.name
-                LOG.error("%s: the interface does not stop; it is left behind at %s", name, station.where())
-        # What is on disk need not wait for a broker that is not there.
+        self._interfaces.stop()
+        # What is kept on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
-        self.client.mg_stop(_STOP_LINK if is_up or not self.outbox.is_durable else 0.0)
+        self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)
         counts = self.outbox.counts()
-        lost = left = counts.waiting + counts.in_flight
+        lost = undelivered = counts.waiting + counts.in_flight
         if self.writer is not None:
             lost = self.writer.close()
-            if left > lost:
-                LOG.info("%d messages wait on disk for the next start", left - lost)
+            if undelivered > lost:
+                LOG.info("%d messages wait on disk for the next start", undelivered - lost)
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
-        received = ", ".join(f"{number} {what}" for what, number in self.received.items())
-        refused = self._refused_before + sum(station.outlet.refused for station in stations)
-        sent = counts.in_words(kept=left - lost) + (f", {refused} refused" if refused else "")
         self._watch.close()
-        LOG.info("stopped; sent: %s; received: %s", sent, received or "nothing")
+        LOG.info("stopped; sent: %s; %s", counts.in_words(kept=undelivered - lost), summary(self.stats()))
         return not lost
-
-
-def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
-    """Return the outbox, and what keeps it on disk, if that is wanted. Raises `StoreError`."""
-    limits = (
-        options.max_messages,
-        options.max_bytes,
-        options.discard,
-        options.command_lifetime,
-        options.status_lifetime,
-    )
-    if options.file is None:
-        return Outbox(*limits), None
-    from gateway.outbox.store import open_store  # with SQLite, which no other gateway needs
-    from gateway.outbox.writer import OutboxWriter
-
-    outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
-    return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error, owns_folder=not options.is_place_chosen))
 
 
 def start_gateway(
@@ -353,68 +307,18 @@ def start_gateway(
     load: Callable[[], Configuration] | None = None,
     early: EarlySignals | None = None,
 ) -> bool:
-    """Run a gateway until SIGTERM or SIGINT; a second signal leaves at once. The main thread must call it.
+    """Run a gateway until SIGTERM or SIGINT; a second signal ends the process immediately. Only for the main thread.
 
-    SIGHUP has it read its configuration again, by `load`; if that signal is among the `early` ones, first thing. Where
-    it means that the terminal was closed in which the gateway was started, it ends the gateway.
+    SIGHUP makes it read its configuration again, by `load`. If that signal is among the `early` ones, it does so right
+    after the start. Where SIGHUP means that the terminal was closed in which the gateway was started, it stops.
     Returns whether everything that was accepted has reached the broker, or is on disk.
     """
     gateway = Gateway(configuration, load)
     try:
-        with _signals_stop(gateway), _threads_logged():
-            if early is not None and early.is_reload_wanted:  # asked only now: no later one can be missed
+        with handle_signals(gateway), log_thread_errors():
+            # Only now that the new handlers are set: a SIGHUP that arrives later is handled by them.
+            if early is not None and early.is_reload_wanted:
                 gateway.reload()
             return gateway.run()
     finally:
         gateway.close()
-
-
-@contextlib.contextmanager
-def _signals_stop(gateway: Gateway) -> Iterator[None]:
-    first: tuple[int, float] | None = None  # signal and time
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal first
-        now = time.monotonic()
-        if first is None:
-            first = (number, now)
-            gateway.stop()
-        elif number != first[0] or now - first[1] > _SAME_SIGNAL:
-            os.write(2, b"stopped at once by a second signal\n")
-            os._exit(1)
-
-    has_terminal = os.isatty(0)
-
-    def hang_up(number: int, frame: FrameType | None) -> None:
-        # A terminal that was closed sends this, too: nobody would see the gateway run on, with the device in its hands.
-        if has_terminal and not os.isatty(0):
-            handle(number, frame)
-        else:
-            gateway.reload()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
-    # Python runs the handler in the main thread, once that runs Python code: it must not begin to wait before.
-    woken_before = signal.set_wakeup_fd(gateway.signal_fileno(), warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken_before)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _threads_logged() -> Iterator[None]:
-    """Log what a thread that an interface has started itself dies of."""
-
-    def log(args: threading.ExceptHookArgs) -> None:
-        name = args.thread.name if args.thread is not None else "?"
-        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):  # it meant to end
-            LOG.error("thread %s died: %r", name, args.exc_value, exc_info=args.exc_value)
-
-    before, threading.excepthook = threading.excepthook, log
-    try:
-        yield
-    finally:
-        threading.excepthook = before

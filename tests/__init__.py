@@ -1,0 +1,6 @@
+"""The tests. Before anything in them is imported, this makes sure that what they need is there."""
+
+from tests.support.requirements import what_to_install
+
+if REMEDY := what_to_install():
+    raise SystemExit(REMEDY)  # pytest would show any other exception as an error in one of the files of tests

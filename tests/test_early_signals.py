@@ -1,4 +1,4 @@
-"""A signal that comes before the gateway runs: remembered, and done; or the process ends in order."""
+"""Signals that arrive before the gateway runs: a reload is done later, and a stop ends the process in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Quiet:
         pass
 """
 
-# Sends the signal when the module of the command line is looked for: the first moment that belongs to us.
+# Sends the signal when the module of the command line is searched: the first moment in which our code runs.
 _AT_IMPORT = """
 import os, signal, sys
 
@@ -57,7 +57,7 @@ def run_with_signal_at_import(name: str, *arguments: str) -> subprocess.Complete
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_a_reload_while_it_starts_is_done_once_it_runs(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_reload_during_the_start_is_done_once_the_gateway_runs(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = signalling_conf(tmp_path, mosquitto.port, "SIGHUP")
     with GatewayProcess(conf, environment={"SOMETHING": "else"}) as gateway:
         gateway.wait_log(f"reloaded {conf}: ")
@@ -67,7 +67,7 @@ def test_a_reload_while_it_starts_is_done_once_it_runs(tmp_path: Path, mosquitto
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_stop_while_it_starts_ends_it_in_order(name: str, tmp_path: Path) -> None:
+def test_a_stop_during_the_start_ends_it_in_order(name: str, tmp_path: Path) -> None:
     conf = signalling_conf(tmp_path, 1, name)
     with GatewayProcess(conf, environment={"SOMETHING": "else"}) as gateway:
         assert gateway.wait() == 0
@@ -75,13 +75,13 @@ def test_a_stop_while_it_starts_ends_it_in_order(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_stop_before_the_first_module_of_ours_ends_it_in_order(name: str, tmp_path: Path) -> None:
+def test_a_stop_before_the_first_import_ends_it_in_order(name: str, tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, outbox={"store": "memory"})
     ran = run_with_signal_at_import(name, "--conf", str(conf))
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_other_commands_end_by_the_signals_that_came_early(tmp_path: Path) -> None:
+def test_other_commands_are_ended_by_early_signals(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface={"type": "dummy"})
     for name, code in (("SIGHUP", -signal.SIGHUP), ("SIGTERM", -signal.SIGTERM), ("SIGINT", 1)):
         ran = run_with_signal_at_import(name, "check", "--conf", str(conf))
@@ -89,7 +89,7 @@ def test_other_commands_end_by_the_signals_that_came_early(tmp_path: Path) -> No
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signals = EarlySignals()
@@ -97,17 +97,17 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert not signals.is_reload_wanted
         signals.release()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is previous[signal.SIGTERM]
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def test_the_entry_imports_nothing_else_before_the_signals_are_remembered() -> None:
+def test_the_entry_point_imports_nothing_else_before_signals_are_recorded() -> None:
     script = (
         "import sys, signal; before = set(sys.modules); import gateway.__main__;"
         "print(*sorted(set(sys.modules) - before))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["gateway", "gateway.__main__", "gateway.early_signals"]
-    assert COMMAND[1:] == ("-m", "gateway"), "the tests begin where users do"
+    assert COMMAND[1:] == ("-m", "gateway"), "the tests use the same entry point as users"

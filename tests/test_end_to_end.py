@@ -1,4 +1,4 @@
-"""The shipped examples as they are, from the device's bytes to the broker and back; only port and broker are ours."""
+"""The shipped examples, from the device's bytes to the broker and back, with only port and broker changed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def device(tmp_path: Path) -> Iterator[PtyDevice]:
 
 
 def messages(listener: Listener) -> list[tuple[str, Any]]:
-    """Return topic and payload of all that is a message, JSON decoded."""
-    found = [(topic, payload) for topic, payload in listener.pairs() if topic[-2:] in ("/S", "/C")]
-    return [(topic, json.loads(payload) if payload[:1] == b"{" else payload) for topic, payload in found]
+    """Return topic and payload of all commands and statuses, JSON decoded."""
+    pairs = [(topic, payload) for topic, payload in listener.pairs() if topic[-2:] in ("/S", "/C")]
+    return [(topic, json.loads(payload) if payload[:1] == b"{" else payload) for topic, payload in pairs]
 
 
 # --- serial2mqtt.conf: a bell and a gate
@@ -40,7 +40,7 @@ OPEN_GATE = "home/security//frontgate/gate/me/C"
 
 @pytest.fixture
 def entry(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice) -> Iterator[Listener]:
-    """The entry system and its gateway, up and running; what one hears of them at the broker."""
+    """Run the gateway of the entry system; return a listener to its topics at the broker."""
     conf = shipped_conf(tmp_path, "serial2mqtt.conf", mosquitto.port, device.path)
     with mosquitto.client("home/#") as listener:
         listener.publish(OPEN_GATE, "open", retain=True)
@@ -52,15 +52,15 @@ def entry(tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice) -> Iterator[L
             assert "Traceback" not in gateway.log
 
 
-def test_bell_and_gate_are_heard(entry: Listener, device: PtyDevice) -> None:
+def test_bell_and_gate_are_published(entry: Listener, device: PtyDevice) -> None:
     device.write(b"10\n11\n20\n21\n")
     expected = [(BELL, b"bell_off"), (BELL, b"bell_on"), (GATE, b"gate_closed"), (GATE, b"gate_open"),
                 (LIGHT, b"light_on")]  # fmt: skip
     wait_until(lambda: len(messages(entry)) > len(expected), what=lambda: f"{messages(entry)}")
-    assert messages(entry)[1:] == expected  # after our own retained command
+    assert messages(entry)[1:] == expected  # after the retained command of the test
 
 
-def test_the_gate_opens_once_when_it_is_told_to(entry: Listener, device: PtyDevice) -> None:
+def test_a_command_opens_the_gate_once(entry: Listener, device: PtyDevice) -> None:
     entry.publish(OPEN_GATE, "open")
     assert device.read_until(b"\n") == b"21\n"
     answer = entry.wait_for(lambda message: message.topic == GATE)
@@ -71,7 +71,7 @@ def test_the_gate_opens_once_when_it_is_told_to(entry: Listener, device: PtyDevi
 
 
 @pytest.mark.parametrize("payload", [b"OPEN", b"close", b"", b"21", b"open\n21", b'{"action": "open"', b"\xff"])
-def test_what_is_not_the_command_does_not_open_the_gate(entry: Listener, device: PtyDevice, payload: bytes) -> None:
+def test_other_messages_do_not_open_the_gate(entry: Listener, device: PtyDevice, payload: bytes) -> None:
     entry.publish(OPEN_GATE, payload)
     entry.publish(OPEN_GATE.replace("frontgate", "backgate"), "open")
     entry.publish(OPEN_GATE.replace("/gate/", "/bell/"), "open")
@@ -91,28 +91,28 @@ def sentence(body: str) -> str:
 
 
 def voyage(length: int) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
-    """Return what the instruments say on a voyage, and the messages that this is."""
-    said: list[str] = []
-    meant: list[tuple[str, dict[str, Any]]] = []
+    """Return the sentences of the instruments on a voyage, and the messages that they mean."""
+    sentences: list[str] = []
+    messages: list[tuple[str, dict[str, Any]]] = []
 
-    def say(body: str, device: str = "", **status: Any) -> None:
-        said.append(sentence(body))
+    def add(body: str, device: str = "", **status: Any) -> None:
+        sentences.append(sentence(body))
         if device:
-            meant.append((f"boat/navigation///{device}/nmea2mqtt/S", status))
+            messages.append((f"boat/navigation///{device}/nmea2mqtt/S", status))
 
     for step in range(length):
         depth, heading, speed = 2 + step / 10, step % 360, step % 40 + 0.5
-        say(f"SDDPT,{depth:.1f},-0.4,", "depth", action="depth", metres=depth, offset=-0.4)
-        say(f"SDDPT,{depth:.1f},,", "depth", action="depth", metres=depth)
-        say("SDDPT,,,")
-        say(f"HCHDG,{heading}.0,,,3.1,W", "heading", action="heading", degrees=float(heading))
-        say(f"WIMWV,{heading},R,{speed},N,A", "wind", action="wind", degrees=heading, knots=speed, reference="apparent")
-        say(f"WIMWV,{heading},T,{speed},N,A", "wind", action="wind", degrees=heading, knots=speed, reference="true")
-        say("WIMWV,,R,,N,V")
-        say(f"YXMTW,-{step % 3}.5,C", "water", action="temperature", celsius=-(step % 3) - 0.5)
-        say("GPVTG,,T,,M,0.02,N,0.04,K,A")
-        said.append(sentence("SDDPT,99.9,0.0,").replace("99.9", "11.1"))  # a byte was lost or changed on the way
-    return "".join(said).encode(), meant
+        add(f"SDDPT,{depth:.1f},-0.4,", "depth", action="depth", metres=depth, offset=-0.4)
+        add(f"SDDPT,{depth:.1f},,", "depth", action="depth", metres=depth)
+        add("SDDPT,,,")
+        add(f"HCHDG,{heading}.0,,,3.1,W", "heading", action="heading", degrees=float(heading))
+        add(f"WIMWV,{heading},R,{speed},N,A", "wind", action="wind", degrees=heading, knots=speed, reference="apparent")
+        add(f"WIMWV,{heading},T,{speed},N,A", "wind", action="wind", degrees=heading, knots=speed, reference="true")
+        add("WIMWV,,R,,N,V")
+        add(f"YXMTW,-{step % 3}.5,C", "water", action="temperature", celsius=-(step % 3) - 0.5)
+        add("GPVTG,,T,,M,0.02,N,0.04,K,A")
+        sentences.append(sentence("SDDPT,99.9,0.0,").replace("99.9", "11.1"))  # a byte was lost or changed in transit
+    return "".join(sentences).encode(), messages
 
 
 def at_random(seed: int) -> Callable[[PtyDevice, bytes], None]:
@@ -144,7 +144,7 @@ def test_no_sentence_is_lost_split_or_joined(
         assert "Traceback" not in gateway.log
 
 
-def test_a_position_is_said_again_only_when_it_has_changed(
+def test_a_position_is_published_again_only_when_it_has_changed(
     tmp_path: Path, mosquitto: Mosquitto, device: PtyDevice
 ) -> None:
     conf = shipped_conf(tmp_path, "nmea2mqtt.conf", mosquitto.port, device.path)
@@ -158,10 +158,10 @@ def test_a_position_is_said_again_only_when_it_has_changed(
         assert places == [(pytest.approx(53.5), pytest.approx(-8.5)), (pytest.approx(53.51), pytest.approx(-8.5))]
 
 
-# --- dummy2mqtt.conf: the first command of a newcomer
+# --- dummy2mqtt.conf: the first command of a new user
 
 
-def test_the_lamp_that_is_not_there(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_the_simulated_lamp(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = shipped_conf(tmp_path, "dummy2mqtt.conf", mosquitto.port)
     lamp = "home/lighting//office/lamp/dummy2mqtt/S"
     with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
@@ -169,13 +169,13 @@ def test_the_lamp_that_is_not_there(tmp_path: Path, mosquitto: Mosquitto) -> Non
         assert json.loads(first.payload) == {"action": "state", "on": False, "uptime": 0}
         gateway.wait_log("connected to")
         wait_until(lambda: "Sending SUBACK to dummy2mqtt" in mosquitto.log.read_text(), what="the subscription")
-        listener.publish("home/lights//study/lamp/me/C", "ON")  # by the other words of the map
+        listener.publish("home/lights//study/lamp/me/C", "ON")  # by the synonyms in the map
         answer = listener.wait_for(lambda message: message.topic == lamp and b"response" in message.payload)
         assert json.loads(answer.payload) == {"action": "on", "response": "OK", "reason": ""}
         assert gateway.stop() < 2
 
 
-def test_the_lamp_on_a_machine_without_a_broker(tmp_path: Path) -> None:
+def test_the_simulated_lamp_without_a_broker(tmp_path: Path) -> None:
     conf = shipped_conf(tmp_path, "dummy2mqtt.conf", free_port())
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to", timeout=30)

@@ -23,7 +23,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
-FAILED = "dev: the interface failed and is started again: "
+FAILED = "dev: the interface failed and will be restarted: "
 
 
 class Bench:
@@ -318,7 +318,7 @@ def test_a_loop_that_has_done_nothing_is_named(bench: Bench, expected_logs: Expe
 def test_a_command_that_waited_too_long_for_a_plain_class_is_answered(
     bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dev: not done: a command waited too long (command -/-/-/lamp/- OLD)")
+    expected_logs.expect("dev: command rejected: it waited too long for the interface (command -/-/-/lamp/- OLD)")
     bench.command("OLD")
     bench.ahead = 11.0
     bench.command("NEW")
@@ -346,7 +346,7 @@ def look_until(bench: Bench, *parts: str, caplog: pytest.LogCaptureFixture) -> N
     assert bench.supervisor is not None
 
     def is_said() -> bool:
-        bench.supervisor.look()  # type: ignore[union-attr]
+        bench.supervisor.check()  # type: ignore[union-attr]
         report_overdue()
         return all(any(part in text for text in caplog.messages) for part in parts)
 
@@ -360,7 +360,7 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
 ) -> None:
     method = "loop()" if kind == "plain" else "write()"
     expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
-    expected_logs.expect("dev: not done: a command waited too long", *(["came too late"] if answers else []))
+    expected_logs.expect("dev: command rejected: it waited too long", *(["came too late"] if answers else []))
     hung = Hung(bench, answers=answers)
 
     def do(msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -389,11 +389,11 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
 def test_one_that_waits_for_something_to_do_does_not_hang(bench: Bench) -> None:
     supervisor = bench.start(lambda: Plain(bench, bench.confirm))
     for _ in range(20):
-        supervisor.look()
+        supervisor.check()
         report_overdue()
         bench.release.wait(0.05)  # together twice as long as a call may take
     bench.ahead = 3600.0
-    supervisor.look()
+    supervisor.check()
     bench.command("A")
     bench.wait_outcomes(("A", "OK"))
 
@@ -419,7 +419,7 @@ def test_whatever_hangs_is_named(
 
 
 def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: not done: a command waited too long")
+    expected_logs.expect("dev: command rejected: it waited too long")
 
     def build() -> Plain:
         bench.release.wait(10)
@@ -428,7 +428,7 @@ def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, ex
     supervisor = bench.start(build)
     bench.command("A")
     bench.ahead = 11.0
-    supervisor.look()
+    supervisor.check()
     bench.wait_outcomes(("A", "TIMEOUT"))
 
 
@@ -506,7 +506,7 @@ def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Ben
     bench.command("B", "A")
     wait_until(lambda: bench.outcomes() == [("A", "OK")])
     bench.ahead = 11.0
-    supervisor.look()
+    supervisor.check()
     bench.wait_outcomes(("A", "OK"))
 
 
@@ -516,7 +516,7 @@ def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Ben
 def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, expected_logs: ExpectedLogs) -> None:
     """It fails at some, before or after its answer, and is given other options all the time."""
     expected_logs.expect(FAILED)
-    logging.getLogger("gateway.runtime.supervisor").addFilter(
+    logging.getLogger("mqttgateway.runtime").addFilter(
         down := lambda record: "while the interface was down" not in record.msg
     )
     total = 2000
@@ -534,14 +534,14 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
 
     supervisor = bench.start(build)
     with contextlib.ExitStack() as stack:
-        stack.callback(logging.getLogger("gateway.runtime.supervisor").removeFilter, down)
+        stack.callback(logging.getLogger("mqttgateway.runtime").removeFilter, down)
         for number in range(total):
             while not bench.desk.inbox.push(InternalMsg(True, device="lamp", action=str(number))):
                 bench.release.wait(0.001)
             if number % 100 == 50:
                 supervisor.change(None, build)
             if number % 10 == 0:
-                supervisor.look()
+                supervisor.check()
         wait_until(
             lambda: len(bench.outcomes()) >= total, what=lambda: f"{total} outcomes; got {len(bench.outcomes())}"
         )

@@ -23,6 +23,7 @@ import pytest
 from gateway import __version__, start_gateway
 from gateway.cli import main as cli
 from gateway.configuration.option_docs import default_configuration
+from gateway.runtime import interface_hosts
 from tests.support.docs import ROOT, page
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -181,6 +182,15 @@ def test_the_update_of_the_readme_updates_although_the_version_is_the_same(wheel
     assert (ran.returncode, ran.stdout) == (0, f"mqttgateway {__version__}\n"), ran.stderr
 
 
+def test_both_pages_give_the_same_commands_for_an_update() -> None:
+    readme, operations = (
+        [block.text for block in page(name).blocks("sh") if block.kind == "sh update"]
+        for name in ("README.md", "docs/operations.md")
+    )
+    assert readme == operations
+    assert len(readme) == 1
+
+
 def test_the_link_of_the_readme_can_be_made_again(tmp_path: Path) -> None:
     (words,) = [words for words in _lines_of("sh") if words[0] == "ln"]
     (tmp_path / "a").touch()
@@ -223,7 +233,7 @@ def test_unit_fits_the_program() -> None:
     assert cli.build_parser().parse_args(words).conf == "%i.conf"
     assert int(service["RestartPreventExitStatus"]) == cli.EXIT_CONFIGURATION
     assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
-    assert int(service["TimeoutStopSec"]) >= 5 + start_gateway._STOP_INTERFACES + start_gateway._STOP_LINK
+    assert int(service["TimeoutStopSec"]) >= 5 + interface_hosts.STOP_SECONDS + start_gateway.STOP_LINK_SECONDS
     assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"
 
 

@@ -24,6 +24,8 @@ from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.waiting import wait_until
 
+REJECTED = "reload rejected; running configuration unchanged: "
+
 
 def map_with(word: str, *, root: str = "home", topics: tuple[str, ...] = ("home/+/+/+/+/+/C",)) -> dict[str, Any]:
     return {"root": root, "topics": list(topics), "action": {"maptype": "loose", "map": {"TICK": [word]}}}
@@ -31,18 +33,20 @@ def map_with(word: str, *, root: str = "home", topics: tuple[str, ...] = ("home/
 
 def reload(gateway: GatewayProcess, count: int = 1) -> None:
     gateway.process.send_signal(signal.SIGHUP)
-    gateway.wait_log("INFO    gateway.start_gateway: reloaded ", count)
+    gateway.wait_log("INFO    mqttgateway.runtime: reloaded ", count)
 
 
 def numbers(listener: Listener, *words: str) -> list[int]:
-    found = [json.loads(m.payload) for m in list(listener.messages) if m.topic.endswith("/S") and m.payload[:1] == b"{"]
-    return [status["number"] for status in found if status["action"] in words]
+    statuses = [
+        json.loads(m.payload) for m in list(listener.messages) if m.topic.endswith("/S") and m.payload[:1] == b"{"
+    ]
+    return [status["number"] for status in statuses if status["action"] in words]
 
 
 # --- under load
 
 
-def test_a_stream_goes_on_through_changes_of_the_map(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_stream_continues_while_the_map_changes(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interface = trial("Ticker", interval=0.001)
     conf = write_conf(tmp_path, mosquitto.port, map=map_with("tick"), interface=interface)
     words = ["tick"]
@@ -56,12 +60,12 @@ def test_a_stream_goes_on_through_changes_of_the_map(tmp_path: Path, mosquitto: 
         assert f"reloaded {conf}: trial_interface: map" in gateway.log
         gateway.stop()
         listener.wait_for(lambda message: b"LAST" in message.payload)
-        found = numbers(listener, *words)
-    assert found == list(range(len(found))), "nothing lost, nothing doubled, in order"
+        ticks = numbers(listener, *words)
+    assert ticks == list(range(len(ticks))), "nothing is lost or repeated, and the order is kept"
     assert gateway.log.count("connected to") == 1
 
 
-def test_commands_arrive_once_through_changes_of_filters(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_commands_arrive_once_while_the_filters_change(tmp_path: Path, mosquitto: Mosquitto) -> None:
     narrow, wide = ("home/+/+/+/lamp/+/C",), ("home/+/+/hall/+/+/C", "home/+/+/+/lamp/+/C")
     conf = write_conf(tmp_path, mosquitto.port, map=map_with("x", topics=narrow), interface=trial("Recorder"))
     total = 600
@@ -85,8 +89,8 @@ def test_commands_arrive_once_through_changes_of_filters(tmp_path: Path, mosquit
         pattern = rb"command light/-/hall/lamp/me GO(\d+)"
 
         def got() -> list[int]:
-            said = [re.search(pattern, bytes(message.payload)) for message in list(listener.messages)]
-            return [int(found[1]) for found in said if found]
+            matches = [re.search(pattern, bytes(message.payload)) for message in list(listener.messages)]
+            return [int(match[1]) for match in matches if match]
 
         wait_until(lambda: len(got()) >= total, what=lambda: f"{len(got())} commands, {count} reloads\n{gateway.log}")
         gateway.stop()
@@ -104,7 +108,7 @@ def test_new_filters_are_subscribed_to_before_old_ones_are_dropped(tmp_path: Pat
         wait_until(lambda: "Sending UNSUBACK" in mosquitto.log.read_text())
         gateway.stop()
     log = mosquitto.log.read_text()
-    assert log.count("Sending SUBACK") == 4, "only what is new is subscribed to"
+    assert log.count("Sending SUBACK") == 4, "only new filters are subscribed to"
     assert log.rindex("Sending SUBACK") < log.index("Received UNSUBSCRIBE")
     assert re.findall(r"\t(home/\S+/#)", log) == ["home/a/#", "home/b/#", "home/c/#", "home/a/#"]
 
@@ -112,24 +116,24 @@ def test_new_filters_are_subscribed_to_before_old_ones_are_dropped(tmp_path: Pat
 # --- what changes
 
 
-def test_interfaces_come_go_and_change_and_the_others_never_notice(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    before = {"hall": trial("Ticker", interval=0.01), "door": trial("Recorder"), "shed": trial("Threaded")}
-    conf = write_conf(tmp_path, mosquitto.port, interfaces=before)
+def test_adding_and_removing_interfaces_does_not_affect_others(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    old = {"hall": trial("Ticker", interval=0.01), "door": trial("Recorder"), "shed": trial("Threaded")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=old)
     with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
-        for name in before:
+        for name in old:
             listener.wait_topic(f"home/gw/{name}/availability", b"online")
-        after = {"hall": before["hall"], "shed": trial("Recorder"), "attic": trial("Threaded")}
-        write_conf(tmp_path, mosquitto.port, interfaces=after)
+        new = {"hall": old["hall"], "shed": trial("Recorder"), "attic": trial("Threaded")}
+        write_conf(tmp_path, mosquitto.port, interfaces=new)
         reload(gateway)
-        assert ": shed: type; attic is new; door is gone" in gateway.log
+        assert ": shed: type; attic added; door removed" in gateway.log
         listener.wait_topic("home/gw/attic/availability", b"online")
         listener.wait_topic("home/gw/door/availability", b"")
         wait_until(lambda: b'{"action": "STOPPED"}' in [p for _, p in listener.pairs()] or b"STOPPED" in
                    [p for _, p in listener.pairs()], what=lambda: str(listener.pairs()))  # fmt: skip
         listener.publish("home/x////me/C", "GO")
         listener.wait_for(lambda message: b"command x/-/-/-/me GO" in message.payload)
-        said = [payload for topic, payload in listener.pairs() if topic == "home/gw/hall/availability"]
-        assert said == [b"online"]
+        availabilities = [payload for topic, payload in listener.pairs() if topic == "home/gw/hall/availability"]
+        assert availabilities == [b"online"]
         gateway.stop()
     with mosquitto.client("home/#") as listener:
         wait_until(lambda: len(listener.messages) >= 4)
@@ -140,7 +144,7 @@ def test_interfaces_come_go_and_change_and_the_others_never_notice(tmp_path: Pat
 @pytest.mark.parametrize(
     ("before", "after"), [(["a"], ["z"]), (["a", "b"], ["a", "z"]), (["b"], ["a", "b"]), (["a", "b"], ["y", "z"])]
 )
-def test_a_command_of_before_is_a_duplicate_whatever_the_interfaces_are_called_now(
+def test_a_duplicate_is_recognised_after_a_reload_that_renames_interfaces(
     before: list[str], after: list[str], tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -165,7 +169,7 @@ def test_a_command_of_before_is_a_duplicate_whatever_the_interfaces_are_called_n
         gateway.stop()
 
 
-def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_changes_that_need_a_restart_are_logged(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
@@ -173,44 +177,42 @@ def test_what_only_a_start_can_change_is_said(tmp_path: Path, mosquitto: Mosquit
                    topics=["house/#"], log={"level": "debug"})  # fmt: skip
         reload(gateway)
         assert (
-            ": log; trial_interface: map; mqtt, the root of availability have changed: start the gateway anew for them"
+            ": log; trial_interface: map; restart the gateway to apply the changes of mqtt, the root of availability"
             in gateway.log
         )
         reload(gateway, 2)
-        assert ".conf: mqtt, the root of availability have changed: start" in gateway.log
+        assert ".conf: restart the gateway to apply the changes of mqtt, the root of availability" in gateway.log
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         conf.write_text(json.dumps({"name": "new", **json.loads(conf.read_text())}))
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: the name cannot become 'new' while it runs: start it anew")
+        gateway.wait_log(REJECTED + "the name cannot change to 'new' while the gateway runs: restart it")
         gateway.stop()
 
 
-# --- a broken file
+# --- an invalid file
 
 
-def test_a_broken_file_leaves_everything_as_it_was(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_an_invalid_file_changes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker", interval=0.01))
     with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
         wait_until(lambda: numbers(listener, "TICK"))
         write_conf(tmp_path, mosquitto.port, interface=trial("Ticker", interval="often"), topics=["#/x"])
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: ", 2)
-        assert re.search(r"not reloaded: \S+gw.conf:\d+:\d+: interface.interval: ", gateway.log)
+        gateway.wait_log(REJECTED, 2)
+        assert re.search(REJECTED + r"\S+gw.conf:\d+:\d+: interface.interval: ", gateway.log)
         conf.unlink()
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: ", 3)
-        before = len(numbers(listener, "TICK"))
-        wait_until(lambda: len(numbers(listener, "TICK")) > before + 20)
+        gateway.wait_log(REJECTED, 3)
+        count = len(numbers(listener, "TICK"))
+        wait_until(lambda: len(numbers(listener, "TICK")) > count + 20)
         gateway.stop()
         listener.wait_for(lambda message: b"LAST" in message.payload)
-        found = numbers(listener, "TICK")
-    assert found == list(range(len(found)))
+        ticks = numbers(listener, "TICK")
+    assert ticks == list(range(len(ticks)))
     assert "Traceback" not in gateway.log
 
 
-def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
+def test_opening_a_log_file_is_retried_by_the_next_reload(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
@@ -219,7 +221,7 @@ def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), log={"level": "info", "file": str(log)})
         reload(gateway)
         assert "cannot be opened: " in gateway.log
-        assert gateway.log.rstrip().endswith(": the log stays as it was, see there")
+        assert gateway.log.rstrip().endswith(": keeping the previous log settings: the log file cannot be opened")
         log.parent.unlink()
         log.parent.mkdir()
         reload(gateway, 2)
@@ -231,9 +233,7 @@ def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
 # --- the command
 
 
-def test_the_command_tells_what_became_of_it(
-    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_prints_the_outcome(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     ran = run_command(conf, "reload")
@@ -248,18 +248,18 @@ def test_the_command_tells_what_became_of_it(
         conf.write_text("nonsense: [\n")
         ran = run_command(conf, "reload")
         assert (ran.returncode, ran.stdout) == (78, "")
-        assert gateway.log.count(": reloaded ") == 2, "a broken file is not even given to it"
+        assert gateway.log.count(": reloaded ") == 2, "the command does not send a reload with an invalid file"
         gateway.kill()
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
-        assert "no gateway called 'gw' runs here" in run_command(conf, "reload").stderr, "what a killed one has left"
+        assert "no gateway called 'gw' runs here" in run_command(conf, "reload").stderr, (
+            "the socket of a killed gateway is no gateway"
+        )
 
 
 # --- the terminal
 
 
-def test_closing_the_terminal_that_it_was_started_in_ends_it_and_a_signal_alone_reloads(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
+def test_closing_its_terminal_stops_it_and_sighup_alone_reloads_it(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     ours, terminal = pty.openpty()
     command = [sys.executable, "-m", "gateway", "--conf", str(conf)]
@@ -286,7 +286,7 @@ def test_closing_the_terminal_that_it_was_started_in_ends_it_and_a_signal_alone_
 # --- reading
 
 
-def test_what_is_asked_for_while_it_reads_is_read_again(tmp_path: Path) -> None:
+def test_a_request_during_a_reading_causes_another_reading(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
     may_go_on, done = threading.Event(), threading.Event()
     reads: list[int] = []
@@ -301,28 +301,28 @@ def test_what_is_asked_for_while_it_reads_is_read_again(tmp_path: Path) -> None:
             done.set()
 
     reloader = Reloader(load, on_done)
-    assert reloader.take() is None
-    asked = [reloader.ask() for _ in range(3)]
-    assert asked[0] == 1
+    assert reloader.result() is None
+    numbers = [reloader.request() for _ in range(3)]
+    assert numbers[0] == 1
     wait_until(lambda: reads)
-    assert reloader.ask() == 2, "what is read already may be what was there before"
+    assert reloader.request() == 2, "the reading that has begun may have read the files before they changed"
     may_go_on.set()
     assert done.wait(10)
     wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
     assert len(reads) == 2
-    assert isinstance(reloader.take(), Configuration)
-    assert reloader.taken == 2
-    assert reloader.take() is None
+    assert isinstance(reloader.result(), Configuration)
+    assert reloader.fetched == 2
+    assert reloader.result() is None
 
 
-def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
+def test_a_reading_that_hangs_is_logged_and_a_later_one_replaces_it(
     tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Code that is imported can hang: it is not to keep its mended form away."""
+    """Imported code can hang: it must not prevent its corrected version from being loaded."""
     expected_logs.expect(
         "reading the configuration has not returned for ",
         "reading the configuration has returned after ",
-        "the configuration is read again, while ",
+        "reading the configuration again; an earlier reading of it hangs and is abandoned",
     )
     conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
     end, done, reads = threading.Event(), threading.Event(), list[int]()
@@ -331,11 +331,11 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
         reads.append(len(reads))
         if len(reads) == 1:
             end.wait(30)
-            raise GatewayError("of a reading that was given up")
+            raise GatewayError("of a reading that was abandoned")
         return load_configuration(conf, dict(os.environ))
 
     reloader = Reloader(load, done.set, longest=0.05)
-    reloader.ask()
+    reloader.request()
 
     def is_named() -> bool:
         activity.report_overdue()
@@ -343,27 +343,27 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
 
     wait_until(is_named)
     assert "test_reload.py" in caplog.text
-    assert reloader.ask() == 2
+    assert reloader.request() == 2
     assert done.wait(10)
-    assert isinstance(reloader.take(), Configuration)
-    assert reloader.taken == 2
+    assert isinstance(reloader.result(), Configuration)
+    assert reloader.fetched == 2
     end.set()
     wait_until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
-    assert reloader.take() is None, "what was given up counts no more"
+    assert reloader.result() is None, "the result of an abandoned reading is ignored"
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
     [(ConfigurationError([]), ""), (ValueError("odd"), "the configuration cannot be read: ValueError('odd')")],
 )
-def test_whatever_goes_wrong_is_a_result(error: Exception, text: str) -> None:
+def test_every_error_is_a_result(error: Exception, text: str) -> None:
     def load() -> Configuration:
         raise error
 
     done = threading.Event()
     reloader = Reloader(load, done.set)
-    reloader.ask()
+    reloader.request()
     assert done.wait(10)
-    result = reloader.take()
+    result = reloader.result()
     assert isinstance(result, GatewayError)
     assert str(result) == text

@@ -1,4 +1,4 @@
-"""What a reload that drops an interface leaves in memory."""
+"""Memory after reloads that remove an interface."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 
 
 class Running:
-    """A gateway that runs in a thread, and is given another interface by each `reload`."""
+    """A gateway that runs in a thread; each `reload` replaces one of its interfaces by another."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
@@ -42,9 +42,9 @@ class Running:
     def reload(self) -> None:
         self.number += 1
         self.gateway.reload()
-        wait_until(lambda: set(self.gateway.stations) == self.names, pause=0.002)
+        wait_until(lambda: set(self.gateway.hosts) == self.names, pause=0.002)
         wait_until(lambda: {"stays", f"shed{self.number}"} <= {thread.name for thread in threading.enumerate()})
-        gc.unfreeze()  # what was there at the start may go as well
+        gc.unfreeze()  # objects that existed at the start may be freed as well
         name = f"shed{self.number - 1}"
         wait_until(lambda: name not in {thread.name for thread in threading.enumerate()}, pause=0.002)
 
@@ -57,49 +57,49 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Running]:
-    made = Running(tmp_path, mosquitto.port)
-    yield made
-    made.close()
+    gateway = Running(tmp_path, mosquitto.port)
+    yield gateway
+    gateway.close()
 
 
 def sheds() -> list[str]:
-    """Return the names of the interfaces of these tests of which there is something in memory."""
+    """Return the names of the interfaces of these tests that are still in memory."""
     gc.collect()
-    stations = [thing.options.name for thing in gc.get_objects() if isinstance(thing, InterfaceHost)]
+    hosts = [thing.options.name for thing in gc.get_objects() if isinstance(thing, InterfaceHost)]
     supervisors = [thing.name for thing in gc.get_objects() if isinstance(thing, Supervisor)]
-    return sorted({name for name in (*stations, *supervisors) if name.startswith("shed")})
+    return sorted({name for name in (*hosts, *supervisors) if name.startswith("shed")})
 
 
-def test_an_interface_that_is_gone_leaves_nothing_behind(running: Running) -> None:
+def test_a_removed_interface_is_freed(running: Running) -> None:
     for _ in range(5):
         running.reload()
-    wait_until(lambda: sheds() == ["shed5"], what=lambda: f"one of them; found {sheds()}")
+    wait_until(lambda: sheds() == ["shed5"], what=lambda: f"one of them, not {sheds()}")
 
 
-def held() -> int:
-    """Return the bytes that the gateway's own code has asked for and not given back, without what tests record."""
+def allocated() -> int:
+    """Return the bytes that the gateway's own code has allocated and not freed."""
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [tracemalloc.Filter(True, f"{Path(gateway.__file__).parent}/*")]
     )
     return sum(trace.size for trace in snapshot.traces)
 
 
-def test_memory_does_not_grow_with_each_reload_that_drops_an_interface(running: Running) -> None:
+def test_memory_does_not_grow_with_each_removed_interface(running: Running) -> None:
     rounds = 30
     for _ in range(10):
         running.reload()
     gc.collect()
     tracemalloc.start()
     try:
-        for _ in range(3):  # what is written anew each time, and is not old yet
+        for _ in range(3):  # fills the buffers that keep the last few reloads
             running.reload()
         gc.collect()
-        before = held()
+        initial = allocated()
         for _ in range(rounds):
             running.reload()
         gc.collect()
         wait_until(lambda: sheds() == [f"shed{running.number}"])
-        after = held()
+        final = allocated()
     finally:
         tracemalloc.stop()
-    assert (after - before) / rounds < 2000, "bytes for each reload; 22 KiB when nothing was freed"
+    assert (final - initial) / rounds < 2000, "bytes for each reload; 22 KiB when nothing was freed"

@@ -1,4 +1,4 @@
-"""The whole gateway: its start, its orderly stop, what it does when broker or interfaces fail; and the gate."""
+"""The whole gateway: start, orderly stop, failures of the broker and of interfaces, and commands that must not run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ GATEWAY = "home/gw/availability"
 
 def actions(listener: Listener, action: str) -> list[dict[str, object]]:
     """Return the arguments of the statuses with that action, in the order in which they came."""
-    found = [json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/S") and payload[:1] == b"{"]
-    return [status for status in found if status["action"] == action]
+    statuses = [
+        json.loads(payload) for topic, payload in listener.pairs() if topic.endswith("/S") and payload[:1] == b"{"
+    ]
+    return [status for status in statuses if status["action"] == action]
 
 
 def wait_for_more(listener: Listener, action: str, count: int) -> None:
@@ -66,14 +68,14 @@ def test_the_order_of_an_orderly_stop(tmp_path: Path) -> None:
             wait_until(lambda: len(peer.packets(PUBLISH)) >= 6, what=lambda: gateway.log)
             gateway.stop()
         (conversation,) = peer.conversations
-        sent = [found for found in conversation.packets if found.kind in (PUBLISH, DISCONNECT)]
+        sent = [packet for packet in conversation.packets if packet.kind in (PUBLISH, DISCONNECT)]
     assert sent[-1].kind == DISCONNECT
     assert (sent[-2].topic, sent[-2].payload) == (GATEWAY, b"offline")
-    said = [(found.topic, found.payload) for found in sent[:-2]]
+    published = [(packet.topic, packet.payload) for packet in sent[:-2]]
     for name, last in (("hall", b"LAST"), ("own", b"STOPPED")):
-        at_last = next(index for index, (_, payload) in enumerate(said) if last in payload)
-        assert said.index((f"home/gw/{name}/availability", b"offline")) > at_last
-    assert all(b"TICK" not in payload for _, payload in said[at_last:] if b"LAST" in payload)
+        at_last = next(index for index, (_, payload) in enumerate(published) if last in payload)
+        assert published.index((f"home/gw/{name}/availability", b"offline")) > at_last
+    assert all(b"TICK" not in payload for _, payload in published[at_last:] if b"LAST" in payload)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -101,7 +103,7 @@ def test_a_stop_before_the_broker_was_ever_there(tmp_path: Path) -> None:
         assert "Traceback" not in gateway.log
 
 
-def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
+def test_messages_that_wait_at_the_stop_are_sent_by_the_next_run(tmp_path: Path) -> None:
     port = free_port()
     conf = write_conf(tmp_path, port, interface=trial("Ticker"))
     with GatewayProcess(conf) as gateway:
@@ -117,7 +119,7 @@ def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
         assert "messages of an earlier run wait in" in again.log
 
 
-def test_an_outbox_that_is_taken_away_is_missed_though_nothing_happens(tmp_path: Path) -> None:
+def test_a_removed_outbox_file_is_noticed_without_traffic(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"), outbox={"file": "gw.outbox"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("no connection to the broker")
@@ -138,8 +140,8 @@ def test_a_stop_while_the_broker_hangs(tmp_path: Path, mosquitto: Mosquitto) -> 
         assert "messages did not reach the broker and are lost" in gateway.log
 
 
-def test_a_signal_that_reaches_another_thread_is_as_good(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Python runs a handler in the main thread only, and that one may be just about to wait."""
+def test_a_signal_that_reaches_another_thread_stops_it_as_well(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Python runs a handler in the main thread only, which may be about to wait."""
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
@@ -152,19 +154,19 @@ def test_a_signal_that_reaches_another_thread_is_as_good(tmp_path: Path, mosquit
         assert time.monotonic() - began < 2
 
 
-def test_a_second_signal_leaves_at_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_second_signal_ends_the_process_immediately(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Ticker"))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         mosquitto.signal(signal.SIGSTOP)
         gateway.process.send_signal(signal.SIGINT)
         gateway.wait_log("stopping")
-        gateway.wake_ups(0.4)  # it is not the same signal, sent twice
+        gateway.wake_ups(0.4)  # so that it does not count as the same signal sent twice
         began = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.wait(5) == 1
         assert time.monotonic() - began < 1
-        assert gateway.log.endswith("stopped at once by a second signal\n")
+        assert gateway.log.endswith("stopped immediately by a second signal\n")
 
 
 def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -176,13 +178,13 @@ def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path, mosquitto: Mosquitto
         listener.wait_topic(GATEWAY, b"offline")
 
 
-def test_an_interface_that_never_comes_back_is_left_behind(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_an_interface_that_does_not_return_is_abandoned(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interfaces = {"stuck": trial("Stuck"), "hall": trial("Ticker")}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
     with mosquitto.client(EVERYTHING) as listener, GatewayProcess(conf) as gateway:
         listener.wait_topic("home/gw/stuck/availability", b"online")
         assert gateway.stop() < 3
-        assert "stuck: the interface does not stop; it is left behind" in gateway.log
+        assert "stuck: interface thread did not stop within 1.5 s; abandoning it" in gateway.log
         listener.wait_topic("home/gw/hall/availability", b"offline")
         listener.wait_topic(GATEWAY, b"offline")
 
@@ -197,7 +199,7 @@ def outcomes(listener: Listener) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("quits", [False, True], ids=["ValueError", "SystemExit"])
-def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
+def test_an_interface_that_fails_is_restarted_and_the_other_is_not_affected(
     quits: bool, tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     interfaces = {"bad": trial("Failing", quits=quits), "good": trial("Ticker", interval=0.01)}
@@ -213,9 +215,9 @@ def test_an_interface_that_fails_is_started_again_and_the_other_untouched(
     assert available[-2:] == [b"online", b"offline"]
     assert b"offline" in available[:-2]
     assert gateway.log.count("Traceback") == 1
-    failures = re.findall("bad: the interface failed and is started again: .*", gateway.log)
+    failures = re.findall("bad: the interface failed and will be restarted: .*", gateway.log)
     assert len(failures) == 2
-    assert " (once more in the last " in failures[1]  # said at the stop
+    assert " (once more in the last " in failures[1]  # logged at the stop
 
 
 def test_commands_for_an_interface_that_is_down_are_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -230,8 +232,8 @@ def test_commands_for_an_interface_that_is_down_are_answered(tmp_path: Path, mos
     assert outcomes(listener) == [(f"OPEN{number}", "OFFLINE") for number in range(50)]
 
 
-def test_what_hangs_is_named_while_it_does_and_what_waits_is_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A device, and a hook, which holds the main thread and with it the link."""
+def test_hanging_code_is_named_and_waiting_commands_are_answered(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A device hangs, and a hook, which blocks the main thread and so the link."""
     hooks = tmp_path / "hooks.py"
     hooks.write_text(
         "import time\n\n\ndef ponder(msg):\n    if msg.action == 'PONDER':\n        time.sleep(11)\n    return msg\n"
@@ -265,7 +267,7 @@ def test_what_hangs_is_named_while_it_does_and_what_waits_is_answered(tmp_path: 
 # --- an outage
 
 
-def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_messages_of_an_outage_arrive_in_order_afterwards(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Cable(mosquitto.port) as cable, mosquitto.client(EVERYTHING) as listener:
         conf = write_conf(tmp_path, cable.port, interface=trial("Ticker", interval=0.005), mqtt={"reconnect_max": 1})
         with GatewayProcess(conf) as gateway:
@@ -283,7 +285,7 @@ def test_what_is_made_during_an_outage_arrives_in_order_afterwards(tmp_path: Pat
     assert list(dict.fromkeys(numbers)) == list(range(made))
 
 
-def test_a_broker_that_has_forgotten_everything_is_told_again(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_retained_messages_that_a_broker_has_lost_are_published_again(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), name="gw")
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
@@ -294,7 +296,7 @@ def test_a_broker_that_has_forgotten_everything_is_told_again(tmp_path: Path, mo
             listener.wait_topic(GATEWAY, b"online")
             listener.wait_topic("home/gw/trial_interface/availability", b"online")
             listener.publish("home/f/g/l/d/other/C", "ON")
-            wait_until(lambda: heard(listener), what=lambda: gateway.log)
+            wait_until(lambda: at_device(listener), what=lambda: gateway.log)
             gateway.stop()
 
 
@@ -316,11 +318,11 @@ def test_a_gateway_without_a_broker_sleeps(tmp_path: Path) -> None:
         assert gateway.wake_ups(1.5) <= 60  # a few tries, each with a thread of its own
 
 
-# --- the gate must not open by itself
+# --- old and invalid commands are not executed
 
 
-def heard(listener: Listener) -> list[str]:
-    """Return what has reached the device."""
+def at_device(listener: Listener) -> list[str]:
+    """Return the messages that have reached the device."""
     return [str(status["what"]) for status in actions(listener, "GOT")]
 
 
@@ -339,9 +341,9 @@ def test_a_retained_command_never_reaches_the_device(tmp_path: Path, mosquitto: 
             cable.restore()
             wait_until(lambda: mosquitto.log.read_text().count("Sending SUBACK to gw") == 4, what="the subscription")
             listener.publish("home/f/g/l/lamp/other/C", "ON")
-            wait_until(lambda: heard(listener), what=lambda: gateway.log)
+            wait_until(lambda: at_device(listener), what=lambda: gateway.log)
             gateway.stop()
-        assert heard(listener) == ["command f/g/l/lamp/other ON"]
+        assert at_device(listener) == ["command f/g/l/lamp/other ON"]
         assert "2 retained command" in gateway.log
 
 
@@ -354,13 +356,13 @@ def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosqu
         listener.publish("home/f/g/l/d/gw/C", "MINE")
         listener.publish("home/f/g/l/d/other/C", "1")
         listener.publish("home/f/g/l/d/other/S", "2")
-        wait_until(lambda: len(heard(listener)) == 2, what=lambda: gateway.log)
+        wait_until(lambda: len(at_device(listener)) == 2, what=lambda: gateway.log)
         gateway.stop()
-        assert heard(listener) == ["command f/g/l/d/other 1", "status f/g/l/d/other 2"]
-        assert "1 echo" in gateway.log  # MINE; the two statuses of the recorder are not sent to who has published them
+        assert at_device(listener) == ["command f/g/l/d/other 1", "status f/g/l/d/other 2"]
+        assert "1 echo" in gateway.log  # MINE; the broker does not send the other statuses back
 
 
-def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_flood_of_commands_does_not_affect_other_interfaces(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interfaces = {"deaf": trial("Deaf", sender="deaf"), "hall": trial("Recorder", sender="hall")}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, log={"level": "warning"})
     with mosquitto.client("home/+/+/+/+/hall/S") as listener, GatewayProcess(conf) as gateway:
@@ -368,13 +370,13 @@ def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mo
         for number in range(10_500):
             listener.client.publish("home/f/g/l/d/other/C", b"%d" % number)
         gateway.wait_log("deaf: dropped: 10000 messages wait for it already", timeout=20)
-        wait_until(lambda: heard(listener)[-1:] == ["command f/g/l/d/other 10499"], 20, lambda: gateway.log)
-        assert heard(listener) == [f"command f/g/l/d/other {number}" for number in range(10_500)]
+        wait_until(lambda: at_device(listener)[-1:] == ["command f/g/l/d/other 10499"], 20, lambda: gateway.log)
+        assert at_device(listener) == [f"command f/g/l/d/other {number}" for number in range(10_500)]
         assert gateway.log.count("messages wait for it already") == 1
-        assert gateway.stop() < 6  # each of those that wait is answered
+        assert gateway.stop() < 6  # each waiting command is answered
 
 
-def test_broken_messages_harm_nobody(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_invalid_messages_do_no_harm(tmp_path: Path, mosquitto: Mosquitto) -> None:
     deep, digits = b"[" * 10_000, b"9" * 10_000
     broken = [b"", b"\xff\xfe", b"{", b'{"a": NaN}', b'{"a": ' + deep, b'{"a": ' + digits + b"}", b'{"a": 1, "a": 2}',
               b'{"action": 5}', b'{"a": "\\ud800"}', bytes(300_000)]  # fmt: skip
@@ -385,8 +387,8 @@ def test_broken_messages_harm_nobody(tmp_path: Path, mosquitto: Mosquitto) -> No
             listener.publish("home/f/g/l/d/other/C", payload)
         listener.publish("home/f/g/C", "ON")
         listener.publish("home/f/g/l/d/other/C", "ON")
-        wait_until(lambda: heard(listener), what=lambda: gateway.log)
+        wait_until(lambda: at_device(listener), what=lambda: gateway.log)
         gateway.stop()
-        assert heard(listener) == ["command f/g/l/d/other ON"]
+        assert at_device(listener) == ["command f/g/l/d/other ON"]
         assert f"{len(broken)} refused" in gateway.log
         assert "Traceback" not in gateway.log

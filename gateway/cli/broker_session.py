@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from gateway.configuration.settings import Configuration
 from gateway.core.inbox import Wakeup
+from gateway.core.package_logger import package_logger
 from gateway.logs.init_logger import LogOptions, init_logger
 from gateway.message import Arrival
 from gateway.mqtt.client import MgClient
@@ -17,7 +18,8 @@ from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 
-_LINK_LOG = logging.getLogger(MgClient.__module__)
+_LINK_LOG = package_logger(MgClient.__module__)
+_LINK_MODULES = ("client", "link_log")
 
 
 @contextlib.contextmanager
@@ -72,7 +74,7 @@ def _link_warnings_suppressed() -> Iterator[None]:
     """
 
     def is_no_warning(record: logging.LogRecord) -> bool:
-        return record.levelno != logging.WARNING
+        return record.levelno != logging.WARNING or record.module not in _LINK_MODULES
 
     _LINK_LOG.addFilter(is_no_warning)
     try:

@@ -1,4 +1,4 @@
-"""`mqttgateway forget`: has the broker forget retained topics of a running gateway."""
+"""`mqttgateway forget`: clears retained topics of a running gateway at the broker."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gateway.control.protocol import printable
 
 
 def forget(options: argparse.Namespace) -> int:
-    """Have the topics forgotten, print which; return the exit code. Raises `ControlError`."""
-    found = ask_gateway(gateway_name(options), "forget", what=options.what)
+    """Clear the topics, and print them; return the exit code. Raises `ControlError`."""
+    reply = ask_gateway(gateway_name(options), "forget", what=options.what)
     with reading_reply():
-        topics, is_up = list(found["topics"]), found["is_up"]
+        topics, is_up = list(reply["topics"]), reply["is_up"]
     for topic in topics:
         print(printable(topic))  # noqa: T201
     if not is_up:
-        print("the broker is away: it is told once the link is up")  # noqa: T201
+        print("the broker is not connected: the topics are cleared once it is")  # noqa: T201
     return 0

@@ -1,4 +1,4 @@
-"""`mqttgateway reload`: has the running gateway take over its changed configuration and map."""
+"""`mqttgateway reload`: makes the running gateway use its changed configuration and map."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gateway.control.protocol import printable
 
 
 def reload(_configuration: Configuration | None, options: argparse.Namespace) -> int:
-    """Have the running gateway reload, print what has changed, and return 0.
+    """Make the running gateway reload, print what has changed, and return 0.
 
-    Raises `ControlError` with what is wrong if it took nothing over.
+    Raises `ControlError` with the findings if the gateway rejected the reload.
     """
-    found = ask_gateway(gateway_name(options), "reload")
+    reply = ask_gateway(gateway_name(options), "reload")
     with reading_reply():
-        line = f"reloaded {found['file']}: {found['changes']}"
+        line = f"reloaded {reply['file']}: {reply['changes']}"
     print(printable(line))  # noqa: T201
     return 0

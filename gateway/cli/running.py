@@ -1,4 +1,4 @@
-"""Which running gateway is meant on the command line, by its name or its configuration."""
+"""Finds the running gateway that a command line names, by its name or its configuration."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from gateway.errors import ConfigurationError, UsageError
 
 
 def ask_gateway(name: str, request: str, **arguments: Any) -> dict[str, Any]:
-    """Ask the running gateway called `name`; see `ask`. Arguments that are None are left out."""
-    given = {argument: value for argument, value in arguments.items() if value is not None}
-    return ask(name, request, os.environ, **given)
+    """Send a request to the running gateway called `name` (see `ask`), without the arguments that are None."""
+    present = {argument: value for argument, value in arguments.items() if value is not None}
+    return ask(name, request, os.environ, **present)
 
 
 @contextlib.contextmanager
 def reading_reply() -> Iterator[None]:
-    """Raise `ControlError` where a reply does not hold what this version expects."""
+    """Raise `ControlError` where a reply does not contain what this version expects."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise ControlError(f"the gateway answers as another version does ({err!r}): start it anew") from err
+        raise ControlError(f"the answer of the gateway is that of another version ({err!r}): restart it") from err
 
 
 def gateway_name(options: argparse.Namespace) -> str:
-    """Return the name of the gateway that is meant.
+    """Return the name of the gateway that the command line names.
 
-    Of a configuration only the name is read, and no code of it is run: the gateway is to be asked even if what it was
-    started with has been changed into something wrong. Raises `UsageError` if there is no such name.
+    Only the name is read from a configuration, and no code in it is run: a running gateway can be reached even if its
+    configuration has errors by now. Raises `UsageError` if the name is not valid.
     """
     if options.name is not None:
         if not options.name or word_problem(options.name):
-            raise UsageError(f"{options.name!a} is no name of a gateway: {word_problem(options.name) or 'it is empty'}")
+            raise UsageError(
+                f"{options.name!a} is no valid name of a gateway: {word_problem(options.name) or 'it is empty'}"
+            )
         return str(options.name)
     path = find_configuration(options.conf, os.environ)
     try:

@@ -6,7 +6,6 @@ findings, and no device is opened before the map has been checked.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
@@ -18,6 +17,7 @@ from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentEr
 from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.package_logger import package_logger
 from gateway.core.quoting import quote
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
@@ -31,7 +31,7 @@ from gateway.translation.topic_template import fields_in
 if TYPE_CHECKING:
     from gateway.configuration.legacy.legacy_maps import Reading
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 
 def read_text(

@@ -1,1 +1,1 @@
-"""The control socket: how the commands on the same machine talk to a gateway that runs."""
+"""The control socket: how commands on the same machine communicate with a running gateway."""

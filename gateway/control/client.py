@@ -1,4 +1,4 @@
-"""Asks a running gateway on its control socket."""
+"""Sends requests to a running gateway, on its control socket."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gateway.control.protocol import MAX_REPLY, ControlError, decode_reply, enco
 from gateway.core.own_files import NotOwnError, open_own_folder
 
 LONGEST_ANSWER = 35.0
-"""Seconds: more than the gateway gives itself."""
+"""Seconds to wait for an answer: more than the gateway allows itself, so that its own reason arrives."""
 
 
 class NotRunningError(ControlError):
-    """No gateway of that name can be reached: where it was looked for, and the remedy."""
+    """No gateway of that name can be reached: which folders were searched, and the remedy."""
 
 
 def ask(name: str, request: str, environment: Mapping[str, str], **arguments: Any) -> dict[str, Any]:
-    """Ask the running gateway called `name`, and return the result.
+    """Send a request to the running gateway called `name`, and return the result.
 
-    Raises `NotRunningError` if there is none, `ControlError` if it refuses, or does not answer in time.
+    Raises `NotRunningError` if there is none, `ControlError` if it refuses the request or does not answer in time.
     """
     line = encode_request(request, arguments)
     with _connect(name, environment) as sock:
@@ -32,19 +32,20 @@ def ask(name: str, request: str, environment: Mapping[str, str], **arguments: An
         reply = bytearray()
         try:
             sock.settimeout(LONGEST_ANSWER)
-            with contextlib.suppress(BrokenPipeError):  # it was refused before it asked: the reason is there to read
+            with contextlib.suppress(BrokenPipeError):  # refused before the request was sent: the reason can be read
                 sock.sendall(line)
             while not reply.endswith(b"\n"):
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
                 part = sock.recv(64 * 1024)
                 if not part:
-                    raise ControlError(f"the gateway {name!a} has ended meanwhile: see its log")
+                    raise ControlError(f"the gateway {name!a} ended before it answered: see its log")
                 reply += part
                 if len(reply) > MAX_REPLY:
-                    raise ControlError(f"what answers as the gateway {name!a} says too much: is it one?")
+                    raise ControlError(f"the reply of the gateway {name!a} is too long: is it an mqttgateway?")
         except TimeoutError:
-            what = f"the gateway {name!a} did not answer within {LONGEST_ANSWER:g} s"
-            raise ControlError(f"{what}: see its log") from None
+            raise ControlError(
+                f"the gateway {name!a} did not answer within {LONGEST_ANSWER:g} s: see its log"
+            ) from None
         except OSError as err:
             raise ControlError(f"the gateway {name!a} closed the connection ({err.strerror}): see its log") from err
     return decode_reply(bytes(reply))
@@ -52,7 +53,7 @@ def ask(name: str, request: str, environment: Mapping[str, str], **arguments: An
 
 def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
     """Return a connection to the gateway called `name`. Raises `NotRunningError`."""
-    looked: list[str] = []
+    searched: list[str] = []
     problem = ""
     for path in dict.fromkeys(folders_to_search(environment)):
         try:
@@ -62,7 +63,7 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             continue
         except OSError:
             continue
-        looked.append(str(path))
+        searched.append(str(path))
         try:
             sock = connect(folder, name, LONGEST_ANSWER)
             if peer_of(sock).uid in (0, os.geteuid(), os.fstat(folder).st_uid):
@@ -70,10 +71,10 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             sock.close()
             problem = f"; {path / name}.sock: another user answers there"
         except PermissionError:
-            problem = f"; {path / name}.sock is not yours: be root, or the user that the gateway runs as"
-        except OSError:  # none, or one that a killed gateway has left
+            problem = f"; {path / name}.sock belongs to another user: run this as root, or as the user of the gateway"
+        except OSError:  # no socket, or one that a killed gateway has left behind
             continue
         finally:
             os.close(folder)
-    where = f" (looked in {', '.join(looked)})" if looked else ""
+    where = f" (searched {', '.join(searched)})" if searched else ""
     raise NotRunningError(f"no gateway called {name!a} runs here{where}{problem}: start it, or name another one")

@@ -1,7 +1,7 @@
-"""What is said on the control socket: one JSON object a line, a request and its reply. Pure.
+"""The protocol of the control socket: one JSON object per line, a request and its reply. Pure.
 
 {"request": "outbox list", "part": "waiting", "count": 20}
-{"ok": true, "result": {...}}      or      {"ok": false, "error": "why not, and the remedy"}
+{"ok": true, "result": {...}}      or      {"ok": false, "error": "the reason, and the remedy"}
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ MAX_REQUEST = 64 * 1024
 """Bytes of a request, its newline included."""
 
 MAX_REPLY = 4 * 1024**2
-"""Bytes of a reply, its newline included. What may be longer is asked for in pages."""
+"""Bytes of a reply, its newline included. A longer result is requested in pages."""
 
 
 class ControlError(GatewayError):
-    """A request that cannot be understood, was refused, or got no reply: why, and the remedy."""
+    """A request that cannot be understood, was refused, or got no reply: the reason, and the remedy."""
 
 
 class WrongConfigurationError(ControlError):
-    """A gateway has refused to take its configuration over: what is wrong with that."""
+    """A gateway has rejected its changed configuration: what is wrong with it."""
 
     exit_code: ClassVar[int] = ConfigurationError.exit_code
 
 
 class RequestKind(NamedTuple):
-    """One kind of request: the function that does it, and its arguments by name, each of one type; all may be missing.
+    """One kind of request: the function that executes it, and the types of its arguments by name; all are optional.
 
-    `handle` gets the arguments that were given, and an `Answer`. It runs in the main thread, to which all that it may
-    change belongs, or, if it is not `in_main_thread`, in the thread of the control socket. It may not wait.
+    `handle` gets the arguments of the request, and an `Answer`. With `in_main_thread` it runs in the main thread, which
+    owns everything that a request may change; otherwise in the thread of the control socket. It must not block.
     """
 
     handle: Callable[[Mapping[str, Any], Answer], None]
@@ -42,19 +42,19 @@ class RequestKind(NamedTuple):
 
 
 class Answer:
-    """Takes the answer to one request, from any thread; what comes after the first one is ignored."""
+    """Accepts the answer to one request, from any thread; only the first one is sent."""
 
     def __init__(self, send: Callable[[Answer, bytes], None]) -> None:
         self._send = send
 
     def __call__(self, result: Mapping[str, Any]) -> None:
-        """Reply with `result`, which JSON can say."""
+        """Reply with `result`, which must be serialisable as JSON."""
         self._send(self, encode_reply({"ok": True, "result": result}))
 
-    def refuse(self, why: str, *, is_configuration_wrong: bool = False) -> None:
-        """Reply that the request is not done."""
+    def refuse(self, reason: str, *, is_configuration_wrong: bool = False) -> None:
+        """Reply that the request was refused, and why."""
         more = {"wrong_configuration": True} if is_configuration_wrong else {}
-        self._send(self, encode_reply({"ok": False, "error": why, **more}))
+        self._send(self, encode_reply({"ok": False, "error": reason, **more}))
 
 
 def encode_request(request: str, arguments: Mapping[str, Any]) -> bytes:
@@ -66,7 +66,7 @@ def encode_request(request: str, arguments: Mapping[str, Any]) -> bytes:
 
 
 def encode_reply(reply: Mapping[str, Any]) -> bytes:
-    """Return the line for a reply; one that is too long becomes an error that says so."""
+    """Return the line for a reply; if it is too long, the line for an error that reports this."""
     line = _line(reply)
     if len(line) <= MAX_REPLY:
         return line
@@ -74,25 +74,25 @@ def encode_reply(reply: Mapping[str, Any]) -> bytes:
 
 
 def decode_request(line: bytes, kinds: Mapping[str, RequestKind]) -> tuple[RequestKind, dict[str, Any]]:
-    """Return what is asked for in `line`, and the arguments. Raises `ControlError`, naming what is wrong with it."""
-    given = _object(line)
-    name = given.pop("request", None)
+    """Return the kind of the request in `line`, and its arguments. Raises `ControlError`, which names what is wrong."""
+    arguments = _object(line)
+    name = arguments.pop("request", None)
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ControlError(f"there is no request {name!a:.80}: there are: {', '.join(sorted(kinds))}")
-    for argument, value in given.items():
-        wanted = kind.arguments.get(argument)
-        if wanted is None:
+        raise ControlError(f"there is no request {name!a:.80}; the requests are: {', '.join(sorted(kinds))}")
+    for argument, value in arguments.items():
+        expected = kind.arguments.get(argument)
+        if expected is None:
             raise ControlError(f"the request {name!a} has no argument {argument!a:.80}")
-        if type(value) is not wanted:  # not isinstance: true is no number here
-            raise ControlError(f"the argument {argument!a} of {name!a} must be of the type {wanted.__name__}")
-    return kind, given
+        if type(value) is not expected:  # not isinstance, for which a boolean is an integer
+            raise ControlError(f"the argument {argument!a} of {name!a} must be of the type {expected.__name__}")
+    return kind, arguments
 
 
 def decode_reply(line: bytes) -> dict[str, Any]:
-    """Return the result in a reply. Raises `ControlError` if it is none, or says why the request was refused.
+    """Return the result in a reply. Raises `ControlError` if it is no reply, or if the request was refused.
 
-    That is a `WrongConfigurationError` where the configuration was.
+    If it was refused for errors in the configuration, that is a `WrongConfigurationError`.
     """
     reply = _object(line)
     result = reply.get("result")
@@ -103,19 +103,25 @@ def decode_reply(line: bytes) -> dict[str, Any]:
 
 
 def printable(text: object) -> str:
-    """Return `text`, which another process has said, so that it can harm no terminal; lines stay lines."""
+    """Return `text`, which comes from another process, with control characters escaped, except line breaks.
+
+    They could change what a terminal shows, or what it does.
+    """
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
-def _line(what: Mapping[str, Any]) -> bytes:
-    return json.dumps(what).encode("ascii") + b"\n"
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value).encode("ascii") + b"\n"
 
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as err:  # not UTF-8, no JSON, a number of many digits; or nested too deeply
-        raise ControlError(f"this is no JSON object in a line ({str(err) or type(err).__name__:.80})") from err
-    if not isinstance(found, dict):
-        raise ControlError(f"this is no JSON object, but of the type {type(found).__name__}")
-    return found
+        value = json.loads(line.decode("utf-8"))
+    except (
+        ValueError,
+        RecursionError,
+    ) as err:  # not UTF-8, no JSON, or a number with too many digits; nested too deeply
+        raise ControlError(f"this is no JSON object in one line ({str(err) or type(err).__name__:.80})") from err
+    if not isinstance(value, dict):
+        raise ControlError(f"this is no JSON object, but of the type {type(value).__name__}")
+    return value

@@ -1,13 +1,12 @@
-"""The control socket of a running gateway: a thread that takes requests, and hands most to the main thread.
+"""The control socket of a running gateway: a thread that receives requests, and passes most of them to the main thread.
 
-It sleeps until somebody connects, keeps few clients, gives each a deadline, and never waits for one. Only root and the
-user that the gateway runs as are heard.
+It sleeps until a client connects, serves a limited number of clients, each with a deadline, and never blocks on one.
+Only root and the user that the gateway runs as may send requests.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
 import socket
@@ -21,61 +20,62 @@ from gateway.control.place import file_at, file_of, listen, path_of, peer_of, re
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
 from gateway.core.inbox import Wakeup, poll_milliseconds
 from gateway.core.own_files import open_own_folder
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 MAX_CLIENTS = 8
 LONGEST_TRANSFER = 5.0
-"""Seconds in which a client has to send its request, and then to take the reply."""
+"""Seconds in which a client has to send its request, and then to receive the reply."""
 
 LONGEST_ANSWER = 30.0
-"""Seconds in which a request is to be answered."""
+"""Seconds in which a request has to be answered."""
 
 _READ_CHUNK = 16 * 1024
-_PAUSE = 1.0  # s in which nobody is accepted, where the process has no descriptor left
+_PAUSE = 1.0  # s without accepting clients, after the process had no file descriptor left for one
 
 
 class Wakes(Protocol):
     """What wakes the main thread."""
 
     def set(self) -> None:
-        """Wake it."""
+        """Wake the main thread."""
 
 
 class SocketLost(ThrottledException):
-    """The file of the control socket is gone, and no new one can be made."""
+    """The file of the control socket was removed, and no new one can be created."""
 
 
 class _Client:
-    """One connection: what it has sent, what it is to get, and until when."""
+    """One connection: what was received from it, what is to be sent to it, and its deadline (monotonic, s)."""
 
     def __init__(self, sock: socket.socket, now: float) -> None:
         self.sock = sock
         self.received = bytearray()
         self.to_send = b""
-        self.answer: Answer | None = None  # that is waited for
-        self.is_last = False  # once all is sent, the connection is closed
+        self.answer: Answer | None = None  # the answer that it waits for
+        self.is_last = False  # whether the connection is closed once everything is sent
         self.deadline = now + LONGEST_TRANSFER
 
     @property
     def events(self) -> int:
-        """What to poll for; while it waits for an answer, only whether the client is still there."""
+        """The events to poll for; none while it waits for an answer: `poll` reports a closed connection in any case."""
         if self.to_send:
             return select.POLLOUT
         return select.POLLIN if self.answer is None else 0
 
     def reply(self, line: bytes, now: float) -> None:
-        """Have `line` sent."""
+        """Set the line to send, a reply or an error."""
         self.to_send, self.answer, self.deadline = line, None, now + LONGEST_TRANSFER
 
 
 class ControlServer:
-    """Serves the gateway called `name` in the folder with the descriptor `folder`, which it closes at its end.
+    """Serves the gateway called `name` in the folder with the descriptor `folder`, which it closes at the end.
 
     `kinds` are the requests by name. `wakeup` wakes the main thread, which then calls `run_requests`. Raises
-    `ControlError` or `OSError` where there can be no such socket.
+    `ControlError` or `OSError` if the socket cannot be created.
     """
 
     def __init__(self, folder: int, name: str, kinds: Mapping[str, RequestKind], wakeup: Wakes) -> None:
@@ -85,7 +85,7 @@ class ControlServer:
         self._file = file_of(folder, name)
         self._wakeup = Wakeup()
         self._clients: dict[int, _Client] = {}
-        self._answers: deque[tuple[Answer, bytes]] = deque()  # a client at a time has one: never more than these
+        self._answers: deque[tuple[Answer, bytes]] = deque()  # at most one for each client
         self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
         self._accepts_at = 0.0
         self._is_closing = self._is_lost = False
@@ -96,22 +96,22 @@ class ControlServer:
 
     @property
     def has_requests(self) -> bool:
-        """Whether the main thread has something to do."""
+        """Whether requests wait for the main thread."""
         return bool(self._for_main)
 
     def run_requests(self) -> None:
-        """Do what was asked for; the main thread calls it."""
+        """Execute the requests that wait; the main thread calls it."""
         while self._for_main:
             self._handle(*self._for_main.popleft())
 
-    def look(self) -> None:
-        """Have the socket made anew if somebody has removed its file. Any thread may call it."""
+    def check(self) -> None:
+        """Create the socket again if its file was removed, in the thread of the socket. Any thread may call it."""
         if not self._is_closing and file_at(self._path, self._name) != self._file:
             self._is_lost = True
             self._wakeup.set()
 
     def close(self) -> None:
-        """End the thread, and remove the socket; who waits for an answer is told that the gateway ends."""
+        """End the thread, and remove the socket; clients that wait for an answer receive the reason."""
         self._is_closing = True
         self._wakeup.set()
         self._thread.join(LONGEST_TRANSFER)
@@ -129,20 +129,19 @@ class ControlServer:
         remove(self._folder, self._name, self._file)
         self._listener.close()
         os.close(self._folder)
-        self._take_answers()
+        self._send_answers()
         for client in list(self._clients.values()):
             if client.answer is not None:
-                client.answer.refuse("the gateway ends")
-        self._take_answers()
+                client.answer.refuse("the gateway is being stopped")
+        self._send_answers()
         for client in list(self._clients.values()):
             self._send(client)
             self._drop(client)
         self._wakeup.close()
 
-    def _make_anew(self) -> None:
-        """Make the socket once more where its file, or its folder, was removed; whoever is connected stays so."""
+    def _create_again(self) -> None:
+        """Create the socket again after its file or its folder was removed; the clients stay connected."""
         self._is_lost = False
-        lost = "the control socket was removed"
         try:
             folder = open_own_folder(self._path, create=True)
             try:
@@ -151,17 +150,18 @@ class ControlServer:
                 os.close(folder)
                 raise
         except (ControlError, OSError) as err:
-            failed = SocketLost(f"{lost}, and cannot be made anew: {getattr(err, 'strerror', None) or err}")
+            reason = getattr(err, "strerror", None) or err
+            failed = SocketLost(f"the control socket was removed and cannot be created again: {reason}")
             if failed.trigger:
                 LOG.warning(failed.report)
             return
         self._listener.close()
         os.close(self._folder)
         self._listener, self._folder, self._file = listener, folder, file_of(folder, self._name)
-        LOG.warning("%s: it is made anew as %s", lost, self._path / f"{self._name}.sock")
+        LOG.warning("the control socket was removed; created it again as %s", self._path / f"{self._name}.sock")
 
     def _serve(self) -> None:
-        """Wait for something to happen, and do what there is to do then."""
+        """Wait for the next event or deadline, and handle it."""
         now = time.monotonic()
         poll = select.poll()
         poll.register(self._wakeup.fileno(), select.POLLIN)
@@ -176,23 +176,23 @@ class ControlServer:
         for descriptor, _ in poll.poll(None if due is None else poll_milliseconds(due - now + 0.001)):
             if descriptor == self._wakeup.fileno():
                 self._wakeup.clear()
-                self._take_answers()
+                self._send_answers()
                 if self._is_lost:
-                    self._make_anew()
+                    self._create_again()
             elif descriptor == self._listener.fileno():
                 self._accept()
             elif descriptor in self._clients:
-                self._look_at(self._clients[descriptor])
+                self._handle_event(self._clients[descriptor])
         now = time.monotonic()
         for client in [client for client in self._clients.values() if now >= client.deadline]:
             self._time_out(client, now)
 
     def _time_out(self, client: _Client, now: float) -> None:
-        if client.answer is None:  # too slow: to send its request, or to take a reply
+        if client.answer is None:  # too slow in sending its request, or in receiving the reply
             self._drop(client)
             return
-        client.is_last = True  # a late answer finds nobody
-        reason = f"not answered within {LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log"
+        client.is_last = True  # an answer that comes later finds no client
+        reason = f"no answer within {LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log"
         Answer(lambda _, line: client.reply(line, now)).refuse(reason)
 
     def _accept(self) -> None:
@@ -200,25 +200,27 @@ class ControlServer:
             sock, _ = self._listener.accept()
         except OSError as err:
             if err.errno not in (errno.EAGAIN, errno.ECONNABORTED):
-                self._accepts_at = time.monotonic() + _PAUSE  # it stays readable: there would be no rest
+                self._accepts_at = (
+                    time.monotonic() + _PAUSE
+                )  # it stays readable, so that polling it would be a busy loop
             return
         sock.setblocking(False)
         client = _Client(sock, time.monotonic())
         self._clients[sock.fileno()] = client
         refusal = ""
         if peer_of(sock).uid not in (0, os.geteuid()):
-            refusal = "only root and the user that the gateway runs as may ask"
+            refusal = "only root and the user that the gateway runs as may send requests"
         elif len(self._clients) > MAX_CLIENTS:
-            refusal = f"{MAX_CLIENTS} others ask at the moment: try again later"
-        if refusal:  # what of it does not go out at once does not go out
+            refusal = f"{MAX_CLIENTS} other clients are connected: try again later"
+        if refusal:  # sent without waiting: what the socket does not accept now is lost
             Answer(lambda _, line: client.reply(line, 0.0)).refuse(refusal)
             self._send(client)
             self._drop(client)
 
-    def _look_at(self, client: _Client) -> None:
+    def _handle_event(self, client: _Client) -> None:
         if client.to_send:
             self._send(client)
-        elif client.answer is not None:  # nothing was asked for but an error: the client has gone
+        elif client.answer is not None:  # polled for no event, so this is an error: the client has disconnected
             self._drop(client)
         else:
             self._receive(client)
@@ -237,7 +239,7 @@ class ControlServer:
         self._next_request(client)
 
     def _next_request(self, client: _Client) -> None:
-        line, newline, rest = client.received.partition(b"\n")
+        line, newline, remaining = client.received.partition(b"\n")
         if len(line) >= MAX_REQUEST:
             client.is_last = True
             client.received.clear()
@@ -245,7 +247,7 @@ class ControlServer:
                 f"a request has at most {MAX_REQUEST} bytes, its newline included"
             )
         elif newline:
-            client.received = rest
+            client.received = remaining
             self._begin(client, bytes(line))
 
     def _begin(self, client: _Client, line: bytes) -> None:
@@ -275,7 +277,7 @@ class ControlServer:
         self._answers.append((answer, line))
         self._wakeup.set()
 
-    def _take_answers(self) -> None:
+    def _send_answers(self) -> None:
         while self._answers:
             answer, line = self._answers.popleft()
             for client in self._clients.values():

@@ -5,7 +5,6 @@ The threads of a process are known to the whole process (`sys._current_frames`),
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -14,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 LONGEST_CALL = 5.0
 """Seconds that a call may take before the log names it: whoever waits for an answer begins to wonder."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 from collections import deque
@@ -11,11 +10,12 @@ from collections.abc import Callable
 from threading import Lock, RLock
 
 from gateway.core.clock import boot_time
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.core.unanswered import Unanswered
 from gateway.message import InternalMsg
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 MAX_MESSAGES = 10_000
 """Messages that may wait for one interface: some seconds of what a broker can send, some MiB of memory."""
@@ -253,6 +253,10 @@ class MsgList:
     def fileno(self) -> int:
         """Return the descriptor to poll for reading: readable while there are messages."""
         return self._wakeup.fileno()
+
+    def stats(self) -> dict[str, int]:
+        """Return how many messages wait, the bytes they hold, and how many were pulled. Any thread may call it."""
+        return {"waiting": len(self._messages), "bytes": self.bytes, "pulled": self.pulled}
 
     # --- for whoever looks after the interface, in any thread
 

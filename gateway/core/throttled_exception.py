@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import ClassVar, NamedTuple
 
+from gateway.core.package_logger import package_logger
+
 OF_STRANGERS = 50
 """New keys that are reported in a period (`most_new_keys`) where whoever publishes chooses them."""
 
@@ -67,6 +69,7 @@ class Throttle:
         self._most_new_keys = most_new_keys
         self._new_keys: dict[int, tuple[float, int]] = {}  # by level: begin of a period, and how many came in it
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the one that was reported last at the end
+        self.suppressed = 0  # errors that were not reported one by one, since the start
         self._forgotten = 0  # held back, and no place to remember them
         self._due = math.inf  # when something that was held back is to be told
         self._lock = Lock()
@@ -84,6 +87,7 @@ class Throttle:
             tally = self._tallies.get(key)
             if tally is not None and now - tally.since < period:
                 tally.held_back += 1
+                self.suppressed += 1
                 tally.message, tally.level = message[:_LONGEST], level
                 self._due = min(self._due, tally.since + period)
                 return None
@@ -92,6 +96,7 @@ class Throttle:
             self._tallies.move_to_end(key)
             is_one_too_many = tally is None and self._is_one_too_many(period, now, level)
             if is_one_too_many:
+                self.suppressed += 1
                 fresh.held_back, fresh.message, fresh.level = 1, message[:_LONGEST], level
                 self._due = min(self._due, now + period)
             if len(self._tallies) > _MAX_KEYS:
@@ -156,7 +161,7 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
     It may be raised like any exception, too.
 
     What comes last is not followed by another one that would tell its number: `report_held_back` logs that, to the
-    logger of the module of the class, with the `level` that was given.
+    logger of the package of the class (see `package_logger`), with the `level` that was given.
     """
 
     period: ClassVar[float] = PERIOD
@@ -189,12 +194,17 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
             self.report = message if count == 1 else f"{message} ({count} times in the last {seconds:.0f} s)"
 
 
+def suppressed() -> int:
+    """Return how many errors were not logged one by one, but only counted, since the start of the process."""
+    return sum(cls.throttle.suppressed for cls in _classes(ThrottledException))
+
+
 def report_held_back(now: float | None = None, *, is_last: bool = False) -> None:
     """Log how many errors of each kind were held back, where the period is over; with `is_last`, of all of them."""
     now = time.monotonic() if now is None else now
     for cls in _classes(ThrottledException):
         for held in cls.throttle.take_held_back(now, is_last=is_last) if cls.counts_are_logged else ():
-            logging.getLogger(cls.__module__).log(held.level, held.report)
+            package_logger(cls.__module__).log(held.level, held.report)
 
 
 def _classes(cls: type[ThrottledException]) -> Iterator[type[ThrottledException]]:

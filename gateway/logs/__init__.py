@@ -1,1 +1,1 @@
-"""The log: how it is set up, the file it goes to, and what must never stand in it."""
+"""The log: its set-up, its file, its rate limit, and the masking of secrets."""

@@ -7,19 +7,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from gateway.core import throttled_exception
 from gateway.core.option_schema import section_defaults
+from gateway.core.package_logger import PROGRAM, logger_name
 from gateway.core.paths import expanded
 from gateway.logs.masking import Masker
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-TRAFFIC = "gateway.traffic"
-"""The logger of the messages that pass, one line each."""
+TRAFFIC = f"{PROGRAM}.traffic"
+"""The logger of the messages that pass through the gateway, one line each."""
 
-_LONGEST_LINE = 1000  # characters of a line; more is cut
-_CLOCK_SET = 0.1  # s by which the clock must have been set to be told from one that is slewed
+_LONGEST_LINE = 1000  # characters of a line; the remainder is cut off
+_CLOCK_STEP = 0.1  # s: a larger difference means that the clock was set; a smaller one, that it is adjusted gradually
 MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
 _SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
@@ -41,9 +42,10 @@ class LogOptions(NamedTuple):
 def init_logger(
     options: LogOptions, secrets: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> list[logging.Handler]:
-    """Give the root logger its handlers and levels; return the handlers.
+    """Set the handlers and levels of the root logger; return the handlers.
 
-    Each of `secrets` is replaced by `***` in every line. Raises `OSError` if the log file cannot be opened.
+    Each of `secrets` is replaced by `***` in every line. The handlers of an earlier call are closed.
+    Raises `OSError` if the log file cannot be opened.
     """
     masker = Masker(secrets)
     under_systemd = "JOURNAL_STREAM" in environment
@@ -59,7 +61,7 @@ def init_logger(
         handlers[1].setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", masker))
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler.formatter, _Formatter):  # of an earlier call
+        if isinstance(handler.formatter, _Formatter):
             root.removeHandler(handler)
             handler.close()
     for handler, level in zip(handlers, (options.level, options.file_level or options.level), strict=False):
@@ -72,7 +74,7 @@ def init_logger(
 
 
 class _Formatter(logging.Formatter):
-    """One line a record, its control characters escaped, without secrets; tracebacks stay readable."""
+    """Writes a record as one line, without control characters and secrets. Tracebacks keep their lines."""
 
     default_msec_format = "%s.%03d"
 
@@ -80,17 +82,18 @@ class _Formatter(logging.Formatter):
         super().__init__(line)
         self._masker = masker
         self._with_priority = with_priority
-        self._latest = 0.0  # time of day of the line before
-        self._clock_offset = 0.0  # between the time of day and the monotonic one
+        self._latest = 0.0  # Unix time (s) of the previous line
+        self._clock_offset = 0.0  # s between Unix time and monotonic time
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """Return the time of a line, which is never before that of the line above it.
+        """Return the time of a line, which is never earlier than that of the line above it.
 
-        A record gets its time first and waits for its handler then: another thread may be faster. What is late by
-        that has the time of the line before it. A clock that was set back is something else.
+        A record gets its time before it waits for the lock of the handler, so another thread may overtake it. Such a
+        record is written with the time of the line above it. After the clock was set back, times start again from
+        there.
         """
         offset = time.time() - time.monotonic()
-        if abs(offset - self._clock_offset) > _CLOCK_SET:
+        if abs(offset - self._clock_offset) > _CLOCK_STEP:
             self._clock_offset, self._latest = offset, 0.0
         self._latest = when = max(self._latest, record.created)
         seconds, milliseconds = divmod(int(when * 1000), 1000)
@@ -104,18 +107,21 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._masker.mask(super().format(record))
-        if len(text) > _LONGEST_LINE and not record.exc_info:  # after masking, or half a secret could be left
+        if len(text) > _LONGEST_LINE and not record.exc_info:  # after masking, which does not find half a secret
             text = f"{text[:_LONGEST_LINE]}... ({len(text)} characters)"
         if not text.isprintable():
             text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
         if self._with_priority:
-            mark = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
-            text = mark + text.replace("\n", f"\n{mark}")
+            priority = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
+            text = priority + text.replace("\n", f"\n{priority}")
         return text
 
 
 class RateLimit(logging.Filter):
-    """Lets through at most `limit` records a minute to `handler`; says how many it held back after that minute."""
+    """Passes at most `limit` records a minute to `handler`, and logs after that minute how many it has suppressed."""
+
+    suppressed_in_total: ClassVar[int] = 0
+    """Records that were suppressed since the start of the process, of all handlers."""
 
     def __init__(
         self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] = time.monotonic
@@ -126,31 +132,44 @@ class RateLimit(logging.Filter):
         self._clock = clock
         self._since = clock()
         self._passed = 0
-        self._held_back = 0
+        self._suppressed = 0
 
-    def look(self, *, is_last: bool = False) -> None:
-        """Say how many were held back, if the minute is over, or, with `is_last`, at once."""
+    def report(self, *, is_last: bool = False) -> None:
+        """Log how many records were suppressed, if the minute is over; with `is_last`, immediately."""
         now = self._clock()
-        if now - self._since >= 60 or (is_last and self._held_back):
-            held_back, self._since, self._passed, self._held_back = self._held_back, now, 0, 0
-            if held_back:
-                text = f"{held_back} log lines were held back: more than {self._limit} in a minute"
-                self._handler.handle(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (), None))
+        if now - self._since >= 60 or (is_last and self._suppressed):
+            suppressed, self._since, self._passed, self._suppressed = self._suppressed, now, 0, 0
+            if suppressed:
+                text = f"{suppressed} log lines suppressed: more than {self._limit} in one minute"
+                name = logger_name(__name__)
+                self._handler.handle(logging.LogRecord(name, logging.WARNING, __file__, 0, text, (), None))
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
-        """Tell whether `record` may be written."""
-        self.look()
+        """Return whether `record` may be written."""
+        self.report()
         self._passed += 1
         if self._passed <= self._limit:
             return True
-        self._held_back += 1
+        self._suppressed += 1
+        RateLimit.suppressed_in_total += 1
         return False
 
 
-def report_held_back(*, is_last: bool = False) -> None:
-    """Log how often each error came that was held back, and how many lines; see `RateLimit.look` for `is_last`."""
+def report_suppressed(*, is_last: bool = False) -> None:
+    """Log how often each suppressed error has occurred, and how many lines were suppressed (see `RateLimit.report`)."""
     throttled_exception.report_held_back(is_last=is_last)
     for handler in logging.getLogger().handlers:
         for limit in handler.filters:
             if isinstance(limit, RateLimit):
-                limit.look(is_last=is_last)
+                limit.report(is_last=is_last)
+
+
+def log_stats() -> dict[str, int]:
+    """Return how many lines and repeated errors were not written, since the start of the process.
+
+    Any thread may call it.
+    """
+    return {
+        "lines_suppressed": RateLimit.suppressed_in_total,
+        "errors_suppressed": throttled_exception.suppressed(),
+    }

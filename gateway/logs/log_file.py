@@ -1,4 +1,4 @@
-"""The log file. A module of its own, since few have one, and Python's is slow to import."""
+"""The log file. It is a module of its own because few gateways need it, and `logging.handlers` is slow to import."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class LogFileFailed(ThrottledException):
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
-    """A log file that cannot stop the gateway: a full disk is said on standard error, now and then."""
+    """A log file whose failures do not stop the gateway: they are reported on standard error, at most once a minute."""
 
     def _open(self) -> TextIOWrapper:
-        """Open the file, readable by its owner and its group only: it tells much about a home."""
+        """Open the file, readable by its owner and its group only: it shows what people do in a home."""
         return os.fdopen(open_to_append(Path(self.baseFilename), 0o640), "a", encoding=self.encoding)
 
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Say on standard error why a line is not in the file."""
+        """Write to standard error why a line could not be written to the file."""
         reason = sys.exc_info()[1]
         err = LogFileFailed(
             f"the log file {self.baseFilename} cannot be written: {reason}", key=f"{self.baseFilename} {reason}"

@@ -1,4 +1,4 @@
-"""Keeps secrets out of texts: whichever way a secret was written, `***` stands in its place. Pure."""
+"""Masks secrets in texts: however a secret is written, it is replaced by `***`. Pure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from collections.abc import Iterable, Iterator
 
 _ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16-le", "utf-16-be")
 _SEPARATORS = ("", " ", ":", "-", ",", ", ", "\\x", " 0x", ", 0x")  # between bytes in hexadecimal
-_SHORTEST_PART = 4  # characters of a secret before a cut that are worth hiding, and bytes of it among others
-_LONGEST_PART = 300  # characters that are shown of anything before it is cut
-_LONG_SECRET = 4096  # characters; of a longer one only the common forms are looked for, to save memory
+_SHORTEST_PART = 4  # characters of a secret before a cut that must be masked; bytes of a secret that is part of base64
+_LONGEST_PART = 300  # characters of a text that are shown at most before it is cut
+_LONG_SECRET = 4096  # characters; for a longer secret only the common forms are searched, to save memory
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3
 _CUT = "..."
 
 
 class Masker:
-    """Replaces `secrets`, in every form that a text may hold them in, by `***`.
+    """Replaces `secrets` by `***`, in every form in which a text may contain them.
 
-    A form is the secret as it is, quoted or escaped by Python or JSON (also twice), read in a wrong encoding, or its
-    bytes in hexadecimal, decimal, base64 (also amid others) or as in a URL.
+    The forms are: the secret itself; quoted or escaped by Python or JSON, also twice; decoded with a wrong encoding;
+    its bytes in hexadecimal, decimal or base64 (also as part of longer data), or percent-encoded as in a URL.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._forms = sorted(filter(None, forms), key=len, reverse=True)  # what holds another one is hidden whole
+        self._forms = sorted(
+            filter(None, forms), key=len, reverse=True
+        )  # longest first: a form that contains another one is masked as a whole
 
     def mask(self, text: str) -> str:
-        """Return `text` without secrets, also without one of which only the beginning is there, before `...`."""
+        """Return `text` with all secrets masked, also one that is cut off: its beginning stands before `...`."""
         for form in self._forms:
             text = text.replace(form, "***")
         if self._forms and _CUT in text:
@@ -39,7 +41,7 @@ class Masker:
         return _CUT.join([*map(self._without_beginning, parts[:-1]), parts[-1]])
 
     def _without_beginning(self, text: str) -> str:
-        """Return `text` without the beginning of a secret at its end."""
+        """Return `text`, with the beginning of a secret masked if it ends with one."""
         tail = text[-_LONGEST_PART:]
         for form in self._forms:
             begin = tail.find(form[:_SHORTEST_PART]) if len(form) > _SHORTEST_PART else -1
@@ -67,23 +69,24 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: str, encodings: Iterable[str]) -> set[bytes]:
-    found = set()
+    encoded = set()
     for encoding in encodings:
-        for errors in ("strict", "surrogateescape", "surrogatepass"):  # the last two: it came from a file name, or JSON
+        # The last two are for surrogates, which a secret has if it came from a file name or from JSON.
+        for errors in ("strict", "surrogateescape", "surrogatepass"):
             try:
-                found.add(secret.encode(encoding, errors))
+                encoded.add(secret.encode(encoding, errors))
                 break
-            except ValueError:  # it does not know all of these characters
+            except ValueError:  # the encoding cannot represent all of the characters
                 continue
-    return found
+    return encoded
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """Yield `text` as Python and JSON quote it, without the quotes, whichever of these are round it."""
+    """Yield `text` as Python and JSON escape it between quotes, for each kind of quotes."""
     for escape in (ascii, repr):
         quoted = escape(text)[1:-1]
         yield quoted
-        yield quoted.replace("\\'", "'").replace("'", "\\'")  # in a text that holds both kinds of quotes
+        yield quoted.replace("\\'", "'").replace("'", "\\'")  # inside a text that has both kinds of quotes
     for only_ascii in (True, False):
         yield json.dumps(text, ensure_ascii=only_ascii)[1:-1]
 
@@ -100,7 +103,11 @@ def _byte_forms(data: bytes) -> Iterator[str]:
         yield url.replace("%2f" if digits == "02x" else "%2F", "/")
     if len(data) >= _SHORTEST_PART:
         yield ", ".join(map(str, data))
-        for offset, skipped in ((0, 0), (1, 2), (2, 3)):  # in base64, three bytes are four characters
+        for offset, skipped in (
+            (0, 0),
+            (1, 2),
+            (2, 3),
+        ):  # base64 writes three bytes as four characters: there are three alignments
             text = binascii.b2a_base64(bytes(offset) + data, newline=False).decode("ascii")
             certain = text[skipped : (offset + len(data)) * 8 // 6]
             yield certain

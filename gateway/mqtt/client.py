@@ -7,7 +7,6 @@ once, while the main thread sleeps. But for that and `set_state`, the main threa
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import socket
@@ -22,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.core.activity import what_held_the_main_thread
 from gateway.core.clock import boot_time
 from gateway.core.inbox import Wakeup
+from gateway.core.package_logger import package_logger
 from gateway.message import OFFLINE, ONLINE, Arrival, Publication
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
@@ -44,7 +44,7 @@ from gateway.mqtt.send_lock import STOOD_STILL, Progress, SendLock
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _READS_PER_TURN = 200  # packets read before the outbox has its turn again
 _SHORTEST_TICK, _LONGEST_TICK = 0.25, 5.0  # s between two looks at the keepalive
@@ -141,6 +141,10 @@ class MgClient(HookedClient):
     def receive_counts(self) -> Mapping[str, int]:
         """How many messages were not given on, by the reason: copies, unusable."""
         return self._receiver.counts
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters of the link and of what was received on it. Any thread may call it."""
+        return {"connects": self.connects, **self._receiver.counts}
 
     @property
     def is_caught_up(self) -> bool:

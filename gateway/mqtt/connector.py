@@ -5,7 +5,6 @@ Only the main thread calls it; connections are opened in the dialler's.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import Wakeup
+from gateway.core.package_logger import package_logger
 from gateway.mqtt.dial import Connection, LinkError, Server, dial, tls_context
 from gateway.mqtt.dialler import Dialler
 from gateway.mqtt.options import MqttOptions
@@ -22,7 +22,7 @@ from gateway.mqtt.probe import probe
 from gateway.mqtt.reason_codes import DisconnectCause
 from gateway.mqtt.servers import Next, Servers
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _HELD = 30.0  # s that a link must have held for the next failure to count as the first
 

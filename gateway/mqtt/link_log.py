@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = logging.getLogger("gateway.mqtt.client")  # the link is one thing to people, in however many modules
+LOG = package_logger(__name__)
 
 
 class LinkFailed(ThrottledException):

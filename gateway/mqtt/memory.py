@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.promptness import Promptness
 from gateway.mqtt.retained_states import RetainedStates
 from gateway.mqtt.run_topic import RunTopic
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 
 class RunTopicForbidden(ThrottledException):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
@@ -21,7 +21,7 @@ from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import Received
 from gateway.mqtt.subscriptions import Subscriptions
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _LONGEST_SHOWN = 200  # characters of a topic in the log
 _LINGER = 1.0  # s between the subscription to new filters and the end of the old ones

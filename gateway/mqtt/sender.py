@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.core.backoff import Backoff, undrawn
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits, PublishProperties, publish_size
@@ -23,7 +24,7 @@ from gateway.mqtt.retained_states import RetainedStates
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Entry
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 WINDOW = 100
 """Publications with QoS 1 that the broker has not acknowledged, at most; the rest waits in the outbox."""

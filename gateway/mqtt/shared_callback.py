@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 Callback: TypeAlias = Callable[..., None]
 

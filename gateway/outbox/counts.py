@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from gateway.core.package_logger import package_logger
 from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
 
-LOG = logging.getLogger("gateway.outbox")
+LOG = package_logger(__name__)
 
 _HIGH_WATER = 0.8  # of the limit: time to say so
 _LOW_WATER = 0.5  # of the limit: well again

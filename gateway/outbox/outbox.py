@@ -393,6 +393,10 @@ class Outbox:
         with self._lock:
             return self._counts_now()
 
+    def stats(self) -> dict[str, int]:
+        """Return the counts of this moment by name, without a lock: two of them may differ by what passes meanwhile."""
+        return self._counts_now()._asdict()
+
     def _counts_now(self) -> OutboxCounts:
         return OutboxCounts(**self._counts, waiting=len(self._lanes), in_flight=len(self._lanes.in_flight))
 

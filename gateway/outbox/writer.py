@@ -6,7 +6,6 @@ A thread of its own, so that nobody else waits for the disk. What comes while on
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 import threading
@@ -15,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.core.clock import boot_time
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, dead_letters
@@ -26,7 +26,7 @@ from gateway.outbox.queues import HEAD_BYTES, Entry
 from gateway.outbox.rescue import Rescue, rescue
 from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _RETRY = 1.0  # s after a disk that took nothing
 _STEP = 50  # rows at a time on a disk that is full
@@ -66,6 +66,10 @@ class OutboxWriter:
         """Have the files seen to if something is wrong with them, though nothing is to be written. Any thread may."""
         if self._store.seems_faulty():
             self._outbox.call_writer()
+
+    def stats(self) -> dict[str, int]:
+        """Return what the writer counts. Any thread may call it."""
+        return {}
 
     def visit(self, do: Callable[[OutboxStore], None]) -> None:
         """Have `do` called with the file, by the thread of the writer, once all that came before is committed.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 
 class DeviceGone(ThrottledException):

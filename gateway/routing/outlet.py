@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.core.activity import current
+from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
 from gateway.core.unanswered import Unanswered
@@ -21,7 +22,7 @@ from gateway.routing.message_filter import MessageFilter, passed
 from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 _BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
 _BATCH = 300  # publications for the outbox at once, and so for a write: the first waits for the others, some 2 ms
 _SHOWN = 60  # characters of what is no message
@@ -77,6 +78,10 @@ class Outlet:
     def is_available(self) -> bool:
         """Whether the device is there, as far as is known."""
         return self._is_available is True
+
+    def stats(self) -> dict[str, int]:
+        """Return how many messages were pushed, and how many of them were refused. Any thread may call it."""
+        return {"pushed": self.pushed, "refused": self.refused}
 
     def use(
         self,

@@ -24,6 +24,7 @@ from gateway.core.activity import Call
 from gateway.core.bounded_cache import put
 from gateway.core.clock import boot_time
 from gateway.core.inbox import held_by
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
@@ -36,7 +37,7 @@ from gateway.routing.route import Route
 
 __all__ = ["InboxFull", "MessageRefused", "Route", "Router"]
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
@@ -127,6 +128,10 @@ class Router:
         self._maps = tuple(route.msg_map for route in routes)
         self._listeners = {id(route): route.listeners() for route in routes}
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
+
+    def stats(self) -> dict[str, int]:
+        """Return what became of the messages, by name. Any thread may call it."""
+        return {name.replace(" ", "_"): number for name, number in self.counts.copy().items()}
 
     def deliver(self, arrival: Arrival) -> None:
         """Give a message to every interface whose map reads it. Never raises for what a message holds."""

@@ -1,1 +1,1 @@
-"""The process: the interfaces that run in it, reloading, and what is looked after while it runs."""
+"""The process: interfaces in their threads, reloading, signals, counters, and the answers to control requests."""

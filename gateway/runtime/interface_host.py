@@ -1,4 +1,4 @@
-"""One interface at work: its inbox, its outlet and the supervisor of its thread. It outlives a reload."""
+"""One interface at work: its inbox, its outlet and the supervisor of its thread. It survives a reload."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from gateway.routing.command_guard import CommandGuard, CommandOptions
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import Outlet
 from gateway.routing.router import Route
+from gateway.runtime.stats import DEVICE
 from gateway.runtime.supervisor import Supervisor
 from gateway.translation.mqtt_map import MsgMap
 
 
 class InterfaceHost:
-    """An interface with all that it is given. `say` publishes its availability; any thread may call it.
+    """An interface with its inbox, outlet and thread.
 
-    `room` is for the messages that wait for the interfaces. Only the main thread calls the methods, but for `look`.
+    `publish` publishes its availability; any thread may call it. `room` is the memory that the messages waiting for
+    all interfaces may use. Only the main thread calls the methods, except `check` and `stats`.
     """
 
-    def __init__(self, options: InterfaceOptions, outbox: Outbox, say: Callable[[bytes], None], room: Room) -> None:
+    def __init__(self, options: InterfaceOptions, outbox: Outbox, publish: Callable[[bytes], None], room: Room) -> None:
         self.options = options
         self.inbox = MsgList(room=room)
         filters = _watched(options.filters.outgoing, options.name)
-        self.outlet = Outlet(options.name, options.msg_map, outbox, self._say_available, filters)
+        self.outlet = Outlet(options.name, options.msg_map, outbox, self._publish_availability, filters)
         self.route: Route | None = None
-        self._say = say
+        self._publish = publish
         self._is_retired = False
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
 
     @property
     def failures(self) -> int:
-        """How often the interface has failed, and was built anew."""
+        """How often the interface has failed, and was built again."""
         return self._supervisor.failures
 
     def start(self) -> None:
@@ -44,59 +46,64 @@ class InterfaceHost:
         self._supervisor.start()
 
     def request_stop(self) -> None:
-        """Ask the interface to end; returns at once."""
+        """Ask the interface to end; returns immediately."""
         self._supervisor.request_stop()
 
     def retire(self) -> None:
-        """Ask the interface to end for good: nothing is said of its availability any more."""
+        """Ask the interface to end for good, and publish its availability no more."""
         self._is_retired = True
-        self._supervisor.request_stop("the interface was taken out of the configuration")
+        self._supervisor.request_stop("the interface was removed from the configuration")
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether it has come."""
+        """Wait up to `timeout` seconds for the thread to end; return whether it has ended."""
         return self._supervisor.join(timeout)
 
     @property
     def has_ended(self) -> bool:
-        """Whether its thread has come to its end."""
+        """Whether its thread has ended."""
         return self._supervisor.has_ended
 
     @property
     def has_hooks(self) -> bool:
-        """Whether the main thread calls somebody's code for it."""
+        """Whether the main thread calls hooks (code of the gateway's user) for it."""
         return any(isinstance(step, HookStep) for each in self.options.filters.incoming for step in each.steps)
 
     def where(self) -> str:
-        """Return where in the code the thread of the interface stands."""
+        """Return where in the code the thread of the interface is."""
         return self._supervisor.where()
 
-    def look(self) -> None:
-        """Answer what the interface leaves waiting, and log it if it hangs. Any thread may call it."""
-        self._supervisor.look()
+    def check(self) -> None:
+        """Answer the commands that the interface leaves waiting, and log it if it hangs. Any thread may call it."""
+        self._supervisor.check()
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of the interface (see `gateway.runtime.stats`). Any thread may call it."""
+        inbox = {f"inbox_{name}": number for name, number in self.inbox.stats().items()}
+        return {**self.outlet.stats(), **self._supervisor.stats(), **inbox, DEVICE: self._supervisor.device_stats()}
 
     def reconfigure(self, options: InterfaceOptions) -> list[str]:
-        """Go on with other options; return what of them is new. `routes_of` is to be called after it."""
-        before = self.options
-        is_same_map = options.msg_map.means_the_same(before.msg_map)
-        self.options = options = options._replace(msg_map=before.msg_map) if is_same_map else options
+        """Change over to other options; return which of them have changed. Call `routes_of` after it."""
+        previous = self.options
+        is_same_map = options.msg_map.means_the_same(previous.msg_map)
+        self.options = options = options._replace(msg_map=previous.msg_map) if is_same_map else options
         changes = [] if is_same_map else ["map"]
-        changes += ["filters"] if options.filters != before.filters else []
-        is_other = (options.cls.__module__, options.cls.__qualname__) != (
-            before.cls.__module__,
-            before.cls.__qualname__,
+        changes += ["filters"] if options.filters != previous.filters else []
+        is_other_type = (options.cls.__module__, options.cls.__qualname__) != (
+            previous.cls.__module__,
+            previous.cls.__qualname__,
         )
-        if is_other or dict(options.params) != dict(before.params):
-            changes.append("type" if is_other else "options")
-            self._supervisor.change(None if is_other else options.params, self._builder(options))
+        if is_other_type or dict(options.params) != dict(previous.params):
+            changes.append("type" if is_other_type else "options")
+            self._supervisor.change(None if is_other_type else options.params, self._builder(options))
         return changes
 
     def share_map(self, maps: Iterable[MsgMap]) -> None:
-        """Use that of `maps` that means the same as the map it has, if there is one: a map has one route."""
-        own = self.options.msg_map
-        same = next((msg_map for msg_map in maps if msg_map.means_the_same(own)), own)
-        self.options = self.options._replace(msg_map=same)
+        """Use one of `maps` if it is equivalent to the interface's own map: equivalent maps share a route."""
+        current = self.options.msg_map
+        shared = next((msg_map for msg_map in maps if msg_map.means_the_same(current)), current)
+        self.options = self.options._replace(msg_map=shared)
 
-    def use(self, route: Route) -> None:
+    def set_route(self, route: Route) -> None:
         """Send and receive by `route` from now on."""
         self.route = route
         route.inboxes[self.options.name] = self.inbox
@@ -111,64 +118,64 @@ class InterfaceHost:
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
 
-    def _say_available(self, is_available: bool) -> None:
+    def _publish_availability(self, is_available: bool) -> None:
         if not self._is_retired:
-            self._say(ONLINE if is_available else OFFLINE)
+            self._publish(ONLINE if is_available else OFFLINE)
 
 
 def _watched(filters: Iterable[MessageFilter], interface: str) -> list[MessageFilter]:
-    """Return the same filters with hooks that are named if they do not return."""
+    """Return the same filters with hooks that the log names if they do not return."""
     return [each._replace(steps=[_watched_step(step, interface) for step in each.steps]) for each in filters]
 
 
 def _watched_step(step: FilterRule | HookStep, interface: str) -> FilterRule | HookStep:
     if isinstance(step, FilterRule):
         return step
-    function, what = step.function, f"{interface}: the hook {step.name!a}"
+    function, description = step.function, f"{interface}: the hook {step.name!a}"
 
     def call(msg: InternalMsg) -> InternalMsg | None:
-        with Call(what):
+        with Call(description):
             return function(msg)
 
     return step._replace(function=call)
 
 
-def routes_of(stations: Iterable[InterfaceHost], commands: CommandOptions, before: Iterable[Route] = ()) -> list[Route]:
-    """Return the routes to `stations`, one for each map, and have them use it.
+def routes_of(hosts: Iterable[InterfaceHost], commands: CommandOptions, previous: Iterable[Route] = ()) -> list[Route]:
+    """Return the routes to the interfaces of `hosts`, one for each map, and set them there.
 
-    What the routes of `before` knew of commands and loops is kept, also where all their interfaces have other names by
-    now: a reload must not let a second one pass.
+    What the `previous` routes have recorded of commands and echo loops is kept, even where all interfaces of a route
+    have other names now: otherwise a duplicate that arrives just after a reload would be executed.
     """
-    stations, known = list(stations), list(dict.fromkeys(before))
-    in_use = {id(station.route) for station in stations}
-    left = [route for route in known if id(route) not in in_use]
+    hosts, previous = list(hosts), list(dict.fromkeys(previous))
+    in_use = {id(host.route) for host in hosts}
+    unused = [route for route in previous if id(route) not in in_use]
     groups: dict[int, list[InterfaceHost]] = {}
-    for station in stations:
-        if station.route is None:
-            station.share_map(route.msg_map for route in known)
-        groups.setdefault(id(station.options.msg_map), []).append(station)
+    for host in hosts:
+        if host.route is None:
+            host.share_map(route.msg_map for route in previous)
+        groups.setdefault(id(host.options.msg_map), []).append(host)
     routes = []
     for group in groups.values():
         msg_map = group[0].options.msg_map
-        old = next((station.route for station in group if station.route is not None), None) or _take(left, msg_map)
+        old = next((host.route for host in group if host.route is not None), None) or _pop_likeliest(unused, msg_map)
         if old is None:
             route = Route(msg_map, {}, guard=CommandGuard(commands))
         else:
             guard = CommandGuard(commands, old.guard)
             route = Route(msg_map, {}, guard=guard, loops=old.loops, outcomes=old.outcomes)
-        for station in group:
-            station.use(route)
+        for host in group:
+            host.set_route(route)
         routes.append(route)
     return routes
 
 
-def _take(left: list[Route], msg_map: MsgMap) -> Route | None:
-    """Take out of `left` the route that has most likely become that of `msg_map`; None if there is none."""
+def _pop_likeliest(unused: list[Route], msg_map: MsgMap) -> Route | None:
+    """Remove and return the route of `unused` that `msg_map` has most likely replaced; None if there is none."""
 
     def likeness(route: Route) -> tuple[bool, int]:
         return route.msg_map.means_the_same(msg_map), len(set(route.msg_map.topics) & set(msg_map.topics))
 
-    likeliest = max(left, key=likeness, default=None)
+    likeliest = max(unused, key=likeness, default=None)
     if likeliest is not None:
-        left.remove(likeliest)
+        unused.remove(likeliest)
     return likeliest

@@ -1,4 +1,4 @@
-"""What a process needs for its interfaces: descriptors, and how often their threads take turns."""
+"""Limits of the process: its file descriptors, and how long a thread may keep Python's interpreter lock."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import sys
 
 from gateway.errors import GatewayError
 
-_EACH = 2  # descriptors of an interface: its inbox and its device
-_RESERVE = 64  # descriptors for all the rest: broker, disk, log, and ports that are being opened, which takes more
+_PER_INTERFACE = 2  # descriptors: one for the inbox, one for the device
+_RESERVE = 64  # descriptors for everything else: broker, disk, log, and ports while they are being opened
 
-# How long a thread may compute while others wait for Python's lock. With few interfaces a command, or its answer, is
-# not to wait for a device that floods: Python's own 5 ms are long, and 1 ms costs 4 % of the highest rate. With many,
-# each that waits looks that often whether it should ask for the lock: a thousand take three times as much of the
-# processor as the work, 190 us a line instead of 53. The turn of a device is short without it.
-_SHORTEST_TURN, _TURN_EACH, _LONGEST_TURN = 0.001, 0.0005, 0.05  # s: at least, for each interface, and at most
+# How long a thread may compute while others wait for the interpreter lock. With few interfaces, a command or its answer
+# must not wait for a device that floods: Python's default of 5 ms is long; 1 ms costs 4 % of the highest rate. With
+# many interfaces the interval has to grow, because each waiting thread wakes once per interval to request the lock:
+# with a thousand of them that takes three times as much processor time as the work (190 us a line instead of 53). One
+# step of a device is short in any case.
+_SHORTEST_INTERVAL, _INTERVAL_PER_INTERFACE, _LONGEST_INTERVAL = 0.001, 0.0005, 0.05  # s
 
 
 def apply_process_limits(interfaces: int) -> None:
-    """Prepare the process for so many interfaces. Raises `GatewayError` if it may not open as many descriptors."""
-    sys.setswitchinterval(min(max(_SHORTEST_TURN, interfaces * _TURN_EACH), _LONGEST_TURN))
-    needed = interfaces * _EACH + _RESERVE
+    """Prepare the process for a number of interfaces.
+
+    Raises `GatewayError`, which names the remedy, if it is not allowed to open as many descriptors as they need.
+    """
+    sys.setswitchinterval(min(max(_SHORTEST_INTERVAL, interfaces * _INTERVAL_PER_INTERFACE), _LONGEST_INTERVAL))
+    needed = interfaces * _PER_INTERFACE + _RESERVE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise GatewayError(
-            f"{interfaces} interfaces need {needed} file descriptors, and this process may have {hard}: "
-            f"set LimitNOFILE={needed} in the unit, or ulimit -n {needed} before it is started"
+            f"{interfaces} interfaces need {needed} file descriptors, but this process may open only {hard}: "
+            f"set LimitNOFILE={needed} in the unit, or run 'ulimit -n {needed}' before starting it"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else hard, hard))

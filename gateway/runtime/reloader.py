@@ -1,25 +1,26 @@
-"""Reads the configuration again while the gateway runs, in a thread of its own, for files can be slow."""
+"""Reads the configuration again while the gateway runs, in a thread of its own, because files can be slow."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 
 from gateway.configuration.settings import Configuration
 from gateway.core.activity import Call
+from gateway.core.package_logger import package_logger
 from gateway.errors import ConfigurationError, GatewayError
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
-_LONGEST = 10.0  # s that reading may take before it counts as hanging: a slow disk takes less
+_LONGEST = 10.0  # s after which reading counts as hanging; a slow disk takes less
 
 
 class Reloader:
-    """Calls `load` when asked to, and `on_done` when there is a result to take. The main thread asks and takes.
+    """Calls `load` in a thread when it is requested to, and `on_done` in that thread when there is a result.
 
-    It imports code, which may hang: after `longest` seconds it is named, and what is asked for later does not wait.
+    The main thread requests, and fetches the result. `load` imports code, which may hang: after `longest` seconds
+    the log names it, and a later request starts another thread instead of waiting for it.
     """
 
     def __init__(
@@ -27,25 +28,28 @@ class Reloader:
     ) -> None:
         self._load = load
         self._longest = longest
-        self._reader = 0  # which thread's result counts
-        self._since = 0.0  # when it began to read last
+        self._reader = 0  # number of the thread whose result counts
+        self._since = 0.0  # monotonic time (s) at which the current reading began
         self._on_done = on_done
         self._lock = threading.Lock()
-        self._is_asked = self._is_reading = False
+        self._is_requested = self._is_reading = False
         self._result: Configuration | GatewayError | None = None
-        self._begun = self._ended = 0  # times that the files were read
-        self.taken = 0
-        """Which time of reading the result that was taken last is of."""
+        self._begun = self._ended = 0  # how often reading has begun, and the number of the one that has ended last
+        self.fetched = 0
+        """The number of the reading whose result was fetched last."""
 
-    def ask(self) -> int:
-        """Have the files read; if they are being read already, once more after that. Return which time that will be."""
+    def request(self) -> int:
+        """Read the files; if they are being read already, read them once more after that.
+
+        Return the number of the reading that will see the files as they are now.
+        """
         with self._lock:
-            self._is_asked = True
+            self._is_requested = True
             number = self._begun + 1
             if self._is_reading and time.monotonic() - self._since <= self._longest:
                 return number
             if self._is_reading:
-                LOG.warning("the configuration is read again, while an earlier reading of it hangs, which is given up")
+                LOG.warning("reading the configuration again; an earlier reading of it hangs and is abandoned")
             self._is_reading = True
             self._since = time.monotonic()
             self._reader += 1
@@ -53,22 +57,22 @@ class Reloader:
         threading.Thread(target=self._read, args=(reader,), name="reload", daemon=True).start()
         return number
 
-    def take(self) -> Configuration | GatewayError | None:
-        """Return what was read, or why it cannot be used; None if nothing was read since the last time."""
+    def result(self) -> Configuration | GatewayError | None:
+        """Return the configuration, or the error in it, once; None if there is no new result."""
         with self._lock:
             result, self._result = self._result, None
-            self.taken = self._ended
+            self.fetched = self._ended
         return result
 
     def _read(self, reader: int) -> None:
         while True:
             with self._lock:
-                if reader != self._reader:  # it was given up
+                if reader != self._reader:  # this thread was abandoned
                     return
-                if not self._is_asked:
+                if not self._is_requested:
                     self._is_reading = False
                     return
-                self._is_asked = False
+                self._is_requested = False
                 self._begun += 1
                 self._since = time.monotonic()
             result = self._result_of_load()
@@ -85,5 +89,5 @@ class Reloader:
                 return self._load()
         except ConfigurationError as err:
             return err
-        except Exception as err:  # noqa: BLE001  (whatever it is, the gateway goes on as it was)
+        except Exception as err:  # noqa: BLE001  (whatever it raises, the running configuration stays in use)
             return GatewayError(f"the configuration cannot be read: {err!r}")

@@ -1,9 +1,8 @@
-"""What a running gateway can be asked on its control socket. None of it names a file to load."""
+"""The requests that a running gateway accepts on its control socket. None of them names a file to load."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from gateway.configuration.settings import Configuration
 from gateway.control.protocol import Answer, ControlError, RequestKind
 from gateway.control.server import ControlServer, Wakes
 from gateway.core.own_files import open_own_folder
+from gateway.core.package_logger import package_logger
 from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
@@ -24,20 +24,21 @@ from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
 from gateway.routing.stale_retained import topics_to_forget
 from gateway.runtime.interface_host import InterfaceHost
+from gateway.runtime.stats import Stats
 
 if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore
     from gateway.outbox.writer import OutboxWriter
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
-_MOST_SHOWN = 200  # messages of a page of the outbox: whatever they hold, a reply can
+_MOST_SHOWN = 200  # messages in a page of the outbox: so many fit in a reply, whatever they contain
 _LONGEST_REASON = 1000  # characters of a failure that are shown
-_LARGEST = 2**63 - 1  # that SQLite knows
+_LARGEST = 2**63 - 1  # the largest integer of SQLite
 
 
 class Running(Protocol):
-    """What of a gateway the requests look at and change."""
+    """The parts of a gateway that the requests read and change."""
 
     @property
     def configuration(self) -> Configuration: ...  # noqa: D102
@@ -48,16 +49,17 @@ class Running(Protocol):
     @property
     def writer(self) -> OutboxWriter | None: ...  # noqa: D102
     @property
-    def stations(self) -> Mapping[str, InterfaceHost]: ...  # noqa: D102
+    def hosts(self) -> Mapping[str, InterfaceHost]: ...  # noqa: D102
     @property
     def received(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def started(self) -> float: ...  # noqa: D102
+    def stats(self) -> Stats: ...  # noqa: D102
     def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
 
 
 def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
-    """Return the control socket of `gateway`, in the first folder that can have it; where none can, warn of it."""
+    """Return the control socket of `gateway`, in the first folder that can hold it; log a warning if none can."""
     name = gateway.configuration.name
     problems: list[str] = []
     for path in runtime_folders(environment):
@@ -69,14 +71,17 @@ def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]
             if folder >= 0:
                 os.close(folder)
             problems.append(f"{path}: {getattr(err, 'strerror', None) or err}")
-            if isinstance(err, ControlError):  # in another folder nobody would find it
+            if isinstance(err, ControlError):  # a client would not find it in another folder
                 break
-    LOG.warning("no control socket, so it cannot be asked (reload by SIGHUP works): %s", "; ".join(problems))
+    LOG.warning(
+        "no control socket: 'mqttgateway status' and the like cannot reach this gateway (reload by SIGHUP works): %s",
+        "; ".join(problems),
+    )
     return None
 
 
 def kinds_of(gateway: Running) -> dict[str, RequestKind]:
-    """Return the requests by name. A later one is added here."""
+    """Return the kinds of requests by name. Add a new one here."""
 
     def kind(
         handle: Callable[[Running, Mapping[str, Any], Answer], None], *, in_main_thread: bool, **arguments: type
@@ -88,7 +93,7 @@ def kinds_of(gateway: Running) -> dict[str, RequestKind]:
         "outbox list": kind(_list_outbox, in_main_thread=False, part=str, topic=str, after=int, count=int),
         "outbox retry": kind(_retry_outbox, in_main_thread=False, topic=str),
         "reload": kind(_reload, in_main_thread=True),
-        "status": kind(_status, in_main_thread=False),  # also, and more so, where the main thread hangs
+        "status": kind(_status, in_main_thread=False),  # not in the main thread, so that it works while that hangs
     }
 
 
@@ -97,7 +102,7 @@ def _reload(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
 
 
 def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
-    """Only reads, and only what is exchanged as a whole, or has a lock of its own."""
+    """Answer with the state of the gateway. It reads only what is replaced as a whole, or has a lock of its own."""
     configuration, client = gateway.configuration, gateway.client
     failure = client.last_failure
     masker = Masker(configuration.secrets)
@@ -119,66 +124,67 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
         "interfaces": [
             {
                 "name": name,
-                "type": station.options.cls.__name__,
-                "available": station.outlet.is_available,
-                "failures": station.failures,
-                "last_failure": _failure_of(station, masker),
-                "pushed": station.outlet.pushed,
-                "refused": station.outlet.refused,
-                "inbox": len(station.inbox),
+                "type": host.options.cls.__name__,
+                "available": host.outlet.is_available,
+                "failures": host.failures,
+                "last_failure": _failure_of(host, masker),
+                "pushed": host.outlet.pushed,
+                "refused": host.outlet.refused,
+                "inbox": len(host.inbox),
             }
-            for name, station in gateway.stations.items()
+            for name, host in gateway.hosts.items()
         ],
         "outbox": {
             "file": str(configuration.outbox.file) if configuration.outbox.file is not None else None,
             **gateway.outbox.counts()._asdict(),
         },
         "received": gateway.received,
+        "stats": gateway.stats(),
     })  # fmt: skip
 
 
-def _failure_of(station: InterfaceHost, masker: Masker) -> dict[str, Any] | None:
-    """Return when (s, Unix time) the interface of `station`, or its device, failed last, and why; None: never."""
-    if station.outlet.last_failure is None:
+def _failure_of(host: InterfaceHost, masker: Masker) -> dict[str, Any] | None:
+    """Return when (s, Unix time) the interface of `host`, or its device, failed last, and why; None if it never has."""
+    if host.outlet.last_failure is None:
         return None
-    when, reason = station.outlet.last_failure
+    when, reason = host.outlet.last_failure
     return {"time": when, "reason": masker.mask(reason)[:_LONGEST_REASON]}
 
 
 def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
     configuration = gateway.configuration
-    own = configuration.availability_topic().rpartition("/")[0]
+    prefix = configuration.availability_topic().rpartition("/")[0]
     maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
     retained = dict(gateway.outbox.retained)
     live = {*configuration.availability_topics, configuration.run_topic}
-    topics = topics_to_forget(arguments.get("what", ""), retained, maps, own, live)
+    topics = topics_to_forget(arguments.get("what", ""), retained, maps, prefix, live)
     for topic in topics:
         if not gateway.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST)):
-            raise GatewayError("the outbox is full: try again when it is emptier")
-    LOG.info("told to have the broker forget %s", ", ".join(topics))
+            raise GatewayError("the outbox is full: try again when it has room")
+    LOG.info("clearing retained topics on request: %s", ", ".join(topics))
     answer({"topics": topics, "is_up": gateway.client.link_state is LinkState.UP})
 
 
 def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
     from gateway.outbox.listing import PAGE_ROWS, Page, of_entry, of_row, of_set_aside, page_of
 
-    is_meant = _meant(arguments)
+    matches = _topic_matcher(arguments)
     after, count = min(max(0, arguments.get("after", 0)), _LARGEST), max(0, arguments.get("count", 20))
-    limit = PAGE_ROWS if count <= _MOST_SHOWN else _MOST_SHOWN  # more is shown page by page, with no gap
+    limit = PAGE_ROWS if count <= _MOST_SHOWN else _MOST_SHOWN  # for more, the client requests page after page
     part = arguments.get("part", "waiting")
     writer = gateway.writer
 
     def read(store: OutboxStore) -> None:
         if part == "waiting":
-            found = map(of_row, store.iterate(after))
+            messages = map(of_row, store.iterate(after))
         else:
-            found = map(of_set_aside, store.iterate_set_aside(after))
-        answer(page_of(found, is_meant, count, limit)._asdict())
+            messages = map(of_set_aside, store.iterate_set_aside(after))
+        answer(page_of(messages, matches, count, limit)._asdict())
 
     if part == "memory":
         offset = time.time() - time.monotonic()
         entries = gateway.outbox.peek(after, limit)
-        answer(page_of((of_entry(e, offset) for e in entries), is_meant, count, limit)._asdict())
+        answer(page_of((of_entry(e, offset) for e in entries), matches, count, limit)._asdict())
     elif part not in ("waiting", "set aside"):
         raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, set aside")
     elif writer is None:
@@ -188,20 +194,20 @@ def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer)
 
 
 def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
-    is_meant = _meant(arguments)
+    matches = _topic_matcher(arguments)
     writer = gateway.writer
     if writer is None:
-        raise GatewayError("its outbox is in memory, where nothing that is set aside is kept (see outbox.store)")
+        raise GatewayError("its outbox is in memory, where no dead letters are kept (see outbox.store)")
 
     def retry(_: OutboxStore) -> None:
-        retried = writer.retry(is_meant)
-        LOG.info("told to retry: %s", retried)
+        retried = writer.retry(matches)
+        LOG.info("sending dead letters again on request: %s", retried)
         answer(retried._asdict())
 
     writer.visit(retry)
 
 
-def _meant(arguments: Mapping[str, Any]) -> Callable[[str], bool]:
+def _topic_matcher(arguments: Mapping[str, Any]) -> Callable[[str], bool]:
     topic_filter = arguments.get("topic")
     if topic_filter is None:
         return lambda _: True

@@ -1,7 +1,7 @@
-"""Runs one interface in a thread of its own and builds it anew when it fails. The others never notice.
+"""Runs one interface in a thread of its own, and builds it again when it fails. Other interfaces are not affected.
 
-Whatever becomes of the interface, each command that was put into its inbox has one outcome: what the interface does
-not answer, because it fails, hangs, is down or is stopped, is answered here.
+Each command that was put into its inbox has exactly one outcome. What the interface does not answer, because it fails,
+hangs, is down or is stopped, is answered here.
 """
 
 from __future__ import annotations
@@ -9,31 +9,39 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any
 
 from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import DeviceError
+from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.routing.outlet import Outlet
+from gateway.runtime.stats import valid_counters
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
-_HELD = 60.0  # s without a failure after which the next one is answered as the first
+_STABLE = 60.0  # s without a failure after which the next failure counts as the first: the delays start from the lowest
 
 
 class InterfaceFailed(ThrottledException):
     """An interface has raised an exception."""
 
 
-class Supervisor:
-    """The thread of one interface. `build` makes the interface; it is called in that thread, at every start.
+class StatsFailed(ThrottledException):
+    """The `stats()` of an interface has raised an exception."""
 
-    Whatever is asked of it from outside sets `_attention`, and wakes the inbox.
+
+class Supervisor:
+    """The thread of one interface. `build` returns a new interface; it is called in that thread, at every start.
+
+    Requests from other threads set `_attention`, and wake the inbox.
     """
 
     def __init__(
@@ -50,8 +58,13 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._unanswered = outlet.unanswered = inbox.unanswered
         inbox.on_stale = self._answer_stale
-        self._answers_later = False  # what it has taken, even when `loop` has returned
+        self._answers_later = False  # whether it answers the commands that it has pulled after `loop` has returned
         self._longest_call = LONGEST_CALL
+        self._interface: Interface | None = None  # the one that runs, if it is derived from `Interface`
+        self._ended_stats: Counter[str] = Counter()  # what those before it have counted
+        self._answered_by_supervisor = 0
+        self._count_lock = threading.Lock()
+        self._starts = 0
         self.failures = 0
 
     def start(self) -> None:
@@ -59,7 +72,7 @@ class Supervisor:
         self._thread.start()
 
     def request_stop(self, reason: str = "the gateway is being stopped") -> None:
-        """Ask the interface to end its turn and stop; returns at once. What waits for it is answered: `reason`."""
+        """Ask the interface to return and to stop; returns immediately. Commands that wait for it get `reason`."""
         self._stopping.set()
         self._attention.set()
         self._inbox.refuse()
@@ -67,32 +80,67 @@ class Supervisor:
         self._inbox.wake()
 
     def change(self, params: Mapping[str, Any] | None, build: Callable[[], Any]) -> None:
-        """Give the interface other options; returns at once.
+        """Change the options of the interface; returns immediately.
 
-        It takes them over as it runs, if it can (see `Interface.reconfigure`), or else, or without `params`, is
-        ended and built by `build`. Messages for it wait meanwhile.
+        It changes over while it runs if it can (see `Interface.reconfigure`). Otherwise, or without `params`, it is
+        ended, and `build` builds a new one. Messages for it wait meanwhile.
         """
         self._change = params, build
         self._attention.set()
         self._inbox.wake()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether it has come. If not, its device is given up."""
+        """Wait up to `timeout` seconds for the thread to end; return whether it has.
+
+        If it has not, its device counts as offline, and the commands that it was executing are answered.
+        """
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._settle("OFFLINE", "the gateway was stopped while the interface was at it")
+            self._settle("OFFLINE", "the gateway was stopped while the interface executed the command")
             self._outlet.set_available(False)
             return False
         return True
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread has come to its end; it never starts again."""
+        """Whether the thread has ended; it never starts again."""
         return self._stopping.is_set() and not self._thread.is_alive()
 
     def where(self) -> str:
-        """Return where in the code the thread stands."""
+        """Return where in the code the thread is."""
         return where(self._thread.ident)
+
+    def stats(self) -> dict[str, int]:
+        """Return how often the interface has failed and was built again, and how many commands it left unanswered.
+
+        Any thread may call it.
+        """
+        return {
+            "failures": self.failures,
+            "restarts": max(0, self._starts - 1),
+            "commands_unanswered": self._answered_by_supervisor,
+        }
+
+    def device_stats(self) -> dict[str, int]:
+        """Return what the interface counts itself, with what it counted before it was built again.
+
+        Any thread may call it. The code of the interface may be wrong: an error in it is logged, and counts nothing.
+        """
+        total = self._ended_stats.copy()
+        total.update(self._stats_of(self._interface))
+        return dict(total)
+
+    def _stats_of(self, interface: Interface | None) -> dict[str, int]:
+        if interface is None:
+            return {}
+        try:
+            with self._call("stats()"):
+                return valid_counters(interface.stats())
+        except Exception as err:  # noqa: BLE001  (whatever it raises, the other counters are wanted)
+            failed = StatsFailed(f"{self.name}: its stats() failed: {_repr(err)}", key=self.name)
+            if failed.trigger:
+                LOG.warning(failed.report)
+            return {}
 
     # --- in its own thread
 
@@ -100,32 +148,37 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             interface = None
-            self._look_for_change(None)
+            self._apply_change(None)
             failure = ""
             try:
                 with self._call("its constructor"):
+                    self._starts += 1
                     interface = self._build()
                 self._serve(interface)
-            except BaseException as err:  # noqa: BLE001  (whatever it raises, the others go on)
-                if time.monotonic() - started > _HELD:
+            except BaseException as err:  # noqa: BLE001  (whatever it raises, it must not affect other interfaces)
+                if time.monotonic() - started > _STABLE:
                     self._backoff.reset()
                 self._report(err)
-                failure = type(err).__name__  # its words may be for nobody else, and it holds on to the interface
+                # Only the name of its class: its text may hold what no sender of a command should read, and the error
+                # itself refers to the interface, by its traceback, and would keep it in memory.
+                failure = type(err).__name__
             self._end(interface)
-            del interface  # before a new one is built
+            del interface  # before the next one is built: it may hold the device open until it is freed
             self._settle_all(failure)
             if failure and not self._stopping.is_set():
                 self._wait_to_build_again(failure)
         self._inbox.close()
 
     def _serve(self, interface: Any) -> None:
+        if isinstance(interface, Interface):
+            self._interface = interface
         if not getattr(interface, "reports_availability", False):
             self._outlet.set_available(True)
         self._answers_later = bool(getattr(interface, "answers_at_close", False))
         self._longest_call = getattr(interface, "longest_call", LONGEST_CALL)
         if callable(getattr(interface, "loop", None)):
             pause = 0.0 if getattr(interface, "waits_itself", False) else _PAUSE
-            while not self._stopping.is_set() and self._look_for_change(interface):
+            while not self._stopping.is_set() and self._apply_change(interface):
                 began, pulled = time.monotonic(), self._inbox.pulled
                 with self._call("loop()", may_wait=True):
                     result = interface.loop()
@@ -134,26 +187,28 @@ class Supervisor:
                 if self._unanswered.taken and not self._answers_later:
                     self._unanswered.release()
                 if pause and time.monotonic() - began < pause:
-                    if len(self._inbox) and self._inbox.pulled == pulled:  # it leaves its messages alone
+                    # An interface that does not pull its messages would be called without any pause: the inbox has
+                    # messages, so that waiting for one returns immediately.
+                    if len(self._inbox) and self._inbox.pulled == pulled:
                         self._attention.wait(pause)
                     else:
                         self._inbox.wait(pause)
         else:
             with self._call("loop_start()"):
                 _check_result("loop_start()", interface.loop_start())
-            while not self._stopping.is_set() and self._look_for_change(interface):
+            while not self._stopping.is_set() and self._apply_change(interface):
                 self._attention.wait()
 
-    def _call(self, what: str, *, may_wait: bool = False) -> Call:
-        return Call(f"{self.name}: {what}", None if may_wait else self._longest_call)
+    def _call(self, method: str, *, may_wait: bool = False) -> Call:
+        return Call(f"{self.name}: {method}", None if may_wait else self._longest_call)
 
-    def _look_for_change(self, interface: Any) -> bool:
-        """Take other options over, if there are any; tell whether `interface` goes on with them."""
+    def _apply_change(self, interface: Any) -> bool:
+        """Apply changed options, if there are any; return whether `interface` keeps running."""
         if not self._attention.is_set():
             return True
         self._attention.clear()
         if self._stopping.is_set():
-            self._attention.set()  # or nobody would look again
+            self._attention.set()  # a wait that begins after this must not miss the stop
         change, self._change = self._change, None
         if change is None:
             return True
@@ -171,33 +226,35 @@ class Supervisor:
                 with self._call("loop_stop()"):
                     _check_result("loop_stop()", stop())
             except BaseException as err:  # noqa: BLE001
-                LOG.warning("%s: its loop_stop() failed: %s", self.name, _shown(err))
+                LOG.warning("%s: its loop_stop() failed: %s", self.name, _repr(err))
+        last, self._interface = self._stats_of(self._interface), None
+        self._ended_stats.update(last)
         self._outlet.set_available(False)
 
     def _report(self, err: BaseException) -> None:
         self.failures += 1
-        reason = f"{type(err).__name__}: {_words(err)}"
+        reason = f"{type(err).__name__}: {_text_of(err)}"
         self._outlet.note_failure(reason)
         failed = InterfaceFailed(
-            f"{self.name}: the interface failed and is started again: {reason}",
-            key=f"{self.name}: {_shown(err)}",
+            f"{self.name}: the interface failed and will be restarted: {reason}",
+            key=f"{self.name}: {_repr(err)}",
             level=logging.ERROR,
         )
         if failed.trigger:
-            # A bug is worth its traceback, once; a device that is missing is not a bug.
+            # A bug needs its traceback, once; a missing device is no bug.
             is_bug = not isinstance(err, DeviceError)
             LOG.error(failed.report, exc_info=err if failed.is_first and is_bug else None)
 
     def _wait_to_build_again(self, failure: str) -> None:
-        """Wait as long as it is due; what comes meanwhile is answered: a command is done at once or not at all."""
+        """Wait for the delay of the backoff, and answer what arrives meanwhile: commands are never queued for later."""
         until = time.monotonic() + self._backoff.next_delay()
         answered = 0
         while True:
             answered += self._answer(self._inbox.take_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
-            left = until - time.monotonic()
-            if left <= 0 or self._attention.is_set():
+            remaining = until - time.monotonic()
+            if remaining <= 0 or self._attention.is_set():
                 break
-            self._inbox.wait(left)
+            self._inbox.wait(remaining)
         if answered:
             LOG.warning("%s: commands answered with OFFLINE while the interface was down: %d", self.name, answered)
 
@@ -208,6 +265,9 @@ class Supervisor:
         commands = [msg for msg in messages if self._is_own(msg)]
         for msg in commands:
             self._outlet.answer(msg.reply(response, reason))
+        if commands:
+            with self._count_lock:
+                self._answered_by_supervisor += len(commands)
         return len(commands)
 
     def _is_own(self, msg: InternalMsg) -> bool:
@@ -216,41 +276,44 @@ class Supervisor:
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self._answer([msg], "TIMEOUT", "it waited too long for its interface"):
-            stale = StaleCommand(f"{self.name}: not done: a command waited too long ({msg})", key=self.name)
+            stale = StaleCommand(
+                f"{self.name}: command rejected: it waited too long for the interface ({msg})", key=self.name
+            )
             if stale.trigger:
                 LOG.warning(stale.report)
 
     def _settle(self, response: str, reason: str, taken_before: float | None = None) -> None:
-        """Answer what the interface has taken and not answered."""
+        """Answer what the interface has pulled and not answered."""
         self._answer(self._unanswered.settle(taken_before), response, reason)
 
     def _settle_all(self, failure: str) -> None:
-        """Answer what the interface, which has ended, has left, and forget it."""
+        """Answer what an interface that has ended has left unanswered, and forget it."""
         if not failure:
             self._settle("OFFLINE", "the interface was ended before it answered")
         else:
-            self._settle("ERROR", f"the interface {_failed_with(failure)} while it was at it")
+            self._settle("ERROR", f"the interface {_failed_with(failure)} while it executed the command")
         self._unanswered.release()
 
-    def look(self) -> None:
-        """Answer what the interface does not take or do in time, and log where it hangs. Not for its own thread."""
+    def check(self) -> None:
+        """Answer what the interface does not pull or answer in time, and log where it hangs. Not for its own thread."""
         thread = self._thread.ident
         if thread is None or not self._thread.is_alive():
             return
         for msg in self._inbox.take_stale():
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
-        long_ago = self._inbox.now() - longest
+        limit = self._inbox.now() - longest
         if self._is_hung(thread):
-            self._settle("TIMEOUT", f"the interface has been at it for over {longest:g} s", long_ago)
+            self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._unanswered.taken and current(thread) is None and not self._answers_later:
-            self._unanswered.release_before(long_ago)  # it has threads of its own; who knows what they answer
+            # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
+            self._unanswered.release_before(limit)
 
     def _is_hung(self, thread: int) -> bool:
-        """Return whether the interface hangs, as far as can be known, and log it.
+        """Return whether the interface hangs, as far as can be detected from outside, and log it.
 
-        It does if it does not return from a call that should take no time, or if it leaves messages alone or does not
-        answer while it is in `loop()`. That alone may take its time: it may wait there for something to do.
+        It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
+        do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
         """
         if overdue(thread) is not None:  # logged with those of all threads
             return True
@@ -260,10 +323,10 @@ class Supervisor:
         loop = list(call.chain())[-1]
         if loop.longest is not None:
             return False
-        taken = self._unanswered.oldest()
+        oldest = self._unanswered.oldest()
         seconds = self._inbox.untouched_for()
-        if taken is not None and not self._answers_later:
-            seconds = max(seconds, self._inbox.now() - taken)
+        if oldest is not None and not self._answers_later:
+            seconds = max(seconds, self._inbox.now() - oldest)
         now = time.monotonic()
         since = max(now - seconds, loop.since)
         if now - since <= self._longest_call:
@@ -273,10 +336,10 @@ class Supervisor:
 
 
 def _check_result(method: str, result: object) -> None:
-    """Raise `TypeError` for a method whose body has not run, and never will."""
+    """Raise `TypeError` if a method is a coroutine or a generator: its body has not run, and never would."""
     if isinstance(result, Coroutine | Generator | AsyncGenerator):
         if not isinstance(result, AsyncGenerator):
-            result.close()  # or it complains that nobody has awaited it
+            result.close()  # otherwise Python warns that it was never awaited
         raise TypeError(f"{method} has done nothing: it may have no `async` and no `yield`; push to msglist_out")
 
 
@@ -284,15 +347,15 @@ def _failed_with(failure: str) -> str:
     return f"failed ({failure}; the log of the gateway has more)"
 
 
-def _words(err: BaseException) -> str:
-    """Return an error in its own words, whatever they do."""
+def _text_of(err: BaseException) -> str:
+    """Return the text of an error, whose own code may fail."""
     try:
         return str(err)
-    except Exception as again:  # noqa: BLE001
-        return f"(its text failed: {type(again).__name__})"
+    except Exception as failure:  # noqa: BLE001
+        return f"(its text failed: {type(failure).__name__})"
 
 
-def _shown(err: BaseException) -> str:
+def _repr(err: BaseException) -> str:
     try:
         return repr(err)
     except Exception:  # noqa: BLE001

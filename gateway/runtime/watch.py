@@ -1,7 +1,7 @@
-"""Looks, now and then, at what nobody else would see: code that does not return, and errors that were held back.
+"""Checks every few seconds what nothing else would notice: calls that do not return, and suppressed log lines.
 
-The main thread looks as it wakes for the link anyway. While it runs hooks of somebody, it may hang itself: then a
-thread looks as well. It costs a wake-up in five seconds.
+The main thread makes the checks when it wakes for the link anyway. Where it runs hooks, it may hang in one of them:
+then a thread makes the checks, too, at the cost of one wake-up in five seconds.
 """
 
 from __future__ import annotations
@@ -11,47 +11,49 @@ import time
 from collections.abc import Callable, Iterable
 
 from gateway.core.activity import report_overdue
-from gateway.logs.init_logger import report_held_back
+from gateway.logs.init_logger import report_suppressed
 
-STEP = 5.0  # s between two looks
+INTERVAL = 5.0
+"""Seconds between two checks."""
 
 
 class Watch:
-    """Calls each of `looks()`, and logs what takes too long and what was held back, every few seconds."""
+    """Calls each of `checks()`, and logs calls that take too long and what was suppressed, every `interval` seconds."""
 
-    def __init__(self, looks: Callable[[], Iterable[Callable[[], None]]]) -> None:
-        self._looks = looks
+    def __init__(self, checks: Callable[[], Iterable[Callable[[], None]]], interval: float = INTERVAL) -> None:
+        self._checks = checks
+        self._interval = interval
         self._last = time.monotonic()
-        self._lock = threading.Lock()  # one at a time
+        self._lock = threading.Lock()  # held during a check, so that two threads do not make it at the same time
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def look(self) -> None:
-        """Look, if it is time. Any thread may call it."""
-        if time.monotonic() - self._last < STEP or not self._lock.acquire(blocking=False):
+    def check(self) -> None:
+        """Make the checks if they are due. Any thread may call it."""
+        if time.monotonic() - self._last < self._interval or not self._lock.acquire(blocking=False):
             return
         try:
             self._last = time.monotonic()
-            for look in self._looks():
-                look()
+            for check in self._checks():
+                check()
             report_overdue()
-            report_held_back()
+            report_suppressed()
         finally:
             self._lock.release()
 
     def start_thread(self) -> None:
-        """Look from a thread as well, from now on: the main thread runs code that may hang."""
+        """Make the checks from a thread as well, from now on, because the main thread runs code that may hang."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """End, and log all that was held back."""
+        """End the thread, and log everything that was suppressed."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(STEP)
-        report_held_back(is_last=True)
+            self._thread.join(INTERVAL)
+        report_suppressed(is_last=True)
 
     def _run(self) -> None:
-        while not self._ended.wait(max(0.01, self._last + STEP - time.monotonic())):  # the main thread looks, too
-            self.look()
+        while not self._ended.wait(max(0.01, self._last + self._interval - time.monotonic())):
+            self.check()

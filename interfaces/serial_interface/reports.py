@@ -11,9 +11,10 @@ import re
 import time
 from collections.abc import Callable
 
+from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException, kind_of
 
-LOG = logging.getLogger(__name__)
+LOG = package_logger(__name__)
 
 _MAX_KINDS = 100  # kinds of frames without a rule that are distinguished
 _MAX_KIND_LENGTH = 40  # bytes of a frame that distinguish its kind

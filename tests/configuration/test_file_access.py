@@ -299,7 +299,7 @@ def test_a_gateway_says_it_at_its_start_and_at_a_reload(folder: Path) -> None:
     conf = written(folder)
     conf.chmod(0o646)
     with GatewayProcess(conf) as gateway:
-        line = f"WARNING gateway.start_gateway: {conf}: it can be changed by every user: run chmod o-w on the file"
+        line = f"WARNING mqttgateway.runtime: {conf}: it can be changed by every user: run chmod o-w on the file"
         gateway.wait_log(line)
         for mode in (0o644, 0o646):
             conf.chmod(mode)

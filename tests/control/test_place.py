@@ -27,9 +27,9 @@ def test_a_socket_is_for_its_owner_only_and_says_who_is_there(folder: int, tmp_p
         listener = listen(folder, "gw")
     finally:
         os.umask(before)
-    found = (tmp_path / "gw.sock").stat()
-    assert stat.S_ISSOCK(found.st_mode)
-    assert stat.S_IMODE(found.st_mode) == 0o600
+    status = (tmp_path / "gw.sock").stat()
+    assert stat.S_ISSOCK(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == 0o600
     with listener, connect(folder, "gw", 1.0) as client:
         server, _ = listener.accept()
         with server:
@@ -49,13 +49,13 @@ def test_one_that_runs_keeps_its_socket(folder: int) -> None:
     with listen(folder, "gw"):
         with pytest.raises(ControlError, match=rf"another gateway called 'gw' runs \(process id {os.getpid()}\)"):
             listen(folder, "gw")
-        held = []
+        sockets = []
         with pytest.raises(BlockingIOError):
             while True:  # until its backlog is full, since it hangs
-                held.append(connect(folder, "gw", 0.0))
+                sockets.append(connect(folder, "gw", 0.0))
         with pytest.raises(ControlError, match="another gateway called 'gw' runs: give one of them another name"):
             listen(folder, "gw")
-        for sock in held:
+        for sock in sockets:
             sock.close()
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_socket_is_neither_followed_nor_removed(kind: str, folder: in
         else:
             path.symlink_to(other if kind == "link" else tmp_path / "nothing")
         before = path.lstat()
-        with pytest.raises(ControlError, match=r"gw.sock is in the way and no socket: remove it"):
+        with pytest.raises(ControlError, match=r"gw.sock exists and is no socket: remove it"):
             listen(folder, "gw")
         with pytest.raises(OSError, match="no socket"):
             connect(folder, "gw", 1.0)
@@ -120,7 +120,7 @@ def test_a_long_path_does_not_matter_and_a_long_name_is_said(tmp_path: Path) -> 
     folder = open_own_folder(deep, create=True)
     with listen(folder, "gw"), connect(folder, "gw", 1.0):
         pass
-    with pytest.raises(ControlError, match=r"is too long for a control socket: give it at most 8\d bytes"):
+    with pytest.raises(ControlError, match=r"is too long for a control socket: use at most 8\d bytes"):
         listen(folder, "ä" * 60)
     os.close(folder)
 

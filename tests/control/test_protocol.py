@@ -31,15 +31,15 @@ arguments = st.fixed_dictionaries(
 
 
 @given(arguments)
-def test_what_is_asked_is_read(given_arguments: dict[str, Any]) -> None:
-    line = encode_request("list", given_arguments)
+def test_a_request_can_be_read_back(arguments: dict[str, Any]) -> None:
+    line = encode_request("list", arguments)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert decode_request(line, KINDS) == (KINDS["list"], given_arguments)
+    assert decode_request(line, KINDS) == (KINDS["list"], arguments)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
-def test_what_is_answered_is_read(value: object) -> None:
+def test_a_reply_can_be_read_back(value: object) -> None:
     lines: list[bytes] = []
     answer = Answer(lambda _, line: lines.append(line))
     answer({"value": value})
@@ -60,7 +60,7 @@ def test_what_is_answered_is_read(value: object) -> None:
         (b'{"a":' * 20_000, "no JSON object"),
         (b'{"request": "list", "count": ' + b"9" * 10_000 + b"}", "no JSON object"),
         (b"[1]", "but of the type list"),
-        (b"{}", "there is no request None: there are: list, status"),
+        (b"{}", "there is no request None; the requests are: list, status"),
         (b'{"request": ["status"]}', r"there is no request \['status'\]"),
         (b'{"request": "open\\u0000 the gate"}', r"there is no request 'open\\x00 the gate'"),
         (b'{"request": "status", "file": "/etc/shadow"}', "'status' has no argument 'file'"),
@@ -69,26 +69,26 @@ def test_what_is_answered_is_read(value: object) -> None:
         (b'{"request": "list", "topic": null}', "'topic' of 'list' must be of the type str"),
     ],
 )
-def test_what_cannot_be_understood_is_named(line: bytes, why: str) -> None:
+def test_an_invalid_request_is_refused_with_the_reason(line: bytes, why: str) -> None:
     with pytest.raises(ControlError, match=why) as refused:
         decode_request(line, KINDS)
     assert len(str(refused.value)) < 300
 
 
 @given(st.binary(max_size=100))
-def test_no_line_of_anybody_is_more_than_refused(line: bytes) -> None:
+def test_no_line_causes_any_other_error(line: bytes) -> None:
     for decode in (lambda: decode_request(line, KINDS), lambda: decode_reply(line)):
         with contextlib.suppress(ControlError):
             decode()
 
 
 @pytest.mark.parametrize("reply", [b"{}", b"[]", b'{"ok": 1, "result": {}}', b'{"ok": true, "result": []}', b"\x00"])
-def test_what_is_no_reply_is_said(reply: bytes) -> None:
+def test_an_invalid_reply_is_an_error(reply: bytes) -> None:
     with pytest.raises(ControlError, match="this is no"):
         decode_reply(reply)
 
 
-def test_why_a_request_was_refused_can_harm_no_terminal() -> None:
+def test_control_characters_in_a_reason_are_escaped() -> None:
     with pytest.raises(ControlError) as refused:
         decode_reply(encode_reply({"ok": False, "error": "\x1b[2Jred\r\nand \x07more \ud800"}))
     assert str(refused.value) == "\\x1b[2Jred\\r\nand \\x07more \\ud800"

@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 
 class Desk:
-    """A server, and what it has been asked; `waiting` are answers that somebody has still to give."""
+    """A server with a recorder of its requests; `waiting` holds the answers that are still to be sent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -92,7 +92,7 @@ def is_closed(sock: socket.socket) -> bool:
 # --- requests
 
 
-def test_a_request_is_done_in_its_thread(desk: Desk) -> None:
+def test_a_request_is_executed_in_its_thread(desk: Desk) -> None:
     assert desk.ask("echo", text="häll\0o") == {"text": "häll\0o"}
     main = threading.Thread(target=lambda: wait_until(lambda: desk.server.has_requests))
     main.start()
@@ -106,17 +106,17 @@ def test_a_request_is_done_in_its_thread(desk: Desk) -> None:
     assert desk.threads == ["control", threading.current_thread().name]
 
 
-def test_what_is_refused_says_why(desk: Desk, expected_logs: ExpectedLogs) -> None:
+def test_a_refusal_has_a_reason(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("a request on the control socket failed")
     for request, why in (
         ("refuse", "not today"),
         ("break", "this failed, which is a bug: ValueError: odd"),
-        ("load", "there is no request 'load': there are: break, echo, main, refuse, wait"),
+        ("load", "there is no request 'load'; the requests are: break, echo, main, refuse, wait"),
     ):
         with pytest.raises(ControlError) as refused:
             desk.ask(request)
         assert str(refused.value) == why
-    assert desk.ask("echo", text="and it goes on") == {"text": "and it goes on"}
+    assert desk.ask("echo", text="next") == {"text": "next"}
 
 
 def test_several_requests_of_one_client_are_answered_in_their_order(desk: Desk) -> None:
@@ -124,22 +124,22 @@ def test_several_requests_of_one_client_are_answered_in_their_order(desk: Desk) 
         for part in (b'{"request": "ec', b'ho", "text": "1"}\n{"request": "echo", "text": "2"}\nnons', b"ense\n"):
             sock.sendall(part)
         with sock.makefile("rb") as stream:
-            found = [json.loads(stream.readline()) for _ in range(3)]
-    assert [each.get("result", {}).get("text") for each in found] == ["1", "2", None]
-    assert "no JSON object" in found[2]["error"]
+            replies = [json.loads(stream.readline()) for _ in range(3)]
+    assert [each.get("result", {}).get("text") for each in replies] == ["1", "2", None]
+    assert "no JSON object" in replies[2]["error"]
 
 
-def test_a_request_that_is_too_long_is_refused_and_the_client_sent_away(desk: Desk) -> None:
+def test_a_request_that_is_too_long_is_refused_and_the_client_disconnected(desk: Desk) -> None:
     with desk.connect() as sock:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sock.sendall(b"x" * (4 * MAX_REQUEST))
-        with contextlib.suppress(ConnectionResetError):  # what it had not read yet
+        with contextlib.suppress(ConnectionResetError):  # the server had not read all of it yet
             assert "at most 65536 bytes" in read_line(sock)["error"]
             assert is_closed(sock)
     assert desk.ask("echo") == {"text": ""}
 
 
-# --- who may
+# --- permission
 
 
 _STRANGER = """
@@ -155,7 +155,7 @@ print(sock.makefile().readline())
 
 
 @pytest.mark.root
-def test_a_stranger_is_sent_away() -> None:
+def test_another_user_is_refused() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -167,30 +167,30 @@ def test_a_stranger_is_sent_away() -> None:
 
         try:
             assert "PermissionError" in run().stderr, "the file alone keeps others out"
-            (folder / "gw.sock").chmod(0o666)  # by whoever it was
-            said = json.loads(run().stdout)
-            assert said == {"ok": False, "error": "only root and the user that the gateway runs as may ask"}
+            (folder / "gw.sock").chmod(0o666)  # as an administrator could do by mistake
+            reply = json.loads(run().stdout)
+            assert reply == {"ok": False, "error": "only root and the user that the gateway runs as may send requests"}
         finally:
             desk.server.close()
             desk.wakeup.close()
 
 
-# --- slow, many, gone
+# --- clients that are slow, too many, or disconnected
 
 
-def test_more_clients_than_it_keeps_are_told_so(desk: Desk) -> None:
+def test_clients_over_the_limit_are_refused_with_the_reason(desk: Desk) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(MAX_CLIENTS):
             stack.enter_context(desk.connect())
         with desk.connect() as sock:
-            assert read_line(sock)["error"] == f"{MAX_CLIENTS} others ask at the moment: try again later"
+            assert read_line(sock)["error"] == f"{MAX_CLIENTS} other clients are connected: try again later"
             assert is_closed(sock)
     wait_until(lambda: _answers(desk))
 
 
-def test_a_client_that_is_sent_away_before_it_asks_is_told_why(tmp_path: Path) -> None:
-    """The refusal is on its way before the request is, which finds a connection that is closed."""
-    refusal = b'{"error": "8 others ask at the moment: try again later"}\n'
+def test_a_client_that_is_refused_before_its_request_gets_the_reason(tmp_path: Path) -> None:
+    """The refusal is sent before the request, which finds the connection closed."""
+    refusal = b'{"error": "8 other clients are connected: try again later"}\n'
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "gw.sock"))
     listener.listen()
@@ -200,10 +200,10 @@ def test_a_client_that_is_sent_away_before_it_asks_is_told_why(tmp_path: Path) -
         sock.sendall(refusal)
         sock.close()
 
-    for begin in (b"x", b"x" * 50_000):  # the longer one is under way
+    for begin in (b"x", b"x" * 50_000):  # the longer one is still being sent
         thread = threading.Thread(target=refuse)
         thread.start()
-        with pytest.raises(ControlError, match="8 others ask at the moment: try again later"):
+        with pytest.raises(ControlError, match="8 other clients are connected: try again later"):
             ask("gw", "echo", {"RUNTIME_DIRECTORY": str(tmp_path)}, text=begin.decode())
         thread.join()
     listener.close()
@@ -215,7 +215,7 @@ def _answers(desk: Desk) -> bool:
     return False
 
 
-def test_a_client_that_is_slow_is_sent_away_and_holds_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_client_is_disconnected_and_blocks_no_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "LONGEST_TRANSFER", 0.3)
     with desk.connect() as silent, desk.connect() as slow:
         slow.sendall(b'{"request"')
@@ -224,7 +224,7 @@ def test_a_client_that_is_slow_is_sent_away_and_holds_nobody(desk: Desk, monkeyp
         assert is_closed(slow)
 
 
-def test_a_client_that_takes_no_reply_is_sent_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_its_reply_is_disconnected(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "LONGEST_TRANSFER", 0.3)
     with desk.connect() as sock:
         line = json.dumps({"request": "echo", "text": "x" * 60_000}).encode() + b"\n"
@@ -235,7 +235,7 @@ def test_a_client_that_takes_no_reply_is_sent_away(desk: Desk, monkeypatch: pyte
     assert desk.ask("echo") == {"text": ""}
 
 
-def test_an_answer_that_does_not_come_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_answer_is_reported(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "LONGEST_ANSWER", 0.2)
     with pytest.raises(ControlError, match="the gateway is busy or hangs: see its log"):
         desk.ask("wait")
@@ -243,15 +243,15 @@ def test_an_answer_that_does_not_come_is_said(desk: Desk, monkeypatch: pytest.Mo
     assert desk.ask("echo") == {"text": ""}
 
 
-def test_an_answer_for_a_client_that_has_gone_is_lost(desk: Desk) -> None:
+def test_an_answer_for_a_disconnected_client_is_dropped(desk: Desk) -> None:
     with desk.connect() as sock:
         sock.sendall(b'{"request": "wait"}\n')
         wait_until(lambda: desk.waiting)
-    desk.waiting[0]({"for": "nobody"})
+    desk.waiting[0]({"for": "no client"})
     assert desk.ask("echo") == {"text": ""}
 
 
-def test_without_a_descriptor_left_it_rests_and_goes_on(desk: Desk) -> None:
+def test_without_a_free_descriptor_it_pauses_and_continues(desk: Desk) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket(socket.AF_UNIX) as sock:
         resource.setrlimit(
@@ -261,31 +261,31 @@ def test_without_a_descriptor_left_it_rests_and_goes_on(desk: Desk) -> None:
             folder = str(desk.folder / "gw.sock")
             sock.settimeout(10)
             sock.connect(folder)
-            held = []
+            descriptors = []
             with contextlib.suppress(OSError):
                 while True:
-                    held.append(os.dup(0))
+                    descriptors.append(os.dup(0))
             before = time.process_time()
             time.sleep(0.3)
-            assert time.process_time() - before < 0.2, "it does not turn in circles"
+            assert time.process_time() - before < 0.2, "a busy loop"
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for descriptor in held:
+            for descriptor in descriptors:
                 os.close(descriptor)
         sock.sendall(b'{"request": "echo", "text": "later"}\n')
         assert read_line(sock)["result"] == {"text": "later"}
 
 
-# --- its end
+# --- closing
 
 
-def test_at_its_end_nothing_is_left_and_who_waits_is_told(tmp_path: Path) -> None:
+def test_closing_removes_the_socket_and_answers_waiting_clients(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     with desk.connect() as sock:
         sock.sendall(b'{"request": "wait"}\n')
         wait_until(lambda: desk.waiting)
         desk.server.close()
-        assert read_line(sock) == {"ok": False, "error": "the gateway ends"}
+        assert read_line(sock) == {"ok": False, "error": "the gateway is being stopped"}
         assert is_closed(sock)
     desk.waiting[0]({"too": "late"})
     assert list(tmp_path.iterdir()) == []
@@ -294,7 +294,7 @@ def test_at_its_end_nothing_is_left_and_who_waits_is_told(tmp_path: Path) -> Non
     desk.wakeup.close()
 
 
-def test_it_sleeps_until_it_is_asked(desk: Desk) -> None:
+def test_it_sleeps_until_a_request_arrives(desk: Desk) -> None:
     desk.ask("echo")
     (task,) = [path for path in Path("/proc/self/task").iterdir() if _switches(path) >= 0 and _is_control(path)]
     wait_until(lambda: _sleeps(task))
@@ -317,17 +317,17 @@ def _sleeps(task: Path) -> bool:
     return "State:\tS" in (task / "status").read_text()
 
 
-# --- when its file goes away
+# --- when its file is removed
 
 
 @pytest.mark.parametrize("what", ["socket", "folder", "folder renamed", "another file in its place"])
-def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    """systemd-tmpfiles removes what is old in /tmp, and people tidy up."""
-    expected_logs.expect("the control socket was removed: it is made anew as ")
+def test_a_removed_socket_is_created_again(what: str, tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    """systemd-tmpfiles removes old files in /tmp, and so do people."""
+    expected_logs.expect("the control socket was removed; created it again as ")
     folder = tmp_path / "mqttgateway-0"
     folder.mkdir(0o700)
     made = Desk(folder)
-    made.server.look()
+    made.server.check()
     file = folder / "gw.sock"
     waiting = made.connect()  # who is connected stays so
     waiting.sendall(b'{"request": "echo"}\n')
@@ -340,10 +340,10 @@ def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expec
         folder.rename(tmp_path / "elsewhere")
     elif what == "another file in its place":
         connected = socket.socket(socket.AF_UNIX)
-        connected.bind(str(file))  # and nobody listens there
+        connected.bind(str(file))  # without listening
         connected.close()
 
-    made.server.look()
+    made.server.check()
     wait_until(lambda: _answers(made))
     waiting.sendall(b'{"request": "echo", "text": "still"}\n')
     assert read_line(waiting)["result"] == {"text": "still"}
@@ -355,15 +355,15 @@ def test_a_socket_that_was_removed_is_made_anew(what: str, tmp_path: Path, expec
 def test_a_socket_that_cannot_be_made_anew_is_said_and_tried_again(
     tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("the control socket was removed, and cannot be made anew: ", "it is made anew as ")
+    expected_logs.expect("the control socket was removed and cannot be created again: ", "created it again as ")
     made = Desk(tmp_path)
     file = tmp_path / "gw.sock"
     file.unlink()
     file.write_text("in the way")
-    made.server.look()
-    wait_until(lambda: "cannot be made anew" in caplog.text)
+    made.server.check()
+    wait_until(lambda: "cannot be created again" in caplog.text)
     file.unlink()
-    made.server.look()
+    made.server.check()
     wait_until(lambda: _answers(made))
     made.close()
 

@@ -1,4 +1,4 @@
-"""The broker dies, hangs, forgets, or prefers another client: what was accepted is delivered, in order."""
+"""The broker dies, hangs, loses its state, or prefers another client: accepted messages are delivered in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.stream import Stream
 
 
 def restart(stream: Stream, broker: Mosquitto) -> None:
-    """Kill the broker and start it anew; the witness is there before the gateway."""
+    """Kill the broker and start it again; the witness reconnects before the gateway."""
     assert stream.witness is not None
     broker.kill()
     stream.proxy.shut()
@@ -45,7 +45,7 @@ def test_hanging_longer_than_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> 
         stream.stop()
 
 
-def test_restarted_with_nothing_left_of_retained_states(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_restarted_without_retained_states(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, count=600, rate=600) as stream:
         stream.start()
         stream.wait_seen(50)
@@ -58,7 +58,7 @@ def test_restarted_with_nothing_left_of_retained_states(tmp_path: Path, mosquitt
 
 
 def test_another_client_with_our_client_id(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """They put one another out, again and again; we give way, say why, and lose nothing."""
+    """They disconnect each other repeatedly; the gateway backs off, logs why, and loses nothing."""
     thief = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="gw")
     thief.reconnect_delay_set(1, 1)
     with Stream(tmp_path, mosquitto.port, count=800, rate=300, mqtt={"reconnect_max": 5}) as stream:

@@ -33,7 +33,7 @@ def test_a_disk_full_of_log(tmp_path: Path, small_disk: Path, mosquitto: Mosquit
         stream.stop()
 
 
-def test_standard_error_that_takes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_standard_error_that_cannot_be_written(tmp_path: Path, mosquitto: Mosquitto) -> None:
     full = ("sh", "-c", 'exec "$@" 2> /dev/full', "sh")
     with Stream(tmp_path, mosquitto.port, count=1000, rate=1500, conf={"log": {"traffic": True}}) as stream:
         stream.start(prefix=full)

@@ -1,4 +1,4 @@
-"""A broker of MQTT 5 with limits, reasons and sessions: they are kept to, and what was accepted is delivered."""
+"""An MQTT 5 broker with limits, reasons and sessions: they are respected, and accepted messages are delivered."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _FEW = (0x80, 0x86, 0x88, 0x97)
 
 
 def count_of_load(packets: list[Packet]) -> int:
-    return sum(1 for found in packets if entry_of(found.topic, found.payload))
+    return sum(1 for each in packets if entry_of(each.topic, each.payload))
 
 
 def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
-    """Each code of table 3.1 (in full), one after the other, until the broker has become well."""
+    """Each code of table 3.1 (in full), one after the other, until the broker accepts the connection."""
     codes = _REFUSALS if FULL else _FEW
     with Peer(*map(refuse, codes), serve()) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
             gateway = stream.start()
             assert stream.finish(60 if FULL else 20) == Verdict(200, 200, 0)
-            assert {found.version for found in peer.packets(CONNECT)} == {V5}
+            assert {each.version for each in peer.packets(CONNECT)} == {V5}
             assert "no connection to the broker: " in gateway.log
             stream.stop()
 
 
-def test_a_broker_of_before(tmp_path: Path) -> None:
+def test_a_broker_without_mqtt_5(tmp_path: Path) -> None:
     with Peer(serve(speaks=[V3])) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
             stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
-            assert {found.version for found in peer.packets(CONNECT)} == {V3, V5}
+            assert {each.version for each in peer.packets(CONNECT)} == {V3, V5}
             stream.stop()
 
 
@@ -55,35 +55,35 @@ def test_never_more_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
             stream.start()
             stream.wait_accepted(300)
             wait_until(lambda: len(peer.packets(PUBLISH)) >= 7, what="the window to be used")
-            assert len([found for found in peer.packets(PUBLISH) if found.qos]) == 7
+            assert len([each for each in peer.packets(PUBLISH) if each.qos]) == 7
             stream.proxy.cut()
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost) == (300, ())
             stream.stop()
 
 
-def test_what_is_larger_than_the_broker_takes_is_set_aside(tmp_path: Path) -> None:
+def test_a_message_larger_than_the_broker_accepts_becomes_a_dead_letter(tmp_path: Path) -> None:
     with Peer(serve(values={"maximum_packet_size": 2000})) as peer:
         large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken, more={"large": large}) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
             gateway.wait_log("set aside: ")
-            assert max(found.size for found in peer.packets(PUBLISH)) <= 2000
+            assert max(each.size for each in peer.packets(PUBLISH)) <= 2000
             assert len(peer.conversations) == 1
             stream.stop()
 
 
-def test_a_broker_that_knows_no_qos_1(tmp_path: Path) -> None:
+def test_a_broker_without_qos_1(tmp_path: Path) -> None:
     with Peer(serve(values={"maximum_qos": 0})) as peer:
 
         def seen() -> list[tuple[str, bytes]]:
-            return [(found.topic, found.payload) for found in peer.packets(PUBLISH)]
+            return [(each.topic, each.payload) for each in peer.packets(PUBLISH)]
 
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=seen) as stream:
             stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
-            assert {found.qos for found in peer.packets(PUBLISH)} == {0}
+            assert {each.qos for each in peer.packets(PUBLISH)} == {0}
             stream.stop()
 
 
@@ -92,11 +92,11 @@ def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
             stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
-            assert not [found for found in peer.packets(PUBLISH) if found.flags & 1]
+            assert not [each for each in peer.packets(PUBLISH) if each.flags & 1]
             stream.stop()
 
 
-def test_the_keepalive_of_the_broker_counts(tmp_path: Path) -> None:
+def test_the_keepalive_of_the_broker_is_used(tmp_path: Path) -> None:
     with Peer(serve(values={"server_keep_alive": 1})) as peer:
         with Stream(tmp_path, peer.port, count=10, seen=peer.taken, mqtt={"keepalive": 60}) as stream:
             stream.start()
@@ -104,9 +104,9 @@ def test_the_keepalive_of_the_broker_counts(tmp_path: Path) -> None:
             stream.stop()
 
 
-def test_a_message_refused_by_reason_code_is_set_aside_and_not_sent_again(tmp_path: Path) -> None:
-    def not_d1(found: Packet) -> int:
-        return 0x87 if "/d1/" in found.topic else 0
+def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) -> None:
+    def not_d1(packet: Packet) -> int:
+        return 0x87 if "/d1/" in packet.topic else 0
 
     with Peer(serve(reasons=not_d1)) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
@@ -119,8 +119,8 @@ def test_a_message_refused_by_reason_code_is_set_aside_and_not_sent_again(tmp_pa
 
 
 @pytest.mark.parametrize("reason", [0x8B, 0x8E, 0x98])
-def test_a_broker_that_says_goodbye(reason: int, tmp_path: Path) -> None:
-    """It is shutting down, another client has taken over, or its administrator has acted."""
+def test_a_broker_that_sends_disconnect(reason: int, tmp_path: Path) -> None:
+    """It is shutting down, another client has connected with its client id, or its administrator has acted."""
     leaves = serve(until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50, last=goodbye(reason))
     with Peer(leaves, serve()) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
@@ -128,13 +128,13 @@ def test_a_broker_that_says_goodbye(reason: int, tmp_path: Path) -> None:
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost) == (300, ())
             assert "lost the broker: " in gateway.log
-            assert {found.version for found in peer.packets(CONNECT)} == {V5}
+            assert {each.version for each in peer.packets(CONNECT)} == {V5}
             stream.stop()
 
 
 @pytest.mark.parametrize("is_resumed", [True, False])
-def test_a_session_that_is_resumed_or_gone(is_resumed: bool, tmp_path: Path) -> None:
-    """What was in flight is sent again, either way."""
+def test_a_session_that_is_resumed_or_lost(is_resumed: bool, tmp_path: Path) -> None:
+    """Messages in flight are sent again in both cases."""
     leaves = serve(pubacks=20, until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50)
     with Peer(leaves, serve(is_resumed=is_resumed)) as peer:
         conf = {"map": replaying_map(tmp_path)}
@@ -150,7 +150,7 @@ def test_a_session_that_is_resumed_or_gone(is_resumed: bool, tmp_path: Path) -> 
 
 
 def test_servers_that_die_in_turn(tmp_path: Path) -> None:
-    """The spare one is found when the preferred one dies, and the preferred one when it is back."""
+    """The other broker is used when the preferred one dies, until that is available again."""
     (tmp_path / "spare").mkdir()
     with Mosquitto(tmp_path) as preferred, Mosquitto(tmp_path / "spare") as spare:
         with Witness(preferred.port) as one, Witness(spare.port) as other:

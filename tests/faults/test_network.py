@@ -1,4 +1,4 @@
-"""The network hangs, breaks, crawls, or cuts what passes to pieces: what was accepted is delivered, in order."""
+"""The network hangs, breaks, is slow, or splits packets: accepted messages are delivered in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.proxy import Passage, Way
 from tests.support.stream import Stream, load
 
 
-def test_a_link_that_hangs_and_goes_on(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_link_that_hangs_and_continues(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, count=900, rate=600) as stream:
         stream.start()
         stream.wait_seen(100)
@@ -29,14 +29,14 @@ def test_a_link_that_hangs_and_goes_on(tmp_path: Path, mosquitto: Mosquitto) -> 
 
 
 @pytest.mark.parametrize("direction", ["up", "down", "both"])
-def test_a_link_that_swallows_what_is_sent(direction: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_link_that_drops_everything_sent(direction: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
     gone = Way(after_packets=150, end="hang")
     first = Passage(
         up=gone if direction in ("up", "both") else Way(), down=gone if direction in ("down", "both") else Way()
     )
     with Stream(tmp_path, mosquitto.port, first, Passage(), count=1000, rate=800, mqtt={"keepalive": 1}) as stream:
         gateway = stream.start()
-        gateway.wait_log("lost the broker: ")  # silent for 1.5 x keepalive; or the broker says first that we are
+        gateway.wait_log("lost the broker: ")  # silent for 1.5 x keepalive, or closed by the broker for the same reason
         assert stream.finish().lost_by_broker == ()
         stream.stop()
 
@@ -62,7 +62,7 @@ def test_links_that_break_in_the_middle_of_a_packet(tmp_path: Path, mosquitto: M
 
 
 @pytest.mark.parametrize("longest", [1, 100])
-def test_packets_that_come_in_pieces(longest: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_packets_that_arrive_in_pieces(longest: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
     sliced = Passage(Way(longest=longest), Way(longest=longest))
     with Stream(tmp_path, mosquitto.port, sliced, count=300, rate=1000, seed=longest) as stream:
         stream.start()
@@ -107,13 +107,13 @@ def test_a_host_that_cannot_be_found_stops_nothing_else(host: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("host", ["[::1", "bro ker", "mqtt://broker"])
-def test_a_host_that_is_none_is_a_mistake_in_the_configuration(host: str, tmp_path: Path) -> None:
+def test_an_invalid_host_is_an_error_in_the_configuration(host: str, tmp_path: Path) -> None:
     with GatewayProcess(write_conf(tmp_path, 1883, interface=load(tmp_path), mqtt={"host": host})) as gateway:
         assert gateway.wait() == 78
         assert "is not a host name or address" in gateway.log
 
 
-# --- the rows of the kernel's own network
+# --- in a network namespace of the kernel
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def far_broker(tmp_path: Path, place: Namespace) -> Iterator[Mosquitto]:
 
 
 @pytest.mark.root
-def test_a_name_that_dns_knows_only_later(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_name_that_dns_resolves_only_later(tmp_path: Path, mosquitto: Mosquitto) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("")
     own_hosts = ("unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh")

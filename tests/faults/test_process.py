@@ -1,4 +1,4 @@
-"""The gateway itself: stopped, killed, held, flooded, its clock set."""
+"""The gateway itself: stopped, killed, suspended, flooded, its clock set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_stop_under_load_drains_what_was_accepted(
         assert (verdict.delivered, verdict.duplicated) == (verdict.accepted, 0)
 
 
-def test_a_stop_drains_what_waits_behind_a_slow_link(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_stop_sends_waiting_messages_over_a_slow_link(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, Passage(up=Way(rate=60_000)), count=1500, rate=5000) as stream:
         gateway = stream.start()
         stream.wait_accepted(1500)
@@ -38,12 +38,12 @@ def test_a_stop_drains_what_waits_behind_a_slow_link(tmp_path: Path, mosquitto: 
         assert stream.finish().duplicated == 0
 
 
-def test_a_process_that_was_held(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_process_that_was_suspended(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, count=1000, rate=800, mqtt={"keepalive": 1}) as stream:
         gateway = stream.start()
         stream.wait_seen(100)
         os.kill(gateway.process.pid, signal.SIGSTOP)
-        # The broker has lost it, and says so, before it goes on.
+        # The broker closes the link before the process continues.
         wait_until(lambda: b"offline" in [pair[1] for pair in stream.witness_pairs()], what="the will")
         os.kill(gateway.process.pid, signal.SIGCONT)
         assert stream.finish().lost_by_broker == ()
@@ -52,7 +52,7 @@ def test_a_process_that_was_held(tmp_path: Path, mosquitto: Mosquitto) -> None:
 
 @pytest.mark.parametrize("seconds", [-3600 * 24 * 365, 3600 * 24 * 365 * 12], ids=["a year back", "12 years on"])
 def test_a_clock_that_is_set_under_load(seconds: int, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """libfaketime gives the gateway the time in a file; the monotonic clock stays as it is, as in the kernel."""
+    """libfaketime gives the gateway the time from a file; the monotonic clock is not changed, as in the kernel."""
     tool_or_skip("faketime", "faketime")
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     now = tmp_path / "now"
@@ -82,7 +82,7 @@ def test_a_clock_that_is_set_under_load(seconds: int, tmp_path: Path, mosquitto:
 
 @pytest.mark.timeout(900)
 def test_a_flood(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """As fast as the interface can: 20,000 statuses, or a million in full."""
+    """As fast as the interface can push: 20,000 statuses, or a million in full."""
     count = 1_000_000 if FULL else 20_000
     with Stream(tmp_path, mosquitto.port, count=count, rate=1_000_000, direct=True) as stream:
         gateway = stream.start()

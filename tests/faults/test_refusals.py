@@ -1,4 +1,4 @@
-"""The broker refuses: the connection, the user, a message. The rest is delivered once it can be."""
+"""The broker refuses the connection, the user, or a message. All other messages are delivered once possible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 
 def test_connections_refused_by_return_code(tmp_path: Path) -> None:
-    """A broker of 3.1.1: the first CONNECT, which may be of MQTT 5, it does not understand."""
+    """A broker with MQTT 3.1.1 does not understand the first CONNECT, which may be one of MQTT 5."""
     with Peer(say(packet(CONNACK, b"\0\1")), *map(refuse, (1, 2, 3, 4, 5, 0x55)), serve(speaks=[V3])) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
             gateway = stream.start()
@@ -37,7 +37,7 @@ def test_connections_refused_by_return_code(tmp_path: Path) -> None:
     [close_after_connect, say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), accept_and_read_no_more],
     ids=lambda a: a.__name__,
 )
-def test_what_is_no_broker_at_first(act: Act, tmp_path: Path) -> None:
+def test_a_server_that_is_no_broker_at_first(act: Act, tmp_path: Path) -> None:
     with Peer(act, serve()) as peer:
         with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken,
                     mqtt={"keepalive": 1, "connect_timeout": 1}) as stream:  # fmt: skip
@@ -54,7 +54,7 @@ def password_file(folder: Path, password: str) -> Path:
     return file
 
 
-def test_a_wrong_password_until_the_broker_knows_it(tmp_path: Path) -> None:
+def test_a_password_that_the_broker_accepts_only_later(tmp_path: Path) -> None:
     users = password_file(tmp_path, "other")
     settings = f"allow_anonymous true\npassword_file {users}\n"
     with Mosquitto(tmp_path, settings) as broker:
@@ -69,17 +69,17 @@ def test_a_wrong_password_until_the_broker_knows_it(tmp_path: Path) -> None:
             stream.stop()
 
 
-def test_topics_that_the_broker_denies_do_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_topics_that_the_broker_denies_do_not_block_the_others(tmp_path: Path) -> None:
     """Mosquitto 2.0.11 ends a connection of 3.1.1 for each."""
     _is_denied(tmp_path, "topic write home/gw/#\n")
 
 
-def test_a_denied_availability_does_not_hold_up_the_messages(tmp_path: Path) -> None:
+def test_a_denied_availability_does_not_block_the_messages(tmp_path: Path) -> None:
     _is_denied(tmp_path, "")
 
 
 def _is_denied(folder: Path, more: str) -> None:
-    """Deny the topic of d1, which has two of the messages, and all that is not named in `more`."""
+    """Deny the topic of d1, which has two of the messages, and all topics that `more` does not name."""
     rules = folder / "acl"
     rules.write_text(
         more + "topic read #\n" + "".join(f"topic write home/load/+/+/d{n}/#\n" for n in range(15) if n != 1)
@@ -87,7 +87,7 @@ def _is_denied(folder: Path, more: str) -> None:
     with Mosquitto(folder, f"allow_anonymous true\nacl_file {rules}\n") as broker:
         with Stream(folder, broker.port, count=30, devices=15, rate=1000) as stream:
             stream.start()
-            stream.wait_accepted(28)  # what is refused before it is on disk was never accepted
+            stream.wait_accepted(28)  # a message that is refused before it is on disk was never accepted
             wait_until(
                 lambda: len(set(stream.seen)) == 28, what=lambda: f"all that may pass: {stream.verdict()} {stream.log}"
             )
@@ -95,7 +95,7 @@ def _is_denied(folder: Path, more: str) -> None:
             stream.stop()
 
 
-def test_a_packet_over_the_maximum_of_the_broker_does_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_a_packet_over_the_maximum_of_the_broker_does_not_block_the_others(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker:
         large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
         with Stream(tmp_path, broker.port, count=300, rate=500, more={"large": large}) as stream:
@@ -105,7 +105,7 @@ def test_a_packet_over_the_maximum_of_the_broker_does_not_hold_up_the_others(tmp
             stream.stop()
 
 
-def test_what_is_retried_while_the_broker_still_refuses_it_is_not_multiplied(
+def test_dead_letters_that_are_refused_again_are_not_multiplied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -124,8 +124,8 @@ def test_what_is_retried_while_the_broker_still_refuses_it_is_not_multiplied(
             return done.stdout
 
         def refused() -> int:
-            found: int = json.loads(run_command(conf, "status", "--json").stdout)["outbox"]["set_aside"]
-            return found
+            count: int = json.loads(run_command(conf, "status", "--json").stdout)["outbox"]["set_aside"]
+            return count
 
         with GatewayProcess(conf) as gateway, broker.client("home/heat") as listener:
             gateway.wait_log("authorized: check its access rules, then 'mqttgateway outbox retry'")

@@ -1,4 +1,4 @@
-"""TLS that must not be trusted: nothing is sent over it, the reason is said, and all is delivered once it is right."""
+"""TLS that must not be trusted: nothing is sent over it, the reason is logged, and all is delivered later."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_plain_mqtt_to_a_port_with_tls(tmp_path: Path) -> None:
             assert "Traceback" not in gateway.log
 
 
-def test_tls_to_a_port_without_says_nothing_in_clear(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_tls_to_a_port_without_tls_sends_nothing_in_clear(tmp_path: Path, mosquitto: Mosquitto) -> None:
     mqtt = {"tls": {"enabled": True}, "connect_timeout": 1, "username": "gw", "password": "secret"}
     with Stream(tmp_path, mosquitto.port, count=10, mqtt=mqtt) as stream:
         gateway = stream.start()
@@ -80,7 +80,7 @@ def test_tls_to_a_port_without_says_nothing_in_clear(tmp_path: Path, mosquitto: 
 
 
 def test_a_handshake_that_never_answers(tmp_path: Path) -> None:
-    """The first connection says nothing, the next ones are a broker with a good certificate."""
+    """The first connection does not answer; the next ones are a broker with a valid certificate."""
     authority = Authority(tmp_path)
     context = authority.server()
 

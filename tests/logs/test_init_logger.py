@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
-from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
+from gateway.core.throttled_exception import ThrottledException
+from gateway.logs.init_logger import (
+    LEVELS,
+    MAX_LINES,
+    TRAFFIC,
+    LogOptions,
+    RateLimit,
+    init_logger,
+    log_stats,
+    report_suppressed,
+)
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 
@@ -39,11 +49,11 @@ def test_lines_go_to_standard_error_with_time_level_and_name(capsys: pytest.Capt
     LOG.info("connected to %s", "broker")
     out, err = capsys.readouterr()
     assert out == ""
-    date, time, *rest = err.split(" ", 2)
-    assert (len(date), len(time), rest) == (10, len("12:00:00.000"), ["INFO    test: connected to broker\n"])
+    date, time, *remaining = err.split(" ", 2)
+    assert (len(date), len(time), remaining) == (10, len("12:00:00.000"), ["INFO    test: connected to broker\n"])
 
 
-def test_under_systemd_a_line_has_a_priority_and_leaves_the_time_to_the_journal(
+def test_under_systemd_a_line_has_a_priority_and_no_time(
     capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("w", "e", "c")
@@ -89,14 +99,14 @@ def test_the_file_may_have_a_level_of_its_own(
         start(LogOptions(level=level, file=str(file), file_level=file_level), JOURNAL_STREAM="1")
         LOG.info("at info")
         LOG.warning("at warning")
-        said = [[line.rpartition(" ")[2] for line in text.splitlines()]
+        texts = [[line.rpartition(" ")[2] for line in text.splitlines()]
                 for text in (capsys.readouterr().err, file.read_text())]  # fmt: skip
         both, one = ["info", "warning"], ["warning"]
-        assert said == [one if level == "warning" else both, one if file_level == "warning" else both]
+        assert texts == [one if level == "warning" else both, one if file_level == "warning" else both]
         file.write_text("")
 
 
-def test_traffic_is_written_only_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_traffic_is_logged_only_if_configured(capsys: pytest.CaptureFixture[str]) -> None:
     start(LogOptions(level="debug"), JOURNAL_STREAM="1")
     logging.getLogger(TRAFFIC).info("one")
     start(LogOptions(traffic=True), JOURNAL_STREAM="1")
@@ -104,14 +114,14 @@ def test_traffic_is_written_only_where_it_is_wanted(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == f"<6>{TRAFFIC}: two\n"
 
 
-def test_a_file_gets_the_lines_too_with_the_name_of_the_thread(tmp_path: Path) -> None:
+def test_a_file_gets_the_same_lines_with_the_name_of_the_thread(tmp_path: Path) -> None:
     file = tmp_path / "gw.log"
     start(LogOptions(file=str(file)))
     LOG.info("hello")
     assert file.read_text().endswith(" INFO    MainThread test: hello\n")
 
 
-def test_a_file_that_is_full_is_set_aside_and_only_so_many_are_kept(tmp_path: Path) -> None:
+def test_a_full_file_is_rotated_and_a_limited_number_is_kept(tmp_path: Path) -> None:
     start(LogOptions(file=str(tmp_path / "gw.log"), file_bytes=1000, files=2))
     for number in range(60):
         LOG.info("line %d", number)
@@ -121,7 +131,7 @@ def test_a_file_that_is_full_is_set_aside_and_only_so_many_are_kept(tmp_path: Pa
     assert "line 59" in (tmp_path / "gw.log").read_text()
 
 
-def test_a_file_that_cannot_be_opened_is_an_error_and_leaves_the_log_as_it_was(
+def test_a_file_that_cannot_be_opened_is_an_error_and_changes_nothing(
     tmp_path: Path, root_logger: logging.Logger
 ) -> None:
     handlers = list(root_logger.handlers)
@@ -138,7 +148,7 @@ def test_a_file_below_the_home_of_nobody_is_a_plain_path(
         start(LogOptions(file="~no-such-user/gw.log"))
 
 
-def test_a_disk_that_is_full_is_said_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     start(LogOptions(file="/dev/full", file_bytes=10**9), JOURNAL_STREAM="1")
     for number in range(3):
         LOG.info("line %d", number)
@@ -159,10 +169,10 @@ def test_a_second_call_replaces_the_first_and_no_other_handler(
     assert len(root_logger.handlers) == len(others) + 2
 
 
-# --- what a line may hold
+# --- what a line may contain
 
 
-def test_a_record_is_one_line_whatever_a_device_or_a_broker_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_is_one_line_whatever_it_contains(capsys: pytest.CaptureFixture[str]) -> None:
     start(JOURNAL_STREAM="1")
     LOG.info("got %s", "a\n<0>test: forged\r\x1b[2J\x00\x85\u2028\u202e\udc80 é 日本")
     assert capsys.readouterr().err == (
@@ -196,7 +206,7 @@ def test_a_secret_is_never_written_in_any_of_its_forms(
     assert "password is ***!\n" in file.read_text()
 
 
-def test_a_secret_that_holds_another_is_hidden_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_that_contains_another_is_masked_whole(capsys: pytest.CaptureFixture[str]) -> None:
     start(LogOptions(), ("code", "codeword"), JOURNAL_STREAM="1")
     LOG.info("codeword code")
     assert capsys.readouterr().err == "<6>test: *** ***\n"
@@ -242,7 +252,7 @@ def test_no_secret_of_a_configuration_reaches_the_log(
     assert "hunter2" not in written
 
 
-def test_a_secret_is_hidden_as_the_bytes_that_its_device_gets(
+def test_a_secret_is_masked_as_the_bytes_that_its_device_receives(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = {"regex": "x", "message": {"function": "a", "device": "b", "action": "X"}}
@@ -275,23 +285,23 @@ class Collector(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def test_more_lines_than_a_person_can_read_are_held_back_and_counted() -> None:
+def test_lines_over_the_limit_are_suppressed_and_counted() -> None:
     clock, handler = Clock(), Collector()
     handler.addFilter(RateLimit(handler, limit=3, clock=clock))
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         handler.handle(logging.LogRecord("x", logging.INFO, "x", 1, text, (), None))
 
     for number in range(5):
-        say(str(number))
+        log(str(number))
     clock.now = 59.9
-    say("5")
+    log("5")
     clock.now = 60.0
-    say("6")
+    log("6")
     clock.now = 121.0
-    say("7")
-    held_back = "3 log lines were held back: more than 3 in a minute"
-    assert handler.texts == ["0", "1", "2", held_back, "6", "7"]
+    log("7")
+    suppressed = "3 log lines suppressed: more than 3 in one minute"
+    assert handler.texts == ["0", "1", "2", suppressed, "6", "7"]
 
 
 def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -305,7 +315,7 @@ def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: 
 # --- who may read it
 
 
-def test_a_log_file_is_made_for_its_owner_and_group_and_so_is_the_next_one(tmp_path: Path) -> None:
+def test_a_log_file_is_readable_for_its_owner_and_group_also_after_rotation(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         start(LogOptions(file=str(tmp_path / "gw.log"), file_bytes=1000, files=2))
@@ -317,7 +327,7 @@ def test_a_log_file_is_made_for_its_owner_and_group_and_so_is_the_next_one(tmp_p
 
 
 @pytest.mark.root
-def test_a_log_file_that_a_stranger_has_put_in_a_shared_folder_is_refused(tmp_path: Path) -> None:
+def test_a_log_file_of_another_user_in_a_shared_folder_is_refused(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "shared").mkdir()
@@ -334,7 +344,7 @@ def test_a_log_file_that_a_stranger_has_put_in_a_shared_folder_is_refused(tmp_pa
 
 
 def written(capsys: pytest.CaptureFixture[str], *times: float) -> list[str]:
-    """Return the times of the lines of records that were made at those times of day, and written in this order."""
+    """Return the times in the lines of records that were created at those times, and written in this order."""
     for when in times:
         record = logging.makeLogRecord({"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "x"})
         record.created, record.msecs = when, when % 1 * 1000
@@ -342,8 +352,8 @@ def written(capsys: pytest.CaptureFixture[str], *times: float) -> list[str]:
     return [line[:23] for line in capsys.readouterr().err.splitlines()]
 
 
-def test_a_line_is_never_older_than_the_one_above_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """Another thread may be faster between the making of a record and its line."""
+def test_the_time_of_a_line_is_never_earlier_than_that_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another thread may be faster between the creation of a record and its line."""
     start()
     lines = written(capsys, 1000.125, 1000.5, 1000.4995, 998.0, 1001.0)
     assert [line[-6:] for line in lines] == ["40.125", "40.500", "40.500", "40.500", "41.000"]
@@ -360,7 +370,7 @@ def test_a_clock_that_is_set_back_is_followed(
     assert after[0] < before[0]
 
 
-def test_lines_of_many_threads_stand_in_the_order_of_their_times(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_many_threads_are_in_the_order_of_their_times(capsys: pytest.CaptureFixture[str]) -> None:
     start()
 
     def write() -> None:
@@ -382,14 +392,35 @@ def test_lines_of_many_threads_stand_in_the_order_of_their_times(capsys: pytest.
     assert times == sorted(times)
 
 
-def test_lines_that_were_held_back_are_told_at_the_end(
+def test_suppressed_lines_are_reported_at_the_end(
     capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
     start()
     for number in range(MAX_LINES + 7):
         LOG.info("%d", number)
-    report_held_back(is_last=True)
-    report_held_back(is_last=True)
+    report_suppressed(is_last=True)
+    report_suppressed(is_last=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == MAX_LINES + 1
-    assert lines[-1].endswith(f"7 log lines were held back: more than {MAX_LINES} in a minute")
+    assert lines[-1].endswith(f"7 log lines suppressed: more than {MAX_LINES} in one minute")
+
+
+# --- counters
+
+
+def test_suppressed_lines_and_errors_are_counted(expected_logs: ExpectedLogs) -> None:
+    class Repeated(ThrottledException):
+        pass
+
+    expected_logs.allow("log lines suppressed", "again (2 more times")
+    limit = RateLimit(logging.NullHandler(), limit=2)
+    counted = log_stats()
+    for _ in range(5):
+        limit.filter(logging.makeLogRecord({}))
+    for _ in range(3):
+        Repeated("again")
+    assert log_stats() == {
+        "lines_suppressed": counted["lines_suppressed"] + 3,
+        "errors_suppressed": counted["errors_suppressed"] + 2,
+    }
+    Repeated.counts_are_logged = False

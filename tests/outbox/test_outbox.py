@@ -345,7 +345,7 @@ class Bench:
 def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
     done: list[Step], discard: Discard, max_messages: int, max_bytes: int
 ) -> None:
-    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("mqttgateway.outbox").setLevel(logging.CRITICAL)  # what it says is tested above
     try:
         bench = Bench(discard, max_messages, max_bytes)
         for step, amount in done:
@@ -353,7 +353,7 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
             bench.check_counts()
         bench.check_waiting()
     finally:
-        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+        logging.getLogger("mqttgateway.outbox").setLevel(logging.NOTSET)
 
 
 @given(
@@ -371,7 +371,7 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
 def test_no_limit_is_passed_whatever_comes_and_comes_back(
     done: list[Step], discard: Discard, max_messages: int, max_bytes: int
 ) -> None:
-    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    logging.getLogger("mqttgateway.outbox").setLevel(logging.CRITICAL)
     outbox, in_flight, number = Outbox(max_messages, max_bytes, discard), [], itertools.count()
     try:
         for step, amount in done:
@@ -395,19 +395,19 @@ def test_no_limit_is_passed_whatever_comes_and_comes_back(
             assert outbox.counts().waiting <= max_messages
             assert outbox._lanes.bytes <= max_bytes
     finally:
-        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+        logging.getLogger("mqttgateway.outbox").setLevel(logging.NOTSET)
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 10))
 def test_old_keeps_the_last_and_new_the_first(sizes: list[int], max_messages: int) -> None:
-    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    logging.getLogger("mqttgateway.outbox").setLevel(logging.CRITICAL)
     try:
         old, new = Outbox(max_messages, discard="old"), Outbox(max_messages, discard="new")
         for number, size in enumerate(sizes):
             old.put(publication(number, size))
             new.put(publication(number, size))
     finally:
-        logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+        logging.getLogger("mqttgateway.outbox").setLevel(logging.NOTSET)
     everything = list(range(len(sizes)))
     assert numbers(old.take(100)) == everything[-max_messages:]
     assert numbers(new.take(100)) == everything[:max_messages]

@@ -140,7 +140,7 @@ STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene
 @given(st.lists(st.sampled_from(STEPS), max_size=40))
 @settings(deadline=None, max_examples=150)
 def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callable[[Scene], Any]]) -> None:
-    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
+    logging.getLogger("mqttgateway.outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder) / "gw.outbox", [dead(b"a"), dead(b"b")])
         try:
@@ -149,7 +149,7 @@ def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callab
         finally:
             scene.requeue()
             scene.end()
-            logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
+            logging.getLogger("mqttgateway.outbox").setLevel(logging.NOTSET)
         known: set[bytes] = set()
         for state in scene.store.states:
             assert set(state.values()) <= {1}, (state, scene.store.states)

@@ -203,7 +203,7 @@ def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplo
     assert outlet.push(InternalMsg(location="hall", action="LAMP_ON"))
     assert (outlet.pushed, outlet.refused) == (1, 1)
     assert [msg.location for msg in sent] == ["hall"]
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.routing.outlet"] == [
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "mqttgateway.routing"] == [
         ("INFO", "dev: not sent: filters.out[0] denies it (status -/-/a/b/-/- LAMP_ON)")
     ]
 
@@ -237,12 +237,12 @@ anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st
 def test_whatever_a_device_says_push_counts_it_and_does_not_raise(
     words: dict[str, str], is_command: bool, arguments: dict[str, Argument]
 ) -> None:
-    logging.getLogger("gateway.routing.outlet").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("mqttgateway.routing").setLevel(logging.CRITICAL)  # what it says is tested above
     try:
         desk = Desk()
         accepted = desk.outlet.push(InternalMsg(is_command, **words, arguments=arguments))
     finally:
-        logging.getLogger("gateway.routing.outlet").setLevel(logging.NOTSET)
+        logging.getLogger("mqttgateway.routing").setLevel(logging.NOTSET)
     assert (desk.outlet.pushed, desk.outlet.refused) == ((1, 0) if accepted else (0, 1))
     assert len(desk.outbox) == desk.outlet.pushed
 

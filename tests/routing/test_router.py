@@ -284,7 +284,7 @@ def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
     expected_logs.expect(text)
     desk = Desk()
     assert [desk.deliver(payload, **flags) for payload in (b"OPEN", b"CLOSE", b"STOP")] == [0, 0, 0]
-    assert [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"] == [text]
+    assert [record.getMessage() for record in caplog.records if record.name == "mqttgateway.routing"] == [text]
     assert desk.router.counts == {"received": 3, count: 3}
     desk.close()
 
@@ -616,7 +616,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
     for payload in (b"OPEN", b'{"action": "OPEN", "time": "x"}', b'{"action": "OPEN", "time": 9e8}',
                     b'{"action": "OPEN", "time": 1.1e9}', b'{"action": "OPEN", "time": 8e8}'):  # fmt: skip
         desk.deliver(payload)
-    said = [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"]
+    said = [record.getMessage() for record in caplog.records if record.name == "mqttgateway.routing"]
     assert len([text for text in said if text.startswith("dropped: ")]) == 4, "an age is no other reason"
     desk.close()
 
@@ -721,7 +721,7 @@ def test_each_interface_has_filters_of_its_own(caplog: pytest.LogCaptureFixture)
     assert len(desk.second) == 2
     assert desk.router.counts == {"received": 2, "delivered": 3, "filtered": 1}
     text = "gate: dropped: filters.in[0] denies it (on 'home/security///gate/me/C')"
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "gateway.routing.router"] == [
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "mqttgateway.routing"] == [
         ("INFO", text)
     ]
     assert (desk.answers, desk.sent()) == ([], []), "the other one does it"
@@ -763,7 +763,7 @@ def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
     expected_logs.expect(text)
     desk = Desk(filters=only(HookStep("h:f", fails), FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver(topic="home/security///gate/you/C")] == [0, 0]
-    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.routing.router"]
+    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "mqttgateway.routing"]
     assert said == [(text, True)]
     assert desk.router.counts["hook failed"] == 2
     desk.close()
@@ -789,7 +789,7 @@ def test_another_fault_of_the_same_hook_is_said_by_itself(
         for device in "gate", "door":
             desk.deliver(payload, f"home/security///{device}/me/C")
     said = [
-        r.getMessage().split("): ")[1].split(": mend")[0] for r in caplog.records if r.name == "gateway.routing.router"
+        r.getMessage().split("): ")[1].split(": mend")[0] for r in caplog.records if r.name == "mqttgateway.routing"
     ]
     assert said == ["ValueError: oh gate", "ValueError: no lock", "KeyError: 'STOP'", "found str"]
     desk.close()
@@ -839,7 +839,7 @@ payloads |= st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.
 def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     messages: list[tuple[list[str], bytes, bool]],
 ) -> None:
-    logging.getLogger("gateway.routing.router").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("mqttgateway.routing").setLevel(logging.CRITICAL)  # what it says is tested above
     house = House(limit=2)
     expected: Counter[str] = Counter()
     try:
@@ -848,7 +848,7 @@ def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
             expected["home"] += words[0] == "home"
             expected["boat"] += words[0] == "boat" or words[:2] == ["home", "alarm"]
     finally:
-        logging.getLogger("gateway.routing.router").setLevel(logging.NOTSET)
+        logging.getLogger("mqttgateway.routing").setLevel(logging.NOTSET)
     counts = house.router.counts
     assert counts["received"] == len(messages)
     to_home = len(house.heater)

@@ -1,4 +1,4 @@
-"""The embedded broker: there when nothing answers, said in one line, and gone when its gateway is."""
+"""The embedded broker: started and logged when no other broker answers, and ended together with its gateway."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
-STARTED = "started the embedded one"
+STARTED = "started the embedded broker"
 
 
 def embedded_brokers(port: int) -> list[int]:
     """Return the process ids of the embedded brokers for `port`."""
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         if b"gateway.runtime.demo_broker" in arguments and b"%d" % port in arguments:
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 def demo_conf(folder: Path, port: int) -> Path:
@@ -48,13 +48,13 @@ def test_it_runs_while_its_gateway_does(tmp_path: Path) -> None:
             listener.wait_for(lambda message: b"TICK" in message.payload)
         assert gateway.stop() < 4
         assert not embedded_brokers(port)
-        told = [line for line in gateway.log.splitlines() if "embedded" in line]
-        assert len(told) == 1
-        assert f"no broker at 127.0.0.1:{port}: {STARTED}" in told[0]
+        lines = [line for line in gateway.log.splitlines() if "embedded" in line]
+        assert len(lines) == 1
+        assert f"no broker at 127.0.0.1:{port}: {STARTED}" in lines[0]
         assert "Traceback" not in gateway.log
 
 
-def test_it_is_gone_after_its_gateway_was_killed(tmp_path: Path) -> None:
+def test_it_ends_after_its_gateway_was_killed(tmp_path: Path) -> None:
     conf = demo_conf(tmp_path, port := free_port())
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to", timeout=30)
@@ -84,18 +84,18 @@ def test_it_is_not_started_where_a_broker_answers(tmp_path: Path, mosquitto: Mos
         assert "embedded" not in gateway.log
 
 
-def test_it_is_not_started_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_it_is_not_started_unless_the_configuration_requests_it(tmp_path: Path) -> None:
     with GatewayProcess(write_conf(tmp_path, port := free_port(), interface=trial("Recorder"))) as gateway:
         gateway.wait_log("nothing listens at")
         assert not embedded_brokers(port)
 
 
-def test_a_machine_without_amqtt_is_told_what_to_install(
+def test_without_amqtt_the_log_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
 ) -> None:
     port = free_port()
     expected_logs.expect(
-        f"no broker at 127.0.0.1:{port}, and the embedded one is not installed: apt install mosquitto, "
+        f"no broker at 127.0.0.1:{port}, and the embedded broker is not installed: apt install mosquitto, "
         "or, in a checkout, pip install '.[demo]'"
     )
     monkeypatch.setitem(sys.modules, "amqtt", None)  # as Python marks a package that cannot be imported

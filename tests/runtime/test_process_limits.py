@@ -13,45 +13,45 @@ from tests.support.gateway_process import GatewayProcess
 
 
 def limited(limit: str) -> tuple[str, ...]:
-    """Return the prefix of a command that may open so many files: SOFT:HARD."""
+    """Return the prefix of a command that limits its open files to SOFT:HARD."""
     return ("prlimit", f"--nofile={limit}", "--")
 
 
-def crowd(folder: Path, port: int, count: int) -> Path:
+def write_many(folder: Path, port: int, count: int) -> Path:
     return write_conf(folder, port, interfaces={f"d{number}": trial("Recorder") for number in range(count)})
 
 
 def test_the_soft_limit_is_raised_where_interfaces_need_it(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with GatewayProcess(crowd(tmp_path, mosquitto.port, 100), prefix=limited("100:4096")) as gateway:
+    with GatewayProcess(write_many(tmp_path, mosquitto.port, 100), prefix=limited("100:4096")) as gateway:
         gateway.wait_log("connected to")
         limits = Path(f"/proc/{gateway.process.pid}/limits").read_text()
         assert next(line.split()[3:5] for line in limits.splitlines() if "open files" in line) == ["4096", "4096"]
         gateway.stop()
 
 
-def test_a_limit_that_does_not_suffice_is_said_at_the_start(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with GatewayProcess(crowd(tmp_path, mosquitto.port, 100), prefix=limited("200:200")) as gateway:
+def test_a_limit_that_is_too_low_is_reported_at_the_start(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(write_many(tmp_path, mosquitto.port, 100), prefix=limited("200:200")) as gateway:
         assert gateway.wait() == 1
         assert gateway.log == (
-            "mqttgateway: 100 interfaces need 264 file descriptors, and this process may have 200: "
-            "set LimitNOFILE=264 in the unit, or ulimit -n 264 before it is started\n"
+            "mqttgateway: 100 interfaces need 264 file descriptors, but this process may open only 200: "
+            "set LimitNOFILE=264 in the unit, or run 'ulimit -n 264' before starting it\n"
         )
 
 
-def test_a_reload_that_would_go_beyond_it_is_refused(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with GatewayProcess(crowd(tmp_path, mosquitto.port, 1), prefix=limited("200:200")) as gateway:
+def test_a_reload_that_would_exceed_the_limit_is_rejected(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(write_many(tmp_path, mosquitto.port, 1), prefix=limited("200:200")) as gateway:
         gateway.wait_log("connected to")
-        crowd(tmp_path, mosquitto.port, 100)
+        write_many(tmp_path, mosquitto.port, 100)
         gateway.process.send_signal(signal.SIGHUP)
-        gateway.wait_log("not reloaded: 100 interfaces need 264 file descriptors")
+        gateway.wait_log("reload rejected; running configuration unchanged: 100 interfaces need 264 file descriptors")
         gateway.stop()
 
 
-def test_threads_take_shorter_turns_the_fewer_there_are() -> None:
-    before = sys.getswitchinterval()
+def test_threads_switch_more_often_with_fewer_interfaces() -> None:
+    previous = sys.getswitchinterval()
     try:
         for interfaces, seconds in (1, 0.001), (10, 0.005), (100, 0.05), (400, 0.05):
             apply_process_limits(interfaces)
             assert sys.getswitchinterval() == pytest.approx(seconds)
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(previous)

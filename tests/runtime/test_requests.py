@@ -1,4 +1,4 @@
-"""A running gateway is asked on its control socket, by the commands that people use."""
+"""Requests to a running gateway on its control socket, by the commands that people use."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands look where `GatewayProcess` has its gateways leave their sockets."""
+    """Let the commands search the folder in which `GatewayProcess` creates the sockets."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
-def said(conf: Path, *arguments: str, code: int = 0) -> str:
+def output(conf: Path, *arguments: str, code: int = 0) -> str:
     ran = run_command(conf, *arguments)
     assert ran.returncode == code, ran
     assert "Traceback" not in ran.stderr
@@ -54,63 +54,63 @@ def fill(path: Path, waiting: Mapping[str, bytes], dead: list[SetAsideRow]) -> N
 # --- status
 
 
-def test_status_tells_how_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interfaces = {"good": trial("Recorder"), "bad": trial("Failing")}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, outbox={"file": "gw.outbox"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
-        gateway.wait_log("is started again")
-        found = json.loads(said(conf, "status", "--json"))
-        assert (found["name"], found["pid"], found["configuration"]) == ("gw", gateway.process.pid, str(conf))
-        link = found["link"]
+        gateway.wait_log("will be restarted")
+        status = json.loads(output(conf, "status", "--json"))
+        assert (status["name"], status["pid"], status["configuration"]) == ("gw", gateway.process.pid, str(conf))
+        link = status["link"]
         assert (link["state"], link["broker"], link["protocol"]) == ("up", f"127.0.0.1:{mosquitto.port}", "MQTT 5")
-        good, bad = found["interfaces"]
+        good, bad = status["interfaces"]
         assert (good["name"], good["type"], good["available"], good["failures"]) == ("good", "Recorder", True, 0)
-        assert (bad["name"], bad["available"]) == ("bad", False)
+        assert bad["name"] == "bad"
         assert bad["failures"] >= 1
         assert good["last_failure"] is None
         assert "ValueError: broken" in bad["last_failure"]["reason"]
         assert abs(time.time() - bad["last_failure"]["time"]) < 60
-        assert found["outbox"]["file"] == str(tmp_path / "gw.outbox")
+        assert status["outbox"]["file"] == str(tmp_path / "gw.outbox")
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
-        text = said(conf, "status")
+        text = output(conf, "status")
         assert text.startswith("gw: ")
         assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
         assert "  last failure  nothing listens at" in text
         assert "  interface     good (Recorder): online" in text
-        # It is built anew again and again, and counts as there for a while each time.
+        # It is built again repeatedly, and is online for a short time each time.
         pattern = r"  interface     bad \(Failing\): (off|on)line.*\n  last failure  \d{4}-.* ValueError: broken"
-        wait_until(lambda: re.search(pattern, said(conf, "status")), 20, lambda: said(conf, "status"))
+        wait_until(lambda: re.search(pattern, output(conf, "status")), 20, lambda: output(conf, "status"))
         gateway.stop()
-    assert "no gateway called 'gw' runs here" in said(conf, "status", code=1)
+    assert "no gateway called 'gw' runs here" in output(conf, "status", code=1)
 
 
-def test_status_counts_what_the_client_itself_did_not_give_on(tmp_path: Path) -> None:
+def test_status_counts_messages_that_the_client_dropped(tmp_path: Path) -> None:
     unusable = packet(PUBLISH, b"\0\2\xff\xfe" + b"\0" + b"on")  # a topic that is no UTF-8
     with Peer(serve(first=unusable)) as peer:
         conf = write_conf(tmp_path, peer.port, interface=trial("Recorder"))
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("text that is not UTF-8")
-            assert json.loads(said(conf, "status", "--json"))["received"]["unusable"] == 1
-            assert "1 unusable" in said(conf, "status")
-            assert json.loads(said(conf, "status", "--json"))["link"]["is_caught_up"] in (True, False)
+            assert json.loads(output(conf, "status", "--json"))["received"]["unusable"] == 1
+            assert "1 unusable" in output(conf, "status")
+            assert json.loads(output(conf, "status", "--json"))["link"]["is_caught_up"] in (True, False)
             gateway.kill()
 
 
-def test_status_needs_no_sound_configuration_and_runs_no_code(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_status_works_with_an_invalid_configuration_and_runs_no_code(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     conf.write_text(json.dumps({"name": "hall", **json.loads(conf.read_text())}))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         conf.write_text('{"name": "hall", "interface": {"type": "no_such_file.py"}}')
-        assert said(conf, "status").startswith("hall: ")
+        assert output(conf, "status").startswith("hall: ")
         conf.write_text("nonsense: [")
-        assert "no gateway called 'gw' runs here" in said(conf, "status", code=1), "the name of its file"
+        assert "no gateway called 'gw' runs here" in output(conf, "status", code=1), "the name of its file"
         gateway.stop()
 
 
-def test_secrets_do_not_reach_who_asks(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_secrets_are_masked_in_replies(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
@@ -119,7 +119,7 @@ def test_secrets_do_not_reach_who_asks(tmp_path: Path, mosquitto: Mosquitto) -> 
                    mqtt={"username": "me", "password": secret})  # fmt: skip
         with pytest.raises(ControlError) as refused:
             ask("gw", "reload", dict(os.environ))
-        assert "not reloaded, all stays as it was:\n" in str(refused.value)
+        assert "reload rejected; running configuration unchanged:\n" in str(refused.value)
         assert "***" in str(refused.value)
         assert secret not in str(refused.value)
         gateway.stop()
@@ -128,7 +128,7 @@ def test_secrets_do_not_reach_who_asks(tmp_path: Path, mosquitto: Mosquitto) -> 
 # --- the socket
 
 
-def test_the_socket_is_its_owners_and_goes_with_the_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_the_socket_belongs_to_its_owner_and_is_removed_at_the_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     folder = tmp_path / "mqttgateway"
     with GatewayProcess(conf) as gateway:
@@ -140,29 +140,29 @@ def test_the_socket_is_its_owners_and_goes_with_the_gateway(tmp_path: Path, mosq
     assert list(folder.iterdir()) == []
 
 
-def test_a_second_gateway_of_a_name_is_told_and_the_first_one_is_asked(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_second_gateway_of_the_same_name_gets_no_socket(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), outbox={"store": "memory"})
     second = write_conf(tmp_path, mosquitto.port, "other", mqtt={"client_id": "other"}, interface=trial("Recorder"),
                         outbox={"store": "memory"})  # fmt: skip
     second.write_text(json.dumps({"name": "gw", **json.loads(second.read_text())}))
     with GatewayProcess(conf) as first:
         first.wait_log("connected to")
-        said(conf, "status")
+        output(conf, "status")
         with GatewayProcess(second) as gateway:
             gateway.wait_log(f"another gateway called 'gw' runs (process id {first.process.pid}): give one of them")
             gateway.wait_log("connected to")
             gateway.stop()
-        assert json.loads(said(conf, "status", "--json"))["pid"] == first.process.pid
+        assert json.loads(output(conf, "status", "--json"))["pid"] == first.process.pid
         first.kill()
     with GatewayProcess(second) as gateway:
         gateway.wait_log("connected to")
-        assert json.loads(said(conf, "status", "--json"))["pid"] == gateway.process.pid, "what a killed one left"
+        assert json.loads(output(conf, "status", "--json"))["pid"] == gateway.process.pid, "the old file is replaced"
         gateway.stop()
     assert "no control socket" not in gateway.log
 
 
 @pytest.mark.root
-def test_a_folder_of_a_stranger_is_neither_used_nor_believed(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, mosquitto: Mosquitto) -> None:
     shared = tmp_path / "shared"
     (shared / "mqttgateway-0").mkdir(parents=True, mode=0o755)
     shared.chmod(0o1777)
@@ -177,25 +177,27 @@ def test_a_folder_of_a_stranger_is_neither_used_nor_believed(tmp_path: Path, mos
         conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         with GatewayProcess(conf, environment={"RUNTIME_DIRECTORY": str(shared / "mqttgateway-0")}) as gateway:
             gateway.wait_log("connected to")
-            assert json.loads(said(conf, "status", "--json"))["pid"] == gateway.process.pid, "in the next folder"
+            assert json.loads(output(conf, "status", "--json"))["pid"] == gateway.process.pid, "in the next folder"
             gateway.stop()
 
 
-def test_without_any_folder_it_runs_and_says_so(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_without_a_socket_it_runs_and_logs_a_warning(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     conf.write_text(json.dumps({"name": "x" * 200, **json.loads(conf.read_text())}))
     with GatewayProcess(conf) as gateway:
-        gateway.wait_log("no control socket, so it cannot be asked (reload by SIGHUP works): ")
-        assert "is too long for a control socket: give it at most" in gateway.log
+        gateway.wait_log(
+            "no control socket: 'mqttgateway status' and the like cannot reach this gateway (reload by SIGHUP works): "
+        )
+        assert "is too long for a control socket: use at most" in gateway.log
         gateway.stop()
 
 
-def test_status_tells_why_a_device_is_gone_and_shows_no_secret(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_status_shows_why_a_device_is_missing_and_no_secret(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, mqtt={"username": "u", "password": "hidden"},
                       interface={**BOILER, "port": str(tmp_path / "tty-hidden")})  # fmt: skip
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("cannot be opened")
-        text = said(conf, "status")
+        text = output(conf, "status")
         assert re.search(r"\(SerialInterface\): offline\n  last failure  \d{4}-.* cannot be opened: ", text), text
         assert "hidden" not in text
         gateway.stop()
@@ -204,7 +206,7 @@ def test_status_tells_why_a_device_is_gone_and_shows_no_secret(tmp_path: Path, m
 # --- forget
 
 
-def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_forget_clears_only_the_retained_topics_of_the_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
     delivery = [{"match": {"action": "STATE"}, "retain": True}]
     own_map: dict[str, Any] = {"root": "home", "topics": ["home/+/+/+/+/+/C"], "delivery": delivery}
     conf = write_conf(tmp_path, mosquitto.port, map=own_map, interface=trial("Recorder"))
@@ -214,8 +216,8 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
             sender.publish(topic, "STATE", retain=True)
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("connected to")
-            assert said(conf, "forget", lamp) == f"{lamp}\n"
-            assert said(conf, "forget", gone) == f"{gone}\n"
+            assert output(conf, "forget", lamp) == f"{lamp}\n"
+            assert output(conf, "forget", gone) == f"{gone}\n"
             for topic, why in (
                 (foreign, "no topic that this gateway writes"),
                 ("home/gw/availability", "is published as long as this gateway runs"),
@@ -227,10 +229,10 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
                 ("trial_interface", "'trial_interface' is an interface of this gateway, and no device with a retained"),
                 ("", "no device with a retained state"),
             ):
-                assert why in said(conf, "forget", topic, code=1), topic
+                assert why in output(conf, "forget", topic, code=1), topic
             with mosquitto.client("home/light/#", "home/gw/attic/#") as listener:
                 listener.wait_topic(foreign, b"STATE")
-                wait_until(lambda: "told to have the broker forget" in gateway.log)
+                wait_until(lambda: "clearing retained topics on request" in gateway.log)
                 assert {topic for topic, payload in listener.pairs() if payload} <= {foreign, lamp, gone}
             gateway.stop()
     with mosquitto.client("home/light/#", "home/gw/#") as listener:
@@ -241,7 +243,7 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
 # --- the outbox
 
 
-def test_a_long_list_has_no_gap_and_harmful_topics_fit(tmp_path: Path) -> None:
+def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
     long = "\U0001f37b" * 700
     fill(
@@ -249,10 +251,10 @@ def test_a_long_list_has_no_gap_and_harmful_topics_fit(tmp_path: Path) -> None:
         {f"{long}{n}": b"\xff" * 300 for n in range(450)},
         [set_aside(long, b"\xff" * 300)] * 450,
     )
-    offline = said(conf, "outbox", "list", "--count", "420")
+    offline = output(conf, "outbox", "list", "--count", "420")
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("started with")
-        assert said(conf, "outbox", "list", "--count", "420") == offline
+        assert output(conf, "outbox", "list", "--count", "420") == offline
         gateway.kill()
     assert len(offline.splitlines()) == 420 + 1 + 420 + 1 + 1
 
@@ -260,20 +262,20 @@ def test_a_long_list_has_no_gap_and_harmful_topics_fit(tmp_path: Path) -> None:
 def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
     fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [set_aside("home/x", b"dead")])
-    offline = said(conf, "outbox", "list", "--count", "3")
+    offline = output(conf, "outbox", "list", "--count", "3")
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("started with")
-        assert said(conf, "outbox", "list", "--count", "3") == offline
-        assert said(conf, "outbox", "list", "--topic", "home/7") == said_lines(offline, "home/7", 30)
-        assert said(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
-        assert said(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
+        assert output(conf, "outbox", "list", "--count", "3") == offline
+        assert output(conf, "outbox", "list", "--topic", "home/7") == expected_lines(offline, "home/7", 30)
+        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
+        assert output(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline
     assert "... and 27 more (--count N)" in offline
     assert offline.endswith("30 messages wait (30 event), 1 are set aside\n")
 
 
-def said_lines(offline: str, topic: str, _: int) -> str:
+def expected_lines(offline: str, topic: str, _: int) -> str:
     (line,) = [line for line in offline.splitlines() if " home/0 " in line]
     return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages wait (1 event), 0 are set aside\n"
 
@@ -282,16 +284,16 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("Ticker", interval=0.01), outbox={"store": "memory"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("started with")
-        wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["waiting"] > 5)
-        first, *_, total = said(conf, "outbox", "list", "--count", "1").splitlines()
+        wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["waiting"] > 5)
+        first, *_, total = output(conf, "outbox", "list", "--count", "1").splitlines()
         assert ' event  home/trial////gw/S {"action":' in first
         assert total.endswith(" event), 0 are set aside")
-        assert "in memory" in said(conf, "outbox", "retry", code=1)
+        assert "in memory" in output(conf, "outbox", "retry", code=1)
         gateway.kill()
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_what_was_set_aside_is_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
     dead = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
             set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
@@ -299,14 +301,14 @@ def test_what_was_set_aside_is_sent_again(is_running: bool, tmp_path: Path, mosq
     expected = "4 messages that were set aside are sent again; 1 stay, for there is a newer value of their topic\n"
     with mosquitto.client("#") as listener:
         if not is_running:
-            assert said(conf, "outbox", "retry", "--topic", "home/#") == expected
+            assert output(conf, "outbox", "retry", "--topic", "home/#") == expected
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("connected to")
             if is_running:
-                assert said(conf, "outbox", "retry", "--topic", "home/#") == expected
+                assert output(conf, "outbox", "retry", "--topic", "home/#") == expected
             listener.wait_topic("home/s", b"new")
-            wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["delivered"] == 4)
-            lines = said(conf, "outbox", "list").splitlines()
+            wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["delivered"] == 4)
+            lines = output(conf, "outbox", "list").splitlines()
             assert [line.partition(" set aside ")[2].split(":")[0] for line in lines[:-1]] == ["home/s old", "other 4"]
             gateway.stop()
         got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run"))]

@@ -17,14 +17,14 @@ from tests.support.waiting import wait_until
 
 
 class Bench:
-    """A desk and the supervisors that work at it, which are stopped at the end of a test."""
+    """A desk and the supervisors that use it, which are stopped at the end of a test."""
 
     def __init__(self) -> None:
         self.desk = Desk()
         self.supervisors: list[Supervisor] = []
 
     def start(self, build: Callable[[], Any], desk: Desk | None = None, *, delay: float = 0.0) -> Supervisor:
-        """Start an interface that, after a failure, is built anew within `delay` seconds."""
+        """Start an interface that, after a failure, is built again within `delay` seconds."""
         desk = desk or self.desk
         backoff = Backoff(1.0, 1.0, uniform=lambda _low, _high: delay)
         supervisor = Supervisor("dev", build, desk.inbox, desk.outlet, backoff)
@@ -40,24 +40,24 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.stop()
+    bench = Bench()
+    yield bench
+    bench.stop()
 
 
 class Looping:
-    """Counts its turns; fails, at each turn given, with the error given."""
+    """Counts the calls of `loop()`; raises, at the calls with a number in `errors`, the error for that number."""
 
     def __init__(self, desk: Desk, errors: dict[int, BaseException] | None = None) -> None:
         self.desk, self.errors = desk, errors or {}
-        self.turns = self.stops = 0
+        self.calls = self.stops = 0
         self.thread = ""
 
     def loop(self) -> None:
         self.thread = threading.current_thread().name
-        self.turns += 1
-        if self.turns in self.errors:
-            raise self.errors[self.turns]
+        self.calls += 1
+        if self.calls in self.errors:
+            raise self.errors[self.calls]
         msg = self.desk.inbox.pull()
         if msg is not None:
             self.desk.outlet.push(msg.reply("OK"))
@@ -72,20 +72,20 @@ class Looping:
 def test_loop_is_called_again_and_again_in_a_thread_named_after_the_interface(bench: Bench) -> None:
     interface = Looping(bench.desk)
     supervisor = bench.start(lambda: interface)
-    wait_until(lambda: interface.turns >= 3)
+    wait_until(lambda: interface.calls >= 3)
     assert interface.thread == "dev"
     bench.stop()
     assert (interface.stops, supervisor.failures) == (1, 0)
 
 
-def test_it_is_available_while_it_runs(bench: Bench) -> None:
+def test_an_interface_is_available_while_it_runs(bench: Bench) -> None:
     bench.start(lambda: Looping(bench.desk))
     bench.desk.wait_availability("online")
     bench.stop()
     bench.desk.wait_availability("online", "offline")
 
 
-def test_a_message_ends_the_pause_between_two_turns(bench: Bench) -> None:
+def test_a_message_ends_the_pause_between_two_calls(bench: Bench) -> None:
     bench.start(lambda: Looping(bench.desk))
     for number in range(50):
         bench.desk.inbox.push(InternalMsg(iscmd=True, action=str(number)))
@@ -93,13 +93,13 @@ def test_a_message_ends_the_pause_between_two_turns(bench: Bench) -> None:
     assert [answer.action for answer in answers] == [str(number) for number in range(50)]
 
 
-def test_one_that_says_itself_whether_its_device_is_there_is_not_spoken_for(bench: Bench) -> None:
+def test_the_availability_of_an_interface_that_reports_it_is_left_to_the_interface(bench: Bench) -> None:
     class Honest(Looping):
         reports_availability = True
 
     interface = Honest(bench.desk)
     bench.start(lambda: interface)
-    wait_until(lambda: interface.turns >= 2)
+    wait_until(lambda: interface.calls >= 2)
     bench.stop()
     bench.desk.wait_availability("offline")
 
@@ -129,24 +129,24 @@ def test_an_interface_needs_no_loop_stop(bench: Bench) -> None:
     bench.desk.wait_availability("online")
 
 
-def test_one_that_leaves_its_messages_alone_does_not_run_in_circles(bench: Bench) -> None:
+def test_an_interface_that_does_not_pull_its_messages_causes_no_busy_loop(bench: Bench) -> None:
     class Deaf(Looping):
         def loop(self) -> None:
-            self.turns += 1
+            self.calls += 1
 
     deaf, other_desk = Deaf(bench.desk), Desk()
     bench.desk.inbox.push(InternalMsg(iscmd=True, action="A"))
     bench.start(lambda: deaf)
     normal = Deaf(other_desk)
     bench.start(lambda: normal, other_desk)
-    wait_until(lambda: normal.turns >= 5)
-    assert deaf.turns < 50
+    wait_until(lambda: normal.calls >= 5)
+    assert deaf.calls < 50
 
 
 # --- stopping
 
 
-def test_one_that_waits_for_messages_stops_when_woken(bench: Bench) -> None:
+def test_an_interface_that_waits_for_messages_stops_when_woken(bench: Bench) -> None:
     class Waiting:
         waits_itself = True
 
@@ -159,8 +159,8 @@ def test_one_that_waits_for_messages_stops_when_woken(bench: Bench) -> None:
     assert supervisor.join(10)
 
 
-def test_one_that_waits_to_be_started_again_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the interface failed and is started again")
+def test_an_interface_that_waits_to_be_restarted_stops_immediately(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the interface failed and will be restarted")
     interface = Looping(bench.desk, {1: ValueError("bad")})
     supervisor = bench.start(lambda: interface, delay=3600.0)
     wait_until(lambda: supervisor.failures == 1)
@@ -168,7 +168,7 @@ def test_one_that_waits_to_be_started_again_stops_at_once(bench: Bench, expected
     assert supervisor.join(10)
 
 
-def test_one_that_does_not_come_back_is_reported_and_not_waited_for(bench: Bench) -> None:
+def test_an_interface_that_does_not_return_is_not_waited_for(bench: Bench) -> None:
     release = threading.Event()
 
     class Stuck:
@@ -183,7 +183,7 @@ def test_one_that_does_not_come_back_is_reported_and_not_waited_for(bench: Bench
     assert supervisor.join(10)
 
 
-def test_a_loop_stop_that_fails_is_said_and_stops_all_the_same(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_a_loop_stop_that_fails_is_logged_and_the_interface_stops(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: its loop_stop() failed: ValueError('stuck')")
 
     class Clumsy(Looping):
@@ -200,10 +200,10 @@ def test_a_loop_stop_that_fails_is_said_and_stops_all_the_same(bench: Bench, exp
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit("bad"), MemoryError("bad")])
-def test_what_fails_is_stopped_said_and_built_anew(
+def test_an_interface_that_fails_is_stopped_and_built_again(
     error: BaseException, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(f"dev: the interface failed and is started again: {type(error).__name__}: bad")
+    expected_logs.expect(f"dev: the interface failed and will be restarted: {type(error).__name__}: bad")
     built: list[Looping] = []
 
     def build() -> Looping:
@@ -211,8 +211,8 @@ def test_what_fails_is_stopped_said_and_built_anew(
         return built[-1]
 
     supervisor = bench.start(build)
-    wait_until(lambda: len(built) == 2 and built[1].turns >= 2)
-    assert (built[0].turns, built[0].stops, supervisor.failures) == (2, 1, 1)
+    wait_until(lambda: len(built) == 2 and built[1].calls >= 2)
+    assert (built[0].calls, built[0].stops, supervisor.failures) == (2, 1, 1)
     bench.stop()
     bench.desk.wait_availability("online", "offline", "online", "offline")
 
@@ -220,7 +220,7 @@ def test_what_fails_is_stopped_said_and_built_anew(
 def test_the_traceback_of_a_bug_is_logged_once(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: ValueError: bad")
+    expected_logs.expect("dev: the interface failed and will be restarted: ValueError: bad")
 
     def build() -> Looping:
         return Looping(bench.desk, {1: ValueError("bad")})
@@ -229,22 +229,22 @@ def test_the_traceback_of_a_bug_is_logged_once(
     wait_until(lambda: supervisor.failures >= 5)
     bench.stop()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(errors) == 1, "the other ones are counted, not said"
+    assert len(errors) == 1, "the others are counted, not logged"
     assert errors[0].exc_info is not None
 
 
 def test_a_device_that_is_missing_is_no_bug_and_has_no_traceback(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: DeviceError: no such port")
+    expected_logs.expect("dev: the interface failed and will be restarted: DeviceError: no such port")
     supervisor = bench.start(lambda: Looping(bench.desk, {1: DeviceError("no such port")}))
     wait_until(lambda: supervisor.failures >= 2)
     bench.stop()
     assert [record.exc_info for record in caplog.records if record.levelno == logging.ERROR] == [None]
 
 
-def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: KeyError: 'port'")
+def test_building_an_interface_is_retried(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: the interface failed and will be restarted: KeyError: 'port'")
     tries: list[int] = []
 
     def build() -> Looping:
@@ -258,7 +258,7 @@ def test_an_interface_that_cannot_be_built_is_tried_again(bench: Bench, expected
     assert len(tries) == 3
 
 
-def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_commands_are_answered_immediately_while_it_is_down(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: commands answered with OFFLINE while the interface was down: 3", "ValueError: bad")
     built: list[Looping] = []
 
@@ -272,7 +272,7 @@ def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, 
 
     supervisor = bench.start(build, delay=3600.0)
     bench.desk.wait_messages(2)
-    bench.desk.inbox.push(InternalMsg(action="a status, which nobody answers"))
+    bench.desk.inbox.push(InternalMsg(action="a status, which needs no answer"))
     bench.desk.inbox.push(InternalMsg(iscmd=True, action="MOVE"))
     bench.desk.wait_messages(3)
     supervisor.change(None, build)
@@ -287,21 +287,21 @@ def test_commands_that_come_while_it_is_down_are_answered_at_once(bench: Bench, 
     ]
 
 
-def test_the_others_never_notice(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the interface failed and is started again")
+def test_other_interfaces_are_not_affected(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the interface failed and will be restarted")
     other_desk = Desk()
-    good = Looping(other_desk)
-    bench.start(lambda: good, other_desk)
-    bad = bench.start(lambda: Looping(bench.desk, {1: ValueError("bad")}))
-    wait_until(lambda: bad.failures >= 3)
+    healthy = Looping(other_desk)
+    bench.start(lambda: healthy, other_desk)
+    failing = bench.start(lambda: Looping(bench.desk, {1: ValueError("bad")}))
+    wait_until(lambda: failing.failures >= 3)
     other_desk.inbox.push(InternalMsg(iscmd=True, action="A"))
     other_desk.wait_messages(1)
     assert other_desk.availability == ["online"]
-    assert good.stops == 0
+    assert healthy.stops == 0
 
 
-def test_delays_grow_by_themselves() -> None:
-    """Without a backoff of the test's own: it has one, from 0 to 1 s at first."""
+def test_a_supervisor_has_a_backoff_by_default() -> None:
+    """The first delay is between 0 and 1 s."""
     desk = Desk()
     supervisor = Supervisor("dev", lambda: Looping(desk), desk.inbox, desk.outlet)
     supervisor.start()
@@ -314,7 +314,7 @@ def test_delays_grow_by_themselves() -> None:
 
 
 class Changing(Looping):
-    """Takes over options with `soft` in them; its name is that of its options."""
+    """Accepts other options while it runs if they have `soft` in them; its name is that in its options."""
 
     waits_itself = True
 
@@ -332,7 +332,7 @@ class Changing(Looping):
         return True
 
     def loop(self) -> None:
-        self.turns += 1
+        self.calls += 1
         msg = self.desk.inbox.pull(block=True, timeout=5)
         if msg is not None:
             self.desk.outlet.push(InternalMsg(action=msg.action, device=self.params["name"]))
@@ -346,10 +346,10 @@ def change(bench: Bench, supervisor: Supervisor, made: list[Changing], params: d
     supervisor.change(params, build)
 
 
-def test_an_interface_that_can_takes_other_options_over_as_it_runs(bench: Bench) -> None:
+def test_an_interface_can_change_its_options_while_it_runs(bench: Bench) -> None:
     made = [Changing(bench.desk, {"name": "one"})]
     supervisor = bench.start(lambda: made[0])
-    wait_until(lambda: made[0].turns)
+    wait_until(lambda: made[0].calls)
     change(bench, supervisor, made, {"name": "two", "soft": True})
     wait_until(lambda: made[0].params["name"] == "two")
     bench.desk.inbox.push(InternalMsg(iscmd=True, action="GO"))
@@ -357,10 +357,10 @@ def test_an_interface_that_can_takes_other_options_over_as_it_runs(bench: Bench)
     assert (msg.device, len(made), made[0].stops) == ("two", 1, 0)
 
 
-def test_one_that_cannot_is_ended_and_built_anew_and_no_message_is_lost(bench: Bench) -> None:
+def test_an_interface_that_cannot_is_built_again_and_no_message_is_lost(bench: Bench) -> None:
     made = [Changing(bench.desk, {"name": "one"})]
     supervisor = bench.start(lambda: made[0])
-    wait_until(lambda: made[0].turns)
+    wait_until(lambda: made[0].calls)
     change(bench, supervisor, made, {"name": "two"})
     for number in range(20):
         bench.desk.inbox.push(InternalMsg(iscmd=True, action=str(number)))
@@ -370,17 +370,17 @@ def test_one_that_cannot_is_ended_and_built_anew_and_no_message_is_lost(bench: B
     assert bench.desk.availability == ["online", "offline", "online"]
 
 
-def test_one_that_fails_at_it_is_built_anew_as_after_any_failure(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the interface failed and is started again: ValueError: broken")
+def test_an_interface_that_fails_to_change_is_built_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: the interface failed and will be restarted: ValueError: broken")
     made = [Changing(bench.desk, {"name": "one"})]
     supervisor = bench.start(lambda: made[0])
-    wait_until(lambda: made[0].turns)
+    wait_until(lambda: made[0].calls)
     change(bench, supervisor, made, {"name": "two", "broken": True})
-    wait_until(lambda: len(made) == 2 and made[1].turns)
+    wait_until(lambda: len(made) == 2 and made[1].calls)
     assert made[1].params["name"] == "two"
 
 
-def test_one_with_threads_of_its_own_is_ended_and_built_anew(bench: Bench) -> None:
+def test_an_interface_with_threads_of_its_own_is_built_again(bench: Bench) -> None:
     made: list[str] = []
 
     class Threaded:

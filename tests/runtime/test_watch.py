@@ -6,65 +6,63 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.core.throttled_exception import ThrottledException
-from gateway.runtime import watch
 from gateway.runtime.watch import Watch
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
 
 class Nuisance(ThrottledException):
-    """Comes often."""
+    """An error that occurs often."""
 
     period = 0.0001
 
 
 @pytest.fixture
-def looks() -> list[str]:
+def checks() -> list[str]:
     return []
 
 
 @pytest.fixture
-def made(looks: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
-    monkeypatch.setattr(watch, "STEP", 0.05)
-    made = Watch(lambda: [lambda: looks.append(threading.current_thread().name)])
-    yield made
-    made.close()
+def watch(checks: list[str]) -> Iterator[Watch]:
+    watch = Watch(lambda: [lambda: checks.append(threading.current_thread().name)], interval=0.05)
+    yield watch
+    watch.close()
 
 
-def look_until(made: Watch, condition: Callable[[], object]) -> None:
+def check_until(watch: Watch, condition: Callable[[], object]) -> None:
     def is_so() -> object:
-        made.look()
+        watch.check()
         return condition()
 
     wait_until(is_so)
 
 
-def test_it_looks_every_few_seconds_and_not_at_each_call(made: Watch, looks: list[str]) -> None:
-    made.look()
-    made.look()
-    assert looks == []
-    look_until(made, lambda: looks)
-    made.look()
-    assert len(looks) == 1
+def test_checks_are_made_every_few_seconds_and_not_at_each_call(watch: Watch, checks: list[str]) -> None:
+    watch.check()
+    watch.check()
+    assert checks == []
+    check_until(watch, lambda: checks)
+    watch.check()
+    assert len(checks) == 1
 
 
-def test_a_thread_looks_where_the_main_one_may_hang(made: Watch, looks: list[str]) -> None:
-    made.start_thread()
-    made.start_thread()
-    wait_until(lambda: len(looks) >= 2)
-    assert set(looks) == {"watch"}
+def test_a_thread_makes_the_checks_where_the_main_thread_may_hang(watch: Watch, checks: list[str]) -> None:
+    watch.start_thread()
+    watch.start_thread()
+    wait_until(lambda: len(checks) >= 2)
+    assert set(checks) == {"watch"}
     assert [thread.name for thread in threading.enumerate()].count("watch") == 1
 
 
-def test_what_was_held_back_is_logged_at_a_look_and_at_the_end(
-    made: Watch, looks: list[str], expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+def test_suppressed_errors_are_logged_at_a_check_and_at_the_end(
+    watch: Watch, checks: list[str], expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("nuisance (")
     for _ in range(3):
         Nuisance("nuisance", period=0.01)
-    look_until(made, lambda: caplog.messages)
+    check_until(watch, lambda: caplog.messages)
     assert caplog.messages[0].startswith("nuisance (2 more times in the last ")
     for _ in range(4):
         Nuisance("another nuisance", key="other", period=60)
-    made.close()
+    watch.close()
     assert caplog.messages[1] == "another nuisance (3 more times in the last 0 s)"

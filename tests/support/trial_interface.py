@@ -47,6 +47,21 @@ class Recorder(Interface):
             self.msglist_out.push(status("GOT", what=str(msg)))
 
 
+class Counting(Recorder):
+    """A recorder that counts its commands."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.commands = 0
+
+    def loop(self) -> None:
+        msg = self.msglist_in.pull(block=True, timeout=1.0)
+        self.commands += msg is not None
+
+    def stats(self) -> dict[str, int]:
+        return {"commands": self.commands}
+
+
 class Threaded:
     """The other form of the contract: threads of its own, started and stopped."""
 

@@ -421,7 +421,7 @@ def test_what_is_not_read_is_reported_even_where_only_warnings_are_written(
         listener.wait_topic("home/dummy2mqtt/dummy/availability", b"online")
         gateway.stop()
     (reported,) = gateway.log.splitlines()
-    assert f"WARNING gateway.start_gateway: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in reported
+    assert f"WARNING mqttgateway.runtime: {conf}:6:1: [MQTT] timeout: {NO_MEANING}" in reported
 
 
 # --- what only Python 2 took, and what is hardly there

@@ -1,0 +1,118 @@
+"""All interfaces of a gateway: the configured ones, and those that a reload has removed and that still have to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.configuration.settings import InterfaceOptions
+from gateway.core.inbox import Room
+from gateway.core.package_logger import package_logger
+from gateway.outbox.outbox import Outbox
+from gateway.routing.command_guard import CommandOptions
+from gateway.routing.route import Route
+from gateway.runtime.interface_host import InterfaceHost, routes_of
+from gateway.runtime.stats import total
+
+LOG = package_logger(__name__)
+
+STOP_SECONDS = 1.5
+"""Seconds for all interfaces together to return from their calls, and to close their devices."""
+
+
+class InterfaceHosts:
+    """The hosts of the interfaces in `options`, by name.
+
+    `publish_availability` gets the name of an interface and the payload; any thread may call it. Only the main thread
+    calls the methods, except where a docstring allows any thread.
+    """
+
+    def __init__(
+        self, options: Iterable[InterfaceOptions], outbox: Outbox, publish_availability: Callable[[str, bytes], None]
+    ) -> None:
+        self._outbox = outbox
+        self._publish_availability = publish_availability
+        self._room = Room()  # shared by the inboxes of all interfaces
+        self._known_routes: list[Route] = []
+        self._retired: list[InterfaceHost] = []  # removed from the configuration; their threads may still run
+        self._ended: dict[str, Any] = {}  # the sums of the counters of those that have ended
+        self.by_name: Mapping[str, InterfaceHost] = {each.name: self._host(each) for each in options}
+        """Replaced as a whole by a reload, because other threads iterate over it."""
+
+    def _host(self, options: InterfaceOptions) -> InterfaceHost:
+        return InterfaceHost(
+            options, self._outbox, lambda payload: self._publish_availability(options.name, payload), self._room
+        )
+
+    def __iter__(self) -> Iterator[InterfaceHost]:
+        """Yield the hosts of the configured interfaces, and then those of the removed ones. Any thread may call it."""
+        return iter([*self.by_name.values(), *self._retired])
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether the main thread calls hooks: code that the gateway's user has written."""
+        return any(host.has_hooks for host in self.by_name.values())
+
+    def start(self) -> None:
+        """Start the thread of each interface."""
+        for host in self.by_name.values():
+            host.start()
+
+    def routes(self, commands: CommandOptions) -> list[Route]:
+        """Return the routes to the interfaces, and make the interfaces use them."""
+        self._known_routes = routes_of(self.by_name.values(), commands, self._known_routes)
+        return self._known_routes
+
+    def reconfigure(self, options: Iterable[InterfaceOptions]) -> tuple[list[str], list[str]]:
+        """Start, change and end interfaces until they are those of `options`; call `routes` afterwards.
+
+        Return what has changed, in words, and the names of the interfaces that were removed.
+        """
+        removed = dict(self.by_name)
+        hosts: dict[str, InterfaceHost] = {}
+        changes = []
+        for each in options:
+            host = removed.pop(each.name, None)
+            if host is None:
+                host = self._host(each)
+                host.start()
+                changes.append(f"{each.name} added")
+            elif changed := host.reconfigure(each):
+                changes.append(f"{each.name}: {', '.join(changed)}")
+            hosts[each.name] = host
+        self.by_name = hosts
+        for name, host in removed.items():
+            host.retire()
+            self._retired.append(host)
+            changes.append(f"{name} removed")
+        return changes, list(removed)
+
+    def drop_ended(self) -> None:
+        """Drop the removed interfaces whose threads have ended, and keep their counters."""
+        if not self._retired:
+            return
+        for host in [host for host in self._retired if host.has_ended]:
+            self._retired.remove(host)
+            self._ended = total([self._ended, host.stats()])
+
+    def stop(self) -> None:
+        """Ask all interfaces to end, and wait up to 1.5 s; abandon those that do not end, and log where they hang."""
+        hosts = list(self)
+        for host in hosts:
+            host.request_stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for host in hosts:
+            if not host.join(max(0.0, deadline - time.monotonic())):
+                LOG.error(
+                    "%s: interface thread did not stop within %g s; abandoning it at %s",
+                    host.options.name, STOP_SECONDS, host.where(),
+                )  # fmt: skip
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Return the counters of each configured interface, by name. Any thread may call it."""
+        return {name: host.stats() for name, host in self.by_name.items()}
+
+    def removed_stats(self) -> dict[str, Any]:
+        """Return the sums of the counters of the interfaces that reloads have removed. Any thread may call it."""
+        return total([self._ended, *(host.stats() for host in self._retired.copy())])
