@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
-from gateway.core.inbox import Room, Wakeup
+from gateway.core.inbox import ByteBudget, Wakeup
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs.init_logger import init_logger
@@ -67,14 +67,14 @@ class Gateway:
         self.started = time.monotonic()
         self._retired: list[InterfaceHost] = []  # taken out of the configuration; their threads may not have ended yet
         self._refused_before = 0  # by the outlets of those that have ended
-        self._room = Room()
+        self._room = ByteBudget()
         self._known_routes: list[Route] = []
         self._control: ControlServer | None = None
         self._watch = Watch(self._looks)
         self.outbox, self.writer = _open_outbox(configuration.outbox)
         self.stations = {options.name: self._station(options) for options in configuration.interfaces}
         self.router = Router(answer=self.outbox.put)
-        self.router.use(self._routes(), configuration.availability_topics, configuration.response_topics)
+        self.router.set_routes(self._routes(), configuration.availability_topics, configuration.response_topics)
         self.client = MgClient(
             configuration.mqtt,
             self.outbox,
@@ -251,7 +251,9 @@ class Gateway:
             self._retired.append(station)
             self.client.forget_state(before.availability_topic(name))
             changes.append(f"{name} is gone")
-        self.router.use(self._routes(), self.configuration.availability_topics, self.configuration.response_topics)
+        self.router.set_routes(
+            self._routes(), self.configuration.availability_topics, self.configuration.response_topics
+        )
         self._watch_hooks()
         self._subscribe()
         self._remove_orphans()

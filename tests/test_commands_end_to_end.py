@@ -39,7 +39,7 @@ def test_a_retained_command_is_not_done_at_the_start_nor_at_a_reconnect(tmp_path
     with mosquitto.client("home/#") as listener:
         listener.publish(GATE, "open", retain=True)
         with GatewayProcess(conf) as gateway:
-            gateway.wait_log("dropped: a retained command is never acted on")
+            gateway.wait_log("rejected: retained commands are never executed")
             thief = mqtt.Client(CallbackAPIVersion.VERSION2, "gw")  # a broker closes the older of two
             thief.connect("127.0.0.1", mosquitto.port)
             gateway.wait_log("lost the broker")
@@ -76,7 +76,7 @@ def test_a_command_that_the_broker_sends_again_is_not_done_again(tmp_path: Path)
         conf = write_conf(tmp_path, peer.port, mqtt=V3, interface=trial("Recorder"), log={"traffic": True})
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("<- command security/-/yard/gate/me open", 2)
-            gateway.wait_log("dropped: a duplicate: the same command was received before")
+            gateway.wait_log("rejected: duplicate command")
             gateway.process.terminate()
             gateway.wait()
     assert len(re.findall("<- command", gateway.log)) == 2, "pressed twice is two commands"
@@ -96,7 +96,7 @@ def test_a_command_of_an_hour_ago_is_not_done(tmp_path: Path, mosquitto: Mosquit
         assert [what.partition(" time=")[0] for what in got(listener)] == [
             "command security/-/yard/gate/me open 0"
         ]  # fmt: skip
-        assert "a command that is 3600 s old is not done" in gateway.log
+        assert "the command is 3600 s old" in gateway.log
         assert "2 expired command" in gateway.log.splitlines()[-1]
 
 
@@ -150,7 +150,9 @@ def test_two_gateways_that_repeat_one_another_are_cut_apart(tmp_path: Path, mosq
         other.stop()
         assert len(listener.messages) < 150, "three messages, and what two gateways made of them until they were cut"
         said = one.log + other.log
-        assert re.search(r"an echo loop of '(left|right)' and '(left|right)': each repeats what the other says", said)
+        assert re.search(
+            r"echo loop between '(left|right)' and '(left|right)': each repeats what the other sends", said
+        )
         at_once = [line for line in said.splitlines() if "echo loop of" in line and "more" not in line]
         assert len(at_once) <= 2, "once for each gateway"
         assert re.search(r"\d echo loop", said.splitlines()[-1] + one.log.splitlines()[-1])

@@ -96,7 +96,7 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
             "LAMP_ON", "LAMP_DIM", "LAMP_OFF", "LAMP_ON"
         ]  # fmt: skip
         gateway.stop()
-        assert "this gateway listens there itself" in gateway.log
+        assert "this gateway subscribes to it" in gateway.log
         assert "1 duplicate command" in gateway.log
 
 
@@ -128,9 +128,9 @@ def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told
             gateway.stop()
         asker.ask("open", 1, "home/security//yard/gate/me/C")
         with GatewayProcess(conf) as gateway:
-            gateway.wait_log("dropped: a command that waited for this gateway is not done")
+            gateway.wait_log("rejected: the command was queued while the gateway was offline")
             (told,) = asker.wait_answers(1)
-            assert told == (b"\x01", "REFUSED", "a command that waited for this gateway is not done")
+            assert told == (b"\x01", "REFUSED", "the command was queued while the gateway was offline")
             (outcome,) = [m for m in asker.messages if m.topic == "home/security//yard/gate/gw/S"]
             assert json.loads(outcome.payload) == {"action": "open", "response": "REFUSED", "reason": told[2]}
             assert not outcome.retain

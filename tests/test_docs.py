@@ -30,8 +30,7 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.core.paths import shipped
-from gateway.core.receipt import DeliveryError
-from gateway.errors import MessageError, PayloadError
+from gateway.errors import DeliveryError, MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.mqtt.dial import Server, dial
 from gateway.mqtt.link_state import LinkState
@@ -598,7 +597,7 @@ def test_example_thermometer(examples: Path) -> None:
 
 
 def test_example_thermometer_without_its_file(examples: Path, expected_logs: Any) -> None:
-    expected_logs.expect("cannot be opened: [Errno 2]")
+    expected_logs.expect("[Errno 2] No such file")
     with _running(examples / "thermometer.conf", file=str(examples / "none")) as desk:
         desk.wait_availability("offline")
 

@@ -20,7 +20,7 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList
-from gateway.core.throttled_exception import report_held_back
+from gateway.core.throttled_exception import report_suppressed
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
@@ -380,7 +380,7 @@ def test_the_four_methods_have_a_default_each(bench: Bench) -> None:
 def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "dev: the line cannot be opened: [Errno 2] No such device: it is tried again by itself"
+    text = "dev: cannot open the line: [Errno 2] No such device; will keep retrying"
     expected_logs.expect(text)
     bench.device.is_there = False
     bench.start()
@@ -408,13 +408,13 @@ def test_another_reason_why_a_device_is_not_there_is_logged(
             super().open()
 
     for reason in set(reasons):
-        expected_logs.expect(f"dev: the line cannot be opened: {reason}: it is tried again by itself")
+        expected_logs.expect(f"dev: cannot open the line: {reason}; will keep retrying")
     bench.start(Refused)
     bench.desk.wait_availability("offline", "online")
-    logged = [text for text in caplog.messages if "cannot be opened" in text]
+    logged = [text for text in caplog.messages if "cannot open" in text]
     assert len(logged) == 2, "each of them once, however often they take turns"
-    report_held_back(time.monotonic() + 600)
-    assert "No such device: it is tried again by itself (3 more times in the last " in caplog.messages[-1]
+    report_suppressed(time.monotonic() + 600)
+    assert "No such device; will keep retrying (3 more times in the last " in caplog.messages[-1]
 
 
 def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
@@ -431,18 +431,16 @@ def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
                 raise tries.pop(0)
             super().open()
 
-    expected_logs.expect(
-        "dev: the line has failed: the device has hung up", "dev: the line cannot be opened: [Errno 13]"
-    )
+    expected_logs.expect("dev: the line has failed: the device has hung up", "dev: cannot open the line: [Errno 13]")
     bench.start(Replugged)
     bench.desk.wait_availability("online")
     bench.device.unplug()
     bench.desk.wait_availability("online", "offline", "online")
-    assert len([text for text in caplog.messages if "it is tried again by itself" in text]) == 2
+    assert len([text for text in caplog.messages if "it will keep retrying" in text]) == 2
 
 
 def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the line has failed: the device has hung up: it is tried again by itself")
+    expected_logs.expect("dev: the line has failed: the device has hung up; will keep retrying")
     bench.start()
     bench.desk.wait_availability("online")
     bench.device.say("one\n")
@@ -460,7 +458,7 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
 def test_every_time_it_is_unplugged_is_said(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "dev: the line has failed: the device has hung up: it is tried again by itself"
+    text = "dev: the line has failed: the device has hung up; will keep retrying"
     expected_logs.expect(text)
     bench.start()
     for times in (1, 2):
@@ -494,7 +492,7 @@ def test_a_device_that_fails_as_soon_as_it_is_open_is_tried_less_and_less_often(
 
 
 def test_a_command_while_the_device_is_offline_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+    expected_logs.expect("cannot open the line")
     bench.device.is_there = False
     bench.start()
     bench.desk.wait_availability("offline")
@@ -510,7 +508,7 @@ def test_a_command_while_the_device_is_offline_is_answered(bench: Bench, expecte
 
 
 def test_a_command_that_is_for_another_device_is_not_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+    expected_logs.expect("cannot open the line")
 
     class Choosy(Lines):
         def accepts(self, msg: InternalMsg) -> bool:
@@ -569,7 +567,7 @@ def test_closing_a_device_that_is_broken_may_fail(bench: Bench, expected_logs: E
 
 
 def test_one_with_a_device_that_is_gone_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+    expected_logs.expect("cannot open the line")
 
     class Patient(Lines):
         def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
@@ -803,7 +801,7 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     msg = InternalMsg(True, function="lighting", location=location, device=device, action="LAMP_ON")
     is_own = device != "heater" and location != "hall"
     assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
-    assert (CommandIndex({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    assert (CommandIndex({"dev": cls.addresses(params)}).interfaces_for(msg) == ("dev",)) is is_own
     desk.inbox.close()
 
 

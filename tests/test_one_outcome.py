@@ -360,7 +360,7 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
 ) -> None:
     method = "loop()" if kind == "plain" else "write()"
     expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
-    expected_logs.expect("dev: not done: a command waited too long", *(["came too late"] if answers else []))
+    expected_logs.expect("dev: not done: a command waited too long", *(["too late"] if answers else []))
     hung = Hung(bench, answers=answers)
 
     def do(msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -448,7 +448,9 @@ def test_what_waits_at_the_stop_is_answered_and_nothing_is_taken_any_more(bench:
 
 
 def test_what_it_is_at_when_it_is_left_behind_is_answered_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: not sent: the answer 'OK' came too late: the command was answered in its place")
+    expected_logs.expect(
+        "dev: not sent: the interface answered 'OK' too late; the gateway had answered the command already"
+    )
     hung = Hung(bench)
     supervisor = bench.start(lambda: Plain(bench, hung))
     bench.command("HANG")
@@ -558,8 +560,14 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
         ("text", "dev: read() returned 'text' (str) instead of a list of InternalMsg: nothing is sent"),
         ({"a": 1}, "dev: read() returned {'a': 1} (dict) instead of a list of InternalMsg: nothing is sent"),
         (5, "dev: read() returned 5 (int) instead of a list of InternalMsg: nothing is sent"),
-        (["text", InternalMsg(action="A")], "dev: read() gave 'text' (str) instead of an InternalMsg: it is not sent"),
-        ([None, InternalMsg(action="A")], "dev: read() gave None (NoneType) instead of an InternalMsg: it is not sent"),
+        (
+            ["text", InternalMsg(action="A")],
+            "dev: read() produced 'text' (str) instead of an InternalMsg: it is not sent",
+        ),
+        (
+            [None, InternalMsg(action="A")],
+            "dev: read() produced None (NoneType) instead of an InternalMsg: it is not sent",
+        ),
         (
             InternalMsg(action="A"),
             "dev: read() returned status -/-/-/-/- A (InternalMsg) instead of a list of messages: ",
@@ -591,7 +599,7 @@ def test_what_is_no_message_is_named_and_the_interface_goes_on(
 
 
 def test_a_plain_class_that_pushes_what_is_no_message_goes_on(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: loop() gave {'on': True} (dict) instead of an InternalMsg: it is not sent")
+    expected_logs.expect("dev: loop() produced {'on': True} (dict) instead of an InternalMsg: it is not sent")
 
     def do(msg: InternalMsg) -> None:
         bench.desk.outlet.push({"on": True})  # type: ignore[arg-type]

@@ -259,7 +259,7 @@ def test_what_hangs_is_named_while_it_does_and_what_waits_is_answered(tmp_path: 
         wait_until(lambda: len(outcomes(listener)) == 3, what=lambda: gateway.log)
         gateway.stop()
     assert sorted(outcomes(listener)) == [("GO", "OK"), ("HANG", "TIMEOUT"), ("WAIT", "TIMEOUT")]
-    assert "the answer 'OK' came too late" in gateway.log
+    assert "the interface answered 'OK' too late" in gateway.log
 
 
 # --- an outage
@@ -331,7 +331,7 @@ def test_a_retained_command_never_reaches_the_device(tmp_path: Path, mosquitto: 
             tmp_path, cable.port, interface=trial("Recorder"), mqtt={"reconnect_max": 1, "version": "3.1.1"}
         )
         with GatewayProcess(conf) as gateway:
-            gateway.wait_log("dropped: a retained command is never acted on (on 'home/f/g/l/gate/other/C')")
+            gateway.wait_log("rejected: retained commands are never executed (on 'home/f/g/l/gate/other/C')")
             cable.cut()
             listener.wait_for(lambda message: message.topic == GATEWAY and message.payload == b"offline")
             listener.publish("home/f/g/l/gate/other/C", "OPEN AGAIN")
@@ -367,10 +367,10 @@ def test_a_flood_of_commands_is_bounded_and_harms_nobody_else(tmp_path: Path, mo
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
         for number in range(10_500):
             listener.client.publish("home/f/g/l/d/other/C", b"%d" % number)
-        gateway.wait_log("deaf: dropped: 10000 messages wait for it already", timeout=20)
+        gateway.wait_log("deaf: dropped: 10000 messages are already waiting", timeout=20)
         wait_until(lambda: heard(listener)[-1:] == ["command f/g/l/d/other 10499"], 20, lambda: gateway.log)
         assert heard(listener) == [f"command f/g/l/d/other {number}" for number in range(10_500)]
-        assert gateway.log.count("messages wait for it already") == 1
+        assert gateway.log.count("messages are already waiting") == 1
         assert gateway.stop() < 6  # each of those that wait is answered
 
 

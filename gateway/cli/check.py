@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from gateway.cli.message_options import chosen_interfaces, message_from, message_words
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
-from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
+from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
@@ -79,7 +79,7 @@ def _kept(configuration: Configuration) -> str:
 
 def _filters(way: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
     for one in filters:
-        yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_others else 'dropped'}"
+        yield f"    {way:<10}  {one.name}, what no rule fits is {'passed' if one.passes_unmatched else 'dropped'}"
         yield from (f"                {step}" for step in one.steps)
 
 
@@ -105,11 +105,11 @@ def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_nam
     takes = True
     for line in _explanation(interface, options):
         print(line)  # noqa: T201
-        takes = takes and not isinstance(line, Refusal)
+        takes = takes and not isinstance(line, Problem)
     return takes
 
 
-def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str]:
+def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str | Problem]:
     cls = interface.cls if issubclass(interface.cls, Interface) else Interface
     for data in _frames(options, interface.params.get("encoding", "utf-8")):
         for part in cls.explain_frame(interface.params, data):
@@ -120,12 +120,12 @@ def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> It
         yield from cls.explain_command(interface.params, msg)
 
 
-def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
+def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
     yield f"  {msg}"
     try:
         publication = interface.msg_map.internal2mqtt(msg)
     except MessageError as err:
-        yield Refusal(f"    not sent: {err}")
+        yield Problem((), f"    not sent: {err}")
         return
     yield f"    topic    {publication.topic}"
     yield f"    payload  {publication.payload.decode('utf-8')}"

@@ -37,7 +37,7 @@ def why_unanswered(
     if not hearing:
         filters = _listed(each for one in interfaces for each in one.msg_map.topics)
         return f"the gateway {name!a} is online, and does not listen to {topic!a}: {filters}"
-    serving = [one for one in hearing if CommandIndex({one.name: one.addresses}).of(command)]
+    serving = [one for one in hearing if CommandIndex({one.name: one.addresses}).interfaces_for(command)]
     if not serving:
         addresses = _listed(_words(each) for one in hearing for each in one.addresses or ())
         return f"the gateway {name!a} is online, and knows no such device: {addresses}"

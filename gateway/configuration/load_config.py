@@ -30,10 +30,10 @@ from gateway.configuration.schemas import common_schema, config_schema, interfac
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import (
+    existing_state_folder,
     expanded,
     find_legacy,
     find_map,
-    folder_to_look_in,
     is_folder,
     state_folder,
 )
@@ -42,7 +42,7 @@ from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, MoreFindin
 from gateway.interface import Interface
 from gateway.logs.init_logger import LogOptions
 from gateway.logs.masking import Masker
-from gateway.message import ADDRESS_FIELDS, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, reserved_argument
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.routing.command_guard import CommandOptions
@@ -264,9 +264,9 @@ class _Loader:
                 what = f"{topic_filter!a}: {problem}"
                 self.complain(("commands", "response_topics", index), what, "correct the filter")
         problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
-        own = own_word_problem(options.timestamp_argument)
-        if own:
-            self.complain(("commands", "timestamp_argument"), own, "use another word")
+        name = options.timestamp_argument
+        if name in OUTCOME_WORDS:
+            self.complain(("commands", "timestamp_argument"), reserved_argument(name), "use another word")
         elif problems and all(problems):
             self.complain(("commands", "timestamp_argument"), problems[0])
         return options
@@ -373,7 +373,7 @@ class _Loader:
         """Choose where the outbox is kept: as told, or on disk where there is a folder for it."""
         options = dict(given)
         file = f"{name}.outbox"
-        folder = state_folder(self.environment) if self.is_run else folder_to_look_in(self.environment, file)
+        folder = state_folder(self.environment) if self.is_run else existing_state_folder(self.environment, file)
         options["is_place_chosen"] = "file" in options or options.get("store") == "memory" or not qos
         store = options.setdefault("store", "disk" if qos and ("file" in options or folder) else "memory")
         if store == "memory":

@@ -19,7 +19,7 @@ from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, reserved_argument
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.field_map import short
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
@@ -128,7 +128,7 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         return bounded(
             document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
         ), []
-    touched = _own_word_problems(sound.get("argkey", {}))
+    touched = _reserved_argument_problems(sound.get("argkey", {}))
     harmless = [document.finding((*at, *path), what, remedy) for path, what, remedy, _ in touched]
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
@@ -243,7 +243,7 @@ def _delivery_problems(rules: Sequence[Mapping[str, Any]]) -> Iterator[_Problem]
                 yield ("delivery", index, flag), what, f"remove {flag!r}, or 'outcome'", False
 
 
-def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
+def _reserved_argument_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
     """Find the entries of names of arguments that have words of outcomes, and do not leave them as they are."""
     entries = argkey.get("map", {}) if argkey.get("maptype", "none") != "none" else {}
     for internal, words in entries.items():
@@ -255,7 +255,7 @@ def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
                 what = f"{internal!a} is the gateway's own word, which no map touches"
                 yield path, what, "remove the entry", False
             elif word in OUTCOME_WORDS:
-                yield path, own_word_problem(word), "use another word", False
+                yield path, reserved_argument(word), "use another word", False
 
 
 def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -287,12 +287,12 @@ def _word_problems(
                 yield path, f"the payload keeps {word!a} for the action", "use another word", False
 
 
-def _text_problem(word: str) -> str:
+def _text_problem(word: str) -> str | None:
     try:
         word.encode("utf-8")
     except UnicodeEncodeError:
         return "an unpaired surrogate cannot be written as UTF-8"
-    return ""
+    return None
 
 
 def unknown_words(

@@ -139,7 +139,7 @@ def _place(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
 
 
-def what_held_the_main_thread(within: float = 60.0) -> str:
+def longest_call_of_main_thread(within: float = 60.0) -> str:
     """Return which code held the main thread longest in the last `within` seconds, and how long; `""` if none did."""
     now = time.monotonic()
     bursts = [(seconds, what) for what, (_, end, seconds) in _held.copy().items() if now - end < within]

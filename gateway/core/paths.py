@@ -83,7 +83,7 @@ def state_folder(environment: Mapping[str, str]) -> Path | None:
     )
 
 
-def folder_to_look_in(environment: Mapping[str, str], file: str) -> Path | None:
+def existing_state_folder(environment: Mapping[str, str], file: str) -> Path | None:
     """Return the folder in which the state called `file` of a gateway lies that a command is to look at.
 
     That is the folder of the service (`SERVICE_STATE`) if the file is there and we may look, or if there is no other

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import ClassVar, NamedTuple
 
-OF_STRANGERS = 50
+MAX_UNTRUSTED_KEYS = 50
 """New keys that are reported in a period (`most_new_keys`) where whoever publishes chooses them."""
 
 PERIOD = 60.0  # s between two reports of the same error; an operator reads a log, not a film
@@ -34,7 +34,7 @@ def kind_of(reason: str) -> str:
     return _VARYING.sub("#", reason)
 
 
-class HeldBack(NamedTuple):
+class Suppressed(NamedTuple):
     """An error that was not reported: its last message, the level of the log, how often, and in how many seconds."""
 
     message: str
@@ -109,7 +109,7 @@ class Throttle:
         self._new_keys[level] = begin, count + 1
         return count >= self._most_new_keys
 
-    def take_held_back(self, now: float, *, is_last: bool = False) -> list[HeldBack]:
+    def pop_suppressed(self, now: float, *, is_last: bool = False) -> list[Suppressed]:
         """Return what was held back and is to be reported now: its period is over, or, with `is_last`, all of it."""
         with self._lock:
             self._forget_old(now)
@@ -122,7 +122,7 @@ class Throttle:
                 if now - tally.since < tally.period and not is_last:
                     self._due = min(self._due, tally.since + tally.period)
                     continue
-                found.append(HeldBack(tally.message, tally.level, tally.held_back, now - tally.since))
+                found.append(Suppressed(tally.message, tally.level, tally.held_back, now - tally.since))
                 self._tallies[key] = _Tally(now, tally.period)
                 self._tallies.move_to_end(key)
             found.sort(key=lambda held: (-held.level, -held.times))
@@ -130,7 +130,7 @@ class Throttle:
             self._forgotten = 0
             del found[_MAX_LINES:]
             if others:
-                found.append(HeldBack("others of this kind", logging.WARNING, others, PERIOD))
+                found.append(Suppressed("others of this kind", logging.WARNING, others, PERIOD))
             return found
 
     def _forget_old(self, now: float) -> None:
@@ -155,7 +155,7 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
     message, with the number of errors since the last report. `is_first` tells the very first of its key.
     It may be raised like any exception, too.
 
-    What comes last is not followed by another one that would tell its number: `report_held_back` logs that, to the
+    What comes last is not followed by another one that would tell its number: `report_suppressed` logs that, to the
     logger of the module of the class, with the `level` that was given.
     """
 
@@ -189,11 +189,11 @@ class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and
             self.report = message if count == 1 else f"{message} ({count} times in the last {seconds:.0f} s)"
 
 
-def report_held_back(now: float | None = None, *, is_last: bool = False) -> None:
+def report_suppressed(now: float | None = None, *, is_last: bool = False) -> None:
     """Log how many errors of each kind were held back, where the period is over; with `is_last`, of all of them."""
     now = time.monotonic() if now is None else now
     for cls in _classes(ThrottledException):
-        for held in cls.throttle.take_held_back(now, is_last=is_last) if cls.counts_are_logged else ():
+        for held in cls.throttle.pop_suppressed(now, is_last=is_last) if cls.counts_are_logged else ():
             logging.getLogger(cls.__module__).log(held.level, held.report)
 
 

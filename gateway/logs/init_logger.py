@@ -143,9 +143,9 @@ class RateLimit(logging.Filter):
         return False
 
 
-def report_held_back(*, is_last: bool = False) -> None:
+def report_suppressed(*, is_last: bool = False) -> None:
     """Log how often each error came that was held back, and how many lines; see `RateLimit.look` for `is_last`."""
-    throttled_exception.report_held_back(is_last=is_last)
+    throttled_exception.report_suppressed(is_last=is_last)
     for handler in logging.getLogger().handlers:
         for limit in handler.filters:
             if isinstance(limit, RateLimit):

@@ -15,7 +15,8 @@ from threading import Condition, Lock
 from typing import ClassVar, Literal
 
 from gateway.core.clock import boot_time
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Flush

@@ -48,7 +48,7 @@ class Supervisor:
         self._attention = threading.Event()
         self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._unanswered = outlet.unanswered = inbox.unanswered
+        self._open_commands = outlet.open_commands = inbox.open_commands
         inbox.on_stale = self._answer_stale
         self._answers_later = False  # what it has taken, even when `loop` has returned
         self._longest_call = LONGEST_CALL
@@ -62,8 +62,8 @@ class Supervisor:
         """Ask the interface to end its turn and stop; returns at once. What waits for it is answered: `reason`."""
         self._stopping.set()
         self._attention.set()
-        self._inbox.refuse()
-        self._answer(self._inbox.take_all(), "OFFLINE", reason)
+        self._inbox.stop_accepting()
+        self._answer(self._inbox.pop_all(), "OFFLINE", reason)
         self._inbox.wake()
 
     def change(self, params: Mapping[str, Any] | None, build: Callable[[], Any]) -> None:
@@ -131,8 +131,8 @@ class Supervisor:
                     result = interface.loop()
                 if result is not None:
                     _check_result("loop()", result)
-                if self._unanswered.taken and not self._answers_later:
-                    self._unanswered.release()
+                if self._open_commands.commands and not self._answers_later:
+                    self._open_commands.release()
                 if pause and time.monotonic() - began < pause:
                     if len(self._inbox) and self._inbox.pulled == pulled:  # it leaves its messages alone
                         self._attention.wait(pause)
@@ -177,7 +177,7 @@ class Supervisor:
     def _report(self, err: BaseException) -> None:
         self.failures += 1
         reason = f"{type(err).__name__}: {_words(err)}"
-        self._outlet.note_failure(reason)
+        self._outlet.record_failure(reason)
         failed = InterfaceFailed(
             f"{self.name}: the interface failed and is started again: {reason}",
             key=f"{self.name}: {_shown(err)}",
@@ -193,7 +193,7 @@ class Supervisor:
         until = time.monotonic() + self._backoff.next_delay()
         answered = 0
         while True:
-            answered += self._answer(self._inbox.take_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
+            answered += self._answer(self._inbox.pop_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
             left = until - time.monotonic()
             if left <= 0 or self._attention.is_set():
                 break
@@ -212,7 +212,7 @@ class Supervisor:
 
     def _is_own(self, msg: InternalMsg) -> bool:
         with self._call("accepts()"):
-            return self._inbox.is_own(msg)
+            return self._inbox.would_execute(msg)
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self._answer([msg], "TIMEOUT", "it waited too long for its interface"):
@@ -220,9 +220,9 @@ class Supervisor:
             if stale.trigger:
                 LOG.warning(stale.report)
 
-    def _settle(self, response: str, reason: str, taken_before: float | None = None) -> None:
+    def _settle(self, response: str, reason: str, received_before: float | None = None) -> None:
         """Answer what the interface has taken and not answered."""
-        self._answer(self._unanswered.settle(taken_before), response, reason)
+        self._answer(self._open_commands.settle(received_before), response, reason)
 
     def _settle_all(self, failure: str) -> None:
         """Answer what the interface, which has ended, has left, and forget it."""
@@ -230,21 +230,21 @@ class Supervisor:
             self._settle("OFFLINE", "the interface was ended before it answered")
         else:
             self._settle("ERROR", f"the interface {_failed_with(failure)} while it was at it")
-        self._unanswered.release()
+        self._open_commands.release()
 
     def look(self) -> None:
         """Answer what the interface does not take or do in time, and log where it hangs. Not for its own thread."""
         thread = self._thread.ident
         if thread is None or not self._thread.is_alive():
             return
-        for msg in self._inbox.take_stale():
+        for msg in self._inbox.pop_stale():
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
         long_ago = self._inbox.now() - longest
         if self._is_hung(thread):
             self._settle("TIMEOUT", f"the interface has been at it for over {longest:g} s", long_ago)
-        elif self._unanswered.taken and current(thread) is None and not self._answers_later:
-            self._unanswered.release_before(long_ago)  # it has threads of its own; who knows what they answer
+        elif self._open_commands.commands and current(thread) is None and not self._answers_later:
+            self._open_commands.release_before(long_ago)  # it has threads of its own; who knows what they answer
 
     def _is_hung(self, thread: int) -> bool:
         """Return whether the interface hangs, as far as can be known, and log it.
@@ -260,8 +260,8 @@ class Supervisor:
         loop = list(call.chain())[-1]
         if loop.longest is not None:
             return False
-        taken = self._unanswered.oldest()
-        seconds = self._inbox.untouched_for()
+        taken = self._open_commands.oldest()
+        seconds = self._inbox.stalled_for()
         if taken is not None and not self._answers_later:
             seconds = max(seconds, self._inbox.now() - taken)
         now = time.monotonic()

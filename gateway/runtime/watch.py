@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from gateway.core.activity import report_overdue
-from gateway.logs.init_logger import report_held_back
+from gateway.logs.init_logger import report_suppressed
 
 STEP = 5.0  # s between two looks
 
@@ -35,7 +35,7 @@ class Watch:
             for look in self._looks():
                 look()
             report_overdue()
-            report_held_back()
+            report_suppressed()
         finally:
             self._lock.release()
 
@@ -50,7 +50,7 @@ class Watch:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(STEP)
-        report_held_back(is_last=True)
+        report_suppressed(is_last=True)
 
     def _run(self) -> None:
         while not self._ended.wait(max(0.01, self._last + STEP - time.monotonic())):  # the main thread looks, too

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Problem
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.change_filter import ChangeFilter
 from interfaces.rules.converters import ConversionError, pipeline
 from interfaces.rules.extractors import KINDS, Dispatch, ExtractError, Extractor, Values, each_kind, make_extractor
@@ -69,7 +69,7 @@ class MessageTemplate:
                 arguments = values if self._takes_all else self._arguments_of(values)
                 if self._takes_all and not OUTCOME_WORDS.isdisjoint(values):
                     name = min(OUTCOME_WORDS & values.keys())
-                    raise CodecError(f"{own_word_problem(name)}: give the arguments by name instead of '*'")
+                    raise CodecError(f"{reserved_argument(name)}: give the arguments by name instead of '*'")
             if not arguments and (self._arguments or self._takes_all):
                 return None
             if self._prototype is not None:
@@ -253,7 +253,7 @@ def _check_argument_names(
     """Find the arguments of a message that would be taken for the outcome of a command."""
     takes_all = isinstance(arguments, str)
     for name in sorted(OUTCOME_WORDS & set((names or ()) if takes_all else arguments)):
-        yield Problem(at if takes_all else (*at, name), own_word_problem(name), "use another word")
+        yield Problem(at if takes_all else (*at, name), reserved_argument(name), "use another word")
 
 
 def _check_values(values: Mapping[str, Any], names: frozenset[str] | None) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.errors import Refusal
+from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import UNMATCHED, CodecError
 from interfaces.serial_interface.framing.checksum import ChecksumError
@@ -13,7 +13,7 @@ from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
 
-def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
+def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
     """Yield, in words and messages, what becomes of `data`: bytes from the wire, or a frame without its framing."""
     rules = SerialRules(params)
     # Much later, silence ends a frame too, and what is unfinished is given up.
@@ -24,7 +24,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
     for frame, problem in frames:
         yield f"frame {shown(frame)}"
         if problem:
-            yield Refusal(f"dropped: {problem}")
+            yield Problem((), f"dropped: {problem}")
             continue
         if rules.wire.checksum is not None:
             yield "checksum right"
@@ -42,7 +42,7 @@ def _bare(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     return checksum.strip(data) if rules.wire.strips else data, ""
 
 
-def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg]:
+def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
     taken = False
     try:
         rule = rules.decoder.rule_of(frame)
@@ -66,23 +66,23 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
                     taken = True
                     yield f"it {means} the command {command.match.get('action')!a}"
     except CodecError as err:
-        yield Refusal(f"dropped: {err}")
+        yield Problem((), f"dropped: {err}")
         return
     if not taken:
-        yield Refusal(f"dropped: {UNMATCHED}")
+        yield Problem((), f"dropped: {UNMATCHED}")
 
 
-def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
+def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
     """Yield, in words, what is written to the device for a command, or why it is refused."""
     rules = SerialRules(params)
     if not rules.encoder.accepts(msg):
-        yield Refusal("not for this device: no encode rule has these words")
+        yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
         rule = rules.encoder.rule_for(msg)
         data = rules.wire.wrap(rule.encode(msg))
     except (CodecError, FramingError) as err:
-        yield Refusal(f"refused: {err}")
+        yield Problem((), f"refused: {err}")
         return
     yield f"writes {shown(data)}"
     if rule.answer.response is not None:

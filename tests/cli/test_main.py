@@ -376,7 +376,7 @@ def test_without_a_broker_a_visit_fails_with_the_reason(
 def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, "send", "--conf", "gw.conf", "--location", "a/b", "--action", "A")
     assert said.code == EXIT_FAILED
-    assert said.err == "mqttgateway: not sent: location: 'a/b': '/' may not stand in a topic\n"
+    assert said.err == "mqttgateway: not sent: location: 'a/b': '/' is not allowed in a topic\n"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: st
     found = said(text, tmp_path)
     assert found[0].startswith(first)
     assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    assert "more: fix these first" in found[-1]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_so_it_is_with_a_map(text: str, first: str, tmp_path: Path) -> None:
     found = said(text, tmp_path, "map.json")
     assert found[0].startswith(first)
     assert len(found) == MAX_FINDINGS + 1
-    assert "more: mend these first" in found[-1]
+    assert "more: fix these first" in found[-1]
 
 
 def test_a_text_of_very_many_values_is_refused() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.activity import Call, current, report_overdue, what_held_the_main_thread, where
+from gateway.core.activity import Call, current, longest_call_of_main_thread, report_overdue, where
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
@@ -83,11 +83,11 @@ def test_a_thread_that_has_ended_stands_nowhere(stuck: Stuck, expected_logs: Exp
 
 
 def test_what_held_the_main_thread_is_known_also_if_many_calls_did_it_together() -> None:
-    assert what_held_the_main_thread() == ""
+    assert longest_call_of_main_thread() == ""
     for _ in range(12):
         with Call("the hook 'slow'"):
             threading.Event().wait(0.1)
     with Call("the hook 'quick'"):
         threading.Event().wait(0.06)
-    assert re.fullmatch(r"the hook 'slow' took [12] s", what_held_the_main_thread())
-    assert what_held_the_main_thread(within=0.0) == ""
+    assert re.fullmatch(r"the hook 'slow' took [12] s", longest_call_of_main_thread())
+    assert longest_call_of_main_thread(within=0.0) == ""

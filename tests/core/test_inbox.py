@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.inbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Room, Wakeup, held_by
+from gateway.core.inbox import LONGEST_WAIT, MAX_MESSAGES, ByteBudget, MsgList, Wakeup, memory_size
 from gateway.message import InternalMsg
 
 
@@ -274,7 +274,7 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     while inbox.push(message(taken), size=100_000):
         taken += 1
     assert taken == 10
-    assert inbox.why_refused() == "10 messages wait for it already, which hold 1.0 MiB"
+    assert inbox.rejection_reason() == "10 messages are already waiting, which use 1.0 MiB"
     inbox.pull()
     assert inbox.push(message(taken), size=100_000)
     inbox.close()
@@ -282,21 +282,21 @@ def test_what_waits_is_bounded_in_bytes() -> None:
 
 
 def test_what_waits_for_all_is_bounded_and_nobody_takes_the_room_of_the_others() -> None:
-    room = Room(limit=2_000_000)
-    greedy, modest = MsgList(room=room), MsgList(room=room)
+    budget = ByteBudget(limit=2_000_000)
+    greedy, modest = MsgList(budget=budget), MsgList(budget=budget)
     while greedy.push(message(1), size=100_000):
         pass
     assert len(greedy) == 20
-    assert greedy.why_refused() == "20 messages wait for it already, and those for all interfaces hold 1.9 MiB"
+    assert greedy.rejection_reason() == "20 messages are already waiting, and those for all interfaces use 1.9 MiB"
     assert modest.push(message(1), size=10_000)
     assert not modest.push(message(1), size=100_000)
     assert modest.pull() == message(1)
-    assert greedy.take_all() == [message(1)] * 20
-    assert room.used == 0
+    assert greedy.pop_all() == [message(1)] * 20
+    assert budget.used == 0
     assert modest.push(message(1), size=100_000)
     modest.close()
     greedy.close()
-    assert room.used == 0
+    assert budget.used == 0
 
 
 WIDE = "x" * 100_000 + "\N{GRINNING FACE}"
@@ -317,7 +317,7 @@ def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> No
     finally:
         tracemalloc.stop()
     assert kept["action"] == "A"
-    assert held <= held_by(payload) <= 3000 + 12 * held
+    assert held <= memory_size(payload) <= 3000 + 12 * held
 
 
 # --- for whoever looks after the interface
@@ -329,11 +329,11 @@ def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() 
     for name in ("OPEN", "STATE", "CLOSE"):
         inbox.push(InternalMsg(iscmd=name != "STATE", action=name), 3.0 if name == "OPEN" else 1e9)
     now[0] = 3.1
-    assert inbox.untouched_for() == 3.1
-    assert [msg.action for msg in inbox.take_stale()] == ["OPEN"]
+    assert inbox.stalled_for() == 3.1
+    assert [msg.action for msg in inbox.pop_stale()] == ["OPEN"]
     assert [inbox.pull(), inbox.pull(), inbox.pull()] == [
         InternalMsg(action="STATE"), InternalMsg(iscmd=True, action="CLOSE"), None]  # fmt: skip
-    assert inbox.untouched_for() == 0.0
+    assert inbox.stalled_for() == 0.0
     assert inbox.bytes == 0
     inbox.close()
 
@@ -341,8 +341,8 @@ def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() 
 def test_one_that_refuses_gives_what_it_has_and_takes_nothing() -> None:
     inbox = MsgList()
     inbox.push(message(1))
-    inbox.refuse()
+    inbox.stop_accepting()
     assert not inbox.push(message(2))
-    assert inbox.why_refused() == "it is being stopped"
+    assert inbox.rejection_reason() == "it is stopping"
     assert inbox.pull() == message(1)
     inbox.close()

@@ -12,11 +12,11 @@ import pytest
 from gateway import __version__
 from gateway.core.paths import (
     NAME,
+    existing_state_folder,
     expanded,
     find_configuration,
     find_legacy,
     find_map,
-    folder_to_look_in,
     runtime_folders,
     shipped,
     shipped_configurations,
@@ -169,11 +169,11 @@ def test_a_command_looks_where_the_service_has_its_state(home: Path, monkeypatch
     service = home.parent / "var"
     monkeypatch.setattr("gateway.core.paths.SERVICE_STATE", service)
     own = {"XDG_STATE_HOME": str(home / "state")}
-    assert folder_to_look_in({}, "gw.outbox") is None
-    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME
+    assert existing_state_folder({}, "gw.outbox") is None
+    assert existing_state_folder(own, "gw.outbox") == home / "state" / NAME
     put(service / "other.outbox")
-    assert folder_to_look_in({}, "gw.outbox") == service, "where else?"
-    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME, "it has none"
+    assert existing_state_folder({}, "gw.outbox") == service, "where else?"
+    assert existing_state_folder(own, "gw.outbox") == home / "state" / NAME, "it has none"
     put(service / "gw.outbox")
-    assert folder_to_look_in(own, "gw.outbox") == service
-    assert folder_to_look_in({**own, "STATE_DIRECTORY": "/unit"}, "gw.outbox") == Path("/unit"), "we are the service"
+    assert existing_state_folder(own, "gw.outbox") == service
+    assert existing_state_folder({**own, "STATE_DIRECTORY": "/unit"}, "gw.outbox") == Path("/unit"), "as the service"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_held_back
+from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_suppressed
 from tests.conftest import ExpectedLogs
 
 
@@ -169,11 +169,11 @@ def test_the_end_of_a_burst_is_reported_when_the_period_is_over(
     expected_logs.expect("no answer to 57 (57 more times in the last 60 s)")
     clock = Clock()
     burst(clock, 58)
-    report_held_back(clock.now + PERIOD - 1)
+    report_suppressed(clock.now + PERIOD - 1)
     assert caplog.messages == []
     clock.now = 1000.0 + PERIOD + 0.5
-    report_held_back(clock.now)
-    report_held_back(clock.now + 10 * PERIOD)
+    report_suppressed(clock.now)
+    report_suppressed(clock.now + 10 * PERIOD)
     assert caplog.messages == ["no answer to 57 (57 more times in the last 60 s)"]
     assert caplog.records[0].name == __name__
     assert not Flicker("no answer", clock=clock).trigger, "a new period has begun"
@@ -185,7 +185,7 @@ def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, exp
     burst(clock, 1, "alone")
     burst(clock, 2, "port 1")
     burst(clock, 3, "port 2", logging.INFO)
-    report_held_back(clock.now, is_last=True)
+    report_suppressed(clock.now, is_last=True)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "no answer to 1 (once more in the last 0 s)"),
         (logging.INFO, "no answer to 2 (2 more times in the last 0 s)"),
@@ -198,7 +198,7 @@ def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixtur
     clock = Clock()
     for number in range(3000):
         burst(clock, 3, str(number))
-    report_held_back(clock.now + PERIOD)
+    report_suppressed(clock.now + PERIOD)
     counts = [re.search(r"\((\d+) more times", text) for text in caplog.messages]
     assert len(counts) == 21
     assert sum(int(found[1]) for found in counts if found is not None) == 6000, "none is forgotten"
@@ -208,10 +208,10 @@ def test_an_error_that_comes_no_more_is_forgotten() -> None:
     clock = Clock()
     burst(clock, 1, "port 1")
     clock.now += 3599.0
-    report_held_back(clock.now)
+    report_suppressed(clock.now)
     assert not Flicker("no answer", key="port 1", clock=clock).is_first
     clock.now += 3601.0
-    report_held_back(clock.now)
+    report_suppressed(clock.now)
     assert Flicker("no answer", key="port 1", clock=clock).is_first
 
 
@@ -221,7 +221,7 @@ def test_a_class_whose_makers_log_it_where_they_like_is_left_alone(caplog: pytes
 
     for _ in range(3):
         Theirs("no answer")
-    report_held_back(is_last=True)
+    report_suppressed(is_last=True)
     assert caplog.messages == []
 
 
@@ -233,8 +233,8 @@ def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) ->
         counted = throttle.count(key, PERIOD, clock.now, "no answer")
         told += counted[0] if counted is not None else 0
         if looks:
-            told += sum(held.times for held in throttle.take_held_back(clock.now))
-    told += sum(held.times for held in throttle.take_held_back(clock.now, is_last=True))
+            told += sum(held.times for held in throttle.pop_suppressed(clock.now))
+    told += sum(held.times for held in throttle.pop_suppressed(clock.now, is_last=True))
     assert told == len(steps)
 
 
@@ -266,7 +266,7 @@ def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
     assert sum(refuse(number) for number in range(5000)) == 50
     assert refuse(5001, logging.INFO), "what is only of interest has a share of its own"
     clock.now += PERIOD
-    held = Refused.throttle.take_held_back(clock.now)
+    held = Refused.throttle.pop_suppressed(clock.now)
     assert len(held) <= 21
     assert sum(each.times for each in held) == 4950, "each is counted"
     assert held[-1].message == "others of this kind"
@@ -286,4 +286,4 @@ def test_a_warning_is_not_lost_among_many_that_are_only_of_interest() -> None:
             throttle.count(str(number), PERIOD, 0.0, f"note {number}", logging.INFO)
     for _ in range(2):
         throttle.count("warning", PERIOD, 0.0, "a warning", logging.WARNING)
-    assert throttle.take_held_back(PERIOD)[0].message == "a warning"
+    assert throttle.pop_suppressed(PERIOD)[0].message == "a warning"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
-from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_held_back
+from gateway.logs.init_logger import LEVELS, MAX_LINES, TRAFFIC, LogOptions, RateLimit, init_logger, report_suppressed
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 
@@ -388,8 +388,8 @@ def test_lines_that_were_held_back_are_told_at_the_end(
     start()
     for number in range(MAX_LINES + 7):
         LOG.info("%d", number)
-    report_held_back(is_last=True)
-    report_held_back(is_last=True)
+    report_suppressed(is_last=True)
+    report_suppressed(is_last=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == MAX_LINES + 1
     assert lines[-1].endswith(f"7 log lines were held back: more than {MAX_LINES} in a minute")

@@ -217,4 +217,4 @@ def test_a_syntax_that_loses_a_field_is_found_by_what_it_reads_back() -> None:
 def test_a_map_that_can_write_nothing_is_said_to() -> None:
     (flaw,) = prove_words(MsgMap("home", sender="a/b"))
     assert (flaw.severity, flaw.kind) == ("error", "unwritable")
-    assert "'/' may not stand in a topic" in flaw.what
+    assert "'/' is not allowed in a topic" in flaw.what

@@ -32,7 +32,7 @@ class Side:
         """Say `msg` and hear it from the other, `count` times; return how often it was heard."""
         heard = 0
         for _ in range(count):
-            self.loops.note_sent(msg)
+            self.loops.record_sent(msg)
             self.now += pause / 2
             heard += self.hears(msg.replace(sender="b"))
             self.now += pause / 2
@@ -45,7 +45,8 @@ def test_what_goes_round_is_cut_after_five_turns_and_both_are_named() -> None:
     assert side.refusal is not None
     assert (side.refusal.kind, side.refusal.is_answered, side.refusal.key) == ("echo loop", True, "a b")
     assert str(side.refusal) == (
-        "an echo loop of 'a' and 'b': each repeats what the other says (status climate/-/hall/stove/b T c=21.5 ok=True)"
+        "echo loop between 'a' and 'b': each repeats what the other sends "
+        "(status climate/-/hall/stove/b T c=21.5 ok=True)"
     )
 
 
@@ -58,14 +59,14 @@ def test_what_only_comes_in_is_no_loop_nor_is_what_only_goes_out() -> None:
     side = Side()
     assert all(side.hears() for _ in range(1000))
     for _ in range(1000):
-        side.loops.note_sent(WARM)
+        side.loops.record_sent(WARM)
     assert [side.hears() for _ in range(1000)] == [True] * 1000, "a burst of ours is one turn"
 
 
 def test_what_differs_is_not_the_same() -> None:
     side = Side()
     for number in range(100):
-        side.loops.note_sent(WARM.replace(arguments={"c": number}))
+        side.loops.record_sent(WARM.replace(arguments={"c": number}))
         assert side.hears(THEIRS.replace(arguments={"c": number}))
     assert side.turns(100, 0.01, WARM.replace(iscmd=True)) == 5
     assert side.hears(), "the status of the same words"
@@ -77,7 +78,7 @@ def test_the_order_of_arguments_makes_no_difference() -> None:
     turned = THEIRS.replace(arguments={"ok": True, "c": 21.5})
     heard = 0
     for _ in range(20):
-        side.loops.note_sent(WARM)
+        side.loops.record_sent(WARM)
         heard += side.hears(turned)
     assert heard == 5
 
@@ -107,12 +108,12 @@ def test_others_are_heard_during_a_cut() -> None:
 def test_memory_is_bounded() -> None:
     side = Side()
     for number in range(5000):
-        side.loops.note_sent(WARM.replace(action=str(number)))
-        side.loops.note_sent(WARM.replace(arguments={"c": number}))
+        side.loops.record_sent(WARM.replace(action=str(number)))
+        side.loops.record_sent(WARM.replace(arguments={"c": number}))
     unread = side.loops._unread
     assert (len(unread), sum(map(len, unread.values()))) == (1000, 999 + 250)
     for number in range(5000):
-        side.loops.note_sent(WARM.replace(arguments={"c": number}))
+        side.loops.record_sent(WARM.replace(arguments={"c": number}))
         assert side.hears(THEIRS.replace(arguments={"c": -1}))
     assert len(side.loops._contents) == 1000
     assert side.turns(10, 0.01) == 5
@@ -123,7 +124,7 @@ def test_a_loop_is_found_among_much_else_that_goes_out() -> None:
     for turn in range(10):
         heard += side.turns(1, 0.01)
         for number in range(300):
-            side.loops.note_sent(WARM.replace(action=f"{turn} {number}"))
+            side.loops.record_sent(WARM.replace(action=f"{turn} {number}"))
     assert heard == 5
 
 
@@ -134,7 +135,7 @@ def test_within_two_seconds_no_more_than_five_turns_are_ever_let_round(steps: li
     for what, pause in steps:
         side.now += pause
         if what == "out":
-            side.loops.note_sent(WARM)
+            side.loops.record_sent(WARM)
             is_out = True
         elif side.hears():
             turns += [side.now] if is_out else []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.receipt import DeliveryError
+from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.outbox import Outbox
@@ -105,7 +105,7 @@ def test_a_message_that_the_map_cannot_write_is_refused_counted_and_said_once(
 
 
 def test_each_kind_of_refusal_is_said_by_itself(desk: Desk, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("'LAMP_UP' is not in the map", "'a/b': '/' may not stand in a topic")
+    expected_logs.expect("'LAMP_UP' is not in the map", "'a/b': '/' is not allowed in a topic")
     assert not desk.outlet.push(InternalMsg(action="LAMP_UP"))
     assert not desk.outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
 
@@ -176,7 +176,7 @@ def test_an_outcome_that_has_no_place_in_the_map_goes_to_where_its_sender_asked_
 
 
 def test_what_a_filter_holds_back_goes_nowhere(desk: Desk) -> None:
-    desk.outlet.use(desk.map, [MessageFilter("filters.out", [FilterRule(False, {})])], lambda _: None)
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [FilterRule(False, {})])], lambda _: None)
     assert not desk.outlet.push(InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply")).reply("OK"))
     assert len(desk.outbox) == 0
 
@@ -198,7 +198,7 @@ def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk)
 def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     filters = [MessageFilter("filters.out", [FilterRule(False, {"location": ("a/b",)})])]
     sent: list[InternalMsg] = []
-    outlet = Outlet("dev", desk.map, desk.outbox, filters=filters, note_sent=sent.append)
+    outlet = Outlet("dev", desk.map, desk.outbox, filters=filters, record_sent=sent.append)
     assert not outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
     assert outlet.push(InternalMsg(location="hall", action="LAMP_ON"))
     assert (outlet.pushed, outlet.refused) == (1, 1)
@@ -215,7 +215,7 @@ def test_a_hook_that_fails_is_said_with_its_traceback_once(desk: Desk, expected_
 
     text = (
         "dev: not sent: the hook 'hooks.py:fails' failed (status -/-/-/-/- LAMP_ON): ValueError: no LAMP_ON: "
-        "mend it; until then it lets nothing pass"
+        "fix the hook; until then it lets no message pass"
     )
     expected_logs.expect(text)
     steps = [HookStep("hooks.py:fails", fails)]

@@ -139,7 +139,7 @@ def test_a_retained_command_is_never_acted_on_and_a_retained_status_passes(
     house: House, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(
-        "dropped: a retained command is never acted on (on 'home/gate////me/C'): "
+        "rejected: retained commands are never executed (on 'home/gate////me/C'): "
         "publish it without retain, and clear it with an empty retained message"
     )
     house.router.deliver(Arrival("home/gate////me/C", b"on", retain=True))
@@ -167,7 +167,7 @@ def test_a_word_that_a_strict_map_does_not_know_is_no_warning(house: House, capl
 
 
 def test_a_full_inbox_is_said_and_keeps_no_message_from_the_others(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("lamp: dropped: 1 messages wait for it already")
+    expected_logs.expect("lamp: dropped: 1 messages are already waiting")
     house = House(limit=1)
     for _ in range(3):
         house.router.deliver(Arrival("home/a////me/C", b"on"))
@@ -213,7 +213,7 @@ class Desk:
         route = Route(msg_map, inboxes, in_filters, guard, addresses=addresses)
         self.outlets = {name: Outlet(name, msg_map, self.outbox) for name in route.inboxes}
         for name, outlet in self.outlets.items():
-            outlet.use(msg_map, (), route.loops.note_sent, route.outcomes)
+            outlet.set_route(msg_map, (), route.loops.record_sent, route.outcomes)
             route.outlets[name] = outlet.answer
         self.now = 0.0
         self.router = Router(
@@ -259,22 +259,22 @@ GATE = "home/security///gate/gw/S"
             {"resumed": True},
             "queued command",
             (
-                "dropped: a command that waited for this gateway is not done (on 'home/security///gate/me/C'): send it "
-                "again; if it does no harm late, give it a delivery rule with replay in the map"
+                "rejected: the command was queued while the gateway was offline (on 'home/security///gate/me/C'): "
+                "send it again; if it is harmless when late, give it a delivery rule with replay in the map"
             ),
         ),
         (
             {"duplicate": True},
             "duplicate command",
             (
-                "dropped: a command that the broker sends again is not done, for it may be done already "
+                "rejected: the broker sent the command again, and it may have been executed already "
                 "(on 'home/security///gate/me/C'): see whether it is done, and send it again if not"
             ),
         ),
         (
             {"expiry": 0},
             "expired command",
-            "dropped: a command whose message expiry is over is not done (on 'home/security///gate/me/C')",
+            "rejected: the message expiry of the command is over (on 'home/security///gate/me/C')",
         ),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_refused_command_has_an_outcome_on_its_status_topic_and_where_its_send
         == {
             "action": "OPEN",
             "response": "REFUSED",
-            "reason": "a command that waited for this gateway is not done",
+            "reason": "the command was queued while the gateway was offline",
             "requested": {"wide": 1},
         }
     )
@@ -357,9 +357,9 @@ def test_a_refused_command_has_an_outcome_on_its_status_topic_and_where_its_send
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        ({"resumed": True}, "a command that waited for this gateway is not done"),
-        ({"expiry": 0}, "a command whose message expiry is over is not done"),
-        ({"payload": b'{"action": "OPEN", "time": 9e8}'}, "a command that is 100000000 s old is not done"),
+        ({"resumed": True}, "the command was queued while the gateway was offline"),
+        ({"expiry": 0}, "the message expiry of the command is over"),
+        ({"payload": b'{"action": "OPEN", "time": 9e8}'}, "the command is 100000000 s old"),
         ({"payload": b'{"action": "OPEN", "time": "x"}'}, "the argument 'time' of a command is not a time"),
     ],
 )
@@ -373,31 +373,31 @@ def test_a_refused_command_has_an_outcome_although_nobody_asked_for_it(
 
 
 def test_a_command_for_a_full_inbox_has_an_outcome(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("gate: dropped: 1 messages wait for it already")
+    expected_logs.expect("gate: dropped: 1 messages are already waiting")
     desk = Desk(limit=1, addresses={"log": []})
     assert [desk.deliver(reply_to=ME._replace(correlation=b"%d" % n)) for n in range(2)] == [1, 0]
-    full = ("REFUSED", "gate does not take it: 1 messages wait for it already")
+    full = ("REFUSED", "gate accepts no more messages: 1 messages are already waiting")
     assert desk.outcomes() == [(GATE, *full), (ME.topic, *full)]
     desk.close()
 
 
 def test_a_command_for_an_interface_that_is_being_stopped_is_told_so(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("gate: dropped: it is being stopped")
+    expected_logs.expect("gate: dropped: it is stopping")
     desk = Desk(addresses={"log": []})
-    desk.inbox.refuse()
+    desk.inbox.stop_accepting()
     desk.deliver()
-    assert desk.outcomes() == [(GATE, "REFUSED", "gate does not take it: it is being stopped")]
+    assert desk.outcomes() == [(GATE, "REFUSED", "gate accepts no more messages: it is stopping")]
     desk.close()
 
 
 def test_a_command_in_a_loop_has_an_outcome(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("an echo loop of 'gw' and 'me'")
+    expected_logs.expect("echo loop between 'gw' and 'me'")
     desk = Desk()
     for _ in range(6):
-        desk.loops.note_sent(InternalMsg(True, "security", device="gate", action="OPEN"))
+        desk.loops.record_sent(InternalMsg(True, "security", device="gate", action="OPEN"))
         desk.deliver()
     (outcome,) = desk.outcomes()
-    assert outcome[:2] == (GATE, "REFUSED") and outcome[2].startswith("an echo loop of 'gw' and 'me'")
+    assert outcome[:2] == (GATE, "REFUSED") and outcome[2].startswith("echo loop between 'gw' and 'me'")
     desk.close()
 
 
@@ -442,11 +442,11 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
     expected_logs: ExpectedLogs,
 ) -> None:
     """An interface that counts on its addresses would do what is another's, as soon as somebody adds a filter."""
-    expected_logs.expect("log: dropped: 1 messages wait for it already")
+    expected_logs.expect("log: dropped: 1 messages are already waiting")
     addresses: dict[str, Addresses] = {"gate": [{"device": "other"}], "log": [{"device": "gate"}]}
     desk = Desk(limit=1, addresses=addresses, filters=only(FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver()] == [0, 0]
-    assert desk.outcomes() == [(GATE, "REFUSED", "log does not take it: 1 messages wait for it already")]
+    assert desk.outcomes() == [(GATE, "REFUSED", "log accepts no more messages: 1 messages are already waiting")]
     desk.close()
 
 
@@ -484,7 +484,7 @@ def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
 
 
 def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("gate: dropped: 1 messages wait for it already")
+    expected_logs.expect("gate: dropped: 1 messages are already waiting")
     desk = Desk(limit=1)
     desk.deliver()
     desk.second.pull()
@@ -508,7 +508,7 @@ def test_a_command_that_is_sent_again_and_was_never_there_is_answered_once(
     """The link was lost before the gateway had it, or the process that had it was killed: its sender must know."""
     desk = Desk()
     desk.deliver(duplicate=True, reply_to=reply_to)
-    reason = "a command that the broker sends again is not done, for it may be done already"
+    reason = "the broker sent the command again, and it may have been executed already"
     answers = [(ME.topic, "REFUSED", reason)] if reply_to else []
     assert desk.outcomes() == [(GATE, "REFUSED", reason), *answers]
     desk.deliver(duplicate=True, reply_to=reply_to)
@@ -523,7 +523,7 @@ def test_an_outcome_that_has_no_room_for_what_was_requested_goes_without_it(
     desk = Desk()
     largest = b'{"action": "OPEN", "text": "' + b"x" * (MAX_PAYLOAD_BYTES - 30) + b'"}'
     desk.deliver(largest, resumed=True, reply_to=ME)
-    reason = "a command that waited for this gateway is not done"
+    reason = "the command was queued while the gateway was offline"
     assert desk.outcomes() == [(GATE, "REFUSED", reason), (ME.topic, "REFUSED", reason)]
     desk.close()
 
@@ -603,7 +603,7 @@ def test_a_duplicate_of_a_refused_command_is_told_why_that_was_refused(quiet: No
     assert len(desk.sent()) == 2
     assert desk.deliver(reply_to=ME) == 0
     (answer,) = desk.answers
-    assert json.loads(answer.payload)["reason"] == "a command that waited for this gateway is not done"
+    assert json.loads(answer.payload)["reason"] == "the command was queued while the gateway was offline"
     assert desk.sent() == []
     desk.close()
 
@@ -611,7 +611,7 @@ def test_a_duplicate_of_a_refused_command_is_told_why_that_was_refused(quiet: No
 def test_a_second_reason_of_one_kind_and_topic_is_reported(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("is not a time", "without the argument 'time' is not done", "s old", "from 100000000 s in")
+    expected_logs.expect("is not a time", "lacks the argument 'time'", "s old", "dated 100000000 s in")
     desk = Desk(timestamp_argument="time", timestamp_required=True)
     for payload in (b"OPEN", b'{"action": "OPEN", "time": "x"}', b'{"action": "OPEN", "time": 9e8}',
                     b'{"action": "OPEN", "time": 1.1e9}', b'{"action": "OPEN", "time": 8e8}'):  # fmt: skip
@@ -624,23 +624,23 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
 @pytest.mark.parametrize(
     ("topic", "problem"),
     [
-        ("response/#", "'#' may not stand in a topic"),
-        ("response/+/me", "'+' may not stand in a topic"),
+        ("response/#", "'#' is not allowed in a topic"),
+        ("response/+/me", "'+' is not allowed in a topic"),
         ("$SYS/broker", "topics that begin with '$' belong to the broker"),
-        ("response/\x00", "'\\x00' may not stand in a topic"),
+        ("response/\x00", "'\\x00' is not allowed in a topic"),
         ("/".join("a" * 65), "65 levels are too many (at most 64)"),
-        ("home/security///gate/you/C", "this gateway listens there itself"),
-        ("response/gw/1", "this gateway listens there itself"),
-        ("home/response/availability", "it says who is there"),
-        ("response/run", "it says who is there"),
+        ("home/security///gate/you/C", "this gateway subscribes to it"),
+        ("response/gw/1", "this gateway subscribes to it"),
+        ("home/response/availability", "it is an availability topic"),
+        ("response/run", "it is an availability topic"),
     ],
 )
 def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
     topic: str, problem: str, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(
-        f"no answer is sent to {topic!a}: {problem} (asked for on 'home/security///gate/me/C'): "
-        "use another one, with a level named response, responses, reply or replies"
+        f"no answer is published on {topic!a}: {problem} (requested by a command on 'home/security///gate/me/C'): "
+        "use a topic that has a level named response, responses, reply or replies"
     )
     expected_logs.expect("dropped: ")
     desk = Desk()
@@ -660,8 +660,8 @@ def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
 def test_no_answer_goes_where_nothing_says_that_it_is_for_answers(topic: str, expected_logs: ExpectedLogs) -> None:
     """The maps of others are not known: this may be a command to their devices, or the state of one."""
     expected_logs.expect(
-        f"no answer is sent to {topic!a}: it is no topic for answers (asked for on 'home/security///gate/me/C'): "
-        "use another one, with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
+        f"no answer is published on {topic!a}: it is not a response topic (requested by a command on 'home/security///gate/me/C'): "
+        "use a topic that has a level named response, responses, reply or replies, or below home/gw/, or allow it in "
         "commands.response_topics"
     )
     desk = Desk(response_topics=ResponseTopics("home/gw/", ["app/+/inbox"]))
@@ -682,7 +682,7 @@ def test_an_answer_goes_where_a_topic_is_for_answers(topic: str) -> None:
 
 def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
-        "no answer is sent to 'home/lamp/reply': it would be a status (asked for on 'home/gate/OPEN/set'): use another "
+        "no answer is published on 'home/lamp/reply': it would be a status (requested by a command on 'home/gate/OPEN/set'): use another "
         "one, with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
         "commands.response_topics"
     )
@@ -701,7 +701,7 @@ def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(e
 def test_correlation_data_tells_a_second_one_even_if_its_response_topic_is_refused(
     quiet: None, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("no answer is sent to")
+    expected_logs.expect("no answer is published on")
     desk = Desk()
     bad = ReplyTo("response/#", b"1")
     assert [desk.deliver(reply_to=bad), desk.deliver(reply_to=bad)] == [1, 0]
@@ -810,14 +810,14 @@ def test_a_status_that_a_hook_makes_a_command_of_is_held_to_what_holds_for_comma
 
 def test_a_loop_is_cut_counted_and_said_once(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
     text = (
-        "dropped: an echo loop of 'gw' and 'me': each repeats what the other says (status -/-/-/x/me ON) "
-        "(on 'home////x/me/S'): let only one of the two hear it: narrow topics in a map, or set filters"
+        "rejected: echo loop between 'gw' and 'me': each repeats what the other sends (status -/-/-/x/me ON) "
+        "(on 'home////x/me/S'): let only one of the two receive it: use narrower topics in a map, or filters"
     )
     expected_logs.expect(text)
     desk = Desk()
     heard = 0
     for _ in range(50):
-        desk.loops.note_sent(InternalMsg(device="x", action="ON"))
+        desk.loops.record_sent(InternalMsg(device="x", action="ON"))
         heard += desk.deliver(b"ON", "home////x/me/S", reply_to=ME)
     assert heard == 5
     assert desk.router.counts["echo loop"] == 45
@@ -878,7 +878,9 @@ _CMND = MessageForm(True, "cmnd/{device}/{action}", "value", constants={"functio
 def test_no_answer_goes_where_it_would_be_a_command(
     msg_map: MsgMap, asked_on: str, topic: str, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(f"no answer is sent to {topic!a}: it would be a command (asked for on {asked_on!a})")
+    expected_logs.expect(
+        f"no answer is published on {topic!a}: it would be a command (requested by a command on {asked_on!a})"
+    )
     inbox = MsgList()
     router = Router([Route(msg_map, {"gate": inbox})])
     for reply_to in topic, "me/reply":

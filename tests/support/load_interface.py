@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.routing.outlet import Outlet

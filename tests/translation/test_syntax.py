@@ -275,7 +275,7 @@ def test_a_word_is_held_against_the_syntax_before_anything_is_written() -> None:
     assert msg_map.problem_of("location", "hall") == (
         "location: 'hall' has no place in cmnd/device/action: there it is always ''"
     )
-    assert msg_map.problem_of("device", "a/b") == "device: 'a/b': '/' may not stand in a topic"
+    assert msg_map.problem_of("device", "a/b") == "device: 'a/b': '/' is not allowed in a topic"
     assert msg_map.problem_of("action", "X") == "action: 'X' is not in the map: add it there, or make the map loose"
 
 
