@@ -216,8 +216,8 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
 def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT", 1.0)
-    monkeypatch.setattr("gateway.interface._CONVERSED", 0.5)
+    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 1.0)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.5)
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -236,8 +236,8 @@ def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
 def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._CONVERSED", -1.0)
-    monkeypatch.setattr("gateway.routing.outlet._TURN", 1.0)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", -1.0)
+    monkeypatch.setattr("gateway.routing.outlet._YIELD_SECONDS", 1.0)
     done: list[str] = []
     is_put = threading.Event()
 
@@ -270,8 +270,8 @@ def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_b
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what is due meanwhile, such as the end of an answer's time, would come first."""
-    monkeypatch.setattr("gateway.interface._NEXT", 0.1)
-    monkeypatch.setattr("gateway.interface._CONVERSED", 0.1)
+    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 0.1)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.1)
     done: list[object] = []
 
     class Noting(Lines):
@@ -436,7 +436,7 @@ def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
     bench.desk.wait_availability("online")
     bench.device.unplug()
     bench.desk.wait_availability("online", "offline", "online")
-    assert len([text for text in caplog.messages if "it will keep retrying" in text]) == 2
+    assert len([text for text in caplog.messages if "will keep retrying" in text]) == 2
 
 
 def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, expected_logs: ExpectedLogs) -> None:

@@ -570,7 +570,7 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
         ),
         (
             InternalMsg(action="A"),
-            "dev: read() returned status -/-/-/-/- A (InternalMsg) instead of a list of messages: ",
+            "dev: read() returned status -/-/-/-/- A (InternalMsg) instead of a list of messages; ",
         ),
     ],
 )

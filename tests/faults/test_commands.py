@@ -245,7 +245,7 @@ def test_commands_that_the_network_held_back_are_not_done(
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 9, 20, "the network to hang", pause=0.5)
         stream.proxy.go_on()
-        gateway.wait_log("dropped: a command that the network may have held back for longer than commands.max_age")
+        gateway.wait_log("rejected: the network may have delayed the command for longer than commands.max_age")
         tell_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         assert stale(tmp_path) == []
         assert "lost the broker" not in gateway.log

@@ -245,7 +245,7 @@ class Desk:
 
 @pytest.fixture
 def quiet(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dropped: ")
+    expected_logs.expect("ed: ")
 
 
 ME = ReplyTo("me/response", b"17")
@@ -268,7 +268,7 @@ GATE = "home/security///gate/gw/S"
             "duplicate command",
             (
                 "rejected: the broker sent the command again, and it may have been executed already "
-                "(on 'home/security///gate/me/C'): see whether it is done, and send it again if not"
+                "(on 'home/security///gate/me/C'): check whether it was executed, and send it again if not"
             ),
         ),
         (
@@ -305,7 +305,7 @@ def test_a_command_that_the_map_replays_passes() -> None:
 
 def test_what_is_left_of_the_time_of_a_command_goes_on_in_the_inbox(expected_logs: ExpectedLogs) -> None:
     desk = Desk(timestamp_argument="time")
-    text = "dropped: a command waited too long for its interface (command security/-/-/gate/me OPEN)"
+    text = "dropped: the interface did not read a command in time (command security/-/-/gate/me OPEN)"
     expected_logs.expect(text)
     for _ in range(2):
         desk.deliver(b'{"action": "OPEN", "time": 999999971}')  # 29 s ago
@@ -360,7 +360,7 @@ def test_a_refused_command_has_an_outcome_on_its_status_topic_and_where_its_send
         ({"resumed": True}, "the command was queued while the gateway was offline"),
         ({"expiry": 0}, "the message expiry of the command is over"),
         ({"payload": b'{"action": "OPEN", "time": 9e8}'}, "the command is 100000000 s old"),
-        ({"payload": b'{"action": "OPEN", "time": "x"}'}, "the argument 'time' of a command is not a time"),
+        ({"payload": b'{"action": "OPEN", "time": "x"}'}, "the argument 'time' is not a time"),
     ],
 )
 def test_a_refused_command_has_an_outcome_although_nobody_asked_for_it(
@@ -411,7 +411,7 @@ def test_a_command_that_is_addressed_to_nobody_here_is_answered_by_nobody_here(
 ) -> None:
     """With five gateways on a broker, four would refuse the lamp of the fifth."""
     if has_filters or payload != b"OPEN":
-        expected_logs.expect("dropped: ")
+        expected_logs.expect("ed: ")
     filters = only(FilterRule(False, {"action": ("OPEN",)})) if has_filters else ()
     desk = Desk(addresses=ELSEWHERE, filters=filters)
     desk.deliver(payload, reply_to=ME)
@@ -475,7 +475,7 @@ def test_the_second_interface_answers_what_the_first_would_not_do(quiet: None) -
 def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
     expected_logs: ExpectedLogs, quiet: None
 ) -> None:
-    expected_logs.expect("accepts() failed: ZeroDivisionError('division by zero'): a bug in the interface")
+    expected_logs.expect("accepts() failed: ZeroDivisionError('division by zero'): this is a bug in the interface")
     desk = Desk(addresses={"log": []})
     desk.inbox.accepts = lambda msg: len(msg.device) < 1 / 0
     desk.deliver(resumed=True)
@@ -617,7 +617,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
                     b'{"action": "OPEN", "time": 1.1e9}', b'{"action": "OPEN", "time": 8e8}'):  # fmt: skip
         desk.deliver(payload)
     said = [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"]
-    assert len([text for text in said if text.startswith("dropped: ")]) == 4, "an age is no other reason"
+    assert len([text for text in said if text.startswith("rejected: ")]) == 4, "an age is no other reason"
     desk.close()
 
 
@@ -642,7 +642,7 @@ def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
         f"no answer is published on {topic!a}: {problem} (requested by a command on 'home/security///gate/me/C'): "
         "use a topic that has a level named response, responses, reply or replies"
     )
-    expected_logs.expect("dropped: ")
+    expected_logs.expect("ed: ")
     desk = Desk()
     assert desk.deliver(reply_to=ReplyTo(topic, b"1")) == 1, "the command itself is done"
     assert [msg.reply_to and msg.reply_to.topic for msg in pulled(desk.inbox)] == [""]
@@ -682,8 +682,9 @@ def test_an_answer_goes_where_a_topic_is_for_answers(topic: str) -> None:
 
 def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
-        "no answer is published on 'home/lamp/reply': it would be a status (requested by a command on 'home/gate/OPEN/set'): use another "
-        "one, with a level named response, responses, reply or replies, or below home/gw/, or allow it in "
+        "no answer is published on 'home/lamp/reply': it would be a status (requested by a command on "
+        "'home/gate/OPEN/set'): use a topic that has a level named response, responses, reply or replies, or "
+        "below home/gw/, or allow it in "
         "commands.response_topics"
     )
     constants = {"function": "", "gateway": "", "location": ""}
@@ -757,8 +758,8 @@ def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
         raise ValueError("oh")
 
     text = (
-        "gate: dropped: the hook 'h:f' failed (on 'home/security///gate/me/C'): ValueError: oh: mend it; "
-        "until then it lets nothing pass"
+        "gate: rejected: the hook 'h:f' failed (on 'home/security///gate/me/C'): ValueError: oh: fix the hook; "
+        "until then it lets no message pass"
     )
     expected_logs.expect(text)
     desk = Desk(filters=only(HookStep("h:f", fails), FilterRule(True, {})))
@@ -789,9 +790,14 @@ def test_another_fault_of_the_same_hook_is_said_by_itself(
         for device in "gate", "door":
             desk.deliver(payload, f"home/security///{device}/me/C")
     said = [
-        r.getMessage().split("): ")[1].split(": mend")[0] for r in caplog.records if r.name == "gateway.routing.router"
+        r.getMessage().split("): ")[1].split(": fix")[0] for r in caplog.records if r.name == "gateway.routing.router"
     ]
-    assert said == ["ValueError: oh gate", "ValueError: no lock", "KeyError: 'STOP'", "found str"]
+    assert said == [
+        "ValueError: oh gate",
+        "ValueError: no lock",
+        "KeyError: 'STOP'",
+        "it returned an object of the type str",
+    ]
     desk.close()
 
 

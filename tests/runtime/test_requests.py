@@ -217,7 +217,7 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
             assert said(conf, "forget", lamp) == f"{lamp}\n"
             assert said(conf, "forget", gone) == f"{gone}\n"
             for topic, why in (
-                (foreign, "no topic that this gateway writes"),
+                (foreign, "this gateway does not write the topic"),
                 ("home/gw/availability", "is published as long as this gateway runs"),
                 ("home/gw/run", "is published as long as this gateway runs"),
                 ("attic", "this gateway knows no device 'attic' with a retained state, and no removed interface"),
@@ -225,7 +225,7 @@ def test_forget_removes_what_is_retained_and_only_what_is_its_own(tmp_path: Path
                 ("home/#", "'#' is not allowed in a topic"),
                 ("$SYS/x", "belong to the broker"),
                 ("trial_interface", "'trial_interface' is an interface of this gateway, not a device with a retained"),
-                ("", "no device with a retained state"),
+                ("", "with a retained state"),
             ):
                 assert why in said(conf, "forget", topic, code=1), topic
             with mosquitto.client("home/light/#", "home/gw/attic/#") as listener:

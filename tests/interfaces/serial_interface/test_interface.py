@@ -373,8 +373,8 @@ def test_who_has_something_to_do_and_nothing_to_read_does_not_queue(device: PtyD
 def test_who_frames_by_silence_does_not_wait_for_the_next_command(
     device: PtyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT", 5.0)
-    monkeypatch.setattr("gateway.interface._CONVERSED", 5.0)
+    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 5.0)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 5.0)
     framing = {"type": "gap", "gap": 0.01}
     encode = [{"match": {"action": "SAY"}, "write": "x"}]
     interface, desk = opened(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
