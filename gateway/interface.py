@@ -181,7 +181,7 @@ class DeviceInterface(Interface):
     # --- what this class does for the device
 
     def loop(self) -> None:
-        """Execute one step: open the device if it is due, wait for device and messages, and process what has arrived."""
+        """Execute one step: open the device if due, wait for it and for messages, and process what has arrived."""
         try:
             if not self.is_open and not self._open_if_due():
                 self._wait(self._next_open - self.clock())

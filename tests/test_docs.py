@@ -607,7 +607,8 @@ def test_example_doorbell_opens(examples: Path) -> None:
         desk.wait_availability("online")
 
 
-def test_example_test_of_the_doorbell(examples: Path) -> None:
+def test_example_test_of_the_doorbell(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(examples)  # as pytest does it
     tests = [test for name, test in runpy.run_path(str(examples / "test_doorbell.py")).items()
              if name.startswith("test_")]  # fmt: skip
     assert len(tests) == 1

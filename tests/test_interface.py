@@ -809,7 +809,7 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     ("action", "arguments", "reason"),
     [
         ("LAMP_DIM", {}, "'LAMP_DIM' is not an action of this device: use one of LAMP_ON, LAMP_OFF"),
-        ("LAMP_ON", {"level": 5}, "argument 'level' is not known: this command has none"),
+        ("LAMP_ON", {"level": 5}, "argument 'level' is unknown: this command has no arguments"),
     ],
 )
 def test_the_dummy_refuses_what_it_cannot_do(action: str, arguments: dict[str, Argument], reason: str) -> None:
@@ -819,4 +819,54 @@ def test_the_dummy_refuses_what_it_cannot_do(action: str, arguments: dict[str, A
     assert (answer.argument("response"), answer.argument("reason")) == ("REFUSED", reason)
     (state,) = dummy.read()
     assert state.argument("on") is False
+    desk.inbox.close()
+
+
+# --- the clock
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_all_times_of_a_device_come_from_the_clock_of_its_class(expected_logs: ExpectedLogs) -> None:
+    """A day passes in no time: reads are due, and the delay before the device is opened again is over."""
+    fake = FakeClock()
+    events: list[str] = []
+
+    class Polled(DeviceInterface):
+        clock = fake
+        read_interval = 3600.0
+
+        def open(self) -> None:
+            events.append("open")
+
+        def read(self) -> Iterable[InternalMsg]:
+            events.append("read")
+            if len(events) > 3:
+                raise DeviceError("it broke")
+            return ()
+
+    expected_logs.expect("the device has failed: it broke")
+    desk = Desk()
+    device = Polled({}, desk.inbox, desk.outlet)
+
+    def step(seconds: float) -> list[str]:
+        count = len(events)
+        fake.now += seconds
+        desk.inbox.wake()  # so that the step does not really wait
+        device.loop()
+        return events[count:]
+
+    assert step(0.0) == ["open", "read"]
+    assert step(3599.0) == []
+    assert step(1.0) == ["read"]
+    assert step(3600.0) == ["read"]
+    assert not device.is_open
+    assert step(0.0) == []
+    assert step(30.0) == ["open", "read"]
     desk.inbox.close()

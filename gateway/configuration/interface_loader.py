@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -26,6 +27,15 @@ ENTRY_POINTS = "mqttgateway.interfaces"
 """The entry point group in which packages register interfaces of their own."""
 
 _MODULES_OF_PYTHON_2 = ("ConfigParser", "Queue", "StringIO", "cPickle", "httplib", "thread", "urllib2", "urlparse")
+_MOVED_TO_THE_API = {
+    "gateway.listeners": ("Addresses",),
+    "gateway.mailbox": ("MsgList", "Wakeup"),
+    "gateway.outlet": ("Outlet",),
+    "gateway.receipt": ("DeliveryError", "Receipt"),
+}
+"""Modules that earlier documentation named, with what an interface imported from them."""
+
+_CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from 'gateway[.\w]*'")
 _SIGNS_OF_PYTHON_2 = (  # what Python 3 says of it
     "call to 'print'",
     "call to 'exec'",
@@ -194,12 +204,26 @@ def _import_failed(what: str, err: BaseException) -> str:
 def _remedy(err: BaseException, otherwise: str) -> str:
     """Return what to do about code that cannot be imported, where it shows that it is old."""
     module = (err.name or "").partition(".")[0] if isinstance(err, ModuleNotFoundError) else ""
+    if isinstance(err, ImportError) and (err.name or "").partition(".")[0] == "gateway":
+        return _remedy_of_api(err)
     if module == "mqtt_gateways":
         return f"that is what {NAME} was called at first: write {NAME} instead, the rest of the name stays"
     message = err.msg if isinstance(err, SyntaxError) else ""
     if module in _MODULES_OF_PYTHON_2 or any(sign in message for sign in _SIGNS_OF_PYTHON_2):
         return "it is written for Python 2: make it Python 3, see docs/migration.md"
     return otherwise
+
+
+def _remedy_of_api(err: ImportError) -> str:
+    """Return which import to use instead of one from a module of the gateway that has moved or does not exist."""
+    from gateway import api  # only for this remedy: a run does not need it
+
+    missing = _CANNOT_IMPORT.match(str(err))
+    names = (missing.group(1),) if missing else _MOVED_TO_THE_API.get(err.name or "", ())
+    names = tuple(name for name in names if name in api.__all__)
+    if names:
+        return f"import {' or '.join(names)} from gateway.api"
+    return f"import from gateway.api only; it has {', '.join(api.__all__)}"
 
 
 def _is_interface(cls: type[Any]) -> bool:

@@ -126,7 +126,7 @@ class Wakeup:
 
 
 class MsgList:
-    """The `msglist_in` of an interface, a bounded queue: the gateway pushes messages, the interface's thread pulls them.
+    """The `msglist_in` of an interface, a bounded queue: the gateway pushes messages, the interface pulls them.
 
     An interface that has a device with a file descriptor polls that and `fileno()` together; one that only waits for
     messages calls `pull(block=True)`. A command that was not pulled within `LONGEST_WAIT`, or within its own

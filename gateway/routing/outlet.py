@@ -273,7 +273,8 @@ class Outlet:
     def _refuse_late(self, msg: InternalMsg) -> str:
         self.refused += 1
         self._late_answers += 1
-        reason = f"the interface answered {msg.arguments['response']!a} too late; the gateway had answered the command already"
+        response = f"the interface answered {msg.arguments['response']!a} too late"
+        reason = f"{response}; the gateway had answered the command already"
         late = LateAnswer(f"{self.name}: not sent: {reason} ({msg})", key=self.name)
         if late.trigger:
             LOG.warning(late.report)

@@ -346,3 +346,19 @@ def test_one_that_refuses_gives_what_it_has_and_takes_nothing() -> None:
     assert inbox.rejection_reason() == "it is stopping"
     assert inbox.pull() == message(1)
     inbox.close()
+
+
+def test_the_counts_of_an_inbox() -> None:
+    now = [100.0]
+    inbox = MsgList(clock=lambda: now[0])
+    assert set(inbox.stats().values()) == {0}
+    for _ in range(3):
+        inbox.push(InternalMsg(True, action="ON"), size=1000)
+    inbox.pull()
+    assert inbox.stats() == {
+        "waiting": 2, "waiting_bytes": 2000, "pulled": 1, "stale_commands": 0, "open_commands": 1,
+    }  # fmt: skip
+    now[0] += LONGEST_WAIT + 1
+    assert len(inbox.pop_stale()) == 2
+    assert (inbox.stats()["stale_commands"], inbox.stats()["waiting"]) == (2, 0)
+    inbox.close()

@@ -262,3 +262,11 @@ def test_pushes_of_several_threads_all_arrive() -> None:
         thread.join()
     for name in "abcd":
         assert [m.action for m in desk.collect() if m.device == name] == [str(number) for number in range(count)]
+
+
+def test_the_counts_of_an_outlet(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is not allowed in a topic")
+    desk = Desk()
+    desk.outlet.push(InternalMsg(device="lamp", action="ON"))
+    desk.outlet.push(InternalMsg(device="a/b", action="ON"))
+    assert desk.outlet.stats() == {"pushed": 1, "refused": 1, "late_answers": 0}

@@ -660,7 +660,8 @@ def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
 def test_no_answer_goes_where_nothing_says_that_it_is_for_answers(topic: str, expected_logs: ExpectedLogs) -> None:
     """The maps of others are not known: this may be a command to their devices, or the state of one."""
     expected_logs.expect(
-        f"no answer is published on {topic!a}: it is not a response topic (requested by a command on 'home/security///gate/me/C'): "
+        f"no answer is published on {topic!a}: it is not a response topic (requested by a command on "
+        "'home/security///gate/me/C'): "
         "use a topic that has a level named response, responses, reply or replies, or below home/gw/, or allow it in "
         "commands.response_topics"
     )
@@ -923,4 +924,16 @@ def test_correlation_data_without_a_response_topic_is_no_fault(caplog: pytest.Lo
     desk = Desk()
     assert desk.deliver(reply_to=ReplyTo("", b"1")) == 1
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
+    desk.close()
+
+
+def test_the_counts_have_a_key_for_each_kind_and_agree_with_those_of_the_log(quiet: None) -> None:
+    desk = Desk()
+    assert set(desk.router.stats().values()) == {0}
+    kinds = set(desk.router.stats())
+    desk.deliver()
+    desk.deliver(resumed=True)
+    stats = desk.router.stats()
+    assert (stats["received"], stats["delivered"], stats["queued_command"]) == (2, 2, 1)
+    assert {kind.replace(" ", "_") for kind in desk.router.counts} <= kinds == set(stats)
     desk.close()
