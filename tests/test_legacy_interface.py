@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.core.inbox import MsgList
-from gateway.legacy_interface import AppProperties, adapted, internalMsg
+from gateway.legacy_interface import AppProperties, adapt, internalMsg
 from gateway.legacy_interface import MsgList as OriginalList
 from gateway.message import InternalMsg, ReplyTo
 from tests.support.broker import Mosquitto
@@ -312,7 +312,7 @@ def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) 
         def loop(self) -> None:
             self.out.push(self.inn.get())
 
-    interface = adapted(It)({}, inbox, Out())
+    interface = adapt(It)({}, inbox, Out())
     inbox.push(msg)
     interface.loop()
     assert sent == [msg]
@@ -339,7 +339,7 @@ def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> Non
             return True
 
     inbox = MsgList()
-    interface = adapted(It)({}, inbox, Out())
+    interface = adapt(It)({}, inbox, Out())
     asked = ReplyTo("me/reply", b"17")
     inbox.push(InternalMsg(True, action="ON").answered_at(asked))
     interface.loop()
@@ -395,7 +395,7 @@ def test_what_is_pushed_is_as_it_is_then(tmp_path: Path) -> None:
 def test_what_is_no_message_is_refused_where_it_is_pushed(tmp_path: Path) -> None:
     write(tmp_path, ECHO % "self.out.push('text')")
     bench = Bench("mine.py", tmp_path)
-    with pytest.raises(TypeError, match="'text' was pushed, which is no internalMsg"):
+    with pytest.raises(TypeError, match="the interface pushed 'text', which is not an internalMsg"):
         bench.interface.loop()
     bench.stop()
 
@@ -482,7 +482,7 @@ def test_threads_that_wait_each_get_a_message_and_end_with_their_interface() -> 
             self.inn = inn
 
     inbox, got = OneAtATime(), queue.Queue[Any]()
-    interface = adapted(It)({}, inbox, Desk().outlet)
+    interface = adapt(It)({}, inbox, Desk().outlet)
     inn = interface.interface.inn
 
     def work() -> None:
@@ -546,7 +546,7 @@ def test_an_interface_that_fails_while_it_is_built_leaves_no_thread_waiting(tmp_
 
     inbox = MsgList()
     with pytest.raises(OSError, match="no door"):
-        adapted(It)({}, inbox, Desk().outlet)
+        adapt(It)({}, inbox, Desk().outlet)
     threads[0].join(5)
     assert not threads[0].is_alive()
     inbox.close()
@@ -561,7 +561,7 @@ def test_own_and_incoming_items_come_out_once_each_in_their_order(steps: list[st
         def loop(self) -> None: ...
 
     inbox = MsgList()
-    interface = adapted(It)({}, inbox, Desk().outlet)
+    interface = adapt(It)({}, inbox, Desk().outlet)
     inn, theirs, own, got = interface.interface.inn, list[str](), list[str](), list[str]()
     for number, step in enumerate(steps):
         if step == "push":

@@ -359,7 +359,7 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
     kind: str, answers: bool, bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     method = "loop()" if kind == "plain" else "write()"
-    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
+    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} returned after ")
     expected_logs.expect("dev: not done: a command waited too long", *(["too late"] if answers else []))
     hung = Hung(bench, answers=answers)
 
@@ -380,7 +380,7 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
     look_until(bench, "waited too long", caplog=caplog)
     wait_until(lambda: len(bench.outcomes()) == 2)
     bench.release.set()
-    look_until(bench, "has returned after", caplog=caplog)
+    look_until(bench, "returned after", caplog=caplog)
     if answers:
         bench.command("NEXT")
     bench.wait_outcomes(("WAITS", "TIMEOUT"), ("HANG", "TIMEOUT"), *([("NEXT", "OK")] if answers else []))
@@ -402,7 +402,7 @@ def test_one_that_waits_for_something_to_do_does_not_hang(bench: Bench) -> None:
 def test_whatever_hangs_is_named(
     method: str, bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
+    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} returned after ")
 
     def hang(*_: object) -> tuple[()]:
         bench.release.wait(10)
@@ -415,7 +415,7 @@ def test_whatever_hangs_is_named(
         supervisor.request_stop()
     look_until(bench, f"dev: {method} has not returned for", caplog=caplog)
     bench.release.set()
-    look_until(bench, f"dev: {method} has returned after", caplog=caplog)
+    look_until(bench, f"dev: {method} returned after", caplog=caplog)
 
 
 def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:

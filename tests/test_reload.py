@@ -321,7 +321,7 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
     """Code that is imported can hang: it is not to keep its mended form away."""
     expected_logs.expect(
         "reading the configuration has not returned for ",
-        "reading the configuration has returned after ",
+        "reading the configuration returned after ",
         "the configuration is read again, while ",
     )
     conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
@@ -339,7 +339,7 @@ def test_a_reading_that_hangs_is_named_and_a_later_one_goes_on(
 
     def is_named() -> bool:
         activity.report_overdue()
-        return "it stands at" in caplog.text
+        return "it is at" in caplog.text
 
     wait_until(is_named)
     assert "test_reload.py" in caplog.text

@@ -68,7 +68,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
     if type_name in BUILT_IN:
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
-    from gateway.legacy_interface import adapted, legacy_modules  # not for those that ship with the gateway
+    from gateway.legacy_interface import adapt, legacy_modules  # not for those that ship with the gateway
 
     path, _, class_name = type_name.partition(":")
     file = folder / expanded(path)
@@ -83,7 +83,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
         if not is_legacy():
             return cls
     _check_constructor(cls)
-    return adapted(cls)
+    return adapt(cls)
 
 
 def _entry_points() -> Iterable[Any]:

@@ -385,7 +385,7 @@ def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pyt
         ("missing/gw.log", "No such file or directory"),
         (".", "Is a directory"),
         ("~no-such-user/gw.log", "No such file or directory"),
-        ("a\\0b", "its name holds a NUL character"),
+        ("a\\0b", "its name contains a NUL character"),
     ],
 )
 def test_a_log_file_that_cannot_be_opened_fails(

@@ -42,7 +42,7 @@ def stuck() -> Iterator[Stuck]:
 def test_a_call_that_does_not_return_is_named_once_with_its_line_and_again_when_it_has_returned(
     stuck: Stuck, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: read() has not returned for 0 s: it stands at ", "dev: read() has returned after ")
+    expected_logs.expect("dev: read() has not returned for 0 s: it is at ", "dev: read() returned after ")
 
     def texts() -> list[str]:
         report_overdue()
@@ -53,7 +53,7 @@ def test_a_call_that_does_not_return_is_named_once_with_its_line_and_again_when_
     assert re.search(rf"{re.escape(__file__)}:\d+ \(run\) > {re.escape(__file__)}:\d+ \(stand_still\)$", texts()[0])
     stuck.end()
     report_overdue()
-    assert caplog.messages[-1] == "dev: read() has returned after 0 s"
+    assert caplog.messages[-1] == "dev: read() returned after 0 s"
 
 
 def test_a_call_that_nobody_looked_at_is_named_when_it_has_returned(
