@@ -60,12 +60,12 @@ def test_the_template_needs_nothing_of_the_gateway_but_its_api(path: Path) -> No
 
 
 def test_the_snippets_of_the_documentation_need_nothing_of_the_gateway_but_its_api() -> None:
-    found = 0
+    result = 0
     for block in page("docs/interfaces.md").blocks("python"):
         if block.kind != "python file=":
             continue
         for node in ast.walk(ast.parse(block.text)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gateway"):
                 assert node.module == "gateway.api", block.text
-                found += 1
-    assert found >= 5
+                result += 1
+    assert result >= 5

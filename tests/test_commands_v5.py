@@ -52,9 +52,9 @@ class Asker:
 
     def answers(self) -> list[tuple[bytes, str, str]]:
         """Return correlation data, response and reason of all answers."""
-        found = [(message.properties, json.loads(message.payload)) for message in self.messages
+        result = [(message.properties, json.loads(message.payload)) for message in self.messages
                  if message.topic == ANSWERS]  # fmt: skip
-        return [(getattr(p, "CorrelationData", b""), payload["response"], payload["reason"]) for p, payload in found]
+        return [(getattr(p, "CorrelationData", b""), payload["response"], payload["reason"]) for p, payload in result]
 
     def wait_answers(self, count: int) -> list[tuple[bytes, str, str]]:
         wait_until(lambda: len(self.answers()) >= count, what=lambda: f"{count} answers; got {self.answers()}")
@@ -74,7 +74,7 @@ def dummy(folder: Path, broker: Mosquitto, **options: Any) -> Path:
     return write_conf(folder, broker.port, interface={"type": "dummy", "interval": 1000}, **options)
 
 
-def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
+def test_an_answer_arrives_on_the_response_topic_with_its_correlation_data(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     with asking(mosquitto) as asker, GatewayProcess(dummy(tmp_path, mosquitto)) as gateway:
@@ -101,7 +101,7 @@ def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
 
 
 @pytest.mark.parametrize("topics", [("", ""), ("one/reply", "two/reply"), ("", ANSWERS), (ANSWERS, "$SYS/x")])
-def test_the_same_correlation_data_is_done_once_whatever_the_response_topic(
+def test_the_same_correlation_data_is_executed_once_whatever_the_response_topic(
     tmp_path: Path, mosquitto: Mosquitto, topics: tuple[str, str]
 ) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
@@ -118,7 +118,7 @@ def test_the_same_correlation_data_is_done_once_whatever_the_response_topic(
         assert "1 duplicate command" in gateway.log
 
 
-def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told(
+def test_a_command_queued_in_the_session_is_not_executed_and_its_client_is_informed(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), map=replaying_map(tmp_path))
@@ -129,10 +129,10 @@ def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told
         asker.ask("open", 1, "home/security//yard/gate/me/C")
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("rejected: the command was queued while the gateway was offline")
-            (told,) = asker.wait_answers(1)
-            assert told == (b"\x01", "REFUSED", "the command was queued while the gateway was offline")
+            (informed,) = asker.wait_answers(1)
+            assert informed == (b"\x01", "REFUSED", "the command was queued while the gateway was offline")
             (outcome,) = [m for m in asker.messages if m.topic == "home/security//yard/gate/gw/S"]
-            assert json.loads(outcome.payload) == {"action": "open", "response": "REFUSED", "reason": told[2]}
+            assert json.loads(outcome.payload) == {"action": "open", "response": "REFUSED", "reason": informed[2]}
             assert not outcome.retain
             wait_until(lambda: "Received PUBACK from gw" in mosquitto.log.read_text(), what="the token")
             asker.ask("close", 2, "home/security//yard/gate/me/C")
@@ -143,7 +143,7 @@ def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told
         assert "1 queued command" in gateway.log
 
 
-def test_a_retained_command_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_retained_command_is_not_executed(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with mosquitto.client("home/#") as listener:
         listener.publish("home/security//yard/gate/me/C", "open", retain=True)
@@ -168,6 +168,6 @@ def test_a_refused_command_is_no_state_of_its_device(tmp_path: Path, mosquitto: 
             later.wait_for(lambda message: b"LAMP_STATE" in message.payload)
             retained = [message.payload for message in later.messages if message.retain]
             assert not [payload for payload in retained if b"REFUSED" in payload], "only its states"
-        (said,) = [json.loads(m.payload) for m in asker.messages if b"REFUSED" in m.payload and m.topic != ANSWERS]
-        assert said["requested"] == {"level": 50} and "level" not in said
+        (logged,) = [json.loads(m.payload) for m in asker.messages if b"REFUSED" in m.payload and m.topic != ANSWERS]
+        assert logged["requested"] == {"level": 50} and "level" not in logged
         gateway.stop()

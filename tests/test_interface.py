@@ -176,7 +176,7 @@ def bench() -> Iterator[Bench]:
 # --- the ordinary way
 
 
-def test_what_the_device_says_becomes_messages_in_its_order(bench: Bench) -> None:
+def test_data_of_the_device_becomes_messages_in_order(bench: Bench) -> None:
     bench.start()
     bench.desk.wait_availability("online")
     expected = [f"line {number}" for number in range(500)]
@@ -213,7 +213,7 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
     assert len(bench.answers(300)) == 300
 
 
-def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
+def test_a_command_just_after_an_answer_is_processed_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 1.0)
@@ -233,7 +233,7 @@ def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
     assert [msg.action for msg in bench.desk.messages] == ["1", "2", "line 1", "line 2"]
 
 
-def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_read(
+def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._LONGEST_DELAY", -1.0)
@@ -266,7 +266,7 @@ def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_
     assert done == ["1", "read"]
 
 
-def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_be_there(
+def test_data_that_arrives_while_waiting_for_the_next_message_is_noticed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what is due meanwhile, such as the end of an answer's time, would come first."""
@@ -293,7 +293,7 @@ def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_b
     assert done[done.index("write") + 1] is True
 
 
-def test_a_device_is_read_though_it_is_told_something_all_the_time(bench: Bench) -> None:
+def test_a_device_is_read_even_under_constant_commands(bench: Bench) -> None:
     class Endless(Lines):
         goes_on = True
 
@@ -321,13 +321,13 @@ def test_the_device_is_closed_at_the_end(bench: Bench) -> None:
     bench.desk.wait_availability("online", "offline")
 
 
-def test_opening_is_said_with_the_name_of_the_device(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_opening_is_logged_with_the_name_of_the_device(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.start()
     bench.desk.wait_availability("online")
     wait_until(lambda: caplog.messages == ["dev: the line is open"])
 
 
-def test_read_is_called_every_so_often_where_there_is_no_descriptor(bench: Bench) -> None:
+def test_read_is_called_regularly_if_there_is_no_descriptor(bench: Bench) -> None:
     class Clock(DeviceInterface):
         read_interval = 0.01
 
@@ -338,7 +338,7 @@ def test_read_is_called_every_so_often_where_there_is_no_descriptor(bench: Bench
     bench.lines(3)
 
 
-def test_a_device_that_says_nothing_is_not_read(bench: Bench) -> None:
+def test_a_silent_device_is_not_read(bench: Bench) -> None:
     reads: list[int] = []
 
     class Silent(Lines):
@@ -377,7 +377,7 @@ def test_the_four_methods_have_a_default_each(bench: Bench) -> None:
 # --- a device that is gone
 
 
-def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
+def test_a_missing_device_is_logged_once_and_opened_when_it_appears(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = "dev: cannot open the line: [Errno 2] No such device; will keep retrying"
@@ -392,7 +392,7 @@ def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
     assert bench.lines(1) == ["hello"]
 
 
-def test_another_reason_why_a_device_is_not_there_is_logged(
+def test_another_reason_why_a_device_is_missing_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
@@ -417,7 +417,7 @@ def test_another_reason_why_a_device_is_not_there_is_logged(
     assert "No such device; will keep retrying (3 more times in the last " in caplog.messages[-1]
 
 
-def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
+def test_a_device_that_was_unplugged_and_then_denies_access_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That it is not there any more goes without saying; that it is back under other rules does not."""
@@ -455,7 +455,7 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
     assert bench.lines(2) == ["one", "two"]
 
 
-def test_every_time_it_is_unplugged_is_said(
+def test_every_unplugging_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = "dev: the line has failed: the device has hung up; will keep retrying"
@@ -524,7 +524,7 @@ def test_a_command_that_is_for_another_device_is_not_answered(bench: Bench, expe
 
 
 @pytest.mark.parametrize("cls", [Lines, Generating])
-def test_a_command_that_the_device_does_not_take_is_answered_and_those_behind_it_as_well(
+def test_a_command_that_the_device_does_not_accept_is_answered_and_the_following_ones_too(
     cls: type[Lines], bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: the line has failed: [Errno")
@@ -566,7 +566,7 @@ def test_closing_a_device_that_is_broken_may_fail(bench: Bench, expected_logs: E
     bench.desk.wait_availability("online", "offline", "online")
 
 
-def test_one_with_a_device_that_is_gone_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_an_interface_with_a_missing_device_stops_immediately(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("cannot open the line")
 
     class Patient(Lines):
@@ -616,7 +616,7 @@ def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: Exp
     bench.stop()  # what it says comes after that
 
 
-def test_a_bug_is_not_taken_for_a_device_that_is_gone(bench: Bench) -> None:
+def test_a_bug_is_not_treated_as_a_missing_device(bench: Bench) -> None:
     class Buggy(Lines):
         def read(self) -> Iterable[InternalMsg]:
             raise KeyError("temperature")
@@ -693,7 +693,7 @@ def test_an_interface_has_a_schema_that_documents_every_option(cls: type[Any]) -
     assert all(option.get("description") for option in schema["properties"].values())
 
 
-def test_an_interface_finds_nothing_wrong_with_good_options(cls: type[Any], params: Mapping[str, Any]) -> None:
+def test_valid_options_have_no_problems(cls: type[Any], params: Mapping[str, Any]) -> None:
     problems: list[Problem] = list(cls.check(params))
     assert problems == []
 
@@ -755,7 +755,7 @@ def test_an_interface_lives_with_whatever_message_comes(cls: type[Any], kind: st
     assert supervisor.failures == 0
 
 
-def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], params: Mapping[str, Any]) -> None:
+def test_a_stopped_interface_releases_everything(cls: type[Any], params: Mapping[str, Any]) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -777,7 +777,7 @@ def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], par
 # --- the dummy, which people copy
 
 
-def test_the_dummy_says_at_once_how_it_is_after_a_command() -> None:
+def test_the_dummy_reports_its_state_immediately_after_a_command() -> None:
     desk = Desk()
     params = fill_defaults({"type": "dummy", "interval": 3600}, interface_schema(find_interface("dummy", Path())))
     cls = find_interface("dummy", Path())
@@ -812,7 +812,7 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
         ("LAMP_ON", {"level": 5}, "argument 'level' is unknown: this command has no arguments"),
     ],
 )
-def test_the_dummy_refuses_what_it_cannot_do(action: str, arguments: dict[str, Argument], reason: str) -> None:
+def test_the_dummy_refuses_unknown_commands(action: str, arguments: dict[str, Argument], reason: str) -> None:
     cls, desk = find_interface("dummy", Path()), Desk()
     dummy = cls(fill_defaults({"type": "dummy"}, interface_schema(cls)), desk.inbox, desk.outlet)
     (answer,) = dummy.write(InternalMsg(True, device="lamp", action=action, arguments=arguments))

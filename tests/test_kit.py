@@ -45,16 +45,16 @@ def test_a_length_is_written_as_the_standard_says(value: int, data: bytes) -> No
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 400), min_size=1))
 def test_any_pieces_give_the_same_packets(sizes: list[int]) -> None:
-    splitter, found = Splitter(), []
+    splitter, result = Splitter(), []
     for end, size in zip(accumulate(sizes), sizes, strict=True):
-        found += splitter.feed(STREAM[end - size : end])
-    found += splitter.feed(STREAM[sum(sizes) :])
-    assert [(each.kind, each.version) for each in found] == [(CONNECT, V5), *[(PUBLISH, V5)] * 200]
-    assert [(each.topic, each.payload, each.mid) for each in found[1:]] == [
+        result += splitter.feed(STREAM[end - size : end])
+    result += splitter.feed(STREAM[sum(sizes) :])
+    assert [(each.kind, each.version) for each in result] == [(CONNECT, V5), *[(PUBLISH, V5)] * 200]
+    assert [(each.topic, each.payload, each.mid) for each in result[1:]] == [
         (f"t/{n}", b"x" * n, (n + 1).to_bytes(2, "big")) for n in range(200)
     ]
-    assert sum(each.size for each in found) == len(STREAM)
-    assert (found[0].client_id, found[0].is_clean, found[0].properties) == ("me", True, {"session_expiry": 60})
+    assert sum(each.size for each in result) == len(STREAM)
+    assert (result[0].client_id, result[0].is_clean, result[0].properties) == ("me", True, {"session_expiry": 60})
 
 
 def test_properties_of_every_type_are_read_as_they_were_written() -> None:
@@ -67,7 +67,7 @@ def test_properties_of_every_type_are_read_as_they_were_written() -> None:
     assert read_properties(data, 4) == (values, len(data) - 4)
 
 
-def test_what_a_packet_says_of_itself() -> None:
+def test_the_description_of_a_packet() -> None:
     assert Packet(PUBACK, 0, b"\0\7").reason == 0
     assert Packet(PUBACK, 0, b"\0\7\x87", V5).reason == 0x87
     again = Packet(PUBLISH, 0b1011, text("a") + b"\0\1p")
@@ -97,18 +97,18 @@ def numbered(*numbers: int, device: str = "d") -> list[tuple[str, int]]:
     ],
 )
 def test_the_verdict(seen: list[tuple[str, int]], acknowledged: list[tuple[str, int]], verdict: Verdict) -> None:
-    found = judge(numbered(0, 1, 2), seen, acknowledged)
-    assert found == verdict
-    assert found.is_good is not bool(verdict.lost or verdict.disordered)
+    result = judge(numbered(0, 1, 2), seen, acknowledged)
+    assert result == verdict
+    assert result.is_good is not bool(verdict.lost or verdict.disordered)
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
 def test_all_that_is_accepted_is_accounted_for(order: list[int], missing: set[int]) -> None:
     seen = numbered(*(number for number in order if number not in missing))
-    found = judge(numbered(*range(6)), seen)
-    assert found.delivered + len(found.lost) == 6
-    assert {number for _, number in found.lost} == missing
-    assert bool(found.disordered) == (seen != sorted(seen))
+    result = judge(numbered(*range(6)), seen)
+    assert result.delivered + len(result.lost) == 6
+    assert {number for _, number in result.lost} == missing
+    assert bool(result.disordered) == (seen != sorted(seen))
 
 
 def test_entries_are_read_from_books_and_publications() -> None:
@@ -173,7 +173,7 @@ def test_a_way_ends_behind_a_byte(end: str) -> None:
         assert answered == b"!" * 33
 
 
-def test_what_is_no_mqtt_passes_unread() -> None:
+def test_data_that_is_not_mqtt_passes_unread() -> None:
     noise = b"\x16\x03\x01" + bytes(range(256)) * 20
     ear, seen = Ear(), []
     with (
@@ -186,7 +186,7 @@ def test_what_is_no_mqtt_passes_unread() -> None:
     assert seen == []
 
 
-def test_each_packet_is_told_once_with_its_direction() -> None:
+def test_each_packet_is_reported_once_with_its_direction() -> None:
     ear, seen = Ear(), []
     with (
         Peer(ear) as peer,
@@ -195,11 +195,11 @@ def test_each_packet_is_told_once_with_its_direction() -> None:
     ):
         me.sendall(STREAM)
         wait_until(lambda: ear.heard == STREAM, what="all of it")
-        told = [(number, found.kind) for number, is_up, found in seen if is_up]
-    assert told == [(0, CONNECT), *[(0, PUBLISH)] * 200]
+        informed = [(number, result.kind) for number, is_up, result in seen if is_up]
+    assert informed == [(0, CONNECT), *[(0, PUBLISH)] * 200]
 
 
-def test_a_link_that_is_held_shut_or_cut() -> None:
+def test_a_link_can_be_paused_blocked_or_cut() -> None:
     ear = Ear()
     with Peer(ear) as peer, Proxy(peer.port) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:

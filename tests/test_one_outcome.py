@@ -152,9 +152,7 @@ def test_the_command_at_which_it_fails_is_answered(
     bench.wait_outcomes(("BAD", "ERROR"), ("GOOD", "OK"))
 
 
-def test_all_that_it_has_taken_and_not_answered_is_answered_when_it_fails(
-    bench: Bench, expected_logs: ExpectedLogs
-) -> None:
+def test_all_open_commands_are_answered_when_the_interface_fails(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(FAILED, "answered with OFFLINE while the interface was down")
 
     def do(msg: InternalMsg) -> None:
@@ -168,7 +166,7 @@ def test_all_that_it_has_taken_and_not_answered_is_answered_when_it_fails(
     bench.wait_outcomes(("A", "OK"), ("B", "ERROR"), ("C", "ERROR"), ("D", "ERROR"), ("E", "OFFLINE"))
 
 
-def test_what_was_answered_before_it_failed_is_not_answered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_commands_answered_before_the_failure_are_not_answered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(FAILED)
 
     def do(msg: InternalMsg) -> None:
@@ -182,7 +180,7 @@ def test_what_was_answered_before_it_failed_is_not_answered_again(bench: Bench, 
     bench.wait_outcomes(("FIRST", "OK"), ("LAST", "OK"))
 
 
-def test_the_reason_keeps_to_itself_what_the_error_says(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_the_outcome_does_not_contain_the_text_of_the_error(bench: Bench, expected_logs: ExpectedLogs) -> None:
     """It goes out to everybody; the log knows which words are secret, and is not for everybody."""
     expected_logs.expect(FAILED)
 
@@ -212,7 +210,7 @@ def test_one_that_cannot_be_built_has_its_commands_answered(bench: Bench, expect
 @pytest.mark.parametrize("answers_at_close", [False, True])
 @pytest.mark.parametrize(("error", "code"), [(ValueError("bad"), "ERROR"), (OSError(5, "I/O error"), "OFFLINE"),
                                              (DeviceError("gone"), "OFFLINE"), (Own("bad"), "ERROR")])  # fmt: skip
-def test_a_device_interface_that_fails_in_write_answers_what_has_no_answer_yet(
+def test_a_device_interface_that_fails_in_write_answers_the_open_commands(
     error: BaseException, code: str, answers_at_close: bool, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: ")
@@ -292,7 +290,7 @@ def test_commands_for_others_and_statuses_are_not_answered(bench: Bench, expecte
     bench.wait_outcomes()
 
 
-def test_a_loop_that_has_done_nothing_is_named(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_a_loop_that_returned_a_coroutine_is_reported(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(f"{FAILED}TypeError: loop() has done nothing: it may have no `async` and no `yield`")
 
     class Yielding:
@@ -355,7 +353,7 @@ def look_until(bench: Bench, *parts: str, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("kind", ["plain", "device"])
-def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
+def test_a_hanging_interface_is_logged_with_its_line_and_waiting_commands_are_answered(
     kind: str, answers: bool, bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     method = "loop()" if kind == "plain" else "write()"
@@ -418,7 +416,9 @@ def test_whatever_hangs_is_named(
     look_until(bench, f"dev: {method} returned after", caplog=caplog)
 
 
-def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_commands_for_an_interface_whose_constructor_hangs_are_answered(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
     expected_logs.expect("dev: not done: a command waited too long")
 
     def build() -> Plain:
@@ -435,7 +435,7 @@ def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, ex
 # --- an interface that is stopped
 
 
-def test_what_waits_at_the_stop_is_answered_and_nothing_is_taken_any_more(bench: Bench) -> None:
+def test_commands_waiting_at_the_stop_are_answered_and_no_more_are_accepted(bench: Bench) -> None:
     hung = Hung(bench)
     supervisor = bench.start(lambda: Plain(bench, hung))
     bench.command("HANG")
@@ -447,7 +447,7 @@ def test_what_waits_at_the_stop_is_answered_and_nothing_is_taken_any_more(bench:
     bench.wait_outcomes(("A", "OFFLINE"), ("B", "OFFLINE"), ("HANG", "OK"))
 
 
-def test_what_it_is_at_when_it_is_left_behind_is_answered_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_the_open_command_of_an_abandoned_interface_is_answered_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "dev: not sent: the interface answered 'OK' too late; the gateway had answered the command already"
     )
@@ -495,7 +495,7 @@ class Threaded:
         self.thread.join()
 
 
-def test_what_one_with_threads_of_its_own_is_at_when_it_is_stopped_is_answered(bench: Bench) -> None:
+def test_commands_of_an_interface_with_threads_are_answered_at_the_stop(bench: Bench) -> None:
     bench.start(lambda: Threaded(bench))
     bench.command("B", "A")
     wait_until(lambda: bench.outcomes() == [("A", "OK")])
@@ -503,7 +503,7 @@ def test_what_one_with_threads_of_its_own_is_at_when_it_is_stopped_is_answered(b
     assert bench.outcomes() == [("A", "OK"), ("B", "OFFLINE")]
 
 
-def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Bench) -> None:
+def test_old_commands_of_an_interface_with_own_threads_are_not_answered_in_its_place(bench: Bench) -> None:
     supervisor = bench.start(lambda: Threaded(bench))
     bench.command("B", "A")
     wait_until(lambda: bench.outcomes() == [("A", "OK")])
@@ -575,7 +575,7 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
     ],
 )
 @pytest.mark.parametrize("method", ["read()", "write()"])
-def test_what_is_no_message_is_named_and_the_interface_goes_on(
+def test_what_is_not_a_message_is_logged_and_the_interface_continues(
     given: Any, text: str, method: str, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(text.replace("read()", method))
@@ -598,7 +598,9 @@ def test_what_is_no_message_is_named_and_the_interface_goes_on(
     assert supervisor.failures == 0
 
 
-def test_a_plain_class_that_pushes_what_is_no_message_goes_on(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_a_plain_class_that_pushes_an_object_that_is_not_a_message_continues(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
     expected_logs.expect("dev: loop() produced {'on': True} (dict) instead of an InternalMsg: it is not sent")
 
     def do(msg: InternalMsg) -> None:

@@ -56,7 +56,7 @@ def test_a_call_that_does_not_return_is_named_once_with_its_line_and_again_when_
     assert caplog.messages[-1] == "dev: read() returned after 0 s"
 
 
-def test_a_call_that_nobody_looked_at_is_named_when_it_has_returned(
+def test_a_late_call_that_was_not_checked_is_reported_when_it_returns(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("the hook took 0 s: it should return within 0.01 s")
@@ -75,14 +75,14 @@ def test_calls_that_return_in_time_or_may_wait_are_not_named(caplog: pytest.LogC
     assert current() is None
 
 
-def test_a_thread_that_has_ended_stands_nowhere(stuck: Stuck, expected_logs: ExpectedLogs) -> None:
+def test_a_thread_that_has_ended_has_no_position(stuck: Stuck, expected_logs: ExpectedLogs) -> None:
     expected_logs.allow("dev: read() ")  # somebody may look meanwhile
     assert "(stand_still)" in where(stuck.thread.ident)
     stuck.end()
     assert where(stuck.thread.ident) == where(None) == "its end"
 
 
-def test_what_held_the_main_thread_is_known_also_if_many_calls_did_it_together() -> None:
+def test_many_short_calls_that_block_the_main_thread_together_are_added_up() -> None:
     assert longest_call_of_main_thread() == ""
     for _ in range(12):
         with Call("the hook 'slow'"):

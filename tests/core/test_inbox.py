@@ -62,7 +62,7 @@ def test_a_wakeup_is_readable_from_set_to_clear() -> None:
 
 
 @pytest.mark.usefixtures("kind_of_wakeup")
-def test_a_wakeup_gives_its_descriptors_back_and_may_be_set_and_closed_later() -> None:
+def test_a_wakeup_closes_its_descriptors_and_may_be_set_and_closed_again() -> None:
     before = open_descriptors()
     wakeup = Wakeup()
     wakeup.close()
@@ -83,7 +83,7 @@ def test_messages_come_out_in_the_order_they_went_in(msglist: MsgList) -> None:
     assert [msglist.pull(), msglist.pull(), msglist.pull(), msglist.pull()] == [*map(message, range(3)), None]
 
 
-def test_a_full_list_refuses_and_keeps_what_it_has(msglist: MsgList) -> None:
+def test_a_full_inbox_rejects_messages_and_keeps_its_own(msglist: MsgList) -> None:
     assert all(msglist.push(message(number)) for number in range(10))
     assert not msglist.push(message(10))
     assert len(msglist) == msglist.limit == 10
@@ -146,7 +146,7 @@ def test_a_push_while_the_flag_comes_down_is_not_missed(msglist: MsgList, monkey
     assert is_readable(msglist)
 
 
-def test_a_closed_list_is_empty_and_takes_what_comes_late_without_an_error(msglist: MsgList) -> None:
+def test_a_closed_inbox_is_empty_and_ignores_late_messages(msglist: MsgList) -> None:
     before = open_descriptors()
     other = MsgList()
     other.push(message(1))
@@ -230,7 +230,7 @@ def test_pushes_of_several_threads_all_arrive_each_in_its_order() -> None:
     msglist.close()
 
 
-def test_a_command_that_waited_too_long_is_not_given_any_more() -> None:
+def test_a_command_that_waited_too_long_is_not_returned() -> None:
     now = [0.0]
     inbox = MsgList(clock=lambda: now[0])
     stale: list[InternalMsg] = []
@@ -268,7 +268,7 @@ def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> Non
 # --- bytes
 
 
-def test_what_waits_is_bounded_in_bytes() -> None:
+def test_the_waiting_messages_are_limited_in_bytes() -> None:
     inbox = MsgList(max_bytes=1_000_000)
     taken = 0
     while inbox.push(message(taken), size=100_000):
@@ -281,7 +281,7 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     assert inbox.bytes == 0
 
 
-def test_what_waits_for_all_is_bounded_and_nobody_takes_the_room_of_the_others() -> None:
+def test_the_memory_of_all_inboxes_is_limited_and_each_has_its_guaranteed_part() -> None:
     budget = ByteBudget(limit=2_000_000)
     greedy, modest = MsgList(budget=budget), MsgList(budget=budget)
     while greedy.push(message(1), size=100_000):
@@ -323,7 +323,7 @@ def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> No
 # --- for whoever looks after the interface
 
 
-def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() -> None:
+def test_another_thread_can_remove_stale_commands_without_the_others() -> None:
     now = [0.0]
     inbox = MsgList(clock=lambda: now[0])
     for name in ("OPEN", "STATE", "CLOSE"):
@@ -338,7 +338,7 @@ def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() 
     inbox.close()
 
 
-def test_one_that_refuses_gives_what_it_has_and_takes_nothing() -> None:
+def test_an_inbox_that_accepts_no_more_still_returns_its_messages() -> None:
     inbox = MsgList()
     inbox.push(message(1))
     inbox.stop_accepting()

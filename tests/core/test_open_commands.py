@@ -11,7 +11,7 @@ def command(action: str, reply_to: ReplyTo | None = None) -> InternalMsg:
     return InternalMsg(True, device="lamp", action=action).answered_at(reply_to)
 
 
-def test_what_is_answered_is_not_settled() -> None:
+def test_an_answered_command_is_not_settled() -> None:
     open_commands = OpenCommands()
     for action in ("A", "B", "C"):
         open_commands.add(command(action), 1, 0.0)
@@ -20,7 +20,7 @@ def test_what_is_answered_is_not_settled() -> None:
     assert open_commands.settle() == []
 
 
-def test_what_was_settled_is_not_answered_again() -> None:
+def test_a_settled_command_is_not_answered_again() -> None:
     open_commands = OpenCommands()
     open_commands.add(command("A"), 1, 0.0)
     assert open_commands.settle() == [command("A")]
@@ -28,7 +28,7 @@ def test_what_was_settled_is_not_answered_again() -> None:
     assert open_commands.answer(command("A").reply("OK")), "it is nobody's any more"
 
 
-def test_of_two_of_the_same_words_the_one_is_meant_that_was_asked_from_there() -> None:
+def test_of_two_equal_commands_the_one_with_the_same_response_topic_is_answered() -> None:
     open_commands = OpenCommands()
     first, second = command("A", ReplyTo("a/response")), command("A", ReplyTo("b/response"))
     open_commands.add(first, 1, 0.0)
@@ -44,7 +44,7 @@ def test_the_only_one_may_be_answered_in_other_words() -> None:
     assert open_commands.settle() == []
 
 
-def test_what_was_released_is_nobodys_any_more() -> None:
+def test_released_commands_are_forgotten() -> None:
     open_commands = OpenCommands()
     commands = [command(str(number)) for number in range(4)]
     for number, msg in enumerate(commands):

@@ -37,8 +37,8 @@ class LateWriteFailed(WriteFailed):
 
 def count_of(report: str) -> int:
     """Return how many errors a report speaks of."""
-    found = re.search(r" \((\d+) times in the last \d+ s\)$", report)
-    return int(found[1]) if found else 1
+    result = re.search(r" \((\d+) times in the last \d+ s\)$", report)
+    return int(result[1]) if result else 1
 
 
 def test_the_first_error_is_reported_at_once_as_it_is() -> None:
@@ -46,7 +46,7 @@ def test_the_first_error_is_reported_at_once_as_it_is() -> None:
     assert (err.trigger, err.is_first, err.report, str(err)) == (True, True, "no answer", "no answer")
 
 
-def test_it_can_be_raised_and_says_its_message_even_while_it_is_quiet() -> None:
+def test_it_can_be_raised_and_has_its_message_even_if_it_is_suppressed() -> None:
     ReadFailed("no answer")
     with pytest.raises(ReadFailed, match=r"^no answer$") as caught:
         raise ReadFailed("no answer")
@@ -125,7 +125,7 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
     assert reported == happened
 
 
-def test_errors_of_many_threads_are_all_counted_and_one_is_said() -> None:
+def test_errors_of_many_threads_are_all_counted_and_one_is_reported() -> None:
     clock = Clock()
     triggered: list[str] = []
 
@@ -201,7 +201,7 @@ def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixtur
     report_suppressed(clock.now + PERIOD)
     counts = [re.search(r"\((\d+) more times", text) for text in caplog.messages]
     assert len(counts) == 21
-    assert sum(int(found[1]) for found in counts if found is not None) == 6000, "none is forgotten"
+    assert sum(int(result[1]) for result in counts if result is not None) == 6000, "none is forgotten"
 
 
 def test_an_error_that_comes_no_more_is_forgotten() -> None:
@@ -215,7 +215,7 @@ def test_an_error_that_comes_no_more_is_forgotten() -> None:
     assert Flicker("no answer", key="port 1", clock=clock).is_first
 
 
-def test_a_class_whose_makers_log_it_where_they_like_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_that_is_logged_by_its_users_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     class Theirs(ThrottledException):
         counts_are_logged = False
 
@@ -227,15 +227,15 @@ def test_a_class_whose_makers_log_it_where_they_like_is_left_alone(caplog: pytes
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.booleans()), max_size=40))
 def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) -> None:
-    clock, throttle, told = Clock(), Throttle(), 0
+    clock, throttle, informed = Clock(), Throttle(), 0
     for key, pause, looks in steps:
         clock.now += pause
         counted = throttle.count(key, PERIOD, clock.now, "no answer")
-        told += counted[0] if counted is not None else 0
+        informed += counted[0] if counted is not None else 0
         if looks:
-            told += sum(held.times for held in throttle.pop_suppressed(clock.now))
-    told += sum(held.times for held in throttle.pop_suppressed(clock.now, is_last=True))
-    assert told == len(steps)
+            informed += sum(held.times for held in throttle.pop_suppressed(clock.now))
+    informed += sum(held.times for held in throttle.pop_suppressed(clock.now, is_last=True))
+    assert informed == len(steps)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) ->
         ("rule 1: 'x' is odd", "rule 1: 'x' is even", False),
     ],
 )
-def test_the_kind_of_a_reason_leaves_out_what_differs_each_time(one: str, other: str, is_same: bool) -> None:
+def test_the_kind_of_a_reason_omits_its_variable_parts(one: str, other: str, is_same: bool) -> None:
     assert (kind_of(one) == kind_of(other)) is is_same
 
 

@@ -133,9 +133,9 @@ def test_a_filter_can_match_exactly_when_a_client_finds_a_topic_for_it(
 ) -> None:
     accepted[0] = {"a"}  # a root, which has no '$' and is not empty
     topics = itertools.product(*(LEVELS if words is None else words for words in accepted))
-    found = any(topic_matches_sub(topic_filter, "/".join(topic)) for topic in topics)
-    assert filter_can_match(topic_filter, accepted) == found
-    assert filter_can_match(f"$share/group/{topic_filter}", accepted) == found
+    result = any(topic_matches_sub(topic_filter, "/".join(topic)) for topic in topics)
+    assert filter_can_match(topic_filter, accepted) == result
+    assert filter_can_match(f"$share/group/{topic_filter}", accepted) == result
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Side:
         return heard
 
 
-def test_what_goes_round_is_cut_after_five_turns_and_both_are_named() -> None:
+def test_a_loop_is_broken_after_five_round_trips_and_both_senders_are_named() -> None:
     side = Side()
     assert side.turns(100, 0.01) == 5
     assert side.refusal is not None
@@ -50,12 +50,12 @@ def test_what_goes_round_is_cut_after_five_turns_and_both_are_named() -> None:
     )
 
 
-def test_a_sensor_that_says_the_same_each_second_beside_another_is_no_loop() -> None:
+def test_two_sensors_that_send_the_same_each_second_are_not_a_loop() -> None:
     assert Side().turns(1000, 1.0) == 1000
     assert Side().turns(1000, 0.5) == 1000
 
 
-def test_what_only_comes_in_is_no_loop_nor_is_what_only_goes_out() -> None:
+def test_messages_in_one_direction_are_not_a_loop() -> None:
     side = Side()
     assert all(side.hears() for _ in range(1000))
     for _ in range(1000):
@@ -63,7 +63,7 @@ def test_what_only_comes_in_is_no_loop_nor_is_what_only_goes_out() -> None:
     assert [side.hears() for _ in range(1000)] == [True] * 1000, "a burst of ours is one turn"
 
 
-def test_what_differs_is_not_the_same() -> None:
+def test_different_contents_are_not_a_loop() -> None:
     side = Side()
     for number in range(100):
         side.loops.record_sent(WARM.replace(arguments={"c": number}))
@@ -83,7 +83,7 @@ def test_the_order_of_arguments_makes_no_difference() -> None:
     assert heard == 5
 
 
-def test_a_cut_ends_by_itself_and_lasts_longer_each_time() -> None:
+def test_a_break_ends_automatically_and_lasts_longer_each_time() -> None:
     side, cuts = Side(), []
     for _ in range(6):
         assert side.turns(6, 0.01) == 5
@@ -98,7 +98,7 @@ def test_a_cut_ends_by_itself_and_lasts_longer_each_time() -> None:
     assert side.hears(), "after ten minutes it is a new loop"
 
 
-def test_others_are_heard_during_a_cut() -> None:
+def test_other_messages_are_received_during_a_break() -> None:
     side = Side()
     side.turns(10, 0.01)
     assert not side.hears()
@@ -119,7 +119,7 @@ def test_memory_is_bounded() -> None:
     assert side.turns(10, 0.01) == 5
 
 
-def test_a_loop_is_found_among_much_else_that_goes_out() -> None:
+def test_a_loop_is_detected_among_many_other_sent_messages() -> None:
     side, heard = Side(), 0
     for turn in range(10):
         heard += side.turns(1, 0.01)
@@ -129,7 +129,7 @@ def test_a_loop_is_found_among_much_else_that_goes_out() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(("out", "in")), st.sampled_from((0.0, 0.1, 0.4, 1.0, 7.0))), max_size=200))
-def test_within_two_seconds_no_more_than_five_turns_are_ever_let_round(steps: list[tuple[str, float]]) -> None:
+def test_there_are_never_more_than_five_round_trips_within_two_seconds(steps: list[tuple[str, float]]) -> None:
     side, is_out = Side(), False
     turns: list[float] = []
     for what, pause in steps:
@@ -146,5 +146,5 @@ def test_within_two_seconds_no_more_than_five_turns_are_ever_let_round(steps: li
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_few_turns_are_let_pass(count: int) -> None:
+def test_a_few_round_trips_are_allowed(count: int) -> None:
     assert Side().turns(count, 0.001) == count

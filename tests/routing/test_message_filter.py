@@ -76,13 +76,13 @@ def test_a_hook_passes_changes_or_drops() -> None:
         apply_filters([MessageFilter("f", [hook(lambda msg: None)])], GATE)
 
 
-def test_what_a_hook_makes_of_a_command_is_still_answered_where_its_sender_asked() -> None:
+def test_a_command_changed_by_a_hook_keeps_its_response_topic() -> None:
     asked = GATE.answered_at(ReplyTo("answers/me", b"1"))
     changed = apply_filters([MessageFilter("f", [hook(lambda msg: msg.replace(action="CLOSE"))])], asked)
     assert (changed.action, changed.reply_to) == ("CLOSE", ReplyTo("answers/me", b"1"))
 
 
-def test_rules_after_a_hook_see_what_it_has_made_and_an_allow_before_it_keeps_it_out() -> None:
+def test_rules_after_a_hook_get_its_result_and_an_allow_before_it_skips_it() -> None:
     to_porch = hook(lambda msg: msg.replace(location="porch"))
     assert not passes(GATE, to_porch, deny(location=("porch",)))
     assert passes(GATE, deny(location=("porch",)), to_porch)
@@ -165,7 +165,7 @@ def test_no_word_that_is_none_breaks_a_rule() -> None:
     assert passes(GATE.replace(location=["yard"]), deny(location=("yard",)))
 
 
-def test_a_step_says_what_it_does() -> None:
+def test_a_step_describes_itself() -> None:
     assert str(deny(function=("security",), action=("OPEN", "CLOSE"))) == (
         "deny messages with function 'security' and action 'OPEN' or 'CLOSE'"
     )

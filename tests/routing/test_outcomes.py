@@ -21,7 +21,7 @@ def test_a_duplicate_gets_the_answer_of_the_first_one() -> None:
     assert outcomes.repeat(asked(2)) is None
 
 
-def test_what_is_asked_for_before_the_answer_is_there_is_answered_with_it_once() -> None:
+def test_a_duplicate_before_the_answer_is_answered_with_it_once() -> None:
     outcomes = Outcomes()
     for topic in "me/reply", "you/reply", "you/reply":
         assert outcomes.repeat(asked(1, topic)) is None
@@ -30,7 +30,7 @@ def test_what_is_asked_for_before_the_answer_is_there_is_answered_with_it_once()
     assert outcomes.record(asked(1), OK) == []
 
 
-def test_what_has_no_number_is_not_remembered() -> None:
+def test_a_command_without_number_is_not_remembered() -> None:
     outcomes = Outcomes(max_commands=1)
     outcomes.record(asked(1), OK)
     assert outcomes.record(asked(0), OK) == ()

@@ -69,7 +69,7 @@ def test_a_command_reaches_only_those_that_have_an_address_for_it() -> None:
         inbox.close()
 
 
-def test_a_command_for_nobody_is_counted() -> None:
+def test_a_command_without_recipient_is_counted() -> None:
     lamp = MsgList()
     router = Router([Route(MsgMap("home", ["home/#"], sender="gw"), {"lamp": lamp}, addresses={"lamp": []})])
     router.deliver(Arrival("home/lighting//hall/lamp/me/C", b"ON"))
@@ -128,7 +128,7 @@ def test_a_shared_subscription_gets_what_its_filter_matches(house: House, expect
     assert house.router.counts == {"received": 1, "delivered": 2, "refused": 1}
 
 
-def test_the_gateways_own_messages_are_dropped_as_echoes(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_of_this_gateway_are_dropped_as_echoes(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.router.deliver(Arrival("home/lighting///lamp/gw/S", b"on"))
     house.router.deliver(Arrival("home/lighting///lamp/gw/C", b"on", retain=True))
     assert house.router.counts == {"received": 2, "echo": 2}
@@ -148,7 +148,7 @@ def test_a_retained_command_is_never_acted_on_and_a_retained_status_passes(
     assert [msg.iscmd for msg in pulled(house.lamp)] == [False]
 
 
-def test_what_cannot_be_read_is_a_warning_said_once(
+def test_an_unreadable_message_is_logged_once_as_a_warning(
     house: House, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = "dropped: the payload is empty: an action or a JSON object was expected (on 'home/a////me/C')"
@@ -166,7 +166,7 @@ def test_a_word_that_a_strict_map_does_not_know_is_no_warning(house: House, capl
     assert house.router.counts == {"received": 1, "refused": 1}
 
 
-def test_a_full_inbox_is_said_and_keeps_no_message_from_the_others(expected_logs: ExpectedLogs) -> None:
+def test_a_full_inbox_is_logged_and_does_not_affect_the_others(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lamp: dropped: 1 messages are already waiting")
     house = House(limit=1)
     for _ in range(3):
@@ -229,8 +229,8 @@ class Desk:
 
     def outcomes(self) -> list[tuple[str, str, str]]:
         """Take topic, response and reason of each outcome that the outlets have sent."""
-        found = [(one.topic, json.loads(one.payload)) for one in self.sent()]
-        return [(topic, payload["response"], payload["reason"]) for topic, payload in found]
+        result = [(one.topic, json.loads(one.payload)) for one in self.sent()]
+        return [(topic, payload["response"], payload["reason"]) for topic, payload in result]
 
     def deliver(self, payload: bytes = b"OPEN", topic: str = "home/security///gate/me/C", **flags: Any) -> int:
         """Deliver a command; return how many messages this has given to the gate."""
@@ -278,7 +278,7 @@ GATE = "home/security///gate/gw/S"
         ),
     ],
 )
-def test_a_command_that_is_refused_is_counted_and_said_with_its_topic(
+def test_a_refused_command_is_counted_and_logged_with_its_topic(
     flags: dict[str, Any], count: str, text: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect(text)
@@ -303,7 +303,7 @@ def test_a_command_that_the_map_replays_passes() -> None:
     desk.close()
 
 
-def test_what_is_left_of_the_time_of_a_command_goes_on_in_the_inbox(expected_logs: ExpectedLogs) -> None:
+def test_the_remaining_time_of_a_command_applies_in_the_inbox(expected_logs: ExpectedLogs) -> None:
     desk = Desk(timestamp_argument="time")
     text = "dropped: the interface did not read a command in time (command security/-/-/gate/me OPEN)"
     expected_logs.expect(text)
@@ -315,7 +315,7 @@ def test_what_is_left_of_the_time_of_a_command_goes_on_in_the_inbox(expected_log
     desk.close()
 
 
-def test_the_time_of_a_command_is_for_the_gateway_and_no_interface_is_given_it() -> None:
+def test_no_interface_receives_the_timestamp_of_a_command() -> None:
     """No device knows the argument: a serial one would refuse the command for it."""
     desk = Desk(timestamp_argument="time")
     desk.deliver(b'{"action": "OPEN", "wide": 1, "time": 1000000000}')
@@ -334,7 +334,7 @@ def test_a_command_carries_where_it_is_to_be_answered_and_a_status_does_not() ->
     desk.close()
 
 
-def test_a_refused_command_has_an_outcome_on_its_status_topic_and_where_its_sender_asked_for_it(quiet: None) -> None:
+def test_a_refused_command_has_an_outcome_on_its_status_topic_and_its_response_topic(quiet: None) -> None:
     desk = Desk()
     desk.deliver(b'{"action": "OPEN", "wide": 1}', resumed=True, reply_to=ME)
     status, answer = desk.sent()
@@ -363,7 +363,7 @@ def test_a_refused_command_has_an_outcome_on_its_status_topic_and_where_its_send
         ({"payload": b'{"action": "OPEN", "time": "x"}'}, "the argument 'time' is not a time"),
     ],
 )
-def test_a_refused_command_has_an_outcome_although_nobody_asked_for_it(
+def test_a_refused_command_without_response_topic_has_an_outcome(
     quiet: None, flags: dict[str, Any], reason: str
 ) -> None:
     desk = Desk(timestamp_argument="time")
@@ -381,7 +381,7 @@ def test_a_command_for_a_full_inbox_has_an_outcome(expected_logs: ExpectedLogs) 
     desk.close()
 
 
-def test_a_command_for_an_interface_that_is_being_stopped_is_told_so(expected_logs: ExpectedLogs) -> None:
+def test_a_command_for_an_interface_that_is_stopping_is_answered(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("gate: dropped: it is stopping")
     desk = Desk(addresses={"log": []})
     desk.inbox.stop_accepting()
@@ -406,7 +406,7 @@ ELSEWHERE: dict[str, Addresses] = {"gate": [{"device": "door"}], "log": [{"devic
 
 @pytest.mark.parametrize("has_filters", [False, True])
 @pytest.mark.parametrize("payload", [b"OPEN", b'{"action": NaN}'])
-def test_a_command_that_is_addressed_to_nobody_here_is_answered_by_nobody_here(
+def test_a_command_for_other_gateways_is_not_answered_here(
     payload: bytes, has_filters: bool, expected_logs: ExpectedLogs
 ) -> None:
     """With five gateways on a broker, four would refuse the lamp of the fifth."""
@@ -420,7 +420,7 @@ def test_a_command_that_is_addressed_to_nobody_here_is_answered_by_nobody_here(
     desk.close()
 
 
-def test_of_the_response_topic_of_a_command_for_nobody_here_nothing_is_said() -> None:
+def test_the_response_topic_of_a_command_for_other_gateways_is_not_checked() -> None:
     """Five gateways would warn of one topic."""
     desk = Desk(addresses={"gate": [{"device": "door"}], "log": []})
     desk.deliver(reply_to=ReplyTo("other/cmnd/lamp/POWER", b"1"))
@@ -428,7 +428,7 @@ def test_of_the_response_topic_of_a_command_for_nobody_here_nothing_is_said() ->
     desk.close()
 
 
-def test_a_word_that_a_strict_map_does_not_know_is_answered_by_nobody_here(house: House) -> None:
+def test_a_word_that_a_strict_map_lacks_is_not_answered_here(house: House) -> None:
     answers: list[Publication] = []
     action = FieldMap("action", "strict", {"ON": ["on"]})
     inbox = MsgList()
@@ -451,7 +451,7 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
 
 
 @pytest.mark.parametrize("why", ["undated", "unreadable", "full", "filtered"])
-def test_a_command_that_the_interface_would_not_do_is_answered_by_nobody_here(quiet: None, why: str) -> None:
+def test_a_command_that_the_interface_would_not_execute_is_not_answered_here(quiet: None, why: str) -> None:
     """An interface may declare no addresses, and tell by code what is for its device."""
     filters = only(FilterRule(False, {"action": ("OPEN",)})) if why == "filtered" else ()
     desk = Desk(limit=0, filters=filters, timestamp_argument="time", timestamp_required=why == "undated")
@@ -464,7 +464,7 @@ def test_a_command_that_the_interface_would_not_do_is_answered_by_nobody_here(qu
     desk.close()
 
 
-def test_the_second_interface_answers_what_the_first_would_not_do(quiet: None) -> None:
+def test_the_second_interface_answers_a_command_that_the_first_would_not_execute(quiet: None) -> None:
     desk = Desk()
     desk.inbox.accepts = lambda _: False
     desk.deliver(resumed=True)
@@ -472,9 +472,7 @@ def test_the_second_interface_answers_what_the_first_would_not_do(quiet: None) -
     desk.close()
 
 
-def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
-    expected_logs: ExpectedLogs, quiet: None
-) -> None:
+def test_a_failing_accepts_method_loses_no_outcome(expected_logs: ExpectedLogs, quiet: None) -> None:
     expected_logs.expect("accepts() failed: ZeroDivisionError('division by zero'): this is a bug in the interface")
     desk = Desk(addresses={"log": []})
     desk.inbox.accepts = lambda msg: len(msg.device) < 1 / 0
@@ -483,7 +481,7 @@ def test_code_of_an_interface_that_fails_as_it_is_asked_loses_no_outcome(
     desk.close()
 
 
-def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: ExpectedLogs) -> None:
+def test_a_command_that_one_interface_receives_is_refused_by_none(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("gate: dropped: 1 messages are already waiting")
     desk = Desk(limit=1)
     desk.deliver()
@@ -494,7 +492,7 @@ def test_a_command_that_one_interface_takes_is_refused_by_none(expected_logs: Ex
 
 
 @pytest.mark.parametrize("flags", [{"retain": True}, {"retain": True, "expiry": 0}])
-def test_nobody_is_told_of_retained_commands(quiet: None, flags: dict[str, Any]) -> None:
+def test_retained_commands_are_not_answered(quiet: None, flags: dict[str, Any]) -> None:
     desk = Desk()
     desk.deliver(**{"reply_to": ME, **flags})
     assert (desk.sent(), desk.answers) == ([], [])
@@ -502,7 +500,7 @@ def test_nobody_is_told_of_retained_commands(quiet: None, flags: dict[str, Any])
 
 
 @pytest.mark.parametrize("reply_to", [None, ME])
-def test_a_command_that_is_sent_again_and_was_never_there_is_answered_once(
+def test_a_redelivered_command_whose_first_copy_was_lost_is_answered_once(
     quiet: None, reply_to: ReplyTo | None
 ) -> None:
     """The link was lost before the gateway had it, or the process that had it was killed: its sender must know."""
@@ -516,9 +514,7 @@ def test_a_command_that_is_sent_again_and_was_never_there_is_answered_once(
     desk.close()
 
 
-def test_an_outcome_that_has_no_room_for_what_was_requested_goes_without_it(
-    quiet: None, expected_logs: ExpectedLogs
-) -> None:
+def test_an_outcome_too_large_for_the_requested_arguments_omits_them(quiet: None, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("gate: not sent: the payload has ")
     desk = Desk()
     largest = b'{"action": "OPEN", "text": "' + b"x" * (MAX_PAYLOAD_BYTES - 30) + b'"}'
@@ -544,9 +540,7 @@ def test_a_refused_retained_command_is_not_answered_even_if_it_may_be_replayed(q
         (b"", "the payload is empty: an action or a JSON object was expected"),
     ],
 )  # fmt: skip
-def test_a_command_that_cannot_be_read_is_answered_only_where_its_sender_asked_for_it(
-    quiet: None, payload: bytes, reason: str
-) -> None:
+def test_an_unreadable_command_is_answered_only_on_its_response_topic(quiet: None, payload: bytes, reason: str) -> None:
     """Without an action, its outcome has no place on a status topic."""
     desk = Desk()
     desk.deliver(payload, reply_to=ME)
@@ -555,9 +549,9 @@ def test_a_command_that_cannot_be_read_is_answered_only_where_its_sender_asked_f
     desk.deliver(payload, topic="home/security///gate/me/S", reply_to=ME)
     desk.deliver(payload, topic="home/security///gate/gw/C", reply_to=ME)
     (answer,) = desk.answers
-    said = json.loads(answer.payload)
-    assert (list(said), said["response"]) == (["response", "reason"], "REFUSED")
-    assert said["reason"].startswith(reason)
+    logged = json.loads(answer.payload)
+    assert (list(logged), logged["response"]) == (["response", "reason"], "REFUSED")
+    assert logged["reason"].startswith(reason)
     assert (answer.topic, answer.correlation, answer.lane, answer.retain) == (ME.topic, b"17", Lane.REPLY, False)
     assert desk.sent() == []
     desk.close()
@@ -597,7 +591,7 @@ def test_a_duplicate_that_comes_before_the_outcome_is_answered_with_the_first_on
     desk.close()
 
 
-def test_a_duplicate_of_a_refused_command_is_told_why_that_was_refused(quiet: None) -> None:
+def test_a_duplicate_of_a_refused_command_gets_the_reason_of_the_refusal(quiet: None) -> None:
     desk = Desk()
     desk.deliver(resumed=True, reply_to=ME)
     assert len(desk.sent()) == 2
@@ -616,8 +610,8 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
     for payload in (b"OPEN", b'{"action": "OPEN", "time": "x"}', b'{"action": "OPEN", "time": 9e8}',
                     b'{"action": "OPEN", "time": 1.1e9}', b'{"action": "OPEN", "time": 8e8}'):  # fmt: skip
         desk.deliver(payload)
-    said = [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"]
-    assert len([text for text in said if text.startswith("rejected: ")]) == 4, "an age is no other reason"
+    logged = [record.getMessage() for record in caplog.records if record.name == "gateway.routing.router"]
+    assert len([text for text in logged if text.startswith("rejected: ")]) == 4, "an age is no other reason"
     desk.close()
 
 
@@ -635,7 +629,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
         ("response/run", "it is an availability topic"),
     ],
 )
-def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
+def test_a_client_cannot_make_the_gateway_publish_on_a_forbidden_topic(
     topic: str, problem: str, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(
@@ -657,7 +651,9 @@ def test_no_stranger_makes_the_gateway_speak_where_it_must_not(
     ["other/gw/security//gate/gate/app/C", "other/cmnd/lamp/POWER", "HOME/a//b/c/d/C", "x" * 200, "other/responsex",
      "home/gw", "home/gw2/x", "answers/me", "other/stat/Response"],
 )  # fmt: skip
-def test_no_answer_goes_where_nothing_says_that_it_is_for_answers(topic: str, expected_logs: ExpectedLogs) -> None:
+def test_no_answer_is_published_on_a_topic_that_is_not_a_response_topic(
+    topic: str, expected_logs: ExpectedLogs
+) -> None:
     """The maps of others are not known: this may be a command to their devices, or the state of one."""
     expected_logs.expect(
         f"no answer is published on {topic!a}: it is not a response topic (requested by a command on "
@@ -674,14 +670,14 @@ def test_no_answer_goes_where_nothing_says_that_it_is_for_answers(topic: str, ex
 @pytest.mark.parametrize(
     "topic", ["app/response", "responses/7", "a/reply/b", "replies", "home/gw/asked/7", "app/7/inbox"]
 )
-def test_an_answer_goes_where_a_topic_is_for_answers(topic: str) -> None:
+def test_an_answer_is_published_on_a_response_topic(topic: str) -> None:
     desk = Desk(response_topics=ResponseTopics("home/gw/", ["app/+/inbox"]))
     desk.deliver(reply_to=ReplyTo(topic, b"1"))
     assert [msg.reply_to and msg.reply_to.topic for msg in pulled(desk.inbox)] == [topic]
     desk.close()
 
 
-def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(expected_logs: ExpectedLogs) -> None:
+def test_a_status_topic_is_for_answers_only_if_it_is_configured(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "no answer is published on 'home/lamp/reply': it would be a status (requested by a command on "
         "'home/gate/OPEN/set'): use a topic that has a level named response, responses, reply or replies, or "
@@ -700,7 +696,7 @@ def test_a_topic_of_a_status_is_for_answers_only_if_the_configuration_names_it(e
         inbox.close()
 
 
-def test_correlation_data_tells_a_second_one_even_if_its_response_topic_is_refused(
+def test_correlation_data_identifies_a_duplicate_even_if_its_response_topic_is_refused(
     quiet: None, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("no answer is published on")
@@ -733,12 +729,12 @@ def test_each_interface_has_filters_of_its_own(caplog: pytest.LogCaptureFixture)
 def test_there_is_one_outcome_if_the_filters_of_all_interfaces_drop_a_command() -> None:
     deny = only(FilterRule(False, {}))
     inboxes = {name: MsgList() for name in "ab"}
-    told: list[tuple[str, InternalMsg]] = []
+    informed: list[tuple[str, InternalMsg]] = []
     routes = [Route(MsgMap("home", ["home/#"], sender=name), {name: inboxes[name]}, {name: deny}) for name in "ab"]
     for name, route in zip("ab", routes, strict=True):
-        route.outlets[name] = lambda msg, name=name: told.append((name, msg))  # type: ignore[misc]
+        route.outlets[name] = lambda msg, name=name: informed.append((name, msg))  # type: ignore[misc]
     Router(routes).deliver(Arrival("home/////me/C", b"on", reply_to=ME))
-    (outcome,) = told
+    (outcome,) = informed
     assert (outcome[0], outcome[1].argument("reason")) == ("a", "filters.in[0] denies it")
     for inbox in inboxes.values():
         inbox.close()
@@ -752,7 +748,7 @@ def test_a_hook_changes_what_its_interface_gets() -> None:
     desk.close()
 
 
-def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
+def test_a_failing_hook_drops_the_message_and_is_logged_with_its_traceback_once(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(msg: InternalMsg) -> InternalMsg:
@@ -765,13 +761,13 @@ def test_a_hook_that_fails_drops_and_is_said_with_its_traceback_once(
     expected_logs.expect(text)
     desk = Desk(filters=only(HookStep("h:f", fails), FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver(topic="home/security///gate/you/C")] == [0, 0]
-    said = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.routing.router"]
-    assert said == [(text, True)]
+    logged = [(r.getMessage(), bool(r.exc_info)) for r in caplog.records if r.name == "gateway.routing.router"]
+    assert logged == [(text, True)]
     assert desk.router.counts["hook failed"] == 2
     desk.close()
 
 
-def test_another_fault_of_the_same_hook_is_said_by_itself(
+def test_another_fault_of_the_same_hook_is_logged_separately(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Which stood in the shadow of the first for a minute; what changes with each message is no other fault."""
@@ -790,10 +786,10 @@ def test_another_fault_of_the_same_hook_is_said_by_itself(
     for payload in b"OPEN", b"CLOSE", b"STOP", b"TURN":
         for device in "gate", "door":
             desk.deliver(payload, f"home/security///{device}/me/C")
-    said = [
+    logged = [
         r.getMessage().split("): ")[1].split(": fix")[0] for r in caplog.records if r.name == "gateway.routing.router"
     ]
-    assert said == [
+    assert logged == [
         "ValueError: oh gate",
         "ValueError: no lock",
         "KeyError: 'STOP'",
@@ -802,7 +798,7 @@ def test_another_fault_of_the_same_hook_is_said_by_itself(
     desk.close()
 
 
-def test_a_status_that_a_hook_makes_a_command_of_is_held_to_what_holds_for_commands(quiet: None) -> None:
+def test_a_command_that_a_hook_makes_of_a_status_must_meet_the_conditions_for_commands(quiet: None) -> None:
     """Or the retained state of a button would open the gate at each start."""
     desk = Desk(filters=only(HookStep("h:f", lambda msg: msg.replace(iscmd=True))))
     button = "home/security///button/me/S"
@@ -815,7 +811,9 @@ def test_a_status_that_a_hook_makes_a_command_of_is_held_to_what_holds_for_comma
 # --- echo loops
 
 
-def test_a_loop_is_cut_counted_and_said_once(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_is_broken_counted_and_logged_once(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
     text = (
         "rejected: echo loop between 'gw' and 'me': each repeats what the other sends (status -/-/-/x/me ON) "
         "(on 'home////x/me/S'): let only one of the two receive it: use narrower topics in a map, or filters"
@@ -882,7 +880,7 @@ _CMND = MessageForm(True, "cmnd/{device}/{action}", "value", constants={"functio
     ],
     ids=["seven levels", "declared"],
 )
-def test_no_answer_goes_where_it_would_be_a_command(
+def test_no_answer_is_published_where_it_would_be_a_command(
     msg_map: MsgMap, asked_on: str, topic: str, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(
@@ -896,7 +894,7 @@ def test_no_answer_goes_where_it_would_be_a_command(
     inbox.close()
 
 
-def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_the_own_one(
+def test_an_availability_that_a_map_reads_is_a_message_unless_it_is_of_this_gateway(
     expected_logs: ExpectedLogs,
 ) -> None:
     constants = {"function": "", "gateway": "", "location": "", "action": "THERE"}
