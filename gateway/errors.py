@@ -21,9 +21,9 @@ messages that can be raised as well.
 
 Any other exception that reaches a supervisor is a bug, and is logged with its traceback.
 
-Three kinds of records and errors say that something is wrong. A `Problem` is what a check returns or yields: it knows
-the option, but not the file. It becomes a `Finding` when its place in a file is known; a `ConfigurationError` carries
-all findings. A `RefusedError` is about one message at run time, not about a file.
+Three classes describe what is wrong. A `Problem` is what a check yields: it knows the option, but not the file. It
+becomes a `Finding` when its place in a file is known; a `ConfigurationError` carries all findings. A `RefusedError` is
+about one message at run time, not about a file.
 """
 
 from __future__ import annotations

@@ -50,11 +50,11 @@ class Device:
         self.end, other = socket.socketpair()
         return other
 
-    def say(self, text: str) -> None:
+    def send(self, text: str) -> None:
         assert self.end is not None
         self.end.sendall(text.encode())
 
-    def hear(self, count: int) -> bytes:
+    def receive(self, count: int) -> bytes:
         """Return the next `count` bytes that were written to the device."""
         assert self.end is not None
         self.end.settimeout(10)
@@ -77,7 +77,7 @@ class Lines(DeviceInterface):
         super().__init__(params, msglist_in, msglist_out)
         self.device = params["device"]
         self.socket: socket.socket | None = None
-        self.rest = b""
+        self.partial_line = b""
 
     def open(self) -> None:
         self.socket = self.device.plug()
@@ -90,7 +90,7 @@ class Lines(DeviceInterface):
         data = self.socket.recv(4096)
         if not data:
             raise DeviceError("the device has hung up")
-        *lines, self.rest = (self.rest + data).split(b"\n")
+        *lines, self.partial_line = (self.partial_line + data).split(b"\n")
         return [InternalMsg(device="line", action=line.decode()) for line in lines]
 
     def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -184,7 +184,7 @@ def test_data_of_the_device_becomes_messages_in_order(bench: Bench) -> None:
     chance = random.Random(1)
     while data:
         size = chance.randint(1, 40)
-        bench.device.say(data[:size])
+        bench.device.send(data[:size])
         data = data[size:]
     assert bench.lines(500) == expected
 
@@ -196,7 +196,7 @@ def test_every_command_is_written_and_answered_in_its_order(bench: Bench) -> Non
     for action in expected:
         bench.command(action)
     data = "".join(f"{action}\n" for action in expected).encode()
-    assert bench.device.hear(len(data)) == data
+    assert bench.device.receive(len(data)) == data
     assert bench.answers(500) == [(action, "OK", "") for action in expected]
 
 
@@ -205,10 +205,10 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
     bench.start(cls)
     bench.desk.wait_availability("online")
     for number in range(300):
-        bench.device.say(f"line {number:03}\n")
+        bench.device.send(f"line {number:03}\n")
         bench.command(f"do {number:03}")
         if number >= 100:
-            assert bench.device.hear(7) == f"do {number - 100:03}\n".encode()
+            assert bench.device.receive(7) == f"do {number - 100:03}\n".encode()
     assert bench.lines(300) == [f"line {number:03}" for number in range(300)]
     assert len(bench.answers(300)) == 300
 
@@ -221,7 +221,7 @@ def test_a_command_just_after_an_answer_is_processed_before_the_device_is_read(
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-            self.device.say(f"line {msg.action}\n")
+            self.device.send(f"line {msg.action}\n")
             return super().write(msg)
 
     bench.start(Echo)
@@ -248,7 +248,7 @@ def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-            self.device.say("line\n")
+            self.device.send("line\n")
             return super().write(msg)
 
         def read(self) -> Iterable[InternalMsg]:
@@ -279,7 +279,7 @@ def test_data_that_arrives_while_waiting_for_the_next_message_is_noticed(
 
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
             done.append("write")
-            self.device.say("line\n")
+            self.device.send("line\n")
             return super().write(msg)
 
         def read(self) -> Iterable[InternalMsg]:
@@ -306,7 +306,7 @@ def test_a_device_is_read_even_under_constant_commands(bench: Bench) -> None:
     bench.desk.wait_availability("online")
     bench.command("again")
     bench.answers(1)
-    bench.device.say("line\n")
+    bench.device.send("line\n")
     try:
         assert bench.lines(1) == ["line"]
     finally:
@@ -388,7 +388,7 @@ def test_a_missing_device_is_logged_once_and_opened_when_it_appears(
     bench.device.is_there = True
     bench.desk.wait_availability("offline", "online")
     assert caplog.messages.count(text) == 1
-    bench.device.say("hello\n")
+    bench.device.send("hello\n")
     assert bench.lines(1) == ["hello"]
 
 
@@ -443,7 +443,7 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
     expected_logs.expect("dev: the line has failed: the device has hung up; will keep retrying")
     bench.start()
     bench.desk.wait_availability("online")
-    bench.device.say("one\n")
+    bench.device.send("one\n")
     bench.lines(1)
     bench.device.is_there = False
     bench.device.unplug()
@@ -451,7 +451,7 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
     assert bench.device.closed == 1
     bench.device.is_there = True
     bench.desk.wait_availability("online", "offline", "online")
-    bench.device.say("two\n")
+    bench.device.send("two\n")
     assert bench.lines(2) == ["one", "two"]
 
 
@@ -497,7 +497,7 @@ def test_a_command_while_the_device_is_offline_is_answered(bench: Bench, expecte
     bench.start()
     bench.desk.wait_availability("offline")
     bench.command("open", device="gate")
-    bench.desk.inbox.push(InternalMsg(action="a status of somebody else"))
+    bench.desk.inbox.push(InternalMsg(action="a status of another sender"))
     bench.command("close", device="gate")
     assert bench.answers(2) == [
         ("open", "OFFLINE", "the line is offline"),
@@ -613,7 +613,7 @@ def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: Exp
     os.close(near)
     os.close(far)
     bench.desk.wait_availability("online", "offline")
-    bench.stop()  # what it says comes after that
+    bench.stop()  # its last messages are sent during the stop
 
 
 def test_a_bug_is_not_treated_as_a_missing_device(bench: Bench) -> None:
@@ -626,7 +626,7 @@ def test_a_bug_is_not_treated_as_a_missing_device(bench: Bench) -> None:
     bench.desk.inbox.wake()
     interface.loop()
     assert interface.is_open
-    bench.device.say("x\n")
+    bench.device.send("x\n")
     with pytest.raises(KeyError, match="temperature"):
         interface.loop()
     interface.loop_stop()

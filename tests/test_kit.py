@@ -92,7 +92,7 @@ def numbered(*numbers: int, device: str = "d") -> list[tuple[str, int]]:
         (numbered(0, 2), [], Verdict(3, 2, 0, lost=(("d", 1),))),
         (numbered(0, 2), numbered(1), Verdict(3, 2, 0, lost_by_broker=(("d", 1),))),
         (numbered(0, 2, 1), [], Verdict(3, 3, 0, disordered=(("d", 1),))),
-        ([*numbered(0, 1, 2), ("e", 0)], [], Verdict(3, 3, 0)),  # not accepted, or not yet said to be
+        ([*numbered(0, 1, 2), ("e", 0)], [], Verdict(3, 3, 0)),  # not accepted, or not yet reported as such
         ([], [], Verdict(3, 0, 0, lost=tuple(numbered(0, 1, 2)))),
     ],
 )
@@ -124,11 +124,11 @@ class Ear:
     """A peer that keeps the bytes that come, and answers each piece with its length in bytes of `!`."""
 
     def __init__(self) -> None:
-        self.heard = bytearray()
+        self.received = bytearray()
 
     def __call__(self, conversation: Conversation) -> None:
         while data := conversation.sock.recv(4096):
-            self.heard += data
+            self.received += data
             conversation.send(b"!" * len(data))
 
 
@@ -142,33 +142,33 @@ def through(passage: Passage, expected: Callable[[bytes], object], *, more: byte
     ):
         me.settimeout(10)
         me.sendall(STREAM + more)
-        wait_until(lambda: expected(bytes(ear.heard)), what=lambda: f"it; got {len(ear.heard)} bytes")
+        wait_until(lambda: expected(bytes(ear.received)), what=lambda: f"it; got {len(ear.received)} bytes")
         answered = bytearray()
         try:
-            while len(answered) < len(ear.heard) and (data := me.recv(4096)):
+            while len(answered) < len(ear.received) and (data := me.recv(4096)):
                 answered += data
         except ConnectionResetError:
             answered += b"reset"
-        return bytes(ear.heard), bytes(answered)
+        return bytes(ear.received), bytes(answered)
 
 
 @pytest.mark.parametrize("way", [Way(), Way(longest=50), Way(rate=1_000_000), Way(delay=0.05)])
 def test_all_passes_in_both_directions(way: Way) -> None:
-    assert through(Passage(way, way), lambda heard: heard == STREAM) == (STREAM, b"!" * len(STREAM))
+    assert through(Passage(way, way), lambda received: received == STREAM) == (STREAM, b"!" * len(STREAM))
 
 
 @pytest.mark.parametrize("packets", [1, 2, 50])
 def test_a_way_ends_behind_a_packet(packets: int) -> None:
     at = len(CONNECT_5) + sum(len(publish(f"t/{n}", b"x" * n, n + 1, version=V5)) for n in range(packets - 1))
-    heard, _ = through(Passage(up=Way(after_packets=packets)), lambda heard: len(heard) >= at)
-    assert heard == STREAM[:at]
+    received, _ = through(Passage(up=Way(after_packets=packets)), lambda received: len(received) >= at)
+    assert received == STREAM[:at]
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "hang"])
 def test_a_way_ends_behind_a_byte(end: str) -> None:
     way = Way(after_bytes=33, end=end)  # type: ignore[arg-type]
-    heard, answered = through(Passage(up=way), lambda heard: len(heard) >= 33)
-    assert heard == STREAM[:33]
+    received, answered = through(Passage(up=way), lambda received: len(received) >= 33)
+    assert received == STREAM[:33]
     if end == "hang":
         assert answered == b"!" * 33
 
@@ -182,7 +182,7 @@ def test_data_that_is_not_mqtt_passes_unread() -> None:
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(noise)
-        wait_until(lambda: ear.heard == noise, what="all of it")
+        wait_until(lambda: ear.received == noise, what="all of it")
     assert seen == []
 
 
@@ -194,7 +194,7 @@ def test_each_packet_is_reported_once_with_its_direction() -> None:
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(STREAM)
-        wait_until(lambda: ear.heard == STREAM, what="all of it")
+        wait_until(lambda: ear.received == STREAM, what="all of it")
         informed = [(number, result.kind) for number, is_up, result in seen if is_up]
     assert informed == [(0, CONNECT), *[(0, PUBLISH)] * 200]
 
@@ -209,10 +209,10 @@ def test_a_link_can_be_paused_blocked_or_cut() -> None:
             me.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 me.recv(1)
-            assert not ear.heard
+            assert not ear.received
             me.settimeout(10)
             proxy.go_on()
-            wait_until(lambda: ear.heard == STREAM, what="all of it")
+            wait_until(lambda: ear.received == STREAM, what="all of it")
             proxy.shut()
             while me.recv(4096):
                 pass
@@ -220,8 +220,8 @@ def test_a_link_can_be_paused_blocked_or_cut() -> None:
             me.settimeout(10)
             assert me.recv(1) == b""
         proxy.open()
-        ear.heard.clear()
+        ear.received.clear()
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.sendall(STREAM)
-            wait_until(lambda: ear.heard == STREAM, what="all of it")
+            wait_until(lambda: ear.received == STREAM, what="all of it")
         assert proxy.connections == 2

@@ -1,4 +1,4 @@
-"""Interfaces of the original, in the style of its three generations, against a real broker and by themselves."""
+"""Legacy interfaces, in the style of three generations, with a real broker and alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PACKAGE = "mqttgateway"
 
 @pytest.fixture(autouse=True)
 def same_path_and_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test imports under the names of the original is gone after it."""
+    """Legacy modules that a test imports are removed after it."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(AppProperties, "name", AppProperties.name)
     monkeypatch.setattr(AppProperties, "directories", AppProperties.directories)
@@ -177,7 +177,7 @@ def test_the_legacy_modules_are_provided_under_all_names_and_only_when_imported(
     assert not [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
     for index, name in enumerate(names):
         write(tmp_path, f"import {name}\n{ECHO % 'pass'}", f"mine{index}.py")
-        assert hasattr(find_interface(f"mine{index}.py", tmp_path), "original")
+        assert hasattr(find_interface(f"mine{index}.py", tmp_path), "legacy_class")
     assert importlib.import_module("mqttgateway").ENCODING == "utf-8"
     assert importlib.import_module(names[0]).internalMsg is internalMsg is importlib.import_module(names[1]).internalMsg
     assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gateway.legacy_interface"]
@@ -206,17 +206,17 @@ def test_an_installed_earlier_version_is_not_affected(tmp_path: Path, monkeypatc
         tmp_path,
         "import mqttgateway.mqtt_map\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n",
     )
-    old = find_interface("mine.py", tmp_path).original
+    old = find_interface("mine.py", tmp_path).legacy_class
     assert sys.modules[old.__module__].mqttgateway.mqtt_map.internalMsg is internalMsg
 
 
 def test_a_file_whose_helper_imports_legacy_modules_is_legacy_at_every_load(tmp_path: Path) -> None:
     write(tmp_path, "import mqttgateway.mqtt_map\n", "helper_of_mine.py")
     write(tmp_path, "import helper_of_mine\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
-    assert hasattr(find_interface("mine.py", tmp_path), "original")
-    assert hasattr(find_interface("mine.py", tmp_path), "original")
-    write(tmp_path, "class Door:  # written anew\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
-    assert not hasattr(find_interface("mine.py", tmp_path), "original")
+    assert hasattr(find_interface("mine.py", tmp_path), "legacy_class")
+    assert hasattr(find_interface("mine.py", tmp_path), "legacy_class")
+    write(tmp_path, "class Door:  # written again\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
+    assert not hasattr(find_interface("mine.py", tmp_path), "legacy_class")
 
 
 def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
     for _ in range(2):
         cls = find_interface("old2mqtt.old_interface:Echo", Path("/nowhere"))
         assert (cls.__module__, cls.__name__) == ("old2mqtt.old_interface", "Echo")
-        assert hasattr(cls, "original")
+        assert hasattr(cls, "legacy_class")
     for type_name, what in (
         ("old2mqtt.none:Echo", "there is no module 'old2mqtt.none'"),
         ("no_package.none:Echo", "there is no module 'no_package.none'"),

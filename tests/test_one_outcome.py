@@ -74,7 +74,7 @@ def bench() -> Iterator[Bench]:
 
 
 class Plain:
-    """Takes all that waits, and only then does what `do` says with each."""
+    """Reads all waiting commands, and only then calls `do` with each."""
 
     waits_itself = True
     longest_call = 0.5
@@ -92,7 +92,7 @@ class Plain:
 
 
 class Lamp(DeviceInterface):
-    """Does what `do` says with each command."""
+    """Calls `do` with each command."""
 
     bench: ClassVar[Bench]
     longest_call = 0.5
@@ -117,7 +117,7 @@ class Own(BaseException):
 
 
 class SilentError(Exception):
-    """Cannot even say what it is."""
+    """Has a `repr` that fails."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")

@@ -16,7 +16,7 @@ SERVICE_CONF = Path("/etc") / NAME
 """The folder of the configurations of the systemd unit."""
 
 SERVICE_STATE = Path("/var/lib") / NAME
-"""The folder of `StateDirectory=` in the systemd unit; only the unit itself is told it in its environment."""
+"""The folder of `StateDirectory=` in the systemd unit; only the unit itself has it in its environment."""
 
 
 def shipped(kind: str) -> Path:

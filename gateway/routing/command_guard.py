@@ -53,7 +53,7 @@ class CommandGuard:
         is_correlated = arrival.reply_to is not None and arrival.reply_to.correlation != b""
         window = max(_CORRELATED if is_correlated else 0.0, self._options.duplicate_window)
         # A refused command counts, too: its sender is informed, and the command must not be executed when it arrives
-        # again. That does not hold for a retained command, since nobody is informed that it was refused.
+        # again. That does not hold for a retained command, since no client is informed that it was refused.
         counts_if_refused = is_correlated and not arrival.retain
         if counts_if_refused:
             self._check_new(arrival, window, now)
@@ -155,7 +155,7 @@ def _check_live(arrival: Arrival) -> None:
         remedy = "publish it without retain, and clear it with an empty retained message"
         raise RefusedError("retained command", "retained commands are never executed", remedy)
     if arrival.duplicate:
-        # This process never received the first one, so that nobody else answers this one.
+        # This process never received the first one, so that no other answer is published for this one.
         why = "the broker sent the command again, and it may have been executed already"
         raise RefusedError("duplicate command", why, "check whether it was executed, and send it again if not")
     if arrival.resumed:

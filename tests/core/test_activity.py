@@ -76,7 +76,7 @@ def test_calls_that_return_in_time_or_may_wait_are_not_named(caplog: pytest.LogC
 
 
 def test_a_thread_that_has_ended_has_no_position(stuck: Stuck, expected_logs: ExpectedLogs) -> None:
-    expected_logs.allow("dev: read() ")  # somebody may look meanwhile
+    expected_logs.allow("dev: read() ")  # another check may log it meanwhile
     assert "(stand_still)" in where(stuck.thread.ident)
     stuck.end()
     assert where(stuck.thread.ident) == where(None) == "its end"

@@ -235,16 +235,16 @@ def test_a_command_that_waited_too_long_is_not_returned() -> None:
     inbox = MsgList(clock=lambda: now[0])
     stale: list[InternalMsg] = []
     inbox.on_stale = stale.append
-    late, status, fresh = (InternalMsg(iscmd=is_command, action=name) for name, is_command in
+    late, status, recent = (InternalMsg(iscmd=is_command, action=name) for name, is_command in
                            (("OPEN", True), ("STATE", False), ("CLOSE", True)))  # fmt: skip
     inbox.push(late)
     inbox.push(status)
     now[0] = LONGEST_WAIT + 0.1
-    inbox.push(fresh)
-    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [status, fresh, None]
+    inbox.push(recent)
+    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [status, recent, None]
     assert stale == [late]
     inbox.close()
-    assert not inbox.push(fresh)
+    assert not inbox.push(recent)
 
 
 def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> None:
@@ -320,7 +320,7 @@ def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> No
     assert held <= memory_size(payload) <= 3000 + 12 * held
 
 
-# --- for whoever looks after the interface
+# --- for the supervisor of the interface
 
 
 def test_another_thread_can_remove_stale_commands_without_the_others() -> None:

@@ -25,7 +25,7 @@ def test_a_settled_command_is_not_answered_again() -> None:
     open_commands.add(command("A"), 1, 0.0)
     assert open_commands.settle() == [command("A")]
     assert not open_commands.answer(command("A").reply("OK"))
-    assert open_commands.answer(command("A").reply("OK")), "it is nobody's any more"
+    assert open_commands.answer(command("A").reply("OK")), "it is forgotten"
 
 
 def test_of_two_equal_commands_the_one_with_the_same_response_topic_is_answered() -> None:
@@ -69,7 +69,7 @@ def test_it_is_bounded_in_number_and_bytes() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "answer", "settle"]), st.sampled_from("AB")), max_size=30))
 def test_each_command_has_one_outcome(steps: list[tuple[str, str]]) -> None:
-    """Whoever answers, and in whatever order: as many outcomes as commands, if each is answered by its interface."""
+    """In whatever order they are answered: as many outcomes as commands, if each is answered by its interface."""
     open_commands, open_ones, outcomes, taken = OpenCommands(), list[str](), 0, 0
     for step, action in steps:
         if step == "take":

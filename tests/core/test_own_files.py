@@ -110,7 +110,7 @@ def test_in_a_shared_folder_nothing_of_a_stranger_is_written_to(shared: Path) ->
             open_to_append(path, 0o640)
     assert victim.read_text() == "precious"
     file.rename(shared.parent / "file.log")
-    os.close(open_to_append(shared.parent / "file.log", 0o640))  # in a folder of ours nobody has put it unasked
+    os.close(open_to_append(shared.parent / "file.log", 0o640))  # in a folder of ours no other user can have created it
 
 
 @pytest.mark.parametrize("is_shared", [True, False])

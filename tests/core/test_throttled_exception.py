@@ -120,7 +120,7 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
         clock.now += pause
         happen(key)
     clock.now += 20.0
-    for key in list(happened):  # one more, so that nothing is still held back
+    for key in list(happened):  # one more, so that nothing is suppressed any more
         happen(key)
     assert reported == happened
 
@@ -150,7 +150,7 @@ def test_keys_from_outside_cannot_fill_the_memory() -> None:
     assert ReadFailed("x", key="topic 0").is_first, "the oldest key is forgotten"
 
 
-# --- what was held back
+# --- suppressed errors
 
 
 class Flicker(ThrottledException):
@@ -256,7 +256,7 @@ def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
     clock = Clock()
 
     class Refused(ThrottledException):
-        """Its keys hold text of whoever sends."""
+        """Its keys contain text of other clients."""
 
         most_new_keys = 50
 

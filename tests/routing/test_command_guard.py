@@ -20,7 +20,7 @@ ASKED = OPEN._replace(reply_to=ReplyTo("answers/me", b"17"))
 
 
 class Gate:
-    """A guard at a gate, its clock, and what it says to each arrival: the kind of refusal, or ''."""
+    """A guard at a gate, its clock, and its result for each arrival: the kind of refusal, or ''."""
 
     def __init__(self, delivery: Delivery = PLAIN, **options: Any) -> None:
         self.guard = CommandGuard(CommandOptions(**options))
@@ -78,7 +78,7 @@ def test_a_client_is_informed_once_that_its_command_is_rejected(sent: Arrival, f
     assert gate.refusal is not None
     assert gate.refusal.is_answered
     gate.judge(unknown)
-    assert not gate.refusal.is_answered, "its sender has been told"
+    assert not gate.refusal.is_answered, "its sender has been informed"
 
 
 @pytest.mark.parametrize("delivery", [PLAIN, REPLAYED])
@@ -121,7 +121,7 @@ def test_another_command_is_no_duplicate(other: Arrival) -> None:
 
 @pytest.mark.parametrize("topic", ["", "answers/me", "answers/you"])
 def test_the_response_topic_does_not_make_another_command(topic: str) -> None:
-    """A sender that starts anew may have a new response topic, and repeats what it has not heard answered."""
+    """A sender that restarts may have a new response topic, and repeats commands without an answer."""
     gate = Gate()
     again = ASKED._replace(reply_to=ReplyTo(topic, b"17"))
     assert [gate.judge(ASKED), gate.judge(again)] == ["", "duplicate command"]
@@ -136,14 +136,14 @@ def test_correlation_data_without_a_response_topic_identifies_a_duplicate() -> N
 
 @pytest.mark.parametrize("flags", [{"resumed": True}, {"expiry": 0}])
 def test_a_refused_command_with_correlation_data_is_not_executed_when_it_is_repeated(flags: dict[str, Any]) -> None:
-    """Its sender has been told that it is not done."""
+    """Its sender has been informed that it was rejected."""
     gate = Gate()
     assert gate.judge(ASKED._replace(**flags)) not in ("", "duplicate command")
     assert gate.judge(ASKED) == "duplicate command"
 
 
 def test_a_retained_copy_does_not_block_the_command_itself() -> None:
-    """Nobody is told of a retained command, so that nobody takes it for refused."""
+    """A retained command is not answered, so that no client regards it as rejected."""
     gate = Gate()
     assert [gate.judge(ASKED._replace(retain=True)), gate.judge(ASKED)] == ["retained command", ""]
 
@@ -194,7 +194,7 @@ def test_a_timestamp_may_be_missing_unless_it_is_required_and_never_be_nonsense(
     assert Gate(timestamp_argument="time").judge() == ""
     assert Gate(timestamp_argument="time", timestamp_required=True).judge() == "undated command"
     assert Gate(timestamp_argument="time").judge(time="soon") == "undated command"
-    assert Gate().judge(time="soon") == "", "nobody has said that this is a timestamp"
+    assert Gate().judge(time="soon") == "", "no option declares it a timestamp"
 
 
 def test_a_command_may_wait_for_its_interface_only_for_its_remaining_time() -> None:
@@ -260,7 +260,7 @@ def test_a_replayed_command_passes_once_however_it_comes() -> None:
     gate.now += 100_000
     assert gate.judge(retained) == "duplicate command", "and it is still there at the next"
     assert gate.judge(OPEN._replace(duplicate=True)) == "duplicate command"
-    assert gate.judge() == "", "somebody says it anew"
+    assert gate.judge() == "", "it is sent again"
 
 
 def test_a_replayed_command_sent_again_is_admitted_if_it_is_new() -> None:
@@ -328,7 +328,7 @@ def test_a_command_with_correlation_data_is_executed_at_most_once(
 def test_a_replayed_command_is_executed_once_and_its_copies_never(
     is_resumed: bool, copies: list[tuple[str, float]]
 ) -> None:
-    """A broker sends the original before its copies: the session before the retained, the first before the second."""
+    """The first message precedes its copies: the session before the retained, the first before the second."""
     gate = Gate(REPLAYED)
     done = [gate.judge(OPEN._replace(resumed=is_resumed))]
     for flag, pause in copies:

@@ -43,14 +43,14 @@ def test_many_messages_are_pushed_as_one_after_the_other(desk: Desk, expected_lo
     reply_to = InternalMsg(action="LAMP_OFF").answered_at(ReplyTo("answers", b"7"))
     actions = ["LAMP_ON", "LAMP_UP", *["LAMP_OFF"] * 250]
 
-    def said() -> Iterator[InternalMsg]:
+    def sent() -> Iterator[InternalMsg]:
         for action in actions:
             yield InternalMsg(device="lamp", action=action)
         yield reply_to
         raise OSError("unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
-        desk.outlet.push_all(said())
+        desk.outlet.push_all(sent())
     taken = [entry.publication for entry in desk.outbox.take(300)]
     assert (desk.outlet.pushed, desk.outlet.refused, len(taken)) == (252, 1, 253)
     assert taken[0].topic == "answers"  # an answer goes before events
@@ -67,7 +67,7 @@ def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs:
 
 def test_a_receipt_follows_its_message(desk: Desk) -> None:
     receipt = desk.outlet.publish(InternalMsg(action="LAMP_ON"))
-    receipt.wait_accepted(0)  # in memory that is at once
+    receipt.wait_accepted(0)  # in memory that is immediate
     with pytest.raises(DeliveryError, match="not delivered within 0 s"):
         receipt.wait_delivered(0)
     with pytest.raises(DeliveryError, match="1 messages were not acknowledged within 0 s"):
@@ -237,7 +237,7 @@ anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st
 def test_push_counts_any_message_and_does_not_raise(
     words: dict[str, str], is_command: bool, arguments: dict[str, Argument]
 ) -> None:
-    logging.getLogger("gateway.routing.outlet").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("gateway.routing.outlet").setLevel(logging.CRITICAL)  # its log is tested above
     try:
         desk = Desk()
         accepted = desk.outlet.push(InternalMsg(is_command, **words, arguments=arguments))

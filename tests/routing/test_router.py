@@ -186,7 +186,7 @@ def test_traffic_is_logged_a_line_for_each_interface(house: House, caplog: pytes
     ]
 
 
-# --- what is refused, and who is told
+# --- what is refused, and who is informed
 
 
 class Desk:
@@ -441,7 +441,7 @@ def test_a_word_that_a_strict_map_lacks_is_not_answered_here(house: House) -> No
 def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_answers_it(
     expected_logs: ExpectedLogs,
 ) -> None:
-    """An interface that counts on its addresses would do what is another's, as soon as somebody adds a filter."""
+    """An interface that counts on its addresses would execute commands for others as soon as a filter is added."""
     expected_logs.expect("log: dropped: 1 messages are already waiting")
     addresses: dict[str, Addresses] = {"gate": [{"device": "other"}], "log": [{"device": "gate"}]}
     desk = Desk(limit=1, addresses=addresses, filters=only(FilterRule(True, {})))
@@ -452,7 +452,7 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
 
 @pytest.mark.parametrize("why", ["undated", "unreadable", "full", "filtered"])
 def test_a_command_that_the_interface_would_not_execute_is_not_answered_here(quiet: None, why: str) -> None:
-    """An interface may declare no addresses, and tell by code what is for its device."""
+    """An interface may declare no addresses, and decide in its code what is for its device."""
     filters = only(FilterRule(False, {"action": ("OPEN",)})) if why == "filtered" else ()
     desk = Desk(limit=0, filters=filters, timestamp_argument="time", timestamp_required=why == "undated")
     desk.inbox.accepts = desk.second.accepts = lambda msg: msg.iscmd and msg.device == "door"
@@ -820,11 +820,11 @@ def test_a_loop_is_broken_counted_and_logged_once(
     )
     expected_logs.expect(text)
     desk = Desk()
-    heard = 0
+    admitted = 0
     for _ in range(50):
         desk.loops.record_sent(InternalMsg(device="x", action="ON"))
-        heard += desk.deliver(b"ON", "home////x/me/S", reply_to=ME)
-    assert heard == 5
+        admitted += desk.deliver(b"ON", "home////x/me/S", reply_to=ME)
+    assert admitted == 5
     assert desk.router.counts["echo loop"] == 45
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [text]
     assert desk.answers == []
@@ -844,7 +844,7 @@ payloads |= st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.
 def test_whatever_the_broker_sends_is_delivered_or_counted_and_never_raised(
     messages: list[tuple[list[str], bytes, bool]],
 ) -> None:
-    logging.getLogger("gateway.routing.router").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("gateway.routing.router").setLevel(logging.CRITICAL)  # its log is tested above
     house = House(limit=2)
     expected: Counter[str] = Counter()
     try:
