@@ -462,6 +462,7 @@ def test_the_open_command_of_an_abandoned_interface_is_answered_once(bench: Benc
     assert not supervisor.has_ended
     bench.release.set()
     bench.wait_outcomes(("HANG", "OFFLINE"))
+    assert bench.desk.outlet.stats()["late_answers"] == 1
     assert supervisor.has_ended
 
 

@@ -42,6 +42,7 @@ class Side:
 def test_a_loop_is_broken_after_five_round_trips_and_both_senders_are_named() -> None:
     side = Side()
     assert side.round_trips(100, 0.01) == 5
+    assert side.loops.stats() == {"loops_broken": 1, "contents_watched": 1}
     assert side.refusal is not None
     assert (side.refusal.kind, side.refusal.is_answered, side.refusal.key) == ("echo loop", True, "a b")
     assert str(side.refusal) == (
