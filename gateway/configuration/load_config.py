@@ -263,11 +263,13 @@ class _Loader:
             if problem:
                 what = f"{topic_filter!a}: {problem}"
                 self.complain(("commands", "response_topics", index), what, "correct the filter")
-        problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
+        maps = [interface.msg_map for interface in interfaces]
+        results = (msg_map.problem_of("argkey", options.timestamp_argument) for msg_map in maps)
+        problems = [problem for problem in results if problem is not None]
         name = options.timestamp_argument
         if name in OUTCOME_WORDS:
             self.complain(("commands", "timestamp_argument"), reserved_argument(name), "use another word")
-        elif problems and all(problems):
+        elif problems and len(problems) == len(maps):
             self.complain(("commands", "timestamp_argument"), problems[0])
         return options
 

@@ -301,8 +301,8 @@ def unknown_words(
     """Find the words in the `match` of a rule, at path `at`, that no message of any of the maps can have."""
     for name, words in match.items():
         for number, word in enumerate(listed(words)):
-            problems = [msg_map.problem_of(name, word) for msg_map in maps]
-            if problems and all(problems):
+            problems = [problem for msg_map in maps if (problem := msg_map.problem_of(name, word)) is not None]
+            if problems and len(problems) == len(maps):
                 yield document.finding((*at, name) if isinstance(words, str) else (*at, name, number), problems[0])
 
 

@@ -15,7 +15,7 @@ from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
 from gateway.translation.field_map import FIELDS, FieldMap, short
-from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, size_problem
+from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, payload_too_large
 from gateway.translation.remembered import remember
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 from gateway.translation.topic_template import fields_in
@@ -103,10 +103,10 @@ class MsgMap:
         """The rules of `delivery_of`, in their order."""
         return self._rules.rules
 
-    def problem_of(self, field: str, word: str) -> str:
-        """Say why a message with `word` in `field` could not be written; `""` if it could."""
+    def problem_of(self, field: str, word: str) -> str | None:
+        """Return why a message with `word` in `field` could not be written; None if it could."""
         problems = [form.problem_of(field, word) for form in self.forms]
-        return problems[0] if all(problems) and problems else ""
+        return problems[0] if all(problems) and problems else None
 
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
         """Return `msg` as a publication, in the first form of the syntax that has a place for all of it.
@@ -149,7 +149,7 @@ class MsgMap:
         """
         address, action, read_payload = self._read_topics.get(topic) or self._remember_topic(topic)
         if len(payload) > MAX_PAYLOAD_BYTES:
-            raise size_problem(payload)
+            raise payload_too_large(payload)
         try:
             text = payload.decode("utf-8")
         except UnicodeDecodeError as err:
