@@ -1,3 +1,3 @@
-"""mqttgateway: bridges devices that do not speak MQTT to MQTT. The core; it knows no device."""
+"""mqttgateway: connects devices that do not speak MQTT to an MQTT broker. The core, which knows no device."""
 
 __version__ = "3.0.0.dev1"

@@ -1,17 +1,29 @@
-"""Every exception this project raises, and the finding that says what is wrong in a file.
+"""The errors that more than one part of the program handles, and the records that describe a mistake in a file.
 
     GatewayError
     +-- ConfigurationError    a configuration or map cannot be used; carries all findings
     +-- UsageError            the command line cannot be used
-    +-- MessageError          one message cannot be translated; it is dropped and counted, the rest goes on
+    +-- MessageError          one message cannot be translated; it is dropped and counted, processing goes on
     |   +-- TopicError        ... because of its topic
     |   +-- PayloadError      ... because of its payload
     |   +-- WordError         ... because of one word of it (a field, an argument)
-    |   +-- RefusedError      ... or can be, and is refused for what it is
-    |       +-- FilteredError ... by a filter of the configuration
-    +-- DeviceError           the device is gone or does not answer; it is closed and opened again
+    |   +-- RefusedError      ... or it can be translated, but a rule of the gateway refuses it
+    |       +-- FilteredError ... namely a filter of the configuration
+    +-- DeviceError           the device is missing or does not respond; it is closed and opened again
+    +-- DeliveryError         a message was dropped, or not accepted or delivered in time
 
-Anything else that reaches a supervisor is a bug and is logged with its traceback.
+The rule: what the author of an interface raises or catches is here, and so is each error that the whole program
+handles in one way. An error that belongs to one package is defined there, beside the code that raises it, and derives
+from `GatewayError`, too: such as `LinkError` in `gateway.mqtt`, `StoreError` in `gateway.outbox`, `ControlError` in
+`gateway.control`. Two derive from a built-in exception instead, because code that knows nothing of this project
+catches them: `NotOwnError` (`OSError`) and `TemplateError` (`ValueError`). `ThrottledException` is a counter of log
+messages that can be raised as well.
+
+Any other exception that reaches a supervisor is a bug, and is logged with its traceback.
+
+Three classes describe what is wrong. A `Problem` is what a check yields: it knows the option, but not the file. It
+becomes a `Finding` when its place in a file is known; a `ConfigurationError` carries all findings. A `RefusedError` is
+about one message at run time, not about a file.
 """
 
 from __future__ import annotations
@@ -21,27 +33,27 @@ from itertools import islice
 from typing import ClassVar, NamedTuple
 
 _MAX_PART = 1000
-"""Characters of a part of a finding, as it is written: a file may give a text of megabytes where a word is due."""
+"""Maximum number of characters printed of each part of a finding: a file may hold megabytes of text as one value."""
 
 
 class GatewayError(Exception):
-    """The root of this project's exceptions. `exit_code` is that of a command that ends with it."""
+    """The base class of this project's errors. `exit_code` is that of a command that ends because of it."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(GatewayError):
-    """The command line says something that cannot be."""
+    """The command line is invalid."""
 
     exit_code: ClassVar[int] = 2
 
 
 class MessageError(GatewayError):
-    """One message cannot be translated, and why."""
+    """One message cannot be translated; the text says why."""
 
 
 class TopicError(MessageError):
-    """The topic does not have the shape that the map reads."""
+    """The topic does not have the form that the map reads."""
 
 
 class PayloadError(MessageError):
@@ -49,15 +61,15 @@ class PayloadError(MessageError):
 
 
 class WordError(MessageError):
-    """One word of the message is not in the map, or may not stand in a topic."""
+    """One word of the message is not in the map, or is not allowed in a topic."""
 
 
 class RefusedError(MessageError):
-    """A message that can be read is refused: under which name it is counted, why, and the remedy.
+    """A message that can be read is refused by a rule of the gateway.
 
-    `is_answered` tells whether a command that is refused for it gets an outcome of its own; that of a duplicate is
-    that of the first. `key` is that of the throttle, where the text of the error and the topic of the message would
-    not do.
+    `kind` is the name under which it is counted, `why` the text of the error, and `remedy` what to do about it.
+    If `is_answered`, a command that is refused gets an outcome of its own; a duplicate does not, since the outcome of
+    the first command is its outcome, too. `key` is the throttling key, for errors whose text and topic vary too much.
     """
 
     def __init__(self, kind: str, why: str, remedy: str = "", *, is_answered: bool = True, key: str = "") -> None:
@@ -69,21 +81,40 @@ class RefusedError(MessageError):
 
 
 class FilteredError(RefusedError):
-    """A filter of the configuration holds the message back, as somebody wanted it to."""
+    """A filter of the configuration drops the message, as intended."""
 
     def __init__(self, why: str) -> None:
         super().__init__("filtered", why)
 
 
 class DeviceError(GatewayError):
-    """The device cannot be opened, has vanished, or did not take what was written to it."""
+    """The device cannot be opened, has disappeared, or did not accept what was written to it."""
+
+
+class DeliveryError(GatewayError):
+    """A message was dropped, or not accepted or delivered in time; the text says why."""
+
+
+class Problem(NamedTuple):
+    """Something that is wrong: the path to the option, what is wrong with it, and the remedy.
+
+    The path is empty where no option is meant: a line of `explain_frame` or `explain_command` that says that a frame
+    is dropped, or that a command is refused, is such a problem.
+    """
+
+    path: tuple[str | int, ...]
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (".".join(map(str, self.path)), self.what, self.remedy) if part)
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong in a file: its place, what was found, and what to do about it.
+    """A problem whose place is known: file, line, column, option, what is wrong, and what to do about it.
 
-    `line` and `column` count from 1; 0 means that the place has none (the file itself, an environment
-    variable, a command line).
+    `line` and `column` count from 1. 0 means that there is no line (the file itself, an environment variable, a
+    command line).
     """
 
     file: str
@@ -95,63 +126,52 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(_cut(part) for part in (place, self.where, self.what, self.remedy) if part)
+        return ": ".join(_shortened(part) for part in (place, self.where, self.what, self.remedy) if part)
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= _MAX_PART else f"{text[:_MAX_PART]}..."
 
 
 MAX_FINDINGS = 100
-"""Findings of one error that are kept: whoever has more mends these first. The number of the others is told."""
+"""Maximum number of findings in one error; it also says how many more there are. Fixing these comes first anyway."""
 
 
 class MoreFindings(Finding):
-    """Stands for findings that are not kept; how many, at least, is its `column`, which no place has without a line."""
-
-    __slots__ = ()
-
-
-class Problem(NamedTuple):
-    """Something wrong with an option, before its place in a file is known: the way to it, what, and the remedy."""
-
-    path: tuple[str | int, ...]
-    what: str
-    remedy: str = ""
-
-
-class Refusal(str):
-    """A line of `explain_frame` or `explain_command`: the frame is dropped, or the command is not executed."""
+    """Stands for findings that were left out. Their least number is in `column`, unused without a line."""
 
     __slots__ = ()
 
 
 class ConfigurationError(GatewayError):
-    """What was given cannot be used; `findings` holds everything that is wrong with it, in file order.
+    """A file or value cannot be used; `findings` holds everything that is wrong with it, in file order.
 
-    Of very many it holds the first `MAX_FINDINGS`, and one that says how many more there are.
+    If there are very many, it holds the first `MAX_FINDINGS`, and one that says how many more there are.
     """
 
     exit_code: ClassVar[int] = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        given = list(findings)
-        more = sum(finding.column for finding in given if isinstance(finding, MoreFindings))
-        found = sorted({finding for finding in given if not isinstance(finding, MoreFindings)})
-        more += max(0, len(found) - MAX_FINDINGS)
-        self.findings = tuple(found[:MAX_FINDINGS])
+        everything = list(findings)
+        more = sum(finding.column for finding in everything if isinstance(finding, MoreFindings))
+        distinct = sorted({finding for finding in everything if not isinstance(finding, MoreFindings)})
+        more += max(0, len(distinct) - MAX_FINDINGS)
+        self.findings = tuple(distinct[:MAX_FINDINGS])
         if more:
-            self.findings += (MoreFindings(found[0].file if found else "", 0, more, "", *_more(more)),)
+            self.findings += (MoreFindings(distinct[0].file if distinct else "", 0, more, "", *_more(more)),)
         super().__init__("\n".join(map(str, self.findings)))
 
 
 def _more(count: int) -> tuple[str, str]:
-    return f"and at least {count} more" if count > 1 else "and more", "mend these first"
+    return f"and at least {count} more" if count > 1 else "and more", "fix these first"
 
 
 def bounded(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the first `MAX_FINDINGS` of `findings`, and, where there are more, one that says so; no more are made."""
-    found = list(islice(findings, MAX_FINDINGS + 1))
-    if len(found) > MAX_FINDINGS:
-        found[MAX_FINDINGS:] = [MoreFindings(found[0].file, 0, 1, "", "and more", "mend these first")]
-    return found
+    """Return the first `MAX_FINDINGS` of `findings`, and one that says so if there are more.
+
+    No more than one beyond the limit is taken from the iterable: each may be costly to produce.
+    """
+    kept = list(islice(findings, MAX_FINDINGS + 1))
+    if len(kept) > MAX_FINDINGS:
+        kept[MAX_FINDINGS:] = [MoreFindings(kept[0].file, 0, 1, "", "and more", "fix these first")]
+    return kept

@@ -1,8 +1,8 @@
-"""Runs interfaces written for the original (mqttgateway before 3.0): serves its modules, its messages and its lists.
+"""Runs legacy interfaces, written for versions before 3.0: provides the old modules, messages and lists.
 
-Only `interface_loader` imports this. An interface is of the original if the import of its file, or module, asks
-for `mqttgateway` or anything in it. Its messages can be changed and its lists are queues; both end here: what it
-pushes becomes an `InternalMsg` at once, and what it pulls was one until then.
+Only `interface_loader` imports this module. An interface is a legacy one if its file or module imports `mqttgateway`
+or anything in it. Its messages are mutable, and its lists are queues. No other module deals with that: what a legacy
+interface pushes is converted to an `InternalMsg` immediately, and what it pulls was one until then.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from gateway.core.paths import NAME
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import ADDRESS_FIELDS, InternalMsg, ReplyTo
 
-_TURN = 1.0  # s; a thread that waits for a message looks this often whether its interface has been stopped
+_POLL_INTERVAL = 1.0  # s between two checks by a waiting thread whether its interface has been stopped
 
 # --- messages and lists
 
 
-class internalMsg:  # noqa: N801  (the original's name)
-    """A message whose parts are assigned to. A missing word is `""`."""
+class internalMsg:  # noqa: N801  (the legacy name)
+    """A mutable message. A missing word is `""`."""
 
-    _reply_to: ReplyTo | None = None  # no part of what is said: where the outcome of a command is to go as well
+    _reply_to: ReplyTo | None = None  # not part of the content: the response topic of a command
 
-    def __init__(  # in the original's order: some interfaces count on it
+    def __init__(  # in the legacy order: some interfaces depend on it
         self,
         iscmd: bool = False,
         function: str | None = None,
@@ -60,11 +60,11 @@ class internalMsg:  # noqa: N801  (the original's name)
         self.arguments = {} if arguments is None else arguments
 
     def clear(self) -> None:
-        """Empty the message."""
+        """Clear all parts of the message."""
         self.__init__()  # type: ignore[misc]
 
     def copy(self) -> internalMsg:
-        """Return another message of the same content."""
+        """Return another message with the same content."""
         other = internalMsg(self.iscmd, **_words(self), arguments=dict(self.arguments))
         if self._reply_to is not None:
             other._reply_to = self._reply_to
@@ -75,10 +75,11 @@ class internalMsg:  # noqa: N801  (the original's name)
         return self.arguments.get(name, default)
 
     def reply(self, response: str, reason: str = "") -> internalMsg:
-        """Make this command the status that answers it, and return it.
+        """Turn this command into the status that answers it, and return it.
 
-        In the original it kept the asker's sender, and the asker dropped it as its own echo. Here it is emptied, so
-        that the gateway fills in its own. What a failed command wanted stands apart, as in every outcome.
+        Versions before 3.0 kept the sender, so that the client dropped the answer as its own echo. Here the sender is
+        cleared, and the gateway fills in its own name. The arguments of a failed command are put under `requested`,
+        as in every outcome.
         """
         outcome = InternalMsg(True, arguments=self.arguments).reply(response, reason)
         self.iscmd = False
@@ -98,17 +99,17 @@ def _words(msg: Any) -> dict[str, Any]:
 
 
 class MsgList(queue.Queue[Any]):
-    """A queue without a limit, with `push` and `pull` for `put` and `get`."""
+    """An unbounded queue, with `push` and `pull` for `put` and `get`."""
 
     def __init__(self) -> None:
         super().__init__(0)
 
     def push(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Put `item` at the end."""
+        """Append `item`."""
         self.put(item, block, timeout)
 
     def pull(self, block: bool = False, timeout: float | None = None) -> Any:
-        """Take the first item and count it as done, or return None if there is none."""
+        """Remove and return the first item, and count it as done; return None if there is none."""
         try:
             item = self.get(block, timeout)
         except queue.Empty:
@@ -118,15 +119,15 @@ class MsgList(queue.Queue[Any]):
 
 
 class _Incoming(MsgList):
-    """The `msglist_in` of an interface of the original; any of its threads may take messages.
+    """The `msglist_in` of a legacy interface; any of its threads may get messages.
 
-    What the interface itself puts in, to end a thread of its own for example, comes before the messages.
+    Items that the interface itself puts in, for example to end a thread of its own, are returned before the messages.
     """
 
     def __init__(self, inbox: Inbox) -> None:
         super().__init__()
         self._inbox = inbox
-        self._turn = threading.Lock()  # a `mailbox.MsgList` is for one thread at a time
+        self._lock = threading.Lock()  # an inbox may be used by only one thread at a time
         self._owner = threading.get_ident()
         self._is_closed = False
 
@@ -141,23 +142,24 @@ class _Incoming(MsgList):
         is_owner, is_woken = threading.get_ident() == self._owner, False
         while True:
             if self._is_closed and not is_owner:
-                raise SystemExit  # ends the thread quietly: its interface is gone
-            with self._turn:
+                raise SystemExit  # ends the thread without a traceback: its interface has been stopped
+            with self._lock:
                 if super().empty():
                     msg = self._inbox.pull()
                     if msg is not None:
-                        super().put(_changeable(msg))
+                        super().put(_mutable(msg))
                 with contextlib.suppress(queue.Empty):
                     return super().get(block=False)
-            left = _TURN if deadline is None else min(_TURN, deadline - time.monotonic())
-            if not block or left <= 0 or (is_owner and is_woken):  # woken for nothing: the gateway is about to stop
+            seconds = _POLL_INTERVAL if deadline is None else min(_POLL_INTERVAL, deadline - time.monotonic())
+            # The owner is woken without a message when the gateway is about to stop.
+            if not block or seconds <= 0 or (is_owner and is_woken):
                 raise queue.Empty
-            is_woken = self._wait(left)
+            is_woken = self._wait(seconds)
 
     def _wait(self, timeout: float) -> bool:
-        """Wait for a message, up to `timeout` seconds; return whether something came before."""
+        """Wait for a message up to `timeout` seconds; return whether the wait ended earlier."""
         until = time.monotonic() + timeout
-        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+        with contextlib.suppress(OSError, ValueError):  # closed in the meantime
             self._inbox.wait(timeout)
         return time.monotonic() < until
 
@@ -168,13 +170,13 @@ class _Incoming(MsgList):
         return self.qsize() == 0
 
     def close(self) -> None:
-        """Let the threads that wait for a message end."""
+        """End the threads that wait for a message."""
         self._is_closed = True
         self._inbox.wake()
 
 
 class _Outgoing(MsgList):
-    """The `msglist_out` of an interface of the original: what is put in goes out at once, and nothing stays."""
+    """The `msglist_out` of a legacy interface: every item is sent immediately, and the queue stays empty."""
 
     def __init__(self, push: Callable[[InternalMsg], bool]) -> None:
         super().__init__()
@@ -186,32 +188,32 @@ class _Outgoing(MsgList):
             if msg.is_outcome:
                 msg = msg.answered_at(getattr(item, "_reply_to", None))
         except AttributeError as err:
-            raise TypeError(f"{item!r} was pushed, which is no internalMsg: {err}") from err
+            raise TypeError(f"the interface pushed {item!r}, which is not an internalMsg: {err}") from err
         self._push(msg)
 
 
-def _changeable(msg: InternalMsg) -> internalMsg:
-    arguments = copy.deepcopy(dict(msg.arguments))  # another interface may have been given the same message
-    made = internalMsg(msg.iscmd, **_words(msg), arguments=arguments)
+def _mutable(msg: InternalMsg) -> internalMsg:
+    arguments = copy.deepcopy(dict(msg.arguments))  # another interface may have received the same message
+    mutable = internalMsg(msg.iscmd, **_words(msg), arguments=arguments)
     if msg.reply_to is not None:
-        made._reply_to = msg.reply_to
-    return made
+        mutable._reply_to = msg.reply_to
+    return mutable
 
 
-# --- an interface
+# --- the interface
 
 
 class _Adapter:
-    """An interface of today around one of the original."""
+    """An interface of the current kind that wraps a legacy one."""
 
-    original: ClassVar[type[Any]]
+    legacy_class: ClassVar[type[Any]]
 
     def __init__(self, params: Mapping[str, Any], msglist_in: Inbox, msglist_out: Any) -> None:
         self._incoming = _Incoming(msglist_in)
         try:
-            self.interface = self.original(_texts(params), self._incoming, _Outgoing(msglist_out.push))
+            self.interface = self.legacy_class(_texts(params), self._incoming, _Outgoing(msglist_out.push))
         except BaseException:
-            self._incoming.close()  # it may have started threads before it failed
+            self._incoming.close()  # it may have started threads before the exception
             raise
 
     def loop_stop(self) -> None:
@@ -225,7 +227,7 @@ class _Adapter:
 
 class _LoopAdapter(_Adapter):
     def loop(self) -> Any:
-        return self.interface.loop()  # what it returns may show that it has done nothing
+        return self.interface.loop()  # the supervisor checks the returned value
 
 
 class _StartAdapter(_Adapter):
@@ -233,14 +235,14 @@ class _StartAdapter(_Adapter):
         return self.interface.loop_start()
 
 
-def adapted(cls: type[Any]) -> type[Any]:
-    """Return `cls`, written for the original, as an interface class of today."""
+def adapt(cls: type[Any]) -> type[Any]:
+    """Return an interface class of the current kind that wraps the legacy class `cls`."""
     base = _LoopAdapter if callable(getattr(cls, "loop", None)) else _StartAdapter
-    return type(cls.__name__, (base,), {"original": cls, "__module__": cls.__module__, "__doc__": cls.__doc__})
+    return type(cls.__name__, (base,), {"legacy_class": cls, "__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as the original gave them: numbers, true, false and nothing as text."""
+    """Return options as versions before 3.0 passed them: numbers, true, false and null as text."""
     return {name: value if isinstance(value, str | list | dict) else _text(value) for name, value in params.items()}
 
 
@@ -252,20 +254,20 @@ def _text(value: object) -> str:
 
 
 class AppProperties:
-    """The program as an interface of the original sees it: its name, where its files are, its loggers."""
+    """The program as a legacy interface sees it: its name, the folders of its files, its loggers."""
 
     name: ClassVar[str] = NAME
     directories: ClassVar[Sequence[str]] = ()
 
     def __init__(self, *_: object, **__: object) -> None:
-        """Take what a launching script gives, and need none of it."""
+        """Accept the arguments of a launching script, and ignore them."""
 
     def get_name(self) -> str:
         """Return the name of the gateway."""
         return self.name
 
     def get_directories(self) -> Sequence[str]:
-        """Return the folders where files are looked for: of the configuration, the current one, of the interface."""
+        """Return the folders that are searched: that of the configuration, the current one, the interface's."""
         return self.directories
 
     def get_path(
@@ -275,39 +277,39 @@ class AppProperties:
         dft_name: str | None = None,
         dft_dirs: Sequence[str] | None = None,
     ) -> str:
-        """Return the path of a file: a relative one in the first of the folders that has it, or else in the first.
+        """Return the path of a file; a relative one is in the first of the folders that has it, or else in the first.
 
-        Nothing, `.`, `..` and what ends with `/` are folders; the file there is called as the program.
+        An empty path, `.`, `..` and a path that ends with `/` are folders; the file in it has the name of the program.
         """
-        given = path_given.strip() or "."
-        if given in (".", "..") or given.endswith("/"):
+        path_text = path_given.strip() or "."
+        if path_text in (".", "..") or path_text.endswith("/"):
             ending = f".{extension.removeprefix('.')}" if extension else ""
-            given = f"{given}/{self.name if dft_name is None else dft_name}{ending}"
-        paths = [Path(folder, given).resolve() for folder in (self.directories if dft_dirs is None else dft_dirs)]
-        return str(next((path for path in paths if path.exists()), paths[0] if paths else Path(given)))
+            path_text = f"{path_text}/{self.name if dft_name is None else dft_name}{ending}"
+        paths = [Path(folder, path_text).resolve() for folder in (self.directories if dft_dirs is None else dft_dirs)]
+        return str(next((path for path in paths if path.exists()), paths[0] if paths else Path(path_text)))
 
     def get_file(self, *args: Any, **kwargs: Any) -> str:
-        """Return the text of the file that `get_path` finds."""
+        """Return the text of the file at `get_path`."""
         return Path(self.get_path(*args, **kwargs)).read_text(encoding="utf-8")
 
     def get_jsonfile(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the data of the JSON file that `get_path` finds."""
+        """Return the data of the JSON file at `get_path`."""
         return json.loads(self.get_file(*args, **kwargs))
 
     def get_logger(self, name: str) -> logging.Logger:
         """Return the logger of a module."""
         return logging.getLogger(name)
 
-    getLogger = get_logger  # noqa: N815  (the original's name)
+    getLogger = get_logger  # noqa: N815  (the legacy name)
 
     def register_logger(self, logger: logging.Logger) -> None:
-        """Do nothing: every logger reaches the handlers of the gateway."""
+        """Do nothing: all loggers use the handlers of the gateway already."""
 
     add_handlers = register_logger
 
 
 class _Throttled(ThrottledException):
-    """The original's ThrottledException: `throttlelag` in s."""
+    """The legacy ThrottledException; `throttlelag` in s."""
 
     counts_are_logged = False
 
@@ -331,7 +333,7 @@ _MODULES: Mapping[str, Mapping[str, Any]] = {
     "mqttgateway.app_properties": _PROPERTIES,
     "mqttgateway.app_config": {"AppConfig": AppProperties},
     "mqttgateway.throttled_exception": {"ThrottledException": _Throttled},
-    # as they lay before November 2018
+    # their names before November 2018
     "mqttgateway.gateway": {},
     "mqttgateway.gateway.mqtt_map": _MAP,
     "mqttgateway.utils": {},
@@ -342,41 +344,41 @@ _PACKAGES = ("mqttgateway", "mqttgateway.gateway", "mqttgateway.utils")
 
 
 class _Server(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of the original here, wherever else they may be; `is_asked` tells whether any was wanted."""
+    """Imports the legacy modules from here, even if they are installed; `is_used` says whether any was imported."""
 
-    is_asked = False
+    is_used = False
 
     def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
         if fullname not in _MODULES:
             return None
-        self.is_asked = True
+        self.is_used = True
         return importlib.machinery.ModuleSpec(fullname, self, is_package=fullname in _PACKAGES)
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_MODULES[module.__name__])
 
 
-_askers: set[str] = set()
+_legacy_importers: set[str] = set()
 
 
 @contextlib.contextmanager
-def legacy_modules(asker: str, name: str, directories: Sequence[str]) -> Iterator[Callable[[], bool]]:
-    """Serve the modules of the original to what is imported meanwhile.
+def legacy_modules(importer: str, name: str, directories: Sequence[str]) -> Iterator[Callable[[], bool]]:
+    """Provide the legacy modules to imports within the context.
 
-    Yields what tells whether `asker`, a file or module, is of the original: now, or when it was imported before.
-    `name` and `directories` are what `AppProperties` knows.
+    Yields a function that returns whether `importer`, a file or module, is a legacy one: whether it has imported a
+    legacy module now, or did so earlier. `name` and `directories` are the values for `AppProperties`.
     """
-    others = {module: sys.modules.pop(module) for module in list(sys.modules) if module.split(".")[0] == NAME}
+    other_modules = {module: sys.modules.pop(module) for module in list(sys.modules) if module.split(".")[0] == NAME}
     AppProperties.name, AppProperties.directories = name, directories
     server = _Server()
     sys.meta_path.insert(0, server)
     try:
-        yield lambda: server.is_asked or asker in _askers
-        if server.is_asked:
-            _askers.add(asker)
-            for module in _MODULES:  # a method may import one later
+        yield lambda: server.is_used or importer in _legacy_importers
+        if server.is_used:
+            _legacy_importers.add(importer)
+            for module in _MODULES:  # since a method may import one later
                 importlib.import_module(module)
     finally:
         sys.meta_path.remove(server)
-        if not server.is_asked:
-            sys.modules.update(others)
+        if not server.is_used:
+            sys.modules.update(other_modules)

@@ -1,6 +1,6 @@
-"""The two forms of a message: internal, as interfaces speak it, and as it goes to the broker.
+"""Messages in their two forms: internal, as interfaces use them, and external, as the broker gets them.
 
-Pure data. Nothing here may do I/O or know a map.
+Pure data. Nothing here does I/O or uses a map.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeAlias
 
 Argument: TypeAlias = "str | int | float | bool | list[Argument] | dict[str, Argument] | None"
-"""What an argument may hold: anything that JSON can say."""
+"""The value of an argument: anything that JSON can represent."""
 
 ADDRESS_FIELDS = ("function", "gateway", "location", "device", "sender")
-"""The fields that stand in a topic, in the order of its levels."""
+"""The fields that form a topic, in the order of its levels."""
 
 ADDRESS, ADDRESS_AND_ACTION = slice(1, 6), slice(1, 7)
-"""Where these stand in an `InternalMsg`, which is a tuple: at no cost, for whoever looks up each one that comes."""
+"""Their positions in an `InternalMsg`, which is a tuple: slicing it is the cheapest key for a table look-up."""
 
 OUTCOME_WORDS = frozenset(("response", "reason", "requested"))
-"""The names of arguments in which the gateway says the outcome of a command. They are its own: no map touches them."""
+"""The reserved arguments: the outcome of a command is in them. No map changes them."""
 
 _NO_ARGUMENTS: Mapping[str, Argument] = MappingProxyType({})
-_new = tuple.__new__  # each line of a device makes two of these: what NamedTuple has for it takes twice as long
+_new = tuple.__new__  # every reading creates two of these objects; the constructor of NamedTuple takes twice as long
 
 
 class ReplyTo(NamedTuple):
-    """Where the sender of a command wants its answer as well, and the data that tells the answer apart.
+    """The response topic of a command, and the correlation data that identifies the command in the response.
 
-    The topic is `""` where there is none: the correlation data alone tells that a command comes a second time.
-    `command` is a number by which the command is known while this process lives; 0: it has none.
+    The topic is `""` if there is none: the correlation data alone still identifies a duplicate of the command.
+    `command` is a number that identifies the command within this process; 0: it has none.
     Source: MQTT 5.0, section 4.10.
     """
 
@@ -52,15 +52,15 @@ class _Fields(NamedTuple):
 
 
 class InternalMsg(_Fields):
-    """A command or status in the words of the gateway, without anything of MQTT.
+    """A command or status in the words of the gateway, independent of MQTT.
 
-    A missing word is `""`; `None` is taken for it. An empty `sender` is filled with the gateway's own
-    name when the message is written. Messages are immutable: `replace` or `reply` make a new one.
-    `reply_to` is not part of what is said: it tells where a command asked to be answered (`answered_at`).
+    A missing word is `""`; `None` is converted to that. An empty `sender` is replaced by the name of the gateway
+    when the message is published. Messages are immutable: `replace` and `reply` return a new one.
+    `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`).
     """
 
     __slots__ = ()
-    __iter__ = None  # type: ignore[assignment]  # who gives one message where several are wanted is to hear of it
+    __iter__ = None  # type: ignore[assignment]  # so that returning one message instead of a list of messages is noticed
 
     def __new__(
         cls,
@@ -73,7 +73,7 @@ class InternalMsg(_Fields):
         action: str | None = "",
         arguments: Mapping[str, Argument] | None = None,
     ) -> Self:
-        """Make a message that nobody has asked to be answered."""
+        """Create a message without a response topic."""
         return super().__new__(
             cls,
             iscmd,
@@ -99,38 +99,38 @@ class InternalMsg(_Fields):
         return self
 
     def replace(self, **changes: Any) -> InternalMsg:
-        """Return the same message with other words or arguments, and nowhere to be answered: see `answered_at`."""
+        """Return a copy with other words or arguments, and without response topic: see `answered_at`."""
         return InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
 
-    _replace = __replace__ = replace  # as of other named tuples, and for `copy.replace`
+    _replace = __replace__ = replace  # the names that other named tuples and `copy.replace` use
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
-        """Return the same message with other arguments, at less cost than a new one; nobody may change them later."""
+        """Return a copy with other arguments, faster than `replace`. The mapping must not be changed afterwards."""
         return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), self[8]))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
-        """Return the argument called `name`, or `default` where the message has none of that name."""
+        """Return the argument called `name`, or `default` if the message has none of that name."""
         return self.arguments.get(name, default)
 
     def has_words(self, words: Mapping[str, Collection[str]]) -> bool:
-        """Tell whether each field that `words` names has one of its words."""
-        return all(getattr(self, field) in known for field, known in words.items())
+        """Return whether each field in `words` has one of the words given for it."""
+        return all(getattr(self, field) in accepted for field, accepted in words.items())
 
     def reply(self, response: str, reason: str = "") -> InternalMsg:
         """Return the outcome of this command: the status that answers it.
 
-        `response` is `OK` or a short code that says how it failed (see docs/commands.md), and `reason` says why, for
-        people. The outcome has the same address and action. After `OK`, what was wanted is so, and the arguments are
-        those of the command; after a failure they stand under `requested`, where nobody takes them for a state. Its
-        sender is left empty, so that the gateway fills in its own: an outcome in the asker's name would be dropped
-        by the asker as an echo.
+        `response` is `OK` or a short code for the kind of failure (see docs/commands.md), and `reason` says why, for
+        people. The outcome has the same address and action. After `OK`, the requested state has been reached, and the
+        arguments are those of the command; after a failure they are under `requested`, where no subscriber mistakes
+        them for the state of the device. The sender is empty, so that the gateway fills in its own name: an outcome
+        in the name of the client would be dropped by the client as an echo.
         """
-        wanted = dict(self.arguments)
+        requested = dict(self.arguments)
         arguments: dict[str, Argument] = {"response": response, "reason": reason}
         if response == "OK":
-            arguments = {**{key: wanted[key] for key in wanted if key not in OUTCOME_WORDS}, **arguments}
-        elif wanted:
-            arguments["requested"] = wanted
+            arguments = {**{key: requested[key] for key in requested if key not in OUTCOME_WORDS}, **arguments}
+        elif requested:
+            arguments["requested"] = requested
         return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
 
     @property
@@ -139,23 +139,21 @@ class InternalMsg(_Fields):
         return not self.iscmd and "response" in self.arguments
 
     def answered_at(self, reply_to: ReplyTo | None) -> InternalMsg:
-        """Return this message with where it is to be answered, or, for an answer, where it is to go as well."""
+        """Return this message with another response topic: where a command is answered, or a response goes."""
         if reply_to is self.reply_to:
             return self
         return _new(InternalMsg, (*self[:8], reply_to))
 
     def __str__(self) -> str:
-        """Return the message as one line for people: kind, address, action, arguments."""
+        """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
         arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
-def own_word_problem(name: str) -> str:
-    """Return why no argument may be called `name`; `""` if one may."""
-    if name not in OUTCOME_WORDS:
-        return ""
-    return f"{name!a} is the gateway's own word, in which it says the outcome of a command"
+def reserved_argument(name: str) -> str:
+    """Return the text of the error that an argument is called `name`, one of `OUTCOME_WORDS`."""
+    return f"{name!a} is reserved: the gateway publishes the outcome of a command in it"
 
 
 def _shown(word: object) -> str:
@@ -165,24 +163,23 @@ def _shown(word: object) -> str:
 
 
 class Lane(enum.IntEnum):
-    """Where a publication waits for the broker. A lower number goes first; a higher one is dropped first."""
+    """The queue in which a publication waits for the broker. Lower ones are sent first, higher ones dropped first."""
 
     REPLY = 0
     """Answers to commands."""
     EVENT = 1
-    """What happened: each one counts."""
+    """Events: every one matters."""
     LATEST = 2
-    """States: only the newest of each topic waits."""
+    """States: only the newest one of each topic is kept."""
     BULK = 3
-    """Measurements in great number, that nobody waits for."""
+    """Measurements in large numbers, which are not urgent."""
 
 
 class Publication(NamedTuple):
     """A message ready for the broker.
 
-    Topic, payload (bytes), QoS (0 or 1), retain flag, and whether it commands; where it waits, and for how long it
-    is worth sending (s; None: as configured); and, for an answer to a command of MQTT 5, the correlation data that
-    came with the command.
+    Topic, payload (bytes), QoS (0 or 1), retain flag, whether it is a command; the lane in which it waits, its
+    lifetime (s; None: as configured); and, for the response to a command (MQTT 5), the correlation data of the command.
     """
 
     topic: str
@@ -195,20 +192,20 @@ class Publication(NamedTuple):
     correlation: bytes = b""
 
     def with_payload(self, payload: bytes) -> Publication:
-        """Return the same with another payload, at less cost than a new one."""
+        """Return a copy with another payload, faster than `_replace`."""
         return _new(Publication, (self[0], payload, *self[2:]))
 
     def answering(self, reply_to: ReplyTo) -> Publication:
-        """Return the same, for whoever asked to be answered at `reply_to`."""
+        """Return a copy that is a response on the topic of `reply_to`."""
         return self._replace(topic=reply_to.topic, retain=False, lane=Lane.REPLY, correlation=reply_to.correlation)
 
 
 class Arrival(NamedTuple):
     """A message as the broker has delivered it: topic, payload, QoS and flags.
 
-    `resumed` tells that it may have waited in the session, and `late` for how long (s) the network may have held it
-    back, if that is longer than a command may be old (0: it is not). The rest is of MQTT 5 (section 3.3.2.3): the
-    seconds that were left until it expires (None: it does not), and where its answer is to go.
+    `resumed`: it may have been queued in the broker's session. `late`: for how long (s) the network may have delayed
+    it, if that is longer than the maximum age of a command (0: it is not). From MQTT 5 (section 3.3.2.3) are `expiry`,
+    the seconds that were left until it expires (None: never), and `reply_to`, its response topic.
     """
 
     topic: str
@@ -223,7 +220,7 @@ class Arrival(NamedTuple):
 
 
 RUN = "run"
-"""The last level of the topic by which a gateway finds out what its broker remembers."""
+"""The last level of the topic by which a gateway finds out what its broker has stored for it."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 """The payloads of an availability topic."""

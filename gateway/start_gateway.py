@@ -112,7 +112,7 @@ class Gateway:
         """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
         configuration = self.configuration
         routes = self._interfaces.routes(configuration.commands)
-        self.router.use(routes, configuration.availability_topics, configuration.response_topics)
+        self.router.set_routes(routes, configuration.availability_topics, configuration.response_topics)
         replays = configuration.replays
         self.client.mg_subscribe(
             self.router.filters,

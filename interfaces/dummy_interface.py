@@ -1,24 +1,23 @@
-"""The dummy interface: a lamp and a clock that are not there. Copy this file to write an interface of your own.
+"""The dummy interface: a simulated lamp. Copy this file to write an interface of your own.
 
-It shows all that an interface does: options with a schema, a status every few seconds, commands answered.
-For a device with a file descriptor, override `fileno()` too; see docs/interfaces.md.
+It shows everything that an interface does: options with a schema, a status every few seconds, answers to commands.
+For a device with a file descriptor, override `fileno()`, too; see docs/interfaces.md.
+
+Being the template, it imports from `gateway.api` as an interface of yours does. The other interfaces that are part of
+the program import from the modules behind the API, which saves the time to load `gateway.api` (0.2 to 0.3 ms) at each
+start.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from gateway.core.inbox import MsgList
-from gateway.interface import DeviceInterface
-from gateway.message import InternalMsg
-from gateway.routing.command_index import Addresses
-from gateway.routing.outlet import Outlet
+from gateway.api import Addresses, DeviceInterface, InternalMsg, MsgList, Outlet
 
 
 class DummyInterface(DeviceInterface):
-    """A lamp that can be switched, and says every `interval` seconds how it is."""
+    """A lamp that can be switched, and that reports its state every `interval` seconds."""
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "properties": {
@@ -26,12 +25,12 @@ class DummyInterface(DeviceInterface):
                 "type": "number",
                 "minimum": 0.1,
                 "default": 5,
-                "description": "Seconds between two statuses.",
+                "description": "Seconds between two status messages.",
             },
             "location": {
                 "type": "string",
                 "default": "office",
-                "description": "Where the lamp that is not there stands.",
+                "description": "The location of the simulated lamp.",
             },
         }
     }
@@ -40,62 +39,62 @@ class DummyInterface(DeviceInterface):
 
     @classmethod
     def addresses(cls, params: Mapping[str, Any]) -> Addresses:
-        """Return the addresses of its commands, so that those for others do not even wake it."""
+        """Return the addresses of its commands, so that commands for other interfaces do not wake it."""
         return [
             {"device": device, "location": location} for device in ("lamp", "") for location in (params["location"], "")
         ]
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
-        self.read_interval = params["interval"]  # read() is called that often
+        self.read_interval = params["interval"]  # s; read() is called this often
         self.is_on = False
-        self.since = time.monotonic()
+        self.since = self.clock()
 
     def open(self) -> None:
-        """Open the device. Raise OSError or DeviceError if it is not there; it is tried again by itself."""
-        self.since = time.monotonic()
+        """Open the device. Raise OSError or DeviceError if that fails; it is retried automatically."""
+        self.since = self.clock()
 
     def read(self) -> Iterable[InternalMsg]:
-        """Return what the device has to say now."""
+        """Return the messages of the device."""
         yield self.state()
 
     def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-        """Do what a message says, and return the answers."""
+        """Execute a command, and return the answers."""
         if not self.accepts(msg):
             return
         problem = self.problem_of(msg)
-        if problem:
+        if problem is not None:
             yield msg.reply("REFUSED", problem)
             return
         self.is_on = msg.action == "LAMP_ON"
         yield msg.reply("OK")
-        yield self.state()  # at once: whoever has switched it wants to see it
+        yield self.state()  # immediately, so that everyone sees the new state
 
     def close(self) -> None:
-        """Close the device; nothing to do for one that is not there."""
+        """Close the device. A simulated one needs nothing."""
 
     def accepts(self, msg: InternalMsg) -> bool:
-        """Tell whether a message is a command for this device."""
+        """Return whether a message is a command for this device."""
         return msg.iscmd and {"device": msg.device, "location": msg.location} in self.addresses(self.params)
 
-    def problem_of(self, msg: InternalMsg) -> str:
-        """Return what is wrong with a command for this device; `""` if it can be done."""
+    def problem_of(self, msg: InternalMsg) -> str | None:
+        """Return what is wrong with a command for this device; None if it can be executed."""
         if msg.action not in self.ACTIONS:
             return f"{msg.action!a} is not an action of this device: use one of {', '.join(self.ACTIONS)}"
-        if msg.arguments:  # left aside, `level=5` would be answered with OK as if it were so
-            return f"argument {next(iter(msg.arguments))!a} is not known: this command has none"
-        return ""
+        if msg.arguments:  # ignoring `level=5` would answer OK although the level was not set
+            return f"argument {next(iter(msg.arguments))!a} is unknown: this command has no arguments"
+        return None
 
     def describe(self) -> str:
-        """Name the device in the log."""
+        """Return the name of the device for the log."""
         return "the lamp"
 
     def state(self) -> InternalMsg:
-        """Return a status that says how the lamp is."""
+        """Return the state of the lamp as a status."""
         return InternalMsg(
             function="lighting",
             location=self.params["location"],
             device="lamp",
             action="LAMP_STATE",
-            arguments={"on": self.is_on, "uptime": round(time.monotonic() - self.since)},
+            arguments={"on": self.is_on, "uptime": round(self.clock() - self.since)},
         )

@@ -24,7 +24,7 @@ LAMP = "home/lighting//office/lamp"
 ANSWERS = "me/response"
 
 
-class Asker:
+class Client:
     """A client of MQTT 5 that asks to be answered at a topic of its own."""
 
     def __init__(self, port: int) -> None:
@@ -36,14 +36,14 @@ class Asker:
         self.client.on_message = lambda _c, _u, message: self.messages.append(message)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._ready.wait(10), "the asker was not connected in time"
+        assert self._ready.wait(10), "the client was not connected in time"
 
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
         self.client.on_connect = self.client.on_subscribe = self.client.on_message = None
 
-    def ask(self, action: str, number: int, topic: str = f"{LAMP}/me/C", to: str = ANSWERS) -> None:
+    def send_command(self, action: str, number: int, topic: str = f"{LAMP}/me/C", to: str = ANSWERS) -> None:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if to:
             properties.ResponseTopic = to
@@ -52,9 +52,9 @@ class Asker:
 
     def answers(self) -> list[tuple[bytes, str, str]]:
         """Return correlation data, response and reason of all answers."""
-        found = [(message.properties, json.loads(message.payload)) for message in self.messages
+        result = [(message.properties, json.loads(message.payload)) for message in self.messages
                  if message.topic == ANSWERS]  # fmt: skip
-        return [(getattr(p, "CorrelationData", b""), payload["response"], payload["reason"]) for p, payload in found]
+        return [(getattr(p, "CorrelationData", b""), payload["response"], payload["reason"]) for p, payload in result]
 
     def wait_answers(self, count: int) -> list[tuple[bytes, str, str]]:
         wait_until(lambda: len(self.answers()) >= count, what=lambda: f"{count} answers; got {self.answers()}")
@@ -62,88 +62,90 @@ class Asker:
 
 
 @contextmanager
-def asking(broker: Mosquitto) -> Iterator[Asker]:
-    asker = Asker(broker.port)
+def connected_client(broker: Mosquitto) -> Iterator[Client]:
+    client = Client(broker.port)
     try:
-        yield asker
+        yield client
     finally:
-        asker.close()
+        client.close()
 
 
 def dummy(folder: Path, broker: Mosquitto, **options: Any) -> Path:
     return write_conf(folder, broker.port, interface={"type": "dummy", "interval": 1000}, **options)
 
 
-def test_an_answer_comes_to_where_it_was_asked_for_with_its_correlation_data(
+def test_an_answer_arrives_on_the_response_topic_with_its_correlation_data(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    with asking(mosquitto) as asker, GatewayProcess(dummy(tmp_path, mosquitto)) as gateway:
+    with connected_client(mosquitto) as client, GatewayProcess(dummy(tmp_path, mosquitto)) as gateway:
         gateway.wait_log("connected to")
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
-        asker.ask("LAMP_ON", 1)
-        asker.ask("LAMP_DIM", 2)
-        asker.ask("LAMP_ON", 1)  # a sender that repeats itself
-        asker.ask("LAMP_OFF", 3, to="home/security//yard/gate/you/C")
-        asker.ask("LAMP_ON", 4)
-        assert sorted(asker.wait_answers(4)) == [  # the repeated one does not wait for the interface
+        client.send_command("LAMP_ON", 1)
+        client.send_command("LAMP_DIM", 2)
+        client.send_command("LAMP_ON", 1)  # a sender that repeats itself
+        client.send_command("LAMP_OFF", 3, to="home/security//yard/gate/you/C")
+        client.send_command("LAMP_ON", 4)
+        assert sorted(client.wait_answers(4)) == [  # the repeated one does not wait for the interface
             (b"\x01", "OK", ""),
             (b"\x01", "OK", ""),
             (b"\x02", "REFUSED", "'LAMP_DIM' is not an action of this device: use one of LAMP_ON, LAMP_OFF"),
             (b"\x04", "OK", ""),
         ]
-        statuses = [json.loads(m.payload) for m in asker.messages if m.topic == f"{LAMP}/gw/S"]
+        statuses = [json.loads(m.payload) for m in client.messages if m.topic == f"{LAMP}/gw/S"]
         assert [status["action"] for status in statuses if "response" in status] == [
             "LAMP_ON", "LAMP_DIM", "LAMP_OFF", "LAMP_ON"
         ]  # fmt: skip
         gateway.stop()
-        assert "this gateway listens there itself" in gateway.log
+        assert "this gateway subscribes to it" in gateway.log
         assert "1 duplicate command" in gateway.log
 
 
 @pytest.mark.parametrize("topics", [("", ""), ("one/reply", "two/reply"), ("", ANSWERS), (ANSWERS, "$SYS/x")])
-def test_the_same_correlation_data_is_done_once_whatever_the_response_topic(
+def test_the_same_correlation_data_is_executed_once_whatever_the_response_topic(
     tmp_path: Path, mosquitto: Mosquitto, topics: tuple[str, str]
 ) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     gate = "home/security//yard/gate/me/C"
-    with asking(mosquitto) as asker, GatewayProcess(conf) as gateway:
+    with connected_client(mosquitto) as client, GatewayProcess(conf) as gateway:
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
         for topic in topics:
-            asker.ask("open", 1, gate, to=topic)
-        asker.ask("close", 2, gate, to="")
-        wait_until(lambda: any(b"close" in m.payload for m in asker.messages if m.topic == "home/trial////gw/S"))
+            client.send_command("open", 1, gate, to=topic)
+        client.send_command("close", 2, gate, to="")
+        wait_until(lambda: any(b"close" in m.payload for m in client.messages if m.topic == "home/trial////gw/S"))
         gateway.stop()
-        done = [json.loads(m.payload)["what"] for m in asker.messages if m.topic == "home/trial////gw/S"]
+        done = [json.loads(m.payload)["what"] for m in client.messages if m.topic == "home/trial////gw/S"]
         assert done == ["command security/-/yard/gate/me open", "command security/-/yard/gate/me close"]
         assert "1 duplicate command" in gateway.log
 
 
-def test_a_command_that_waited_in_the_session_is_not_done_and_its_sender_is_told(
+def test_a_command_queued_in_the_session_is_not_executed_and_its_client_is_informed(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), map=replaying_map(tmp_path))
-    with asking(mosquitto) as asker:
+    with connected_client(mosquitto) as client:
         with GatewayProcess(conf) as gateway:
             wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
             gateway.stop()
-        asker.ask("open", 1, "home/security//yard/gate/me/C")
+        client.send_command("open", 1, "home/security//yard/gate/me/C")
         with GatewayProcess(conf) as gateway:
-            gateway.wait_log("dropped: a command that waited for this gateway is not done")
-            (told,) = asker.wait_answers(1)
-            assert told == (b"\x01", "REFUSED", "a command that waited for this gateway is not done")
-            (outcome,) = [m for m in asker.messages if m.topic == "home/security//yard/gate/gw/S"]
-            assert json.loads(outcome.payload) == {"action": "open", "response": "REFUSED", "reason": told[2]}
+            gateway.wait_log("rejected: the command was queued while the gateway was offline")
+            (informed,) = client.wait_answers(1)
+            assert informed == (b"\x01", "REFUSED", "the command was queued while the gateway was offline")
+            (outcome,) = [m for m in client.messages if m.topic == "home/security//yard/gate/gw/S"]
+            assert json.loads(outcome.payload) == {"action": "open", "response": "REFUSED", "reason": informed[2]}
             assert not outcome.retain
             wait_until(lambda: "Received PUBACK from gw" in mosquitto.log.read_text(), what="the token")
-            asker.ask("close", 2, "home/security//yard/gate/me/C")
-            wait_until(lambda: [m for m in asker.messages if m.topic == "home/trial////gw/S"], what=lambda: gateway.log)
+            client.send_command("close", 2, "home/security//yard/gate/me/C")
+            wait_until(
+                lambda: [m for m in client.messages if m.topic == "home/trial////gw/S"], what=lambda: gateway.log
+            )
             gateway.stop()
-        done = [json.loads(m.payload)["what"] for m in asker.messages if m.topic == "home/trial////gw/S"]
+        done = [json.loads(m.payload)["what"] for m in client.messages if m.topic == "home/trial////gw/S"]
         assert done == ["command security/-/yard/gate/me close"]
         assert "1 queued command" in gateway.log
 
 
-def test_a_retained_command_is_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_retained_command_is_not_executed(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with mosquitto.client("home/#") as listener:
         listener.publish("home/security//yard/gate/me/C", "open", retain=True)
@@ -160,14 +162,14 @@ def test_a_refused_command_is_no_state_of_its_device(tmp_path: Path, mosquitto: 
     rules = [{"match": {"function": "lighting"}, "retain": True, "lane": "latest"}]
     conf = dummy(tmp_path, mosquitto, map={"root": "home", "topics": ["home/+/+/+/+/+/C"], "delivery": rules},
                  filters={"in": [{"deny": {"action": "LAMP_ON"}}]})  # fmt: skip
-    with asking(mosquitto) as asker, GatewayProcess(conf) as gateway:
+    with connected_client(mosquitto) as client, GatewayProcess(conf) as gateway:
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
-        asker.ask('{"action": "LAMP_ON", "level": 50}', 1)
-        assert asker.wait_answers(1) == [(b"\x01", "REFUSED", "filters.in[0] denies it")]
+        client.send_command('{"action": "LAMP_ON", "level": 50}', 1)
+        assert client.wait_answers(1) == [(b"\x01", "REFUSED", "filters.in[0] denies it")]
         with mosquitto.client("home/lighting/#") as later:
             later.wait_for(lambda message: b"LAMP_STATE" in message.payload)
             retained = [message.payload for message in later.messages if message.retain]
             assert not [payload for payload in retained if b"REFUSED" in payload], "only its states"
-        (said,) = [json.loads(m.payload) for m in asker.messages if b"REFUSED" in m.payload and m.topic != ANSWERS]
-        assert said["requested"] == {"level": 50} and "level" not in said
+        (logged,) = [json.loads(m.payload) for m in client.messages if b"REFUSED" in m.payload and m.topic != ANSWERS]
+        assert logged["requested"] == {"level": 50} and "level" not in logged
         gateway.stop()

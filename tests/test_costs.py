@@ -276,8 +276,8 @@ def test_a_command_for_one_of_a_thousand_interfaces_costs_no_more_than_for_one_o
         listeners = CommandIndex(
             {f"d{number}": [{"location": "hall", "device": f"d{number}"}] for number in range(count)}
         )
-        assert listeners.of(command) == ("d7",)
-        return steps(lambda: listeners.of(command))
+        assert listeners.interfaces_for(command) == ("d7",)
+        return steps(lambda: listeners.interfaces_for(command))
 
     assert find(1000) == find(10)
 

@@ -153,7 +153,7 @@ def test_mysensors_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquit
         assert network.rejected == []
 
 
-def test_mysensors_takes_no_echo_for_that_of_another_node(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_mysensors_does_not_confuse_the_echo_of_another_node(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with (
         MySensorsGateway(tmp_path) as network,
         Example(tmp_path, mosquitto, "mysensors2mqtt", network.path) as example,
@@ -208,8 +208,8 @@ def test_modbus_polls_become_messages_and_keep_coming(tmp_path: Path, mosquitto:
         meter.set_float(0, 230.6)
         example.wait_reading(topic, action="voltage", volts=230.6)
         assert len(example.readings()) == 5
-        asked = [request.hex(" ") for request in meter.requests[:6]]
-        assert asked == ["01 04 00 00 00 02", "01 04 00 06 00 02", "01 04 00 0c 00 02"] * 2
+        reply_to = [request.hex(" ") for request in meter.requests[:6]]
+        assert reply_to == ["01 04 00 00 00 02", "01 04 00 06 00 02", "01 04 00 0c 00 02"] * 2
         assert meter.rejected == []
 
 
@@ -251,7 +251,7 @@ def test_modbus_answers_with_a_wrong_crc_are_dropped(
             assert example.interface.stats()["frames_bad_checksum"] in (1, 2)  # the second may have been on its way
 
 
-def test_a_modbus_register_that_is_not_there_is_said(
+def test_a_missing_modbus_register_is_reported(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("serial: 'current': the device refused it: 01 84 02")
@@ -440,8 +440,8 @@ def test_a_plug_that_is_pulled_and_put_back(
         example.wait_availability("online", "offline")
         assert time.monotonic() - pulled < 1
         if plug.address:
-            said = example.command(plug.address, plug.action, **plug.arguments)
-            assert (said["response"], said["reason"]) == ("OFFLINE", f"{device.path} is offline")
+            logged = example.command(plug.address, plug.action, **plug.arguments)
+            assert (logged["response"], logged["reason"]) == ("OFFLINE", f"{device.path} is offline")
         device.plug_in()
         example.wait_availability("online", "offline", "online")
         if plug.address:

@@ -20,7 +20,7 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList
-from gateway.core.throttled_exception import report_held_back
+from gateway.core.throttled_exception import report_suppressed
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
@@ -50,11 +50,11 @@ class Device:
         self.end, other = socket.socketpair()
         return other
 
-    def say(self, text: str) -> None:
+    def send(self, text: str) -> None:
         assert self.end is not None
         self.end.sendall(text.encode())
 
-    def hear(self, count: int) -> bytes:
+    def receive(self, count: int) -> bytes:
         """Return the next `count` bytes that were written to the device."""
         assert self.end is not None
         self.end.settimeout(10)
@@ -77,7 +77,7 @@ class Lines(DeviceInterface):
         super().__init__(params, msglist_in, msglist_out)
         self.device = params["device"]
         self.socket: socket.socket | None = None
-        self.rest = b""
+        self.partial_line = b""
 
     def open(self) -> None:
         self.socket = self.device.plug()
@@ -90,7 +90,7 @@ class Lines(DeviceInterface):
         data = self.socket.recv(4096)
         if not data:
             raise DeviceError("the device has hung up")
-        *lines, self.rest = (self.rest + data).split(b"\n")
+        *lines, self.partial_line = (self.partial_line + data).split(b"\n")
         return [InternalMsg(device="line", action=line.decode()) for line in lines]
 
     def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -176,7 +176,7 @@ def bench() -> Iterator[Bench]:
 # --- the ordinary way
 
 
-def test_what_the_device_says_becomes_messages_in_its_order(bench: Bench) -> None:
+def test_data_of_the_device_becomes_messages_in_order(bench: Bench) -> None:
     bench.start()
     bench.desk.wait_availability("online")
     expected = [f"line {number}" for number in range(500)]
@@ -184,7 +184,7 @@ def test_what_the_device_says_becomes_messages_in_its_order(bench: Bench) -> Non
     chance = random.Random(1)
     while data:
         size = chance.randint(1, 40)
-        bench.device.say(data[:size])
+        bench.device.send(data[:size])
         data = data[size:]
     assert bench.lines(500) == expected
 
@@ -196,7 +196,7 @@ def test_every_command_is_written_and_answered_in_its_order(bench: Bench) -> Non
     for action in expected:
         bench.command(action)
     data = "".join(f"{action}\n" for action in expected).encode()
-    assert bench.device.hear(len(data)) == data
+    assert bench.device.receive(len(data)) == data
     assert bench.answers(500) == [(action, "OK", "") for action in expected]
 
 
@@ -205,23 +205,23 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
     bench.start(cls)
     bench.desk.wait_availability("online")
     for number in range(300):
-        bench.device.say(f"line {number:03}\n")
+        bench.device.send(f"line {number:03}\n")
         bench.command(f"do {number:03}")
         if number >= 100:
-            assert bench.device.hear(7) == f"do {number - 100:03}\n".encode()
+            assert bench.device.receive(7) == f"do {number - 100:03}\n".encode()
     assert bench.lines(300) == [f"line {number:03}" for number in range(300)]
     assert len(bench.answers(300)) == 300
 
 
-def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
+def test_a_command_just_after_an_answer_is_processed_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT", 1.0)
-    monkeypatch.setattr("gateway.interface._CONVERSED", 0.5)
+    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 1.0)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.5)
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-            self.device.say(f"line {msg.action}\n")
+            self.device.send(f"line {msg.action}\n")
             return super().write(msg)
 
     bench.start(Echo)
@@ -233,11 +233,11 @@ def test_what_comes_soon_after_an_answer_goes_before_what_the_device_says(
     assert [msg.action for msg in bench.desk.messages] == ["1", "2", "line 1", "line 2"]
 
 
-def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_read(
+def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._CONVERSED", -1.0)
-    monkeypatch.setattr("gateway.routing.outlet._TURN", 1.0)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", -1.0)
+    monkeypatch.setattr("gateway.routing.outlet._YIELD_SECONDS", 1.0)
     done: list[str] = []
     is_put = threading.Event()
 
@@ -248,7 +248,7 @@ def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-            self.device.say("line\n")
+            self.device.send("line\n")
             return super().write(msg)
 
         def read(self) -> Iterable[InternalMsg]:
@@ -266,12 +266,12 @@ def test_an_answer_that_another_thread_is_to_send_goes_out_before_the_device_is_
     assert done == ["1", "read"]
 
 
-def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_be_there(
+def test_data_that_arrives_while_waiting_for_the_next_message_is_noticed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what is due meanwhile, such as the end of an answer's time, would come first."""
-    monkeypatch.setattr("gateway.interface._NEXT", 0.1)
-    monkeypatch.setattr("gateway.interface._CONVERSED", 0.1)
+    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 0.1)
+    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.1)
     done: list[object] = []
 
     class Noting(Lines):
@@ -279,7 +279,7 @@ def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_b
 
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
             done.append("write")
-            self.device.say("line\n")
+            self.device.send("line\n")
             return super().write(msg)
 
         def read(self) -> Iterable[InternalMsg]:
@@ -293,7 +293,7 @@ def test_what_the_device_says_while_the_next_message_is_waited_for_is_known_to_b
     assert done[done.index("write") + 1] is True
 
 
-def test_a_device_is_read_though_it_is_told_something_all_the_time(bench: Bench) -> None:
+def test_a_device_is_read_even_under_constant_commands(bench: Bench) -> None:
     class Endless(Lines):
         goes_on = True
 
@@ -306,7 +306,7 @@ def test_a_device_is_read_though_it_is_told_something_all_the_time(bench: Bench)
     bench.desk.wait_availability("online")
     bench.command("again")
     bench.answers(1)
-    bench.device.say("line\n")
+    bench.device.send("line\n")
     try:
         assert bench.lines(1) == ["line"]
     finally:
@@ -321,13 +321,13 @@ def test_the_device_is_closed_at_the_end(bench: Bench) -> None:
     bench.desk.wait_availability("online", "offline")
 
 
-def test_opening_is_said_with_the_name_of_the_device(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_opening_is_logged_with_the_name_of_the_device(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.start()
     bench.desk.wait_availability("online")
     wait_until(lambda: caplog.messages == ["dev: the line is open"])
 
 
-def test_read_is_called_every_so_often_where_there_is_no_descriptor(bench: Bench) -> None:
+def test_read_is_called_regularly_if_there_is_no_descriptor(bench: Bench) -> None:
     class Clock(DeviceInterface):
         read_interval = 0.01
 
@@ -338,7 +338,7 @@ def test_read_is_called_every_so_often_where_there_is_no_descriptor(bench: Bench
     bench.lines(3)
 
 
-def test_a_device_that_says_nothing_is_not_read(bench: Bench) -> None:
+def test_a_silent_device_is_not_read(bench: Bench) -> None:
     reads: list[int] = []
 
     class Silent(Lines):
@@ -377,10 +377,10 @@ def test_the_four_methods_have_a_default_each(bench: Bench) -> None:
 # --- a device that is gone
 
 
-def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
+def test_a_missing_device_is_logged_once_and_opened_when_it_appears(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "dev: the line cannot be opened: [Errno 2] No such device: it is tried again by itself"
+    text = "dev: cannot open the line: [Errno 2] No such device; will keep retrying"
     expected_logs.expect(text)
     bench.device.is_there = False
     bench.start()
@@ -388,11 +388,11 @@ def test_a_device_that_is_not_there_is_said_once_and_opened_when_it_comes(
     bench.device.is_there = True
     bench.desk.wait_availability("offline", "online")
     assert caplog.messages.count(text) == 1
-    bench.device.say("hello\n")
+    bench.device.send("hello\n")
     assert bench.lines(1) == ["hello"]
 
 
-def test_another_reason_why_a_device_is_not_there_is_logged(
+def test_another_reason_why_a_device_is_missing_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
@@ -408,16 +408,16 @@ def test_another_reason_why_a_device_is_not_there_is_logged(
             super().open()
 
     for reason in set(reasons):
-        expected_logs.expect(f"dev: the line cannot be opened: {reason}: it is tried again by itself")
+        expected_logs.expect(f"dev: cannot open the line: {reason}; will keep retrying")
     bench.start(Refused)
     bench.desk.wait_availability("offline", "online")
-    logged = [text for text in caplog.messages if "cannot be opened" in text]
+    logged = [text for text in caplog.messages if "cannot open" in text]
     assert len(logged) == 2, "each of them once, however often they take turns"
-    report_held_back(time.monotonic() + 600)
-    assert "No such device: it is tried again by itself (3 more times in the last " in caplog.messages[-1]
+    report_suppressed(time.monotonic() + 600)
+    assert "No such device; will keep retrying (3 more times in the last " in caplog.messages[-1]
 
 
-def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
+def test_a_device_that_was_unplugged_and_then_denies_access_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That it is not there any more goes without saying; that it is back under other rules does not."""
@@ -431,21 +431,19 @@ def test_a_device_that_was_unplugged_and_is_then_forbidden_is_said_to_be(
                 raise tries.pop(0)
             super().open()
 
-    expected_logs.expect(
-        "dev: the line has failed: the device has hung up", "dev: the line cannot be opened: [Errno 13]"
-    )
+    expected_logs.expect("dev: the line has failed: the device has hung up", "dev: cannot open the line: [Errno 13]")
     bench.start(Replugged)
     bench.desk.wait_availability("online")
     bench.device.unplug()
     bench.desk.wait_availability("online", "offline", "online")
-    assert len([text for text in caplog.messages if "it is tried again by itself" in text]) == 2
+    assert len([text for text in caplog.messages if "will keep retrying" in text]) == 2
 
 
 def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: the line has failed: the device has hung up: it is tried again by itself")
+    expected_logs.expect("dev: the line has failed: the device has hung up; will keep retrying")
     bench.start()
     bench.desk.wait_availability("online")
-    bench.device.say("one\n")
+    bench.device.send("one\n")
     bench.lines(1)
     bench.device.is_there = False
     bench.device.unplug()
@@ -453,14 +451,14 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
     assert bench.device.closed == 1
     bench.device.is_there = True
     bench.desk.wait_availability("online", "offline", "online")
-    bench.device.say("two\n")
+    bench.device.send("two\n")
     assert bench.lines(2) == ["one", "two"]
 
 
-def test_every_time_it_is_unplugged_is_said(
+def test_every_unplugging_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "dev: the line has failed: the device has hung up: it is tried again by itself"
+    text = "dev: the line has failed: the device has hung up; will keep retrying"
     expected_logs.expect(text)
     bench.start()
     for times in (1, 2):
@@ -494,12 +492,12 @@ def test_a_device_that_fails_as_soon_as_it_is_open_is_tried_less_and_less_often(
 
 
 def test_a_command_while_the_device_is_offline_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+    expected_logs.expect("cannot open the line")
     bench.device.is_there = False
     bench.start()
     bench.desk.wait_availability("offline")
     bench.command("open", device="gate")
-    bench.desk.inbox.push(InternalMsg(action="a status of somebody else"))
+    bench.desk.inbox.push(InternalMsg(action="a status of another sender"))
     bench.command("close", device="gate")
     assert bench.answers(2) == [
         ("open", "OFFLINE", "the line is offline"),
@@ -510,7 +508,7 @@ def test_a_command_while_the_device_is_offline_is_answered(bench: Bench, expecte
 
 
 def test_a_command_that_is_for_another_device_is_not_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+    expected_logs.expect("cannot open the line")
 
     class Choosy(Lines):
         def accepts(self, msg: InternalMsg) -> bool:
@@ -526,7 +524,7 @@ def test_a_command_that_is_for_another_device_is_not_answered(bench: Bench, expe
 
 
 @pytest.mark.parametrize("cls", [Lines, Generating])
-def test_a_command_that_the_device_does_not_take_is_answered_and_those_behind_it_as_well(
+def test_a_command_that_the_device_does_not_accept_is_answered_and_the_following_ones_too(
     cls: type[Lines], bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: the line has failed: [Errno")
@@ -568,8 +566,8 @@ def test_closing_a_device_that_is_broken_may_fail(bench: Bench, expected_logs: E
     bench.desk.wait_availability("online", "offline", "online")
 
 
-def test_one_with_a_device_that_is_gone_stops_at_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the line cannot be opened")
+def test_an_interface_with_a_missing_device_stops_immediately(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("cannot open the line")
 
     class Patient(Lines):
         def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
@@ -615,10 +613,10 @@ def test_a_pty_that_hangs_up_is_noticed_as_well(bench: Bench, expected_logs: Exp
     os.close(near)
     os.close(far)
     bench.desk.wait_availability("online", "offline")
-    bench.stop()  # what it says comes after that
+    bench.stop()  # its last messages are sent during the stop
 
 
-def test_a_bug_is_not_taken_for_a_device_that_is_gone(bench: Bench) -> None:
+def test_a_bug_is_not_treated_as_a_missing_device(bench: Bench) -> None:
     class Buggy(Lines):
         def read(self) -> Iterable[InternalMsg]:
             raise KeyError("temperature")
@@ -628,7 +626,7 @@ def test_a_bug_is_not_taken_for_a_device_that_is_gone(bench: Bench) -> None:
     bench.desk.inbox.wake()
     interface.loop()
     assert interface.is_open
-    bench.device.say("x\n")
+    bench.device.send("x\n")
     with pytest.raises(KeyError, match="temperature"):
         interface.loop()
     interface.loop_stop()
@@ -695,7 +693,7 @@ def test_an_interface_has_a_schema_that_documents_every_option(cls: type[Any]) -
     assert all(option.get("description") for option in schema["properties"].values())
 
 
-def test_an_interface_finds_nothing_wrong_with_good_options(cls: type[Any], params: Mapping[str, Any]) -> None:
+def test_valid_options_have_no_problems(cls: type[Any], params: Mapping[str, Any]) -> None:
     problems: list[Problem] = list(cls.check(params))
     assert problems == []
 
@@ -757,7 +755,7 @@ def test_an_interface_lives_with_whatever_message_comes(cls: type[Any], kind: st
     assert supervisor.failures == 0
 
 
-def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], params: Mapping[str, Any]) -> None:
+def test_a_stopped_interface_releases_everything(cls: type[Any], params: Mapping[str, Any]) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -779,7 +777,7 @@ def test_an_interface_that_was_stopped_gives_everything_back(cls: type[Any], par
 # --- the dummy, which people copy
 
 
-def test_the_dummy_says_at_once_how_it_is_after_a_command() -> None:
+def test_the_dummy_reports_its_state_immediately_after_a_command() -> None:
     desk = Desk()
     params = fill_defaults({"type": "dummy", "interval": 3600}, interface_schema(find_interface("dummy", Path())))
     cls = find_interface("dummy", Path())
@@ -803,7 +801,7 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     msg = InternalMsg(True, function="lighting", location=location, device=device, action="LAMP_ON")
     is_own = device != "heater" and location != "hall"
     assert cls(params, desk.inbox, desk.outlet).accepts(msg) is is_own
-    assert (CommandIndex({"dev": cls.addresses(params)}).of(msg) == ("dev",)) is is_own
+    assert (CommandIndex({"dev": cls.addresses(params)}).interfaces_for(msg) == ("dev",)) is is_own
     desk.inbox.close()
 
 
@@ -811,14 +809,64 @@ def test_the_addresses_of_the_dummy_are_those_of_the_commands_that_it_accepts(de
     ("action", "arguments", "reason"),
     [
         ("LAMP_DIM", {}, "'LAMP_DIM' is not an action of this device: use one of LAMP_ON, LAMP_OFF"),
-        ("LAMP_ON", {"level": 5}, "argument 'level' is not known: this command has none"),
+        ("LAMP_ON", {"level": 5}, "argument 'level' is unknown: this command has no arguments"),
     ],
 )
-def test_the_dummy_refuses_what_it_cannot_do(action: str, arguments: dict[str, Argument], reason: str) -> None:
+def test_the_dummy_refuses_unknown_commands(action: str, arguments: dict[str, Argument], reason: str) -> None:
     cls, desk = find_interface("dummy", Path()), Desk()
     dummy = cls(fill_defaults({"type": "dummy"}, interface_schema(cls)), desk.inbox, desk.outlet)
     (answer,) = dummy.write(InternalMsg(True, device="lamp", action=action, arguments=arguments))
     assert (answer.argument("response"), answer.argument("reason")) == ("REFUSED", reason)
     (state,) = dummy.read()
     assert state.argument("on") is False
+    desk.inbox.close()
+
+
+# --- the clock
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_all_times_of_a_device_come_from_the_clock_of_its_class(expected_logs: ExpectedLogs) -> None:
+    """A day passes in no time: reads are due, and the delay before the device is opened again is over."""
+    fake = FakeClock()
+    events: list[str] = []
+
+    class Polled(DeviceInterface):
+        clock = fake
+        read_interval = 3600.0
+
+        def open(self) -> None:
+            events.append("open")
+
+        def read(self) -> Iterable[InternalMsg]:
+            events.append("read")
+            if len(events) > 3:
+                raise DeviceError("it broke")
+            return ()
+
+    expected_logs.expect("the device has failed: it broke")
+    desk = Desk()
+    device = Polled({}, desk.inbox, desk.outlet)
+
+    def step(seconds: float) -> list[str]:
+        count = len(events)
+        fake.now += seconds
+        desk.inbox.wake()  # so that the step does not really wait
+        device.loop()
+        return events[count:]
+
+    assert step(0.0) == ["open", "read"]
+    assert step(3599.0) == []
+    assert step(1.0) == ["read"]
+    assert step(3600.0) == ["read"]
+    assert not device.is_open
+    assert step(0.0) == []
+    assert step(30.0) == ["open", "read"]
     desk.inbox.close()

@@ -45,16 +45,16 @@ def test_a_length_is_written_as_the_standard_says(value: int, data: bytes) -> No
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 400), min_size=1))
 def test_any_pieces_give_the_same_packets(sizes: list[int]) -> None:
-    splitter, found = Splitter(), []
+    splitter, result = Splitter(), []
     for end, size in zip(accumulate(sizes), sizes, strict=True):
-        found += splitter.feed(STREAM[end - size : end])
-    found += splitter.feed(STREAM[sum(sizes) :])
-    assert [(each.kind, each.version) for each in found] == [(CONNECT, V5), *[(PUBLISH, V5)] * 200]
-    assert [(each.topic, each.payload, each.mid) for each in found[1:]] == [
+        result += splitter.feed(STREAM[end - size : end])
+    result += splitter.feed(STREAM[sum(sizes) :])
+    assert [(each.kind, each.version) for each in result] == [(CONNECT, V5), *[(PUBLISH, V5)] * 200]
+    assert [(each.topic, each.payload, each.mid) for each in result[1:]] == [
         (f"t/{n}", b"x" * n, (n + 1).to_bytes(2, "big")) for n in range(200)
     ]
-    assert sum(each.size for each in found) == len(STREAM)
-    assert (found[0].client_id, found[0].is_clean, found[0].properties) == ("me", True, {"session_expiry": 60})
+    assert sum(each.size for each in result) == len(STREAM)
+    assert (result[0].client_id, result[0].is_clean, result[0].properties) == ("me", True, {"session_expiry": 60})
 
 
 def test_properties_of_every_type_are_read_as_they_were_written() -> None:
@@ -67,7 +67,7 @@ def test_properties_of_every_type_are_read_as_they_were_written() -> None:
     assert read_properties(data, 4) == (values, len(data) - 4)
 
 
-def test_what_a_packet_says_of_itself() -> None:
+def test_the_description_of_a_packet() -> None:
     assert Packet(PUBACK, 0, b"\0\7").reason == 0
     assert Packet(PUBACK, 0, b"\0\7\x87", V5).reason == 0x87
     again = Packet(PUBLISH, 0b1011, text("a") + b"\0\1p")
@@ -92,23 +92,23 @@ def numbered(*numbers: int, device: str = "d") -> list[tuple[str, int]]:
         (numbered(0, 2), [], Verdict(3, 2, 0, lost=(("d", 1),))),
         (numbered(0, 2), numbered(1), Verdict(3, 2, 0, lost_by_broker=(("d", 1),))),
         (numbered(0, 2, 1), [], Verdict(3, 3, 0, disordered=(("d", 1),))),
-        ([*numbered(0, 1, 2), ("e", 0)], [], Verdict(3, 3, 0)),  # not accepted, or not yet said to be
+        ([*numbered(0, 1, 2), ("e", 0)], [], Verdict(3, 3, 0)),  # not accepted, or not yet reported as such
         ([], [], Verdict(3, 0, 0, lost=tuple(numbered(0, 1, 2)))),
     ],
 )
 def test_the_verdict(seen: list[tuple[str, int]], acknowledged: list[tuple[str, int]], verdict: Verdict) -> None:
-    found = judge(numbered(0, 1, 2), seen, acknowledged)
-    assert found == verdict
-    assert found.is_good is not bool(verdict.lost or verdict.disordered)
+    result = judge(numbered(0, 1, 2), seen, acknowledged)
+    assert result == verdict
+    assert result.is_good is not bool(verdict.lost or verdict.disordered)
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
 def test_all_that_is_accepted_is_accounted_for(order: list[int], missing: set[int]) -> None:
     seen = numbered(*(number for number in order if number not in missing))
-    found = judge(numbered(*range(6)), seen)
-    assert found.delivered + len(found.lost) == 6
-    assert {number for _, number in found.lost} == missing
-    assert bool(found.disordered) == (seen != sorted(seen))
+    result = judge(numbered(*range(6)), seen)
+    assert result.delivered + len(result.lost) == 6
+    assert {number for _, number in result.lost} == missing
+    assert bool(result.disordered) == (seen != sorted(seen))
 
 
 def test_entries_are_read_from_books_and_publications() -> None:
@@ -124,11 +124,11 @@ class Ear:
     """A peer that keeps the bytes that come, and answers each piece with its length in bytes of `!`."""
 
     def __init__(self) -> None:
-        self.heard = bytearray()
+        self.received = bytearray()
 
     def __call__(self, conversation: Conversation) -> None:
         while data := conversation.sock.recv(4096):
-            self.heard += data
+            self.received += data
             conversation.send(b"!" * len(data))
 
 
@@ -142,38 +142,38 @@ def through(passage: Passage, expected: Callable[[bytes], object], *, more: byte
     ):
         me.settimeout(10)
         me.sendall(STREAM + more)
-        wait_until(lambda: expected(bytes(ear.heard)), what=lambda: f"it; got {len(ear.heard)} bytes")
+        wait_until(lambda: expected(bytes(ear.received)), what=lambda: f"it; got {len(ear.received)} bytes")
         answered = bytearray()
         try:
-            while len(answered) < len(ear.heard) and (data := me.recv(4096)):
+            while len(answered) < len(ear.received) and (data := me.recv(4096)):
                 answered += data
         except ConnectionResetError:
             answered += b"reset"
-        return bytes(ear.heard), bytes(answered)
+        return bytes(ear.received), bytes(answered)
 
 
 @pytest.mark.parametrize("way", [Way(), Way(longest=50), Way(rate=1_000_000), Way(delay=0.05)])
 def test_all_passes_in_both_directions(way: Way) -> None:
-    assert through(Passage(way, way), lambda heard: heard == STREAM) == (STREAM, b"!" * len(STREAM))
+    assert through(Passage(way, way), lambda received: received == STREAM) == (STREAM, b"!" * len(STREAM))
 
 
 @pytest.mark.parametrize("packets", [1, 2, 50])
 def test_a_way_ends_behind_a_packet(packets: int) -> None:
     at = len(CONNECT_5) + sum(len(publish(f"t/{n}", b"x" * n, n + 1, version=V5)) for n in range(packets - 1))
-    heard, _ = through(Passage(up=Way(after_packets=packets)), lambda heard: len(heard) >= at)
-    assert heard == STREAM[:at]
+    received, _ = through(Passage(up=Way(after_packets=packets)), lambda received: len(received) >= at)
+    assert received == STREAM[:at]
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "hang"])
 def test_a_way_ends_behind_a_byte(end: str) -> None:
     way = Way(after_bytes=33, end=end)  # type: ignore[arg-type]
-    heard, answered = through(Passage(up=way), lambda heard: len(heard) >= 33)
-    assert heard == STREAM[:33]
+    received, answered = through(Passage(up=way), lambda received: len(received) >= 33)
+    assert received == STREAM[:33]
     if end == "hang":
         assert answered == b"!" * 33
 
 
-def test_what_is_no_mqtt_passes_unread() -> None:
+def test_data_that_is_not_mqtt_passes_unread() -> None:
     noise = b"\x16\x03\x01" + bytes(range(256)) * 20
     ear, seen = Ear(), []
     with (
@@ -182,11 +182,11 @@ def test_what_is_no_mqtt_passes_unread() -> None:
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(noise)
-        wait_until(lambda: ear.heard == noise, what="all of it")
+        wait_until(lambda: ear.received == noise, what="all of it")
     assert seen == []
 
 
-def test_each_packet_is_told_once_with_its_direction() -> None:
+def test_each_packet_is_reported_once_with_its_direction() -> None:
     ear, seen = Ear(), []
     with (
         Peer(ear) as peer,
@@ -194,12 +194,12 @@ def test_each_packet_is_told_once_with_its_direction() -> None:
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(STREAM)
-        wait_until(lambda: ear.heard == STREAM, what="all of it")
-        told = [(number, found.kind) for number, is_up, found in seen if is_up]
-    assert told == [(0, CONNECT), *[(0, PUBLISH)] * 200]
+        wait_until(lambda: ear.received == STREAM, what="all of it")
+        informed = [(number, result.kind) for number, is_up, result in seen if is_up]
+    assert informed == [(0, CONNECT), *[(0, PUBLISH)] * 200]
 
 
-def test_a_link_that_is_held_shut_or_cut() -> None:
+def test_a_link_can_be_paused_blocked_or_cut() -> None:
     ear = Ear()
     with Peer(ear) as peer, Proxy(peer.port) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
@@ -209,10 +209,10 @@ def test_a_link_that_is_held_shut_or_cut() -> None:
             me.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 me.recv(1)
-            assert not ear.heard
+            assert not ear.received
             me.settimeout(10)
             proxy.go_on()
-            wait_until(lambda: ear.heard == STREAM, what="all of it")
+            wait_until(lambda: ear.received == STREAM, what="all of it")
             proxy.shut()
             while me.recv(4096):
                 pass
@@ -220,8 +220,8 @@ def test_a_link_that_is_held_shut_or_cut() -> None:
             me.settimeout(10)
             assert me.recv(1) == b""
         proxy.open()
-        ear.heard.clear()
+        ear.received.clear()
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.sendall(STREAM)
-            wait_until(lambda: ear.heard == STREAM, what="all of it")
+            wait_until(lambda: ear.received == STREAM, what="all of it")
         assert proxy.connections == 2

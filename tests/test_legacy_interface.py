@@ -1,4 +1,4 @@
-"""Interfaces of the original, in the style of its three generations, against a real broker and by themselves."""
+"""Legacy interfaces, in the style of three generations, with a real broker and alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
 from gateway.core.inbox import MsgList
-from gateway.legacy_interface import AppProperties, adapted, internalMsg
+from gateway.legacy_interface import AppProperties, adapt, internalMsg
 from gateway.legacy_interface import MsgList as OriginalList
 from gateway.message import InternalMsg, ReplyTo
 from tests.support.broker import Mosquitto
@@ -37,7 +37,7 @@ PACKAGE = "mqttgateway"
 
 @pytest.fixture(autouse=True)
 def same_path_and_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test imports under the names of the original is gone after it."""
+    """Legacy modules that a test imports are removed after it."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(AppProperties, "name", AppProperties.name)
     monkeypatch.setattr(AppProperties, "directories", AppProperties.directories)
@@ -132,9 +132,7 @@ def test_an_interface_of_0_5_runs(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert gateway.stop() < 2
 
 
-def test_configuration_map_and_interface_of_the_original_run_together_as_they_are(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
+def test_legacy_configuration_map_and_interface_run_together_unchanged(tmp_path: Path, mosquitto: Mosquitto) -> None:
     for path in (*INTERFACES.glob("thermostat_*.py"), FIXTURES / "maps" / "of_early_2018.json"):
         shutil.copy(path, tmp_path)
     write(tmp_path, '{"celsius": 20}', "thermostat2mqtt.json")
@@ -153,7 +151,7 @@ def test_configuration_map_and_interface_of_the_original_run_together_as_they_ar
         assert "Application <thermostat2mqtt> uses port </dev/tty>." in gateway.log + gateway.output
 
 
-def test_interfaces_of_the_original_and_of_today_share_a_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_legacy_and_current_interfaces_share_a_gateway(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interfaces = {
         "shutter": {"type": str(INTERFACES / "shutter_interface.py")},
         "shutter2": {"type": str(INTERFACES / "shutter_interface.py")},
@@ -170,7 +168,7 @@ def test_interfaces_of_the_original_and_of_today_share_a_gateway(tmp_path: Path,
 # --- found
 
 
-def test_the_original_is_served_under_all_its_names_and_only_when_asked_for(tmp_path: Path) -> None:
+def test_the_legacy_modules_are_provided_under_all_names_and_only_when_imported(tmp_path: Path) -> None:
     names = ["mqttgateway.mqtt_map", "mqttgateway.gateway.mqtt_map", "mqttgateway.app_properties",
              "mqttgateway.utils.app_properties", "mqttgateway.app_config", "mqttgateway.throttled_exception",
              "mqttgateway.utils.throttled_exception"]  # fmt: skip
@@ -179,13 +177,13 @@ def test_the_original_is_served_under_all_its_names_and_only_when_asked_for(tmp_
     assert not [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
     for index, name in enumerate(names):
         write(tmp_path, f"import {name}\n{ECHO % 'pass'}", f"mine{index}.py")
-        assert hasattr(find_interface(f"mine{index}.py", tmp_path), "original")
+        assert hasattr(find_interface(f"mine{index}.py", tmp_path), "legacy_class")
     assert importlib.import_module("mqttgateway").ENCODING == "utf-8"
     assert importlib.import_module(names[0]).internalMsg is internalMsg is importlib.import_module(names[1]).internalMsg
     assert not [finder for finder in sys.meta_path if type(finder).__module__ == "gateway.legacy_interface"]
 
 
-def test_what_the_original_did_not_have_or_is_not_served_says_so(tmp_path: Path) -> None:
+def test_a_legacy_name_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path, "import mqttgateway.start_gateway\n")
     with pytest.raises(CodeNotFoundError) as caught:
         find_interface("mine.py", tmp_path)
@@ -194,7 +192,7 @@ def test_what_the_original_did_not_have_or_is_not_served_says_so(tmp_path: Path)
     )
 
 
-def test_an_original_that_is_installed_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_earlier_version_is_not_affected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / PACKAGE
     package.mkdir()
     write(package, "", "__init__.py")
@@ -208,17 +206,17 @@ def test_an_original_that_is_installed_is_left_alone(tmp_path: Path, monkeypatch
         tmp_path,
         "import mqttgateway.mqtt_map\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n",
     )
-    old = find_interface("mine.py", tmp_path).original
+    old = find_interface("mine.py", tmp_path).legacy_class
     assert sys.modules[old.__module__].mqttgateway.mqtt_map.internalMsg is internalMsg
 
 
-def test_a_file_whose_helper_asks_is_of_the_original_every_time_it_is_loaded(tmp_path: Path) -> None:
+def test_a_file_whose_helper_imports_legacy_modules_is_legacy_at_every_load(tmp_path: Path) -> None:
     write(tmp_path, "import mqttgateway.mqtt_map\n", "helper_of_mine.py")
     write(tmp_path, "import helper_of_mine\nclass Door:\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
-    assert hasattr(find_interface("mine.py", tmp_path), "original")
-    assert hasattr(find_interface("mine.py", tmp_path), "original")
-    write(tmp_path, "class Door:  # written anew\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
-    assert not hasattr(find_interface("mine.py", tmp_path), "original")
+    assert hasattr(find_interface("mine.py", tmp_path), "legacy_class")
+    assert hasattr(find_interface("mine.py", tmp_path), "legacy_class")
+    write(tmp_path, "class Door:  # written again\n    def __init__(self, *_): ...\n    def loop(self): ...\n")
+    assert not hasattr(find_interface("mine.py", tmp_path), "legacy_class")
 
 
 def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +230,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
     for _ in range(2):
         cls = find_interface("old2mqtt.old_interface:Echo", Path("/nowhere"))
         assert (cls.__module__, cls.__name__) == ("old2mqtt.old_interface", "Echo")
-        assert hasattr(cls, "original")
+        assert hasattr(cls, "legacy_class")
     for type_name, what in (
         ("old2mqtt.none:Echo", "there is no module 'old2mqtt.none'"),
         ("no_package.none:Echo", "there is no module 'no_package.none'"),
@@ -244,7 +242,7 @@ def test_a_module_is_found_by_its_name_and_class(tmp_path: Path, monkeypatch: py
         assert caught.value.what.startswith(what)
 
 
-def test_only_the_loader_knows_the_module_of_the_original() -> None:
+def test_only_the_loader_imports_the_legacy_module() -> None:
     root = Path(__file__).parents[1]
     users = [path.name for folder in ("gateway", "interfaces") for path in (root / folder).rglob("*.py")
              if "gateway.legacy_interface" in path.read_text()]  # fmt: skip
@@ -263,7 +261,7 @@ def test_options_are_text_as_they_were(tmp_path: Path) -> None:
     bench.stop()
 
 
-def test_files_are_found_by_the_rules_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_found_by_the_legacy_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf, here, beside = (tmp_path / name for name in ("conf", "here", "beside"))
     for folder in (conf, here, beside):
         folder.mkdir()
@@ -312,7 +310,7 @@ def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) 
         def loop(self) -> None:
             self.out.push(self.inn.get())
 
-    interface = adapted(It)({}, inbox, Out())
+    interface = adapt(It)({}, inbox, Out())
     inbox.push(msg)
     interface.loop()
     assert sent == [msg]
@@ -320,7 +318,7 @@ def test_a_message_comes_back_from_an_interface_as_it_went_in(msg: InternalMsg) 
     inbox.close()
 
 
-def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> None:
+def test_the_outcome_of_a_command_is_published_on_its_response_topic() -> None:
     sent: list[InternalMsg] = []
 
     class It:
@@ -339,7 +337,7 @@ def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> Non
             return True
 
     inbox = MsgList()
-    interface = adapted(It)({}, inbox, Out())
+    interface = adapt(It)({}, inbox, Out())
     asked = ReplyTo("me/reply", b"17")
     inbox.push(InternalMsg(True, action="ON").answered_at(asked))
     interface.loop()
@@ -348,7 +346,7 @@ def test_the_outcome_of_a_command_goes_to_where_its_sender_asked_for_it() -> Non
     inbox.close()
 
 
-def test_a_message_is_what_it_was_in_the_original() -> None:
+def test_a_legacy_message_behaves_as_before() -> None:
     msg = internalMsg(True, "f", None, "l", "d", "s", "a", {"x": 1})
     assert (msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.sender, msg.action, msg.arguments) == (
         True, "f", "", "l", "d", "s", "a", {"x": 1}
@@ -371,7 +369,7 @@ def test_a_message_is_what_it_was_in_the_original() -> None:
     assert internalMsg().arguments is not internalMsg().arguments
 
 
-def test_two_interfaces_do_not_share_what_they_change(tmp_path: Path) -> None:
+def test_two_interfaces_do_not_share_mutable_messages(tmp_path: Path) -> None:
     write(tmp_path, ECHO % "self.msg = self.inn.pull(); self.msg.arguments['list'].append(1)")
     msg = InternalMsg(arguments={"list": []})
     benches = [Bench("mine.py", tmp_path) for _ in range(2)]
@@ -383,7 +381,7 @@ def test_two_interfaces_do_not_share_what_they_change(tmp_path: Path) -> None:
     assert msg.arguments == {"list": []}
 
 
-def test_what_is_pushed_is_as_it_is_then(tmp_path: Path) -> None:
+def test_a_change_after_push_has_no_effect(tmp_path: Path) -> None:
     code = "m = mqttgateway.mqtt_map.internalMsg(action='A', arguments={'x': [1]}); self.out.push(m); m.action = 'B'; "
     write(tmp_path, ECHO % (code + "m.arguments['x'].append(2); self.out.put_nowait(m)"))
     bench = Bench("mine.py", tmp_path)
@@ -392,10 +390,10 @@ def test_what_is_pushed_is_as_it_is_then(tmp_path: Path) -> None:
     bench.stop()
 
 
-def test_what_is_no_message_is_refused_where_it_is_pushed(tmp_path: Path) -> None:
+def test_an_object_that_is_not_a_message_is_refused_by_push(tmp_path: Path) -> None:
     write(tmp_path, ECHO % "self.out.push('text')")
     bench = Bench("mine.py", tmp_path)
-    with pytest.raises(TypeError, match="'text' was pushed, which is no internalMsg"):
+    with pytest.raises(TypeError, match="the interface pushed 'text', which is not an internalMsg"):
         bench.interface.loop()
     bench.stop()
 
@@ -443,7 +441,7 @@ def test_the_list_for_messages_is_always_empty(echo: Bench) -> None:
     assert len(echo.collect()) == 1
 
 
-def test_a_list_of_its_own_is_a_queue_with_push_and_pull() -> None:
+def test_a_separate_list_is_a_queue_with_push_and_pull() -> None:
     own = OriginalList()
     assert own.pull() is None
     own.push(1)
@@ -482,7 +480,7 @@ def test_threads_that_wait_each_get_a_message_and_end_with_their_interface() -> 
             self.inn = inn
 
     inbox, got = OneAtATime(), queue.Queue[Any]()
-    interface = adapted(It)({}, inbox, Desk().outlet)
+    interface = adapt(It)({}, inbox, Desk().outlet)
     inn = interface.interface.inn
 
     def work() -> None:
@@ -501,7 +499,7 @@ def test_threads_that_wait_each_get_a_message_and_end_with_their_interface() -> 
     inbox.close()
 
 
-def test_what_an_interface_puts_in_itself_wakes_its_thread_at_once(echo: Bench) -> None:
+def test_an_item_put_by_the_interface_itself_wakes_its_thread_immediately(echo: Bench) -> None:
     inn, got = echo.interface.interface.inn, queue.Queue[Any]()
     threads = [in_thread(lambda: got.put(inn.get()))]
     for _ in range(5):  # each of these would last a second
@@ -546,14 +544,14 @@ def test_an_interface_that_fails_while_it_is_built_leaves_no_thread_waiting(tmp_
 
     inbox = MsgList()
     with pytest.raises(OSError, match="no door"):
-        adapted(It)({}, inbox, Desk().outlet)
+        adapt(It)({}, inbox, Desk().outlet)
     threads[0].join(5)
     assert not threads[0].is_alive()
     inbox.close()
 
 
 @given(st.lists(st.sampled_from(["push", "put", "pull", "get"]), max_size=30))
-def test_own_and_incoming_items_come_out_once_each_in_their_order(steps: list[str]) -> None:
+def test_items_of_the_interface_and_messages_are_returned_once_each_in_order(steps: list[str]) -> None:
     class It:
         def __init__(self, params: Any, inn: Any, out: Any) -> None:
             self.inn = inn
@@ -561,7 +559,7 @@ def test_own_and_incoming_items_come_out_once_each_in_their_order(steps: list[st
         def loop(self) -> None: ...
 
     inbox = MsgList()
-    interface = adapted(It)({}, inbox, Desk().outlet)
+    interface = adapt(It)({}, inbox, Desk().outlet)
     inn, theirs, own, got = interface.interface.inn, list[str](), list[str](), list[str]()
     for number, step in enumerate(steps):
         if step == "push":

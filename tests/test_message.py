@@ -22,7 +22,7 @@ def test_none_for_the_arguments_is_no_arguments() -> None:
     assert InternalMsg(arguments=None) == InternalMsg()
 
 
-def test_a_message_is_a_status_unless_it_is_said_to_be_a_command() -> None:
+def test_a_message_is_a_status_by_default() -> None:
     assert not InternalMsg().iscmd
 
 
@@ -100,16 +100,14 @@ def test_a_successful_outcome_is_the_message_as_a_status_with_response_and_reaso
 
 
 @given(messages(), any_words.filter(lambda word: word != "OK"), any_words)
-def test_a_failed_outcome_says_what_was_wanted_apart_from_what_is_so(
-    msg: InternalMsg, response: str, reason: str
-) -> None:
+def test_a_failed_outcome_keeps_the_requested_arguments_apart(msg: InternalMsg, response: str, reason: str) -> None:
     reply = msg.reply(response, reason)
     assert (reply.iscmd, reply.sender) == (False, "")
-    wanted = {"requested": dict(msg.arguments)} if msg.arguments else {}
-    assert reply.arguments == {"response": response, "reason": reason, **wanted}
+    expected = {"requested": dict(msg.arguments)} if msg.arguments else {}
+    assert reply.arguments == {"response": response, "reason": reason, **expected}
 
 
-def test_the_lamp_that_was_not_switched_on_is_not_said_to_be_on() -> None:
+def test_a_lamp_that_was_not_switched_on_is_not_reported_as_on() -> None:
     refused = InternalMsg(True, action="SET", arguments={"on": True}).reply("REFUSED", "the device refused it")
     assert refused.argument("on") is None
     assert refused.argument("requested") == {"on": True}

@@ -74,7 +74,7 @@ def bench() -> Iterator[Bench]:
 
 
 class Plain:
-    """Takes all that waits, and only then does what `do` says with each."""
+    """Reads all waiting commands, and only then calls `do` with each."""
 
     waits_itself = True
     longest_call = 0.5
@@ -92,7 +92,7 @@ class Plain:
 
 
 class Lamp(DeviceInterface):
-    """Does what `do` says with each command."""
+    """Calls `do` with each command."""
 
     bench: ClassVar[Bench]
     longest_call = 0.5
@@ -117,7 +117,7 @@ class Own(BaseException):
 
 
 class SilentError(Exception):
-    """Cannot even say what it is."""
+    """Has a `repr` that fails."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -152,9 +152,7 @@ def test_the_command_at_which_it_fails_is_answered(
     bench.wait_outcomes(("BAD", "ERROR"), ("GOOD", "OK"))
 
 
-def test_all_that_it_has_taken_and_not_answered_is_answered_when_it_fails(
-    bench: Bench, expected_logs: ExpectedLogs
-) -> None:
+def test_all_open_commands_are_answered_when_the_interface_fails(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(FAILED, "answered with OFFLINE while the interface was down")
 
     def do(msg: InternalMsg) -> None:
@@ -168,7 +166,7 @@ def test_all_that_it_has_taken_and_not_answered_is_answered_when_it_fails(
     bench.wait_outcomes(("A", "OK"), ("B", "ERROR"), ("C", "ERROR"), ("D", "ERROR"), ("E", "OFFLINE"))
 
 
-def test_what_was_answered_before_it_failed_is_not_answered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_commands_answered_before_the_failure_are_not_answered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(FAILED)
 
     def do(msg: InternalMsg) -> None:
@@ -182,7 +180,7 @@ def test_what_was_answered_before_it_failed_is_not_answered_again(bench: Bench, 
     bench.wait_outcomes(("FIRST", "OK"), ("LAST", "OK"))
 
 
-def test_the_reason_keeps_to_itself_what_the_error_says(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_the_outcome_does_not_contain_the_text_of_the_error(bench: Bench, expected_logs: ExpectedLogs) -> None:
     """It goes out to everybody; the log knows which words are secret, and is not for everybody."""
     expected_logs.expect(FAILED)
 
@@ -212,7 +210,7 @@ def test_one_that_cannot_be_built_has_its_commands_answered(bench: Bench, expect
 @pytest.mark.parametrize("answers_at_close", [False, True])
 @pytest.mark.parametrize(("error", "code"), [(ValueError("bad"), "ERROR"), (OSError(5, "I/O error"), "OFFLINE"),
                                              (DeviceError("gone"), "OFFLINE"), (Own("bad"), "ERROR")])  # fmt: skip
-def test_a_device_interface_that_fails_in_write_answers_what_has_no_answer_yet(
+def test_a_device_interface_that_fails_in_write_answers_the_open_commands(
     error: BaseException, code: str, answers_at_close: bool, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: ")
@@ -292,7 +290,7 @@ def test_commands_for_others_and_statuses_are_not_answered(bench: Bench, expecte
     bench.wait_outcomes()
 
 
-def test_a_loop_that_has_done_nothing_is_named(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_a_loop_that_returned_a_coroutine_is_reported(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(f"{FAILED}TypeError: loop() has done nothing: it may have no `async` and no `yield`")
 
     class Yielding:
@@ -355,12 +353,12 @@ def look_until(bench: Bench, *parts: str, caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.parametrize("kind", ["plain", "device"])
-def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
+def test_a_hanging_interface_is_logged_with_its_line_and_waiting_commands_are_answered(
     kind: str, answers: bool, bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     method = "loop()" if kind == "plain" else "write()"
-    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
-    expected_logs.expect("dev: command rejected: it waited too long", *(["came too late"] if answers else []))
+    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} returned after ")
+    expected_logs.expect("dev: command rejected: it waited too long", *(["too late"] if answers else []))
     hung = Hung(bench, answers=answers)
 
     def do(msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -380,7 +378,7 @@ def test_one_that_hangs_is_named_with_its_line_and_what_waits_is_answered(
     look_until(bench, "waited too long", caplog=caplog)
     wait_until(lambda: len(bench.outcomes()) == 2)
     bench.release.set()
-    look_until(bench, "has returned after", caplog=caplog)
+    look_until(bench, "returned after", caplog=caplog)
     if answers:
         bench.command("NEXT")
     bench.wait_outcomes(("WAITS", "TIMEOUT"), ("HANG", "TIMEOUT"), *([("NEXT", "OK")] if answers else []))
@@ -402,7 +400,7 @@ def test_one_that_waits_for_something_to_do_does_not_hang(bench: Bench) -> None:
 def test_whatever_hangs_is_named(
     method: str, bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} has returned after ")
+    expected_logs.expect(f"dev: {method} has not returned for ", f"dev: {method} returned after ")
 
     def hang(*_: object) -> tuple[()]:
         bench.release.wait(10)
@@ -415,10 +413,12 @@ def test_whatever_hangs_is_named(
         supervisor.request_stop()
     look_until(bench, f"dev: {method} has not returned for", caplog=caplog)
     bench.release.set()
-    look_until(bench, f"dev: {method} has returned after", caplog=caplog)
+    look_until(bench, f"dev: {method} returned after", caplog=caplog)
 
 
-def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, expected_logs: ExpectedLogs) -> None:
+def test_commands_for_an_interface_whose_constructor_hangs_are_answered(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
     expected_logs.expect("dev: command rejected: it waited too long")
 
     def build() -> Plain:
@@ -435,7 +435,7 @@ def test_what_waits_for_one_whose_constructor_hangs_is_answered(bench: Bench, ex
 # --- an interface that is stopped
 
 
-def test_what_waits_at_the_stop_is_answered_and_nothing_is_taken_any_more(bench: Bench) -> None:
+def test_commands_waiting_at_the_stop_are_answered_and_no_more_are_accepted(bench: Bench) -> None:
     hung = Hung(bench)
     supervisor = bench.start(lambda: Plain(bench, hung))
     bench.command("HANG")
@@ -447,8 +447,10 @@ def test_what_waits_at_the_stop_is_answered_and_nothing_is_taken_any_more(bench:
     bench.wait_outcomes(("A", "OFFLINE"), ("B", "OFFLINE"), ("HANG", "OK"))
 
 
-def test_what_it_is_at_when_it_is_left_behind_is_answered_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: not sent: the answer 'OK' came too late: the command was answered in its place")
+def test_the_open_command_of_an_abandoned_interface_is_answered_once(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(
+        "dev: not sent: the interface answered 'OK' too late; the gateway had answered the command already"
+    )
     hung = Hung(bench)
     supervisor = bench.start(lambda: Plain(bench, hung))
     bench.command("HANG")
@@ -460,6 +462,7 @@ def test_what_it_is_at_when_it_is_left_behind_is_answered_once(bench: Bench, exp
     assert not supervisor.has_ended
     bench.release.set()
     bench.wait_outcomes(("HANG", "OFFLINE"))
+    assert bench.desk.outlet.stats()["late_answers"] == 1
     assert supervisor.has_ended
 
 
@@ -493,7 +496,7 @@ class Threaded:
         self.thread.join()
 
 
-def test_what_one_with_threads_of_its_own_is_at_when_it_is_stopped_is_answered(bench: Bench) -> None:
+def test_commands_of_an_interface_with_threads_are_answered_at_the_stop(bench: Bench) -> None:
     bench.start(lambda: Threaded(bench))
     bench.command("B", "A")
     wait_until(lambda: bench.outcomes() == [("A", "OK")])
@@ -501,7 +504,7 @@ def test_what_one_with_threads_of_its_own_is_at_when_it_is_stopped_is_answered(b
     assert bench.outcomes() == [("A", "OK"), ("B", "OFFLINE")]
 
 
-def test_what_one_with_threads_of_its_own_took_long_ago_is_its_affair(bench: Bench) -> None:
+def test_old_commands_of_an_interface_with_own_threads_are_not_answered_in_its_place(bench: Bench) -> None:
     supervisor = bench.start(lambda: Threaded(bench))
     bench.command("B", "A")
     wait_until(lambda: bench.outcomes() == [("A", "OK")])
@@ -558,16 +561,22 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
         ("text", "dev: read() returned 'text' (str) instead of a list of InternalMsg: nothing is sent"),
         ({"a": 1}, "dev: read() returned {'a': 1} (dict) instead of a list of InternalMsg: nothing is sent"),
         (5, "dev: read() returned 5 (int) instead of a list of InternalMsg: nothing is sent"),
-        (["text", InternalMsg(action="A")], "dev: read() gave 'text' (str) instead of an InternalMsg: it is not sent"),
-        ([None, InternalMsg(action="A")], "dev: read() gave None (NoneType) instead of an InternalMsg: it is not sent"),
+        (
+            ["text", InternalMsg(action="A")],
+            "dev: read() produced 'text' (str) instead of an InternalMsg: it is not sent",
+        ),
+        (
+            [None, InternalMsg(action="A")],
+            "dev: read() produced None (NoneType) instead of an InternalMsg: it is not sent",
+        ),
         (
             InternalMsg(action="A"),
-            "dev: read() returned status -/-/-/-/- A (InternalMsg) instead of a list of messages: ",
+            "dev: read() returned status -/-/-/-/- A (InternalMsg) instead of a list of messages; ",
         ),
     ],
 )
 @pytest.mark.parametrize("method", ["read()", "write()"])
-def test_what_is_no_message_is_named_and_the_interface_goes_on(
+def test_what_is_not_a_message_is_logged_and_the_interface_continues(
     given: Any, text: str, method: str, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(text.replace("read()", method))
@@ -590,8 +599,10 @@ def test_what_is_no_message_is_named_and_the_interface_goes_on(
     assert supervisor.failures == 0
 
 
-def test_a_plain_class_that_pushes_what_is_no_message_goes_on(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: loop() gave {'on': True} (dict) instead of an InternalMsg: it is not sent")
+def test_a_plain_class_that_pushes_an_object_that_is_not_a_message_continues(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: loop() produced {'on': True} (dict) instead of an InternalMsg: it is not sent")
 
     def do(msg: InternalMsg) -> None:
         bench.desk.outlet.push({"on": True})  # type: ignore[arg-type]

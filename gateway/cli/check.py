@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
-from gateway.errors import ConfigurationError, MessageError, Refusal, UsageError
+from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
@@ -82,7 +82,7 @@ def _outbox(configuration: Configuration) -> str:
 
 def _filters(direction: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
     for each in filters:
-        default = "passes" if each.passes_others else "is dropped"
+        default = "passes" if each.passes_unmatched else "is dropped"
         yield f"    {direction:<10}  {each.name}; a message that no rule matches {default}"
         yield from (f"                {step}" for step in each.steps)
 
@@ -109,11 +109,11 @@ def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_nam
     is_accepted = True
     for line in _explanation(interface, options):
         print(line)  # noqa: T201
-        is_accepted = is_accepted and not isinstance(line, Refusal)
+        is_accepted = is_accepted and not isinstance(line, Problem)
     return is_accepted
 
 
-def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str]:
+def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str | Problem]:
     cls = interface.cls if issubclass(interface.cls, Interface) else Interface
     for data in _frames(options, interface.params.get("encoding", "utf-8")):
         for part in cls.explain_frame(interface.params, data):
@@ -124,12 +124,12 @@ def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> It
         yield from cls.explain_command(interface.params, msg)
 
 
-def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str]:
+def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
     yield f"  {msg}"
     try:
         publication = interface.msg_map.internal2mqtt(msg)
     except MessageError as err:
-        yield Refusal(f"    not sent: {err}")
+        yield Problem((), f"    not sent: {err}")
         return
     yield f"    topic    {publication.topic}"
     yield f"    payload  {publication.payload.decode('utf-8')}"

@@ -43,7 +43,7 @@ def why_unanswered(
     if not subscribed:
         filters = _listed(f for interface in interfaces for f in interface.msg_map.topics)
         return f"{online} does not subscribe to {topic!a}: its map subscribes to {filters or 'nothing'} (see 'topics')"
-    addressed = [each for each in subscribed if CommandIndex({each.name: each.addresses}).of(command)]
+    addressed = [each for each in subscribed if CommandIndex({each.name: each.addresses}).interfaces_for(command)]
     if not addressed:
         addresses = _listed(_words(address) for interface in subscribed for address in interface.addresses or ())
         if not addresses:

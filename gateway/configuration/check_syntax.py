@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gateway.core.topic import word_problem
 from gateway.errors import Problem, WordError
-from gateway.message import ADDRESS_FIELDS, InternalMsg, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, reserved_argument
 from gateway.translation.field_map import FieldMap
 from gateway.translation.syntax import BoundForm, MessageForm, Syntax, shape
 from gateway.translation.topic_template import PLACEHOLDERS, common_topic, fields_in, parse, template_problem
@@ -74,8 +74,8 @@ def form_problems(data: Mapping[str, Any], root: str) -> Iterator[Problem]:
         if "argument" in options and form.payload != "value":
             what = f"the payload {form.payload!a} names its arguments itself, or has none"
             yield Problem((*path, "argument"), what, "remove it, or set payload to value")
-        elif own_word_problem(form.argument):
-            yield Problem((*path, "argument"), own_word_problem(form.argument), "use another word")
+        elif form.argument in OUTCOME_WORDS:
+            yield Problem((*path, "argument"), reserved_argument(form.argument), "use another word")
         if "text" in options and form.payload != "value":
             what = f"the payload {form.payload!a} marks text itself"
             yield Problem((*path, "text"), what, "remove it, or set payload to value")

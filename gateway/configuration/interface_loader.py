@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -26,6 +27,15 @@ ENTRY_POINTS = "mqttgateway.interfaces"
 """The entry point group in which packages register interfaces of their own."""
 
 _MODULES_OF_PYTHON_2 = ("ConfigParser", "Queue", "StringIO", "cPickle", "httplib", "thread", "urllib2", "urlparse")
+_MOVED_TO_THE_API = {
+    "gateway.listeners": ("Addresses",),
+    "gateway.mailbox": ("MsgList", "Wakeup"),
+    "gateway.outlet": ("Outlet",),
+    "gateway.receipt": ("DeliveryError", "Receipt"),
+}
+"""Modules that earlier documentation named, with what an interface imported from them."""
+
+_CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from 'gateway[.\w]*'")
 _SIGNS_OF_PYTHON_2 = (  # in the error texts of Python 3
     "call to 'print'",
     "call to 'exec'",
@@ -60,7 +70,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
         module_name, _, class_name = BUILT_IN[type_name].partition(":")
         return getattr(importlib.import_module(module_name), class_name)  # type: ignore[no-any-return]
     from gateway.legacy_interface import (  # imported here, since the shipped interfaces do not need it
-        adapted,
+        adapt,
         legacy_modules,
     )
 
@@ -77,7 +87,7 @@ def find_interface(type_name: str, folder: Path, gateway_name: str = NAME) -> ty
         if not is_legacy():
             return cls
     _check_constructor(cls)
-    return adapted(cls)
+    return adapt(cls)
 
 
 def _entry_points() -> Iterable[Any]:
@@ -200,12 +210,26 @@ def _import_failed(what: str, err: BaseException) -> str:
 def _remedy(err: BaseException, otherwise: str) -> str:
     """Return the remedy for code that cannot be imported: a special one if it is visibly old, else `otherwise`."""
     module = (err.name or "").partition(".")[0] if isinstance(err, ModuleNotFoundError) else ""
+    if isinstance(err, ImportError) and (err.name or "").partition(".")[0] == "gateway":
+        return _remedy_of_api(err)
     if module == "mqtt_gateways":
         return f"this is the first name of {NAME}: write {NAME} instead, and keep the rest of the name"
     message = err.msg if isinstance(err, SyntaxError) else ""
     if module in _MODULES_OF_PYTHON_2 or any(sign in message for sign in _SIGNS_OF_PYTHON_2):
         return "it is written for Python 2: convert it to Python 3, see docs/migration.md"
     return otherwise
+
+
+def _remedy_of_api(err: ImportError) -> str:
+    """Return which import to use instead of one from a module of the gateway that has moved or does not exist."""
+    from gateway import api  # only for this remedy: a run does not need it
+
+    missing = _CANNOT_IMPORT.match(str(err))
+    names = (missing.group(1),) if missing else _MOVED_TO_THE_API.get(err.name or "", ())
+    names = tuple(name for name in names if name in api.__all__)
+    if names:
+        return f"import {' or '.join(names)} from gateway.api"
+    return f"import from gateway.api only; it has {', '.join(api.__all__)}"
 
 
 def _is_interface(cls: type[Any]) -> bool:

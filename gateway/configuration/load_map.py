@@ -21,7 +21,7 @@ from gateway.core.package_logger import package_logger
 from gateway.core.quoting import quote
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding, bounded
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, Lane, reserved_argument
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
 from gateway.translation.mqtt_map import FIELDS, FieldMap, MsgMap
 from gateway.translation.payload import ACTION_KEY
@@ -130,7 +130,7 @@ def _check(document: Document, data: Any, at: Path, sender: str) -> tuple[list[F
         return bounded(
             document.finding((*at, *path), what, remedy, at_key=key) for path, what, remedy, key in problems
         ), []
-    renamed = _own_word_problems(sound.get("argkey", {}))
+    renamed = _reserved_argument_problems(sound.get("argkey", {}))
     harmless = [document.finding((*at, *path), what, remedy) for path, what, remedy, _ in renamed]
     if "syntax" not in sound:
         problems += _form_problems(_sound_forms(document, data.get("syntax")), sound)
@@ -244,7 +244,7 @@ def _delivery_problems(rules: Sequence[Mapping[str, Any]]) -> Iterator[_Problem]
                 yield ("delivery", index, flag), what, f"remove {flag!r}, or 'outcome'", False
 
 
-def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
+def _reserved_argument_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
     """Yield the problems of `argkey` entries that rename a reserved name of outcomes, or translate a word to one."""
     entries = argkey.get("map", {}) if argkey.get("maptype", "none") != "none" else {}
     for internal, words in entries.items():
@@ -256,7 +256,7 @@ def _own_word_problems(argkey: Mapping[str, Any]) -> Iterator[_Problem]:
                 what = f"{internal!a} is a reserved word of the gateway, which no map translates"
                 yield path, what, "remove the entry", False
             elif word in OUTCOME_WORDS:
-                yield path, own_word_problem(word), "use another word", False
+                yield path, reserved_argument(word), "use another word", False
 
 
 def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -288,12 +288,12 @@ def _word_problems(
                 yield path, f"the payload reserves {word!a} for the action", "use another word", False
 
 
-def _text_problem(word: str) -> str:
+def _text_problem(word: str) -> str | None:
     try:
         word.encode("utf-8")
     except UnicodeEncodeError:
         return "an unpaired surrogate cannot be written as UTF-8"
-    return ""
+    return None
 
 
 def unknown_words(
@@ -302,8 +302,8 @@ def unknown_words(
     """Yield a finding for each word in `match`, at path `at`, that no message of any of the maps can have."""
     for name, words in match.items():
         for number, word in enumerate(as_list(words)):
-            problems = [msg_map.problem_of(name, word) for msg_map in maps]
-            if problems and all(problems):
+            problems = [problem for msg_map in maps if (problem := msg_map.problem_of(name, word)) is not None]
+            if problems and len(problems) == len(maps):
                 yield document.finding((*at, name) if isinstance(words, str) else (*at, name, number), problems[0])
 
 

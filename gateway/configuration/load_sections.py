@@ -14,11 +14,11 @@ from typing import Any, Literal
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, InterfaceOptions, OutboxOptions
 from gateway.core.option_schema import record_of
-from gateway.core.paths import folder_to_look_in, is_folder, state_folder
+from gateway.core.paths import existing_state_folder, is_folder, state_folder
 from gateway.core.topic import filter_problem
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
-from gateway.message import own_word_problem
+from gateway.message import OUTCOME_WORDS, reserved_argument
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.routing.command_guard import CommandOptions
@@ -119,7 +119,9 @@ def load_outbox(context: LoadContext, section: Mapping[str, Any], name: str, qos
     have QoS 1.
     """
     file_name = f"{name}.outbox"
-    folder = state_folder(context.environment) if context.is_run else folder_to_look_in(context.environment, file_name)
+    folder = (
+        state_folder(context.environment) if context.is_run else existing_state_folder(context.environment, file_name)
+    )
     has_file = "file" in section
     store: Literal["disk", "memory"] = section.get("store") or ("disk" if qos and (has_file or folder) else "memory")
     file: Path | None = None
@@ -154,12 +156,12 @@ def load_commands(
         if problem:
             what = f"{topic_filter!a}: {problem}"
             context.complain(("commands", "response_topics", index), what, "correct the filter")
-    reserved = own_word_problem(options.timestamp_argument)
+    argument = options.timestamp_argument
     problems = [interface.msg_map.problem_of("argkey", options.timestamp_argument) for interface in interfaces]
-    if reserved:
-        context.complain(("commands", "timestamp_argument"), reserved, "use another word")
+    if argument in OUTCOME_WORDS:
+        context.complain(("commands", "timestamp_argument"), reserved_argument(argument), "use another word")
     elif problems and all(problems):
-        context.complain(("commands", "timestamp_argument"), problems[0])
+        context.complain(("commands", "timestamp_argument"), problems[0] or "")
     return options
 
 

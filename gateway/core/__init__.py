@@ -1,1 +1,1 @@
-"""Small parts that everything else stands on: topics, delays, receipts, the inbox of an interface."""
+"""Small parts that all other packages use: topics, delays, receipts, the inbox of an interface."""

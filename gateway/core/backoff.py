@@ -1,4 +1,4 @@
-"""How long to wait before the next try. Pure: clock and chance come in as arguments."""
+"""How long to wait before the next attempt. Pure: clock and random source are arguments."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import random
 from collections.abc import Callable
 
 
-def undrawn(_: float, bound: float) -> float:
-    """Return the bound itself, as the `uniform` of what no other gateway waits for: its delays need no chance."""
+def no_jitter(_: float, bound: float) -> float:
+    """Return the bound itself. Use it as `uniform` where no other gateway retries at the same time."""
     return bound
 
 
 class Backoff:
     """Exponential backoff with full jitter: each delay is drawn from 0 to a bound that doubles up to a limit.
 
-    Many gateways that lost the same broker thus do not come back in step. Times in seconds.
+    The jitter keeps many gateways that have lost the same broker from reconnecting simultaneously. Times in seconds.
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
     """
 
@@ -25,11 +25,11 @@ class Backoff:
         self.tries = 0
 
     def next_delay(self) -> float:
-        """Return the delay before the next try, and count it."""
+        """Return the delay (s) before the next attempt, and count the attempt."""
         bound = min(self._limit, self._first * 2.0 ** min(self.tries, 60))
         self.tries += 1
         return self._uniform(0.0, bound)
 
     def reset(self) -> None:
-        """Begin again with the shortest delays: what was tried has held."""
+        """Start again with the shortest delay, after a success that has lasted."""
         self.tries = 0

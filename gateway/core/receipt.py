@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-from gateway.errors import GatewayError
-
-
-class DeliveryError(GatewayError):
-    """A message was dropped, or not accepted or delivered in time; why."""
+from gateway.errors import DeliveryError
 
 
 class Receipt:

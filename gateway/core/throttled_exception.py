@@ -1,6 +1,6 @@
-"""Errors in fast loops: logged at once, then once per period with their count.
+"""Limits how often an error in a fast loop is logged: immediately, and then once per period with the count.
 
-The clock comes in as an argument. What was held back is logged when its period ends, by whoever looks now and then.
+The clock is an argument. Suppressed errors are logged when their period ends, by a regular call of `report_suppressed`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import ClassVar, NamedTuple
 
 from gateway.core.package_logger import package_logger
 
-OF_STRANGERS = 50
-"""New keys that are reported in a period (`most_new_keys`) where whoever publishes chooses them."""
+MAX_UNTRUSTED_KEYS = 50
+"""Maximum number of new keys reported in a period (`most_new_keys`) if other clients choose the keys."""
 
-PERIOD = 60.0  # s between two reports of the same error; an operator reads a log, not a film
-_MAX_KEYS = 1000  # keys remembered per class: topics and words come from outside
+PERIOD = 60.0  # s between two reports of the same error; people must be able to read the log
+_MAX_KEYS = 1000  # keys remembered per class: they contain topics and words that other clients choose
 
 
-_REMEMBERED = 3600.0  # s, and at least ten periods, that an error is remembered that comes no more
-_LONGEST = 1000  # characters kept of a message; a line of the log has no more
-_MAX_LINES = 20  # of one class at a time: what was held back is not to become a flood in its turn
+_REMEMBERED = 3600.0  # s, and at least ten periods, for which an error is remembered that does not occur any more
+_LONGEST = 1000  # characters kept of a message; a line of the log is not longer
+_MAX_LINES = 20  # reports per class at a time: the suppressed errors must not flood the log in turn
 
 
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
 
 
 def kind_of(reason: str) -> str:
-    """Return a reason without what differs each time: what stands in quotes, numbers, and bytes. For a key."""
+    """Return a reason without its variable parts (quoted text, numbers, bytes), to be used as a key."""
     return _VARYING.sub("#", reason)
 
 
-class HeldBack(NamedTuple):
-    """An error that was not reported: its last message, the level of the log, how often, and in how many seconds."""
+class Suppressed(NamedTuple):
+    """A suppressed error: its last message, the level of the log, how often it occurred, and in how many seconds."""
 
     message: str
     level: int
@@ -46,129 +46,128 @@ class HeldBack(NamedTuple):
 
     @property
     def report(self) -> str:
-        """The message with how often it came."""
+        """The message with the number of times it occurred."""
         how_often = "once more" if self.times == 1 else f"{self.times} more times"
         return f"{self.message} ({how_often} in the last {self.seconds:.0f} s)"
 
 
 class _Tally:
-    __slots__ = ("held_back", "level", "message", "period", "since")
+    __slots__ = ("level", "message", "period", "since", "suppressed")
 
     def __init__(self, since: float, period: float) -> None:
         self.since = since
         self.period = period
-        self.held_back = 0
+        self.suppressed = 0
         self.message = ""
         self.level = logging.WARNING
 
 
 class Throttle:
-    """Counts errors by key and tells which of them to report. Any thread may use it."""
+    """Counts errors by key and decides which of them to report. Any thread may call the methods."""
 
     def __init__(self, most_new_keys: float = math.inf) -> None:
         self._most_new_keys = most_new_keys
-        self._new_keys: dict[int, tuple[float, int]] = {}  # by level: begin of a period, and how many came in it
-        self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the one that was reported last at the end
+        self._new_keys: dict[int, tuple[float, int]] = {}  # by level: start of a period, and number of new keys in it
+        self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the most recently reported one is the last
         self.suppressed = 0  # errors that were not reported one by one, since the start
-        self._forgotten = 0  # held back, and no place to remember them
-        self._due = math.inf  # when something that was held back is to be told
+        self._forgotten = 0  # suppressed errors whose keys are not remembered any more
+        self._due = math.inf  # when the next suppressed error must be reported
         self._lock = Lock()
 
     def count(
         self, key: str, period: float, now: float, message: str = "", level: int = logging.WARNING
     ) -> tuple[int, float] | None:
-        """Count one error; return None to keep it quiet, or how many there were in how many seconds.
+        """Count one error; return None if it is suppressed, else the number of errors, and in how many seconds.
 
-        The first error of a key is reported at once, as one error in 0 seconds; then one report for
-        each `period` (s) in which an error comes. Of new keys no more than so many of each level are reported at
-        once in a period; the others are held back.
+        The first error of a key is reported immediately, as one error in 0 seconds, and then there is one report for
+        each `period` (s) in which an error occurs. If there are more than `most_new_keys` new keys of one level in a
+        period, the errors of the others are suppressed.
         """
         with self._lock:
             tally = self._tallies.get(key)
             if tally is not None and now - tally.since < period:
-                tally.held_back += 1
+                tally.suppressed += 1
                 self.suppressed += 1
                 tally.message, tally.level = message[:_LONGEST], level
                 self._due = min(self._due, tally.since + period)
                 return None
-            count, seconds = (1, 0.0) if tally is None else (tally.held_back + 1, now - tally.since)
-            self._tallies[key] = fresh = _Tally(now, period)
+            count, seconds = (1, 0.0) if tally is None else (tally.suppressed + 1, now - tally.since)
+            self._tallies[key] = new_tally = _Tally(now, period)
             self._tallies.move_to_end(key)
-            is_one_too_many = tally is None and self._is_one_too_many(period, now, level)
-            if is_one_too_many:
-                self.suppressed += 1
-                fresh.held_back, fresh.message, fresh.level = 1, message[:_LONGEST], level
+            is_above_limit = tally is None and self._exceeds_new_keys(period, now, level)
+            if is_above_limit:
+                new_tally.suppressed, new_tally.message, new_tally.level = 1, message[:_LONGEST], level
                 self._due = min(self._due, now + period)
             if len(self._tallies) > _MAX_KEYS:
                 forgotten = self._tallies.popitem(last=False)[1]
-                if forgotten.held_back:
-                    self._forgotten += forgotten.held_back
+                if forgotten.suppressed:
+                    self._forgotten += forgotten.suppressed
                     self._due = min(self._due, now + period)
-            return None if is_one_too_many else (count, seconds)
+            return None if is_above_limit else (count, seconds)
 
-    def _is_one_too_many(self, period: float, now: float, level: int) -> bool:
-        """Count a new key; return whether too many came lately."""
+    def _exceeds_new_keys(self, period: float, now: float, level: int) -> bool:
+        """Count a new key; return whether there were too many in this period."""
         begin, count = self._new_keys.get(level, (now, 0))
         if now - begin >= period:
             begin, count = now, 0
         self._new_keys[level] = begin, count + 1
         return count >= self._most_new_keys
 
-    def take_held_back(self, now: float, *, is_last: bool = False) -> list[HeldBack]:
-        """Return what was held back and is to be reported now: its period is over, or, with `is_last`, all of it."""
+    def pop_suppressed(self, now: float, *, is_last: bool = False) -> list[Suppressed]:
+        """Return the suppressed errors whose period is over, and forget them; with `is_last`, all of them."""
         with self._lock:
             self._forget_old(now)
             if now < self._due and not (is_last and self._due < math.inf):
                 return []
-            self._due, found = math.inf, []
+            self._due, due = math.inf, []
             for key, tally in list(self._tallies.items()):
-                if not tally.held_back:
+                if not tally.suppressed:
                     continue
                 if now - tally.since < tally.period and not is_last:
                     self._due = min(self._due, tally.since + tally.period)
                     continue
-                found.append(HeldBack(tally.message, tally.level, tally.held_back, now - tally.since))
+                due.append(Suppressed(tally.message, tally.level, tally.suppressed, now - tally.since))
                 self._tallies[key] = _Tally(now, tally.period)
                 self._tallies.move_to_end(key)
-            found.sort(key=lambda held: (-held.level, -held.times))
-            others = sum(held.times for held in found[_MAX_LINES:]) + self._forgotten
+            due.sort(key=lambda error: (-error.level, -error.times))
+            others = sum(error.times for error in due[_MAX_LINES:]) + self._forgotten
             self._forgotten = 0
-            del found[_MAX_LINES:]
+            del due[_MAX_LINES:]
             if others:
-                found.append(HeldBack("others of this kind", logging.WARNING, others, PERIOD))
-            return found
+                due.append(Suppressed("others of this kind", logging.WARNING, others, PERIOD))
+            return due
 
     def _forget_old(self, now: float) -> None:
         while self._tallies:
             oldest = next(iter(self._tallies.values()))
-            if oldest.held_back or now - oldest.since < max(_REMEMBERED, 10 * oldest.period):
+            if oldest.suppressed or now - oldest.since < max(_REMEMBERED, 10 * oldest.period):
                 return
             self._tallies.popitem(last=False)
 
 
-class ThrottledException(Exception):  # noqa: N818  (the name is the seed's, and people use it)
-    """An exception that knows whether it is time to say it.
+class ThrottledException(Exception):  # noqa: N818  (a name of earlier versions that interfaces use)
+    """An exception that decides whether it is logged or suppressed.
 
-    Each subclass has a counter and a clock of its own, and within it each `key` has. Make one, then log
-    `report` if `trigger` is true::
+    Each subclass counts its own errors, separately for each `key`. Create an instance, and log `report` if `trigger`
+    is true::
 
         err = ConnectFailed("connection refused", key=host)
         if err.trigger:
             log.warning(err.report)
 
-    `trigger` is true for the first error of a key, and then once per `period` (s); `report` is then the
-    message, with the number of errors since the last report. `is_first` tells the very first of its key.
-    It may be raised like any exception, too.
+    `trigger` is true for the first error of a key, and then once per `period` (s); `report` is then the message with
+    the number of errors since the last report. `is_first` is true for the very first error of a key. An instance can
+    also be raised, like any exception.
 
-    What comes last is not followed by another one that would tell its number: `report_held_back` logs that, to the
-    logger of the package of the class (see `package_logger`), with the `level` that was given.
+    The last errors of a series are not followed by another one that would report their number: `report_suppressed`
+    logs it, to the logger of the package of the class (see `package_logger`), with the `level` that was given.
     """
 
     period: ClassVar[float] = PERIOD
     counts_are_logged: ClassVar[bool] = True
-    """False for a class whose makers log it where, and if, they like."""
+    """False for a class whose users decide themselves whether and where they log it."""
     most_new_keys: ClassVar[float] = math.inf
-    """How many new keys are reported in a period: a bound where a stranger chooses the keys, and could fill the log."""
+    """Maximum number of new keys reported in a period: a limit if other clients choose them, and could fill the log."""
     throttle: ClassVar[Throttle] = Throttle()
 
     def __init_subclass__(cls) -> None:
@@ -199,15 +198,15 @@ def suppressed() -> int:
     return sum(cls.throttle.suppressed for cls in _classes(ThrottledException))
 
 
-def report_held_back(now: float | None = None, *, is_last: bool = False) -> None:
-    """Log how many errors of each kind were held back, where the period is over; with `is_last`, of all of them."""
+def report_suppressed(now: float | None = None, *, is_last: bool = False) -> None:
+    """Log how many errors of each kind were suppressed, if their period is over; with `is_last`, all of them."""
     now = time.monotonic() if now is None else now
     for cls in _classes(ThrottledException):
-        for held in cls.throttle.take_held_back(now, is_last=is_last) if cls.counts_are_logged else ():
-            package_logger(cls.__module__).log(held.level, held.report)
+        for error in cls.throttle.pop_suppressed(now, is_last=is_last) if cls.counts_are_logged else ():
+            package_logger(cls.__module__).log(error.level, error.report)
 
 
 def _classes(cls: type[ThrottledException]) -> Iterator[type[ThrottledException]]:
     yield cls
-    for each in cls.__subclasses__():
-        yield from _classes(each)
+    for subclass in cls.__subclasses__():
+        yield from _classes(subclass)

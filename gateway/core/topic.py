@@ -1,6 +1,7 @@
-"""What may stand in an MQTT topic and in a topic filter, and whether a filter can match.
+"""The rules for MQTT topics and topic filters: which are valid, and whether a filter matches a topic.
 
-Pure functions over text. Source: MQTT 3.1.1, sections 1.5.3 (UTF-8) and 4.7 (topics and filters).
+Pure functions over text. Source: MQTT 3.1.1, sections 1.5.3 (UTF-8) and 4.7 (topics and filters). The functions
+called `..._problem` return what is wrong, in words, or None if nothing is.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ import re
 from collections.abc import Container, Iterable, Sequence
 
 MAX_WORD_BYTES = 256
-"""One level of a topic, as UTF-8. MQTT allows 65,535 bytes for a whole topic; no word needs near that."""
+"""Maximum size of one topic level, as UTF-8. MQTT allows 65,535 bytes for a whole topic; no word needs nearly that."""
 
 MAX_ROOT_LEVELS = 16
-"""Brokers drop a client over very many levels (Mosquitto at 200); a root needs few."""
+"""Maximum number of levels in a root. Brokers disconnect a client that uses very many (Mosquitto at 200)."""
 
 MAX_TOPIC_LEVELS = 64
-"""The same, for a whole topic that somebody else has chosen."""
+"""The same for a whole topic that another client has chosen."""
 
-# Wildcards and separator; control characters; unpaired surrogates; non-characters. MQTT forbids some of
-# them and lets a broker close the connection over the others, which Mosquitto does.
+# Wildcards and the separator; control characters; unpaired surrogates; non-characters. MQTT forbids some of
+# them, and lets a broker close the connection because of the others, which Mosquitto does.
 _ILLEGAL = re.compile(
     "[+#/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
     + "".join(chr(plane << 16 | low) for plane in range(1, 17) for low in (0xFFFE, 0xFFFF))
@@ -26,19 +27,19 @@ _ILLEGAL = re.compile(
 )
 
 
-def word_problem(word: str) -> str:
-    """Say why `word` may not be a level of a topic; `""` if it may. The empty word may."""
-    found = _ILLEGAL.search(word)
-    if found:
-        return f"{found.group()!a} may not stand in a topic"
+def word_problem(word: str) -> str | None:
+    """Return why `word` is not a valid topic level; None if it is valid. The empty word is valid."""
+    match = _ILLEGAL.search(word)
+    if match:
+        return f"{match.group()!a} is not allowed in a topic"
     size = len(word.encode("utf-8"))
     if size > MAX_WORD_BYTES:
         return f"{size} bytes are too long for a topic level (at most {MAX_WORD_BYTES})"
-    return ""
+    return None
 
 
-def root_problem(root: str) -> str:
-    """Say why `root` may not be the first level or levels of a topic; `""` if it may. One empty level may."""
+def root_problem(root: str) -> str | None:
+    """Return why `root` is not valid as the first level or levels of a topic; None if it is. One empty level is."""
     levels = root.split("/")
     if len(levels) > MAX_ROOT_LEVELS:
         return f"{len(levels)} levels are too many for a root (at most {MAX_ROOT_LEVELS})"
@@ -47,12 +48,12 @@ def root_problem(root: str) -> str:
     if root and not all(levels):
         if not levels[0]:
             return "it begins with '/'"
-        return "it has '//' in it" if levels[-1] else "it ends with '/'"
-    return next(filter(None, map(word_problem, levels)), "")
+        return "it contains '//'" if levels[-1] else "it ends with '/'"
+    return first_word_problem(levels)
 
 
-def topic_problem(topic: str) -> str:
-    """Say why nothing may be published on `topic`; `""` if it may."""
+def topic_problem(topic: str) -> str | None:
+    """Return why `topic` is not valid for publishing; None if it is."""
     levels = topic.split("/")
     if not topic:
         return "it is empty"
@@ -60,49 +61,56 @@ def topic_problem(topic: str) -> str:
         return "topics that begin with '$' belong to the broker"
     if len(levels) > MAX_TOPIC_LEVELS:
         return f"{len(levels)} levels are too many (at most {MAX_TOPIC_LEVELS})"
-    return next(filter(None, map(word_problem, levels)), "")
+    return first_word_problem(levels)
 
 
-def filter_problem(topic_filter: str) -> str:
-    """Say why a broker would refuse `topic_filter`; `""` if it would not."""
+def first_word_problem(words: Iterable[str]) -> str | None:
+    """Return why the first invalid one of `words` is not a valid topic level; None if all are valid."""
+    return next((problem for problem in map(word_problem, words) if problem), None)
+
+
+def filter_problem(topic_filter: str) -> str | None:
+    """Return why a broker would reject `topic_filter`; None if it is valid."""
     if not topic_filter:
         return "it is empty"
-    share, *rest = topic_filter.split("/", 2)
-    if share == "$share" and (len(rest) < 2 or not all(rest) or set("+#") & set(rest[0])):
+    prefix, *parts = topic_filter.split("/", 2)
+    if prefix == "$share" and (len(parts) < 2 or not all(parts) or set("+#") & set(parts[0])):
         return "a shared subscription is written $share/GROUP/FILTER"
     levels = filter_levels(topic_filter)
     for index, level in enumerate(levels):
         if "#" in level and (level != "#" or index < len(levels) - 1):
-            return "'#' may only be the whole last level"
+            return "'#' must be the whole last level"
         if "+" in level and level != "+":
-            return "'+' may only be a whole level"
-        problem = "" if level in ("+", "#") else word_problem(level)
+            return "'+' must be a whole level"
+        problem = None if level in ("+", "#") else word_problem(level)
         if problem:
             return problem
-    return ""
+    return None
 
 
 def filter_levels(topic_filter: str) -> list[str]:
-    """Split a filter into levels, without the `$share/GROUP/` of a shared subscription."""
+    """Return the levels of a filter, without the `$share/GROUP/` of a shared subscription."""
     levels = topic_filter.split("/")
     return levels[2:] if levels[0] == "$share" else levels
 
 
 def filter_matches(topic_filter: str, topic: str) -> bool:
-    """Tell whether a broker sends what is published on `topic` to a subscriber of `topic_filter`."""
-    wanted, levels = filter_levels(topic_filter), topic.split("/")
-    if wanted[0] in ("+", "#") and topic.startswith("$"):
+    """Return whether a broker delivers what is published on `topic` to a subscriber of `topic_filter`."""
+    pattern, levels = filter_levels(topic_filter), topic.split("/")
+    if pattern[0] in ("+", "#") and topic.startswith("$"):
         return False
-    if wanted[-1] == "#":
-        wanted = wanted[:-1]
-        levels = levels[: len(wanted)]
-    return len(wanted) == len(levels) and all(one in ("+", level) for one, level in zip(wanted, levels, strict=True))
+    if pattern[-1] == "#":
+        pattern = pattern[:-1]
+        levels = levels[: len(pattern)]
+    return len(pattern) == len(levels) and all(
+        expected in ("+", level) for expected, level in zip(pattern, levels, strict=True)
+    )
 
 
 def filter_can_match(topic_filter: str, accepted: Sequence[Container[str] | None]) -> bool:
-    """Tell whether any accepted topic matches `topic_filter`.
+    """Return whether any accepted topic matches `topic_filter`.
 
-    `accepted` holds, for each level of a topic, the words that may stand there, or None for any word.
+    `accepted` holds, for each level of a topic, the words that are accepted there, or None for any word.
     """
     levels = filter_levels(topic_filter)
     if levels[-1] == "#":
@@ -115,19 +123,22 @@ def filter_can_match(topic_filter: str, accepted: Sequence[Container[str] | None
 
 
 def without_covered(filters: Iterable[str]) -> tuple[str, ...]:
-    """Return `filters` without those that another of them covers: a broker may send what both match twice.
+    """Return `filters` without those that another of them covers: a broker may deliver what both match twice.
 
-    Source: MQTT 3.1.1, section 3.3.5. Shared subscriptions are left as they are.
+    Source: MQTT 3.1.1, section 3.3.5. Shared subscriptions are never removed. Neither are invalid filters, so that
+    the subscriber sees them rejected.
     """
     distinct = list(dict.fromkeys(filters))
-    sound = [one for one in distinct if not filter_problem(one)]  # the others neither cover nor go unsaid
+    valid = [each for each in distinct if not filter_problem(each)]
     return tuple(
-        one for one in distinct if one not in sound or not any(_covers(other, one) for other in sound if other != one)
+        each
+        for each in distinct
+        if each not in valid or not any(_covers(other, each) for other in valid if other != each)
     )
 
 
 def _covers(wide: str, narrow: str) -> bool:
-    """Tell whether `wide` matches every topic that `narrow` matches."""
+    """Return whether `wide` matches every topic that `narrow` matches."""
     if wide.startswith("$share/") or narrow.startswith("$share/"):
         return False
     wide_levels, narrow_levels = wide.split("/"), narrow.split("/")
@@ -140,5 +151,6 @@ def _covers(wide: str, narrow: str) -> bool:
     elif len(wide_levels) != len(narrow_levels):
         return False
     return all(
-        one == other or (one == "+" and other != "#") for one, other in zip(wide_levels, narrow_levels, strict=True)
+        wider == narrower or (wider == "+" and narrower != "#")
+        for wider, narrower in zip(wide_levels, narrow_levels, strict=True)
     )

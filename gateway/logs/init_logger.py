@@ -157,7 +157,7 @@ class RateLimit(logging.Filter):
 
 def report_suppressed(*, is_last: bool = False) -> None:
     """Log how often each suppressed error has occurred, and how many lines were suppressed (see `RateLimit.report`)."""
-    throttled_exception.report_held_back(is_last=is_last)
+    throttled_exception.report_suppressed(is_last=is_last)
     for handler in logging.getLogger().handlers:
         for limit in handler.filters:
             if isinstance(limit, RateLimit):

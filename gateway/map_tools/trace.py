@@ -115,7 +115,7 @@ def _topic_steps(msg_map: MsgMap, form: FormProbe, levels: Sequence[str]) -> Ite
         at = form.level_of(name)
         if at is not None:
             mqtt = form.level_word(name, levels[at]) or ""
-            yield _read_step(msg_map.fields[name], name, mqtt, word_problem(mqtt))
+            yield _read_step(msg_map.fields[name], name, mqtt, word_problem(mqtt) or "")
         elif not form.has_place_for(name):
             yield _constant_step(form, name)
 

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.core.activity import what_held_the_main_thread
+from gateway.core.activity import longest_call_of_main_thread
 from gateway.core.clock import boot_time
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
@@ -325,7 +325,7 @@ class MgClient(HookedClient):
         if self.link_state is not LinkState.UP or seconds < STOOD_STILL:
             return False
         self._sock_close()
-        held = what_held_the_main_thread()
+        held = longest_call_of_main_thread()
         remedy = f"{f'{held}; ' if held else ''}what was sent to it meanwhile is dropped"
         self._lost(LinkError(f"the gateway stood still for {seconds:.0f} s", remedy))
         return True

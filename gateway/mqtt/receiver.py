@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.core.package_logger import package_logger
-from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
+from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.memory import BrokerMemory
@@ -34,7 +34,7 @@ class CallbackFailed(ThrottledException):
 class MessageUnusable(ThrottledException):
     """A message is longer than the gateway takes, or is no MQTT."""
 
-    most_new_keys = OF_STRANGERS
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class Receiver:

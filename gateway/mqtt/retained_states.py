@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Protocol
 
-from gateway.core.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, no_jitter
 
 _FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a state is published again that the broker did not take
 
@@ -23,7 +23,7 @@ class _Suspension:
     """A state that the broker does not take for now: it may refuse each try, or end the link over it."""
 
     def __init__(self) -> None:
-        self.delays = Backoff(_FIRST_RETRY, _LAST_RETRY, undrawn)
+        self.delays = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
         self.until: float | None = None  # None: it is being tried
 
 

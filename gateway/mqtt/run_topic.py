@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from gateway.core.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, no_jitter
 
 _PATIENCE = 10.0  # s after which a token of a link on which nothing had waited will not come back any more
 _LONGEST = 60.0  # s of the same where something had waited: a slow network may take so long for it
@@ -62,7 +62,7 @@ class RunTopic:
         self._taken_at: float | None = None  # when the broker had acknowledged the first one
         self._last_message = 0.0
         self._closed = 0  # links in a row
-        self._delays = Backoff(_FIRST_RETRY, _LAST_RETRY, undrawn)
+        self._delays = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
         self._use_again_at = clock()
 
     @property

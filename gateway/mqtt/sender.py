@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.core.backoff import Backoff, undrawn
+from gateway.core.backoff import Backoff, no_jitter
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
@@ -82,7 +82,7 @@ class Sender:
         self._unacknowledged = 0  # of them, those with QoS 1
         self._suspicion = PoisonDetector()
         self._accused: list[Entry] = []  # over which links were lost before anything else could pass
-        self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, undrawn)
+        self._trials = Backoff(_FIRST_TRIAL, _LAST_TRIAL, no_jitter)
         self._try_at = 0.0  # when the first of these is sent again, whatever has passed
         self._place = 0  # the how manieth publication on its link it was
         self._on_trial: Entry | None = None  # sent again after others had passed at that place

@@ -15,7 +15,8 @@ from threading import Condition, Lock
 from typing import ClassVar, Literal
 
 from gateway.core.clock import boot_time
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Flush
@@ -176,8 +177,8 @@ class Outbox:
                 dropped += 1
         return dropped
 
-    def retry(self, publication: Publication, dead_letter: int) -> str:
-        """Accept once more what was set aside, if nothing is to be dropped for it; return why not, or `""`.
+    def retry(self, publication: Publication, dead_letter: int) -> str | None:
+        """Accept once more what was set aside, if nothing is to be dropped for it; return None, or why not.
 
         `dead_letter` is its number there. It stays in the file under that number until it is committed as one that
         waits, or is delivered; if it is refused again before that, it never was anywhere else.
@@ -194,7 +195,7 @@ class Outbox:
             self._sure_messages = 0  # more waits now than was counted on
         self.on_put(False)
         self._look_at_level()
-        return ""
+        return None
 
     def peek(self, after: int, count: int) -> list[Entry]:
         """Return the first `count` entries behind the number `after` that are in memory only, and never on disk."""

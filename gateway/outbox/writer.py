@@ -91,9 +91,9 @@ class OutboxWriter:
             if self._outbox.is_moving(number):
                 continue
             refusal = NEWER if is_outdated else self._outbox.retry(row.publication(), number)
-            sent += not refusal
+            sent += refusal is None
             outdated += refusal == NEWER
-            full += refusal not in ("", NEWER)
+            full += refusal not in (None, NEWER)
         if sent:
             self._outbox.call_writer()
         return Retried(sent, outdated, full)

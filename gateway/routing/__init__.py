@@ -1,1 +1,1 @@
-"""Between interfaces and the broker: which message goes where, and which command is refused."""
+"""The path of a message between interfaces and the broker: which one it goes to, and which command is refused."""

@@ -1,4 +1,4 @@
-"""Which of many interfaces a message is for, found without asking each of them. Pure and immutable."""
+"""Finds the interfaces that a message is for, without asking each of them. Pure and immutable."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, TypeAlias
 from gateway.message import InternalMsg
 
 Addresses: TypeAlias = Sequence[Mapping[str, str]]
-"""Of commands: each gives words, by field, and is the address of a command that has all of them."""
+"""The addresses of an interface's commands: each gives words by field; a command matches if it has all of them."""
 
 
 class CommandIndex:
-    """The interfaces behind a map, by name, with the addresses of their commands; None: they get every message."""
+    """The interfaces of a map by name, indexed by the addresses of their commands; None: they get every message."""
 
     def __init__(self, interfaces: Mapping[str, Addresses | None]) -> None:
-        self._of_all = tuple(name for name, addresses in interfaces.items() if addresses is None)
+        self._for_every_message = tuple(name for name, addresses in interfaces.items() if addresses is None)
+        self._for_every_command: list[str] = []
         by_fields: dict[tuple[str, ...], dict[Any, dict[str, None]]] = {}
-        self._of_commands: list[str] = []  # of every command
         for name, addresses in interfaces.items():
             for address in addresses or ():
                 if not address:
-                    self._of_commands.append(name)
+                    self._for_every_command.append(name)
                     continue
                 fields = tuple(sorted(address))
                 key = attrgetter(*fields)(InternalMsg(**address))  # type: ignore[arg-type]
@@ -31,11 +31,11 @@ class CommandIndex:
             (attrgetter(*fields), table) for fields, table in by_fields.items()
         ]
 
-    def of(self, msg: InternalMsg) -> Sequence[str]:
-        """Return the names of those that are to have `msg`."""
-        if not msg.iscmd or not (self._tables or self._of_commands):
-            return self._of_all
-        found = dict.fromkeys((*self._of_all, *self._of_commands))
+    def interfaces_for(self, msg: InternalMsg) -> Sequence[str]:
+        """Return the names of the interfaces that `msg` is for."""
+        if not msg.iscmd or not (self._tables or self._for_every_command):
+            return self._for_every_message
+        matches = dict.fromkeys((*self._for_every_message, *self._for_every_command))
         for key_of, table in self._tables:
-            found.update(table.get(key_of(msg), {}))
-        return tuple(found)
+            matches.update(table.get(key_of(msg), {}))
+        return tuple(matches)

@@ -1,8 +1,8 @@
-"""Cuts echo loops: two gateways, each of which repeats what it hears, and hears what the other repeats.
+"""Breaks echo loops: two gateways, each of which repeats the messages that it receives from the other.
 
-What one gateway can see of it is that the same content goes out and comes back from another sender, in turns, and
-faster than two devices would say the same by chance. Only what comes in is held back then: what its own devices
-say always goes out.
+One gateway can see only this much of a loop: the same content is sent and comes back from another sender,
+alternately, and faster than two devices would send the same by coincidence. Then only incoming messages are refused;
+what the gateway's own devices send is always published.
 """
 
 from __future__ import annotations
@@ -15,91 +15,98 @@ from threading import Lock
 from gateway.errors import RefusedError
 from gateway.message import InternalMsg
 
-_TURNS = 5  # times that a content may come back within the next; one more is a loop
-_WITHIN = 2.0  # s; two sensors that say the same twice a second stay below, a loop makes some hundred turns
-_FIRST_CUT, _LONGEST_CUT = 5.0, 60.0  # s; doubled each time, since a loop that is still there begins again
-_FORGIVEN = 600.0  # s without a loop after which the next one is cut as the first
-_REMEMBERED = 1000  # contents that went out last, and came back; a loop brings its own back at once
-_UNREAD = 250  # messages of one kind and action that went out last, until one such comes in
-_ACTIONS = 1000  # kinds and actions of which such are kept
+_MAX_RETURNS = 5  # times that a content may come back within _PERIOD; one more is a loop
+_PERIOD = 2.0  # s; two sensors that send the same twice a second stay below, a loop makes some hundred round trips
+_FIRST_BREAK, _LONGEST_BREAK = 5.0, 60.0  # s; doubled each time, since a persistent loop starts again
+_FORGIVEN = 600.0  # s without a loop after which the next break has the first length again
+_MAX_CONTENTS = 1000  # contents that were sent, or came back, most recently; a loop returns its own immediately
+_MAX_UNREAD = 250  # most recent sent messages of one kind and action, until one of these arrives
+_MAX_ACTIONS = 1000  # kinds and actions of which sent messages are kept
 
 
-class _Turns:
-    """What is known of one content: whether it has gone out since it last came in, and when it came back."""
+class _RoundTrips:
+    """The history of one content: whether it was sent since it last arrived, and when it came back."""
 
-    __slots__ = ("cut_for", "cut_until", "is_out", "returned")
+    __slots__ = ("break_length", "broken_until", "is_sent", "returned")
 
     def __init__(self) -> None:
-        self.is_out = False
-        self.returned: deque[float] = deque(maxlen=_TURNS + 1)
-        self.cut_until = self.cut_for = 0.0
+        self.is_sent = False
+        self.returned: deque[float] = deque(maxlen=_MAX_RETURNS + 1)
+        self.broken_until = self.break_length = 0.0
 
 
 class EchoLoops:
-    """Watches what goes out under one sender, and comes in under others. Any thread may use it."""
+    """Watches what is sent under one sender name and arrives under others. Any thread may call the methods."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._contents: OrderedDict[int, _Turns] = OrderedDict()
-        # What has gone out and has not been looked at: many gateways say a lot, and hear little of the like.
+        self._contents: OrderedDict[int, _RoundTrips] = OrderedDict()
+        # Sent messages that have not been looked at yet. Most gateways send much and receive little of the same kind,
+        # so that the work is postponed until a message of that kind arrives, and mostly never done.
         self._unread: dict[tuple[bool, str], deque[InternalMsg]] = {}
+        self._breaks = 0
 
-    def note_sent(self, msg: InternalMsg) -> None:
-        """Take note of a message that goes out."""
+    def record_sent(self, msg: InternalMsg) -> None:
+        """Record a message that is being sent."""
         unread = self._unread.get((msg.iscmd, msg.action))
         if unread is None:
             with self._lock:
-                if len(self._unread) >= _ACTIONS:
+                if len(self._unread) >= _MAX_ACTIONS:
                     del self._unread[next(iter(self._unread))]
-                unread = self._unread.setdefault((msg.iscmd, msg.action), deque(maxlen=_UNREAD))
+                unread = self._unread.setdefault((msg.iscmd, msg.action), deque(maxlen=_MAX_UNREAD))
         unread.append(msg)
 
     def admit(self, msg: InternalMsg, own: str) -> None:
-        """Raise `RefusedError` if `msg`, which has come in, goes round in a loop with the sender `own`."""
+        """Raise `RefusedError` if the incoming message `msg` is part of a loop with the sender name `own`."""
         unread = self._unread.get((msg.iscmd, msg.action))
-        if unread is None:  # nothing like it has gone out
+        if unread is None:  # nothing of this kind was sent
             return
         with self._lock:
-            for _ in range(len(unread)):  # not until it is empty: its thread may be faster
+            for _ in range(len(unread)):  # not "while unread": the sending thread may add faster than this removes
                 self._read(unread.popleft())
-            turns = self._contents.get(_content(msg))
-            if turns is not None and self._is_cut(turns):
+            trips = self._contents.get(_content(msg))
+            if trips is not None and self._is_broken(trips):
                 raise RefusedError(
                     "echo loop",
-                    f"an echo loop of {own!a} and {msg.sender!a}: each repeats what the other says ({msg})",
-                    "let only one of the two hear it: narrow topics in a map, or set filters",
+                    f"echo loop between {own!a} and {msg.sender!a}: each repeats what the other sends ({msg})",
+                    "let only one of the two receive it: use narrower topics in a map, or filters",
                     key=f"{own} {msg.sender}",
                 )
 
+    def stats(self) -> dict[str, int]:
+        """Return the counts: how often a loop was broken, and how many contents are being watched."""
+        return {"loops_broken": self._breaks, "contents_watched": len(self._contents)}
+
     def _read(self, msg: InternalMsg) -> None:
         content = _content(msg)
-        turns = self._contents.get(content)
-        if turns is None:
-            turns = self._contents[content] = _Turns()
-            if len(self._contents) > _REMEMBERED:
+        trips = self._contents.get(content)
+        if trips is None:
+            trips = self._contents[content] = _RoundTrips()
+            if len(self._contents) > _MAX_CONTENTS:
                 self._contents.popitem(last=False)
         else:
             self._contents.move_to_end(content)
-        turns.is_out = True
+        trips.is_sent = True
 
-    def _is_cut(self, turns: _Turns) -> bool:
+    def _is_broken(self, trips: _RoundTrips) -> bool:
         now = self._clock()
-        if now < turns.cut_until:
+        if now < trips.broken_until:
             return True
-        if not turns.is_out:  # nothing of ours has come back
+        if not trips.is_sent:  # a repetition by the other side alone is no round trip
             return False
-        turns.is_out = False
-        turns.returned.append(now)
-        if len(turns.returned) <= _TURNS or now - turns.returned[0] > _WITHIN:
+        trips.is_sent = False
+        trips.returned.append(now)
+        if len(trips.returned) <= _MAX_RETURNS or now - trips.returned[0] > _PERIOD:
             return False
-        is_first = not turns.cut_for or now - turns.cut_until > _FORGIVEN
-        turns.cut_for = _FIRST_CUT if is_first else min(2 * turns.cut_for, _LONGEST_CUT)
-        turns.cut_until = now + turns.cut_for
+        is_first = not trips.break_length or now - trips.broken_until > _FORGIVEN
+        trips.break_length = _FIRST_BREAK if is_first else min(2 * trips.break_length, _LONGEST_BREAK)
+        trips.broken_until = now + trips.break_length
+        self._breaks += 1
         return True
 
 
 def _content(msg: InternalMsg) -> int:
-    """Return a number for what a message says, whoever says it."""
+    """Return a number that identifies the content of a message, whoever sends it."""
     arguments = repr(sorted(msg.arguments.items())) if msg.arguments else ""
     return hash((msg.iscmd, msg.function, msg.gateway, msg.location, msg.device, msg.action, arguments))

@@ -1,4 +1,4 @@
-"""Why a device is gone: logged once for each reason, and again when it is gone once more."""
+"""Logs why a device cannot be used: each reason once in each outage."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ LOG = package_logger(__name__)
 
 
 class DeviceGone(ThrottledException):
-    """A device has failed, or cannot be opened: each reason, in each outage."""
+    """A device has failed, or cannot be opened: one report for each reason in each outage."""
 
     period = 600.0
 
 
 class Outages:
-    """The times in which the device of the interface `name` cannot be used."""
+    """The periods in which the device of the interface `name` cannot be used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._number = 0
-        self._reason = ""  # of this outage, as it was logged last
-        self._has_failed = False  # in this outage: the device was there when it began
+        self._logged_reason = ""  # the last one that was logged in this outage
+        self._has_failed = False  # the device was present when this outage began
 
     def end(self) -> None:
-        """Let the next failure be logged whatever was logged before."""
+        """Record that the device works again: the next failure is logged, even for the same reason."""
         self._number += 1
-        self._reason = ""
+        self._logged_reason = ""
         self._has_failed = False
 
     def report(self, device: str, err: Exception, *, was_open: bool) -> str:
-        """Log why `device` is gone, unless it is the reason that was logged last; return it in words."""
+        """Log why `device` cannot be used, unless that reason was logged last; return it as text."""
         reason = str(err)
-        state = "has failed" if was_open else "cannot be opened"
-        what = f"{device} {state}: {reason}"
-        if reason == self._reason or (self._has_failed and _is_absent(err)):  # it was pulled out, as the log says
-            return what
+        text = f"{device} has failed: {reason}" if was_open else f"cannot open {device}: {reason}"
+        # A device that was unplugged fails first, and is then absent: the log has said so with the first reason.
+        if reason == self._logged_reason or (self._has_failed and _is_absent(err)):
+            return text
         self._has_failed = was_open
         gone = DeviceGone(
-            f"{self._name}: {what}: it is tried again by itself",
+            f"{self._name}: {text}; will keep retrying",
             key=f"{self._name}: {self._number} {reason}",
             level=logging.ERROR,
         )
         if gone.trigger:
-            self._reason = reason
+            self._logged_reason = reason
             LOG.error(gone.report)
-        return what
+        return text
 
 
 def _is_absent(err: BaseException) -> bool:
-    """Return whether a device is not there at all."""
+    """Return whether the error means that the device does not exist at present."""
     cause = err if isinstance(err, OSError) else err.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)

@@ -1,6 +1,6 @@
-"""The outcomes of recent commands: one that comes a second time is answered as the first one was.
+"""The outcomes of recent commands, so that a duplicate of a command is answered as the first one was.
 
-An outcome is noted by the thread of the interface that sends it, and asked for by the main thread.
+The thread of an interface records outcomes, and the main thread looks them up.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from threading import Lock
 
 from gateway.message import Publication, ReplyTo
 
-_MAX_COMMANDS = 10_000  # as many as the guard knows for duplicates
-_MAX_BYTES = 4 * 1024**2  # of all of them: an outcome says as much as its command, up to 256 KiB
+_MAX_COMMANDS = 10_000  # as many as the command guard remembers to detect duplicates
+_MAX_BYTES = 4 * 1024**2  # of all of them: an outcome contains what its command did, up to 256 KiB
 _OVERHEAD = 400  # bytes of memory for each beside its texts
-_MAX_TOPICS = 8  # where the outcome of one command is sent to besides: its senders are few, and have a topic each
+_MAX_TOPICS = 8  # further topics for the outcome of one command: it has few senders, with one topic each
 
 
 class _Command:
-    """What is known of a command: how it was answered, or where its duplicates want that to be sent."""
+    """How a command was answered, or on which topics its duplicates want the answer."""
 
     __slots__ = ("answer", "size", "topics")
 
@@ -28,15 +28,15 @@ class _Command:
         self.size = 0
 
     def measure(self) -> int:
-        """Return how many bytes of memory it takes."""
+        """Return about how many bytes of memory it uses."""
         answer = len(self.answer.payload) + len(self.answer.topic) if self.answer else 0
         return _OVERHEAD + answer + sum(map(len, self.topics))
 
 
 class Outcomes:
-    """Remembers how commands were answered, the youngest, within bounds in number and bytes. Any thread may use it.
+    """The outcomes of the most recent commands, limited in number and bytes. Any thread may call the methods.
 
-    A command is known by its `ReplyTo.command`; 0 is none.
+    A command is identified by its `ReplyTo.command`; 0 means that it is not.
     """
 
     def __init__(self, max_commands: int = _MAX_COMMANDS, max_bytes: int = _MAX_BYTES) -> None:
@@ -46,38 +46,42 @@ class Outcomes:
         self._bytes = 0
         self._lock = Lock()
 
-    def note(self, asked: ReplyTo, answer: Publication) -> Sequence[Publication]:
-        """Remember that the command that `asked` belongs to is answered by `answer`.
+    def record(self, reply_to: ReplyTo, answer: Publication) -> Sequence[Publication]:
+        """Record that the command with this `reply_to` is answered by `answer`.
 
-        Returns the same answer for the other topics where duplicates of the command have asked for it meanwhile.
+        Returns the same answer for each further topic on which duplicates of the command have requested it meanwhile.
         """
-        if not asked.command:
+        if not reply_to.command:
             return ()
         with self._lock:
-            known = self._commands.pop(asked.command, None) or _Command()
-            topics = [topic for topic in known.topics if topic != asked.topic]
-            known.answer, known.topics = answer, []
-            self._keep(asked.command, known)
-        return [answer.answering(ReplyTo(topic, asked.correlation)) for topic in topics]
+            command = self._commands.pop(reply_to.command, None) or _Command()
+            topics = [topic for topic in command.topics if topic != reply_to.topic]
+            command.answer, command.topics = answer, []
+            self._keep(reply_to.command, command)
+        return [answer.answering(ReplyTo(topic, reply_to.correlation)) for topic in topics]
 
-    def repeat(self, asked: ReplyTo) -> Publication | None:
-        """Return the outcome of the command of which `asked` belongs to a duplicate, for its response topic.
+    def repeat(self, reply_to: ReplyTo) -> Publication | None:
+        """Return the outcome of a command for the response topic of its duplicate, whose `reply_to` is given.
 
-        None if there is none yet: then it goes there when it comes, too.
+        Returns None if there is no outcome yet. Then it is sent to that topic, too, when it is recorded.
         """
         with self._lock:
-            known = self._commands.pop(asked.command, None) or _Command()
-            if known.answer is None and asked.topic not in known.topics and len(known.topics) < _MAX_TOPICS:
-                known.topics.append(asked.topic)
-            self._keep(asked.command, known)
-        return None if known.answer is None else known.answer.answering(asked)
+            command = self._commands.pop(reply_to.command, None) or _Command()
+            if command.answer is None and reply_to.topic not in command.topics and len(command.topics) < _MAX_TOPICS:
+                command.topics.append(reply_to.topic)
+            self._keep(reply_to.command, command)
+        return None if command.answer is None else command.answer.answering(reply_to)
 
-    def _keep(self, command: int, known: _Command) -> None:
-        """Put what is known of a command to the youngest, and forget the oldest that are too much."""
-        self._bytes -= known.size
-        known.size = known.measure()
-        self._bytes += known.size
-        self._commands[command] = known
+    def stats(self) -> dict[str, int]:
+        """Return the counts: how many outcomes are kept, and about how many bytes they use."""
+        return {"outcomes_kept": len(self._commands), "outcome_bytes": self._bytes}
+
+    def _keep(self, number: int, command: _Command) -> None:
+        """Make a command the most recent one, and forget the oldest ones above the limits."""
+        self._bytes -= command.size
+        command.size = command.measure()
+        self._bytes += command.size
+        self._commands[number] = command
         while len(self._commands) > self._max_commands or self._bytes > self._max_bytes:
             _, oldest = self._commands.popitem(last=False)
             self._bytes -= oldest.size

@@ -1,4 +1,4 @@
-"""Where an interface pushes its messages: through its filters and its map into the outbox. Any thread may push."""
+"""The way of an interface's messages to the broker: filters, map, outbox. Any thread may push."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.core.activity import current
+from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
-from gateway.core.unanswered import Unanswered
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
-from gateway.routing.message_filter import MessageFilter, passed
+from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap
 
 LOG = package_logger(__name__)
-_BREATHER = 500  # messages between two chances to be held back: seldom enough that no UART overruns meanwhile
-_BATCH = 300  # publications for the outbox at once, and so for a write: the first waits for the others, some 2 ms
-_SHOWN = 60  # characters of what is no message
-_TURN = 0.0002  # s in which another thread that is at the link sends what is in the outbox
+_BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
+_BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
+_MAX_SHOWN = 60  # characters shown of an object that is not a message
+_YIELD_SECONDS = 0.0002  # s in which another thread can send what is in the outbox
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
 class PushRefused(ThrottledException):
-    """A message of an interface cannot be written to MQTT, or is held back by a filter."""
+    """A message of an interface cannot be written by the map, or a filter drops it."""
 
 
 class WrongType(ThrottledException):
-    """An interface has given something that is no message, or not several of them."""
+    """An interface has passed an object that is not a message, or not an iterable of messages."""
 
 
 class LateAnswer(ThrottledException):
-    """An interface has answered a command that was answered in its place already, for it took too long."""
+    """An interface has answered a command too late: the gateway has answered it in its place already."""
 
 
 class Outlet:
     """The `msglist_out` of one interface.
 
-    `outbox` takes the publications. `say_available` is told whether the device is there,
-    when that has changed. `filters` are those for what goes out; `note_sent` is told each message that does.
+    `outbox` receives the publications. `publish_available` is called with the availability of the device when that
+    has changed. `filters` are those for outgoing messages; `record_sent` is called with each message that is sent.
     """
 
     def __init__(
@@ -54,204 +54,210 @@ class Outlet:
         name: str,
         msg_map: MsgMap,
         outbox: Outbox,
-        say_available: Callable[[bool], None] = lambda _: None,
+        publish_available: Callable[[bool], None] = lambda _: None,
         filters: Sequence[MessageFilter] = (),
-        note_sent: Callable[[InternalMsg], None] = lambda _: None,
+        record_sent: Callable[[InternalMsg], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._map = msg_map
         self._outbox = outbox
-        self._say_available = say_available
+        self._publish_available = publish_available
         self._filters = filters
-        self._note_sent = note_sent
+        self._record_sent = record_sent
         self._source = Source()
         self._outcomes = Outcomes()
         self._is_available: bool | None = None
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
-        self._next_breather = _BREATHER
+        self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
-        self.unanswered = Unanswered()  # that of the inbox, once they belong to one interface
+        self._late_answers = 0
+        self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox
 
     @property
     def is_available(self) -> bool:
-        """Whether the device is there, as far as is known."""
+        """Whether the device is available, as far as is known."""
         return self._is_available is True
 
     def stats(self) -> dict[str, int]:
-        """Return how many messages were pushed, and how many of them were refused. Any thread may call it."""
-        return {"pushed": self.pushed, "refused": self.refused}
+        """Return the counts of messages since the start. Any thread may call this."""
+        return {"pushed": self.pushed, "refused": self.refused, "late_answers": self._late_answers}
 
-    def use(
+    def set_route(
         self,
         msg_map: MsgMap,
         filters: Sequence[MessageFilter],
-        note_sent: Callable[[InternalMsg], None],
+        record_sent: Callable[[InternalMsg], None],
         outcomes: Outcomes | None = None,
     ) -> None:
-        """Send by another map, and through other filters, from now on; `outcomes` remembers answers to commands."""
-        self._map, self._filters, self._note_sent = msg_map, filters, note_sent
+        """Use another map and other filters from now on; `outcomes` remembers the answers to commands."""
+        self._map, self._filters, self._record_sent = msg_map, filters, record_sent
         self._outcomes = outcomes or self._outcomes
 
     def push(self, msg: InternalMsg) -> bool:
-        """Send `msg`; return whether the outbox has taken it.
+        """Send `msg`; return whether the outbox has accepted it.
 
-        The answer to a command goes to its status topic, and to where its sender asked for it. A message that a
-        filter holds back, or the map cannot write, is refused, counted and said, and nothing is raised: one bad
-        reading must not stop a device. A producer that is much faster than broker and disk is held back a little.
+        The answer to a command is published on its status topic, and on the response topic of the command. A message
+        that a filter drops, or that the map cannot write, is refused, counted and logged, but nothing is raised: one
+        faulty reading must not stop a device. The caller is slowed down if it is much faster than broker and disk.
         """
-        return not self._send(msg, None)
+        return self._send(msg, None) is None
 
     def answer(self, outcome: InternalMsg) -> bool:
-        """Send the outcome of a command in place of the interface, as `push` does, but never wait.
+        """Send the outcome of a command in place of the interface, as `push` does, but without ever waiting.
 
-        For the main thread, too: what it would wait for, it does itself.
+        The main thread may call this: `push` could make it wait for room that it alone makes.
         """
-        return not self._send(outcome, None, is_own=False)
+        return self._send(outcome, None, is_from_interface=False) is None
 
     def push_all(self, messages: Iterable[InternalMsg]) -> None:
-        """Send `messages` as one `push` after the other would, at less cost: the outbox gets them in batches."""
-        messages = self.messages_in(messages)
+        """Send `messages`, as one `push` for each would, but faster: the outbox receives them in batches."""
+        messages = self.as_messages(messages)
         batch = Batch()
         batch.source = self._source
-        is_traffic_said = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
+        is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
         try:
             for msg in messages:
-                self._translate(msg, batch, is_traffic_said)
-                if len(batch) >= _BATCH:
+                self._translate(msg, batch, is_traffic_logged)
+                if len(batch) >= _BATCH_SIZE:
                     self._put(batch)
         finally:
-            self._put(batch)  # also what came before an error
+            self._put(batch)  # also the messages before an error
 
-    def messages_in(self, given: object) -> Iterable[InternalMsg]:
-        """Return the messages in what a method of an interface has returned; report what holds none. None is none."""
-        if given is None:
+    def as_messages(self, result: object) -> Iterable[InternalMsg]:
+        """Return the messages in `result`, which a method of an interface has returned. None stands for no messages.
+
+        A `result` that is not an iterable of messages is logged; a single message is accepted all the same.
+        """
+        if result is None:
             return ()
-        if isinstance(given, InternalMsg):
+        if isinstance(result, InternalMsg):
             self._report_type(
-                "returned", given, "a list of messages: it is sent all the same; return [msg], or yield it"
+                "returned", result, "a list of messages; it is sent all the same: return [msg], or yield msg"
             )
-            return (given,)
-        if isinstance(given, str | bytes | bytearray | Mapping) or not isinstance(given, Iterable):
-            close = getattr(given, "close", None)  # a coroutine would complain that nobody has awaited it
+            return (result,)
+        if isinstance(result, str | bytes | bytearray | Mapping) or not isinstance(result, Iterable):
+            close = getattr(result, "close", None)  # otherwise a coroutine warns that it was never awaited
             if callable(close):
                 close()
             self.refused += 1
-            self._report_type("returned", given, "a list of InternalMsg: nothing is sent")
+            self._report_type("returned", result, "a list of InternalMsg: nothing is sent")
             return ()
-        return given
+        return result
 
     def publish(self, msg: InternalMsg) -> Receipt:
-        """Send `msg` as `push` does; return a receipt, to wait until it is on disk, or with the broker."""
+        """Send `msg` as `push` does; return a receipt to wait until the message is on disk, or with the broker."""
         receipt = Receipt()
         refusal = self._send(msg, receipt)
-        if refusal:
+        if refusal is not None:
             receipt.mark_dropped(refusal)
         return receipt
 
     def flush(self, timeout: float) -> None:
-        """Return once all that was pushed here up to now is acknowledged; what others push does not count.
+        """Return when everything that was pushed here up to now is acknowledged; what others push does not count.
 
-        Raises `DeliveryError` if that takes over `timeout` s, or if the outbox has dropped something that was pushed
-        here since the last flush, saying why.
+        Raises `DeliveryError` if that takes more than `timeout` s, or if the outbox has dropped a message that was
+        pushed here since the last flush; the text says why.
         """
         self._outbox.flush(self._source, timeout)
 
     def yield_to_sender(self) -> None:
-        """Let the link have what was pushed before more is done: Python runs one thread at a time."""
+        """Give the sending thread a chance to run before the caller continues: Python runs one thread at a time."""
         if self._outbox.has_waiting:
-            time.sleep(_TURN)
+            time.sleep(_YIELD_SECONDS)
 
-    def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_own: bool = True) -> str:
-        """Send `msg`; return why it was refused, or `""`."""
+    def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_from_interface: bool = True) -> str | None:
+        """Send `msg`; return None, or why it was refused."""
         batch = Batch()
-        refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_own)
-        if refusal:
-            if batch:  # the outcome of a command, for where its sender asked for it
+        refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
+        if refusal is not None:
+            if batch:  # the outcome of a command, for its response topic alone
                 self._outbox.put_all(batch)
             return refusal
-        is_taken = self._outbox.put(batch[0], receipt, self._source)
-        for more in batch[1:]:
-            self._outbox.put(more, None, self._source)
-        if is_own and self.pushed >= self._next_breather:  # else it may be the main thread, which makes the room
-            self._breathe()
-        return "" if is_taken else "the outbox is full"
+        is_accepted = self._outbox.put(batch[0], receipt, self._source)
+        for publication in batch[1:]:
+            self._outbox.put(publication, None, self._source)
+        # Another caller than the interface may be the main thread, which must not wait for itself.
+        if is_from_interface and self.pushed >= self._next_backpressure:
+            self._apply_backpressure()
+        return None if is_accepted else "the outbox is full"
 
-    def _translate(self, msg: object, batch: Batch, is_traffic_said: bool, is_own: bool = True) -> str:
-        """Append what `msg` is in MQTT to `batch`, and say so if wanted; return why it was refused, or `""`.
+    def _translate(
+        self, msg: object, batch: Batch, is_traffic_logged: bool, is_from_interface: bool = True
+    ) -> str | None:
+        """Append the publications for `msg` to `batch`, and log it as traffic; return None, or why it was refused.
 
-        `is_own` tells that the interface says it itself. A refused outcome may still go to where its sender asked for
-        it.
+        A refused outcome may still have been appended for its response topic.
         """
         if not isinstance(msg, InternalMsg):
             self.refused += 1
-            self._report_type("gave", msg, "an InternalMsg: it is not sent")
-            return "it is no InternalMsg"
-        is_answer = self.unanswered.taken and is_own and not msg.iscmd and "response" in msg.arguments
-        if is_answer and not self.unanswered.answer(msg):
+            self._report_type("produced", msg, "an InternalMsg: it is not sent")
+            return "it is not an InternalMsg"
+        is_answer = self.open_commands.commands and is_from_interface and not msg.iscmd and "response" in msg.arguments
+        if is_answer and not self.open_commands.answer(msg):
             return self._refuse_late(msg)
         try:
             if self._filters:
-                msg = passed(self._filters, msg)
+                msg = apply_filters(self._filters, msg)
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
             self._refuse(msg, err)
             if not msg.is_outcome or isinstance(err, RefusedError):
                 return str(err)
-            bare = self._written_bare(msg, batch)
-            if bare is None:
+            reduced = self._write_reduced(msg, batch)
+            if reduced is None:
                 return str(err)
-            publication = bare
+            publication = reduced
         self.pushed += 1
-        self._note_sent(msg)
-        if is_traffic_said:
+        self._record_sent(msg)
+        if is_traffic_logged:
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         batch.append(publication)
         if msg.reply_to is not None and not msg.iscmd:
-            self._answer_at(msg.reply_to, publication, batch)
-        return ""
+            self._respond(msg.reply_to, publication, batch)
+        return None
 
-    def _answer_at(self, asked: ReplyTo, publication: Publication, batch: Batch) -> None:
-        """Append the answer for where a command asked for it, and for where its duplicates did."""
-        if asked.topic:
-            batch.append(publication.answering(asked))
-        batch.extend(self._outcomes.note(asked, publication))
+    def _respond(self, reply_to: ReplyTo, publication: Publication, batch: Batch) -> None:
+        """Append the answer for the response topics of a command and of its duplicates."""
+        if reply_to.topic:
+            batch.append(publication.answering(reply_to))
+        batch.extend(self._outcomes.record(reply_to, publication))
 
-    def _written_bare(self, msg: InternalMsg, batch: Batch) -> Publication | None:
-        """Return an outcome that cannot be written without what it says beside `response` and `reason`.
+    def _write_reduced(self, msg: InternalMsg, batch: Batch) -> Publication | None:
+        """Return an outcome that the map cannot write, without its arguments except `response` and `reason`.
 
-        None if the map has no place for outcomes at all: then it is appended to `batch` for those who asked for it.
-        A sender is not left without an outcome because the device has answered a value that JSON does not know, or
-        because there is no room for what was requested.
+        The client must get an outcome even if the device has answered with a value that JSON cannot represent, or if
+        the requested arguments are too long. If the map has no topic for outcomes at all, the outcome is appended to
+        `batch` for the response topic, and None is returned.
         """
-        bare = msg.with_arguments({name: msg.argument(name, "") for name in ("response", "reason")})
+        reduced = msg.with_arguments({name: msg.argument(name, "") for name in ("response", "reason")})
         try:
-            return self._map.internal2mqtt(bare)
+            return self._map.internal2mqtt(reduced)
         except MessageError:
             if msg.reply_to is not None:
-                self._answer_at_only(msg, bare, msg.reply_to, batch)
+                self._respond_only(msg, reduced, msg.reply_to, batch)
             return None
 
-    def _answer_at_only(self, msg: InternalMsg, bare: InternalMsg, asked: ReplyTo, batch: Batch) -> None:
-        for one in msg, bare:
+    def _respond_only(self, msg: InternalMsg, reduced: InternalMsg, reply_to: ReplyTo, batch: Batch) -> None:
+        for outcome in msg, reduced:
             with contextlib.suppress(MessageError):
                 answers = Batch()
-                self._answer_at(asked, self._map.answer(one), answers)
+                self._respond(reply_to, self._map.answer(outcome), answers)
                 batch.extend(answers)
                 return
 
     def _put(self, batch: Batch) -> None:
-        """Give `batch` to the outbox, and clear it; let its maker breathe if it is time."""
+        """Put `batch` into the outbox, and clear it; apply backpressure if it is time."""
         if batch:
             self._outbox.put_all(batch)
             batch.clear()
-        if self.pushed >= self._next_breather:
-            self._breathe()
+        if self.pushed >= self._next_backpressure:
+            self._apply_backpressure()
 
-    def _breathe(self) -> None:
-        """Slow the calling producer down, if that is needed."""
-        self._next_breather = self.pushed + _BREATHER
+    def _apply_backpressure(self) -> None:
+        """Make the calling thread wait while the outbox is nearly full."""
+        self._next_backpressure = self.pushed + _BACKPRESSURE_INTERVAL
         self._outbox.wait_for_room()
 
     def _refuse(self, msg: InternalMsg, err: MessageError) -> None:
@@ -259,42 +265,46 @@ class Outlet:
         key, remedy, bug = str(err), "", None
         if isinstance(err, RefusedError):
             key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
-        what = f"{self.name}: not sent: {err} ({msg})"
+        text = f"{self.name}: not sent: {err} ({msg})"
         level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
-        refusal = PushRefused(f"{what}{remedy}", key=f"{self.name}: {key}", level=level)
+        refusal = PushRefused(f"{text}{remedy}", key=f"{self.name}: {key}", level=level)
         if refusal.trigger:
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
     def _refuse_late(self, msg: InternalMsg) -> str:
         self.refused += 1
-        what = f"the answer {msg.arguments['response']!a} came too late: the command was answered in its place"
-        late = LateAnswer(f"{self.name}: not sent: {what} ({msg})", key=self.name)
+        self._late_answers += 1
+        response = f"the interface answered {msg.arguments['response']!a} too late"
+        reason = f"{response}; the gateway had answered the command already"
+        late = LateAnswer(f"{self.name}: not sent: {reason} ({msg})", key=self.name)
         if late.trigger:
             LOG.warning(late.report)
-        return what
+        return reason
 
-    def _report_type(self, did: str, given: object, instead: str) -> None:
+    def _report_type(self, verb: str, result: object, expected: str) -> None:
         call = current()
-        who, kind = call.what if call is not None else self.name, type(given).__name__
-        wrong = WrongType(f"{who} {did} {_shown(given)} ({kind}) instead of {instead}", key=f"{who} {did} {kind}")
+        where, kind = call.what if call is not None else self.name, type(result).__name__
+        wrong = WrongType(
+            f"{where} {verb} {_shown(result)} ({kind}) instead of {expected}", key=f"{where} {verb} {kind}"
+        )
         if wrong.trigger:
             LOG.warning(wrong.report)
 
-    def note_failure(self, reason: str) -> None:
-        """Record that the interface, or its device, has failed just now, and why."""
+    def record_failure(self, reason: str) -> None:
+        """Record that the interface or its device has just failed, and why."""
         self.last_failure = time.time(), reason
 
     def set_available(self, is_available: bool) -> None:
-        """Publish whether the device is there, if that has changed."""
+        """Publish whether the device is available, if that has changed."""
         if is_available != self._is_available:
             self._is_available = is_available
-            self._say_available(is_available)
+            self._publish_available(is_available)
 
 
-def _shown(given: object) -> str:
-    """Return what somebody gave as one short piece of a line."""
+def _shown(result: object) -> str:
+    """Return an object as a short text for a log line."""
     try:
-        text = str(given) if isinstance(given, InternalMsg) else ascii(given)
+        text = str(result) if isinstance(result, InternalMsg) else ascii(result)
     except Exception:  # noqa: BLE001  (a `repr` may fail)
-        text = "something"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        text = "an object"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""What lies behind a map: the interfaces that take what it reads, and what is known of their commands."""
+"""A route: a map, the interfaces behind it, and the state of their commands."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gateway.translation.mqtt_map import MsgMap
 
 
 class Route:
-    """A map, and what lies behind it: the interfaces, by name, that take the messages it reads.
+    """A map, and the interfaces, by name, that receive the messages it reads.
 
-    `filters` holds the incoming filters of those that have any, and `addresses` what commands are for those that do
-    not want every message. `outlets` send the outcomes of commands that an interface is not given; `outcomes` has how
-    recent ones were answered.
+    `filters` holds the incoming filters of the interfaces that have any, and `addresses` the command addresses of
+    those that do not receive every message. `outlets` send the outcomes of commands that are refused before their
+    interface receives them; `outcomes` knows how recent commands were answered.
     """
 
     def __init__(
@@ -41,13 +41,17 @@ class Route:
         self.outcomes = Outcomes() if outcomes is None else outcomes
         self.outlets: dict[str, Callable[[InternalMsg], object]] = {}
 
-    def listeners(self) -> tuple[CommandIndex, CommandIndex]:
-        """Return whose filters are to see which message, and who is to have it.
+    def indexes(self) -> tuple[CommandIndex, CommandIndex]:
+        """Return two indexes: whose filters examine a message, and which interfaces it is for.
 
-        A filter may make any message of one, so that it sees all of them.
+        They differ only if there are filters: a filter can turn any message into another one, and so must examine all.
         """
-        owners = CommandIndex({name: self.addresses.get(name) for name in self.inboxes})
+        recipients = CommandIndex({name: self.addresses.get(name) for name in self.inboxes})
         if not self.filters:
-            return owners, owners
-        seen = {name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes}
-        return CommandIndex(seen), owners
+            return recipients, recipients
+        examiners = {name: None if name in self.filters else self.addresses.get(name) for name in self.inboxes}
+        return CommandIndex(examiners), recipients
+
+    def stats(self) -> dict[str, int]:
+        """Return the counts of the command guard, the echo loops and the outcomes."""
+        return {**self.guard.stats(), **self.loops.stats(), **self.outcomes.stats()}

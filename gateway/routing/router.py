@@ -1,11 +1,11 @@
-"""Incoming messages: from topic and payload to the interfaces that are to have them.
+"""Incoming messages: from topic and payload to the interfaces that receive them.
 
-A message goes through each map whose filters match it, once, and then, through the filters of the configuration,
-to the interfaces of that map. Dropped, counted and said: what the map refuses, commands that the guard refuses,
-what goes round in a loop, and what the filters hold back.
+A message goes through each map with a matching filter, once, and then, through the filters of the configuration, to
+the interfaces of that map. These are dropped, counted and logged: what the map cannot read, commands that the guard
+refuses, messages in an echo loop, and what the filters deny.
 
-A command that is addressed to a device of this gateway, and that no interface is given, is answered here, once, by
-the interface of that device. One that is addressed to nobody here is another gateway's to answer.
+A command that is addressed to a device of this gateway, and that no interface receives, is answered here, once, by
+the interface of that device. A command that is addressed to no device here is left to other gateways to answer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from paho.mqtt.matcher import MQTTMatcher
 from gateway.core.activity import Call
 from gateway.core.bounded_cache import put
 from gateway.core.clock import boot_time
-from gateway.core.inbox import held_by
+from gateway.core.inbox import memory_size
 from gateway.core.package_logger import package_logger
-from gateway.core.throttled_exception import OF_STRANGERS, ThrottledException
+from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.routing.command_guard import command_key
-from gateway.routing.message_filter import passed
+from gateway.routing.message_filter import apply_filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.routing.route import Route
 
@@ -42,58 +42,63 @@ _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
 class MessageRefused(ThrottledException):
-    """A message from the broker that no interface can be given, or that nobody is to answer."""
+    """A message from the broker is not delivered to any interface, or a command is not answered."""
 
-    most_new_keys = OF_STRANGERS
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class InboxFull(ThrottledException):
-    """An interface does not take its messages as fast as they come."""
+    """An interface does not read its messages as fast as they arrive."""
 
 
-_UNMARKED, _STATUS = "it is no topic for answers", "it would be a status"
-_ALLOWABLE = (_UNMARKED, _STATUS)  # what is wrong with a response topic that commands.response_topics may allow
-_GATEWAY_LEVELS = ("availability", "run")  # the last level of topics on which gateways speak of themselves
+_UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
+_ALLOWABLE = (_UNMARKED, _STATUS)  # the reasons that commands.response_topics can override
+_GATEWAY_LEVELS = ("availability", "run")  # the last levels of the topics on which gateways publish their own state
+_KINDS = (
+    "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
+    "late command", "duplicate command", "expired command", "undated command", "for nobody", "echo loop", "filtered",
+    "hook failed", "response topic refused",
+)  # fmt: skip
 
 
 def _is_gateway_topic(topic: str) -> bool:
-    """Return whether a gateway says on `topic` whether it is there, or that it runs."""
+    """Return whether `topic` is one on which a gateway publishes its availability, or that it is running."""
     return topic.rpartition("/")[2] in _GATEWAY_LEVELS
 
 
-def _would_do(route: Route, name: str, msg: InternalMsg) -> bool:
-    """Return whether `msg` is a command that the interface called `name` would do, whatever its action."""
+def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
+    """Return whether `msg` is a command that the interface called `name` would execute, whatever its action is."""
     with Call(f"{name}: accepts()"):
-        return route.inboxes[name].is_own(msg)
+        return route.inboxes[name].would_execute(msg)
 
 
 class _Delivery:
-    """What becomes of one arrival: where it is to be answered, whether anybody has taken it, and what else is said."""
+    """The progress of one arrival: its response topic, whether an interface has received it, and the outcome if not."""
 
-    __slots__ = ("arrival", "asked", "is_asked_for", "is_taken", "outcome")
+    __slots__ = ("arrival", "is_received", "is_reply_to_unchecked", "outcome", "reply_to")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
-        self.is_asked_for = arrival.reply_to is not None
-        """Whether it is still to be found where it is to be answered: of commands for nobody here nothing is said."""
-        self.asked: ReplyTo | None = None
-        self.is_taken = False
+        self.is_reply_to_unchecked = arrival.reply_to is not None
+        """Whether the response topic must still be checked: that is postponed until it is known that it is needed."""
+        self.reply_to: ReplyTo | None = None
+        """Where it is to be answered, and its number as a command, once that has been checked."""
+        self.is_received = False
         self.outcome: Callable[[], object] | None = None
-        """Says what has become of a command that nobody has taken; there is one, however many have refused it."""
+        """Publishes the outcome of a command that no interface has received; only one, however many refuse it."""
 
-    def owe(self, outcome: Callable[[], object]) -> None:
-        """Take `outcome` unless there is one."""
+    def set_outcome(self, outcome: Callable[[], object]) -> None:
+        """Set the outcome, unless there is one already."""
         self.outcome = self.outcome or outcome
 
 
 class Router:
-    """Delivers incoming messages. Only the thread of the MQTT client calls it.
+    """Delivers incoming messages. Only the thread of the MQTT client calls its methods, except `stats`.
 
-    `own_topics` are those on which the gateway says whether it is there. `counts` holds what became of the messages:
-    received, delivered, echo, availability, refused, inbox full, retained command, queued command, duplicate command,
-    expired command, undated command, for nobody (a command that no interface has an address for), echo loop, filtered,
-    hook failed, response topic refused. `answer` takes what is said only to those who asked for it;
-    `response_topics` tells where they may.
+    `own_topics` are those on which this gateway publishes its availability. `answer` publishes outcomes that go only
+    to the response topic of a command; `response_topics` decides which response topics are allowed. `counts` holds
+    how many messages were received, delivered and so on, by kind (see `_KINDS`); "for nobody" counts commands whose
+    address belongs to no interface.
     """
 
     def __init__(
@@ -109,12 +114,12 @@ class Router:
         self._clock = clock
         self._wall_clock = wall_clock
         self.counts: Counter[str] = Counter()
-        self.use(routes, own_topics, response_topics)
+        self.set_routes(routes, own_topics, response_topics)
 
-    def use(
+    def set_routes(
         self, routes: Sequence[Route], own_topics: Collection[str], response_topics: ResponseTopics | None = None
     ) -> None:
-        """Deliver by other routes from now on."""
+        """Use other routes from now on."""
         self._own_topics = frozenset(own_topics)
         self._response_topics = response_topics or ResponseTopics()
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
@@ -122,19 +127,25 @@ class Router:
         for route in routes:
             for topic_filter in route.msg_map.topics:
                 by_filter.setdefault("/".join(filter_levels(topic_filter)), []).append(route)
-        for plain, targets in by_filter.items():
-            self._matcher[plain] = targets
-        self._known: dict[str, tuple[Route, ...]] = {}  # by topic, those that `_matcher` has found
+        for unshared_filter, targets in by_filter.items():
+            self._matcher[unshared_filter] = targets
+        self._cached_routes: dict[str, tuple[Route, ...]] = {}  # by topic, since searching `_matcher` is slow
         self._maps = tuple(route.msg_map for route in routes)
-        self._listeners = {id(route): route.listeners() for route in routes}
+        self._indexes = {id(route): route.indexes() for route in routes}
+        self._routes = tuple(routes)
         self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
 
     def stats(self) -> dict[str, int]:
-        """Return what became of the messages, by name. Any thread may call it."""
-        return {name.replace(" ", "_"): number for name, number in self.counts.copy().items()}
+        """Return the counts since the start, and the sizes of what the routes remember. Any thread may call this."""
+        stats = {kind.replace(" ", "_"): 0 for kind in _KINDS}
+        stats.update((kind.replace(" ", "_"), count) for kind, count in dict(self.counts).items())
+        for route in self._routes:
+            for name, count in route.stats().items():
+                stats[name] = stats.get(name, 0) + count
+        return stats
 
     def deliver(self, arrival: Arrival) -> None:
-        """Give a message to every interface whose map reads it. Never raises for what a message holds."""
+        """Deliver a message to every interface whose map reads it. Raises nothing, whatever the message contains."""
         self.counts["received"] += 1
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
@@ -142,17 +153,18 @@ class Router:
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
-        # Nobody waits for the outcome of a retained command: it would be said again at each connect.
-        if delivery.outcome is not None and not delivery.is_taken and not arrival.retain:
+        # The outcome of a retained command is not published: it would be published again at each connect, and no
+        # client waits for it.
+        if delivery.outcome is not None and not delivery.is_received and not arrival.retain:
             delivery.outcome()
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
-        known = self._known.get(topic)
-        if known is None:
+        cached = self._cached_routes.get(topic)
+        if cached is None:
             routes = {id(route): route for targets in self._matches(topic) for route in targets}
-            known = tuple(routes.values())
-            put(self._known, topic, known)
-        return known
+            cached = tuple(routes.values())
+            put(self._cached_routes, topic, cached)
+        return cached
 
     def _deliver(self, route: Route, delivery: _Delivery) -> None:
         arrival, msg_map = delivery.arrival, route.msg_map
@@ -164,72 +176,73 @@ class Router:
                 return
             self._refuse(err, arrival.topic)
             if isinstance(err, PayloadError):
-                self._owe_unreadable(route, delivery, err)
+                self._prepare_unreadable(route, delivery, err)
             return
         if msg_map.is_echo(msg):
             self.counts["echo"] += 1
             return
-        listeners, owners = self._listeners[id(route)]
-        names = listeners.of(msg)
+        examiners, recipients = self._indexes[id(route)]
+        names = examiners.interfaces_for(msg)
         if msg.iscmd:
             if not names:
                 self.counts["for nobody"] += 1
                 return
-            msg = msg.answered_at(self._asked(delivery))
+            msg = msg.answered_at(self._reply_to(delivery))
         try:
             lifetime = self._admit(route, arrival, msg)
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
             self._refuse(err, arrival.topic)
-            for name in owners.of(msg):  # the first of them that would do it answers
-                self._owe_refusal(route, name, msg, err, delivery)
+            for name in recipients.interfaces_for(msg):  # the first one that would execute the command answers it
+                self._prepare_refusal(route, name, msg, err, delivery)
             return
         if msg.iscmd:
             msg = route.guard.without_timestamp(msg)
         for name in names:
-            self._give(route, name, msg, lifetime, delivery)
+            self._push(route, name, msg, lifetime, delivery)
 
     def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
-        """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it is not to be done."""
+        """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it must not be executed."""
         if not msg.iscmd:
             return math.inf
-        how = route.msg_map.delivery_of(msg)
-        return route.guard.admit(arrival, msg, how, self._clock(), self._wall_clock())
+        rule = route.msg_map.delivery_of(msg)
+        return route.guard.admit(arrival, msg, rule, self._clock(), self._wall_clock())
 
-    def _give(self, route: Route, name: str, msg: InternalMsg, lifetime: float, delivery: _Delivery) -> None:
-        """Give a message to one interface, in the form in which its filters let it pass."""
-        listeners, owners = self._listeners[id(route)]
+    def _push(self, route: Route, name: str, msg: InternalMsg, lifetime: float, delivery: _Delivery) -> None:
+        """Put a message into the inbox of one interface, in the form in which it passes the filters."""
+        examiners, recipients = self._indexes[id(route)]
         try:
             filters = route.filters.get(name)
-            given = passed(filters, msg) if filters else msg
-            if given.iscmd and not msg.iscmd:  # a hook has made a command of a status, which may be an old one
-                lifetime = self._admit(route, delivery.arrival, given)
+            passed = apply_filters(filters, msg) if filters else msg
+            # A hook may have turned a status into a command: an old retained status must not become a new command.
+            if passed.iscmd and not msg.iscmd:
+                lifetime = self._admit(route, delivery.arrival, passed)
         except RefusedError as err:
             self._refuse(err, delivery.arrival.topic, name)
-            if name in owners.of(msg):
-                self._owe_refusal(route, name, msg, err, delivery)
+            if name in recipients.interfaces_for(msg):
+                self._prepare_refusal(route, name, msg, err, delivery)
             return
-        if owners is not listeners and name not in owners.of(given):  # its filters have seen what is another's
-            return
+        if recipients is not examiners and name not in recipients.interfaces_for(passed):
+            return  # only its filters were to examine the message, which is for another interface
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
-            _TRAFFIC_LOG.info("%s <- %s", name, given)  # before the push: the answer must not stand above it
+            _TRAFFIC_LOG.info("%s <- %s", name, passed)  # before the push: else the answer may be logged first
         inbox = route.inboxes[name]
-        if inbox.push(given, lifetime, held_by(delivery.arrival.payload)):
+        if inbox.push(passed, lifetime, memory_size(delivery.arrival.payload)):
             self.counts["delivered"] += 1
-            delivery.is_taken = True
+            delivery.is_received = True
             return
         self.counts["inbox full"] += 1
-        why = inbox.why_refused()
-        full = InboxFull(f"{name}: dropped: {why}", key=name)
+        reason = inbox.rejection_reason()
+        full = InboxFull(f"{name}: dropped: {reason}", key=name)
         if full.trigger:
             LOG.warning(full.report)
-        full_error = RefusedError("inbox full", f"{name} does not take it: {why}")
-        self._owe_refusal(route, name, msg, full_error, delivery, given)
+        inbox_full = RefusedError("inbox full", f"{name} accepts no more messages: {reason}")
+        self._prepare_refusal(route, name, msg, inbox_full, delivery, passed)
 
     # --- what is refused
 
     def _refuse(self, err: MessageError, topic: str, interface: str = "") -> None:
-        """Count and say a refusal, of one interface or of all."""
+        """Count and log a refusal by one interface, or by all."""
         for_whom = f"{interface}: " if interface else ""
         if not isinstance(err, RefusedError):
             self.counts["refused"] += 1
@@ -237,97 +250,98 @@ class Router:
         else:
             self.counts[err.kind] += 1
             key, remedy, bug = err.key or f"{err} {topic}", f": {err.remedy}" if err.remedy else "", err.__cause__
-        what = f"dropped: {err} (on {topic!a})"
-        # A word that a strict map does not know is how a map says "not for me".
+        is_rejected = isinstance(err, RefusedError) and not isinstance(err, FilteredError)
+        text = f"{'rejected' if is_rejected else 'dropped'}: {err} (on {topic!a})"
+        # A strict map that lacks a word is the usual way to ignore messages, and so is a filter.
         level = logging.INFO if isinstance(err, WordError | FilteredError) else logging.WARNING
-        refusal = MessageRefused(f"{for_whom}{what}{remedy}", key=for_whom + key, level=level)
+        refusal = MessageRefused(f"{for_whom}{text}{remedy}", key=for_whom + key, level=level)
         if refusal.trigger:
             LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
 
-    def _owe_refusal(
+    def _prepare_refusal(
         self, route: Route, name: str, msg: InternalMsg, err: RefusedError, delivery: _Delivery,
-        given: InternalMsg | None = None,
+        passed: InternalMsg | None = None,
     ) -> None:  # fmt: skip
-        """Have the interface that a command is addressed to say why it is refused, if nobody takes it.
+        """Prepare the outcome that the interface `name` refuses the command `msg`, in case no interface receives it.
 
-        It is addressed to an interface that would do it, in the form that it would be `given`.
+        Only for an interface that would execute the command, in the form in which it has `passed` the filters.
         """
-        if delivery.outcome is not None or not _would_do(route, name, given or msg):
+        if delivery.outcome is not None or not _would_execute(route, name, passed or msg):
             return
         if err.is_answered:
             outlet = route.outlets.get(name)
             if outlet is not None:
-                delivery.owe(partial(outlet, msg.reply("REFUSED", str(err))))
-        elif delivery.asked is not None and delivery.asked.topic:
-            delivery.owe(partial(self._repeat, route, delivery.asked))
+                delivery.set_outcome(partial(outlet, msg.reply("REFUSED", str(err))))
+        elif delivery.reply_to is not None and delivery.reply_to.topic:
+            delivery.set_outcome(partial(self._repeat, route, delivery.reply_to))
 
-    def _repeat(self, route: Route, asked: ReplyTo) -> None:
-        """Answer a duplicate as the first one was, or will be."""
-        answer = route.outcomes.repeat(asked)
+    def _repeat(self, route: Route, reply_to: ReplyTo) -> None:
+        """Answer a duplicate as the first command was, or will be, answered."""
+        answer = route.outcomes.repeat(reply_to)
         if answer is not None:
             self._answer(answer)
 
-    def _owe_unreadable(self, route: Route, delivery: _Delivery, err: PayloadError) -> None:
-        """Tell a sender who asked for it that its command cannot be read.
+    def _prepare_unreadable(self, route: Route, delivery: _Delivery, err: PayloadError) -> None:
+        """Prepare the outcome of a command that cannot be read, if it has a response topic.
 
-        It has no place on the status topic: what cannot be read has no action.
+        It cannot be published on a status topic: without a readable payload there is no action.
         """
         msg_map = route.msg_map
         if delivery.arrival.reply_to is None:
             return
-        said = msg_map.addressee(delivery.arrival.topic)
-        _, owners = self._listeners[id(route)]
-        if not said.iscmd or msg_map.is_echo(said):
+        addressed = msg_map.addressee(delivery.arrival.topic)
+        _, recipients = self._indexes[id(route)]
+        if not addressed.iscmd or msg_map.is_echo(addressed):
             return
-        if not any(_would_do(route, name, said) for name in owners.of(said)):
+        if not any(_would_execute(route, name, addressed) for name in recipients.interfaces_for(addressed)):
             return
-        asked = self._asked(delivery)
-        if asked is not None and asked.topic:
+        reply_to = self._reply_to(delivery)
+        if reply_to is not None and reply_to.topic:
             text = json.dumps({"response": "REFUSED", "reason": str(err)}, ensure_ascii=False)
-            answer = Publication(asked.topic, text.encode("utf-8", "replace"), msg_map.status_qos).answering(asked)
-            delivery.owe(partial(self._answer, answer))
+            answer = Publication(reply_to.topic, text.encode("utf-8", "replace"), msg_map.status_qos)
+            delivery.set_outcome(partial(self._answer, answer.answering(reply_to)))
 
-    # --- where answers go
+    # --- response topics
 
-    def _asked(self, delivery: _Delivery) -> ReplyTo | None:
-        """Return where an arrival is to be answered, and by what it is known; None if by nothing.
+    def _reply_to(self, delivery: _Delivery) -> ReplyTo | None:
+        """Return where an arrival is to be answered, and the number that identifies it; None if it has neither.
 
-        Without a topic if that is none on which a stranger may let us publish.
+        The topic is empty if the response topic is not one on which a client may make this gateway publish.
         """
-        arrival, wanted = delivery.arrival, delivery.arrival.reply_to
-        if delivery.is_asked_for and wanted is not None:
-            delivery.is_asked_for = False
-            topic = wanted.topic if wanted.topic and self._may_answer_on(wanted.topic, arrival) else ""
-            if topic or wanted.correlation:
-                delivery.asked = ReplyTo(topic, wanted.correlation, command_key(arrival))
-        return delivery.asked
+        arrival, requested = delivery.arrival, delivery.arrival.reply_to
+        if delivery.is_reply_to_unchecked and requested is not None:
+            delivery.is_reply_to_unchecked = False
+            topic = requested.topic if requested.topic and self._may_answer_on(requested.topic, arrival) else ""
+            if topic or requested.correlation:
+                delivery.reply_to = ReplyTo(topic, requested.correlation, command_key(arrival))
+        return delivery.reply_to
 
     def _may_answer_on(self, topic: str, arrival: Arrival) -> bool:
         problem = topic_problem(topic) or self._misuse_of(topic)
-        if not problem:
-            if self._response_topics.has(topic):
+        if problem is None:
+            if self._response_topics.is_allowed(topic):
                 return True
             problem = _UNMARKED
         remedy = self._response_topics.remedy(may_allow=problem in _ALLOWABLE)
         self.counts["response topic refused"] += 1
-        what = f"no answer is sent to {topic!a}: {problem} (asked for on {arrival.topic!a})"
-        refusal = MessageRefused(f"{what}: {remedy}", key=f"response {topic}: {problem}")
+        text = f"no answer is published on {topic!a}: {problem} (requested by a command on {arrival.topic!a})"
+        refusal = MessageRefused(f"{text}: {remedy}", key=f"response {topic}: {problem}")
         if refusal.trigger:
             LOG.warning(refusal.report)
         return False
 
-    def _misuse_of(self, topic: str) -> str:
-        """Say what our answer on `topic` would do in our name; `""` if nothing."""
+    def _misuse_of(self, topic: str) -> str | None:
+        """Return what an answer on `topic` would do in the name of this gateway; None if it would do no harm."""
         if any(True for _ in self._matches(topic)):
-            return "this gateway listens there itself"
+            return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
         if topic in self._own_topics or _is_gateway_topic(topic):
-            return "it says who is there"
-        is_named = self._response_topics.names(topic)
-        if not is_named and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
+            return "it is an availability topic"
+        is_configured = self._response_topics.is_configured(topic)
+        if not is_configured and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
             return _STATUS
-        return ""
+        return None
 
     def _matches(self, topic: str) -> Iterable[list[Route]]:
         return self._matcher.iter_match(topic)  # type: ignore[no-untyped-call,no-any-return]

@@ -1,4 +1,4 @@
-"""Which retained states nobody says any more, after the map has changed. Pure."""
+"""Finds retained messages that no map publishes any more, after the configuration has changed. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gateway.translation.mqtt_map import MsgMap
 
 
 def stale_topics(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Collection[str]) -> Iterator[str]:
-    """Yield the topics of `retained` (payload by topic) that no map would retain any more.
+    """Yield the topics of `retained` (payload by topic) that no map would publish with retain any more.
 
-    `kept` are topics that no map knows, and that are to stay: those of availability.
+    `kept` are topics that no map writes, and that stay all the same: those of availability.
     """
     maps = list(maps)
     for topic, payload in retained.items():
@@ -22,48 +22,47 @@ def stale_topics(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Co
 
 
 def topics_to_forget(
-    what: str, retained: Mapping[str, bytes], maps: Iterable[MsgMap], own: str, live: Collection[str]
+    target: str, retained: Mapping[str, bytes], maps: Iterable[MsgMap], own: str, live: Collection[str]
 ) -> list[str]:
-    """Return the topics that are meant by `what`: one topic, or the name of a device or an interface that is gone.
+    """Return the topics that `target` means: one topic, or all of a device, or of an interface that was removed.
 
-    A name is that of something that is in `retained`: what never was there cannot be forgotten.
-    Only those that this gateway owns or could write: what it has `retained` (payload by topic), what lies below its
-    `own` topic, and what its `maps` write. Those in `live` are published as long as it runs, and so refused. Raises
-    `GatewayError` if there is none.
+    A device or interface is found by its name in `retained` (payload by topic); one without a retained message cannot
+    be forgotten. Only topics that this gateway owns or could write are returned: those in `retained`, those below its
+    `own` topic, and those that its `maps` write. Topics in `live` are published as long as the gateway runs, and
+    therefore refused. Raises `GatewayError` if there is none.
     """
     maps = list(maps)
-    if "/" not in what and what not in retained:
-        found = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == what]
-        availability = f"{own}/{what}/availability"
-        found = [
-            topic for topic in (*found, *([availability] if availability in retained else ())) if topic not in live
-        ]
-        if availability in live and not found:
-            raise GatewayError(f"{what!a} is an interface of this gateway, and no device with a retained state")
-        if word_problem(what) or not what or not found:
+    if "/" not in target and target not in retained:
+        availability = f"{own}/{target}/availability"
+        candidates = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == target]
+        candidates += [availability] if availability in retained else []
+        topics = [topic for topic in candidates if topic not in live]
+        if availability in live and not topics:
+            raise GatewayError(f"{target!a} is an interface of this gateway, not a device with a retained state")
+        if word_problem(target) or not target or not topics:
             raise GatewayError(
-                f"{what!a} is no device with a retained state, and no interface that is gone, as far as this gateway "
-                "knows: give the topic that the broker is to forget"
+                f"this gateway knows no device {target!a} with a retained state, and no removed interface of that "
+                "name: give the topic that the broker is to forget"
             )
-        return found
-    problem = topic_problem(what)
+        return topics
+    problem = topic_problem(target)
     if problem:
-        raise GatewayError(f"the topic {what!a:.200}: {problem}")
-    if what in live:
-        raise GatewayError(f"{what} is published as long as this gateway runs: take its interface out first")
-    if what in retained or what.startswith(f"{own}/") or any(msg_map.can_write(what) for msg_map in maps):
-        return [what]
+        raise GatewayError(f"the topic {target!a:.200}: {problem}")
+    if target in live:
+        raise GatewayError(f"{target} is published as long as this gateway runs: remove its interface first")
+    if target in retained or target.startswith(f"{own}/") or any(msg_map.can_write(target) for msg_map in maps):
+        return [target]
     raise GatewayError(
-        f"{what} is no topic that this gateway writes: have its owner remove it, or publish an empty retained message"
+        f"this gateway does not write the topic {target}: let its owner remove it, or publish an empty retained message"
     )
 
 
-def _device(maps: Iterable[MsgMap], topic: str, payload: bytes) -> str:
-    """Return the device that a retained state is of; `""` if no map can say."""
+def _device(maps: Iterable[MsgMap], topic: str, payload: bytes) -> str | None:
+    """Return the device of a retained state; None if no map can read it."""
     for msg_map in maps:
         with contextlib.suppress(MessageError):
             return msg_map.mqtt2internal(topic, payload).device
-    return ""
+    return None
 
 
 def _retains(msg_map: MsgMap, topic: str, payload: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.activity import Call
-from gateway.core.inbox import MsgList, Room
+from gateway.core.inbox import ByteBudget, MsgList
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
@@ -22,13 +22,15 @@ from gateway.translation.mqtt_map import MsgMap
 class InterfaceHost:
     """An interface with its inbox, outlet and thread.
 
-    `publish` publishes its availability; any thread may call it. `room` is the memory that the messages waiting for
+    `publish` publishes its availability; any thread may call it. `room` limits the memory that the messages waiting for
     all interfaces may use. Only the main thread calls the methods, except `check` and `stats`.
     """
 
-    def __init__(self, options: InterfaceOptions, outbox: Outbox, publish: Callable[[bytes], None], room: Room) -> None:
+    def __init__(
+        self, options: InterfaceOptions, outbox: Outbox, publish: Callable[[bytes], None], budget: ByteBudget
+    ) -> None:
         self.options = options
-        self.inbox = MsgList(room=room)
+        self.inbox = MsgList(budget=budget)
         filters = _watched(options.filters.outgoing, options.name)
         self.outlet = Outlet(options.name, options.msg_map, outbox, self._publish_availability, filters)
         self.route: Route | None = None
@@ -113,7 +115,7 @@ class InterfaceHost:
             route.addresses[self.options.name] = self.options.addresses
         route.outlets[self.options.name] = self.outlet.answer
         outgoing = _watched(self.options.filters.outgoing, self.options.name)
-        self.outlet.use(route.msg_map, outgoing, route.loops.note_sent, route.outcomes)
+        self.outlet.set_route(route.msg_map, outgoing, route.loops.record_sent, route.outcomes)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)

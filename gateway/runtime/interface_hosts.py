@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
-from gateway.core.inbox import Room
+from gateway.core.inbox import ByteBudget
 from gateway.core.package_logger import package_logger
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
@@ -33,7 +33,7 @@ class InterfaceHosts:
     ) -> None:
         self._outbox = outbox
         self._publish_availability = publish_availability
-        self._room = Room()  # shared by the inboxes of all interfaces
+        self._room = ByteBudget()  # shared by the inboxes of all interfaces
         self._known_routes: list[Route] = []
         self._retired: list[InterfaceHost] = []  # removed from the configuration; their threads may still run
         self._ended: dict[str, Any] = {}  # the sums of the counters of those that have ended

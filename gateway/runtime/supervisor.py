@@ -56,7 +56,7 @@ class Supervisor:
         self._attention = threading.Event()
         self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._unanswered = outlet.unanswered = inbox.unanswered
+        self._open_commands = outlet.open_commands = inbox.open_commands
         inbox.on_stale = self._answer_stale
         self._answers_later = False  # whether it answers the commands that it has pulled after `loop` has returned
         self._longest_call = LONGEST_CALL
@@ -75,8 +75,8 @@ class Supervisor:
         """Ask the interface to return and to stop; returns immediately. Commands that wait for it get `reason`."""
         self._stopping.set()
         self._attention.set()
-        self._inbox.refuse()
-        self._answer(self._inbox.take_all(), "OFFLINE", reason)
+        self._inbox.stop_accepting()
+        self._answer(self._inbox.pop_all(), "OFFLINE", reason)
         self._inbox.wake()
 
     def change(self, params: Mapping[str, Any] | None, build: Callable[[], Any]) -> None:
@@ -184,8 +184,8 @@ class Supervisor:
                     result = interface.loop()
                 if result is not None:
                     _check_result("loop()", result)
-                if self._unanswered.taken and not self._answers_later:
-                    self._unanswered.release()
+                if self._open_commands.commands and not self._answers_later:
+                    self._open_commands.release()
                 if pause and time.monotonic() - began < pause:
                     # An interface that does not pull its messages would be called without any pause: the inbox has
                     # messages, so that waiting for one returns immediately.
@@ -234,7 +234,7 @@ class Supervisor:
     def _report(self, err: BaseException) -> None:
         self.failures += 1
         reason = f"{type(err).__name__}: {_text_of(err)}"
-        self._outlet.note_failure(reason)
+        self._outlet.record_failure(reason)
         failed = InterfaceFailed(
             f"{self.name}: the interface failed and will be restarted: {reason}",
             key=f"{self.name}: {_repr(err)}",
@@ -250,7 +250,7 @@ class Supervisor:
         until = time.monotonic() + self._backoff.next_delay()
         answered = 0
         while True:
-            answered += self._answer(self._inbox.take_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
+            answered += self._answer(self._inbox.pop_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
             remaining = until - time.monotonic()
             if remaining <= 0 or self._attention.is_set():
                 break
@@ -272,7 +272,7 @@ class Supervisor:
 
     def _is_own(self, msg: InternalMsg) -> bool:
         with self._call("accepts()"):
-            return self._inbox.is_own(msg)
+            return self._inbox.would_execute(msg)
 
     def _answer_stale(self, msg: InternalMsg) -> None:
         if self._answer([msg], "TIMEOUT", "it waited too long for its interface"):
@@ -282,9 +282,9 @@ class Supervisor:
             if stale.trigger:
                 LOG.warning(stale.report)
 
-    def _settle(self, response: str, reason: str, taken_before: float | None = None) -> None:
+    def _settle(self, response: str, reason: str, received_before: float | None = None) -> None:
         """Answer what the interface has pulled and not answered."""
-        self._answer(self._unanswered.settle(taken_before), response, reason)
+        self._answer(self._open_commands.settle(received_before), response, reason)
 
     def _settle_all(self, failure: str) -> None:
         """Answer what an interface that has ended has left unanswered, and forget it."""
@@ -292,22 +292,22 @@ class Supervisor:
             self._settle("OFFLINE", "the interface was ended before it answered")
         else:
             self._settle("ERROR", f"the interface {_failed_with(failure)} while it executed the command")
-        self._unanswered.release()
+        self._open_commands.release()
 
     def check(self) -> None:
         """Answer what the interface does not pull or answer in time, and log where it hangs. Not for its own thread."""
         thread = self._thread.ident
         if thread is None or not self._thread.is_alive():
             return
-        for msg in self._inbox.take_stale():
+        for msg in self._inbox.pop_stale():
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
         if self._is_hung(thread):
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
-        elif self._unanswered.taken and current(thread) is None and not self._answers_later:
+        elif self._open_commands.commands and current(thread) is None and not self._answers_later:
             # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
-            self._unanswered.release_before(limit)
+            self._open_commands.release_before(limit)
 
     def _is_hung(self, thread: int) -> bool:
         """Return whether the interface hangs, as far as can be detected from outside, and log it.
@@ -323,8 +323,8 @@ class Supervisor:
         loop = list(call.chain())[-1]
         if loop.longest is not None:
             return False
-        oldest = self._unanswered.oldest()
-        seconds = self._inbox.untouched_for()
+        oldest = self._open_commands.oldest()
+        seconds = self._inbox.stalled_for()
         if oldest is not None and not self._answers_later:
             seconds = max(seconds, self._inbox.now() - oldest)
         now = time.monotonic()

@@ -17,7 +17,7 @@ from gateway.errors import MessageError, PayloadError, TopicError, WordError
 from gateway.message import InternalMsg, Publication
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
 from gateway.translation.field_map import FIELDS, FieldMap
-from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, size_problem
+from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, payload_too_large
 from gateway.translation.syntax import SEVEN_LEVELS, Address, BoundForm, PayloadReader, Syntax, misfit, shapes
 from gateway.translation.topic_template import fields_in
 
@@ -104,10 +104,10 @@ class MsgMap:
         """Return the rules of `delivery_of`, in their order."""
         return self._rules.rules
 
-    def problem_of(self, field: str, word: str) -> str:
-        """Return why a message with `word` in `field` cannot be written; `""` if it can."""
+    def problem_of(self, field: str, word: str) -> str | None:
+        """Return why a message with `word` in `field` cannot be written; None if it can."""
         problems = [form.problem_of(field, word) for form in self.forms]
-        return problems[0] if all(problems) and problems else ""
+        return problems[0] if all(problems) and problems else None
 
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
         """Return `msg` as a publication, in the first form of the syntax that has a place for all its parts.
@@ -150,7 +150,7 @@ class MsgMap:
         """
         address, action, read_payload = self._read_topics.get(topic) or self._cache_topic(topic)
         if len(payload) > MAX_PAYLOAD_BYTES:
-            raise size_problem(payload)
+            raise payload_too_large(payload)
         try:
             text = payload.decode("utf-8")
         except UnicodeDecodeError as err:

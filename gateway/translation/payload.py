@@ -248,7 +248,7 @@ def encoded(text: str, action: str = "") -> bytes:
     except UnicodeEncodeError as err:
         raise encoding_problem(action) from err
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise size_problem(payload)
+        raise payload_too_large(payload)
     return payload
 
 
@@ -261,6 +261,6 @@ def encoding_problem(action: str) -> WordError:
     return WordError("arguments: an unpaired surrogate cannot be written as UTF-8")
 
 
-def size_problem(payload: bytes) -> PayloadError:
+def payload_too_large(payload: bytes) -> PayloadError:
     """Return the error for a payload over the limit."""
     return PayloadError(f"the payload has {len(payload)} bytes, more than {MAX_PAYLOAD_BYTES}")

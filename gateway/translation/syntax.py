@@ -188,23 +188,23 @@ class BoundForm:
         """Return the filter that matches all topics of this form."""
         return "/".join("+" if level.maps else level.prefix for level in self.levels)
 
-    def problem_of(self, name: str, word: str) -> str:
-        """Return why a message with `word` in the field `name` cannot have this form; `""` if it can."""
+    def problem_of(self, name: str, word: str) -> str | None:
+        """Return why a message with `word` in the field `name` cannot have this form; None if it can."""
         if name in self._constants:
             return self._problem_of_constant(name, word)
         try:
             mqtt = self._fields[name].write(word)
         except WordError as err:
             return str(err)
-        problem = word_problem(mqtt) if name in fields_in(self.form.topic) else ""
-        return f"{name}: {quote(mqtt)}: {problem}" if problem else ""
+        problem = word_problem(mqtt) if name in fields_in(self.form.topic) else None
+        return f"{name}: {quote(mqtt)}: {problem}" if problem else None
 
-    def _problem_of_constant(self, name: str, word: object) -> str:
+    def _problem_of_constant(self, name: str, word: object) -> str | None:
         if name == "sender":
-            return "" if word == self._sender else f"sender: {quote(word)} has no place in {self.shape}: leave it out"
+            return None if word == self._sender else f"sender: {quote(word)} has no place in {self.shape}: leave it out"
         constant = self._constants[name]
         if word == constant:
-            return ""
+            return None
         return f"{name}: {quote(word)} has no place in {self.shape}: there it is always {constant!a}"
 
 

@@ -15,7 +15,7 @@ from itertools import chain, count
 from typing import NamedTuple
 
 from gateway.core.quoting import quote
-from gateway.core.topic import word_problem
+from gateway.core.topic import first_word_problem, word_problem
 from gateway.errors import WordError
 from gateway.message import ADDRESS_FIELDS
 from gateway.translation.field_map import FieldMap
@@ -49,7 +49,7 @@ def template_problem(template: str) -> tuple[str, str]:
         return "topics that begin with '$' belong to the broker", "begin it with another word"
     if template.count("/") >= MAX_LEVELS:
         return f"it has over {MAX_LEVELS} levels", "use fewer levels"
-    problem = next(filter(None, map(word_problem, fixed.split("/"))), "")
+    problem = first_word_problem(fixed.split("/"))
     if problem:
         return problem, "use other text"
     adjacent = re.search(r"\{(\w+)\}\{(\w+)\}", template.replace("{root}", ""))

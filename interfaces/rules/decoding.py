@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.errors import Problem
-from gateway.message import OUTCOME_WORDS, InternalMsg, own_word_problem
+from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.change_filter import ChangeFilter
 from interfaces.rules.converters import ConversionError, pipeline
 from interfaces.rules.extractors import (
@@ -190,7 +190,7 @@ def _check_argument_names(
     """Yield arguments whose names are reserved for the outcome of a command."""
     has_all_values = isinstance(arguments, str)
     for name in sorted(OUTCOME_WORDS & set((names or ()) if has_all_values else arguments)):
-        yield Problem(path if has_all_values else (*path, name), own_word_problem(name), "use another word")
+        yield Problem(path if has_all_values else (*path, name), reserved_argument(name), "use another word")
 
 
 def _check_values(values: Mapping[str, Any], names: frozenset[str] | None) -> Iterator[Problem]:

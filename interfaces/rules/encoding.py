@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import Problem
-from gateway.message import OUTCOME_WORDS, InternalMsg, own_word_problem
+from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.converters import ConversionError, pipeline
 from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import Values
@@ -333,7 +333,7 @@ def _check_answer(
     names = AnswerReader(options, encoding).extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
-            yield Problem((kind,), own_word_problem(name), "use another word")
+            yield Problem((kind,), reserved_argument(name), "use another word")
     for index, name in enumerate(options.get("same", ())):
         if name not in arguments:
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
@@ -342,8 +342,8 @@ def _check_answer(
 
 
 def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    if own_word_problem(name):
-        yield Problem(("arguments", name), own_word_problem(name), "use another word")
+    if name in OUTCOME_WORDS:
+        yield Problem(("arguments", name), reserved_argument(name), "use another word")
     for limit in ("minimum", "maximum"):
         if limit in options and options.get("type", "text") not in ("integer", "number"):
             yield Problem(("arguments", name, limit), f"only a number has a {limit}", "add type: integer or number")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, own_word_problem
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
@@ -67,7 +67,7 @@ class MessageTemplate:
                 arguments = values if self._has_all_values else self._fill_arguments(values)
                 if self._has_all_values and not OUTCOME_WORDS.isdisjoint(values):
                     name = min(OUTCOME_WORDS & values.keys())
-                    raise CodecError(f"{own_word_problem(name)}: list the arguments by name instead of '*'")
+                    raise CodecError(f"{reserved_argument(name)}: list the arguments by name instead of '*'")
             if not arguments and (self._arguments or self._has_all_values):
                 return None
             if self._prototype is not None:

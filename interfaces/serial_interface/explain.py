@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.errors import Refusal
+from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import UNMATCHED
 from interfaces.rules.message_template import CodecError
@@ -16,7 +16,7 @@ from interfaces.serial_interface.rules import SerialRules
 _MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
-def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
+def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
     """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing."""
     rules = SerialRules(params)
     codec = rules.codec
@@ -27,7 +27,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
     for frame, error in frames:
         yield f"frame {format_bytes(frame)}"
         if error:
-            yield Refusal(f"dropped: {error}")
+            yield Problem((), f"dropped: {error}")
             continue
         if codec.checksum is not None:
             yield "checksum OK"
@@ -46,7 +46,7 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     return checksum.strip(data) if rules.codec.strips else data, ""
 
 
-def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg]:
+def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
     is_matched = False
     try:
         rule = rules.decoder.find_rule(frame)
@@ -70,23 +70,23 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
                     is_matched = True
                     yield f"{verb} the command {command.words.get('action')!a}"
     except CodecError as err:
-        yield Refusal(f"dropped: {err}")
+        yield Problem((), f"dropped: {err}")
         return
     if not is_matched:
-        yield Refusal(f"dropped: {UNMATCHED}")
+        yield Problem((), f"dropped: {UNMATCHED}")
 
 
-def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
+def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
     """Yield, as texts, what is written to the device for a command, or why the command is refused."""
     rules = SerialRules(params)
     if not rules.encoder.accepts(msg):
-        yield Refusal("not for this device: no encode rule has these words")
+        yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
         rule = rules.encoder.rule_for(msg)
         data = rules.codec.wrap(rule.encode(msg))
     except (CodecError, FramingError) as err:
-        yield Refusal(f"refused: {err}")
+        yield Problem((), f"refused: {err}")
         return
     yield f"writes {format_bytes(data)}"
     if rule.answer.response is not None:

@@ -62,14 +62,14 @@ class SerialInterface(DeviceInterface):
         return command_addresses(params)
 
     @classmethod
-    def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg]:
+    def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
         """Yield what becomes of bytes from the device."""
         from interfaces.serial_interface.explain import explain_frame  # only for `check`, not for a run
 
         yield from explain_frame(params, data)
 
     @classmethod
-    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str]:
+    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
         """Yield what is written for a command."""
         from interfaces.serial_interface.explain import explain_command
 

@@ -381,7 +381,7 @@ def test_without_a_broker_the_command_fails_with_the_reason(
 def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(capsys, "send", "--conf", "gw.conf", "--location", "a/b", "--action", "A")
     assert result.code == EXIT_FAILED
-    assert result.err == "mqttgateway: not sent: location: 'a/b': '/' may not stand in a topic\n"
+    assert result.err == "mqttgateway: not sent: location: 'a/b': '/' is not allowed in a topic\n"
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_message_that_the_map_cannot_write_is_not_sent(conf: Path, capsys: pyt
         ("missing/gw.log", "No such file or directory"),
         (".", "Is a directory"),
         ("~no-such-user/gw.log", "No such file or directory"),
-        ("a\\0b", "its name holds a NUL character"),
+        ("a\\0b", "its name contains a NUL character"),
     ],
 )
 def test_a_log_file_that_cannot_be_opened_fails(

@@ -84,7 +84,7 @@ def test_where_nothing_ever_waited_nothing_is_made(conf: Path, capsys: pytest.Ca
 
 def test_what_cannot_be_is_said(full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = run(full, capsys, "list", "--topic", "home/#/a", code=EXIT_USAGE)
-    assert "--topic: 'home/#/a': '#' may only be the whole last level" in line
+    assert "--topic: 'home/#/a': '#' must be the whole last level" in line
     memory = write_conf(tmp_path, 1, "memory", interface=trial("Recorder"), outbox={"store": "memory"})
     (line,) = run(memory, capsys, "list", code=EXIT_FAILED)
     assert "keeps its outbox in memory" in line

@@ -44,7 +44,7 @@ def test_of_very_many_faults_the_first_are_told_and_that_there_are_more(text: st
     actual = reported(text, tmp_path)
     assert actual[0].startswith(first)
     assert len(actual) == MAX_FINDINGS + 1
-    assert "more: mend these first" in actual[-1]
+    assert "more: fix these first" in actual[-1]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_so_it_is_with_a_map(text: str, first: str, tmp_path: Path) -> None:
     actual = reported(text, tmp_path, "map.json")
     assert actual[0].startswith(first)
     assert len(actual) == MAX_FINDINGS + 1
-    assert "more: mend these first" in actual[-1]
+    assert "more: fix these first" in actual[-1]
 
 
 def test_a_text_of_very_many_values_is_refused() -> None:

@@ -225,7 +225,7 @@ def test_an_action_that_stands_in_the_topic_may_hold_only_what_a_topic_may() -> 
     action = {"maptype": "loose", "map": {"ON": ["on/off"]}}
     in_topic = forms({"topic": "a/{action}", "payload": "json"})
     assert findings_in(in_topic, action=action) == [
-        "action.map.ON[0]: 'on/off': '/' may not stand in a topic: use another word"
+        "action.map.ON[0]: 'on/off': '/' is not allowed in a topic: use another word"
     ]
     assert loaded({"root": "home", "topics": [], "syntax": forms({"topic": "a"}), "action": action}) is not None
 

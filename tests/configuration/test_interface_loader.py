@@ -259,3 +259,24 @@ def test_a_hook_may_be_anything_that_takes_a_message_but_a_class(tmp_path: Path)
     assert find_hook("mine.py:hook", tmp_path, {})("a message") == "a message"
     with pytest.raises(CodeNotFoundError):
         find_hook("mine.py:Hook", tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("from gateway.mailbox import MsgList", "import MsgList or Wakeup from gateway.api"),
+        ("import gateway.outlet", "import Outlet from gateway.api"),
+        ("from gateway.receipt import DeliveryError", "import DeliveryError or Receipt from gateway.api"),
+        ("from gateway.listeners import Addresses", "import Addresses from gateway.api"),
+        ("from gateway.interface import MsgLists", "import from gateway.api only; it has Addresses, Argument, "),
+        ("from gateway.errors import Receipt", "import Receipt from gateway.api"),
+        ("import gateway.no_such_module", "import from gateway.api only; it has Addresses, Argument, "),
+    ],
+)
+def test_an_import_that_earlier_documentation_named_gets_the_new_one_as_remedy(
+    line: str, remedy: str, tmp_path: Path
+) -> None:
+    write(tmp_path, f"{line}\n{ONE}")
+    what, advice = refusal("mine.py", tmp_path)
+    assert "cannot be imported: " in what
+    assert advice.startswith(remedy)

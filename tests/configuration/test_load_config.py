@@ -264,7 +264,7 @@ NOTHING = (
 )
 GIVE_ONE = "write one of them: interface: {type: serial, ...}"
 PLAIN = "use a plain name"
-SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
+SLASH, PLUS = "'/' is not allowed in a topic", "'+' is not allowed in a topic"
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ SLASH, PLUS = "'/' may not stand in a topic", "'+' may not stand in a topic"
         ),
         (
             "root: home\ntopics: [home/+x]\ninterface: {type: dummy}\n",
-            ("gw.conf:2:10", "topics[0]", "'home/+x': '+' may only be a whole level", "correct the filter"),
+            ("gw.conf:2:10", "topics[0]", "'home/+x': '+' must be a whole level", "correct the filter"),
         ),
         (
             MINIMAL + "mqtt: {demo_broker: true, host: broker.example}\n",
@@ -403,7 +403,7 @@ def test_everything_is_reported_together_in_the_order_of_the_file(folder: Path) 
     text = "nam: x\nroot: a//b\ntopics: [5]\nmqtt: {port: 0}\ninterface: {type: dummy, interval: x}\nlog: {files: 0}\n"
     assert [reported.partition(": for example")[0] for reported in findings(folder, text)] == [
         "gw.conf:1:1: nam: unknown option: did you mean 'name'?",
-        "gw.conf:2:7: root: it has '//' in it: write a/b",
+        "gw.conf:2:7: root: it contains '//': write a/b",
         'gw.conf:3:10: topics[0]: expected text, found 5: put it in quotes: "5"',
         "gw.conf:4:14: mqtt.port: expected at least 1, found 0",
         'gw.conf:5:36: interface.interval: expected a number, found "x"',
@@ -461,7 +461,7 @@ def test_everything_is_reported_together_in_the_order_of_the_file(folder: Path) 
                                   '"')),
         ("root: /home\n", "root: it begins with '/': write home"),
         ("root: home/\n", "root: it ends with '/': write home"),
-        ("root: site//home\n", "root: it has '//' in it: write site/home"),
+        ("root: site//home\n", "root: it contains '//': write site/home"),
         ("root: //\n", "root: it begins with '/': for example home or site/home"),
         ("topics: [/home/+/+/+/+/+/C]\n", ("topics[0]: '/home/+/+/+/+/+/C' matches no topic that this map accepts: it "
                                            "begins with '/': write home/+/+/+/+/+/C")),
@@ -702,7 +702,7 @@ def test_a_class_checks_what_is_wrong_with_its_options_alone(folder: Path) -> No
 def test_a_file_whose_name_cannot_stand_in_a_topic_needs_a_name(folder: Path) -> None:
     (folder / "a+b.py").write_text("class Door:\n    def loop(self): ...\n")
     assert findings(folder, MINIMAL.replace("dummy", "a+b.py")) == [
-        ("gw.conf:3:19: interface.type: the name 'a+b' cannot be used: '+' may not stand in a topic: "
+        ("gw.conf:3:19: interface.type: the name 'a+b' cannot be used: '+' is not allowed in a topic: "
         "use 'interfaces', with a name of your choice")
     ]  # fmt: skip
     text = "root: home\ntopics: []\ninterfaces: {door: {type: a+b.py}}\n"
@@ -845,7 +845,7 @@ def test_words_of_rules_that_the_map_refuses_are_found(folder: Path) -> None:
     )
     reported = findings(folder, text.replace("{x}", "bell"))
     assert [line.partition(": add")[0] for line in reported] == [
-        "gw.conf:5:23: interface.address.location: location: 'a/b': '/' may not stand in a topic",
+        "gw.conf:5:23: interface.address.location: location: 'a/b': '/' is not allowed in a topic",
         "gw.conf:8:54: interface.decode[1].message.action: action: 'RIN' is not in the map",
     ]
 
@@ -874,7 +874,7 @@ def test_rules_that_the_text_itself_spoils_are_no_traceback(folder: Path) -> Non
 def test_a_timestamp_is_not_called_by_a_word_of_outcomes(folder: Path, name: str) -> None:
     text = f"{MINIMAL}commands: {{timestamp_argument: {name}}}\n"
     (finding,) = findings(folder, text)
-    assert finding.startswith(f"gw.conf:4:32: commands.timestamp_argument: {name!r} is the gateway's own word")
+    assert finding.startswith(f"gw.conf:4:32: commands.timestamp_argument: {name!r} is reserved")
 
 
 def test_answers_may_go_below_the_topics_of_the_gateway_and_where_the_configuration_says(folder: Path) -> None:
@@ -887,5 +887,5 @@ def test_a_filter_for_answers_that_cannot_be_is_a_finding(folder: Path) -> None:
     text = f"{MINIMAL}commands: {{response_topics: [app/inbox, 'app/#/inbox']}}\n"
     (finding,) = findings(folder, text)
     assert finding.startswith(
-        "gw.conf:4:41: commands.response_topics[1]: 'app/#/inbox': '#' may only be the whole last level"
+        "gw.conf:4:41: commands.response_topics[1]: 'app/#/inbox': '#' must be the whole last level"
     )

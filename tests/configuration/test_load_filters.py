@@ -8,7 +8,7 @@ from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.errors import RefusedError
 from gateway.message import InternalMsg
 from gateway.routing.command_guard import CommandOptions
-from gateway.routing.message_filter import passed
+from gateway.routing.message_filter import apply_filters
 from tests.configuration.test_load_config import MINIMAL, findings, folder, load
 
 __all__ = ["folder"]  # the fixture
@@ -61,13 +61,13 @@ def test_the_hooks_of_one_file_share_what_it_holds(hooks: Path) -> None:
     text = MINIMAL + "filters: {in: [{hook: 'hooks.py:count'}], out: [{hook: 'hooks.py:say'}]}\n"
     filters = the_one(load(hooks, text)).filters
     for _ in range(3):
-        passed(filters.incoming, GATE)
-    assert passed(filters.outgoing, GATE).action == "3"
+        apply_filters(filters.incoming, GATE)
+    assert apply_filters(filters.outgoing, GATE).action == "3"
 
 
 def test_a_hook_may_be_of_an_installed_module(folder: Path) -> None:
     filters = the_one(load(folder, MINIMAL + "filters: {out: [{hook: 'copy:copy'}]}\n")).filters
-    assert passed(filters.outgoing, GATE) == GATE
+    assert apply_filters(filters.outgoing, GATE) == GATE
 
 
 def test_everything_wrong_with_filters_is_reported_with_its_place(hooks: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_word_that_no_map_knows_is_found(folder: Path) -> None:
             "gw.conf:2:37: filters.in[0].deny.action[1]: action: 'OFF' is not in the map: "
             "add it there, or make the map loose"
         ),
-        "gw.conf:2:61: filters.in[1].deny.device: device: 'a/b': '/' may not stand in a topic",
+        "gw.conf:2:61: filters.in[1].deny.device: device: 'a/b': '/' is not allowed in a topic",
         (
             "gw.conf:3:75: interface.filters.out[0].allow.action: action: 'UP' is not in the map: "
             "add it there, or make the map loose"
@@ -178,4 +178,4 @@ def test_a_hook_that_fails_is_named_as_in_the_configuration(hooks: Path) -> None
     (hooks / "hooks.py").write_text("def one(msg):\n    raise KeyError('x')\n")
     filters = the_one(load(hooks, MINIMAL + "filters: {in: [{hook: 'hooks.py:one'}]}\n")).filters
     with pytest.raises(RefusedError, match=r"^the hook 'hooks.py:one' failed$"):
-        passed(filters.incoming, GATE)
+        apply_filters(filters.incoming, GATE)

@@ -187,8 +187,8 @@ def test_everything_that_no_schema_can_express_is_reported_together() -> None:
     surrogate = "'\\ud800': an unpaired surrogate cannot be written as UTF-8"
     assert findings_of(text) == [
         "map.json:2:17: root: it ends with '/': write home",
-        "map.json:3:30: topics[1]: 'home/a#': '#' may only be the whole last level: correct the filter",
-        "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' may not stand in a topic: use another word",
+        "map.json:3:30: topics[1]: 'home/a#': '#' must be the whole last level: correct the filter",
+        "map.json:5:35: location.map.kitchen[1]: 'a/b': '/' is not allowed in a topic: use another word",
         f"map.json:6:29: location.map.bath[1]: 'kueche' is already an MQTT word of 'kitchen': {ONE_THING}",
         f"map.json:7:31: sender.maptype: {NO_ENTRIES}",
         "map.json:8:57: argkey.map.deed[0]: the payload reserves 'action' for the action: use another word",
@@ -233,8 +233,8 @@ def test_a_word_for_an_empty_level_is_accepted() -> None:
     ("given", "actual"),
     [
         ({"empty_level": ""}, "empty_level: it is empty: for example -"),
-        ({"empty_level": "a/b"}, "empty_level: 'a/b': '/' may not stand in a topic: use another word"),
-        ({"empty_level": "+"}, "empty_level: '+': '+' may not stand in a topic: use another word"),
+        ({"empty_level": "a/b"}, "empty_level: 'a/b': '/' is not allowed in a topic: use another word"),
+        ({"empty_level": "+"}, "empty_level: '+': '+' is not allowed in a topic: use another word"),
         ({"empty_level": "$x"}, "empty_level: '$x': topics that begin with '$' belong to the broker: use another word"),
         ({"empty_level": "gw"}, "empty_level: 'gw': it is the name of this gateway: use another word"),
         (
@@ -348,7 +348,7 @@ def test_a_path_that_no_file_can_have_is_reported() -> None:
 
 
 UNTOUCHED = "is a reserved word of the gateway, which no map translates: remove the entry"
-TAKEN = "is the gateway's own word, in which it says the outcome of a command: use another word"
+TAKEN = "is reserved: the gateway publishes the outcome of a command in it: use another word"
 
 
 @pytest.mark.parametrize(

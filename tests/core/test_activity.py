@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.activity import Call, current, report_overdue, what_held_the_main_thread, where
+from gateway.core.activity import Call, current, longest_call_of_main_thread, report_overdue, where
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
@@ -42,7 +42,7 @@ def stuck() -> Iterator[Stuck]:
 def test_a_call_that_does_not_return_is_named_once_with_its_line_and_again_when_it_has_returned(
     stuck: Stuck, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("dev: read() has not returned for 0 s: it stands at ", "dev: read() has returned after ")
+    expected_logs.expect("dev: read() has not returned for 0 s: it is at ", "dev: read() returned after ")
 
     def texts() -> list[str]:
         report_overdue()
@@ -53,10 +53,10 @@ def test_a_call_that_does_not_return_is_named_once_with_its_line_and_again_when_
     assert re.search(rf"{re.escape(__file__)}:\d+ \(run\) > {re.escape(__file__)}:\d+ \(stand_still\)$", texts()[0])
     stuck.end()
     report_overdue()
-    assert caplog.messages[-1] == "dev: read() has returned after 0 s"
+    assert caplog.messages[-1] == "dev: read() returned after 0 s"
 
 
-def test_a_call_that_nobody_looked_at_is_named_when_it_has_returned(
+def test_a_late_call_that_was_not_checked_is_reported_when_it_returns(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("the hook took 0 s: it should return within 0.01 s")
@@ -75,19 +75,19 @@ def test_calls_that_return_in_time_or_may_wait_are_not_named(caplog: pytest.LogC
     assert current() is None
 
 
-def test_a_thread_that_has_ended_stands_nowhere(stuck: Stuck, expected_logs: ExpectedLogs) -> None:
-    expected_logs.allow("dev: read() ")  # somebody may look meanwhile
+def test_a_thread_that_has_ended_has_no_position(stuck: Stuck, expected_logs: ExpectedLogs) -> None:
+    expected_logs.allow("dev: read() ")  # another check may log it meanwhile
     assert "(stand_still)" in where(stuck.thread.ident)
     stuck.end()
     assert where(stuck.thread.ident) == where(None) == "its end"
 
 
-def test_what_held_the_main_thread_is_known_also_if_many_calls_did_it_together() -> None:
-    assert what_held_the_main_thread() == ""
+def test_many_short_calls_that_block_the_main_thread_together_are_added_up() -> None:
+    assert longest_call_of_main_thread() == ""
     for _ in range(12):
         with Call("the hook 'slow'"):
             threading.Event().wait(0.1)
     with Call("the hook 'quick'"):
         threading.Event().wait(0.06)
-    assert re.fullmatch(r"the hook 'slow' took [12] s", what_held_the_main_thread())
-    assert what_held_the_main_thread(within=0.0) == ""
+    assert re.fullmatch(r"the hook 'slow' took [12] s", longest_call_of_main_thread())
+    assert longest_call_of_main_thread(within=0.0) == ""

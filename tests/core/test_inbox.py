@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.inbox import LONGEST_WAIT, MAX_MESSAGES, MsgList, Room, Wakeup, held_by
+from gateway.core.inbox import LONGEST_WAIT, MAX_MESSAGES, ByteBudget, MsgList, Wakeup, memory_size
 from gateway.message import InternalMsg
 
 
@@ -62,7 +62,7 @@ def test_a_wakeup_is_readable_from_set_to_clear() -> None:
 
 
 @pytest.mark.usefixtures("kind_of_wakeup")
-def test_a_wakeup_gives_its_descriptors_back_and_may_be_set_and_closed_later() -> None:
+def test_a_wakeup_closes_its_descriptors_and_may_be_set_and_closed_again() -> None:
     before = open_descriptors()
     wakeup = Wakeup()
     wakeup.close()
@@ -83,7 +83,7 @@ def test_messages_come_out_in_the_order_they_went_in(msglist: MsgList) -> None:
     assert [msglist.pull(), msglist.pull(), msglist.pull(), msglist.pull()] == [*map(message, range(3)), None]
 
 
-def test_a_full_list_refuses_and_keeps_what_it_has(msglist: MsgList) -> None:
+def test_a_full_inbox_rejects_messages_and_keeps_its_own(msglist: MsgList) -> None:
     assert all(msglist.push(message(number)) for number in range(10))
     assert not msglist.push(message(10))
     assert len(msglist) == msglist.limit == 10
@@ -146,7 +146,7 @@ def test_a_push_while_the_flag_comes_down_is_not_missed(msglist: MsgList, monkey
     assert is_readable(msglist)
 
 
-def test_a_closed_list_is_empty_and_takes_what_comes_late_without_an_error(msglist: MsgList) -> None:
+def test_a_closed_inbox_is_empty_and_ignores_late_messages(msglist: MsgList) -> None:
     before = open_descriptors()
     other = MsgList()
     other.push(message(1))
@@ -230,21 +230,21 @@ def test_pushes_of_several_threads_all_arrive_each_in_its_order() -> None:
     msglist.close()
 
 
-def test_a_command_that_waited_too_long_is_not_given_any_more() -> None:
+def test_a_command_that_waited_too_long_is_not_returned() -> None:
     now = [0.0]
     inbox = MsgList(clock=lambda: now[0])
     stale: list[InternalMsg] = []
     inbox.on_stale = stale.append
-    late, status, fresh = (InternalMsg(iscmd=is_command, action=name) for name, is_command in
+    late, status, recent = (InternalMsg(iscmd=is_command, action=name) for name, is_command in
                            (("OPEN", True), ("STATE", False), ("CLOSE", True)))  # fmt: skip
     inbox.push(late)
     inbox.push(status)
     now[0] = LONGEST_WAIT + 0.1
-    inbox.push(fresh)
-    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [status, fresh, None]
+    inbox.push(recent)
+    assert [inbox.pull(), inbox.pull(), inbox.pull()] == [status, recent, None]
     assert stale == [late]
     inbox.close()
-    assert not inbox.push(fresh)
+    assert not inbox.push(recent)
 
 
 def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> None:
@@ -268,35 +268,35 @@ def test_a_command_with_a_lifetime_of_its_own_waits_no_longer_than_that() -> Non
 # --- bytes
 
 
-def test_what_waits_is_bounded_in_bytes() -> None:
+def test_the_waiting_messages_are_limited_in_bytes() -> None:
     inbox = MsgList(max_bytes=1_000_000)
     taken = 0
     while inbox.push(message(taken), size=100_000):
         taken += 1
     assert taken == 10
-    assert inbox.why_refused() == "10 messages wait for it already, which hold 1.0 MiB"
+    assert inbox.rejection_reason() == "10 messages are already waiting, which use 1.0 MiB"
     inbox.pull()
     assert inbox.push(message(taken), size=100_000)
     inbox.close()
     assert inbox.bytes == 0
 
 
-def test_what_waits_for_all_is_bounded_and_nobody_takes_the_room_of_the_others() -> None:
-    room = Room(limit=2_000_000)
-    greedy, modest = MsgList(room=room), MsgList(room=room)
+def test_the_memory_of_all_inboxes_is_limited_and_each_has_its_guaranteed_part() -> None:
+    budget = ByteBudget(limit=2_000_000)
+    greedy, modest = MsgList(budget=budget), MsgList(budget=budget)
     while greedy.push(message(1), size=100_000):
         pass
     assert len(greedy) == 20
-    assert greedy.why_refused() == "20 messages wait for it already, and those for all interfaces hold 1.9 MiB"
+    assert greedy.rejection_reason() == "20 messages are already waiting, and those for all interfaces use 1.9 MiB"
     assert modest.push(message(1), size=10_000)
     assert not modest.push(message(1), size=100_000)
     assert modest.pull() == message(1)
-    assert greedy.take_all() == [message(1)] * 20
-    assert room.used == 0
+    assert greedy.pop_all() == [message(1)] * 20
+    assert budget.used == 0
     assert modest.push(message(1), size=100_000)
     modest.close()
     greedy.close()
-    assert room.used == 0
+    assert budget.used == 0
 
 
 WIDE = "x" * 100_000 + "\N{GRINNING FACE}"
@@ -317,32 +317,48 @@ def test_the_bytes_that_a_payload_will_hold_are_not_put_too_low(text: str) -> No
     finally:
         tracemalloc.stop()
     assert kept["action"] == "A"
-    assert held <= held_by(payload) <= 3000 + 12 * held
+    assert held <= memory_size(payload) <= 3000 + 12 * held
 
 
-# --- for whoever looks after the interface
+# --- for the supervisor of the interface
 
 
-def test_stale_commands_can_be_taken_out_by_another_thread_and_the_rest_stays() -> None:
+def test_another_thread_can_remove_stale_commands_without_the_others() -> None:
     now = [0.0]
     inbox = MsgList(clock=lambda: now[0])
     for name in ("OPEN", "STATE", "CLOSE"):
         inbox.push(InternalMsg(iscmd=name != "STATE", action=name), 3.0 if name == "OPEN" else 1e9)
     now[0] = 3.1
-    assert inbox.untouched_for() == 3.1
-    assert [msg.action for msg in inbox.take_stale()] == ["OPEN"]
+    assert inbox.stalled_for() == 3.1
+    assert [msg.action for msg in inbox.pop_stale()] == ["OPEN"]
     assert [inbox.pull(), inbox.pull(), inbox.pull()] == [
         InternalMsg(action="STATE"), InternalMsg(iscmd=True, action="CLOSE"), None]  # fmt: skip
-    assert inbox.untouched_for() == 0.0
+    assert inbox.stalled_for() == 0.0
     assert inbox.bytes == 0
     inbox.close()
 
 
-def test_one_that_refuses_gives_what_it_has_and_takes_nothing() -> None:
+def test_an_inbox_that_accepts_no_more_still_returns_its_messages() -> None:
     inbox = MsgList()
     inbox.push(message(1))
-    inbox.refuse()
+    inbox.stop_accepting()
     assert not inbox.push(message(2))
-    assert inbox.why_refused() == "it is being stopped"
+    assert inbox.rejection_reason() == "it is stopping"
     assert inbox.pull() == message(1)
+    inbox.close()
+
+
+def test_the_counts_of_an_inbox() -> None:
+    now = [100.0]
+    inbox = MsgList(clock=lambda: now[0])
+    assert set(inbox.stats().values()) == {0}
+    for _ in range(3):
+        inbox.push(InternalMsg(True, action="ON"), size=1000)
+    inbox.pull()
+    assert inbox.stats() == {
+        "waiting": 2, "waiting_bytes": 2000, "pulled": 1, "stale_commands": 0, "open_commands": 1,
+    }  # fmt: skip
+    now[0] += LONGEST_WAIT + 1
+    assert len(inbox.pop_stale()) == 2
+    assert (inbox.stats()["stale_commands"], inbox.stats()["waiting"]) == (2, 0)
     inbox.close()

@@ -55,7 +55,7 @@ def test_a_folder_of_a_stranger_is_refused(shared: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_folder_that_only_root_can_have_put_there_is_taken_by_root(tmp_path: Path) -> None:
+def test_root_accepts_a_folder_that_only_root_can_have_created(tmp_path: Path) -> None:
     folder = tmp_path / "gw"  # as systemd makes it for the user of a unit
     folder.mkdir(0o755)
     os.chown(folder, STRANGER, STRANGER)
@@ -110,19 +110,19 @@ def test_in_a_shared_folder_nothing_of_a_stranger_is_written_to(shared: Path) ->
             open_to_append(path, 0o640)
     assert victim.read_text() == "precious"
     file.rename(shared.parent / "file.log")
-    os.close(open_to_append(shared.parent / "file.log", 0o640))  # in a folder of ours nobody has put it unasked
+    os.close(open_to_append(shared.parent / "file.log", 0o640))  # in a folder of ours no other user can have created it
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
-def test_a_pipe_that_nobody_reads_is_refused_at_once(is_shared: bool, shared: Path) -> None:
+def test_a_pipe_without_a_reader_is_refused_immediately(is_shared: bool, shared: Path) -> None:
     """Opening it would wait for a reader for ever, and the gateway with it."""
     pipe = (shared if is_shared else shared.parent) / "gw.log"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="a pipe that nobody reads: remove it"):
+    with pytest.raises(OSError, match="a pipe without a reader: remove it"):
         open_to_append(pipe, 0o640)
 
 
-def test_what_is_opened_to_append_waits_until_it_is_written(tmp_path: Path) -> None:
+def test_a_file_opened_to_append_blocks_on_writes(tmp_path: Path) -> None:
     descriptor = open_to_append(tmp_path / "gw.log", 0o640)
     assert os.get_blocking(descriptor)
     os.close(descriptor)

@@ -12,11 +12,11 @@ import pytest
 from gateway import __version__
 from gateway.core.paths import (
     NAME,
+    existing_state_folder,
     expanded,
     find_configuration,
     find_legacy,
     find_map,
-    folder_to_look_in,
     runtime_folders,
     shipped,
     shipped_configurations,
@@ -44,12 +44,12 @@ def test_the_version_is_that_of_the_installed_program() -> None:
     assert __version__ == metadata.version(NAME)
 
 
-def test_the_shipped_files_are_there() -> None:
+def test_the_shipped_files_exist() -> None:
     assert {"default.conf", "dummy2mqtt.conf", "serial2mqtt.conf"} <= set(shipped_configurations())
     assert (shipped("maps") / "dummy_map.json").is_file()
 
 
-def test_a_configuration_is_looked_for_in_one_place_after_the_other(home: Path, tmp_path: Path) -> None:
+def test_a_configuration_is_searched_for_in_the_folders_in_order(home: Path, tmp_path: Path) -> None:
     environment = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
     name = "dummy2mqtt.conf"
     assert find_configuration(name, environment) == shipped("conf") / name
@@ -66,7 +66,7 @@ def test_without_an_xdg_folder_or_with_a_relative_one_it_is_the_one_below_home(h
     assert find_configuration("my.conf", {"XDG_CONFIG_HOME": "relative"}) == path
 
 
-def test_an_absolute_path_and_a_path_from_home_are_taken_as_they_are(home: Path, tmp_path: Path) -> None:
+def test_an_absolute_path_and_a_path_from_home_are_used_unchanged(home: Path, tmp_path: Path) -> None:
     path = put(home / "my.conf")
     assert find_configuration(str(path), {}) == path
     assert find_configuration("~/my.conf", {}) == path
@@ -86,7 +86,7 @@ def test_a_folder_is_no_configuration(home: Path, tmp_path: Path) -> None:
         find_configuration(str(tmp_path), {})
 
 
-def test_a_map_is_looked_for_beside_its_configuration_first(home: Path, tmp_path: Path) -> None:
+def test_a_map_is_searched_for_beside_its_configuration_first(home: Path, tmp_path: Path) -> None:
     name, beside = "dummy_map.json", tmp_path / "beside"
     assert find_map(name, beside, {}) == shipped("maps") / name
     own = put(home / ".config" / NAME / name)
@@ -112,7 +112,7 @@ def test_a_user_who_does_not_exist_is_part_of_a_path_that_does_not_either(home: 
             find("~no-such-user/x.conf", {})
 
 
-def test_where_nobody_has_a_home_the_shipped_files_are_still_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_the_shipped_files_are_still_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: int) -> NoReturn:
         raise KeyError("uid not found")
 
@@ -122,7 +122,7 @@ def test_where_nobody_has_a_home_the_shipped_files_are_still_found(home: Path, m
     assert find_configuration("dummy2mqtt.conf", {}) == shipped("conf") / "dummy2mqtt.conf"
 
 
-def test_a_folder_that_may_not_be_looked_into_is_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_access_is_skipped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stat = Path.stat
 
     def guarded(path: Path, **options: bool) -> os.stat_result:
@@ -140,7 +140,7 @@ def test_names_that_no_file_can_have_are_not_found_and_nothing_worse(given: str,
         find_configuration(given, {})
 
 
-def test_what_the_original_named_is_found_beside_it_then_here_then_beside_the_program(
+def test_a_legacy_file_is_found_beside_the_configuration_then_here_then_beside_the_program(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "mqttgateway")])
@@ -154,7 +154,7 @@ def test_what_the_original_named_is_found_beside_it_then_here_then_beside_the_pr
     assert find_legacy(str(tmp_path), beside) is None  # a folder is no file
 
 
-def test_what_the_original_named_is_absolute_once_found(home: Path, tmp_path: Path) -> None:
+def test_the_path_of_a_legacy_file_is_absolute(home: Path, tmp_path: Path) -> None:
     path = put(tmp_path / "here" / "sub" / "x.map")
     assert find_legacy("x.map", Path("sub")) == path
 
@@ -165,15 +165,15 @@ def test_a_running_gateway_is_found_in_folders_that_do_not_depend_on_where_it_wa
     assert runtime_folders({"TMPDIR": "/scratch"}) == [Path("/scratch") / own, Path("/tmp") / own]
 
 
-def test_a_command_looks_where_the_service_has_its_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_reads_the_state_folder_of_the_service(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = home.parent / "var"
     monkeypatch.setattr("gateway.core.paths.SERVICE_STATE", service)
     own = {"XDG_STATE_HOME": str(home / "state")}
-    assert folder_to_look_in({}, "gw.outbox") is None
-    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME
+    assert existing_state_folder({}, "gw.outbox") is None
+    assert existing_state_folder(own, "gw.outbox") == home / "state" / NAME
     put(service / "other.outbox")
-    assert folder_to_look_in({}, "gw.outbox") == service, "where else?"
-    assert folder_to_look_in(own, "gw.outbox") == home / "state" / NAME, "it has none"
+    assert existing_state_folder({}, "gw.outbox") == service, "where else?"
+    assert existing_state_folder(own, "gw.outbox") == home / "state" / NAME, "it has none"
     put(service / "gw.outbox")
-    assert folder_to_look_in(own, "gw.outbox") == service
-    assert folder_to_look_in({**own, "STATE_DIRECTORY": "/unit"}, "gw.outbox") == Path("/unit"), "we are the service"
+    assert existing_state_folder(own, "gw.outbox") == service
+    assert existing_state_folder({**own, "STATE_DIRECTORY": "/unit"}, "gw.outbox") == Path("/unit"), "as the service"

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from tests.support.waiting import wait_until
 
 

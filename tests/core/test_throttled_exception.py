@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_held_back
+from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_suppressed
 from tests.conftest import ExpectedLogs
 
 
@@ -37,8 +37,8 @@ class LateWriteFailed(WriteFailed):
 
 def count_of(report: str) -> int:
     """Return how many errors a report speaks of."""
-    found = re.search(r" \((\d+) times in the last \d+ s\)$", report)
-    return int(found[1]) if found else 1
+    result = re.search(r" \((\d+) times in the last \d+ s\)$", report)
+    return int(result[1]) if result else 1
 
 
 def test_the_first_error_is_reported_at_once_as_it_is() -> None:
@@ -46,7 +46,7 @@ def test_the_first_error_is_reported_at_once_as_it_is() -> None:
     assert (err.trigger, err.is_first, err.report, str(err)) == (True, True, "no answer", "no answer")
 
 
-def test_it_can_be_raised_and_says_its_message_even_while_it_is_quiet() -> None:
+def test_it_can_be_raised_and_has_its_message_even_if_it_is_suppressed() -> None:
     ReadFailed("no answer")
     with pytest.raises(ReadFailed, match=r"^no answer$") as caught:
         raise ReadFailed("no answer")
@@ -120,12 +120,12 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
         clock.now += pause
         happen(key)
     clock.now += 20.0
-    for key in list(happened):  # one more, so that nothing is still held back
+    for key in list(happened):  # one more, so that nothing is suppressed any more
         happen(key)
     assert reported == happened
 
 
-def test_errors_of_many_threads_are_all_counted_and_one_is_said() -> None:
+def test_errors_of_many_threads_are_all_counted_and_one_is_reported() -> None:
     clock = Clock()
     triggered: list[str] = []
 
@@ -150,7 +150,7 @@ def test_keys_from_outside_cannot_fill_the_memory() -> None:
     assert ReadFailed("x", key="topic 0").is_first, "the oldest key is forgotten"
 
 
-# --- what was held back
+# --- suppressed errors
 
 
 class Flicker(ThrottledException):
@@ -169,11 +169,11 @@ def test_the_end_of_a_burst_is_reported_when_the_period_is_over(
     expected_logs.expect("no answer to 57 (57 more times in the last 60 s)")
     clock = Clock()
     burst(clock, 58)
-    report_held_back(clock.now + PERIOD - 1)
+    report_suppressed(clock.now + PERIOD - 1)
     assert caplog.messages == []
     clock.now = 1000.0 + PERIOD + 0.5
-    report_held_back(clock.now)
-    report_held_back(clock.now + 10 * PERIOD)
+    report_suppressed(clock.now)
+    report_suppressed(clock.now + 10 * PERIOD)
     assert caplog.messages == ["no answer to 57 (57 more times in the last 60 s)"]
     assert caplog.records[0].name == __name__
     assert not Flicker("no answer", clock=clock).trigger, "a new period has begun"
@@ -185,7 +185,7 @@ def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, exp
     burst(clock, 1, "alone")
     burst(clock, 2, "port 1")
     burst(clock, 3, "port 2", logging.INFO)
-    report_held_back(clock.now, is_last=True)
+    report_suppressed(clock.now, is_last=True)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "no answer to 1 (once more in the last 0 s)"),
         (logging.INFO, "no answer to 2 (2 more times in the last 0 s)"),
@@ -198,44 +198,44 @@ def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixtur
     clock = Clock()
     for number in range(3000):
         burst(clock, 3, str(number))
-    report_held_back(clock.now + PERIOD)
+    report_suppressed(clock.now + PERIOD)
     counts = [re.search(r"\((\d+) more times", text) for text in caplog.messages]
     assert len(counts) == 21
-    assert sum(int(found[1]) for found in counts if found is not None) == 6000, "none is forgotten"
+    assert sum(int(result[1]) for result in counts if result is not None) == 6000, "none is forgotten"
 
 
 def test_an_error_that_comes_no_more_is_forgotten() -> None:
     clock = Clock()
     burst(clock, 1, "port 1")
     clock.now += 3599.0
-    report_held_back(clock.now)
+    report_suppressed(clock.now)
     assert not Flicker("no answer", key="port 1", clock=clock).is_first
     clock.now += 3601.0
-    report_held_back(clock.now)
+    report_suppressed(clock.now)
     assert Flicker("no answer", key="port 1", clock=clock).is_first
 
 
-def test_a_class_whose_makers_log_it_where_they_like_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_that_is_logged_by_its_users_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     class Theirs(ThrottledException):
         counts_are_logged = False
 
     for _ in range(3):
         Theirs("no answer")
-    report_held_back(is_last=True)
+    report_suppressed(is_last=True)
     assert caplog.messages == []
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.booleans()), max_size=40))
 def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) -> None:
-    clock, throttle, told = Clock(), Throttle(), 0
+    clock, throttle, informed = Clock(), Throttle(), 0
     for key, pause, looks in steps:
         clock.now += pause
         counted = throttle.count(key, PERIOD, clock.now, "no answer")
-        told += counted[0] if counted is not None else 0
+        informed += counted[0] if counted is not None else 0
         if looks:
-            told += sum(held.times for held in throttle.take_held_back(clock.now))
-    told += sum(held.times for held in throttle.take_held_back(clock.now, is_last=True))
-    assert told == len(steps)
+            informed += sum(held.times for held in throttle.pop_suppressed(clock.now))
+    informed += sum(held.times for held in throttle.pop_suppressed(clock.now, is_last=True))
+    assert informed == len(steps)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) ->
         ("rule 1: 'x' is odd", "rule 1: 'x' is even", False),
     ],
 )
-def test_the_kind_of_a_reason_leaves_out_what_differs_each_time(one: str, other: str, is_same: bool) -> None:
+def test_the_kind_of_a_reason_omits_its_variable_parts(one: str, other: str, is_same: bool) -> None:
     assert (kind_of(one) == kind_of(other)) is is_same
 
 
@@ -256,7 +256,7 @@ def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
     clock = Clock()
 
     class Refused(ThrottledException):
-        """Its keys hold text of whoever sends."""
+        """Its keys contain text of other clients."""
 
         most_new_keys = 50
 
@@ -266,7 +266,7 @@ def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
     assert sum(refuse(number) for number in range(5000)) == 50
     assert refuse(5001, logging.INFO), "what is only of interest has a share of its own"
     clock.now += PERIOD
-    held = Refused.throttle.take_held_back(clock.now)
+    held = Refused.throttle.pop_suppressed(clock.now)
     assert len(held) <= 21
     assert sum(each.times for each in held) == 4950, "each is counted"
     assert held[-1].message == "others of this kind"
@@ -286,4 +286,4 @@ def test_a_warning_is_not_lost_among_many_that_are_only_of_interest() -> None:
             throttle.count(str(number), PERIOD, 0.0, f"note {number}", logging.INFO)
     for _ in range(2):
         throttle.count("warning", PERIOD, 0.0, "a warning", logging.WARNING)
-    assert throttle.take_held_back(PERIOD)[0].message == "a warning"
+    assert throttle.pop_suppressed(PERIOD)[0].message == "a warning"

@@ -216,7 +216,7 @@ def test_each_new_command_right_after_queued_ones_is_executed(tmp_path: Path, mo
         gateway.kill()
         other.publish(GATE, command("old"), qos=1)
         gateway = stream.start()
-        gateway.wait_log("dropped: a command that waited for this gateway is not done")
+        gateway.wait_log("rejected: the command was queued while the gateway was offline")
         (tmp_path / "done").unlink()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         for number in range(28):  # one after the other, without a pause
@@ -245,7 +245,7 @@ def test_commands_that_the_network_delayed_are_not_executed(
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 9, 20, "the network to hang", pause=0.5)
         stream.proxy.go_on()
-        gateway.wait_log("dropped: a command that the network may have held back for longer than commands.max_age")
+        gateway.wait_log("rejected: the network may have delayed the command for longer than commands.max_age")
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         assert stale(tmp_path) == []
         assert "lost the broker" not in gateway.log

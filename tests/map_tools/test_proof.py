@@ -217,4 +217,4 @@ def test_a_syntax_that_loses_a_field_is_an_error() -> None:
 def test_a_map_that_cannot_write_anything_is_an_error() -> None:
     (flaw,) = check_words(MsgMap("home", sender="a/b"))
     assert (flaw.severity, flaw.kind) == ("error", "unwritable")
-    assert "'/' may not stand in a topic" in flaw.what
+    assert "'/' is not allowed in a topic" in flaw.what

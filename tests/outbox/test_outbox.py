@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from gateway.message import Lane, Publication
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.durable_outbox import DurableOutbox

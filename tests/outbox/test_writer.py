@@ -15,7 +15,8 @@ from typing import Literal
 
 import pytest
 
-from gateway.core.receipt import DeliveryError, Receipt
+from gateway.core.receipt import Receipt
+from gateway.errors import DeliveryError
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
 from gateway.outbox.queues import HEAD, HEAD_BYTES, Entry, Source

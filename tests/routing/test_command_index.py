@@ -25,10 +25,10 @@ def test_an_interface_gets_a_message_if_any_of_its_addresses_fits(
             return True
         return iscmd and any(all(getattr(msg, name) == word for name, word in one.items()) for one in addresses)
 
-    found = CommandIndex(interfaces).of(msg)
-    assert sorted(found) == sorted(name for name, addresses in interfaces.items() if wants(addresses))
+    result = CommandIndex(interfaces).interfaces_for(msg)
+    assert sorted(result) == sorted(name for name, addresses in interfaces.items() if wants(addresses))
 
 
 @pytest.mark.parametrize("msg", [InternalMsg(True, device="lamp"), InternalMsg(False, device="lamp")])
-def test_who_names_no_addresses_gets_everything(msg: InternalMsg) -> None:
-    assert CommandIndex({"log": None, "lamp": []}).of(msg) == ("log",)
+def test_an_interface_without_addresses_receives_everything(msg: InternalMsg) -> None:
+    assert CommandIndex({"log": None, "lamp": []}).interfaces_for(msg) == ("log",)

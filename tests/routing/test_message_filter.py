@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import FilteredError, RefusedError
 from gateway.message import InternalMsg, ReplyTo
-from gateway.routing.message_filter import FilterRule, Filters, Hook, HookStep, MessageFilter, passed
+from gateway.routing.message_filter import FilterRule, Filters, Hook, HookStep, MessageFilter, apply_filters
 from tests.support.strategies import any_messages, messages
 
 GATE = InternalMsg(True, function="security", location="yard", device="gate", action="OPEN")
@@ -29,7 +29,7 @@ def hook(function: Hook) -> HookStep:
 
 def passes(msg: InternalMsg, *steps: FilterRule | HookStep) -> bool:
     try:
-        MessageFilter("filters.in", steps).passed(msg)
+        MessageFilter("filters.in", steps).apply(msg)
     except FilteredError:
         return False
     return True
@@ -60,33 +60,33 @@ def test_the_first_rule_that_fits_decides_and_else_whether_anything_is_allowed(
 
 def test_a_refusal_names_the_rule_by_its_place() -> None:
     with pytest.raises(FilteredError, match=r"^filters.in\[1\] denies it$"):
-        MessageFilter("filters.in", [deny(device=("lamp",)), deny(device=("gate",))]).passed(GATE)
+        MessageFilter("filters.in", [deny(device=("lamp",)), deny(device=("gate",))]).apply(GATE)
     with pytest.raises(FilteredError, match=r"^filters.in does not allow it$"):
-        MessageFilter("filters.in", [allow(device=("lamp",))]).passed(GATE)
+        MessageFilter("filters.in", [allow(device=("lamp",))]).apply(GATE)
 
 
 # --- hooks
 
 
 def test_a_hook_passes_changes_or_drops() -> None:
-    assert passed([MessageFilter("f", [hook(lambda msg: msg)])], GATE) == GATE
-    changed = passed([MessageFilter("f", [hook(lambda msg: msg.replace(location="porch"))])], GATE)
+    assert apply_filters([MessageFilter("f", [hook(lambda msg: msg)])], GATE) == GATE
+    changed = apply_filters([MessageFilter("f", [hook(lambda msg: msg.replace(location="porch"))])], GATE)
     assert changed == GATE.replace(location="porch")
     with pytest.raises(FilteredError, match=r"^the hook 'hooks.py:one' drops it$"):
-        passed([MessageFilter("f", [hook(lambda msg: None)])], GATE)
+        apply_filters([MessageFilter("f", [hook(lambda msg: None)])], GATE)
 
 
-def test_what_a_hook_makes_of_a_command_is_still_answered_where_its_sender_asked() -> None:
+def test_a_command_changed_by_a_hook_keeps_its_response_topic() -> None:
     asked = GATE.answered_at(ReplyTo("answers/me", b"1"))
-    changed = passed([MessageFilter("f", [hook(lambda msg: msg.replace(action="CLOSE"))])], asked)
+    changed = apply_filters([MessageFilter("f", [hook(lambda msg: msg.replace(action="CLOSE"))])], asked)
     assert (changed.action, changed.reply_to) == ("CLOSE", ReplyTo("answers/me", b"1"))
 
 
-def test_rules_after_a_hook_see_what_it_has_made_and_an_allow_before_it_keeps_it_out() -> None:
+def test_rules_after_a_hook_get_its_result_and_an_allow_before_it_skips_it() -> None:
     to_porch = hook(lambda msg: msg.replace(location="porch"))
     assert not passes(GATE, to_porch, deny(location=("porch",)))
     assert passes(GATE, deny(location=("porch",)), to_porch)
-    assert MessageFilter("f", [allow(), to_porch]).passed(GATE) == GATE
+    assert MessageFilter("f", [allow(), to_porch]).apply(GATE) == GATE
 
 
 def exits(msg: InternalMsg) -> InternalMsg:
@@ -100,18 +100,22 @@ def fails(msg: InternalMsg) -> InternalMsg:
 @pytest.mark.parametrize(
     ("function", "why", "remedy"),
     [
-        (fails, "the hook 'hooks.py:one' failed", "ValueError: mis-\ntaken: mend it; until then it lets nothing pass"),
-        (exits, "the hook 'hooks.py:one' failed", "SystemExit: bye: mend it; until then it lets nothing pass"),
+        (
+            fails,
+            "the hook 'hooks.py:one' failed",
+            "ValueError: mis-\ntaken: fix the hook; until then it lets no message pass",
+        ),
+        (exits, "the hook 'hooks.py:one' failed", "SystemExit: bye: fix the hook; until then it lets no message pass"),
         (
             lambda msg: True,
-            "the hook 'hooks.py:one' has returned no message",
-            "found bool: mend it; until then it lets nothing pass",
+            "the hook 'hooks.py:one' did not return a message",
+            "it returned an object of the type bool: fix the hook; until then it lets no message pass",
         ),
     ],
 )
 def test_a_hook_that_fails_lets_nothing_pass(function: Any, why: str, remedy: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        passed([MessageFilter("f", [hook(function), allow()])], GATE)
+        apply_filters([MessageFilter("f", [hook(function), allow()])], GATE)
     err = caught.value
     assert (err.kind, str(err), err.remedy) == ("hook failed", why, remedy)
     assert err.key.startswith("hooks.py:one "), "the hook, whatever the topic; and what fails in it"
@@ -126,8 +130,8 @@ def test_a_message_has_to_pass_each_filter_those_of_the_gateway_outside() -> Non
 
     common, own = Filters([mark("c")], [mark("C")]), Filters([mark("i")], [mark("I")])
     both = own.within(common)
-    assert passed(both.incoming, GATE).action == "OPENci"
-    assert passed(both.outgoing, GATE).action == "OPENIC"
+    assert apply_filters(both.incoming, GATE).action == "OPENci"
+    assert apply_filters(both.outgoing, GATE).action == "OPENIC"
 
 
 words = st.lists(st.sampled_from(("", "a", "b", "gw", "on")), min_size=1, max_size=2).map(tuple)
@@ -143,13 +147,13 @@ rules = st.builds(
 def test_rules_never_change_a_message_and_decide_by_the_first_that_fits(
     steps: list[FilterRule], msg: InternalMsg
 ) -> None:
-    first = next((step.is_allowing for step in steps if step.fits(msg)), not any(step.is_allowing for step in steps))
+    first = next((step.is_allowing for step in steps if step.matches(msg)), not any(step.is_allowing for step in steps))
     one = MessageFilter("f", steps)
     if first:
-        assert one.passed(msg) is msg
+        assert one.apply(msg) is msg
     else:
         with pytest.raises(FilteredError):
-            one.passed(msg)
+            one.apply(msg)
 
 
 @given(st.lists(rules, max_size=3), any_messages())
@@ -161,7 +165,7 @@ def test_no_word_that_is_none_breaks_a_rule() -> None:
     assert passes(GATE.replace(location=["yard"]), deny(location=("yard",)))
 
 
-def test_a_step_says_what_it_does() -> None:
+def test_a_step_describes_itself() -> None:
     assert str(deny(function=("security",), action=("OPEN", "CLOSE"))) == (
         "deny messages with function 'security' and action 'OPEN' or 'CLOSE'"
     )

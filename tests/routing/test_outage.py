@@ -23,17 +23,20 @@ FORBIDDEN = device_error("no permission", PermissionError(13, "Permission denied
 @pytest.mark.parametrize(
     ("failures", "logged"),
     [
-        ([ABSENT] * 3, ["cannot be opened: there is no such device"]),
-        ([ABSENT, FORBIDDEN], ["cannot be opened: there is no such device", "cannot be opened: no permission"]),
-        ([FORBIDDEN, ABSENT], ["cannot be opened: no permission", "cannot be opened: there is no such device"]),
-        ([GONE, ABSENT, ABSENT], ["has failed: the device has hung up"]),
-        ([GONE, ABSENT, FORBIDDEN], ["has failed: the device has hung up", "cannot be opened: no permission"]),
+        ([ABSENT] * 3, ["cannot open the line: there is no such device"]),
+        ([ABSENT, FORBIDDEN], ["cannot open the line: there is no such device", "cannot open the line: no permission"]),
+        ([FORBIDDEN, ABSENT], ["cannot open the line: no permission", "cannot open the line: there is no such device"]),
+        ([GONE, ABSENT, ABSENT], ["the line has failed: the device has hung up"]),
+        (
+            [GONE, ABSENT, FORBIDDEN],
+            ["the line has failed: the device has hung up", "cannot open the line: no permission"],
+        ),
         (
             [GONE, FORBIDDEN, ABSENT],
             [
-                "has failed: the device has hung up",
-                "cannot be opened: no permission",
-                "cannot be opened: there is no such device",
+                "the line has failed: the device has hung up",
+                "cannot open the line: no permission",
+                "cannot open the line: there is no such device",
             ],
         ),
     ],
@@ -45,7 +48,7 @@ def test_each_reason_is_logged_when_it_becomes_the_reason(
     outages = Outages("dev")
     for times in (1, 2):
         for err in failures:
-            state = "has failed" if err is GONE else "cannot be opened"
-            assert outages.report("the line", err, was_open=err is GONE) == f"the line {state}: {err}"
-        assert caplog.messages == [f"dev: the line {text}: it is tried again by itself" for text in logged] * times
+            state = "the line has failed" if err is GONE else "cannot open the line"
+            assert outages.report("the line", err, was_open=err is GONE) == f"{state}: {err}"
+        assert caplog.messages == [f"dev: {text}; will keep retrying" for text in logged] * times
         outages.end()

@@ -15,39 +15,39 @@ def asked(command: int, topic: str = "me/reply") -> ReplyTo:
 
 def test_a_duplicate_gets_the_answer_of_the_first_one() -> None:
     outcomes = Outcomes()
-    assert outcomes.note(asked(1), OK) == []
+    assert outcomes.record(asked(1), OK) == []
     for topic in "me/reply", "you/reply":
         assert outcomes.repeat(asked(1, topic)) == OK.answering(asked(1, topic))
     assert outcomes.repeat(asked(2)) is None
 
 
-def test_what_is_asked_for_before_the_answer_is_there_is_answered_with_it_once() -> None:
+def test_a_duplicate_before_the_answer_is_answered_with_it_once() -> None:
     outcomes = Outcomes()
     for topic in "me/reply", "you/reply", "you/reply":
         assert outcomes.repeat(asked(1, topic)) is None
-    (other,) = outcomes.note(asked(1), OK)
+    (other,) = outcomes.record(asked(1), OK)
     assert (other.topic, other.payload, other.correlation) == ("you/reply", b"ok", b"17")
-    assert outcomes.note(asked(1), OK) == []
+    assert outcomes.record(asked(1), OK) == []
 
 
-def test_what_has_no_number_is_not_remembered() -> None:
+def test_a_command_without_number_is_not_remembered() -> None:
     outcomes = Outcomes(max_commands=1)
-    outcomes.note(asked(1), OK)
-    assert outcomes.note(asked(0), OK) == ()
+    outcomes.record(asked(1), OK)
+    assert outcomes.record(asked(0), OK) == ()
     assert outcomes.repeat(asked(1)) is not None
 
 
 def test_the_oldest_is_forgotten_first() -> None:
     outcomes = Outcomes(max_commands=2)
     for command in 1, 2, 3:
-        outcomes.note(asked(command), OK)
+        outcomes.record(asked(command), OK)
     assert [outcomes.repeat(asked(command)) is not None for command in (3, 2, 1)] == [True, True, False]
 
 
 def test_large_answers_leave_room_for_few() -> None:
     outcomes = Outcomes(max_bytes=10_000)
     for command in range(1, 6):
-        outcomes.note(asked(command), OK._replace(payload=b"x" * 4000))
+        outcomes.record(asked(command), OK._replace(payload=b"x" * 4000))
     assert [outcomes.repeat(asked(command)) is not None for command in (5, 4, 3)] == [True, True, False]
 
 
@@ -55,7 +55,7 @@ def test_a_stranger_cannot_fill_the_memory_with_topics_that_wait() -> None:
     outcomes = Outcomes()
     for number in range(10_000):
         assert outcomes.repeat(asked(1, f"reply/{number}")) is None
-    assert len(outcomes.note(asked(1), OK)) <= 8
+    assert len(outcomes.record(asked(1), OK)) <= 8
 
 
 _steps = st.lists(
@@ -73,7 +73,7 @@ def test_whatever_comes_an_answer_is_the_last_of_its_command_or_forgotten(
     for is_answer, command, topic, size in steps:
         if is_answer:
             last[command] = b"x" * size
-            outcomes.note(asked(command, topic), OK._replace(payload=last[command]))
+            outcomes.record(asked(command, topic), OK._replace(payload=last[command]))
         else:
             again = outcomes.repeat(asked(command, topic))
             assert again is None or (again.topic, again.payload) == (topic, last[command])

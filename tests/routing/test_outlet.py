@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.receipt import DeliveryError
+from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.outbox import Outbox
@@ -40,17 +40,17 @@ def test_a_message_goes_through_the_map_into_the_outbox(desk: Desk) -> None:
 
 def test_many_messages_are_pushed_as_one_after_the_other(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: not sent: action: 'LAMP_UP'")
-    asked = InternalMsg(action="LAMP_OFF").answered_at(ReplyTo("answers", b"7"))
+    reply_to = InternalMsg(action="LAMP_OFF").answered_at(ReplyTo("answers", b"7"))
     actions = ["LAMP_ON", "LAMP_UP", *["LAMP_OFF"] * 250]
 
-    def said() -> Iterator[InternalMsg]:
+    def sent() -> Iterator[InternalMsg]:
         for action in actions:
             yield InternalMsg(device="lamp", action=action)
-        yield asked
+        yield reply_to
         raise OSError("unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
-        desk.outlet.push_all(said())
+        desk.outlet.push_all(sent())
     taken = [entry.publication for entry in desk.outbox.take(300)]
     assert (desk.outlet.pushed, desk.outlet.refused, len(taken)) == (252, 1, 253)
     assert taken[0].topic == "answers"  # an answer goes before events
@@ -65,9 +65,9 @@ def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs:
     assert not outlet.push(InternalMsg(action="LAMP_ON"))
 
 
-def test_a_receipt_tells_what_becomes_of_a_message(desk: Desk) -> None:
+def test_a_receipt_follows_its_message(desk: Desk) -> None:
     receipt = desk.outlet.publish(InternalMsg(action="LAMP_ON"))
-    receipt.wait_accepted(0)  # in memory that is at once
+    receipt.wait_accepted(0)  # in memory that is immediate
     with pytest.raises(DeliveryError, match="not delivered within 0 s"):
         receipt.wait_delivered(0)
     with pytest.raises(DeliveryError, match="1 messages were not acknowledged within 0 s"):
@@ -77,7 +77,7 @@ def test_a_receipt_tells_what_becomes_of_a_message(desk: Desk) -> None:
     desk.outlet.flush(0)
 
 
-def test_a_receipt_tells_why_a_message_was_refused(desk: Desk, expected_logs: ExpectedLogs) -> None:
+def test_a_receipt_contains_the_reason_of_a_refusal(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: not sent: action: 'LAMP_UP'", "outbox full: new messages are refused", "% full")
     receipt = desk.outlet.publish(InternalMsg(action="LAMP_UP"))
     with pytest.raises(DeliveryError, match="the message was dropped: action: 'LAMP_UP' is not in the map"):
@@ -90,7 +90,7 @@ def test_a_receipt_tells_why_a_message_was_refused(desk: Desk, expected_logs: Ex
         receipt.wait_delivered(0)
 
 
-def test_a_message_that_the_map_cannot_write_is_refused_counted_and_said_once(
+def test_a_message_that_the_map_cannot_write_is_refused_counted_and_logged_once(
     desk: Desk, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = (
@@ -104,8 +104,8 @@ def test_a_message_that_the_map_cannot_write_is_refused_counted_and_said_once(
     assert (desk.outlet.pushed, desk.outlet.refused, len(desk.outbox)) == (0, 3, 0)
 
 
-def test_each_kind_of_refusal_is_said_by_itself(desk: Desk, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("'LAMP_UP' is not in the map", "'a/b': '/' may not stand in a topic")
+def test_each_kind_of_refusal_is_logged_separately(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("'LAMP_UP' is not in the map", "'a/b': '/' is not allowed in a topic")
     assert not desk.outlet.push(InternalMsg(action="LAMP_UP"))
     assert not desk.outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
 
@@ -119,7 +119,7 @@ def test_traffic_is_logged_a_line_a_message_where_it_is_wanted(desk: Desk, caplo
     ]
 
 
-def test_availability_is_said_only_when_it_changes(desk: Desk) -> None:
+def test_availability_is_published_only_when_it_changes(desk: Desk) -> None:
     for is_available in (True, True, False, False, True):
         desk.outlet.set_available(is_available)
     assert desk.availability == ["online", "offline", "online"]
@@ -129,10 +129,10 @@ def test_availability_is_said_only_when_it_changes(desk: Desk) -> None:
 # --- answers, and filters
 
 
-def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it(desk: Desk) -> None:
+def test_an_answer_is_published_on_its_status_topic_and_the_response_topic(desk: Desk) -> None:
     command = InternalMsg(True, function="lighting", device="lamp", sender="me", action="LAMP_ON")
-    asked = command.answered_at(ReplyTo("answers/me", b"17"))
-    assert desk.outlet.push(asked.reply("OK"))
+    reply_to = command.answered_at(ReplyTo("answers/me", b"17"))
+    assert desk.outlet.push(reply_to.reply("OK"))
     assert desk.outlet.push(command.reply("OK"))
     payload = b'{"action": "on", "response": "OK", "reason": ""}'
     status = Publication("home/lighting///lamp/gw/S", payload, qos=1, lane=Lane.REPLY)
@@ -141,12 +141,12 @@ def test_an_answer_goes_to_its_status_topic_and_to_where_its_sender_asked_for_it
     assert desk.outlet.pushed == 2
 
 
-def test_an_outcome_that_cannot_be_written_whole_is_said_without_its_arguments(
+def test_an_outcome_that_cannot_be_written_completely_is_published_without_its_arguments(
     desk: Desk, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: not sent: argument 'level' is nan, which is not valid JSON")
-    asked = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
-    done = asked.reply("OK", "it is on")
+    reply_to = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
+    done = reply_to.reply("OK", "it is on")
     assert desk.outlet.push(done.with_arguments({**done.arguments, "level": float("nan")}))
     sent = [entry.publication for entry in desk.outbox.take(10)]
     payload = b'{"action": "on", "response": "OK", "reason": "it is on"}'
@@ -160,7 +160,7 @@ VALUES = (
 )
 
 
-def test_an_outcome_that_has_no_place_in_the_map_goes_to_where_its_sender_asked_for_it(
+def test_an_outcome_that_has_no_topic_in_the_map_is_published_on_the_response_topic(
     expected_logs: ExpectedLogs,
 ) -> None:
     expected_logs.expect("dev: not sent: there is no place for the argument 'response', only for 'value'")
@@ -175,8 +175,8 @@ def test_an_outcome_that_has_no_place_in_the_map_goes_to_where_its_sender_asked_
     }  # fmt: skip
 
 
-def test_what_a_filter_holds_back_goes_nowhere(desk: Desk) -> None:
-    desk.outlet.use(desk.map, [MessageFilter("filters.out", [FilterRule(False, {})])], lambda _: None)
+def test_a_filtered_message_is_not_published(desk: Desk) -> None:
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [FilterRule(False, {})])], lambda _: None)
     assert not desk.outlet.push(InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply")).reply("OK"))
     assert len(desk.outbox) == 0
 
@@ -185,9 +185,9 @@ def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_sta
     rules = DeliveryRules([DeliveryRule({}, Lane.LATEST, outcome=True)])
     desk = Desk(MsgMap("home", sender="gw", delivery=rules))
     desk.outlet.push(InternalMsg(True, action="ON").answered_at(ReplyTo("answers/me")).reply("OK"))
-    found = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
-    assert (found["home/////gw/S"].retain, found["home/////gw/S"].lane) == (False, Lane.LATEST)
-    assert (found["answers/me"].retain, found["answers/me"].lane) == (False, Lane.REPLY)
+    result = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
+    assert (result["home/////gw/S"].retain, result["home/////gw/S"].lane) == (False, Lane.LATEST)
+    assert (result["answers/me"].retain, result["answers/me"].lane) == (False, Lane.REPLY)
 
 
 def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk) -> None:
@@ -198,7 +198,7 @@ def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk)
 def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     filters = [MessageFilter("filters.out", [FilterRule(False, {"location": ("a/b",)})])]
     sent: list[InternalMsg] = []
-    outlet = Outlet("dev", desk.map, desk.outbox, filters=filters, note_sent=sent.append)
+    outlet = Outlet("dev", desk.map, desk.outbox, filters=filters, record_sent=sent.append)
     assert not outlet.push(InternalMsg(location="a/b", action="LAMP_ON"))
     assert outlet.push(InternalMsg(location="hall", action="LAMP_ON"))
     assert (outlet.pushed, outlet.refused) == (1, 1)
@@ -208,14 +208,14 @@ def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplo
     ]
 
 
-def test_a_hook_that_fails_is_said_with_its_traceback_once(desk: Desk, expected_logs: ExpectedLogs,
+def test_a_failing_hook_is_logged_with_its_traceback_once(desk: Desk, expected_logs: ExpectedLogs,
                                                             caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
     def fails(msg: InternalMsg) -> InternalMsg:
         raise ValueError(f"no {msg.action}")
 
     text = (
         "dev: not sent: the hook 'hooks.py:fails' failed (status -/-/-/-/- LAMP_ON): ValueError: no LAMP_ON: "
-        "mend it; until then it lets nothing pass"
+        "fix the hook; until then it lets no message pass"
     )
     expected_logs.expect(text)
     steps = [HookStep("hooks.py:fails", fails)]
@@ -234,10 +234,10 @@ anything = st.none() | st.integers() | st.text(st.characters(), max_size=8) | st
     st.booleans(),
     st.dictionaries(anything, anything, max_size=3),
 )
-def test_whatever_a_device_says_push_counts_it_and_does_not_raise(
+def test_push_counts_any_message_and_does_not_raise(
     words: dict[str, str], is_command: bool, arguments: dict[str, Argument]
 ) -> None:
-    logging.getLogger("mqttgateway.routing").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("mqttgateway.routing").setLevel(logging.CRITICAL)  # its log is tested above
     try:
         desk = Desk()
         accepted = desk.outlet.push(InternalMsg(is_command, **words, arguments=arguments))
@@ -262,3 +262,11 @@ def test_pushes_of_several_threads_all_arrive() -> None:
         thread.join()
     for name in "abcd":
         assert [m.action for m in desk.collect() if m.device == name] == [str(number) for number in range(count)]
+
+
+def test_the_counts_of_an_outlet(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is not allowed in a topic")
+    desk = Desk()
+    desk.outlet.push(InternalMsg(device="lamp", action="ON"))
+    desk.outlet.push(InternalMsg(device="a/b", action="ON"))
+    assert desk.outlet.stats() == {"pushed": 1, "refused": 1, "late_answers": 0}

@@ -23,23 +23,23 @@ def climate_map(root: str = "home", function: FieldMap | None = None, rules: Del
     return MsgMap(root, fields=fields, sender="gw", delivery=rules)
 
 
-def orphans_of(*maps: MsgMap, topic: str = TOPIC, kept: tuple[str, ...] = ()) -> list[str]:
+def stale(*maps: MsgMap, topic: str = TOPIC, kept: tuple[str, ...] = ()) -> list[str]:
     return list(stale_topics({topic: b"warm"}, maps, kept))
 
 
-def test_what_a_map_still_retains_is_no_orphan() -> None:
-    assert orphans_of(climate_map("boat"), climate_map()) == []
+def test_what_a_map_still_retains_is_not_stale() -> None:
+    assert stale(climate_map("boat"), climate_map()) == []
 
 
-def test_what_no_map_would_retain_is_one() -> None:
+def test_what_no_map_would_retain_is_stale() -> None:
     strict = FieldMap("function", "strict", {"light": ["lighting"]})
-    assert orphans_of(climate_map("house")) == [TOPIC], "another root"
-    assert orphans_of(climate_map(function=strict)) == [TOPIC], "a word that is gone"
-    assert orphans_of(climate_map(rules=DeliveryRules())) == [TOPIC], "a rule that is gone"
-    assert orphans_of() == [TOPIC]
+    assert stale(climate_map("house")) == [TOPIC], "another root"
+    assert stale(climate_map(function=strict)) == [TOPIC], "a removed word"
+    assert stale(climate_map(rules=DeliveryRules())) == [TOPIC], "a removed rule"
+    assert stale() == [TOPIC]
 
 
-def test_an_outcome_that_an_earlier_version_retained_is_one() -> None:
+def test_an_outcome_that_an_earlier_version_retained_is_stale() -> None:
     refused = {TOPIC: b'{"action": "SET", "on": true, "response": "REFUSED", "reason": "no"}'}
     assert list(stale_topics(refused, [climate_map()], ())) == [TOPIC]
 
@@ -48,10 +48,10 @@ LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")
 
 
 @pytest.mark.parametrize(
-    ("what", "topics"),
+    ("target", "topics"),
     [
         (TOPIC, [TOPIC]),
-        ("home/climate//hall/sensor/gw/C", ["home/climate//hall/sensor/gw/C"]),  # it could be retained, by mistake
+        ("home/climate//hall/sensor/gw/C", ["home/climate//hall/sensor/gw/C"]),  # it may have been retained by mistake
         ("old/root/sensor", ["old/root/sensor"]),
         ("home/gw/attic/availability", ["home/gw/attic/availability"]),
         ("sensor", [TOPIC]),
@@ -59,7 +59,7 @@ LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")
         ("plain", ["plain"]),
     ],
 )
-def test_what_is_ones_own_can_be_forgotten(what: str, topics: list[str]) -> None:
+def test_topics_of_the_gateway_can_be_forgotten(target: str, topics: list[str]) -> None:
     retained = {
         TOPIC: b"warm",
         "home/gw/shed/availability": b"offline",
@@ -67,34 +67,34 @@ def test_what_is_ones_own_can_be_forgotten(what: str, topics: list[str]) -> None
         "plain": b"x",
         **dict.fromkeys(LIVE, b"online"),
     }
-    assert topics_to_forget(what, retained, [climate_map()], "home/gw", LIVE) == topics
+    assert topics_to_forget(target, retained, [climate_map()], "home/gw", LIVE) == topics
 
 
 @pytest.mark.parametrize(
-    ("what", "why"),
+    ("target", "reason"),
     [
-        ("", "'' is no device"),
-        ("hall", "'hall' is an interface of this gateway, and no device with a retained state"),
-        ("attic", "'attic' is no device with a retained state, and no interface that is gone, as far as this gateway"),
+        ("", "knows no device '' with a retained state"),
+        ("hall", "'hall' is an interface of this gateway, not a device with a retained state"),
+        ("attic", "this gateway knows no device 'attic' with a retained state, and no removed interface of that name"),
         ("home/gw/run", "is published as long as this gateway runs"),
         ("home/gw/availability", "is published as long as this gateway runs"),
-        ("home/climate//hall/sensor/other/S", "is no topic that this gateway writes"),
-        ("home/other/availability", "is no topic that this gateway writes"),
-        ("house/climate//hall/sensor/gw/S", "is no topic that this gateway writes"),
-        ("home/gw/#", "'#' may not stand in a topic"),
-        ("home/gw/\0", r"'\\x00' may not stand in a topic"),
+        ("home/climate//hall/sensor/other/S", "this gateway does not write the topic ho"),
+        ("home/other/availability", "this gateway does not write the topic ho"),
+        ("house/climate//hall/sensor/gw/S", "this gateway does not write the topic ho"),
+        ("home/gw/#", "'#' is not allowed in a topic"),
+        ("home/gw/\0", r"'\\x00' is not allowed in a topic"),
         ("$SYS/broker/uptime", r"topics that begin with '\$' belong to the broker"),
         ("home/gw/" + "x/" * 100, "levels are too many"),
     ],
 )
-def test_what_is_not_ones_own_is_refused(what: str, why: str) -> None:
-    with pytest.raises(GatewayError, match=why):
-        topics_to_forget(what, dict.fromkeys(LIVE, b"online"), [climate_map()], "home/gw", LIVE)
+def test_topics_of_others_cannot_be_forgotten(target: str, reason: str) -> None:
+    with pytest.raises(GatewayError, match=reason):
+        topics_to_forget(target, dict.fromkeys(LIVE, b"online"), [climate_map()], "home/gw", LIVE)
 
 
-def test_what_is_kept_is_none_whatever_the_maps_say() -> None:
-    assert orphans_of(topic="home/gw/availability", kept=("home/gw/availability",)) == []
-    assert orphans_of(topic="home/gw/old/availability") == ["home/gw/old/availability"]
+def test_a_kept_topic_is_not_stale_whatever_the_maps_say() -> None:
+    assert stale(topic="home/gw/availability", kept=("home/gw/availability",)) == []
+    assert stale(topic="home/gw/old/availability") == ["home/gw/old/availability"]
 
 
 def conf_with(folder: Path, broker: Mosquitto, root: str) -> Path:
@@ -102,7 +102,7 @@ def conf_with(folder: Path, broker: Mosquitto, root: str) -> Path:
     return write_conf(folder, broker.port, map=msg_map, interfaces={"hall": trial("Ticker", interval=60)})
 
 
-def test_a_broker_that_has_lost_what_it_retained_is_told_again(tmp_path: Path) -> None:
+def test_retained_states_are_published_again_after_the_broker_has_lost_them(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as broker, GatewayProcess(conf_with(tmp_path, broker, "home")) as gateway:
         with broker.client("home/#") as listener:
             listener.wait_for(lambda message: message.topic.endswith("/S"))
@@ -116,7 +116,7 @@ def test_a_broker_that_has_lost_what_it_retained_is_told_again(tmp_path: Path) -
         gateway.stop()
 
 
-def test_the_broker_forgets_what_another_map_had_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_the_broker_forgets_what_a_previous_map_had_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with GatewayProcess(conf_with(tmp_path, mosquitto, "home")) as gateway:
         with mosquitto.client("home/#") as listener:
             wait_until(lambda: any(m.topic.endswith("/S") for m in listener.messages), what=lambda: gateway.log)

@@ -13,11 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.inbox import MsgList
-from gateway.core.receipt import DeliveryError, Receipt
-from gateway.interface import Interface
-from gateway.message import InternalMsg
-from gateway.routing.outlet import Outlet
+from gateway.api import DeliveryError, Interface, InternalMsg, MsgList, Outlet, Receipt
 from tests.support.ledger import entries_in
 
 _BATCH = 50  # statuses pushed before what was accepted of them is written down

@@ -7,10 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from gateway.core.inbox import MsgList
-from gateway.interface import DeviceInterface, Interface
-from gateway.message import InternalMsg
-from gateway.routing.outlet import Outlet
+from gateway.api import DeviceInterface, Interface, InternalMsg, MsgList, Outlet
 
 
 def status(action: str, **arguments: Any) -> InternalMsg:

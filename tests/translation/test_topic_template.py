@@ -57,9 +57,9 @@ _ADJACENT = (
         ("a/{device", "a brace is missing; a placeholder is written {device}"),
         ("a}/b", "a brace is missing; a placeholder is written {device}"),
         ("$a/b", "topics that begin with '$' belong to the broker; begin it with another word"),
-        ("a/+/{device}", "'+' may not stand in a topic; use other text"),
-        ("a/#", "'#' may not stand in a topic; use other text"),
-        ("a\x00", "'\\x00' may not stand in a topic; use other text"),
+        ("a/+/{device}", "'+' is not allowed in a topic; use other text"),
+        ("a/#", "'#' is not allowed in a topic; use other text"),
+        ("a\x00", "'\\x00' is not allowed in a topic; use other text"),
         ("/".join(["a"] * (MAX_LEVELS + 1)), "it has over 16 levels; use fewer levels"),
         ("a/x{location}{device}", _ADJACENT),
     ],
@@ -123,7 +123,7 @@ def test_words_are_translated_and_each_is_checked() -> None:
     assert one.write({"location": "kitchen", "device": "lamp"}) == "x-kueche-lamp"
     for words, problem in (
         ({"location": "hall", "device": "lamp"}, "location: 'hall' is not in the map"),
-        ({"location": "kitchen", "device": "a/b"}, "device: 'a/b': '/' may not stand in a topic"),
+        ({"location": "kitchen", "device": "a/b"}, "device: 'a/b': '/' is not allowed in a topic"),
         ({"location": "kitchen", "device": "a" * 250}, "location: 'x-kueche-.*259 bytes are too long"),
     ):
         with pytest.raises(WordError, match=problem):

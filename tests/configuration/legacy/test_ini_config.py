@@ -156,7 +156,7 @@ def test_a_file_name_that_cannot_be_a_sender_is_reported(folder: Path) -> None:
     text = MINIMAL.replace("[INTERFACE]", "[INTERFACE]\ntype: dummy")
     (reported,) = findings(folder, text, "a+b.conf")
     assert (
-        reported == "a+b.conf: 'a+b' cannot be the sender of messages: '+' may not stand in a topic: use a plain name"
+        reported == "a+b.conf: 'a+b' cannot be the sender of messages: '+' is not allowed in a topic: use a plain name"
     )
 
 
@@ -235,8 +235,8 @@ def test_without_root_topics_begin_with_a_slash_as_ever(folder: Path) -> None:
 
 def test_topics_have_their_places(folder: Path) -> None:
     assert findings(folder, "[MQTT]\nroot: home\ntopics: home/#, a+\n  home/# , b#\n") == [
-        "dummy2mqtt.conf:3:17: [MQTT] topics: 'a+': '+' may only be a whole level: correct the filter",
-        "dummy2mqtt.conf:4:12: [MQTT] topics: 'b#': '#' may only be the whole last level: correct the filter",
+        "dummy2mqtt.conf:3:17: [MQTT] topics: 'a+': '+' must be a whole level: correct the filter",
+        "dummy2mqtt.conf:4:12: [MQTT] topics: 'b#': '#' must be the whole last level: correct the filter",
     ]
 
 

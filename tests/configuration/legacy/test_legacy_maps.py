@@ -231,7 +231,7 @@ def test_findings_of_a_reversed_map_have_the_places_of_its_file(tmp_path: Path) 
     }"""
     assert findings(tmp_path, text) == [
         "3:9: locaton: unknown option: did you mean 'location' or 'action'?",
-        "5:29: device.map.ceiling/lamp: 'ceiling/lamp': '/' may not stand in a topic: use another word",
+        "5:29: device.map.ceiling/lamp: 'ceiling/lamp': '/' is not allowed in a topic: use another word",
         "7:33: function.maptype: expected one of none, loose, strict, found \"stric\": did you mean 'strict'?",
         "8:49: argkey.map.action: the payload reserves 'action' for the action: use another word",
         "9:42: gateway.comment: unknown option: known here: map, maptype",
@@ -273,7 +273,7 @@ def test_findings_of_a_source_are_reported_at_the_source(tmp_path: Path) -> None
     fields = {name: part for name, part in EMPTY_FIELDS.items() if name != "sender"}
     text = json.dumps({"root": "home", "topics": [], **fields})[:-1]
     assert findings(tmp_path, text + ',\n"source": {"maptype": "loose", "map": {"a": "A", "b+": "B"}}}') == [
-        "2:50: source.map.b+: 'b+': '+' may not stand in a topic: use another word"
+        "2:50: source.map.b+: 'b+': '+' is not allowed in a topic: use another word"
     ]
 
 

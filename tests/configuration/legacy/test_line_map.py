@@ -85,8 +85,8 @@ def test_many_lines_that_are_not_read_are_counted() -> None:
 
 def test_findings_have_their_places(tmp_path: Path) -> None:
     assert findings(tmp_path, "topic: house/a#\nfunction: a/b, A\n\ndevice:  x,X\ndevice:  x,  Y\n") == [
-        "gw.map:1:8: topics[0]: 'house/a#': '#' may only be the whole last level: correct the filter",
-        "gw.map:2:11: function.map.A[0]: 'a/b': '/' may not stand in a topic: use another word",
+        "gw.map:1:8: topics[0]: 'house/a#': '#' must be the whole last level: correct the filter",
+        "gw.map:2:11: function.map.A[0]: 'a/b': '/' is not allowed in a topic: use another word",
         f"gw.map:4:10: device.map.X[0]: 'x' is already an MQTT word of 'Y': {REMEDY}",
     ]
 

@@ -73,17 +73,17 @@ BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
          "'a' is not an argument"),
         (encode({"a": {}}, write="a", response={"regex": ".", "same": ["a"]}), ("encode", 1, "response", "same", 0),
          "'a' is not a value of the answer"),
-        (encode({"reason": {}}, write="a"), ("encode", 1, "arguments", "reason"), "'reason' is the gateway's own word"),
+        (encode({"reason": {}}, write="a"), ("encode", 1, "arguments", "reason"), "'reason' is reserved"),
         (encode(write="a", response={"regex": "(?P<requested>.)"}), ("encode", 1, "response"),
-         "'requested' is the gateway's own word"),
+         "'requested' is reserved"),
         (encode(write="a", refusal={"regex": "(?P<response>.)"}), ("encode", 1, "refusal"),
-         "'response' is the gateway's own word"),
+         "'response' is reserved"),
         (poll(write="a", response={"regex": "a", "message": {"action": "A", "arguments": {"response": 1}}}),
-         ("conversation", "polls", 1, "response", "message", "arguments", "response"), "is the gateway's own word"),
+         ("conversation", "polls", 1, "response", "message", "arguments", "response"), "is reserved"),
         ({"decode": [{"regex": "a", "messages": [READING, {"action": "A", "arguments": {"reason": "x"}}]}]},
-         ("decode", 0, "messages", 1, "arguments", "reason"), "is the gateway's own word"),
+         ("decode", 0, "messages", 1, "arguments", "reason"), "is reserved"),
         ({"decode": [{"regex": "(?P<reason>.)", "message": {"action": "A", "arguments": "*"}}]},
-         ("decode", 0, "message", "arguments"), "'reason' is the gateway's own word"),
+         ("decode", 0, "message", "arguments"), "'reason' is reserved"),
         (poll(), ("conversation", "polls", 1), "this one has none"),
         (poll(write="{a}"), ("conversation", "polls", 1, "write"), "{a} is not an argument"),
         (poll("opening", write="\r"), ("conversation", "opening", 1), "cannot be framed"),
@@ -207,5 +207,5 @@ def test_the_command_addresses_are_those_of_accepted_commands(
 ) -> None:
     encode = [{"match": match, "write": "x"} for match in matches]
     params = serial_params(address=address, encode=encode)
-    reported = CommandIndex({"it": command_addresses(params)}).of(msg)
+    reported = CommandIndex({"it": command_addresses(params)}).interfaces_for(msg)
     assert bool(reported) == SerialRules(params).encoder.accepts(msg)
