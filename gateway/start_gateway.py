@@ -114,7 +114,7 @@ class Gateway:
         """Yield what is to look after itself every few seconds."""
         yield from [station.look for station in (*self.stations.values(), *self._retired)]
         if self.writer is not None:
-            yield self.writer.look
+            yield self.writer.check_files
         if self._control is not None:
             yield self._control.look
 
@@ -135,7 +135,7 @@ class Gateway:
                 "removed from the broker: %d retained topics of another map (%s)", len(found), ", ".join(found[:5])
             )
         for topic in states:
-            self.outbox.remember(topic, OFFLINE)  # the last of it, said by the client itself
+            self.outbox.record_retained(topic, OFFLINE)  # the last of it, said by the client itself
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything accepted has reached the broker."""

@@ -26,8 +26,8 @@ from gateway.core.topic import filter_problem
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, retry_in_file
-from gateway.outbox.listing import SET_ASIDE, Listed, Page, of_row, of_set_aside, page_of
-from gateway.outbox.store import LockedStoreError, OutboxStore, Row, SetAsideRow
+from gateway.outbox.listing import SET_ASIDE, Listed, Page, from_dead_letter, from_row, page_of
+from gateway.outbox.store import DeadLetterRow, LockedStoreError, OutboxStore, Row
 
 
 def outbox(configuration: Configuration | None, options: argparse.Namespace) -> int:
@@ -87,8 +87,8 @@ def _runs(name: str) -> bool:
 
 
 def _list(store: OutboxStore, options: argparse.Namespace) -> None:
-    waiting = page_of(map(of_row, _rows(store, options)), lambda _: True, options.count, sys.maxsize)
-    aside = page_of(map(of_set_aside, _aside(store, options)), lambda _: True, options.count, sys.maxsize)
+    waiting = page_of(map(from_row, _rows(store, options)), lambda _: True, options.count, sys.maxsize)
+    aside = page_of(map(from_dead_letter, _aside(store, options)), lambda _: True, options.count, sys.maxsize)
     _print_list((waiting, aside), options)
 
 
@@ -164,15 +164,15 @@ def _rows(store: OutboxStore, options: argparse.Namespace) -> Iterator[Row]:
         yield from (row for row in store.iterate() if _is_meant(row.topic, options))
 
 
-def _aside(store: OutboxStore, options: argparse.Namespace) -> list[SetAsideRow]:
-    return [row for row in store.set_aside_rows() if _is_meant(row.topic, options)]
+def _aside(store: OutboxStore, options: argparse.Namespace) -> list[DeadLetterRow]:
+    return [row for row in store.dead_letter_rows() if _is_meant(row.topic, options)]
 
 
 def _is_meant(topic: str, options: argparse.Namespace) -> bool:
     return options.topic is None or topic_matches_sub(options.topic, topic)
 
 
-def _common(row: Row | SetAsideRow) -> dict[str, Any]:
+def _common(row: Row | DeadLetterRow) -> dict[str, Any]:
     members: dict[str, Any] = {"since": datetime.fromtimestamp(row.since).astimezone().isoformat(), "topic": row.topic}
     try:
         members["payload"] = row.payload.decode("utf-8")

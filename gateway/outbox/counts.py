@@ -9,7 +9,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+from gateway.outbox.files import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS
 
 LOG = logging.getLogger("gateway.outbox")
 
@@ -168,7 +168,7 @@ class LossLog:
         if self._dead_dropped and now - self._dead_dropped_since >= _PERIOD:
             LOG.error(
                 "dropped: the oldest %d messages that were set aside: of those the last %d are kept, or %d MiB",
-                self._dead_dropped, MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES // 1024**2,
+                self._dead_dropped, MAX_DEAD_LETTERS, MAX_DEAD_LETTER_BYTES // 1024**2,
             )  # fmt: skip
             self._dead_dropped, self._dead_dropped_since = 0, now
 
@@ -203,11 +203,11 @@ class LevelGauge:
         """Whether that it is filling up was the last that there was to log."""
 
     @property
-    def until_news(self) -> float:
+    def next_watermark(self) -> float:
         """Up to which level (0 to 1) there surely is nothing to say."""
         return 0.0 if self.is_high else _HIGH_WATER
 
-    def is_news(self, level: float) -> bool:
+    def crossed_watermark(self, level: float) -> bool:
         """Tell whether the level (0 to 1) is to be said."""
         return level <= _LOW_WATER if self.is_high else level >= _HIGH_WATER
 

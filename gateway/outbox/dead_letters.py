@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.store import DeadLetterRow, OutboxStore, Row
 
 _STEP = 50  # rows at a time: each may have 256 KiB
 
@@ -30,14 +30,14 @@ class Retried(NamedTuple):
         return "; ".join(words)
 
 
-def dead_letters(store: OutboxStore, is_meant: Callable[[str], bool]) -> Iterator[tuple[SetAsideRow, bool]]:
+def dead_letters(store: OutboxStore, is_meant: Callable[[str], bool]) -> Iterator[tuple[DeadLetterRow, bool]]:
     """Yield what was set aside and whose topic is meant, each with whether it is a state with a newer one behind it.
 
     The caller may remove what it was given.
     """
-    newest = store.newest_states_set_aside()
+    newest = store.newest_dead_states()
     after = 0
-    while rows := list(store.iterate_set_aside(after, _STEP)):
+    while rows := list(store.iterate_dead_letters(after, _STEP)):
         for row in rows:
             after = row.number or after
             if is_meant(row.topic):

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from gateway.core.clock import boot_time
 from gateway.message import Lane, Publication
 from gateway.outbox.outbox import OVERHEAD, Outbox
-from gateway.outbox.pending_writes import PendingWrites, Work
+from gateway.outbox.pending_writes import PendingWrites, WriteBatch
 from gateway.outbox.queues import Entry
 
 OVERHEAD_ON_DISK = 100
@@ -40,7 +40,7 @@ class DurableOutbox(Outbox):
     ) -> None:
         super().__init__(max_messages, max_bytes, discard, command_lifetime, status_lifetime, clock)
         self._work = Condition(self._lock)
-        self._unwritten = PendingWrites(commit_interval, self._work.notify)
+        self._pending = PendingWrites(commit_interval, self._work.notify)
         self._room_made = 0  # bytes of the disk, for what is not committed yet
         self._is_closing = self._is_called = False
 
@@ -54,7 +54,7 @@ class DurableOutbox(Outbox):
                 1
                 for entry in unsafe
                 if (entry.is_for_disk or not entry.publication.retain)
-                and not self._unwritten.is_moving(entry.dead_letter)
+                and not self._pending.is_retry_pending(entry.dead_letter_number)
             )
 
     # --- the writer
@@ -77,13 +77,13 @@ class DurableOutbox(Outbox):
             self._counts["restored"] += count
         return count
 
-    def next_work(self, hold_off: float = 0.0) -> bool:
+    def wait_for_work(self, hold_off: float = 0.0) -> bool:
         """Wait until there is something to do for the writer, but at least `hold_off` s; False: for the last time."""
         with self._lock:
             begin = self._clock() + hold_off
             while not self._is_closing:
                 now = self._clock()
-                due = -math.inf if self._is_called or self._is_reading_due() else self._unwritten.due()
+                due = -math.inf if self._is_called or self._is_reading_due() else self._pending.due()
                 if due is not None:
                     due = max(due, begin)
                     if due <= now:
@@ -93,12 +93,12 @@ class DurableOutbox(Outbox):
             return not self._is_closing
 
     def call_writer(self) -> None:
-        """Have the writer do its work soon, and return from `next_work` even if there is none."""
+        """Have the writer do its work soon, and return from `wait_for_work` even if there is none."""
         with self._lock:
             self._is_called = True
             self._work.notify()
 
-    def work(self, *, disk_is_full: bool = False, at_most: float = math.inf) -> Work:
+    def next_batch(self, *, disk_is_full: bool = False, at_most: float = math.inf) -> WriteBatch:
         """Return what is to be done for the disk, with up to `at_most` bytes to be committed.
 
         What was settled before it was committed is not written at all. While the disk is full, the policy decides:
@@ -107,32 +107,34 @@ class DurableOutbox(Outbox):
         dropped = 0
         with self._lock:
             if disk_is_full and self._discard == "old":
-                dropped = self._make_room(min(self._unwritten.bytes, at_most))
+                dropped = self._make_room(min(self._pending.bytes, at_most))
             is_refusing = disk_is_full and self._discard == "new"
-            work = self._unwritten.work(is_refusing=is_refusing, at_most=at_most, wanted=self._lanes.wanted())
+            work = self._pending.next_batch(
+                is_refusing=is_refusing, at_most=at_most, wanted=self._lanes.pending_reads()
+            )
         if dropped:
             self._log_full(dropped)
         return work
 
-    def committed(self, work: Work) -> None:
+    def mark_committed(self, work: WriteBatch) -> None:
         """Take note that `work` is on disk."""
         with self._lock:
-            self._unwritten.committed(work, self._clock())
+            self._pending.mark_committed(work, self._clock())
             self._room_made = 0
             self._lanes.spill()
-            self._say_changed()
+            self._notify_changed()
 
-    def not_committed(self, work: Work, *, may_be_written: bool = False) -> None:
+    def mark_uncommitted(self, work: WriteBatch, *, may_be_written: bool = False) -> None:
         """Record that `work` could not be written, or may be on disk or not (`may_be_written`); it is given again."""
         with self._lock:
-            self._unwritten.not_committed(work, self._clock(), may_be_written=may_be_written)
+            self._pending.mark_uncommitted(work, self._clock(), may_be_written=may_be_written)
 
-    def is_moving(self, dead_letter: int) -> bool:
+    def is_retry_pending(self, dead_letter: int) -> bool:
         """Return whether what was set aside under this number is retried already, and its row does not tell yet."""
         with self._lock:
-            return self._unwritten.is_moving(dead_letter)
+            return self._pending.is_retry_pending(dead_letter)
 
-    def note_dead_letters_dropped(self, count: int) -> None:
+    def count_dead_letters_dropped(self, count: int) -> None:
         """Count and log dead letters that the file has dropped, since it keeps only the last ones."""
         with self._lock:
             self._counts["dead_letters_dropped"] += count
@@ -148,10 +150,10 @@ class DurableOutbox(Outbox):
         self.on_put(False)
         return lost
 
-    def gaps(self) -> dict[Lane, tuple[int, int]]:
-        """Return where what is only on disk lies (see `LaneQueues.gaps`)."""
+    def spilled_ranges(self) -> dict[Lane, tuple[int, int]]:
+        """Return where what is only on disk lies (see `LaneQueues.spilled_ranges`)."""
         with self._lock:
-            return self._lanes.gaps()
+            return self._lanes.spilled_ranges()
 
     def rebuild(
         self,
@@ -167,7 +169,7 @@ class DurableOutbox(Outbox):
             lost, receipts = self._lanes.forget_spilled(counts, topics, last_number)
             self._note_lost(lost)
             entries = [entry for entry in self._lanes.in_memory() if entry.is_for_disk]
-            self._unwritten.rebuild(entries, self.retained, self._clock())
+            self._pending.rebuild(entries, self.retained, self._clock())
         for receipt in receipts:
             receipt.mark_dropped(_LOST)
         return lost
@@ -188,37 +190,37 @@ class DurableOutbox(Outbox):
                 entry.size += OVERHEAD_ON_DISK - OVERHEAD
         return entries
 
-    def _note_added(self, entries: Iterable[Entry]) -> None:
+    def _on_added(self, entries: Iterable[Entry]) -> None:
         now = self._clock()
         for entry in entries:
             if entry.is_for_disk:
-                self._unwritten.add(entry, now)
+                self._pending.add(entry, now)
             else:
-                super()._note_added((entry,))
+                super()._on_added((entry,))
 
-    def _note_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
+    def _on_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
         now = self._clock()
         for entry in entries:
-            self._unwritten.end(entry, now, is_dropped=is_dropped)
+            self._pending.end(entry, now, is_dropped=is_dropped)
 
-    def _note_taken(self) -> None:
+    def _on_taken(self) -> None:
         if self._is_reading_due():
             self._work.notify()
 
-    def _note_retained(self, topic: str, payload: bytes) -> None:
-        self._unwritten.retain(topic, payload, self._clock())
+    def _on_retained(self, topic: str, payload: bytes) -> None:
+        self._pending.retain(topic, payload, self._clock())
 
-    def _note_retried(self, dead_letter: int) -> None:
-        self._unwritten.note_retried(dead_letter)
+    def _on_retry(self, dead_letter: int) -> None:
+        self._pending.start_retry(dead_letter)
 
-    def _note_set_aside(self, entry: Entry, reason: str) -> int:
-        return self._unwritten.set_aside(entry, reason, self._clock())
+    def _on_dead_letter(self, entry: Entry, reason: str) -> int:
+        return self._pending.dead_letter(entry, reason, self._clock())
 
     def _backlog(self) -> float:
-        return self._unwritten.level
+        return self._pending.level
 
-    def _surely_fit(self, entries: Sequence[Entry]) -> bool:
-        return super()._surely_fit(entries) and self._disk_takes(entries)
+    def _fits_cheaply(self, entries: Sequence[Entry]) -> bool:
+        return super()._fits_cheaply(entries) and self._disk_takes(entries)
 
     def _fit(self, entry: Entry) -> bool:
         return super()._fit(entry) and self._disk_takes((entry,))
@@ -227,7 +229,7 @@ class DurableOutbox(Outbox):
         if self._disk_takes((entry,)):
             return self._drop_oldest()
         # What is on disk takes no memory: dropping that would not help.
-        waiting = (entry for entry in self._unwritten.entries.values() if entry not in self._lanes.in_flight)
+        waiting = (entry for entry in self._pending.entries.values() if entry not in self._lanes.in_flight)
         oldest = next(waiting, None)
         if oldest is None:
             return False
@@ -239,21 +241,21 @@ class DurableOutbox(Outbox):
 
     def _note_lost(self, count: int) -> None:
         self._counts["dropped_old"] += count
-        for source in self._lanes.lost_sources():
-            source.note_dropped(1, _LOST)
-        self._say_changed()
+        for source in self._lanes.pop_lost_sources():
+            source.record_dropped(1, _LOST)
+        self._notify_changed()
 
     def _disk_takes(self, entries: Sequence[Entry]) -> bool:
         for_disk = [entry for entry in entries if entry.is_for_disk]
-        return not for_disk or self._unwritten.has_room(for_disk)
+        return not for_disk or self._pending.has_room(for_disk)
 
     def _is_reading_due(self) -> bool:
-        return any(True for _ in self._lanes.wanted())
+        return any(True for _ in self._lanes.pending_reads())
 
     def _make_room(self, needed: float) -> int:
         """Drop the oldest, until `needed` bytes to be committed have room on disk; return how many that were."""
         dropped, before, size = 0, self._lanes.bytes, needed - self._room_made
-        while before - self._lanes.bytes < size and len(self._lanes) > len(self._unwritten.entries):
+        while before - self._lanes.bytes < size and len(self._lanes) > len(self._pending.entries):
             if not self._drop_oldest():
                 break
             dropped += 1

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-MAX_SET_ASIDE = 1000
-MAX_SET_ASIDE_BYTES = 16 * 1024**2
+MAX_DEAD_LETTERS = 1000
+MAX_DEAD_LETTER_BYTES = 16 * 1024**2
 """How many messages that no broker took, and bytes of their payloads, the file keeps: the last ones."""
 
 
@@ -92,7 +92,7 @@ def beside(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
-def set_file_aside(path: Path, kind: str) -> Path:
+def move_file_away(path: Path, kind: str) -> Path:
     """Rename the file at `path`, and what SQLite keeps beside it, so that the name tells `kind` and time."""
     stamp = time.strftime("%Y%m%dT%H%M%S")
     aside = path.with_name(f"{path.name}.{kind}-{stamp}")

@@ -22,7 +22,7 @@ class Flush:
         self.last = last
         self.waiting = waiting
 
-    def note_ended(self, entries: Iterable[Entry]) -> bool:
+    def record_ended(self, entries: Iterable[Entry]) -> bool:
         """Record that `entries` are over; return whether there is nothing more to wait for."""
         for entry in entries:
             if entry.source is self.source and entry.number <= self.last:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gateway.message import Lane
 from gateway.outbox.queues import Entry
-from gateway.outbox.store import Row, SetAsideRow
+from gateway.outbox.store import DeadLetterRow, Row
 
 MAX_SHOWN = 60
 """Characters of a payload in a list, and, times ten, of a topic."""
@@ -58,17 +58,17 @@ def page_of(
     return Page(rows, lanes, last if looked_at == limit else None)
 
 
-def of_row(row: Row) -> tuple[int, Listed]:
+def from_row(row: Row) -> tuple[int, Listed]:
     """Return the number of a row that waits, and the row as it is listed."""
     return row.number, Listed(row.since, Lane(row.lane).name.lower(), row.topic, shown(row.payload))
 
 
-def of_set_aside(row: SetAsideRow) -> tuple[int, Listed]:
+def from_dead_letter(row: DeadLetterRow) -> tuple[int, Listed]:
     """Return the number of a row that is set aside, and the row as it is listed."""
     return row.number or 0, Listed(row.since, SET_ASIDE, row.topic, shown(row.payload), row.reason)
 
 
-def of_entry(entry: Entry, wall_offset: float) -> tuple[int, Listed]:
+def from_entry(entry: Entry, wall_offset: float) -> tuple[int, Listed]:
     """Return the number of an entry in memory, and it as it is listed; `wall_offset` makes its time Unix time (s)."""
     sent = entry.publication
     return entry.number, Listed(

@@ -114,7 +114,7 @@ class Outbox:
             return 0
         return self._put(self._entries(publications, self._clock()))
 
-    def passed(self, count: int) -> None:
+    def count_direct(self, count: int) -> None:
         """Count publications that the link has taken without their having been here: all of them are written."""
         with self._lock:
             self._counts["accepted"] += count
@@ -134,9 +134,9 @@ class Outbox:
         dropped = 0
         refused: list[Entry] = []
         with self._lock:
-            is_near = not self._surely_fit(entries)
+            is_near = not self._fits_cheaply(entries)
             if is_near:
-                dropped, refused = self._squeeze_in(entries)
+                dropped, refused = self._add_within_limits(entries)
             else:
                 self._add(entries)
         for entry in refused:
@@ -149,7 +149,7 @@ class Outbox:
             self._look_at_level()
         return len(refused)
 
-    def _squeeze_in(self, entries: Sequence[Entry]) -> tuple[int, list[Entry]]:
+    def _add_within_limits(self, entries: Sequence[Entry]) -> tuple[int, list[Entry]]:
         """Accept `entries` as far as they fit, near the limits; return how many others it cost, and those refused."""
         refused: list[Entry] = []
         dropped = 0
@@ -163,9 +163,9 @@ class Outbox:
         self._counts["refused_new"] += len(refused)
         for entry in refused:
             if entry.source is not None:
-                entry.source.note_dropped(1, _FULL)
+                entry.source.record_dropped(1, _FULL)
         if dropped or refused:
-            self._say_changed()
+            self._notify_changed()
         return dropped, refused
 
     def _drop_until_fits(self, entry: Entry) -> int:
@@ -183,13 +183,13 @@ class Outbox:
         waits, or is delivered; if it is refused again before that, it never was anywhere else.
         """
         with self._lock:
-            if publication.retain and (publication.topic in self.retained or self._lanes.has(publication.topic)):
+            if publication.retain and (publication.topic in self.retained or self._lanes.has_topic(publication.topic)):
                 return NEWER  # which it would replace at the broker
             entries = self._entries((publication,), self._clock())
-            entries[0].dead_letter = dead_letter
+            entries[0].dead_letter_number = dead_letter
             if not self._fit(entries[0]):
                 return _FULL
-            self._note_retried(dead_letter)
+            self._on_retry(dead_letter)
             self._add(entries)
             self._sure_messages = 0  # more waits now than was counted on
         self.on_put(False)
@@ -202,13 +202,13 @@ class Outbox:
             found = (entry for entry in self._lanes.in_memory() if entry.number > after and not entry.is_for_disk)
             return heapq.nsmallest(count, found, key=lambda entry: entry.number)
 
-    def remember(self, topic: str, payload: bytes) -> None:
+    def record_retained(self, topic: str, payload: bytes) -> None:
         """Remember that the broker retains `payload` on `topic`, said, also again, by somebody else than the outbox."""
         with self._lock:
             self._said_elsewhere.add(topic)
             if self.retained.get(topic) != payload:
                 self._remember(topic, payload)
-                self._note_retained(topic, payload)
+                self._on_retained(topic, payload)
 
     def republish_retained(self) -> None:
         """Put what is retained into the outbox again, since the broker may have lost it.
@@ -218,7 +218,7 @@ class Outbox:
         refused = 0
         with self._lock:
             for topic, payload in self.retained.items():
-                if topic in self._said_elsewhere or self._lanes.has(topic):
+                if topic in self._said_elsewhere or self._lanes.has_topic(topic):
                     continue
                 publication = Publication(topic, payload, qos=1, retain=True, lane=Lane.LATEST)
                 (entry,) = self._entries((publication,), self._clock())
@@ -241,7 +241,7 @@ class Outbox:
     def _add(self, entries: Sequence[Entry]) -> None:
         self._number(entries)
         all_replaced = self._lanes.put(entries)
-        self._note_added(entries)
+        self._on_added(entries)
         for replaced in all_replaced:
             self._supersede(replaced)
 
@@ -276,8 +276,8 @@ class Outbox:
             self._counts["expired"] += expired
             if taken:
                 self._last_taken = now
-            self._note_taken()
-            self._say_changed()
+            self._on_taken()
+            self._notify_changed()
         if expired:
             self._losses.log_expired(expired)
         return taken
@@ -290,12 +290,12 @@ class Outbox:
             for entry in entries:
                 publication = entry.publication
                 if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
-                    self._note_retained(publication.topic, publication.payload)
+                    self._on_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
-                self._say_changed()
+                self._notify_changed()
         self._look_at_level()
 
-    def set_aside(self, entry: Entry, reason: str, remedy: str = "") -> None:
+    def dead_letter(self, entry: Entry, reason: str, remedy: str = "") -> None:
         """Give up an entry in flight that no broker will take, and log why, and what to do about it."""
         topic, payload = entry.publication.topic, entry.publication.payload
         with self._lock:
@@ -303,10 +303,10 @@ class Outbox:
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 self._remember(topic, b"")
-                self._note_retained(topic, b"")  # whatever it is, it is older: see `retry`
-            dropped = self._note_set_aside(entry, reason)
+                self._on_retained(topic, b"")  # whatever it is, it is older: see `retry`
+            dropped = self._on_dead_letter(entry, reason)
             self._counts["dead_letters_dropped"] += dropped
-            self._say_changed()
+            self._notify_changed()
         if remedy:
             again = ", then 'mqttgateway outbox retry'" if self.is_durable else ""
             reason = f"{reason}: {remedy}{again}"
@@ -331,7 +331,7 @@ class Outbox:
                     self._supersede(entry)
             self._sure_messages = 0  # more waits now than was counted on
             self._counts["dropped_old"] += dropped
-            self._say_changed()
+            self._notify_changed()
         if dropped:
             self._log_full(dropped)
         self._look_at_level()
@@ -398,24 +398,24 @@ class Outbox:
 
     # --- what an outbox with a disk does more
 
-    def _note_added(self, entries: Iterable[Entry]) -> None:
+    def _on_added(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if entry.receipt is not None:
                 entry.receipt.mark_accepted()
 
-    def _note_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
+    def _on_ended(self, entries: Iterable[Entry], *, is_dropped: bool) -> None:
         """Nothing is to be removed from memory."""
 
-    def _note_taken(self) -> None:
+    def _on_taken(self) -> None:
         """Nothing is to be brought back into memory."""
 
-    def _note_retained(self, topic: str, payload: bytes) -> None:
+    def _on_retained(self, topic: str, payload: bytes) -> None:
         """What is retained is in memory already."""
 
-    def _note_retried(self, dead_letter: int) -> None:
+    def _on_retry(self, dead_letter: int) -> None:
         """Nothing is kept of what is set aside."""
 
-    def _note_set_aside(self, entry: Entry, reason: str) -> int:  # noqa: ARG002
+    def _on_dead_letter(self, entry: Entry, reason: str) -> int:  # noqa: ARG002
         """Keep what is set aside; return how many older ones were dropped for it. In memory none is kept."""
         return 0
 
@@ -423,7 +423,7 @@ class Outbox:
         """Return how far behind the disk is: 0 to 1."""
         return 0.0
 
-    def _surely_fit(self, entries: Sequence[Entry]) -> bool:
+    def _fits_cheaply(self, entries: Sequence[Entry]) -> bool:
         """Tell whether `entries` fit, and the level is not worth a word then, as it nearly always is.
 
         That is looked at only once so much has come that it might be otherwise: what leaves only makes room.
@@ -433,7 +433,7 @@ class Outbox:
         self._sure_bytes -= size
         if self._sure_messages <= 0 or self._sure_bytes <= 0:
             waiting, bytes_waiting = self._lanes.load()
-            share = self._gauge.until_news
+            share = self._gauge.next_watermark
             self._sure_messages = int(self._max_messages * share) - waiting - len(entries)
             self._sure_bytes = int(self._max_bytes * share) - bytes_waiting - size
         return self._sure_messages > 0 and self._sure_bytes > 0
@@ -456,7 +456,7 @@ class Outbox:
         finally:
             self._held_back -= 1
 
-    def _say_changed(self) -> None:
+    def _notify_changed(self) -> None:
         """Wake those that are held back, to look again."""
         if self._held_back:
             self._changed.notify_all()
@@ -464,10 +464,10 @@ class Outbox:
     def _end(self, entries: Sequence[Entry], *, dropped: str = "") -> None:
         """Take note that entries are over, and tell whoever waits for them: they are delivered, or why dropped."""
         self._lanes.end(entries)
-        self._note_ended(entries, is_dropped=bool(dropped))
+        self._on_ended(entries, is_dropped=bool(dropped))
         for entry in entries:
             if dropped and entry.source is not None and dropped != _SUPERSEDED:
-                entry.source.note_dropped(1, dropped)
+                entry.source.record_dropped(1, dropped)
             if entry.receipt is not None:
                 if dropped:
                     entry.receipt.mark_dropped(dropped)
@@ -478,7 +478,7 @@ class Outbox:
 
     def _note_flushed(self, entries: Sequence[Entry]) -> None:
         """Let those who wait for the end of `entries` know."""
-        is_over = [flush.note_ended(entries) for flush in self._flushes]
+        is_over = [flush.record_ended(entries) for flush in self._flushes]
         if any(is_over):
             self._changed.notify_all()
 
@@ -490,7 +490,7 @@ class Outbox:
         was_one, entry = self._lanes.drop_oldest()
         if entry is not None:
             self._end((entry,), dropped=_FULL)
-            self._note_taken()
+            self._on_taken()
         return was_one
 
     def _is_expired(self, entry: Entry, now: float) -> bool:
@@ -513,7 +513,7 @@ class Outbox:
             if payload:
                 self._losses.log_not_remembered(topic)
                 if known is not None:  # an older value is not to come back after a restart
-                    self._note_retained(topic, b"")
+                    self._on_retained(topic, b"")
         self._retained_bytes = size
 
     def _level(self) -> float:
@@ -530,7 +530,7 @@ class Outbox:
 
     def _look_at_level(self) -> None:
         level = self._level()
-        if self._gauge.is_news(level):
+        if self._gauge.crossed_watermark(level):
             self._gauge.say(level, len(self._lanes))
             if not self._gauge.is_high:
                 self._losses.log_room()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.message import Lane
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+from gateway.outbox.files import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS
 from gateway.outbox.queues import Entry
 
 MAX_ENTRIES = 20_000
@@ -22,7 +22,7 @@ _BATCH = 1000  # of what is to be written: it is not left waiting for more
 _REMOVAL_DELAY = 1.0  # s that the disk is left alone when nothing is to be committed
 
 
-class Work(NamedTuple):
+class WriteBatch(NamedTuple):
     """What the writer is to do next: commit, remove, and read (see `LaneQueues.wanted`).
 
     `delivered` are numbers of dead letters that were retried and taken. `has_more` tells that more is to be committed
@@ -34,7 +34,7 @@ class Work(NamedTuple):
     set_aside: list[tuple[Entry, str]]
     delivered: list[int]
     retained: dict[str, bytes]
-    wanted: list[tuple[Lane, int, int]]
+    reads: list[tuple[Lane, int, int]]
     has_more: bool = False
 
     @property
@@ -98,11 +98,11 @@ class PendingWrites:
 
         One that is retried, and dropped before it was written, stays set aside.
         """
-        if entry.dead_letter and not entry.is_committed:
+        if entry.dead_letter_number and not entry.is_committed:
             if is_dropped:
-                self._moving.discard(entry.dead_letter)
+                self._moving.discard(entry.dead_letter_number)
             else:
-                self._delivered.append(entry.dead_letter)
+                self._delivered.append(entry.dead_letter_number)
                 self._there_is_a_rest(now)
         if not entry.is_committed and self.entries.pop(entry.number, None) is not None:
             self.bytes -= entry.size
@@ -110,28 +110,28 @@ class PendingWrites:
             self._removals.append(entry.number)
             self._there_is_a_rest(now)
 
-    def note_retried(self, dead_letter: int) -> None:
+    def start_retry(self, dead_letter: int) -> None:
         """Record that the dead letter with this number is put among what waits."""
         self._moving.add(dead_letter)
 
-    def is_moving(self, dead_letter: int) -> bool:
+    def is_retry_pending(self, dead_letter: int) -> bool:
         """Return whether the file does not know yet what becomes of the dead letter with this number."""
         return dead_letter in self._moving
 
-    def set_aside(self, entry: Entry, reason: str, now: float) -> int:
+    def dead_letter(self, entry: Entry, reason: str, now: float) -> int:
         """Have `entry`, which has ended, kept among what no broker takes; return how many were dropped for it."""
         dropped = 0
-        if entry.dead_letter:
-            self._moving.add(entry.dead_letter)
+        if entry.dead_letter_number:
+            self._moving.add(entry.dead_letter_number)
         self._set_aside.append((entry, reason))
         self._set_aside_bytes += entry.size
-        while len(self._set_aside) > MAX_SET_ASIDE or (
-            self._set_aside_bytes > MAX_SET_ASIDE_BYTES and len(self._set_aside) > 1
+        while len(self._set_aside) > MAX_DEAD_LETTERS or (
+            self._set_aside_bytes > MAX_DEAD_LETTER_BYTES and len(self._set_aside) > 1
         ):
             oldest, _ = self._set_aside.pop(0)
             self._set_aside_bytes -= oldest.size
-            is_in_file = oldest.dead_letter in self._moving and not oldest.is_committed  # as it was before
-            self._moving.discard(oldest.dead_letter)
+            is_in_file = oldest.dead_letter_number in self._moving and not oldest.is_committed  # as it was before
+            self._moving.discard(oldest.dead_letter_number)
             dropped += not is_in_file
         self._there_is_a_rest(now)
         return dropped
@@ -161,14 +161,16 @@ class PendingWrites:
             dues.append(self._rest_since + max(_REMOVAL_DELAY, self._commit_interval))
         return min(dues, default=None)
 
-    def work(self, *, is_refusing: bool, at_most: float, wanted: Iterable[tuple[Lane, int, int]]) -> Work:
+    def next_batch(self, *, is_refusing: bool, at_most: float, wanted: Iterable[tuple[Lane, int, int]]) -> WriteBatch:
         """Return what is to be done, with up to `at_most` bytes to be committed, or a single entry.
 
         While the disk `is_refusing`, nothing is to be committed.
         """
         inserts = [] if is_refusing else self._first(at_most)
         has_more = not is_refusing and len(inserts) < len(self.entries)
-        work = Work(inserts, self._removals, self._set_aside, self._delivered, self._retained, list(wanted), has_more)
+        work = WriteBatch(
+            inserts, self._removals, self._set_aside, self._delivered, self._retained, list(wanted), has_more
+        )
         self._removals, self._set_aside, self._delivered, self._retained = [], [], [], {}
         self._set_aside_bytes = 0
         self._rest_since = None
@@ -189,13 +191,13 @@ class PendingWrites:
             first.append(entry)
         return first
 
-    def committed(self, work: Work, now: float) -> None:
+    def mark_committed(self, work: WriteBatch, now: float) -> None:
         """Take note that `work` is on disk."""
-        self._moving.difference_update(work.delivered, (entry.dead_letter for entry, _ in work.set_aside))
+        self._moving.difference_update(work.delivered, (entry.dead_letter_number for entry, _ in work.set_aside))
         for entry in work.inserts:
             entry.is_committed = True
-            if entry.dead_letter:
-                self._moving.discard(entry.dead_letter)
+            if entry.dead_letter_number:
+                self._moving.discard(entry.dead_letter_number)
             if self.entries.pop(entry.number, None) is not None:
                 self.bytes -= entry.size
             if entry.is_ended:  # settled meanwhile
@@ -205,7 +207,7 @@ class PendingWrites:
 
         self._may_be_written.difference_update([entry.number for entry in work.inserts] if self._may_be_written else ())
 
-    def not_committed(self, work: Work, now: float, *, may_be_written: bool = False) -> None:
+    def mark_uncommitted(self, work: WriteBatch, now: float, *, may_be_written: bool = False) -> None:
         """Record that `work` could not be written, or may be on disk or not (`may_be_written`); it is given again."""
         if may_be_written:
             self._may_be_written.update(entry.number for entry in work.inserts)

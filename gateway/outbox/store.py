@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gateway.core.own_files import refuse_foreign_file
 from gateway.errors import GatewayError
 from gateway.message import Lane, Publication
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES, Fault, WatchedFiles, beside, set_file_aside
+from gateway.outbox.files import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, Fault, WatchedFiles, beside, move_file_away
 
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
@@ -95,7 +95,7 @@ class Row(NamedTuple):
         )
 
 
-class SetAsideRow(NamedTuple):
+class DeadLetterRow(NamedTuple):
     """One publication that no broker took: its number, since when it waited (s, Unix time), what it is, and why.
 
     Without a number (None) it is to be given one.
@@ -241,7 +241,7 @@ class OutboxStore:
         self,
         inserts: Sequence[Row],
         removals: Sequence[int],
-        set_aside: Sequence[SetAsideRow] = (),
+        set_aside: Sequence[DeadLetterRow] = (),
         retained: Iterable[tuple[str, bytes]] = (),
         retried: Sequence[int | None] = (),
     ) -> int:
@@ -284,7 +284,7 @@ class OutboxStore:
             self._db.execute(statement, [value for row in rows[begin : begin + count] for value in row])
             begin += count
 
-    def _set_aside(self, rows: Sequence[SetAsideRow]) -> int:
+    def _set_aside(self, rows: Sequence[DeadLetterRow]) -> int:
         """Write `rows`, each in the place of what has its number; return how many are dropped, the first of all."""
         if not rows:
             return 0
@@ -294,7 +294,7 @@ class OutboxStore:
             " LIMIT 1 OFFSET ?) OR number <"
             " (SELECT coalesce(min(CASE WHEN size <= ? THEN number END), max(number)) FROM"
             " (SELECT number, sum(length(payload)) OVER (ORDER BY number DESC) AS size FROM set_aside))",
-            (MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES),
+            (MAX_DEAD_LETTERS, MAX_DEAD_LETTER_BYTES),
         ).rowcount
 
     # --- what is there
@@ -345,16 +345,16 @@ class OutboxStore:
         """Return, by topic, what the broker was last given to retain."""
         return dict(self._db.execute("SELECT topic, payload FROM retained"))
 
-    def set_aside_rows(self) -> list[SetAsideRow]:
+    def dead_letter_rows(self) -> list[DeadLetterRow]:
         """Return what no broker took."""
-        return list(self.iterate_set_aside())
+        return list(self.iterate_dead_letters())
 
-    def iterate_set_aside(self, after: int = 0, count: int = -1) -> Iterator[SetAsideRow]:
+    def iterate_dead_letters(self, after: int = 0, count: int = -1) -> Iterator[DeadLetterRow]:
         """Yield up to `count` of what no broker took, behind the number `after`."""
         statement = f"SELECT {_SET_ASIDE_COLUMNS} FROM set_aside WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
-        yield from map(SetAsideRow._make, self._db.execute(statement, (after, count)))
+        yield from map(DeadLetterRow._make, self._db.execute(statement, (after, count)))
 
-    def newest_states_set_aside(self) -> dict[str, int]:
+    def newest_dead_states(self) -> dict[str, int]:
         """Return, by topic, the number of the last retained message that was set aside."""
         return dict(self._db.execute("SELECT topic, max(number) FROM set_aside WHERE retain GROUP BY topic"))
 
@@ -380,7 +380,7 @@ def open_store(path: Path, say: Any, *, owns_folder: bool = False) -> OutboxStor
     except (CorruptFileError, ForeignFileError) as err:
         kind = "corrupt" if isinstance(err, CorruptFileError) else "foreign"
         try:
-            aside = set_file_aside(path, kind)
+            aside = move_file_away(path, kind)
         except OSError as failed:
             raise StoreError(f"{err}, and cannot be set aside: {failed.strerror}: move it away") from failed
         say(f"{err}: it is set aside as {aside.name}, and a new outbox is begun")

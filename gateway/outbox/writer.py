@@ -21,10 +21,10 @@ from gateway.outbox.dead_letters import Retried, dead_letters
 from gateway.outbox.durable_outbox import OVERHEAD_ON_DISK, DurableOutbox
 from gateway.outbox.files import Fault
 from gateway.outbox.outbox import NEWER
-from gateway.outbox.pending_writes import Work
+from gateway.outbox.pending_writes import WriteBatch
 from gateway.outbox.queues import HEAD_BYTES, Entry
 from gateway.outbox.rescue import Rescue, rescue
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow, StoreError
+from gateway.outbox.store import DeadLetterRow, OutboxStore, Row, StoreError
 
 LOG = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class OutboxWriter:
         """Start the thread."""
         self._thread.start()
 
-    def look(self) -> None:
+    def check_files(self) -> None:
         """Have the files seen to if something is wrong with them, though nothing is to be written. Any thread may."""
         if self._store.seems_faulty():
             self._outbox.call_writer()
 
-    def visit(self, do: Callable[[OutboxStore], None]) -> None:
+    def run_on_file(self, do: Callable[[OutboxStore], None]) -> None:
         """Have `do` called with the file, by the thread of the writer, once all that came before is committed.
 
         `do` may read; it raises nothing but `sqlite3.Error`, which is said as any fault of the disk.
@@ -84,7 +84,7 @@ class OutboxWriter:
         sent = outdated = full = 0
         for row, is_outdated in dead_letters(self._store, is_meant):
             number = row.number or 0
-            if self._outbox.is_moving(number):
+            if self._outbox.is_retry_pending(number):
                 continue
             refusal = NEWER if is_outdated else self._outbox.retry(row.publication(), number)
             sent += not refusal
@@ -103,11 +103,11 @@ class OutboxWriter:
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            goes_on = self._outbox.next_work(_RETRY if self._is_unwell or self._is_full else 0.0)
+            goes_on = self._outbox.wait_for_work(_RETRY if self._is_unwell or self._is_full else 0.0)
             if self._is_damaged():
                 continue
             is_full = self._look_at_disk()
-            work = self._outbox.work(disk_is_full=is_full, at_most=max(_LEAST, self._free // _SHARE))
+            work = self._outbox.next_batch(disk_is_full=is_full, at_most=max(_LEAST, self._free // _SHARE))
             try:
                 if is_full:  # a log that waits for the file to grow could neither be used again nor grow
                     self._store.empty_log()
@@ -116,16 +116,16 @@ class OutboxWriter:
                 self._store.empty_log()
                 if getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
                     self._write_in_steps(work)
-                self._outbox.not_committed(work)
+                self._outbox.mark_uncommitted(work)
                 self._fail(err)
                 with contextlib.suppress(sqlite3.Error):  # a disk that takes nothing can be read
                     self._receive_visits()
                 continue
             if self._is_faulty():  # what was written may be nowhere: it is not accepted yet
-                self._outbox.not_committed(work, may_be_written=True)
+                self._outbox.mark_uncommitted(work, may_be_written=True)
                 goes_on = True
                 continue
-            self._outbox.committed(work)
+            self._outbox.mark_committed(work)
             try:
                 self._bring_back(work)
                 self._receive_visits()
@@ -136,19 +136,19 @@ class OutboxWriter:
             goes_on = goes_on or work.has_more
         self._store.close()
 
-    def _commit(self, work: Work) -> None:
+    def _commit(self, work: WriteBatch) -> None:
         if work.is_to_write:
             dropped = self._store.commit(
                 [Row.of(e.number, e.lane, self._wall(e.since), e.publication) for e in work.inserts],
                 work.removals,
                 [self._set_aside(entry, reason) for entry, reason in work.set_aside],
                 work.retained.items(),
-                work.delivered + [e.dead_letter for e in work.inserts if e.dead_letter],
+                work.delivered + [e.dead_letter_number for e in work.inserts if e.dead_letter_number],
             )
             if dropped:
-                self._outbox.note_dead_letters_dropped(dropped)
+                self._outbox.count_dead_letters_dropped(dropped)
 
-    def _write_in_steps(self, work: Work) -> None:
+    def _write_in_steps(self, work: WriteBatch) -> None:
         """Do as much of `work` as goes on a full disk: SQLite's log of small steps needs less room.
 
         What is removed here is removed once more with the next work, which does no harm. What is set aside waits until
@@ -162,12 +162,12 @@ class OutboxWriter:
                 self._store.commit([], removals[begin : begin + _STEP])
             for begin in range(0, len(work.inserts), _STEP):
                 part = work._replace(inserts=work.inserts[begin : begin + _STEP], removals=[], set_aside=[],
-                               delivered=[], retained={}, wanted=[])  # fmt: skip
+                               delivered=[], retained={}, reads=[])  # fmt: skip
                 self._commit(part)
-                self._outbox.committed(part)
+                self._outbox.mark_committed(part)
 
-    def _bring_back(self, work: Work) -> None:
-        for lane, after, count in work.wanted:
+    def _bring_back(self, work: WriteBatch) -> None:
+        for lane, after, count in work.reads:
             rows = self._store.rows(lane, after, count, HEAD_BYTES)
             asked = count if sum(len(row.payload) for row in rows) < HEAD_BYTES else len(rows)
             lost = self._outbox.refill(lane, asked, [self._entry(row) for row in rows])
@@ -192,12 +192,14 @@ class OutboxWriter:
         lane = Lane(row.lane)
         return Entry(row.publication(), since, row.number, OVERHEAD_ON_DISK, lane, is_for_disk=True, is_committed=True)
 
-    def _set_aside(self, entry: Entry, reason: str) -> SetAsideRow:
+    def _set_aside(self, entry: Entry, reason: str) -> DeadLetterRow:
         p = entry.publication
-        if not entry.dead_letter:  # and it keeps it: what may have been written already is written over
+        if not entry.dead_letter_number:  # and it keeps it: what may have been written already is written over
             self._last_dead_letter += 1
-            entry.dead_letter = self._last_dead_letter
-        return SetAsideRow(entry.dead_letter, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason)
+            entry.dead_letter_number = self._last_dead_letter
+        return DeadLetterRow(
+            entry.dead_letter_number, self._wall(entry.since), p.topic, p.payload, p.qos, p.retain, reason
+        )
 
     def _wall(self, since: float) -> float:
         return self._wall_start + since - self._start
@@ -239,8 +241,8 @@ class OutboxWriter:
         if failed.trigger:
             LOG.error(failed.report, exc_info=None if isinstance(err, sqlite3.Error) else err)
 
-    def _note_success(self, work: Work) -> None:
-        if self._is_unwell and (work.is_to_write or work.wanted):
+    def _note_success(self, work: WriteBatch) -> None:
+        if self._is_unwell and (work.is_to_write or work.reads):
             self._is_unwell = False
             LOG.info("the outbox is on disk again")
 
@@ -260,7 +262,7 @@ class OutboxWriter:
             return False
         path = self._store.path
         try:
-            self._store, kept, aside = rescue(self._store, self._fault, self._outbox.gaps())
+            self._store, kept, aside = rescue(self._store, self._fault, self._outbox.spilled_ranges())
             self._last_dead_letter = max(self._last_dead_letter, self._store.last_dead_letter())
             lost = self._restore_after(kept)
         except (StoreError, OSError, sqlite3.Error) as again:

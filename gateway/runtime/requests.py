@@ -160,7 +160,7 @@ def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> N
 
 
 def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
-    from gateway.outbox.listing import PAGE_ROWS, Page, of_entry, of_row, of_set_aside, page_of
+    from gateway.outbox.listing import PAGE_ROWS, Page, from_dead_letter, from_entry, from_row, page_of
 
     is_meant = _meant(arguments)
     after, count = min(max(0, arguments.get("after", 0)), _LARGEST), max(0, arguments.get("count", 20))
@@ -170,21 +170,21 @@ def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer)
 
     def read(store: OutboxStore) -> None:
         if part == "waiting":
-            found = map(of_row, store.iterate(after))
+            found = map(from_row, store.iterate(after))
         else:
-            found = map(of_set_aside, store.iterate_set_aside(after))
+            found = map(from_dead_letter, store.iterate_dead_letters(after))
         answer(page_of(found, is_meant, count, limit)._asdict())
 
     if part == "memory":
         offset = time.time() - time.monotonic()
         entries = gateway.outbox.peek(after, limit)
-        answer(page_of((of_entry(e, offset) for e in entries), is_meant, count, limit)._asdict())
+        answer(page_of((from_entry(e, offset) for e in entries), is_meant, count, limit)._asdict())
     elif part not in ("waiting", "set aside"):
         raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, set aside")
     elif writer is None:
         answer(Page([], {}, None)._asdict())
     else:
-        writer.visit(read)
+        writer.run_on_file(read)
 
 
 def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
@@ -198,7 +198,7 @@ def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer
         LOG.info("told to retry: %s", retried)
         answer(retried._asdict())
 
-    writer.visit(retry)
+    writer.run_on_file(retry)
 
 
 def _meant(arguments: Mapping[str, Any]) -> Callable[[str], bool]:

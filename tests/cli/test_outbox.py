@@ -8,7 +8,7 @@ import pytest
 
 from gateway.cli.main import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from gateway.message import Lane, Publication
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.store import DeadLetterRow, OutboxStore, Row
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
@@ -31,7 +31,7 @@ def full(conf: Path) -> Path:
         Publication("home/a", b"x" * 100, 1, lane=Lane.BULK),
     ]
     rows = [Row.of(number, each.lane, NOON, each) for number, each in enumerate(sent, 1)]
-    store.commit(rows, [], [SetAsideRow(None, NOON, "home/c", b"big", 1, 0, "too large for the broker")])
+    store.commit(rows, [], [DeadLetterRow(None, NOON, "home/c", b"big", 1, 0, "too large for the broker")])
     store.close()
     return conf
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_is_said(full: Path, tmp_path: Path, capsys: pytest.Captu
 
 def test_a_list_tells_how_much_more_there_is_of_both(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = OutboxStore(full.with_name("gw.outbox"))
-    store.commit([], [], [SetAsideRow(None, NOON, "home/d", b"2", 1, 0, "refused")] * 38)
+    store.commit([], [], [DeadLetterRow(None, NOON, "home/d", b"2", 1, 0, "refused")] * 38)
     store.close()
     lines = run(full, capsys, "list", "--count", "1")
     assert [line for line in lines if "more" in line] == ["... and 2 more (--count N)", "... and 38 more (--count N)"]

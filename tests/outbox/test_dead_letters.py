@@ -12,9 +12,9 @@ import pytest
 from gateway.message import Lane, Publication
 from gateway.outbox.dead_letters import Retried, dead_letters, retry_in_file
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.listing import SET_ASIDE, Listed, of_entry, of_row, of_set_aside, page_of
+from gateway.outbox.listing import SET_ASIDE, Listed, from_dead_letter, from_entry, from_row, page_of
 from gateway.outbox.outbox import NEWER, Outbox
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow, open_store
+from gateway.outbox.store import DeadLetterRow, OutboxStore, Row, open_store
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -27,11 +27,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "gw.outbox"
 
 
-def dead(topic: str, payload: bytes, retain: int = 0) -> SetAsideRow:
-    return SetAsideRow(None, NOON, topic, payload, 1, retain, "no broker takes it")
+def dead(topic: str, payload: bytes, retain: int = 0) -> DeadLetterRow:
+    return DeadLetterRow(None, NOON, topic, payload, 1, retain, "no broker takes it")
 
 
-def fill(path: Path, *rows: SetAsideRow) -> None:
+def fill(path: Path, *rows: DeadLetterRow) -> None:
     with contextlib.closing(OutboxStore(path)) as store:
         store.commit([], [], rows)
 
@@ -39,7 +39,7 @@ def fill(path: Path, *rows: SetAsideRow) -> None:
 def left(path: Path) -> tuple[list[bytes], list[bytes]]:
     """Return what waits in the file, and what is set aside."""
     with contextlib.closing(OutboxStore(path)) as store:
-        return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
+        return [row.payload for row in store.rows()], [row.payload for row in store.dead_letter_rows()]
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def running(path: Path, outbox: DurableOutbox) -> Iterator[OutboxWriter]:
 def retry(writer: OutboxWriter) -> Retried:
     """Ask the writer as the control socket does."""
     done: queue.Queue[Retried] = queue.Queue()
-    writer.visit(lambda _: done.put(writer.retry(lambda _: True)))
+    writer.run_on_file(lambda _: done.put(writer.retry(lambda _: True)))
     return done.get(timeout=10)
 
 
@@ -123,7 +123,7 @@ def test_a_state_of_which_a_newer_one_was_sent_stays_also_over_a_restart(
             if is_taken:
                 outbox.settle([entry])
             else:
-                outbox.set_aside(entry, "no broker takes it")
+                outbox.dead_letter(entry, "no broker takes it")
             if payload == b"three":
                 assert outbox.retry(state(b"two"), 1) == NEWER
     outbox = DurableOutbox()
@@ -145,7 +145,7 @@ def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs:
         outbox.put(Publication("t", b"fresh", 1))
         wait_until(lambda: outbox.at_risk == 0 and path.exists())
         first, second = outbox.take(2)
-        outbox.set_aside(second, "no broker takes it")
+        outbox.dead_letter(second, "no broker takes it")
         outbox.settle([first])
     assert left(path) == ([], [b"fresh"])
 
@@ -179,13 +179,13 @@ def test_an_empty_list_is_a_page_and_a_full_one_is_followed() -> None:
 
 
 def test_what_is_listed_is_cut_and_harmless() -> None:
-    row = SetAsideRow(3, NOON, "t" * 5000, b"\x1b[2J\xff" + b"x" * 10**6, 1, 0, "r" * 5000)
-    ((found,), lanes, _) = page_of([of_set_aside(row)], lambda _: True, 1)
+    row = DeadLetterRow(3, NOON, "t" * 5000, b"\x1b[2J\xff" + b"x" * 10**6, 1, 0, "r" * 5000)
+    ((found,), lanes, _) = page_of([from_dead_letter(row)], lambda _: True, 1)
     assert lanes == {SET_ASIDE: 1}
     assert found.payload.startswith(r"\x1b[2J\\xff")
     assert (len(found.payload), len(found.topic), len(found.reason)) == (60, 600, 1000)
     waiting = Row.of(4, Lane.LATEST, NOON, Publication("s", b"on", 1, retain=True))
-    assert of_row(waiting) == (4, Listed(NOON, "latest", "s", "on"))
+    assert from_row(waiting) == (4, Listed(NOON, "latest", "s", "on"))
 
 
 def test_what_is_in_memory_only_is_listed_in_its_order() -> None:
@@ -193,7 +193,7 @@ def test_what_is_in_memory_only_is_listed_in_its_order() -> None:
     for number in range(5):
         outbox.put(Publication(f"t{number}", b"x", 1, lane=Lane.BULK if number % 2 else Lane.EVENT))
     taken = outbox.take(1)
-    found = [of_entry(entry, NOON) for entry in outbox.peek(0, 3)]
+    found = [from_entry(entry, NOON) for entry in outbox.peek(0, 3)]
     assert [(number, row.topic, row.lane) for number, row in found] == [
         (1, "t0", "event"),
         (2, "t1", "bulk"),

@@ -149,7 +149,7 @@ class Bench:
 
     def ask(self) -> None:
         """The writer is told what to read; what is read comes later."""
-        self.asked = list(self.lanes.wanted())
+        self.asked = list(self.lanes.pending_reads())
 
     def refill(self) -> None:
         for lane, after, count in self.asked:
@@ -163,16 +163,18 @@ class Bench:
         self.refill()
         last = self.number - count
         in_memory = {each.number: each for each in self.lanes.in_memory()}
-        gaps = self.lanes.gaps()
+        spilled_ranges = self.lanes.spilled_ranges()
         self.table.rows = {
             number: row
             for number, row in self.table.rows.items()
-            if row.lane in gaps and gaps[row.lane][0] < number < gaps[row.lane][1] and number <= last
+            if row.lane in spilled_ranges
+            and spilled_ranges[row.lane][0] < number < spilled_ranges[row.lane][1]
+            and number <= last
         }
         assert not set(self.table.rows) & set(in_memory)
         rows = list(self.table.rows.values())
         counts = [(lane, len(of_lane), sum(row.size for row in of_lane))
-                  for lane in gaps if (of_lane := [row for row in rows if row.lane is lane])]  # fmt: skip
+                  for lane in spilled_ranges if (of_lane := [row for row in rows if row.lane is lane])]  # fmt: skip
         of_topics = {topic: [row for row in rows if row.publication.topic == topic] for topic in "abc"}
         topics = [(topic, max(row.lane for row in found), len(found)) for topic, found in of_topics.items() if found]
         gone = [number for number in self.waiting if number not in in_memory and number not in self.table.rows]
@@ -198,7 +200,7 @@ class Bench:
         if not self.has_guessed:
             assert lanes.bytes == sum(each.size for each in self.waiting.values())
         topics = {e.publication.topic for e in (*self.waiting.values(), *self.in_flight)}
-        assert all(lanes.has(topic) for topic in topics)
+        assert all(lanes.has_topic(topic) for topic in topics)
         numbers = [each.number for each in lanes.in_memory()]
         assert len(numbers) == len(set(numbers)), "nothing is there twice"
         assert set(numbers) <= set(self.waiting) | {e.number for e in self.in_flight}
@@ -212,10 +214,10 @@ class Bench:
             self.refill()
             self.take(100)
             self.settle(1000)
-        assert (self.waiting, self.blind, list(self.lanes.wanted())) == ({}, set(), [])
+        assert (self.waiting, self.blind, list(self.lanes.pending_reads())) == ({}, set(), [])
         assert (len(self.lanes), self.lanes.bytes, self.table.rows) == (0, 0, {})
         assert not self.lanes.has_ready
-        assert not any(self.lanes.has(topic) for topic in "abc")
+        assert not any(self.lanes.has_topic(topic) for topic in "abc")
 
 
 puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
@@ -286,7 +288,7 @@ def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> 
     lanes.restore([(Lane.EVENT, 3, 30)], [("a", Lane.EVENT, 3), ("state", Lane.LATEST, 1)], [state])
     assert not lanes.has_ready
     assert take(lanes) is None
-    assert list(lanes.wanted()) == [(Lane.EVENT, 0, 3)]
+    assert list(lanes.pending_reads()) == [(Lane.EVENT, 0, 3)]
     lanes.refill(Lane.EVENT, 3, [entry(number, "a") for number in (1, 2, 3)])
     assert [each.number for each in lanes.take(100)] == [1, 2, 3, 9]
 
@@ -312,7 +314,7 @@ def test_in_memory_nothing_is_left_to_a_disk() -> None:
     for number in range(1, 10 * HEAD):
         put(lanes, entry(number, "a"))
     lanes.spill()
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert len(list(lanes.in_memory())) == len(lanes) == 10 * HEAD - 1
 
 
@@ -333,11 +335,11 @@ def test_a_few_large_messages_fill_the_memory_of_a_lane_as_many_small_ones_do() 
     table.insert(list(lanes.in_memory()))
     lanes.spill()
     assert [each.number for each in lanes.in_memory()] == [1, 2]
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert take(lanes) is not None
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert take(lanes) is not None
-    assert list(lanes.wanted()) == [(Lane.EVENT, 2, HEAD)]
+    assert list(lanes.pending_reads()) == [(Lane.EVENT, 2, HEAD)]
 
 
 def test_what_is_left_to_the_disk_takes_no_memory() -> None:
@@ -350,7 +352,7 @@ def test_a_receipt_finds_its_message_again_when_that_is_brought_back() -> None:
     lanes, table = filled(9, receipts)
     while (found := take(lanes)) is not None:
         lanes.end([found])
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     lanes.refill(lane, count, table.select(lane, after, count))
     again = {each.number: each.receipt for each in lanes.in_memory()}
     assert again[7] is None
@@ -376,15 +378,15 @@ def test_when_the_file_is_gone_what_is_in_memory_goes_on() -> None:
     assert taken is not None
     for each in list(lanes.in_flight):
         lanes.end([each])
-    assert not lanes.has("a")
-    assert not lanes.has("b")
+    assert not lanes.has_topic("a")
+    assert not lanes.has_topic("b")
 
 
 def test_what_is_dropped_while_it_is_read_is_dropped() -> None:
     lanes, table = filled(9)
     while take(lanes) is not None:
         pass
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     read = table.select(lane, after, count)
     assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
     assert [each.number for each in lanes.refill(lane, count, read)] == [5, 6]
@@ -400,10 +402,10 @@ def test_when_all_that_is_on_disk_was_dropped_what_comes_goes_on() -> None:
     put(lanes, new := entry(7, "a"))
     table.insert([new])
     lanes.spill()
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     for dropped in lanes.refill(lane, count, table.select(lane, after, count)):
         lanes.end([dropped])
-    for lane, after, count in list(lanes.wanted()):
+    for lane, after, count in list(lanes.pending_reads()):
         lanes.refill(lane, count, table.select(lane, after, count))
     assert [each.number for each in lanes.take(100)] == [7]
 
@@ -412,11 +414,11 @@ def test_rows_that_somebody_has_removed_are_not_asked_for_for_ever() -> None:
     lanes, table = filled(9)
     while take(lanes) is not None:
         pass
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     lanes.refill(lane, count, table.select(lane, after, count)[:2])
     assert len(lanes) == 2
     assert [each.number for each in lanes.take(100)] == [5, 6]
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
 
 
 def test_when_all_that_is_on_disk_was_dropped_the_oldest_that_came_later_is_dropped() -> None:

@@ -111,7 +111,7 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
     def send_directly(publications: Sequence[Publication], may_wait: bool) -> bool:
         offered.append([int(one.topic.removeprefix("t/")) for one in publications])
         if takes:
-            outbox.passed(len(publications))
+            outbox.count_direct(len(publications))
         return takes
 
     outbox = Outbox()
@@ -560,7 +560,7 @@ def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> 
         outbox.put(retained(topic, payload))
     outbox.put(Publication("not", b"retained", 1))
     outbox.settle(outbox.take(6))
-    outbox.remember("e", b"5")
+    outbox.record_retained("e", b"5")
     outbox.put(retained("b", b"newer"))
     outbox.republish_retained()
     again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]
@@ -579,7 +579,7 @@ def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> 
     expected_logs.expect("set aside: 1 bytes to 'a': too large")
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
-    outbox.set_aside(outbox.take(1)[0], "too large")
+    outbox.dead_letter(outbox.take(1)[0], "too large")
     outbox.republish_retained()
     assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
 
@@ -682,7 +682,7 @@ def test_flush_tells_once_what_was_lost_since_the_last(expected_logs: ExpectedLo
     expected_logs.expect("set aside: ", "outbox full", "% full")
     outbox, mine, other = Outbox(max_messages=4, discard="new"), Source(), Source()
     outbox.put(publication(1), None, mine)
-    outbox.set_aside(outbox.take(1)[0], "not authorized")
+    outbox.dead_letter(outbox.take(1)[0], "not authorized")
     outbox.put(publication(2), None, other)
     with pytest.raises(DeliveryError, match=r"^1 messages were dropped: not authorized$"):
         outbox.flush(mine, 0)
@@ -762,9 +762,9 @@ def test_every_dead_letter_is_logged(expected_logs: ExpectedLogs, caplog: pytest
     outbox = Outbox()
     for number in range(3):
         outbox.put(Publication("home/lamp", b"%d" % number))
-        outbox.set_aside(outbox.take(1)[0], "not authorized")
+        outbox.dead_letter(outbox.take(1)[0], "not authorized")
     outbox.put(Publication("home/other", b"xyz"))
-    outbox.set_aside(outbox.take(1)[0], "too large")
+    outbox.dead_letter(outbox.take(1)[0], "too large")
     assert lines(caplog, "set aside") == [
         *["set aside: 1 bytes to 'home/lamp': not authorized"] * 3,
         "set aside: 3 bytes to 'home/other': too large",
@@ -779,7 +779,7 @@ def test_very_many_dead_letters_of_one_reason_are_counted(
     outbox = Outbox(clock=clock)
     for number in range(500):
         outbox.put(Publication(f"t/{number}", b"x"))
-        outbox.set_aside(outbox.take(1)[0], f"a packet of {number} bytes is over the broker's limit")
+        outbox.dead_letter(outbox.take(1)[0], f"a packet of {number} bytes is over the broker's limit")
     assert len(lines(caplog, "set aside")) == 10
     clock.now += 61
     outbox.put(publication(1))
@@ -878,7 +878,7 @@ def test_what_a_disk_does_not_take_is_bounded_and_what_is_on_disk_is_not_dropped
     outbox = DurableOutbox()
     for number in range(1000):
         outbox.put(Publication(f"t/{number:06}", b"x", 1))
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     for number in range(1000, 1000 + MAX_ENTRIES + 500):
         outbox.put(Publication(f"t/{number:06}", b"x", 1))
     counts = outbox.counts()
@@ -889,7 +889,7 @@ def test_what_a_disk_does_not_take_is_bounded_and_what_is_on_disk_is_not_dropped
 def test_a_message_larger_than_what_may_wait_for_the_disk_drops_no_other() -> None:
     outbox = DurableOutbox()
     outbox.put(Publication("t/0", b"x", 1))
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     assert outbox.put(Publication("t/1", bytes(MAX_BYTES + 1), 1))
     assert (outbox.counts().waiting, outbox.counts().dropped) == (2, 0)
 
@@ -915,15 +915,15 @@ def test_while_the_disk_is_full_the_policy_decides(discard: Discard, expected_lo
     outbox = DurableOutbox(discard=discard)
     for number in range(100):
         outbox.put(Publication(f"t/{number:03}", b"x", 1))
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     for number in range(100, 110):
         outbox.put(Publication(f"t/{number:03}", b"x", 1))
     if discard == "old":
         expected_logs.expect("outbox full: the oldest")
-    work = outbox.work(disk_is_full=True)
+    work = outbox.next_batch(disk_is_full=True)
     assert (len(work.inserts), len(work.removals)) == ((10, 10) if discard == "old" else (0, 0))
-    outbox.not_committed(work)
-    again = outbox.work(disk_is_full=True)
+    outbox.mark_uncommitted(work)
+    again = outbox.next_batch(disk_is_full=True)
     assert again == work, "nothing more is dropped for the same"
     assert outbox.counts().dropped_old == len(work.removals)
 
@@ -933,15 +933,15 @@ def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
     for number in range(10):
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))  # 200 bytes each
     parts: list[tuple[int, bool]] = []
-    while outbox.next_work() and (not parts or parts[-1][1]):  # it is not waited for
-        work = outbox.work(at_most=700)
+    while outbox.wait_for_work() and (not parts or parts[-1][1]):  # it is not waited for
+        work = outbox.next_batch(at_most=700)
         parts.append((len(work.inserts), work.has_more))
-        outbox.committed(work)
+        outbox.mark_committed(work)
         if not work.has_more:
             outbox.put(Publication("more", b"", 1))
     assert parts == [(3, True), (3, True), (3, True), (1, False)]
     outbox.put(Publication("t", bytes(1000), 1))
-    assert len(outbox.work(at_most=1).inserts) == 1, "one, however large"
+    assert len(outbox.next_batch(at_most=1).inserts) == 1, "one, however large"
 
 
 def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: ExpectedLogs) -> None:
@@ -949,15 +949,15 @@ def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: Expecte
     outbox = DurableOutbox()
     for number in range(100):
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     for number in range(100, 110):
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
     for part in range(1, 4):
-        work = outbox.work(disk_is_full=True, at_most=600)
+        work = outbox.next_batch(disk_is_full=True, at_most=600)
         assert (len(work.inserts), len(work.removals)) == (3, 3)
-        outbox.not_committed(work)
-        assert outbox.work(disk_is_full=True, at_most=600) == work, "nothing more is dropped for the same"
-        outbox.committed(work)
+        outbox.mark_uncommitted(work)
+        assert outbox.next_batch(disk_is_full=True, at_most=600) == work, "nothing more is dropped for the same"
+        outbox.mark_committed(work)
         assert outbox.counts().dropped_old == 3 * part
 
 
@@ -970,7 +970,7 @@ def test_a_producer_is_held_back_by_a_disk_that_is_behind(monkeypatch: pytest.Mo
     thread = threading.Thread(target=outbox.wait_for_room, args=(1e9,))
     thread.start()
     wait_until(lambda: outbox._held_back)
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     wait_until(lambda: not thread.is_alive())
 
 
@@ -979,7 +979,7 @@ def test_commands_and_what_has_qos_0_are_not_for_the_disk() -> None:
     outbox.put(Publication("a", b"", 1, is_command=True), receipts[0])
     outbox.put(Publication("b", b"", 0), receipts[1])
     assert all(receipt.is_accepted for receipt in receipts)
-    assert outbox.work().inserts == []
+    assert outbox.next_batch().inserts == []
     assert outbox.at_risk == 2
     outbox.rebuild()
-    assert outbox.work().inserts == []
+    assert outbox.next_batch().inserts == []

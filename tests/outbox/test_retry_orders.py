@@ -21,9 +21,9 @@ from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.dead_letters import Retried
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.files import MAX_SET_ASIDE
+from gateway.outbox.files import MAX_DEAD_LETTERS
 from gateway.outbox.queues import Entry
-from gateway.outbox.store import OutboxStore, SetAsideRow
+from gateway.outbox.store import DeadLetterRow, OutboxStore
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -31,8 +31,8 @@ from tests.support.waiting import wait_until
 REASON = "the broker refused it: Not authorized"
 
 
-def dead(payload: bytes) -> SetAsideRow:
-    return SetAsideRow(None, 0.0, "t", payload, 1, 0, "too large for the broker")
+def dead(payload: bytes) -> DeadLetterRow:
+    return DeadLetterRow(None, 0.0, "t", payload, 1, 0, "too large for the broker")
 
 
 class SlowStore(OutboxStore):
@@ -52,13 +52,13 @@ class SlowStore(OutboxStore):
 
     def content(self) -> Counter[bytes]:
         """Return how often each payload waits or is set aside."""
-        return Counter([row.payload for row in self.rows()] + [row.payload for row in self.set_aside_rows()])
+        return Counter([row.payload for row in self.rows()] + [row.payload for row in self.dead_letter_rows()])
 
 
 class Scene:
     """An outbox with its writer and its link, whose steps come in any order."""
 
-    def __init__(self, path: Path, aside: Sequence[SetAsideRow] = ()) -> None:
+    def __init__(self, path: Path, aside: Sequence[DeadLetterRow] = ()) -> None:
         self.path = path
         self.store = SlowStore(path)
         self.store.commit([], [], aside)
@@ -72,7 +72,7 @@ class Scene:
     def _visit(self, do: Callable[[], Any]) -> Any:
         done: queue.Queue[Any] = queue.Queue()
         self.store.gate.set()
-        self.writer.visit(lambda _: done.put(do()))
+        self.writer.run_on_file(lambda _: done.put(do()))
         return done.get(timeout=10)
 
     def put(self, qos: int = 1) -> None:
@@ -94,7 +94,7 @@ class Scene:
     def refuse(self) -> None:
         for entry in self.in_flight[:1]:
             self.in_flight.remove(entry)
-            self.outbox.set_aside(entry, REASON)
+            self.outbox.dead_letter(entry, REASON)
 
     def requeue(self) -> None:
         self.outbox.requeue(self.in_flight)
@@ -130,7 +130,7 @@ class Scene:
     def left(self) -> tuple[list[bytes], list[bytes]]:
         """Return what waits in the file, and what is set aside."""
         with contextlib.closing(OutboxStore(self.path)) as store:
-            return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
+            return [row.payload for row in store.rows()], [row.payload for row in store.dead_letter_rows()]
 
 
 STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene.refuse, Scene.refuse, Scene.requeue,
@@ -196,7 +196,7 @@ def test_what_is_retried_and_refused_again_has_its_newest_reason(
     scene.refuse()
     scene.end()
     with contextlib.closing(OutboxStore(scene.path)) as store:
-        assert [row.reason for row in store.set_aside_rows()] == [REASON]
+        assert [row.reason for row in store.dead_letter_rows()] == [REASON]
         assert store.rows() == []
 
 
@@ -225,12 +225,12 @@ def test_what_ends_while_its_file_is_taken_away_is_there_once_at_most(
     writer = OutboxWriter(outbox, store)
     outbox.put(Publication("t", b"0", 1))
     (entry,) = outbox.take(1)
-    store.on_gone = lambda: outbox.set_aside(entry, REASON) if is_refused else outbox.settle([entry])
+    store.on_gone = lambda: outbox.dead_letter(entry, REASON) if is_refused else outbox.settle([entry])
     writer.start()
     assert writer.close() == 0
     with contextlib.closing(OutboxStore(path)) as found:
         assert found.rows() == []
-        assert [row.payload for row in found.set_aside_rows()] == [b"0"] * is_refused
+        assert [row.payload for row in found.dead_letter_rows()] == [b"0"] * is_refused
 
 
 def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twice(
@@ -242,12 +242,12 @@ def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twic
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
     outbox.put(Publication("t", b"0", 1))
-    outbox.set_aside(outbox.take(1)[0], REASON)
+    outbox.dead_letter(outbox.take(1)[0], REASON)
     store.on_gone = lambda: None
     writer.start()
     writer.close()
     with contextlib.closing(OutboxStore(path)) as found:
-        assert [row.payload for row in found.set_aside_rows()] == [b"0"]
+        assert [row.payload for row in found.dead_letter_rows()] == [b"0"]
 
 
 class NoRoomOnce(OutboxStore):
@@ -265,7 +265,7 @@ class NoRoomOnce(OutboxStore):
             full.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise full
         dropped = super().commit(*args, **kwargs)
-        self.states.append(([row.payload for row in self.rows()], [row.payload for row in self.set_aside_rows()]))
+        self.states.append(([row.payload for row in self.rows()], [row.payload for row in self.dead_letter_rows()]))
         return dropped
 
 
@@ -281,7 +281,7 @@ def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
     outbox.put(Publication("t", b"0", 1), receipt)
     receipt.wait_accepted(10)
     store.is_full = True
-    outbox.set_aside(outbox.take(1)[0], REASON)
+    outbox.dead_letter(outbox.take(1)[0], REASON)
     wait_until(lambda: len(store.states) > 1)
     writer.close()
     assert store.states == [([b"0"], []), ([], [b"0"])]
@@ -310,7 +310,7 @@ def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_log
 def test_what_is_dropped_before_the_disk_takes_it_is_counted_too(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("bytes to 't'", "dropped: the oldest 1 messages that were set aside")
     outbox = DurableOutbox()  # whose disk takes nothing
-    for number in range(MAX_SET_ASIDE + 1):
+    for number in range(MAX_DEAD_LETTERS + 1):
         outbox.put(Publication("t", b"%d" % number, 1))
-        outbox.set_aside(outbox.take(1)[0], REASON)
+        outbox.dead_letter(outbox.take(1)[0], REASON)
     assert outbox.counts().dead_letters_dropped == 1

@@ -20,12 +20,12 @@ from gateway.outbox import store as store_module
 from gateway.outbox.store import (
     VERSION,
     CorruptFileError,
+    DeadLetterRow,
     ForeignFileError,
     LaterVersionError,
     LockedStoreError,
     OutboxStore,
     Row,
-    SetAsideRow,
     StoreError,
     _runs,
     open_store,
@@ -88,7 +88,7 @@ def test_a_new_file_is_empty_and_only_for_its_owner(path: Path) -> None:
             [],
             {},
         )
-        assert store.set_aside_rows() == []
+        assert store.dead_letter_rows() == []
         store.commit([row(1)], [])
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert set(modes.values()) == {0o600}
@@ -145,21 +145,21 @@ def test_what_is_retained_is_remembered_until_it_is_emptied(path: Path) -> None:
 def test_of_what_is_set_aside_the_last_thousand_are_kept(path: Path) -> None:
     with opened(path) as store:
         for begin in (0, 600, 1200):
-            store.commit([], [], [SetAsideRow(None, 1.0, f"t{begin + n}", b"", 1, 0, "why") for n in range(600)])
-        kept = store.set_aside_rows()
+            store.commit([], [], [DeadLetterRow(None, 1.0, f"t{begin + n}", b"", 1, 0, "why") for n in range(600)])
+        kept = store.dead_letter_rows()
         assert [found.topic for found in kept] == [f"t{number}" for number in range(800, 1800)]
         store.purge([], [found.number for found in kept[:999]])
-        assert [found.topic for found in store.set_aside_rows()] == ["t1799"]
+        assert [found.topic for found in store.dead_letter_rows()] == ["t1799"]
 
 
 def test_of_what_is_set_aside_a_few_large_ones_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_SET_ASIDE_BYTES", 1000)
+    monkeypatch.setattr(store_module, "MAX_DEAD_LETTER_BYTES", 1000)
     with opened(path) as store:
         for number in range(10):
-            store.commit([], [], [SetAsideRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
-        assert [found.topic for found in store.set_aside_rows()] == ["t7", "t8", "t9"]
-        store.commit([], [], [SetAsideRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
-        assert [found.topic for found in store.set_aside_rows()] == ["large"], "the last one is always there"
+            store.commit([], [], [DeadLetterRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
+        assert [found.topic for found in store.dead_letter_rows()] == ["t7", "t8", "t9"]
+        store.commit([], [], [DeadLetterRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
+        assert [found.topic for found in store.dead_letter_rows()] == ["large"], "the last one is always there"
 
 
 def test_a_commit_is_all_or_nothing(path: Path) -> None:
@@ -167,9 +167,9 @@ def test_a_commit_is_all_or_nothing(path: Path) -> None:
         store.commit([row(1)], [])
         bad = row(3)._replace(lane=9)
         with pytest.raises(sqlite3.IntegrityError):
-            store.commit([row(2), bad], [1], [SetAsideRow(None, 1.0, "t", b"", 1, 0, "why")], [("a", b"1")])
+            store.commit([row(2), bad], [1], [DeadLetterRow(None, 1.0, "t", b"", 1, 0, "why")], [("a", b"1")])
         assert [found.number for found in store.rows()] == [1]
-        assert (store.set_aside_rows(), store.retained()) == ([], {})
+        assert (store.dead_letter_rows(), store.retained()) == ([], {})
         store.commit([row(4)], [])
         assert [found.number for found in store.rows()] == [1, 4]
 

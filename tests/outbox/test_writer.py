@@ -105,11 +105,11 @@ def test_many_that_come_at_once_are_committed_together(path: Path) -> None:
     receipts = [Receipt() for _ in range(500)]
     for number, receipt in enumerate(receipts):
         outbox.put(message(number), receipt)
-    work = outbox.work()
+    work = outbox.next_batch()
     commits.append(len(work.inserts))
     assert commits == [500]
     assert not any(receipt.is_accepted for receipt in receipts)
-    outbox.committed(work)
+    outbox.mark_committed(work)
     assert all(receipt.is_accepted for receipt in receipts)
 
 
@@ -119,14 +119,14 @@ def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path
     for number in range(100):
         outbox.put(message(number))
     outbox.settle(outbox.take(100))
-    work = outbox.work()
+    work = outbox.next_batch()
     assert not work.is_to_write
 
 
 def due_after(outbox: DurableOutbox, clock: Clock, seconds: float) -> bool:
     """Tell whether the writer has something to do `seconds` from now; it must not wait for real."""
     clock.now += seconds
-    due = outbox._unwritten.due()
+    due = outbox._pending.due()
     return due is not None and due <= clock.now
 
 
@@ -137,7 +137,7 @@ def test_a_commit_waits_for_its_interval_unless_somebody_waits_for_it() -> None:
     outbox.put(message(1))
     assert not due_after(outbox, clock, 9.9)
     assert due_after(outbox, clock, 0.1)
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     assert not due_after(outbox, clock, 1000)
     outbox.put(message(2))
     outbox.put(message(3), Receipt())
@@ -159,11 +159,11 @@ def test_removals_and_states_wait_for_company(interval: float, delay: float) -> 
     clock = Clock()
     outbox = DurableOutbox(clock=clock, commit_interval=interval)
     outbox.put(message(1, retain=True))
-    outbox.committed(outbox.work())
+    outbox.mark_committed(outbox.next_batch())
     outbox.settle(outbox.take(1))
     assert not due_after(outbox, clock, delay - 0.1)
     assert due_after(outbox, clock, 0.1)
-    work = outbox.work()
+    work = outbox.next_batch()
     assert (work.removals, work.retained) == ([1], {"t": b"1"})
 
 
@@ -176,7 +176,7 @@ def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
         def wakeups() -> str:
             return next(line for line in task.read_text().splitlines() if line.startswith("voluntary"))
 
-        wait_until(lambda: not outbox._unwritten.due(), what="the last removal")
+        wait_until(lambda: not outbox._pending.due(), what="the last removal")
         seen = [wakeups()]
 
         def is_still() -> bool:
@@ -671,9 +671,9 @@ def test_files_that_somebody_takes_away_are_missed_though_nothing_comes(
     expected_logs.expect(said, "created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
-        writer.look()
+        writer.check_files()
         do(path)
-        writer.look()
+        writer.check_files()
         wait_until(lambda: "created a new one" in caplog.text)
         wait_until(lambda: log_of(path).exists() and rows_of_killed(path, tmp_path) == [("t", b"1")])
 
@@ -866,7 +866,7 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
             elif step < 0.22 and in_flight:
                 gone = in_flight.pop(0)
                 aside.append(key(gone))
-                outbox.set_aside(gone, "no broker takes it")
+                outbox.dead_letter(gone, "no broker takes it")
             else:
                 cut = chance.randrange(len(in_flight) + 1)
                 outbox.settle(in_flight[:cut])
@@ -884,7 +884,7 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
         order = [number for topic, number in delivered if topic == name]
         assert order == sorted(order)
     with contextlib.closing(OutboxStore(path)) as store:
-        assert [(found.topic, int(found.payload)) for found in store.set_aside_rows()] == aside
+        assert [(found.topic, int(found.payload)) for found in store.dead_letter_rows()] == aside
 
 
 def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
@@ -897,7 +897,7 @@ def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
         outbox.put_all([Publication("t", b"old")] * HEAD)
         for number in range(count):
             outbox.put(message(number))
-        wait_until(lambda: not outbox._unwritten.entries, what="all to be on disk only")
+        wait_until(lambda: not outbox._pending.entries, what="all to be on disk only")
         outbox.put_all([Publication("t", b"new")] * HEAD)
         wait_until(lambda: outbox.has_waiting, what="what is on disk to be brought back, though nobody takes anything")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))

@@ -17,7 +17,7 @@ import pytest
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.message import Lane, Publication
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.store import DeadLetterRow, OutboxStore, Row
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
@@ -39,11 +39,11 @@ def said(conf: Path, *arguments: str, code: int = 0) -> str:
     return ran.stdout if code == 0 else ran.stderr
 
 
-def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> SetAsideRow:
-    return SetAsideRow(None, since, topic, payload, 1, retain, "the broker refused it")
+def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> DeadLetterRow:
+    return DeadLetterRow(None, since, topic, payload, 1, retain, "the broker refused it")
 
 
-def fill(path: Path, waiting: Mapping[str, bytes], dead: list[SetAsideRow]) -> None:
+def fill(path: Path, waiting: Mapping[str, bytes], dead: list[DeadLetterRow]) -> None:
     store = OutboxStore(path)
     rows = [Row.of(number, Lane.EVENT, 1_700_000_000.0, Publication(topic, payload, 1))
             for number, (topic, payload) in enumerate(waiting.items(), 1)]  # fmt: skip
