@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.configuration.settings import Configuration, InterfaceOptions, OutboxOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.inbox import Room, Wakeup
 from gateway.early_signals import EarlySignals
 from gateway.errors import ConfigurationError, GatewayError
@@ -29,6 +29,7 @@ from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.routing.router import Route, Router
 from gateway.routing.stale_retained import stale_topics
@@ -332,19 +333,12 @@ class Gateway:
 
 def _open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     """Return the outbox, and what keeps it on disk, if that is wanted. Raises `StoreError`."""
-    limits = (
-        options.max_messages,
-        options.max_bytes,
-        options.discard,
-        options.command_lifetime,
-        options.status_lifetime,
-    )
     if options.file is None:
-        return Outbox(*limits), None
+        return Outbox(options), None
     from gateway.outbox.store import open_store  # with SQLite, which no other gateway needs
     from gateway.outbox.writer import OutboxWriter
 
-    outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
+    outbox = DurableOutbox(options)
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error, owns_folder=not options.is_place_chosen))
 
 

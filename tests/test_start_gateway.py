@@ -114,7 +114,7 @@ def test_what_waits_at_the_stop_is_sent_by_the_next_run(tmp_path: Path) -> None:
         (last,) = actions(listener, "LAST")
         numbers = [status["number"] for status in actions(listener, "TICK")][: int(str(last["number"]))]
         assert numbers == list(range(int(str(last["number"]))))
-        assert "messages of an earlier run wait in" in again.log
+        assert "messages of an earlier run are waiting in" in again.log
 
 
 def test_an_outbox_that_is_taken_away_is_missed_though_nothing_happens(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gateway.message import Arrival
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_state import LinkState
+from gateway.outbox.options import OutboxOptions
 from gateway.outbox.outbox import Outbox
 
 _LINK_LOG = logging.getLogger(MgClient.__module__)
@@ -31,7 +32,7 @@ def visit(
     client_id = f"{configuration.mqtt.client_id}-{what}-{os.getpid()}"
     options = configuration.mqtt._replace(client_id=client_id, session_expiry=0)  # nobody comes back to this session
     wakeup = Wakeup()
-    outbox = Outbox()
+    outbox = Outbox(OutboxOptions(command_lifetime=0.0))
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     try:
         with _failures_unsaid():

@@ -27,7 +27,7 @@ from gateway.configuration.load_map import build_map, load_map, read_text
 from gateway.configuration.remedies import near
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
 from gateway.configuration.schemas import common_schema, config_schema, interface_schema
-from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, Configuration, InterfaceOptions, OutboxOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import (
     expanded,
@@ -45,6 +45,7 @@ from gateway.logs.masking import Masker
 from gateway.message import ADDRESS_FIELDS, own_word_problem
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
+from gateway.outbox.options import DISK_BYTES, MEMORY_BYTES, DiscardPolicy, OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
@@ -390,6 +391,7 @@ class _Loader:
             what = "there is no folder for the state of programs here"
             self.complain(("outbox", "store"), what, "name a file as outbox.file", at_key=True)
         options.setdefault("max_bytes", DISK_BYTES if store == "disk" else MEMORY_BYTES)
+        options["discard"] = DiscardPolicy(options.get("discard", DiscardPolicy.OLD))
         return OutboxOptions(**options)
 
     # --- maps

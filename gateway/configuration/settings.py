@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
 from gateway.mqtt.options import MqttOptions
+from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
-
-MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
-"""What the outbox may hold, in memory and on disk, where nothing else is said."""
-
-
-class OutboxOptions(NamedTuple):
-    """The `outbox` part of a configuration.
-
-    `is_place_chosen` tells that the configuration says where it is kept; else that depends on who starts the gateway.
-    """
-
-    store: Literal["disk", "memory"] = "memory"
-    file: Path | None = None
-    commit_interval: float = 0.0
-    max_messages: int = 1_000_000
-    max_bytes: int = MEMORY_BYTES
-    discard: Literal["old", "new"] = "old"
-    command_lifetime: float = 30.0
-    status_lifetime: float = 0.0
-    is_place_chosen: bool = False
 
 
 class InterfaceOptions(NamedTuple):

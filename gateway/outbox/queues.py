@@ -244,7 +244,7 @@ class SpillQueue:
         self._head_bytes += entry.size
 
     def _join(self, *, until_full: bool = False) -> None:
-        """Append the tail to the head if no entry between them is on disk; `until_full`: only until the head is full."""
+        """Append the tail to the head if no entry between them is on disk; `until_full`: or until the head is full."""
         if self.spilled:
             return
         while self.tail and not (until_full and self._is_head_full):

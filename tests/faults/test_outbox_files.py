@@ -150,7 +150,7 @@ def test_a_file_that_is_damaged(kind: str, tmp_path: Path, mosquitto: Mosquitto)
         if kind != "empty":
             (kept,) = aside(stream, "corrupt" if kind in ("torn", "flipped") else "foreign")
             assert kept.read_bytes() == damaged
-            assert f"it is set aside as {kept.name}" in stream.log
+            assert f"moved to {kept.name}" in stream.log
         stream.stop()
 
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up(
     with Stream(tmp_path, mosquitto.port, rate=4000, count=5000, size=4000, conf={"outbox": outbox}) as stream:
         stream.proxy.shut()
         gateway = stream.start()
-        gateway.wait_log("is full")
+        gateway.wait_log("disk full")
         stream.wait_accepted(len(stream.accepted) + (100 if discard == "old" else 0))
         if ending == "kill":
             gateway.kill()
@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up(
             gateway.wait_log("no connection to the broker")
         stream.proxy.open()
         if ending == "link":
-            gateway.wait_log("has room again")
+            gateway.wait_log("disk has room again")
         wait_until(lambda: stream.seen, what="the broker to be found")
         settled = -1
 
@@ -274,9 +274,9 @@ def test_a_disk_that_something_else_fills_and_empties(tmp_path: Path, small_disk
         gateway = stream.start()
         stream.wait_seen(100)
         ballast = take_all_room(small_disk)
-        gateway.wait_log("is full")
+        gateway.wait_log("disk full")
         stream.wait_seen(100)
         ballast.unlink()
-        gateway.wait_log("has room again")
+        gateway.wait_log("disk has room again")
         assert stream.finish().lost_by_broker == ()
         stream.stop()

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from gateway.message import Lane, Publication
-from gateway.outbox.dead_letters import Retried, dead_letters, retry_in_file
+from gateway.outbox.dead_letters import Retried, matching_dead_letters, retry_in_file
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.listing import SET_ASIDE, Listed, from_dead_letter, from_entry, from_row, page_of
+from gateway.outbox.listing import DEAD_LETTER, Listed, from_dead_letter, from_entry, from_row, page_of
+from gateway.outbox.options import DISK_DEFAULTS
 from gateway.outbox.outbox import NEWER, Outbox
-from gateway.outbox.store import DeadLetterRow, OutboxStore, Row, open_store
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -76,7 +78,9 @@ def test_a_state_that_is_outdated_stays(path: Path) -> None:
     with contextlib.closing(OutboxStore(path)) as store:
         waits = Publication("waits", b"newer", 1, retain=True, lane=Lane.LATEST)
         store.commit([Row.of(1, Lane.LATEST, NOON, waits)], [], retained=[("sent", b"newer")])
-        assert [row.payload for row, is_outdated in dead_letters(store, lambda _: True) if is_outdated] == [b"old"]
+        assert [row.payload for row, is_outdated in matching_dead_letters(store, lambda _: True) if is_outdated] == [
+            b"old"
+        ]
         assert retry_in_file(store, lambda _: True, NOON) == Retried(1, 3, 0)
     assert left(path) == ([b"newer", b"new"], [b"old", b"x", b"x"])
 
@@ -86,7 +90,7 @@ def test_a_state_that_is_outdated_stays(path: Path) -> None:
 
 def test_while_it_runs_it_is_sent_and_removed_once_it_is_safe(path: Path) -> None:
     fill(path, dead("t", b"1"), dead("t", b"2"), dead("s", b"3", 1))
-    outbox = DurableOutbox(commit_interval=30.0)  # which nobody waits for here
+    outbox = DurableOutbox(DISK_DEFAULTS._replace(commit_interval=30.0))  # which nobody waits for here
     with running(path, outbox) as writer:
         assert retry(writer) == Retried(3, 0, 0)
         assert retry(writer) == Retried(0, 0, 0), "they are asked for already, or sent"
@@ -98,11 +102,11 @@ def test_while_it_runs_it_is_sent_and_removed_once_it_is_safe(path: Path) -> Non
 def test_what_finds_no_room_stays_and_drops_nothing(path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox 100 % full")
     fill(path, *(dead("t", b"%d" % number) for number in range(5)))
-    outbox = DurableOutbox(max_messages=3)
+    outbox = DurableOutbox(DISK_DEFAULTS._replace(max_messages=3))
     with running(path, outbox) as writer:
         outbox.put(Publication("t", b"fresh", 1))
         assert retry(writer) == Retried(2, 0, 3)
-        assert str(retry(writer)).endswith("3 stay, for the outbox is full: try again when it is emptier")
+        assert str(retry(writer)).endswith("3 stay, because the outbox is full: try again when it is emptier")
     assert left(path) == ([b"fresh", b"0", b"1"], [b"2", b"3", b"4"])
     assert outbox.counts().dropped == 0
 
@@ -136,7 +140,7 @@ def test_a_state_of_which_a_newer_one_was_sent_stays_also_over_a_restart(
 
 
 def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", "set aside: 5 bytes to 't'")
+    expected_logs.expect("was removed or replaced; created a new one", "dead letter: 5 bytes to 't'")
     fill(path, dead("t", b"1"))
     outbox = DurableOutbox()
     with running(path, outbox) as writer:
@@ -181,7 +185,7 @@ def test_an_empty_list_is_a_page_and_a_full_one_is_followed() -> None:
 def test_what_is_listed_is_cut_and_harmless() -> None:
     row = DeadLetterRow(3, NOON, "t" * 5000, b"\x1b[2J\xff" + b"x" * 10**6, 1, 0, "r" * 5000)
     ((found,), lanes, _) = page_of([from_dead_letter(row)], lambda _: True, 1)
-    assert lanes == {SET_ASIDE: 1}
+    assert lanes == {DEAD_LETTER: 1}
     assert found.payload.startswith(r"\x1b[2J\\xff")
     assert (len(found.payload), len(found.topic), len(found.reason)) == (60, 600, 1000)
     waiting = Row.of(4, Lane.LATEST, NOON, Publication("s", b"on", 1, retain=True))

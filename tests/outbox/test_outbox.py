@@ -6,7 +6,7 @@ import math
 import threading
 import tracemalloc
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,16 +16,22 @@ from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox import outbox as outbox_module
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import DISK_DEFAULTS, DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.pending_writes import MAX_BYTES, MAX_ENTRIES
-from gateway.outbox.queues import Entry, Source
+from gateway.outbox.queues import HEAD, Entry, Source
+from gateway.outbox.retained import MAX_BYTES as RETAINED_BYTES
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
 
 OVERHEAD = 500  # bytes that the outbox counts for each publication beyond its topic and payload
 
-Discard = Literal["old", "new"]
 Step = tuple[str, int]
+
+
+def options(**changed: Any) -> OutboxOptions:
+    """Return options without lifetimes."""
+    return OutboxOptions(**{"command_lifetime": 0.0, **changed})
 
 
 class Clock:
@@ -55,13 +61,13 @@ def size_of(entry: Entry) -> int:
 # --- the ordinary way
 
 
-@pytest.mark.parametrize("discard", ["old", "new"])
-def test_a_batch_is_taken_as_one_put_after_the_other(discard: Discard, expected_logs: ExpectedLogs) -> None:
+@pytest.mark.parametrize("discard", DiscardPolicy)
+def test_a_batch_is_taken_as_one_put_after_the_other(discard: DiscardPolicy, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    together, singly = (Outbox(max_messages=5, discard=discard) for _ in range(2))
+    together, singly = (Outbox(options(max_messages=5, discard=discard)) for _ in range(2))
     batch = [publication(number) for number in range(8)]
     refused = together.put_all(batch)
-    assert refused == sum(not singly.put(each) for each in batch) == (3 if discard == "new" else 0)
+    assert refused == sum(not singly.put(each) for each in batch) == (3 if discard is DiscardPolicy.NEW else 0)
     assert together.counts() == singly.counts()
     assert numbers(together.take(10)) == numbers(singly.take(10))
 
@@ -154,15 +160,58 @@ def test_what_the_link_has_not_written_keeps_its_order_on_a_topic_whatever_the_l
     assert [int(each.publication.payload) for each in outbox.take(10)] == [1, 2, 3]
 
 
+def test_stats_have_all_counts_and_levels() -> None:
+    outbox = Outbox(options(max_messages=100))
+    for number in range(5):
+        outbox.put(publication(number))
+    outbox.put(retained("state", b"on"))
+    outbox.settle(outbox.take(2))
+    outbox.take(1)
+    stats, counts = outbox.stats(), outbox.counts()
+    assert {name: stats[name] for name in counts._fields} == counts._asdict()
+    assert (stats["waiting_bytes"], stats["level_percent"], stats["blocked_producers"]) == (
+        3 * (OVERHEAD + 18) - 18 + 7, 3, 0,
+    )  # fmt: skip
+    assert all(type(value) is int for value in stats.values())
+
+
+def test_stats_are_read_while_another_thread_has_the_lock() -> None:
+    read: list[dict[str, int]] = []
+
+    def clock() -> float:  # is called with the lock
+        reader = threading.Thread(target=lambda: read.append(outbox.stats()), daemon=True)
+        reader.start()
+        reader.join(5)
+        return 0.0
+
+    outbox = Outbox(clock=clock)
+    outbox.take(1)
+    assert len(read) == 1
+
+
+def test_stats_of_an_outbox_on_disk_tell_what_is_not_committed_and_what_is_only_on_disk() -> None:
+    outbox = DurableOutbox()
+    for number in range(HEAD + 10):
+        outbox.put(Publication("t", b"%06d" % number, 1))
+    stats = outbox.stats()
+    assert (stats["uncommitted"], stats["uncommitted_bytes"], stats["spilled"]) == (HEAD + 10, (HEAD + 10) * 107, 0)
+    outbox.mark_committed(outbox.next_batch())
+    stats = outbox.stats()
+    assert (stats["uncommitted"], stats["spilled"], stats["spilled_bytes"]) == (0, 10, 1070)
+    assert outbox.rebuild() == 10
+    assert (outbox.stats()["lost_with_file"], outbox.stats()["spilled"]) == (10, 0)
+
+
 # --- the limits
 
 
 def test_discarding_old_keeps_the_newest(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "outbox 100 % full (3 messages waiting)",
-        "outbox full: the oldest messages are dropped until the broker takes them faster (3 waiting, 1 dropped so far)",
+        "outbox full: the oldest messages are dropped until the broker accepts them faster"
+        " (3 waiting, 1 dropped so far)",
     )
-    outbox = Outbox(max_messages=3, discard="old")
+    outbox = Outbox(options(max_messages=3, discard=DiscardPolicy.OLD))
     assert all(outbox.put(publication(number)) for number in range(5))
     assert (outbox.counts().dropped_old, outbox.counts().refused_new) == (2, 0)
     assert numbers(outbox.take(10)) == [2, 3, 4]
@@ -171,9 +220,9 @@ def test_discarding_old_keeps_the_newest(expected_logs: ExpectedLogs) -> None:
 def test_discarding_new_keeps_the_oldest(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "outbox 100 % full (3 messages waiting)",
-        "outbox full: new messages are refused until the broker takes them faster (3 waiting, 1 dropped so far)",
+        "outbox full: new messages are refused until the broker accepts them faster (3 waiting, 1 dropped so far)",
     )
-    outbox = Outbox(max_messages=3, discard="new")
+    outbox = Outbox(options(max_messages=3, discard=DiscardPolicy.NEW))
     assert [outbox.put(publication(number)) for number in range(5)] == [True, True, True, False, False]
     assert (outbox.counts().dropped_old, outbox.counts().refused_new) == (0, 2)
     assert numbers(outbox.take(10)) == [0, 1, 2]
@@ -181,17 +230,19 @@ def test_discarding_new_keeps_the_oldest(expected_logs: ExpectedLogs) -> None:
 
 def test_as_many_old_ones_are_dropped_as_a_large_new_one_needs(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: the oldest", "% full")
-    outbox = Outbox(max_bytes=4 * (OVERHEAD + 8 + 100))
+    outbox = Outbox(options(max_bytes=4 * (OVERHEAD + 8 + 100)))
     for number in range(4):
         outbox.put(publication(number, 100))
     assert outbox.put(publication(4, 200))
     assert numbers(outbox.take(10)) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("discard", ["old", "new"])
-def test_one_that_could_never_fit_is_refused_and_drops_no_other(discard: Discard, expected_logs: ExpectedLogs) -> None:
+@pytest.mark.parametrize("discard", DiscardPolicy)
+def test_one_that_could_never_fit_is_refused_and_drops_no_other(
+    discard: DiscardPolicy, expected_logs: ExpectedLogs
+) -> None:
     expected_logs.expect("outbox full")
-    outbox = Outbox(max_bytes=10_000, discard=discard)
+    outbox = Outbox(options(max_bytes=10_000, discard=discard))
     for number in range(3):
         outbox.put(publication(number))
     assert not outbox.put(publication(3, 10_000))
@@ -200,7 +251,7 @@ def test_one_that_could_never_fit_is_refused_and_drops_no_other(discard: Discard
 
 def test_what_is_put_back_into_a_full_outbox_is_dropped_oldest_first(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=4)
+    outbox = Outbox(options(max_messages=4))
     for number in range(3):
         outbox.put(publication(number))
     taken = outbox.take(3)
@@ -214,7 +265,7 @@ def test_what_is_put_back_into_a_full_outbox_is_dropped_oldest_first(expected_lo
 def test_the_bytes_that_are_counted_are_those_that_are_used(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     limit = 1024 * 1024
-    outbox = Outbox(max_bytes=limit)
+    outbox = Outbox(options(max_bytes=limit))
     tracemalloc.start()
     try:
         for number in range(2 * limit // OVERHEAD):
@@ -230,7 +281,7 @@ def test_filling_up_is_said_once_and_so_is_being_well_again(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("outbox 80 % full (8 messages waiting)")
-    outbox = Outbox(max_messages=10)
+    outbox = Outbox(options(max_messages=10))
     for number in range(9):
         outbox.put(publication(number))
     for count in (2, 3, 1):
@@ -245,16 +296,16 @@ def test_filling_up_is_said_once_and_so_is_being_well_again(
 
 def test_filling_up_with_bytes_counts_as_well(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox 90 % full (1 messages waiting)")
-    Outbox(max_bytes=10_000).put(publication(0, 9000 - OVERHEAD - 8))
+    Outbox(options(max_bytes=10_000)).put(publication(0, 9000 - OVERHEAD - 8))
 
 
 # --- commands that come too late
 
 
 def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("2 messages were dropped: no broker took them in their lifetime")
+    expected_logs.expect("2 messages were dropped: no broker accepted them within their lifetime")
     clock = Clock()
-    outbox = Outbox(command_lifetime=30.0, clock=clock)
+    outbox = Outbox(options(command_lifetime=30.0), clock=clock)
     outbox.put(publication(0, is_command=True))
     outbox.put(publication(1))
     outbox.put(publication(2, is_command=True))
@@ -270,7 +321,7 @@ def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_
 
 def test_a_lifetime_of_zero_is_for_ever() -> None:
     clock = Clock()
-    outbox = Outbox(command_lifetime=0.0, clock=clock)
+    outbox = Outbox(options(command_lifetime=0.0), clock=clock)
     outbox.put(publication(0, is_command=True))
     clock.now = 1e9
     assert numbers(outbox.take(1)) == [0]
@@ -289,10 +340,13 @@ steps = st.lists(
 class Bench:
     """An outbox and all that was ever put into it, to hold the laws against."""
 
-    def __init__(self, discard: Discard, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, discard: DiscardPolicy, max_messages: int, max_bytes: int) -> None:
         self.max_messages, self.max_bytes = max_messages, max_bytes
         self.clock = Clock()
-        self.outbox = Outbox(max_messages, max_bytes, discard, command_lifetime=30.0, clock=self.clock)
+        self.outbox = Outbox(
+            options(max_messages=max_messages, max_bytes=max_bytes, discard=discard, command_lifetime=30.0),
+            clock=self.clock,
+        )
         self.puts = self.accepted = self.settled = self.taken = self.requeue = 0
         self.in_flight: list[Entry] = []
 
@@ -341,9 +395,9 @@ class Bench:
         assert not set(order) & set(numbers(self.in_flight)), "nothing is in flight twice"
 
 
-@given(steps, st.sampled_from(["old", "new"]), st.integers(1, 12), st.sampled_from([1000, 4000, 100_000]))
+@given(steps, st.sampled_from(DiscardPolicy), st.integers(1, 12), st.sampled_from([1000, 4000, 100_000]))
 def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
-    done: list[Step], discard: Discard, max_messages: int, max_bytes: int
+    done: list[Step], discard: DiscardPolicy, max_messages: int, max_bytes: int
 ) -> None:
     logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)  # what it says is tested above
     try:
@@ -364,15 +418,19 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
         ),
         max_size=50,
     ),
-    st.sampled_from(["old", "new"]),
+    st.sampled_from(DiscardPolicy),
     st.integers(1, 20),
     st.sampled_from([2000, 8000, 1_000_000]),
 )
 def test_no_limit_is_passed_whatever_comes_and_comes_back(
-    done: list[Step], discard: Discard, max_messages: int, max_bytes: int
+    done: list[Step], discard: DiscardPolicy, max_messages: int, max_bytes: int
 ) -> None:
     logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
-    outbox, in_flight, number = Outbox(max_messages, max_bytes, discard), [], itertools.count()
+    outbox, in_flight, number = (
+        Outbox(options(max_messages=max_messages, max_bytes=max_bytes, discard=discard)),
+        [],
+        itertools.count(),
+    )
     try:
         for step, amount in done:
             if step == "put":
@@ -393,7 +451,7 @@ def test_no_limit_is_passed_whatever_comes_and_comes_back(
             else:
                 outbox.republish_retained()
             assert outbox.counts().waiting <= max_messages
-            assert outbox._lanes.bytes <= max_bytes
+            assert outbox.stats()["waiting_bytes"] <= max_bytes
     finally:
         logging.getLogger("gateway.outbox").setLevel(logging.NOTSET)
 
@@ -402,7 +460,10 @@ def test_no_limit_is_passed_whatever_comes_and_comes_back(
 def test_old_keeps_the_last_and_new_the_first(sizes: list[int], max_messages: int) -> None:
     logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
     try:
-        old, new = Outbox(max_messages, discard="old"), Outbox(max_messages, discard="new")
+        old, new = (
+            Outbox(options(max_messages=max_messages, discard=DiscardPolicy.OLD)),
+            Outbox(options(max_messages=max_messages, discard=DiscardPolicy.NEW)),
+        )
         for number, size in enumerate(sizes):
             old.put(publication(number, size))
             new.put(publication(number, size))
@@ -440,7 +501,7 @@ def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
 
 
 def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> None:
-    outbox = Outbox(max_messages=5000)
+    outbox = Outbox(options(max_messages=5000))
     total = 20_000
 
     def produce() -> None:
@@ -466,14 +527,14 @@ def test_a_producer_that_is_held_back_goes_on_at_once_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("% full")
-    monkeypatch.setattr(outbox_module, "_STALLED", 3600.0)  # s that it sleeps if nobody wakes it
-    outbox = Outbox(max_messages=10, clock=lambda: 0.0)
+    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if nobody wakes it
+    outbox = Outbox(options(max_messages=10), clock=lambda: 0.0)
     for number in range(9):
         outbox.put(publication(number))
     outbox.take(1)
     producer = threading.Thread(target=outbox.wait_for_room, args=(7200.0,))
     producer.start()
-    wait_until(lambda: outbox._held_back)
+    wait_until(lambda: outbox.stats()["blocked_producers"])
     outbox.take(8)
     producer.join(10)
     assert not producer.is_alive()
@@ -481,7 +542,7 @@ def test_a_producer_that_is_held_back_goes_on_at_once_when_there_is_room(
 
 def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
     now = iter(range(10_000_000))
-    outbox = Outbox(max_messages=50_000, clock=lambda: float(next(now)))
+    outbox = Outbox(options(max_messages=50_000), clock=lambda: float(next(now)))
     for _ in range(4000):
         outbox.put(Publication("home/t", b"x"))
     outbox.wait_for_room(longest=math.inf)  # returns: nothing was ever taken
@@ -497,7 +558,7 @@ def test_of_a_state_only_the_newest_waits_and_its_receipt_says_so() -> None:
     outbox.put(Publication("a", b"1", lane=Lane.LATEST), old)
     assert old.is_accepted
     outbox.put(Publication("a", b"2", lane=Lane.LATEST), new)
-    with pytest.raises(DeliveryError, match="dropped: a newer value has taken its place"):
+    with pytest.raises(DeliveryError, match="dropped: a newer value has replaced it"):
         old.wait_delivered(0)
     outbox.settle(outbox.take(5))
     new.wait_delivered(0)
@@ -517,7 +578,7 @@ def test_a_state_that_comes_back_is_dropped_for_a_newer_one() -> None:
 
 def test_at_the_limit_bulk_is_dropped_first_and_replies_last(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=4)
+    outbox = Outbox(options(max_messages=4))
     for lane in Lane:
         outbox.put(Publication(lane.name, b"", lane=lane))
     left = []
@@ -536,14 +597,14 @@ def test_a_publication_may_have_a_lifetime_of_its_own(
     lifetime: float, late: float, arrives: bool, expected_logs: ExpectedLogs
 ) -> None:
     if not arrives:
-        expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+        expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
     clock, receipt = Clock(), Receipt()
-    outbox = Outbox(command_lifetime=1.0, status_lifetime=1.0, clock=clock)
+    outbox = Outbox(options(command_lifetime=1.0, status_lifetime=1.0), clock=clock)
     outbox.put(Publication("a", b"", lifetime=lifetime), receipt)
     clock.now = late
     assert bool(outbox.take(1)) == arrives
     if not arrives:
-        with pytest.raises(DeliveryError, match="it waited too long"):
+        with pytest.raises(DeliveryError, match="its lifetime is over"):
             receipt.wait_delivered(0)
 
 
@@ -576,7 +637,7 @@ def test_what_is_in_flight_is_not_said_again() -> None:
 
 
 def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("set aside: 1 bytes to 'a': too large")
+    expected_logs.expect("dead letter: 1 bytes to 'a': too large")
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
     outbox.dead_letter(outbox.take(1)[0], "too large")
@@ -586,7 +647,7 @@ def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> 
 
 def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=2)
+    outbox = Outbox(options(max_messages=2))
     for number in range(5):
         outbox.put(retained(f"t{number}", b"x"))
         outbox.settle(outbox.take(1))
@@ -596,7 +657,7 @@ def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
 
 def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=10, discard="new")
+    outbox = Outbox(options(max_messages=10, discard=DiscardPolicy.NEW))
     for number in range(7):
         outbox.put(publication(number))
     in_flight = outbox.take(7)
@@ -609,7 +670,7 @@ def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs
 
 def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox = Outbox(max_messages=10, discard="new")
+    outbox = Outbox(options(max_messages=10, discard=DiscardPolicy.NEW))
     for number in range(7):
         outbox.put(retained(f"state/{number}", b"on"))
     outbox.settle(outbox.take(10))
@@ -626,7 +687,7 @@ def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_lo
 
 def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
-    outbox, source = Outbox(max_messages=1), Source()
+    outbox, source = Outbox(options(max_messages=1)), Source()
     outbox.put(publication(1), None, source)
     is_over = threading.Event()
 
@@ -667,7 +728,7 @@ def test_flush_does_not_wait_for_what_comes_after_the_call() -> None:
     thread = threading.Thread(target=flush)
     thread.start()
     first = outbox.take(1)
-    wait_until(lambda: outbox._held_back == 1, what="the flush to begin")
+    wait_until(lambda: outbox.stats()["blocked_producers"] == 1, what="the flush to begin")
     for number in range(10):  # a chatty neighbour, and another thread of the same interface
         outbox.put(publication(number))
         outbox.put(publication(number), None, mine)
@@ -679,8 +740,8 @@ def test_flush_does_not_wait_for_what_comes_after_the_call() -> None:
 
 
 def test_flush_tells_once_what_was_lost_since_the_last(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("set aside: ", "outbox full", "% full")
-    outbox, mine, other = Outbox(max_messages=4, discard="new"), Source(), Source()
+    expected_logs.expect("dead letter: ", "outbox full", "% full")
+    outbox, mine, other = Outbox(options(max_messages=4, discard=DiscardPolicy.NEW)), Source(), Source()
     outbox.put(publication(1), None, mine)
     outbox.dead_letter(outbox.take(1)[0], "not authorized")
     outbox.put(publication(2), None, other)
@@ -729,9 +790,9 @@ def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
 def test_how_much_a_full_outbox_loses_is_logged_at_intervals_and_at_its_end(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("outbox full", "% full")
+    expected_logs.expect("outbox has room again", "outbox full", "% full")
     clock = Clock()
-    outbox = Outbox(max_messages=10, clock=clock)
+    outbox = Outbox(options(max_messages=10), clock=clock)
     for number in range(339):
         outbox.put(publication(number))
     assert [line[-37:] for line in lines(caplog, "outbox full")] == ["faster (10 waiting, 1 dropped so far)"]
@@ -740,59 +801,59 @@ def test_how_much_a_full_outbox_loses_is_logged_at_intervals_and_at_its_end(
     assert [line[-39:] for line in lines(caplog, "outbox full")[1:]] == ["faster (10 waiting, 330 dropped so far)"]
     outbox.put(publication(2))
     outbox.settle(outbox.take(10))
-    assert lines(caplog, "outbox full")[2:] == ["outbox full: this is over; 331 messages were dropped in all"]
+    assert lines(caplog, "outbox has room") == ["outbox has room again; 331 messages were dropped in total"]
 
 
 def test_what_never_fits_is_counted_in_the_log_though_the_outbox_is_nearly_empty(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("outbox full")
+    expected_logs.expect("outbox has room again", "outbox full")
     clock = Clock()
-    outbox = Outbox(max_bytes=10_000, clock=clock)
+    outbox = Outbox(options(max_bytes=10_000), clock=clock)
     for _ in range(20):
         outbox.put(Publication("t", bytes(20_000)))
     clock.now += 61
     outbox.put(publication(1))
     outbox.settle(outbox.take(1))
-    assert lines(caplog, "outbox full")[1:] == ["outbox full: this is over; 20 messages were dropped in all"]
+    assert lines(caplog, "outbox has room") == ["outbox has room again; 20 messages were dropped in total"]
 
 
 def test_every_dead_letter_is_logged(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
-    expected_logs.expect("set aside")
+    expected_logs.expect("dead letter")
     outbox = Outbox()
     for number in range(3):
         outbox.put(Publication("home/lamp", b"%d" % number))
         outbox.dead_letter(outbox.take(1)[0], "not authorized")
     outbox.put(Publication("home/other", b"xyz"))
     outbox.dead_letter(outbox.take(1)[0], "too large")
-    assert lines(caplog, "set aside") == [
-        *["set aside: 1 bytes to 'home/lamp': not authorized"] * 3,
-        "set aside: 3 bytes to 'home/other': too large",
+    assert lines(caplog, "dead letter") == [
+        *["dead letter: 1 bytes to 'home/lamp': not authorized"] * 3,
+        "dead letter: 3 bytes to 'home/other': too large",
     ]
 
 
 def test_very_many_dead_letters_of_one_reason_are_counted(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("set aside")
+    expected_logs.expect("dead letter")
     clock = Clock()
     outbox = Outbox(clock=clock)
     for number in range(500):
         outbox.put(Publication(f"t/{number}", b"x"))
         outbox.dead_letter(outbox.take(1)[0], f"a packet of {number} bytes is over the broker's limit")
-    assert len(lines(caplog, "set aside")) == 10
+    assert len(lines(caplog, "dead letter")) == 10
     clock.now += 61
     outbox.put(publication(1))
     outbox.settle(outbox.take(1))
-    assert lines(caplog, "set aside")[10:] == [
-        "set aside: 490 more in 61 s, the last of them to 't/499': a packet of 499 bytes is over the broker's limit"
+    assert lines(caplog, "dead letter")[10:] == [
+        "dead letter: 490 more in 61 s, the last of them to 't/499': a packet of 499 bytes is over the broker's limit"
     ]
 
 
 def test_all_that_expires_is_counted_in_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
     expected_logs.expect("in their lifetime")
     clock = Clock()
-    outbox = Outbox(status_lifetime=1.0, clock=clock)
+    outbox = Outbox(options(status_lifetime=1.0), clock=clock)
     for _ in range(3):
         outbox.put_all([publication(number) for number in range(4)])
         clock.now += 2
@@ -810,7 +871,7 @@ def test_all_that_expires_is_counted_in_the_log(expected_logs: ExpectedLogs, cap
 def test_the_correlation_data_of_answers_counts(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     limit = 1024 * 1024
-    outbox = Outbox(max_bytes=limit)
+    outbox = Outbox(options(max_bytes=limit))
     tracemalloc.start()
     try:
         for _ in range(1000):
@@ -824,7 +885,7 @@ def test_the_correlation_data_of_answers_counts(expected_logs: ExpectedLogs) -> 
 def test_receipts_count(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     limit = 1024 * 1024
-    outbox = Outbox(max_bytes=limit, discard="new")
+    outbox = Outbox(options(max_bytes=limit, discard=DiscardPolicy.NEW))
     kept: list[Receipt] = []
     tracemalloc.start()
     try:
@@ -839,33 +900,19 @@ def test_receipts_count(expected_logs: ExpectedLogs) -> None:
 
 
 def test_a_topic_counts_with_its_bytes() -> None:
-    outbox = Outbox(max_bytes=4 * (OVERHEAD + 30))
+    outbox = Outbox(options(max_bytes=4 * (OVERHEAD + 30)))
     assert outbox.put(Publication("\u95e8" * 10, b""))
     (taken,) = outbox.take(1)
     assert taken.size == OVERHEAD + 30
 
 
-def test_what_is_retained_is_remembered_as_far_as_its_bytes_go(
-    monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
-) -> None:
-    monkeypatch.setattr(outbox_module, "_MAX_RETAINED_BYTES", 1000)
-    expected_logs.expect("too much is retained to remember all of it: 't/000003'")
-    outbox = Outbox()
-
-    def say(number: int, size: int) -> None:
-        outbox.put(publication(number, size)._replace(retain=True))
+def test_too_much_that_is_retained_is_logged_and_its_older_value_forgotten(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("too many retained messages to remember all of them: 'a' is not published again")
+    outbox = Outbox(options(max_bytes=100 * 1024**2))
+    for payload in (b"old", bytes(RETAINED_BYTES)):
+        outbox.put(retained("a", payload))
         outbox.settle(outbox.take(1))
-
-    for number in range(4):
-        say(number, 300)
-    assert sorted(outbox.retained) == ["t/000000", "t/000001", "t/000002"]
-    say(0, 0)
-    say(3, 300)
-    assert sorted(outbox.retained) == ["t/000001", "t/000002", "t/000003"]
-    say(3, 900)
-    assert sorted(outbox.retained) == ["t/000001", "t/000002"], "an old value is not sent again either"
-    say(0, 300)
-    assert sorted(outbox.retained) == ["t/000000", "t/000001", "t/000002"]
+    assert outbox.retained == {}
 
 
 # --- a disk that takes nothing
@@ -910,18 +957,18 @@ def test_what_is_in_flight_is_never_dropped_for_a_disk_that_takes_nothing(expect
     assert (counts.waiting, counts.in_flight) == (0, 0)
 
 
-@pytest.mark.parametrize("discard", ["old", "new"])
-def test_while_the_disk_is_full_the_policy_decides(discard: Discard, expected_logs: ExpectedLogs) -> None:
-    outbox = DurableOutbox(discard=discard)
+@pytest.mark.parametrize("discard", DiscardPolicy)
+def test_while_the_disk_is_full_the_policy_decides(discard: DiscardPolicy, expected_logs: ExpectedLogs) -> None:
+    outbox = DurableOutbox(DISK_DEFAULTS._replace(discard=discard))
     for number in range(100):
         outbox.put(Publication(f"t/{number:03}", b"x", 1))
     outbox.mark_committed(outbox.next_batch())
     for number in range(100, 110):
         outbox.put(Publication(f"t/{number:03}", b"x", 1))
-    if discard == "old":
+    if discard is DiscardPolicy.OLD:
         expected_logs.expect("outbox full: the oldest")
     work = outbox.next_batch(disk_is_full=True)
-    assert (len(work.inserts), len(work.removals)) == ((10, 10) if discard == "old" else (0, 0))
+    assert (len(work.inserts), len(work.removals)) == ((10, 10) if discard is DiscardPolicy.OLD else (0, 0))
     outbox.mark_uncommitted(work)
     again = outbox.next_batch(disk_is_full=True)
     assert again == work, "nothing more is dropped for the same"
@@ -934,14 +981,14 @@ def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))  # 200 bytes each
     parts: list[tuple[int, bool]] = []
     while outbox.wait_for_work() and (not parts or parts[-1][1]):  # it is not waited for
-        work = outbox.next_batch(at_most=700)
+        work = outbox.next_batch(max_bytes=700)
         parts.append((len(work.inserts), work.has_more))
         outbox.mark_committed(work)
         if not work.has_more:
             outbox.put(Publication("more", b"", 1))
     assert parts == [(3, True), (3, True), (3, True), (1, False)]
     outbox.put(Publication("t", bytes(1000), 1))
-    assert len(outbox.next_batch(at_most=1).inserts) == 1, "one, however large"
+    assert len(outbox.next_batch(max_bytes=1).inserts) == 1, "one, however large"
 
 
 def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: ExpectedLogs) -> None:
@@ -953,23 +1000,23 @@ def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: Expecte
     for number in range(100, 110):
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))
     for part in range(1, 4):
-        work = outbox.next_batch(disk_is_full=True, at_most=600)
+        work = outbox.next_batch(disk_is_full=True, max_bytes=600)
         assert (len(work.inserts), len(work.removals)) == (3, 3)
         outbox.mark_uncommitted(work)
-        assert outbox.next_batch(disk_is_full=True, at_most=600) == work, "nothing more is dropped for the same"
+        assert outbox.next_batch(disk_is_full=True, max_bytes=600) == work, "nothing more is dropped for the same"
         outbox.mark_committed(work)
         assert outbox.counts().dropped_old == 3 * part
 
 
 def test_a_producer_is_held_back_by_a_disk_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "_STALLED", 3600.0)  # s that it sleeps if nobody wakes it
+    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if nobody wakes it
     clock = iter(range(10_000_000))
     outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
     for number in range(MAX_ENTRIES // 2):
         outbox.put(Publication(f"t/{number}", b"x", 1))
     thread = threading.Thread(target=outbox.wait_for_room, args=(1e9,))
     thread.start()
-    wait_until(lambda: outbox._held_back)
+    wait_until(lambda: outbox.stats()["blocked_producers"])
     outbox.mark_committed(outbox.next_batch())
     wait_until(lambda: not thread.is_alive())
 

@@ -21,9 +21,10 @@ from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.dead_letters import Retried
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.files import MAX_DEAD_LETTERS
+from gateway.outbox.options import DISK_DEFAULTS, MAX_DEAD_LETTERS
 from gateway.outbox.queues import Entry
-from gateway.outbox.store import DeadLetterRow, OutboxStore
+from gateway.outbox.rows import DeadLetterRow
+from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -62,7 +63,7 @@ class Scene:
         self.path = path
         self.store = SlowStore(path)
         self.store.commit([], [], aside)
-        self.outbox = DurableOutbox(commit_interval=30.0)  # a commit comes when the test wants it
+        self.outbox = DurableOutbox(DISK_DEFAULTS._replace(commit_interval=30.0))  # the test decides when
         self.writer = OutboxWriter(self.outbox, self.store)
         self.writer.start()
         self.in_flight: list[Entry] = []
@@ -164,7 +165,7 @@ def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callab
 
 
 def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("set aside: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 bytes to 't'")
     scene = Scene(tmp_path / "gw.outbox")
     for _ in range(3):
         scene.put()
@@ -189,7 +190,7 @@ def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path
 def test_what_is_retried_and_refused_again_has_its_newest_reason(
     is_slow: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("set aside: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 bytes to 't'")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"0")])
     (Scene.retry_slowly if is_slow else Scene.retry)(scene)
     scene.take()
@@ -218,7 +219,7 @@ class TakenAway(OutboxStore):
 def test_what_ends_while_its_file_is_taken_away_is_there_once_at_most(
     is_refused: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", *["set aside: 1 bytes to 't'"] * is_refused)
+    expected_logs.expect("was removed or replaced; created a new one", *["dead letter: 1 bytes to 't'"] * is_refused)
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
@@ -236,7 +237,7 @@ def test_what_ends_while_its_file_is_taken_away_is_there_once_at_most(
 def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twice(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", "set aside: 1 bytes to 't'")
+    expected_logs.expect("was removed or replaced; created a new one", "dead letter: 1 bytes to 't'")
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
@@ -272,7 +273,7 @@ class NoRoomOnce(OutboxStore):
 def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("the outbox cannot be written", "set aside: 1 bytes to 't'")
+    expected_logs.expect("the outbox cannot be written", "dead letter: 1 bytes to 't'")
     store = NoRoomOnce(tmp_path / "gw.outbox")
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
@@ -290,9 +291,7 @@ def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
 def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_logged(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(
-        "set aside: 1 bytes to 't'", "dropped: the oldest 3 messages that were set aside: of those the last 1000"
-    )
+    expected_logs.expect("dead letter: 1 bytes to 't'", "dropped the oldest 3 dead letters: only the last 1000")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"%d" % number) for number in range(1000)])
     for _ in range(3):
         scene.put()
@@ -303,12 +302,12 @@ def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_log
     scene.end()
     counts = scene.outbox.counts()
     assert (counts.set_aside, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
-    assert str(counts) == "0 delivered, 3 set aside, 3 dead letters dropped"
+    assert str(counts) == "0 delivered, 3 dead letters, 3 dead letters dropped"
     assert len(scene.left()[1]) == 1000
 
 
 def test_what_is_dropped_before_the_disk_takes_it_is_counted_too(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("bytes to 't'", "dropped: the oldest 1 messages that were set aside")
+    expected_logs.expect("bytes to 't'", "dropped the oldest 1 dead letters")
     outbox = DurableOutbox()  # whose disk takes nothing
     for number in range(MAX_DEAD_LETTERS + 1):
         outbox.put(Publication("t", b"%d" % number, 1))

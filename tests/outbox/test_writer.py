@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import random
 import shutil
 import subprocess
@@ -11,13 +12,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytest
 
+from gateway.core.clock import boot_time
 from gateway.core.receipt import DeliveryError, Receipt
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import DISK_DEFAULTS, DiscardPolicy
 from gateway.outbox.queues import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
@@ -34,6 +37,10 @@ class Clock:
         return self.now
 
 
+def on_disk(clock: Callable[[], float] = boot_time, **changed: Any) -> DurableOutbox:
+    return DurableOutbox(DISK_DEFAULTS._replace(**changed), clock)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "gw.outbox"
@@ -41,11 +48,15 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def running(
-    path: Path, outbox: DurableOutbox | None = None, *, owns_folder: bool = False
+    path: Path,
+    outbox: DurableOutbox | None = None,
+    *,
+    clock: Callable[[], float] = boot_time,
+    owns_folder: bool = False,
 ) -> Iterator[tuple[DurableOutbox, OutboxWriter]]:
     """An outbox with its writer, as a gateway starts and stops them."""
     outbox = DurableOutbox() if outbox is None else outbox
-    writer = OutboxWriter(outbox, open_store(path, pytest.fail, owns_folder=owns_folder), outbox._clock)
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail, owns_folder=owns_folder), clock)
     writer.start()
     try:
         yield outbox, writer
@@ -115,7 +126,7 @@ def test_many_that_come_at_once_are_committed_together(path: Path) -> None:
 
 def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path) -> None:
     clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
+    outbox = on_disk(commit_interval=10.0, clock=clock)
     for number in range(100):
         outbox.put(message(number))
     outbox.settle(outbox.take(100))
@@ -123,60 +134,17 @@ def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path
     assert not work.is_to_write
 
 
-def due_after(outbox: DurableOutbox, clock: Clock, seconds: float) -> bool:
-    """Tell whether the writer has something to do `seconds` from now; it must not wait for real."""
-    clock.now += seconds
-    due = outbox._pending.due()
-    return due is not None and due <= clock.now
-
-
-def test_a_commit_waits_for_its_interval_unless_somebody_waits_for_it() -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
-    assert not due_after(outbox, clock, 1000)
-    outbox.put(message(1))
-    assert not due_after(outbox, clock, 9.9)
-    assert due_after(outbox, clock, 0.1)
-    outbox.mark_committed(outbox.next_batch())
-    assert not due_after(outbox, clock, 1000)
-    outbox.put(message(2))
-    outbox.put(message(3), Receipt())
-    assert due_after(outbox, clock, 0)
-
-
-def test_a_thousand_do_not_wait() -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
-    for number in range(999):
-        outbox.put(message(number))
-    assert not due_after(outbox, clock, 0)
-    outbox.put(message(999))
-    assert due_after(outbox, clock, 0)
-
-
-@pytest.mark.parametrize(("interval", "delay"), [(0.0, 1.0), (60.0, 60.0)])
-def test_removals_and_states_wait_for_company(interval: float, delay: float) -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=interval)
-    outbox.put(message(1, retain=True))
-    outbox.mark_committed(outbox.next_batch())
-    outbox.settle(outbox.take(1))
-    assert not due_after(outbox, clock, delay - 0.1)
-    assert due_after(outbox, clock, 0.1)
-    work = outbox.next_batch()
-    assert (work.removals, work.retained) == ([1], {"t": b"1"})
-
-
 def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         outbox.settle(outbox.take(1))
-        task = Path(f"/proc/self/task/{writer._thread.native_id}/status")
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "outbox"]
+        task = Path(f"/proc/self/task/{thread.native_id}/status")
 
         def wakeups() -> str:
             return next(line for line in task.read_text().splitlines() if line.startswith("voluntary"))
 
-        wait_until(lambda: not outbox._pending.due(), what="the last removal")
+        wait_until(lambda: writer.stats()["commits"] == 2, what="the last removal")
         seen = [wakeups()]
 
         def is_still() -> bool:
@@ -184,6 +152,17 @@ def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
             return len(seen) > 5 and len(set(seen[-5:])) == 1
 
         wait_until(is_still, pause=0.25)
+
+
+def test_the_writer_counts_what_it_does(path: Path) -> None:
+    with running(path) as (outbox, writer):
+        assert set(writer.stats().values()) <= {0, writer.stats()["disk_free_bytes"]}
+        for number in range(3):
+            put_safely(outbox, message(number))
+        stats = writer.stats()
+        assert (stats["commits"], stats["rows_written"], stats["write_errors"], stats["is_failing"]) == (3, 3, 0, 0)
+        assert stats["disk_free_bytes"] > 0
+        assert all(type(value) is int for value in stats.values())
 
 
 # --- the next start
@@ -253,9 +232,9 @@ def test_what_is_retained_is_remembered_once_the_broker_has_it(path: Path) -> No
 def test_a_lifetime_goes_on_over_a_restart(
     path: Path, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+    expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
     clock = Clock()
-    with running(path, DurableOutbox(clock=clock)) as (outbox, _):
+    with running(path, DurableOutbox(clock=clock), clock=clock) as (outbox, _):
         put_safely(outbox, message(1, lifetime=60.0))
         clock.now += 50
         put_safely(outbox, message(2, lifetime=60.0))
@@ -263,7 +242,7 @@ def test_a_lifetime_goes_on_over_a_restart(
     monkeypatch.setattr(time, "time", lambda: wall + 90.0)
     other = Clock()
     other.now = 5.0  # as after a start of the machine
-    with running(path, DurableOutbox(clock=other)) as (outbox, _):
+    with running(path, DurableOutbox(clock=other), clock=other) as (outbox, _):
         assert payloads(take_all(outbox, 1)) == [2]
         assert outbox.counts().expired == 1
 
@@ -294,7 +273,7 @@ def test_a_wall_clock_that_was_put_back_makes_nothing_immortal(path: Path, monke
 def test_what_is_brought_back_is_as_old_as_it_is(path: Path, expected_logs: ExpectedLogs) -> None:
     """Not as old as the run: it would be dropped for its age."""
     clock = Clock()
-    with running(path, DurableOutbox(clock=clock, status_lifetime=60.0)) as (outbox, _):
+    with running(path, on_disk(status_lifetime=60.0, clock=clock), clock=clock) as (outbox, _):
         clock.now += 1000
         for number in range(5000):
             outbox.put(message(number))
@@ -388,7 +367,7 @@ def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
 
 
 def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is damaged (", "messages lost")
+    expected_logs.expect("is corrupt (", "messages lost")
     with running(path) as (outbox, _):
         mine, other = Source(), Source()
         for number in range(20_000):
@@ -410,7 +389,7 @@ def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: Expe
 
 def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
     """Of a lane that waits on disk no more is in memory than a few MiB, however large the messages are."""
-    with running(path, DurableOutbox(discard="new")) as (outbox, _):
+    with running(path, on_disk(discard=DiscardPolicy.NEW)) as (outbox, _):
         for number in range(200):
             while not outbox.put(Publication("t", b"%d " % number + bytes(200_000), 1)):
                 outbox.wait_for_room()
@@ -418,8 +397,8 @@ def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
         put_safely(outbox, message(200))
         most, taken = 0, 0
         while taken < 201:
-            with outbox._lock:
-                most = max(most, sum(entry.size for entry in outbox._lanes.in_memory()))
+            stats = outbox.stats()
+            most = max(most, stats["waiting_bytes"] - stats["spilled_bytes"])
             found = outbox.take(5)
             outbox.settle(found)
             taken += len(found)
@@ -432,7 +411,10 @@ def test_correlation_data_counts_also_after_a_restart(path: Path, expected_logs:
     with running(path) as (outbox, _):
         for _number in range(3):
             put_safely(outbox, large)
-    with running(path, DurableOutbox(max_bytes=250_000, discard="new")) as (outbox, _):
+    with running(path, on_disk(max_bytes=250_000, discard=DiscardPolicy.NEW)) as (
+        outbox,
+        _,
+    ):
         assert outbox.put(large)
         assert not outbox.put(large)
 
@@ -442,7 +424,7 @@ def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> 
         for number in range(5000):
             outbox.put(message(number))
         receipt = put_safely(outbox, message(5000))
-        assert not any(each.receipt for each in outbox._lanes.in_memory()), "it is only on disk"
+        wait_until(lambda: outbox.stats()["spilled"] == 5001 - HEAD, what="the message to be only on disk")
         take_all(outbox, 5001)
         receipt.wait_delivered(5)
 
@@ -464,14 +446,14 @@ def filled(disk: Path, leave: int = 0) -> Iterator[None]:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("discard", ["old", "new"])
+@pytest.mark.parametrize("discard", DiscardPolicy)
 def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
-    tmp_path: Path, discard: Literal["old", "new"], expected_logs: ExpectedLogs
+    tmp_path: Path, discard: DiscardPolicy, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("is full: the limits of the outbox count: make room")
+    expected_logs.expect("outbox limits now apply in memory; free some space")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
         path = disk / "gw.outbox"
-        with running(path, DurableOutbox(discard=discard)) as (outbox, writer):
+        with running(path, on_disk(discard=discard)) as (outbox, writer):
             for number in range(500):
                 outbox.put(message(number))
             put_safely(outbox, message(500))
@@ -480,7 +462,7 @@ def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
                 for number in range(501, 600):
                     outbox.put(message(number))
                 outbox.put(message(600), last)
-                if discard == "old":
+                if discard is DiscardPolicy.OLD:
                     expected_logs.expect("outbox full: the oldest messages are dropped")
                     last.wait_accepted(10)
                     assert outbox.counts().dropped_old >= 99
@@ -523,9 +505,12 @@ def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) 
 @pytest.mark.root
 def test_what_is_removed_needs_no_room(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     """All that waits on a full disk is settled at once: the disk takes that, and has room again."""
-    expected_logs.expect("is full: the limits")
+    expected_logs.expect("outbox limits now apply in memory")
     with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
-        with running(disk / "gw.outbox", DurableOutbox(discard="new")) as (outbox, writer):
+        with running(disk / "gw.outbox", on_disk(discard=DiscardPolicy.NEW)) as (
+            outbox,
+            writer,
+        ):
             put_until_full(outbox, disk, 4000)
             settle_at_once(outbox)
             put_safely(outbox, message(0, "last"))
@@ -538,9 +523,14 @@ def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     """Of two messages on a page one is settled, so that each page is to be written, and none is free."""
-    expected_logs.expect("is full: the limits", "outbox full: the oldest messages", "the outbox cannot be written to")
+    expected_logs.expect(
+        "outbox limits now apply in memory", "outbox full: the oldest messages", "the outbox cannot be written to"
+    )
     with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
-        with running(disk / "gw.outbox", DurableOutbox(discard="old")) as (outbox, writer):
+        with running(disk / "gw.outbox", on_disk(discard=DiscardPolicy.OLD)) as (
+            outbox,
+            writer,
+        ):
             put_until_full(outbox, disk, 1800)
             put_safely(outbox, Publication("t/1", bytes(100_000), 1, lane=Lane.EVENT))  # only in SQLite's log
             settle_at_once(outbox, {Lane.BULK})
@@ -553,10 +543,10 @@ def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
 
 @pytest.mark.root
 def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is full: the limits")
+    expected_logs.expect("outbox limits now apply in memory")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
         path = disk / "gw.outbox"
-        with running(path, DurableOutbox(discard="new")) as (outbox, writer):
+        with running(path, on_disk(discard=DiscardPolicy.NEW)) as (outbox, writer):
             put_safely(outbox, message(0))
             receipt = Receipt()
             with filled(disk):
@@ -586,8 +576,10 @@ def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_
 
 
 def rows_of_running(writer: OutboxWriter) -> list[bytes]:
-    """Return the payloads on disk; nothing else may be going on."""
-    return [row.payload for row in writer._store.rows()]
+    """Return the payloads on disk once everything that came before is committed."""
+    read: queue.Queue[list[bytes]] = queue.Queue()
+    writer.run_on_file(lambda store: read.put([row.payload for row in store.rows()]))
+    return read.get(timeout=10)
 
 
 def log_of(path: Path) -> Path:
@@ -603,17 +595,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "file removed": (lambda path: path.unlink(), "was removed or replaced"),
     "file renamed": (lambda path: path.rename(path.with_name("moved")), "was removed or replaced"),
     "file replaced": (_replace, "was removed or replaced; moved to gw.outbox.foreign-"),
-    "file cut off": (lambda path: os.truncate(path, 0), "was cut off; moved to gw.outbox.corrupt-"),
+    "file cut off": (lambda path: os.truncate(path, 0), "was truncated; moved to gw.outbox.corrupt-"),
     "folder renamed": (
         lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
         "was removed or replaced",
     ),
-    "log removed": (lambda path: log_of(path).unlink(), "has lost its log (-wal), which was removed or replaced"),
-    "log replaced": (lambda path: _replace(log_of(path)), "has lost its log (-wal), which was removed or replaced"),
-    "log emptied": (lambda path: os.truncate(log_of(path), 0), "has lost its log (-wal), which was cut off"),
+    "log removed": (lambda path: log_of(path).unlink(), "lost its log (-wal), which was removed or replaced"),
+    "log replaced": (lambda path: _replace(log_of(path)), "lost its log (-wal), which was removed or replaced"),
+    "log emptied": (lambda path: os.truncate(log_of(path), 0), "lost its log (-wal), which was truncated"),
     "log cut off": (
         lambda path: os.truncate(log_of(path), log_of(path).stat().st_size // 2),
-        "has lost its log (-wal), which was cut off",
+        "lost its log (-wal), which was truncated",
     ),
 }
 
@@ -720,7 +712,7 @@ def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
 
 
 def test_an_outbox_whose_log_is_lost_before_the_gateway_stops_is_whole(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("has lost its log (-wal)")
+    expected_logs.expect("lost its log (-wal)")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         log_of(path).unlink()
@@ -732,7 +724,7 @@ def test_an_outbox_whose_log_is_lost_before_the_gateway_stops_is_whole(path: Pat
 def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("and no new one can be made", "created a new one; 0 messages lost", "is full")
+    expected_logs.expect("and a new one cannot be created", "created a new one; 0 messages lost", "is full")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk, running(disk / "gw.outbox") as (outbox, writer):
         put_safely(outbox, message(1))
         log_of(disk / "gw.outbox").unlink()
@@ -747,7 +739,7 @@ def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
 
 
 def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is damaged (", "moved to gw.outbox.corrupt-")
+    expected_logs.expect("is corrupt (", "moved to gw.outbox.corrupt-")
     with running(path) as (outbox, writer):
         for number in range(30_000):
             while not outbox.put(message(number, f"t{number % 3}" + 300 * "x")):
@@ -778,7 +770,9 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
 
 def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
     folder = path.parent / "state"
-    expected_logs.expect("was removed or replaced, and no new one can be made", "created a new one; 0 messages lost")
+    expected_logs.expect(
+        "was removed or replaced, and a new one cannot be created", "created a new one; 0 messages lost"
+    )
     with running(folder / "gw.outbox", owns_folder=True) as (outbox, writer):
         put_safely(outbox, message(1))
         folder.rename(path.parent / "moved")
@@ -835,7 +829,7 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
 ) -> None:
     expected_logs.expect("no broker takes it")
     chance = random.Random(seed)
-    outbox = DurableOutbox(commit_interval=chance.choice([0.0, 0.01]))
+    outbox = on_disk(commit_interval=chance.choice([0.0, 0.01]))
     each, names = 4000, "abc"
     delivered: list[tuple[str, int]] = []
     aside: list[tuple[str, int]] = []
@@ -892,12 +886,12 @@ def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
 ) -> None:
     expected_logs.expect("outbox full: the oldest", "% full")
     count = 100
-    outbox = DurableOutbox(max_messages=HEAD + count)
+    outbox = on_disk(max_messages=HEAD + count)
     with running(path, outbox):
         outbox.put_all([Publication("t", b"old")] * HEAD)
         for number in range(count):
             outbox.put(message(number))
-        wait_until(lambda: not outbox._pending.entries, what="all to be on disk only")
+        wait_until(lambda: not outbox.stats()["uncommitted"], what="all to be on disk only")
         outbox.put_all([Publication("t", b"new")] * HEAD)
         wait_until(lambda: outbox.has_waiting, what="what is on disk to be brought back, though nobody takes anything")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))

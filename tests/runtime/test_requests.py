@@ -17,7 +17,8 @@ import pytest
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.message import Lane, Publication
-from gateway.outbox.store import DeadLetterRow, OutboxStore, Row
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import OutboxStore
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
@@ -265,17 +266,17 @@ def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
         gateway.wait_log("started with")
         assert said(conf, "outbox", "list", "--count", "3") == offline
         assert said(conf, "outbox", "list", "--topic", "home/7") == said_lines(offline, "home/7", 30)
-        assert said(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
+        assert said(conf, "outbox", "list", "--set-aside").endswith("\n1 dead letters\n")
         assert said(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline
     assert "... and 27 more (--count N)" in offline
-    assert offline.endswith("30 messages wait (30 event), 1 are set aside\n")
+    assert offline.endswith("30 messages waiting (30 event), 1 dead letters\n")
 
 
 def said_lines(offline: str, topic: str, _: int) -> str:
     (line,) = [line for line in offline.splitlines() if " home/0 " in line]
-    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages wait (1 event), 0 are set aside\n"
+    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages waiting (1 event), 0 dead letters\n"
 
 
 def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
         wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["waiting"] > 5)
         first, *_, total = said(conf, "outbox", "list", "--count", "1").splitlines()
         assert ' event  home/trial////gw/S {"action":' in first
-        assert total.endswith(" event), 0 are set aside")
+        assert total.endswith(" event), 0 dead letters")
         assert "in memory" in said(conf, "outbox", "retry", code=1)
         gateway.kill()
 
@@ -293,10 +294,10 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_running", [True, False])
 def test_what_was_set_aside_is_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
-    dead = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
-            set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
-    fill(tmp_path / "gw.outbox", {}, dead)
-    expected = "4 messages that were set aside are sent again; 1 stay, for there is a newer value of their topic\n"
+    letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
+               set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
+    fill(tmp_path / "gw.outbox", {}, letters)
+    expected = "4 dead letters are sent again; 1 stay, because there is a newer value of their topic\n"
     with mosquitto.client("#") as listener:
         if not is_running:
             assert said(conf, "outbox", "retry", "--topic", "home/#") == expected
@@ -307,7 +308,10 @@ def test_what_was_set_aside_is_sent_again(is_running: bool, tmp_path: Path, mosq
             listener.wait_topic("home/s", b"new")
             wait_until(lambda: json.loads(said(conf, "status", "--json"))["outbox"]["delivered"] == 4)
             lines = said(conf, "outbox", "list").splitlines()
-            assert [line.partition(" set aside ")[2].split(":")[0] for line in lines[:-1]] == ["home/s old", "other 4"]
+            assert [line.partition(" dead letter ")[2].split(":")[0] for line in lines[:-1]] == [
+                "home/s old",
+                "other 4",
+            ]
             gateway.stop()
         got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run"))]
         assert [pair for pair in got if pair[0] != "home/s"] == [("home/a", b"1"), ("home/b", b"2"), ("home/a", b"3")]
