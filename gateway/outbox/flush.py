@@ -67,8 +67,8 @@ class Waiters:
     def flush(self, source: Source, last: int, count: int, timeout: float) -> None:
         """Wait until `count` entries of `source`, with numbers up to `last`, have ended.
 
-        Raises `DeliveryError` if that takes over `timeout` s, or if one of them, or an earlier one that `source` has
-        not been told of, was dropped.
+        Raises `DeliveryError` if that takes over `timeout` s, or if one of them, or an earlier one since the
+        last flush of `source`, was dropped.
         """
         flush = _Flush(source, last, count)
         self._flushes.append(flush)

@@ -58,7 +58,7 @@ def size_of(entry: Entry) -> int:
     return len(entry.publication.topic) + len(entry.publication.payload) + OVERHEAD
 
 
-# --- the ordinary way
+# --- normal operation
 
 
 @pytest.mark.parametrize("discard", DiscardPolicy)
@@ -72,7 +72,7 @@ def test_a_batch_is_taken_as_one_put_after_the_other(discard: DiscardPolicy, exp
     assert numbers(together.take(10)) == numbers(singly.take(10))
 
 
-def test_publications_come_out_in_their_order_and_are_delivered_once_settled() -> None:
+def test_publications_are_taken_in_order_and_are_delivered_once_settled() -> None:
     outbox = Outbox()
     assert not outbox.has_waiting
     for number in range(5):
@@ -89,7 +89,7 @@ def test_publications_come_out_in_their_order_and_are_delivered_once_settled() -
     assert (counts.accepted, counts.delivered, counts.dropped, counts.waiting, counts.in_flight) == (5, 3, 0, 0, 2)
 
 
-def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
+def test_requeued_publications_are_sent_first_and_in_order() -> None:
     outbox = Outbox()
     for number in range(6):
         outbox.put(publication(number))
@@ -100,22 +100,22 @@ def test_what_is_put_back_goes_out_first_and_in_its_order() -> None:
     assert numbers(outbox.take(10)) == [1, 3, 4, 5]
 
 
-def test_every_put_is_told_in_the_thread_that_put() -> None:
-    told: list[str] = []
+def test_on_put_is_called_in_the_thread_that_put() -> None:
+    threads: list[str] = []
     outbox = Outbox()
-    outbox.on_put = lambda _: told.append(threading.current_thread().name)
+    outbox.on_put = lambda _: threads.append(threading.current_thread().name)
     thread = threading.Thread(target=outbox.put, args=(publication(1),), name="device")
     thread.start()
     thread.join()
-    assert told == ["device"]
+    assert threads == ["device"]
 
 
-def test_what_the_link_takes_at_once_is_not_put() -> None:
+def test_publications_that_the_link_sends_directly_are_not_put() -> None:
     offered: list[list[int]] = []
     takes = True
 
     def send_directly(publications: Sequence[Publication], may_wait: bool) -> bool:
-        offered.append([int(one.topic.removeprefix("t/")) for one in publications])
+        offered.append([int(each.topic.removeprefix("t/")) for each in publications])
         if takes:
             outbox.count_direct(len(publications))
         return takes
@@ -124,7 +124,7 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
     outbox.send_directly = send_directly
     assert outbox.put(publication(1))
     assert outbox.put_all([publication(2), publication(3)]) == 0
-    outbox.put(publication(4), Receipt())  # somebody waits for that one
+    outbox.put(publication(4), Receipt())  # a thread waits for that one
     outbox.put_all([publication(5)])
     assert offered == [[1], [2, 3]], "nothing overtakes what waits"
     counts = outbox.counts()
@@ -138,7 +138,7 @@ def test_what_the_link_takes_at_once_is_not_put() -> None:
     assert numbers(outbox.take(1)) == [7]
 
 
-def test_what_the_link_takes_and_has_not_written_is_in_flight() -> None:
+def test_publications_accepted_by_the_link_and_not_written_are_in_flight() -> None:
     outbox = Outbox()
     entries = outbox.track_in_flight([publication(1), publication(2)])
     assert (outbox.counts().accepted, outbox.counts().in_flight, outbox.is_empty) == (2, 2, False)
@@ -149,7 +149,7 @@ def test_what_the_link_takes_and_has_not_written_is_in_flight() -> None:
     assert (outbox.counts().delivered, outbox.is_empty) == (2, True)
 
 
-def test_what_the_link_has_not_written_keeps_its_order_on_a_topic_whatever_the_lanes() -> None:
+def test_publications_that_the_link_has_not_written_keep_the_order_of_their_topic_whatever_the_lanes() -> None:
     def on(lane: Lane, number: int) -> Publication:
         return Publication("t", b"%d" % number, lane=lane)
 
@@ -249,7 +249,7 @@ def test_one_that_could_never_fit_is_refused_and_drops_no_other(
     assert numbers(outbox.take(10)) == [0, 1, 2]
 
 
-def test_what_is_put_back_into_a_full_outbox_is_dropped_oldest_first(expected_logs: ExpectedLogs) -> None:
+def test_what_is_requeued_into_a_full_outbox_is_dropped_oldest_first(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox = Outbox(options(max_messages=4))
     for number in range(3):
@@ -277,7 +277,7 @@ def test_the_bytes_that_are_counted_are_those_that_are_used(expected_logs: Expec
     assert 0.5 * limit < used < 1.1 * limit
 
 
-def test_filling_up_is_said_once_and_so_is_being_well_again(
+def test_filling_up_is_logged_once_and_so_is_having_room_again(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("outbox 80 % full (8 messages waiting)")
@@ -319,7 +319,7 @@ def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_
     assert (counts.expired, counts.dropped, counts.in_flight) == (2, 2, 3)
 
 
-def test_a_lifetime_of_zero_is_for_ever() -> None:
+def test_a_lifetime_of_zero_has_no_end() -> None:
     clock = Clock()
     outbox = Outbox(options(command_lifetime=0.0), clock=clock)
     outbox.put(publication(0, is_command=True))
@@ -327,18 +327,18 @@ def test_a_lifetime_of_zero_is_for_ever() -> None:
     assert numbers(outbox.take(1)) == [0]
 
 
-# --- the laws
+# --- invariants
 
 steps = st.lists(
     st.tuples(st.sampled_from(["put", "put command"]), st.integers(0, 3000))
-    | st.tuples(st.sampled_from(["take", "settle", "put back"]), st.integers(0, 8))
+    | st.tuples(st.sampled_from(["take", "settle", "requeue"]), st.integers(0, 8))
     | st.tuples(st.just("wait"), st.integers(0, 20)),
     max_size=80,
 )
 
 
 class Bench:
-    """An outbox and all that was ever put into it, to hold the laws against."""
+    """An outbox and everything that was ever put into it, to check the invariants."""
 
     def __init__(self, discard: DiscardPolicy, max_messages: int, max_bytes: int) -> None:
         self.max_messages, self.max_bytes = max_messages, max_bytes
@@ -364,7 +364,7 @@ class Bench:
             self.outbox.settle(self.in_flight[:count])
             self.settled += count
             del self.in_flight[:count]
-        elif step == "put back":
+        elif step == "requeue":
             back = self.in_flight[-amount:] if amount else []
             self.in_flight = self.in_flight[: len(self.in_flight) - len(back)]
             self.requeue += len(back)
@@ -386,7 +386,7 @@ class Bench:
         assert counts.waiting <= self.max_messages
 
     def check_waiting(self) -> None:
-        """Look at everything that waits, which ends the bench."""
+        """Check everything that waits. The bench is of no use afterwards."""
         self.clock.now = 0.0  # nothing expires
         waiting = self.outbox.take(1_000_000)
         assert sum(map(size_of, waiting)) <= self.max_bytes
@@ -396,10 +396,10 @@ class Bench:
 
 
 @given(steps, st.sampled_from(DiscardPolicy), st.integers(1, 12), st.sampled_from([1000, 4000, 100_000]))
-def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
+def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_exceeded(
     done: list[Step], discard: DiscardPolicy, max_messages: int, max_bytes: int
 ) -> None:
-    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)  # what it says is tested above
+    logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)  # its lines are tested above
     try:
         bench = Bench(discard, max_messages, max_bytes)
         for step, amount in done:
@@ -413,7 +413,7 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["put", "put", "batch", "state", "take", "settle", "put back", "say again"]),
+            st.sampled_from(["put", "put", "batch", "state", "take", "settle", "requeue", "republish"]),
             st.integers(1, 12),
         ),
         max_size=50,
@@ -422,7 +422,7 @@ def test_the_counts_add_up_the_order_is_kept_and_no_limit_is_passed(
     st.integers(1, 20),
     st.sampled_from([2000, 8000, 1_000_000]),
 )
-def test_no_limit_is_passed_whatever_comes_and_comes_back(
+def test_no_limit_is_exceeded_whatever_is_put_and_requeued(
     done: list[Step], discard: DiscardPolicy, max_messages: int, max_bytes: int
 ) -> None:
     logging.getLogger("gateway.outbox").setLevel(logging.CRITICAL)
@@ -445,7 +445,7 @@ def test_no_limit_is_passed_whatever_comes_and_comes_back(
             elif step == "settle":
                 outbox.settle(in_flight[:amount])
                 del in_flight[:amount]
-            elif step == "put back":
+            elif step == "requeue":
                 outbox.requeue(in_flight[-amount:])
                 del in_flight[-amount:]
             else:
@@ -500,7 +500,7 @@ def test_with_many_threads_nothing_is_lost_and_each_keeps_its_order() -> None:
     assert (counts.accepted, counts.delivered, counts.dropped, len(outbox)) == (count * 4, count * 4, 0, 0)
 
 
-def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> None:
+def test_a_producer_is_blocked_while_the_broker_is_slower_and_loses_nothing() -> None:
     outbox = Outbox(options(max_messages=5000))
     total = 20_000
 
@@ -523,11 +523,11 @@ def test_a_producer_is_held_back_while_the_broker_takes_and_loses_nothing() -> N
     assert outbox.counts().dropped == 0
 
 
-def test_a_producer_that_is_held_back_goes_on_at_once_when_there_is_room(
+def test_a_blocked_producer_continues_immediately_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("% full")
-    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if nobody wakes it
+    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if it is not woken
     outbox = Outbox(options(max_messages=10), clock=lambda: 0.0)
     for number in range(9):
         outbox.put(publication(number))
@@ -540,7 +540,7 @@ def test_a_producer_that_is_held_back_goes_on_at_once_when_there_is_room(
     assert not producer.is_alive()
 
 
-def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
+def test_a_producer_is_not_blocked_while_the_broker_accepts_nothing() -> None:
     now = iter(range(10_000_000))
     outbox = Outbox(options(max_messages=50_000), clock=lambda: float(next(now)))
     for _ in range(4000):
@@ -552,7 +552,7 @@ def test_a_producer_is_not_held_back_while_the_broker_takes_nothing() -> None:
 # --- lanes
 
 
-def test_of_a_state_only_the_newest_waits_and_its_receipt_says_so() -> None:
+def test_of_a_state_only_the_newest_waits_and_the_receipts_of_older_ones_raise() -> None:
     outbox = Outbox()
     old, new = Receipt(), Receipt()
     outbox.put(Publication("a", b"1", lane=Lane.LATEST), old)
@@ -566,7 +566,7 @@ def test_of_a_state_only_the_newest_waits_and_its_receipt_says_so() -> None:
     assert (counts.accepted, counts.delivered, counts.superseded, counts.dropped) == (2, 1, 1, 0)
 
 
-def test_a_state_that_comes_back_is_dropped_for_a_newer_one() -> None:
+def test_a_requeued_state_is_dropped_for_a_newer_one() -> None:
     outbox = Outbox()
     outbox.put(Publication("a", b"1", lane=Lane.LATEST))
     taken = outbox.take(1)
@@ -615,7 +615,7 @@ def retained(topic: str, payload: bytes) -> Publication:
     return Publication(topic, payload, 1, retain=True)
 
 
-def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> None:
+def test_retained_payloads_are_republished_except_those_of_topics_that_wait_anyway() -> None:
     outbox = Outbox()
     for topic, payload in (("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", b"4"), ("c", b"")):
         outbox.put(retained(topic, payload))
@@ -625,10 +625,10 @@ def test_what_was_sent_with_retain_is_said_again_but_not_what_waits_anyway() -> 
     outbox.put(retained("b", b"newer"))
     outbox.republish_retained()
     again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]
-    assert again == [("b", b"newer"), ("a", b"1"), ("d", b"4")], "e is said again by who has said it"
+    assert again == [("b", b"newer"), ("a", b"1"), ("d", b"4")], "e is republished by the part that has published it"
 
 
-def test_what_is_in_flight_is_not_said_again() -> None:
+def test_what_is_in_flight_is_not_republished() -> None:
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
     outbox.take(1)
@@ -636,7 +636,7 @@ def test_what_is_in_flight_is_not_said_again() -> None:
     assert outbox.take(1) == []
 
 
-def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> None:
+def test_a_dead_letter_is_not_republished(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dead letter: 1 bytes to 'a': too large")
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
@@ -645,7 +645,7 @@ def test_what_no_broker_takes_is_not_said_again(expected_logs: ExpectedLogs) -> 
     assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
 
 
-def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
+def test_republishing_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox = Outbox(options(max_messages=2))
     for number in range(5):
@@ -655,7 +655,7 @@ def test_saying_again_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     assert (outbox.counts().waiting, outbox.counts().refused_new) == (2, 3)
 
 
-def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
+def test_requeued_entries_count_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox = Outbox(options(max_messages=10, discard=DiscardPolicy.NEW))
     for number in range(7):
@@ -668,7 +668,7 @@ def test_what_is_put_back_counts_for_the_limits_of_what_comes_next(expected_logs
     assert len(outbox) == 10
 
 
-def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
+def test_republished_entries_count_for_the_limits_of_what_comes_next(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox = Outbox(options(max_messages=10, discard=DiscardPolicy.NEW))
     for number in range(7):
@@ -685,7 +685,7 @@ def test_what_is_said_again_counts_for_the_limits_of_what_comes_next(expected_lo
 # --- flush
 
 
-def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLogs) -> None:
+def test_flush_ends_immediately_when_a_message_is_dropped(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox, source = Outbox(options(max_messages=1)), Source()
     outbox.put(publication(1), None, source)
@@ -703,7 +703,7 @@ def test_flush_ends_at_once_when_something_is_dropped(expected_logs: ExpectedLog
     thread.join()
 
 
-def test_flush_waits_for_what_its_source_has_put_and_for_nothing_else() -> None:
+def test_flush_waits_for_the_entries_of_its_source_only() -> None:
     outbox, mine, other = Outbox(), Source(), Source()
     outbox.put(publication(1), None, other)
     outbox.put(publication(2), None, mine)
@@ -739,7 +739,7 @@ def test_flush_does_not_wait_for_what_comes_after_the_call() -> None:
     thread.join()
 
 
-def test_flush_tells_once_what_was_lost_since_the_last(expected_logs: ExpectedLogs) -> None:
+def test_flush_raises_once_for_what_was_lost_since_the_last_flush(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dead letter: ", "outbox full", "% full")
     outbox, mine, other = Outbox(options(max_messages=4, discard=DiscardPolicy.NEW)), Source(), Source()
     outbox.put(publication(1), None, mine)
@@ -763,12 +763,12 @@ def test_a_state_with_a_newer_value_is_no_loss_to_flush() -> None:
 
 
 def test_flush_waits_for_what_the_link_has_not_written_yet() -> None:
-    """QoS 0 passes an empty outbox by; what the connection did not take at once is in flight."""
+    """QoS 0 bypasses an empty outbox; what the connection has not written yet is in flight."""
     outbox, mine, other = Outbox(), Source(), Source()
-    adopted: list[Entry] = []
+    tracked: list[Entry] = []
 
     def send_directly(publications: Sequence[Publication], _: bool) -> bool:
-        adopted.extend(outbox.track_in_flight(publications))
+        tracked.extend(outbox.track_in_flight(publications))
         return True
 
     outbox.send_directly = send_directly
@@ -776,7 +776,7 @@ def test_flush_waits_for_what_the_link_has_not_written_yet() -> None:
     outbox.flush(other, 0)
     with pytest.raises(DeliveryError, match="not acknowledged"):
         outbox.flush(mine, 0)
-    outbox.settle(adopted)
+    outbox.settle(tracked)
     outbox.flush(mine, 0)
 
 
@@ -861,8 +861,8 @@ def test_all_that_expires_is_counted_in_the_log(expected_logs: ExpectedLogs, cap
     clock.now += 60
     outbox.put(publication(1))
     outbox.settle(outbox.take(1))
-    said = lines(caplog, "in their lifetime")
-    assert [line.split()[0] for line in said] == ["4", "8"]
+    logged = lines(caplog, "in their lifetime")
+    assert [line.split()[0] for line in logged] == ["4", "8"]
 
 
 # --- bytes
@@ -915,10 +915,10 @@ def test_too_much_that_is_retained_is_logged_and_its_older_value_forgotten(expec
     assert outbox.retained == {}
 
 
-# --- a disk that takes nothing
+# --- a disk that cannot be written
 
 
-def test_what_a_disk_does_not_take_is_bounded_and_what_is_on_disk_is_not_dropped_for_it(
+def test_uncommitted_entries_are_bounded_and_committed_ones_are_not_dropped_for_them(
     expected_logs: ExpectedLogs,
 ) -> None:
     expected_logs.expect("outbox full: the oldest")
@@ -941,7 +941,7 @@ def test_a_message_larger_than_what_may_wait_for_the_disk_drops_no_other() -> No
     assert (outbox.counts().waiting, outbox.counts().dropped) == (2, 0)
 
 
-def test_what_is_in_flight_is_never_dropped_for_a_disk_that_takes_nothing(expected_logs: ExpectedLogs) -> None:
+def test_what_is_in_flight_is_never_dropped_for_a_disk_that_cannot_be_written(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: the oldest")
     outbox = DurableOutbox()
     size = MAX_BYTES // 4
@@ -975,12 +975,12 @@ def test_while_the_disk_is_full_the_policy_decides(discard: DiscardPolicy, expec
     assert outbox.counts().dropped_old == len(work.removals)
 
 
-def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
+def test_entries_are_committed_in_batches_of_limited_size() -> None:
     outbox = DurableOutbox()
     for number in range(10):
         outbox.put(Publication(f"t/{number:03}", bytes(95), 1))  # 200 bytes each
     parts: list[tuple[int, bool]] = []
-    while outbox.wait_for_work() and (not parts or parts[-1][1]):  # it is not waited for
+    while outbox.wait_for_work() and (not parts or parts[-1][1]):  # without waiting
         work = outbox.next_batch(max_bytes=700)
         parts.append((len(work.inserts), work.has_more))
         outbox.mark_committed(work)
@@ -991,7 +991,7 @@ def test_what_is_to_be_committed_is_committed_in_parts_of_a_size() -> None:
     assert len(outbox.next_batch(max_bytes=1).inserts) == 1, "one, however large"
 
 
-def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: ExpectedLogs) -> None:
+def test_only_as_much_room_is_made_as_a_batch_needs(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: the oldest")
     outbox = DurableOutbox()
     for number in range(100):
@@ -1008,8 +1008,8 @@ def test_for_a_part_only_as_much_room_is_made_as_it_needs(expected_logs: Expecte
         assert outbox.counts().dropped_old == 3 * part
 
 
-def test_a_producer_is_held_back_by_a_disk_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if nobody wakes it
+def test_a_producer_is_blocked_by_a_disk_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "STALLED", 3600.0)  # s that it sleeps if it is not woken
     clock = iter(range(10_000_000))
     outbox = DurableOutbox(clock=lambda: next(clock) / 1000)
     for number in range(MAX_ENTRIES // 2):
@@ -1021,7 +1021,7 @@ def test_a_producer_is_held_back_by_a_disk_that_is_behind(monkeypatch: pytest.Mo
     wait_until(lambda: not thread.is_alive())
 
 
-def test_commands_and_what_has_qos_0_are_not_for_the_disk() -> None:
+def test_commands_and_qos_0_are_not_for_the_disk() -> None:
     outbox, receipts = DurableOutbox(), [Receipt(), Receipt()]
     outbox.put(Publication("a", b"", 1, is_command=True), receipts[0])
     outbox.put(Publication("b", b"", 0), receipts[1])

@@ -56,7 +56,7 @@ def test_the_rows_of_a_lane_or_of_all_are_selected_in_their_order(db: sqlite3.Co
     insert(db, [row(number, Lane.BULK if number % 2 else Lane.EVENT) for number in (3, 1, 2, 4, 5)])
 
     def numbers(lane: Lane | None) -> list[int]:
-        return [Row._make(found).number for found in db.execute(statements.select_rows(lane), (1, 2))]
+        return [Row._make(values).number for values in db.execute(statements.select_rows(lane), (1, 2))]
 
     assert (numbers(None), numbers(Lane.BULK)) == ([2, 3], [3, 5])
 

@@ -85,9 +85,9 @@ def take_all(outbox: DurableOutbox, count: int, timeout: float = 20) -> list[Ent
     taken: list[Entry] = []
 
     def take() -> bool:
-        found = outbox.take(100)
-        outbox.settle(found)
-        taken.extend(found)
+        taken_now = outbox.take(100)
+        outbox.settle(taken_now)
+        taken.extend(taken_now)
         return len(taken) >= count
 
     wait_until(take, timeout, lambda: f"{count} messages; {outbox.counts()}", pause=0.0005)
@@ -205,7 +205,7 @@ def test_a_topic_in_several_lanes_keeps_its_order_over_a_restart(path: Path) -> 
         assert payloads(take_all(outbox, 5)) == [1, 2, 3, 4, 5]
 
 
-def test_a_state_that_was_on_its_way_is_not_said_after_a_newer_one(path: Path) -> None:
+def test_a_state_that_was_in_flight_is_not_published_after_a_newer_one(path: Path) -> None:
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, lane=Lane.LATEST))
         outbox.take(1)
@@ -260,17 +260,17 @@ def test_a_wall_clock_that_jumps_during_a_run_changes_nothing(
         assert payloads(take_all(outbox, 1)) == [1]
 
 
-def test_a_wall_clock_that_was_put_back_makes_nothing_immortal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wall_clock_that_was_put_back_ends_no_lifetime_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wall = time.time()
     with running(path) as (outbox, _):
         put_safely(outbox, message(1))
     monkeypatch.setattr(time, "time", lambda: wall - 1e6)
     with running(path) as (outbox, _):
-        [found] = take_all(outbox, 1)
-        assert time.monotonic() - found.since < 10
+        [entry] = take_all(outbox, 1)
+        assert time.monotonic() - entry.since < 10
 
 
-def test_what_is_brought_back_is_as_old_as_it_is(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_entries_read_back_keep_their_age(path: Path, expected_logs: ExpectedLogs) -> None:
     """Not as old as the run: it would be dropped for its age."""
     clock = Clock()
     with running(path, on_disk(status_lifetime=60.0, clock=clock), clock=clock) as (outbox, _):
@@ -314,9 +314,9 @@ def test_what_was_accepted_is_there_after_kill_9(path: Path, seed: int) -> None:
             accepted = int(child.stdout.readline())
         child.kill()
         accepted = int((child.stdout.read().splitlines(keepends=False) or [b"%d" % accepted])[-1] or accepted)
-    found = [int(payload) for _, payload in rows(path)]
-    assert found[:accepted] == list(range(accepted))
-    assert len(found) <= accepted + 5
+    numbers = [int(payload) for _, payload in rows(path)]
+    assert numbers[:accepted] == list(range(accepted))
+    assert len(numbers) <= accepted + 5
 
 
 # --- waiting
@@ -334,7 +334,7 @@ def test_flush_returns_when_all_is_acknowledged(path: Path) -> None:
         thread.join()
 
 
-def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
+def test_flush_raises_for_what_was_not_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
         source = Source()
         outbox.put(message(1), None, source)
@@ -342,7 +342,7 @@ def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
             outbox.flush(source, 0.01)
 
 
-def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
+def test_flush_knows_the_source_of_spilled_entries(path: Path) -> None:
     with running(path) as (outbox, _):
         mine, other, count = Source(), Source(), 3 * HEAD
         for number in range(count):
@@ -356,9 +356,9 @@ def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
             outbox.flush(other, 0.01)
         settled = 0
         while settled < count - 2:
-            found = outbox.take(min(100, count - 2 - settled))
-            outbox.settle(found)
-            settled += len(found)
+            taken_now = outbox.take(min(100, count - 2 - settled))
+            outbox.settle(taken_now)
+            settled += len(taken_now)
         with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
             outbox.flush(mine, 0.01)
         take_all(outbox, 3)
@@ -366,7 +366,7 @@ def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
         outbox.flush(other, 0)
 
 
-def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_flush_raises_for_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("is corrupt (", "messages lost")
     with running(path) as (outbox, _):
         mine, other = Source(), Source()
@@ -387,7 +387,7 @@ def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: Expe
             outbox.flush(other, 0)
 
 
-def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
+def test_large_messages_are_read_back_in_small_pieces(path: Path) -> None:
     """Of a lane that waits on disk no more is in memory than a few MiB, however large the messages are."""
     with running(path, on_disk(discard=DiscardPolicy.NEW)) as (outbox, _):
         for number in range(200):
@@ -399,9 +399,9 @@ def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
         while taken < 201:
             stats = outbox.stats()
             most = max(most, stats["waiting_bytes"] - stats["spilled_bytes"])
-            found = outbox.take(5)
-            outbox.settle(found)
-            taken += len(found)
+            taken_now = outbox.take(5)
+            outbox.settle(taken_now)
+            taken += len(taken_now)
         assert most < 3 * HEAD_BYTES
 
 
@@ -419,7 +419,7 @@ def test_correlation_data_counts_also_after_a_restart(path: Path, expected_logs:
         assert not outbox.put(large)
 
 
-def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> None:
+def test_a_receipt_survives_that_its_message_is_spilled(path: Path) -> None:
     with running(path) as (outbox, _):
         for number in range(5000):
             outbox.put(message(number))
@@ -429,7 +429,7 @@ def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> 
         receipt.wait_delivered(5)
 
 
-# --- a disk that is not well
+# --- a disk that fails
 
 
 @contextlib.contextmanager
@@ -447,7 +447,7 @@ def filled(disk: Path, leave: int = 0) -> Iterator[None]:
 
 @pytest.mark.root
 @pytest.mark.parametrize("discard", DiscardPolicy)
-def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
+def test_a_full_disk_is_logged_handled_by_the_policy_and_recovered_from(
     tmp_path: Path, discard: DiscardPolicy, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("outbox limits now apply in memory; free some space")
@@ -481,8 +481,8 @@ def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
     """Put messages of `size` bytes, in two lanes by turns, until less than an eighth of the disk is free."""
 
     def is_full() -> bool:
-        found = os.statvfs(disk)
-        return found.f_bavail * 8 < found.f_blocks
+        status = os.statvfs(disk)
+        return status.f_bavail * 8 < status.f_blocks
 
     while not is_full():
         for lane in [Lane.EVENT, Lane.BULK] * 20:
@@ -490,8 +490,8 @@ def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
         wait_until(lambda: is_full() or not outbox.at_risk, what="the disk", pause=0.0005)
 
 
-def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) -> None:
-    """Take all that waits, and settle what is of `lanes`, at once."""
+def settle_all(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) -> None:
+    """Take all that waits, and settle the entries of `lanes` with one call."""
     taken: list[Entry] = []
 
     def has_all() -> bool:
@@ -504,7 +504,7 @@ def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) 
 
 @pytest.mark.root
 def test_what_is_removed_needs_no_room(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    """All that waits on a full disk is settled at once: the disk takes that, and has room again."""
+    """All that waits on a full disk is settled: the removals are written, and the disk has room again."""
     expected_logs.expect("outbox limits now apply in memory")
     with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
         with running(disk / "gw.outbox", on_disk(discard=DiscardPolicy.NEW)) as (
@@ -512,14 +512,14 @@ def test_what_is_removed_needs_no_room(tmp_path: Path, expected_logs: ExpectedLo
             writer,
         ):
             put_until_full(outbox, disk, 4000)
-            settle_at_once(outbox)
+            settle_all(outbox)
             put_safely(outbox, message(0, "last"))
             assert writer.close() == 0
         assert rows(disk / "gw.outbox") == [("last", b"0")]
 
 
 @pytest.mark.root
-def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
+def test_on_a_full_disk_without_room_for_a_removal_it_is_done_in_steps(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     """Of two messages on a page one is settled, so that each page is to be written, and none is free."""
@@ -533,12 +533,12 @@ def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
         ):
             put_until_full(outbox, disk, 1800)
             put_safely(outbox, Publication("t/1", bytes(100_000), 1, lane=Lane.EVENT))  # only in SQLite's log
-            settle_at_once(outbox, {Lane.BULK})
+            settle_all(outbox, {Lane.BULK})
             put_safely(outbox, message(0, "last"))
             assert writer.close() == 0
-        found = Counter(topic for topic, _ in rows(disk / "gw.outbox"))
-        assert found["t/1"] > 1000
-        assert (found["t/3"], found["last"]) == (0, 1)
+        topics = Counter(topic for topic, _ in rows(disk / "gw.outbox"))
+        assert topics["t/1"] > 1000
+        assert (topics["t/3"], topics["last"]) == (0, 1)
 
 
 @pytest.mark.root
@@ -559,7 +559,7 @@ def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path,
         assert rows(path) == [("t", b"1")]
 
 
-def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_file_that_is_removed_while_in_use_is_created_again(path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("was removed or replaced; created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
@@ -595,7 +595,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "file removed": (lambda path: path.unlink(), "was removed or replaced"),
     "file renamed": (lambda path: path.rename(path.with_name("moved")), "was removed or replaced"),
     "file replaced": (_replace, "was removed or replaced; moved to gw.outbox.foreign-"),
-    "file cut off": (lambda path: os.truncate(path, 0), "was truncated; moved to gw.outbox.corrupt-"),
+    "file truncated": (lambda path: os.truncate(path, 0), "was truncated; moved to gw.outbox.corrupt-"),
     "folder renamed": (
         lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
         "was removed or replaced",
@@ -603,7 +603,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "log removed": (lambda path: log_of(path).unlink(), "lost its log (-wal), which was removed or replaced"),
     "log replaced": (lambda path: _replace(log_of(path)), "lost its log (-wal), which was removed or replaced"),
     "log emptied": (lambda path: os.truncate(log_of(path), 0), "lost its log (-wal), which was truncated"),
-    "log cut off": (
+    "log truncated": (
         lambda path: os.truncate(log_of(path), log_of(path).stat().st_size // 2),
         "lost its log (-wal), which was truncated",
     ),
@@ -621,19 +621,19 @@ def killed(path: Path, folder: Path) -> Path:
 def rows_of_killed(path: Path, folder: Path) -> list[tuple[str, bytes]]:
     """Return what the next start would find after a kill."""
     folder = folder / "killed"
-    found = rows(killed(path, folder))
+    kept = rows(killed(path, folder))
     shutil.rmtree(folder)
-    return found
+    return kept
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
+def test_files_that_are_taken_away_in_use_lose_nothing_that_is_accepted(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
-    do, said = FAULTS[fault]
-    expected_logs.expect(said, "created a new one; 0 messages lost")
+    do, text = FAULTS[fault]
+    expected_logs.expect(text, "created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         in_flight = outbox.take(1)
@@ -645,7 +645,7 @@ def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
         left = rows(killed(path, tmp_path / "killed"))
         assert sorted(payload for _, payload in left) == [b"1", b"2", b"4", b"on"], "what is in flight, too; no command"
         outbox.settle(in_flight)
-        assert payloads([one for one in take_all(outbox, 4) if one.publication.topic == "t"]) == [2, 4]
+        assert payloads([each for each in take_all(outbox, 4) if each.publication.topic == "t"]) == [2, 4]
         assert outbox.counts().dropped == 0
         assert writer.close() == 0
     assert rows(path) == []
@@ -653,14 +653,14 @@ def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_files_that_somebody_takes_away_are_missed_though_nothing_comes(
+def test_files_that_are_taken_away_are_noticed_even_if_no_message_comes(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the broker is away, and the devices are quiet, a kill would else lose all that waits."""
+    """While the broker is away, and the devices are quiet, a kill would otherwise lose all that waits."""
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
-    do, said = FAULTS[fault]
-    expected_logs.expect(said, "created a new one; 0 messages lost")
+    do, text = FAULTS[fault]
+    expected_logs.expect(text, "created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         writer.check_files()
@@ -671,10 +671,10 @@ def test_files_that_somebody_takes_away_are_missed_though_nothing_comes(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
+def test_of_spilled_entries_none_is_lost_that_can_still_be_read(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    """Of a log that was cut off, what was written since the last checkpoint may be; each loss is counted."""
+    """What was written since the last checkpoint may be lost with a truncated log; each loss is counted."""
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
     expected_logs.expect("created a new one; ")
@@ -692,21 +692,21 @@ def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
         taken: list[Entry] = []
 
         def drained() -> bool:
-            found = outbox.take(100)
-            outbox.settle(found)
-            taken.extend(found)
+            taken_now = outbox.take(100)
+            outbox.settle(taken_now)
+            taken.extend(taken_now)
             return not len(outbox)
 
         wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
         lost = outbox.counts().dropped
         assert writer.close() == 0
     assert len(taken) + lost == count + 1 - 1500
-    if fault == "log cut off" or fault == "log emptied":
+    if fault == "log truncated" or fault == "log emptied":
         assert lost < 4000
-    elif fault != "file cut off":
+    elif fault != "file truncated":
         assert lost == 0
     for lane in (Lane.EVENT, Lane.BULK, Lane.REPLY):
-        numbers = payloads([one for one in taken if one.lane is lane])
+        numbers = payloads([each for each in taken if each.lane is lane])
         assert numbers == sorted(set(numbers)), lane
     assert rows(path) == []
 
@@ -738,7 +738,7 @@ def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
         assert rows(disk / "gw.outbox") == [("t", b"1"), ("t", b"2")]
 
 
-def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_file_that_is_corrupted_while_in_use_is_moved_away(path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("is corrupt (", "moved to gw.outbox.corrupt-")
     with running(path) as (outbox, writer):
         for number in range(30_000):
@@ -753,9 +753,9 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
         taken: list[Entry] = []
 
         def drained() -> bool:
-            found = outbox.take(100)
-            outbox.settle(found)
-            taken.extend(found)
+            taken_now = outbox.take(100)
+            outbox.settle(taken_now)
+            taken.extend(taken_now)
             return not len(outbox)
 
         wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
@@ -768,7 +768,7 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
     assert list(path.parent.glob("gw.outbox.corrupt-*"))
 
 
-def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_folder_that_is_gone_is_logged_and_retried(path: Path, expected_logs: ExpectedLogs) -> None:
     folder = path.parent / "state"
     expected_logs.expect(
         "was removed or replaced, and a new one cannot be created", "created a new one; 0 messages lost"
@@ -816,7 +816,7 @@ writer.close()
 """
 
 
-def test_three_hundred_thousand_that_wait_take_little_memory(path: Path) -> None:
+def test_three_hundred_thousand_waiting_messages_need_little_memory(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", MUCH, str(path)], capture_output=True, text=True, check=True)
     grown, waiting, dropped = map(int, done.stdout.split())
     assert (waiting, dropped) == (300_001, 0), done.stderr
@@ -827,12 +827,12 @@ def test_three_hundred_thousand_that_wait_take_little_memory(path: Path) -> None
 def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
     path: Path, seed: int, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("no broker takes it")
+    expected_logs.expect("no broker accepts it")
     chance = random.Random(seed)
     outbox = on_disk(commit_interval=chance.choice([0.0, 0.01]))
     each, names = 4000, "abc"
     delivered: list[tuple[str, int]] = []
-    aside: list[tuple[str, int]] = []
+    dead: list[tuple[str, int]] = []
 
     def produce(name: str, lane: Lane) -> None:
         for number in range(each):
@@ -850,17 +850,17 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
         def key(entry: Entry) -> tuple[str, int]:
             return entry.publication.topic, int(entry.publication.payload)
 
-        def turn() -> bool:
+        def step() -> bool:
             in_flight.extend(outbox.take(chance.randrange(100)))
-            step = chance.random()
-            if step < 0.2:
+            choice = chance.random()
+            if choice < 0.2:
                 cut = chance.randrange(len(in_flight) + 1)
                 outbox.requeue(in_flight[cut:])
                 del in_flight[cut:]
-            elif step < 0.22 and in_flight:
+            elif choice < 0.22 and in_flight:
                 gone = in_flight.pop(0)
-                aside.append(key(gone))
-                outbox.dead_letter(gone, "no broker takes it")
+                dead.append(key(gone))
+                outbox.dead_letter(gone, "no broker accepts it")
             else:
                 cut = chance.randrange(len(in_flight) + 1)
                 outbox.settle(in_flight[:cut])
@@ -868,20 +868,20 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
                 del in_flight[:cut]
             return len(delivered) > each * len(names) * 0.7
 
-        wait_until(turn, 40, lambda: str(outbox.counts()), pause=0.0)
+        wait_until(step, 40, lambda: str(outbox.counts()), pause=0.0)
         for thread in threads:
             thread.join()
         assert writer.close() == 0
     left = [(topic, int(payload)) for topic, payload in rows(path)]
-    assert Counter([*delivered, *aside, *left]) == Counter((name, n) for name in names for n in range(each))
+    assert Counter([*delivered, *dead, *left]) == Counter((name, n) for name in names for n in range(each))
     for name in names:
         order = [number for topic, number in delivered if topic == name]
         assert order == sorted(order)
     with contextlib.closing(OutboxStore(path)) as store:
-        assert [(found.topic, int(found.payload)) for found in store.dead_letter_rows()] == aside
+        assert [(each.topic, int(each.payload)) for each in store.dead_letter_rows()] == dead
 
 
-def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
+def test_spilled_entries_are_read_back_when_all_before_them_were_dropped(
     path: Path, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("outbox full: the oldest", "% full")
@@ -893,5 +893,5 @@ def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
             outbox.put(message(number))
         wait_until(lambda: not outbox.stats()["uncommitted"], what="all to be on disk only")
         outbox.put_all([Publication("t", b"new")] * HEAD)
-        wait_until(lambda: outbox.has_waiting, what="what is on disk to be brought back, though nobody takes anything")
+        wait_until(lambda: outbox.has_waiting, what="the spilled entries to be read back, although none is taken")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))
