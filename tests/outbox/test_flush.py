@@ -21,9 +21,9 @@ def test_a_thread_that_waits_is_counted_and_woken() -> None:
 
     def wait() -> None:
         with lock:
-            waiters.wait(3600)
+            waiters.wait(30)
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     wait_until(lambda: waiters.blocked == 1)
     with lock:
@@ -39,10 +39,10 @@ def test_a_flush_ends_with_the_last_entry_that_it_waits_for() -> None:
 
     def flush() -> None:
         with lock:
-            waiters.flush(source, last=2, count=2, timeout=3600)
+            waiters.flush(source, last=2, count=2, timeout=30)
         is_over.set()
 
-    thread = threading.Thread(target=flush)
+    thread = threading.Thread(target=flush, daemon=True)
     thread.start()
     wait_until(lambda: waiters.has_flushes)
     with lock:
@@ -61,7 +61,7 @@ def test_a_flush_raises_for_what_was_dropped_once_and_for_what_takes_too_long() 
     source.record_dropped(2, "the outbox is full")
     with lock:
         with pytest.raises(DeliveryError, match=r"^2 messages were dropped: the outbox is full$"):
-            waiters.flush(source, last=5, count=1, timeout=3600)
+            waiters.flush(source, last=5, count=1, timeout=30)
         with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0 s$"):
             waiters.flush(source, last=5, count=1, timeout=0)
         waiters.flush(source, last=5, count=0, timeout=0)

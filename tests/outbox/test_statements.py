@@ -46,7 +46,7 @@ def test_many_rows_are_inserted_by_few_statements(db: sqlite3.Connection, rows: 
 
 def test_rows_outside_the_ranges_of_their_lanes_are_deleted(db: sqlite3.Connection) -> None:
     insert(db, [row(number, Lane.BULK if number % 2 else Lane.EVENT) for number in range(1, 11)])
-    db.execute(statements.delete_outside({Lane.BULK: (2, 8)}))
+    db.execute(statements.delete_outside({Lane.BULK: (1, 9)}))
     assert db.execute("SELECT number FROM outbox").fetchall() == [(3,), (5,), (7,)]
     db.execute(statements.delete_outside({}))
     assert db.execute("SELECT number FROM outbox").fetchall() == []
