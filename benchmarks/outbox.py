@@ -17,6 +17,7 @@ from benchmarks.rounds import run_rounds
 from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import DISK_DEFAULTS, OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Entry
 from gateway.outbox.store import OutboxStore
@@ -38,7 +39,7 @@ def run(lab: Lab) -> None:
 @contextlib.contextmanager
 def _on_disk(lab: Lab, commit_interval: float = 0.0) -> Iterator[DurableOutbox]:
     path = lab.folder / f"{time.monotonic_ns()}.outbox"
-    outbox = DurableOutbox(commit_interval=commit_interval)
+    outbox = DurableOutbox(DISK_DEFAULTS._replace(commit_interval=commit_interval))
     writer = OutboxWriter(outbox, OutboxStore(path))
     writer.start()
     try:
@@ -169,7 +170,7 @@ def _outage(lab: Lab) -> None:
 
 def _suffer(kind: str, count: int, path: Path) -> None:
     """Be the process of `_outage`."""
-    outbox = DurableOutbox() if kind == DISK else Outbox(max_bytes=1024**3)
+    outbox = DurableOutbox() if kind == DISK else Outbox(OutboxOptions(max_bytes=1024**3))
     writer = None
     if isinstance(outbox, DurableOutbox):
         writer = OutboxWriter(outbox, OutboxStore(path))

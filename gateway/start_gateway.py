@@ -141,7 +141,7 @@ class Gateway:
                 ", ".join(stale[:5]),
             )
         for topic in states:
-            self.outbox.remember(topic, OFFLINE)  # the last one, which the client publishes itself
+            self.outbox.record_retained(topic, OFFLINE)  # the last one, which the client publishes itself
 
     # --- running
 
@@ -199,7 +199,7 @@ class Gateway:
         """Yield what has to be checked every few seconds."""
         yield from [host.check for host in self._interfaces]
         if self.writer is not None:
-            yield self.writer.look
+            yield self.writer.check_files
         if self._control is not None:
             yield self._control.check
 

@@ -116,7 +116,7 @@ def test_messages_that_wait_at_the_stop_are_sent_by_the_next_run(tmp_path: Path)
         (last,) = actions(listener, "LAST")
         numbers = [status["number"] for status in actions(listener, "TICK")][: int(str(last["number"]))]
         assert numbers == list(range(int(str(last["number"]))))
-        assert "messages of an earlier run wait in" in again.log
+        assert "messages of an earlier run are waiting in" in again.log
 
 
 def test_a_removed_outbox_file_is_noticed_without_traffic(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.message import Arrival
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.dial import LinkError
 from gateway.mqtt.link_state import LinkState
+from gateway.outbox.options import OutboxOptions
 from gateway.outbox.outbox import Outbox
 
 _LINK_LOG = package_logger(MgClient.__module__)
@@ -40,7 +41,7 @@ def connect(
     client_id = f"{configuration.mqtt.client_id}-{purpose}-{os.getpid()}"
     options = configuration.mqtt._replace(client_id=client_id, session_expiry=0)  # this session is never resumed
     wakeup = Wakeup()
-    outbox = Outbox()
+    outbox = Outbox(OutboxOptions(command_lifetime=0.0))
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     try:
         with _link_warnings_suppressed():

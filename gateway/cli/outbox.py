@@ -1,6 +1,6 @@
-"""`mqttgateway outbox list|retry|purge|export`: what waits, and what is set aside.
+"""`mqttgateway outbox list|retry|purge|export`: waiting messages and dead letters.
 
-A list or a retry is a matter of the gateway while it runs; else, and for the rest, of the file that it has left.
+While the gateway runs, it answers `list` and `retry`. Otherwise, and for the other commands, its file is read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from paho.mqtt.client import topic_matches_sub
 
 from gateway.cli.running import ask_gateway, gateway_name, reading_reply
-from gateway.configuration.settings import Configuration, OutboxOptions
+from gateway.configuration.settings import Configuration
 from gateway.control.client import NotRunningError
 from gateway.control.protocol import ControlError, printable
 from gateway.core.paths import SERVICE_STATE
@@ -26,14 +26,16 @@ from gateway.core.topic import filter_problem
 from gateway.errors import GatewayError, UsageError
 from gateway.message import Lane
 from gateway.outbox.dead_letters import Retried, retry_in_file
-from gateway.outbox.listing import SET_ASIDE, Listed, Page, of_row, of_set_aside, page_of
-from gateway.outbox.store import LockedStoreError, OutboxStore, Row, SetAsideRow
+from gateway.outbox.listing import DEAD_LETTER, Listed, Page, from_dead_letter, from_row, page_of
+from gateway.outbox.options import OutboxOptions
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import LockedStoreError, OutboxStore
 
 
 def outbox(configuration: Configuration | None, options: argparse.Namespace) -> int:
-    """Do what the command line says with the outbox of a gateway; return the exit code.
+    """Run the `outbox` command of the command line; return the exit code.
 
-    A list and a retry are done by the gateway, if it runs. Without a `configuration` it must.
+    A running gateway answers `list` and `retry`. Without a `configuration`, it must run.
     """
     if options.topic is not None and filter_problem(options.topic):
         raise UsageError(f"--topic: {options.topic!a}: {filter_problem(options.topic)}")
@@ -43,21 +45,21 @@ def outbox(configuration: Configuration | None, options: argparse.Namespace) -> 
             if options.outbox_command == "list":
                 _print_list(_running_parts(name, options), options)
             else:
-                found = ask_gateway(name, "outbox retry", topic=options.topic)
+                reply = ask_gateway(name, "outbox retry", topic=options.topic)
                 with reading_reply():
-                    print(Retried(**found))  # noqa: T201
+                    print(Retried(**reply))  # noqa: T201
         except NotRunningError as err:
             if configuration is None:
-                raise NotRunningError(f"{err}, or look at its file with --conf FILE") from err
+                raise NotRunningError(f"{err}, or read its file with --conf FILE") from err
         else:
             return 0
     if configuration is None:
         raise UsageError(f"{options.outbox_command} needs the file of the outbox: give --conf FILE")
     path = configuration.outbox.file
     if path is None:
-        raise GatewayError(_why_none(configuration.outbox))
+        raise GatewayError(_why_no_file(configuration.outbox))
     if not path.exists():
-        print(f"{path}: nothing waits (there is no such file yet)", file=sys.stderr)  # noqa: T201
+        print(f"{path}: no messages are waiting (there is no such file yet)", file=sys.stderr)  # noqa: T201
         return 0
     try:
         store = OutboxStore(path, must_exist=True)
@@ -67,15 +69,15 @@ def outbox(configuration: Configuration | None, options: argparse.Namespace) -> 
         raise
     print(f"in {path}:", file=sys.stderr)  # noqa: T201  (not where an export goes)
     with contextlib.closing(store):
-        _DONE_IN_FILE[options.outbox_command](store, options)
+        _IN_FILE[options.outbox_command](store, options)
     return 0
 
 
-def _why_none(options: OutboxOptions) -> str:
-    what = "this configuration keeps its outbox in memory: there is nothing to look at"
+def _why_no_file(options: OutboxOptions) -> str:
+    reason = "this configuration keeps its outbox in memory: there is no file to read"
     if options.is_place_chosen:
-        return f"{what} (outbox.store)"
-    return f"{what}; if systemd runs it, its file is in {SERVICE_STATE}, where root may look"
+        return f"{reason} (outbox.store)"
+    return f"{reason}; if systemd runs it, its file is in {SERVICE_STATE}, which root can read"
 
 
 def _runs(name: str) -> bool:
@@ -87,49 +89,49 @@ def _runs(name: str) -> bool:
 
 
 def _list(store: OutboxStore, options: argparse.Namespace) -> None:
-    waiting = page_of(map(of_row, _rows(store, options)), lambda _: True, options.count, sys.maxsize)
-    aside = page_of(map(of_set_aside, _aside(store, options)), lambda _: True, options.count, sys.maxsize)
-    _print_list((waiting, aside), options)
+    waiting = page_of(map(from_row, _rows(store, options)), lambda _: True, options.count, sys.maxsize)
+    dead = page_of(map(from_dead_letter, _dead_letters(store, options)), lambda _: True, options.count, sys.maxsize)
+    _print_list((waiting, dead), options)
 
 
 def _running_parts(name: str, options: argparse.Namespace) -> Iterator[Page]:
-    """Yield the pages of what waits, on disk and in memory, and of what is set aside, in a running gateway."""
-    for part in ("waiting", "memory", "set aside"):
-        after: int | None = 0 if part == "set aside" or not options.set_aside else None
+    """Yield the pages of a running gateway: messages that wait on disk and in memory, then dead letters."""
+    for part in ("waiting", "memory", DEAD_LETTER):
+        after: int | None = 0 if part == DEAD_LETTER or not options.set_aside else None
         shown = 0
         while after is not None:
-            found = ask_gateway(
+            reply = ask_gateway(
                 name, "outbox list", part=part, topic=options.topic, after=after, count=max(0, options.count - shown)
             )
             with reading_reply():
-                page = Page([Listed(*row) for row in found["rows"]], dict(found["lanes"]), found["next"])
+                page = Page([Listed(*row) for row in reply["rows"]], dict(reply["lanes"]), reply["next"])
             shown += len(page.rows)
             after = page.next
             yield page
 
 
 def _print_list(pages: Iterable[Page], options: argparse.Namespace) -> None:
-    shown = {False: 0, True: 0}  # by whether they are set aside
+    shown = {False: 0, True: 0}  # by whether they are dead letters
     counts: dict[str, int] = {}
-    is_first_aside = True
+    is_first_dead = True
     for page in pages:
         for lane, number in page.lanes.items():
             counts[lane] = counts.get(lane, 0) + number
-        is_aside = SET_ASIDE in page.lanes
+        is_dead = DEAD_LETTER in page.lanes
         total = sum(counts.values())
-        if is_aside and is_first_aside:
-            is_first_aside = False
-            _print_more(total - counts[SET_ASIDE] - shown[False])
-        for row in page.rows[: max(0, options.count - shown[is_aside])]:
-            shown[is_aside] += 1
-            lane, why = (SET_ASIDE, f": {row.reason}") if is_aside else (f"{row.lane:<6}", "")
-            print(printable(f"{_when(row.since)} {lane} {row.topic} {row.payload}{why}"))  # noqa: T201
-    aside = counts.pop(SET_ASIDE, 0)
+        if is_dead and is_first_dead:
+            is_first_dead = False
+            _print_more(total - counts[DEAD_LETTER] - shown[False])
+        for row in page.rows[: max(0, options.count - shown[is_dead])]:
+            shown[is_dead] += 1
+            lane, reason = ("dead letter", f": {row.reason}") if is_dead else (f"{row.lane:<6}", "")
+            print(printable(f"{_date(row.since)} {lane} {row.topic} {row.payload}{reason}"))  # noqa: T201
+    dead = counts.pop(DEAD_LETTER, 0)
     total = sum(counts.values())
-    _print_more(total - shown[False] if is_first_aside else aside - shown[True])
+    _print_more(total - shown[False] if is_first_dead else dead - shown[True])
     lanes = ", ".join(f"{counts[lane]} {lane}" for lane in (each.name.lower() for each in Lane) if lane in counts)
-    waiting = "" if options.set_aside else f"{total} messages wait{f' ({lanes})' if lanes else ''}, "
-    print(f"{waiting}{aside} are set aside")  # noqa: T201
+    waiting = "" if options.set_aside else f"{total} messages waiting{f' ({lanes})' if lanes else ''}, "
+    print(f"{waiting}{dead} dead letters")  # noqa: T201
 
 
 def _print_more(count: int) -> None:
@@ -138,41 +140,41 @@ def _print_more(count: int) -> None:
 
 
 def _retry(store: OutboxStore, options: argparse.Namespace) -> None:
-    print(retry_in_file(store, lambda topic: _is_meant(topic, options), time.time()))  # noqa: T201
+    print(retry_in_file(store, lambda topic: _matches(topic, options), time.time()))  # noqa: T201
 
 
 def _export(store: OutboxStore, options: argparse.Namespace) -> None:
     for row in _rows(store, options):
         print(json.dumps({**_common(row), "lane": Lane(row.lane).name.lower()}, ensure_ascii=False))  # noqa: T201
-    for found in _aside(store, options):
-        print(json.dumps({**_common(found), "set_aside": found.reason}, ensure_ascii=False))  # noqa: T201
+    for dead in _dead_letters(store, options):
+        print(json.dumps({**_common(dead), "set_aside": dead.reason}, ensure_ascii=False))  # noqa: T201
 
 
 def _purge(store: OutboxStore, options: argparse.Namespace) -> None:
     numbers = [row.number for row in _rows(store, options)]
-    aside = _aside(store, options)
-    waiting = "" if options.set_aside else f"{len(numbers)} messages that wait and "
-    what = f"{waiting}{len(aside)} that are set aside"
+    dead = _dead_letters(store, options)
+    waiting = "" if options.set_aside else f"{len(numbers)} waiting messages and "
+    what = f"{waiting}{len(dead)} dead letters"
     if not options.yes:
-        raise UsageError(f"purge removes {what} for good: say --yes (and export them before, perhaps)")
-    store.purge(numbers, [found.number for found in aside])
+        raise UsageError(f"purge removes {what} for good: confirm with --yes (and export them first, if need be)")
+    store.purge(numbers, [row.number for row in dead])
     print(f"removed {what}")  # noqa: T201
 
 
 def _rows(store: OutboxStore, options: argparse.Namespace) -> Iterator[Row]:
     if not options.set_aside:
-        yield from (row for row in store.iterate() if _is_meant(row.topic, options))
+        yield from (row for row in store.iterate() if _matches(row.topic, options))
 
 
-def _aside(store: OutboxStore, options: argparse.Namespace) -> list[SetAsideRow]:
-    return [row for row in store.set_aside_rows() if _is_meant(row.topic, options)]
+def _dead_letters(store: OutboxStore, options: argparse.Namespace) -> list[DeadLetterRow]:
+    return [row for row in store.dead_letter_rows() if _matches(row.topic, options)]
 
 
-def _is_meant(topic: str, options: argparse.Namespace) -> bool:
+def _matches(topic: str, options: argparse.Namespace) -> bool:
     return options.topic is None or topic_matches_sub(options.topic, topic)
 
 
-def _common(row: Row | SetAsideRow) -> dict[str, Any]:
+def _common(row: Row | DeadLetterRow) -> dict[str, Any]:
     members: dict[str, Any] = {"since": datetime.fromtimestamp(row.since).astimezone().isoformat(), "topic": row.topic}
     try:
         members["payload"] = row.payload.decode("utf-8")
@@ -181,8 +183,8 @@ def _common(row: Row | SetAsideRow) -> dict[str, Any]:
     return {**members, "qos": row.qos, "retain": bool(row.retain)}
 
 
-_DONE_IN_FILE = {"list": _list, "export": _export, "purge": _purge, "retry": _retry}
+_IN_FILE = {"list": _list, "export": _export, "purge": _purge, "retry": _retry}
 
 
-def _when(since: float) -> str:
+def _date(since: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))

@@ -21,7 +21,7 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.load_sections import load_commands, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
-from gateway.configuration.settings import Configuration, OutboxOptions
+from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.option_schema import record_of
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
@@ -30,6 +30,7 @@ from gateway.core.topic import word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
+from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.message_filter import Filters
 from gateway.translation.mqtt_map import FIELDS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway.configuration.load_context import LoadContext
-from gateway.configuration.settings import DISK_BYTES, MEMORY_BYTES, InterfaceOptions, OutboxOptions
+from gateway.configuration.settings import InterfaceOptions
 from gateway.core.option_schema import record_of
 from gateway.core.paths import existing_state_folder, is_folder, state_folder
 from gateway.core.topic import filter_problem
@@ -21,6 +21,7 @@ from gateway.logs.init_logger import LogOptions
 from gateway.message import OUTCOME_WORDS, reserved_argument
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
 from gateway.mqtt.options import MqttOptions, parse_server
+from gateway.outbox.options import DISK_BYTES, MEMORY_BYTES, OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 
 _TLS_FILES = ("ca_file", "certificate_file", "key_file")

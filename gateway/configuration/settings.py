@@ -4,43 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from gateway import outbox
-from gateway.core.option_schema import section_defaults
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
 from gateway.mqtt.options import MqttOptions
+from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
-
-MEMORY_BYTES, DISK_BYTES = 32 * 1024**2, 256 * 1024**2
-"""Default of `outbox.max_bytes`, in memory and on disk."""
-
-
-_DEFAULT = section_defaults(outbox.__file__)
-
-
-class OutboxOptions(NamedTuple):
-    """The `outbox` section of a configuration. Times in seconds.
-
-    `is_place_chosen` is true if the configuration says where the outbox is kept; otherwise the place depends on the
-    user who starts the gateway.
-    """
-
-    store: Literal["disk", "memory"] = "memory"
-    file: Path | None = None
-    commit_interval: float = _DEFAULT["commit_interval"]
-    max_messages: int = _DEFAULT["max_messages"]
-    max_bytes: int = MEMORY_BYTES
-    discard: Literal["old", "new"] = _DEFAULT["discard"]
-    command_lifetime: float = _DEFAULT["command_lifetime"]
-    status_lifetime: float = _DEFAULT["status_lifetime"]
-    is_place_chosen: bool = False
 
 
 class InterfaceOptions(NamedTuple):

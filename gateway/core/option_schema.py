@@ -6,6 +6,7 @@ field of the record.
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -32,13 +33,19 @@ def section_defaults(module_file: str, part: str = "") -> Mapping[str, Any]:
 
 
 def record_of(cls: type[_Record], options: Mapping[str, Any]) -> _Record:
-    """Return `options`, which fit their schema, as the named tuple `cls`; a mapping in them becomes its own record."""
+    """Return `options`, which fit their schema, as the named tuple `cls`; a mapping in them becomes its own record.
+
+    A word for which the record has an enumeration becomes one of it.
+    """
     defaults: Mapping[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
-    values = {
-        name: record_of(type(defaults[name]), value) if isinstance(value, dict) else _frozen(value)
-        for name, value in options.items()
-    }
-    return cls(**values)
+    return cls(**{name: _converted(value, defaults.get(name)) for name, value in options.items()})
+
+
+def _converted(value: Any, default: Any) -> Any:
+    """Return `value` in the form of the field that has `default`: a record, one of an enumeration, or itself."""
+    if isinstance(value, dict):
+        return record_of(type(default), value)
+    return type(default)(value) if isinstance(default, enum.Enum) else _frozen(value)
 
 
 def _frozen(value: Any) -> Any:

@@ -195,7 +195,7 @@ class Sender:
         if first.entry is None:
             self._state_refused(first.publication, 0x80, _CLOSES)
         elif first.entry is self._on_trial:
-            self._outbox.set_aside(first.entry, _CLOSES)
+            self._outbox.dead_letter(first.entry, _CLOSES)
         elif not self._accuse(first.entry):
             return Verdict.NONE
         return verdict
@@ -303,7 +303,7 @@ class Sender:
         if spans:
             self._note_sent(self._client.track_in_flight(self._outbox.track_in_flight(publications), spans))
         else:
-            self._outbox.passed(len(publications))
+            self._outbox.count_direct(len(publications))
         return not spans
 
     def send_pending(self) -> bool:
@@ -396,12 +396,12 @@ class Sender:
             size = publish_size(publication.topic, publication.payload, qos, properties, is_v5=self._is_v5)
             if not self._limits.take(size, qos, retain):
                 what = f"a packet of {size} bytes is over the broker's limit of {self._limits.maximum_packet}"
-                self._outbox.set_aside(entry, what)
+                self._outbox.dead_letter(entry, what)
                 return True
         try:
             handed = self._client.mg_publish(publication, qos, retain, properties, entry=entry)
         except ValueError as err:
-            self._outbox.set_aside(entry, f"it cannot be published: {err}")
+            self._outbox.dead_letter(entry, f"it cannot be published: {err}")
             return True
         if handed is None:
             return False
@@ -490,7 +490,7 @@ class Sender:
     def _give_back(self, entry: Entry, reason: int) -> None:
         if not can_be_sent_again(reason):
             remedy = "check its access rules" if reason == _NOT_AUTHORIZED else ""
-            self._outbox.set_aside(entry, f"the broker refused it: {puback_words(reason)}", remedy)
+            self._outbox.dead_letter(entry, f"the broker refused it: {puback_words(reason)}", remedy)
             return
         refuses = BrokerRefuses(f"{self._where} takes no messages for now: {puback_words(reason)}", key=self._where)
         if refuses.trigger:

@@ -1,1 +1,1 @@
-"""Publications that are not yet with the broker: in memory, and on disk."""
+"""Publications that the broker has not acknowledged yet: in memory, and on disk."""

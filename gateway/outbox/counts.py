@@ -1,4 +1,4 @@
-"""What has become of the publications in the outbox: counted, and logged where it matters."""
+"""Counts what becomes of the publications in the outbox, and logs what is lost."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
-from gateway.outbox.files import MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+from gateway.outbox.options import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, DiscardPolicy
 
 LOG = package_logger(__name__)
 
-_HIGH_WATER = 0.8  # of the limit: time to say so
-_LOW_WATER = 0.5  # of the limit: well again
-_PERIOD = 60.0  # s between two lines about the same loss; an operator reads a log, not a film
-_MOST_LINES = 10  # about dead letters of one reason in a period
-_MAX_REASONS = 100  # of dead letters, which are the broker's words
+_HIGH_WATER = 0.8  # of the limit: a warning is logged
+_LOW_WATER = 0.5  # of the limit: it is logged that the outbox has room again
+_PERIOD = 60.0  # s between two lines about the same loss, so that losses do not flood the log
+_MOST_LINES = 10  # about dead letters with one reason, in a period
+_MAX_REASONS = 100  # of dead letters: reasons contain the words of the broker, so there is no end to them
 
 
 class OutboxCounts(NamedTuple):
-    """What has become of the publications so far; `waiting` and `in_flight` are of this moment.
+    """What has become of the publications so far; `waiting` and `in_flight` are those of this moment.
 
-    `restored` waited on disk when the gateway started; `superseded` ones were states with a newer one behind them.
-    `dead_letters_dropped` were set aside, by this run or one before, and more came than are kept.
+    `restored` ones waited on disk when the gateway started; `superseded` ones were states that a newer one replaced.
+    `set_aside` ones became dead letters. `dead_letters_dropped` were dead letters, of this run or an earlier one, that
+    were dropped because only the last ones are kept.
     """
 
     accepted: int = 0
@@ -43,14 +44,14 @@ class OutboxCounts(NamedTuple):
         return self.in_words(kept=0)
 
     def in_words(self, kept: int) -> str:
-        """Return the counts at the end of a run, of which so many are `kept` on disk for the next one."""
+        """Return the counts at the end of a run, of which `kept` messages stay on disk for the next one."""
         words = [f"{self.delivered} delivered"]
         words += [f"{number} {what}" for what, number in (
             ("superseded by newer ones", self.superseded),
             ("dropped as the oldest", self.dropped_old),
             ("refused as the newest", self.refused_new),
             ("expired", self.expired),
-            ("set aside", self.set_aside),
+            ("dead letters", self.set_aside),
             ("dead letters dropped", self.dead_letters_dropped),
             ("kept on disk", kept),
             ("not delivered", max(0, self.waiting + self.in_flight - max(0, kept))),
@@ -59,12 +60,16 @@ class OutboxCounts(NamedTuple):
 
     @property
     def dropped(self) -> int:
-        """All that was not delivered and never will be."""
+        """How many were not delivered and never will be."""
         return self.dropped_old + self.refused_new + self.expired + self.set_aside
 
 
-class _Dead:
-    """Dead letters of one reason: since when (s) they are counted, how many lines there were, and what is held back."""
+COUNTERS = tuple(name for name in OutboxCounts._fields if name not in ("waiting", "in_flight"))
+"""The counts that only grow."""
+
+
+class _DeadLetters:
+    """Dead letters with one reason since a time (s): how many lines were logged, and how many lines were held back."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -74,49 +79,50 @@ class _Dead:
 
 
 class LossLog:
-    """Logs what the outbox loses: the first at once, then totals once a period, and what is left over at its end.
+    """Logs what the outbox loses: the first loss immediately, then totals once a period, and a last total at its end.
 
-    `clock` returns the time in s. Any thread may call it.
+    `clock` returns the time in s. Any thread may call the methods.
     """
 
-    def __init__(self, discard: str, clock: Callable[[], float]) -> None:
-        which = "the oldest messages are dropped" if discard == "old" else "new messages are refused"
-        self._full = f"outbox full: {which} until the broker takes them faster"
+    def __init__(self, policy: DiscardPolicy, clock: Callable[[], float]) -> None:
+        self._full = f"outbox full: {policy.log_text} until the broker accepts them faster"
         self._clock = clock
         self._lock = Lock()
-        self._dropped = self._logged = 0  # since the outbox was well
+        self.dropped_since_full = 0
+        """How many messages were dropped or refused since the outbox last had room."""
+        self._logged = 0  # of these
         self._full_since = self._expired_since = -_PERIOD
         self._expired = 0
-        self._dead_dropped = 0
-        self._dead_dropped_since = -_PERIOD
-        self._dead: OrderedDict[str, _Dead] = OrderedDict()
-        self._forgotten_since = -_PERIOD
+        self._dead_letters_dropped = 0
+        self._dead_letters_dropped_since = -_PERIOD
+        self._dead_letters: OrderedDict[str, _DeadLetters] = OrderedDict()
+        self._not_remembered_since = -_PERIOD
         self.is_pending = False
         """Whether `tick` may have something to log."""
 
     def log_full(self, count: int, waiting: int) -> None:
-        """Log that `count` messages were dropped or refused at the limit, while so many wait."""
+        """Log that `count` messages were dropped or refused at the limit, while `waiting` ones wait."""
         with self._lock:
-            self._dropped += count
+            self.dropped_since_full += count
             now = self._clock()
             if self._logged and now - self._full_since < _PERIOD:
                 self.is_pending = True
                 return
-            self._full_since, self._logged = now, self._dropped
-            LOG.error("%s (%d waiting, %d dropped so far)", self._full, waiting, self._dropped)
+            self._full_since, self._logged = now, self.dropped_since_full
+            LOG.error("%s (%d waiting, %d dropped so far)", self._full, waiting, self.dropped_since_full)
 
     def log_room(self) -> None:
-        """Log how many were dropped in all, now that the outbox has room again."""
+        """Log how many messages were dropped in total, now that the outbox has room again."""
         with self._lock:
             self._log_room()
 
     def _log_room(self) -> None:
-        if self._dropped > self._logged:
-            LOG.error("outbox full: this is over; %d messages were dropped in all", self._dropped)
-        self._dropped = self._logged = 0
+        if self.dropped_since_full > self._logged:
+            LOG.error("outbox has room again; %d messages were dropped in total", self.dropped_since_full)
+        self.dropped_since_full = self._logged = 0
 
     def log_expired(self, count: int) -> None:
-        """Log that `count` messages were dropped for their age."""
+        """Log that `count` messages were dropped because their lifetime was over."""
         with self._lock:
             self._expired += count
             self.is_pending = True
@@ -124,97 +130,106 @@ class LossLog:
 
     def _log_expired(self, now: float) -> None:
         if self._expired and now - self._expired_since >= _PERIOD:
-            LOG.warning("%d messages were dropped: no broker took them in their lifetime", self._expired)
+            LOG.warning("%d messages were dropped: no broker accepted them within their lifetime", self._expired)
             self._expired, self._expired_since = 0, now
 
     def log_dead_letter(self, topic: str, size: int, reason: str) -> None:
-        """Log that a message of `size` bytes was set aside, and why; of very many with one reason, how many."""
+        """Log a dead letter of `size` bytes and its reason; of very many with one reason, only how many."""
         with self._lock:
             self._log_dead_letter(topic, size, reason)
 
     def _log_dead_letter(self, topic: str, size: int, reason: str) -> None:
         now = self._clock()
         kind = re.sub(r"[0-9]+", "0", reason)
-        dead = self._dead.get(kind)
-        if dead is not None and now - dead.since >= _PERIOD:
+        same_kind = self._dead_letters.get(kind)
+        if same_kind is not None and now - same_kind.since >= _PERIOD:
             self._end(kind, now)
-            dead = None
-        if dead is None:
-            dead = self._dead[kind] = _Dead(now)
-            if len(self._dead) > _MAX_REASONS:
-                self._end(next(iter(self._dead)), now)
-        if dead.lines < _MOST_LINES:
-            dead.lines += 1
-            LOG.error("set aside: %d bytes to %a: %s", size, topic, reason)
+            same_kind = None
+        if same_kind is None:
+            same_kind = self._dead_letters[kind] = _DeadLetters(now)
+            if len(self._dead_letters) > _MAX_REASONS:
+                self._end(next(iter(self._dead_letters)), now)
+        if same_kind.lines < _MOST_LINES:
+            same_kind.lines += 1
+            LOG.error("dead letter: %d bytes to %a: %s", size, topic, reason)
             return
-        dead.held_back += 1
-        dead.last = f"{topic!a}: {reason}"
+        same_kind.held_back += 1
+        same_kind.last = f"{topic!a}: {reason}"
         self.is_pending = True
 
     def _end(self, kind: str, now: float) -> None:
-        dead = self._dead.pop(kind)
-        if dead.held_back:
-            LOG.error("set aside: %d more in %.0f s, the last of them to %s",
-                      dead.held_back, now - dead.since, dead.last)  # fmt: skip
+        ended = self._dead_letters.pop(kind)
+        if ended.held_back:
+            LOG.error("dead letter: %d more in %.0f s, the last of them to %s",
+                      ended.held_back, now - ended.since, ended.last)  # fmt: skip
 
     def log_dead_letters_dropped(self, count: int) -> None:
-        """Log that `count` messages that were set aside are dropped, since more came than are kept."""
+        """Log that `count` dead letters were dropped, because only the last ones are kept."""
         with self._lock:
-            self._dead_dropped += count
+            self._dead_letters_dropped += count
             self.is_pending = True
-            self._log_dead_dropped(self._clock())
+            self._log_dead_letters_dropped(self._clock())
 
-    def _log_dead_dropped(self, now: float) -> None:
-        if self._dead_dropped and now - self._dead_dropped_since >= _PERIOD:
+    def _log_dead_letters_dropped(self, now: float) -> None:
+        if self._dead_letters_dropped and now - self._dead_letters_dropped_since >= _PERIOD:
             LOG.error(
-                "dropped: the oldest %d messages that were set aside: of those the last %d are kept, or %d MiB",
-                self._dead_dropped, MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES // 1024**2,
+                "dropped the oldest %d dead letters: only the last %d are kept, or %d MiB",
+                self._dead_letters_dropped, MAX_DEAD_LETTERS, MAX_DEAD_LETTER_BYTES // 1024**2,
             )  # fmt: skip
-            self._dead_dropped, self._dead_dropped_since = 0, now
+            self._dead_letters_dropped, self._dead_letters_dropped_since = 0, now
 
     def log_not_remembered(self, topic: str) -> None:
-        """Log that the outbox does not remember what is retained on `topic`, having enough of it."""
+        """Log that what is retained on `topic` is not remembered, because too much is."""
         now = self._clock()
-        if now - self._forgotten_since >= _PERIOD:
-            self._forgotten_since = now
+        if now - self._not_remembered_since >= _PERIOD:
+            self._not_remembered_since = now
             LOG.warning(
-                "too much is retained to remember all of it: %a is not sent again if the broker loses it", topic
+                "too many retained messages to remember all of them: %a is not published again if the broker loses it",
+                topic,
             )
 
     def tick(self) -> None:
-        """Log what was held back, and whose period is over."""
+        """Log what was held back, as far as its period is over."""
         with self._lock:
             now = self._clock()
             self._log_expired(now)
-            self._log_dead_dropped(now)
-            for kind in [kind for kind, dead in self._dead.items() if now - dead.since >= _PERIOD]:
+            self._log_dead_letters_dropped(now)
+            for kind in [kind for kind, same_kind in self._dead_letters.items() if now - same_kind.since >= _PERIOD]:
                 self._end(kind, now)
-            if self._dropped > self._logged and now - self._full_since >= _PERIOD:
+            if self.dropped_since_full > self._logged and now - self._full_since >= _PERIOD:
                 self._log_room()
-            held_back = any(dead.held_back for dead in self._dead.values())
-            self.is_pending = bool(self._expired or self._dead_dropped or self._dropped > self._logged or held_back)
+            held_back = any(same_kind.held_back for same_kind in self._dead_letters.values())
+            self.is_pending = bool(
+                self._expired
+                or self._dead_letters_dropped
+                or self.dropped_since_full > self._logged
+                or held_back
+            )  # fmt: skip
 
 
 class LevelGauge:
-    """Says when the outbox is filling up, and when it is well again."""
+    """Logs when the outbox is filling up, and when it has room again: each once. Any thread may call the methods."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self.is_high = False
-        """Whether that it is filling up was the last that there was to log."""
+        """Whether the last line logged was that the outbox is filling up."""
+        self.next_watermark = _HIGH_WATER
+        """Below this level (0 to 1) there certainly is no line to log."""
 
-    @property
-    def until_news(self) -> float:
-        """Up to which level (0 to 1) there surely is nothing to say."""
-        return 0.0 if self.is_high else _HIGH_WATER
-
-    def is_news(self, level: float) -> bool:
-        """Tell whether the level (0 to 1) is to be said."""
+    def crossed_watermark(self, level: float) -> bool:
+        """Return whether `level` (0 to 1) is to be logged."""
         return level <= _LOW_WATER if self.is_high else level >= _HIGH_WATER
 
-    def say(self, level: float, waiting: int) -> None:
-        """Say a level that is news."""
-        self.is_high = not self.is_high
-        if self.is_high:
-            LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, waiting)
-        else:
-            LOG.info("outbox back to %d %% (%d messages waiting)", level * 100, waiting)
+    def log(self, level: float, waiting: int) -> bool:
+        """Log `level` if it has crossed a watermark; return False if another thread has logged that already."""
+        with self._lock:
+            if not self.crossed_watermark(level):
+                return False
+            self.is_high = not self.is_high
+            self.next_watermark = 0.0 if self.is_high else _HIGH_WATER
+            if self.is_high:
+                LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, waiting)
+            else:
+                LOG.info("outbox back to %d %% (%d messages waiting)", level * 100, waiting)
+            return True

@@ -1,20 +1,21 @@
-"""The way back for what no broker took, and was set aside."""
+"""Sends dead letters again: messages that no broker has accepted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import OutboxStore
 
 _STEP = 50  # rows at a time: each may have 256 KiB
 
 
 class Retried(NamedTuple):
-    """What became of the messages that were to be sent again.
+    """What became of the dead letters that were to be sent again.
 
-    `outdated` ones are states of which there is a newer value; `full` ones found no room in the outbox. Both stay
-    set aside.
+    `sent` ones wait in the outbox again. `outdated` ones are states of which there is a newer value; `full` ones found
+    no room in the outbox. Both stay dead letters.
     """
 
     sent: int
@@ -22,39 +23,42 @@ class Retried(NamedTuple):
     full: int
 
     def __str__(self) -> str:
-        words = [f"{self.sent} messages that were set aside are sent again"]
+        words = [f"{self.sent} dead letters are sent again"]
         if self.outdated:
-            words.append(f"{self.outdated} stay, for there is a newer value of their topic")
+            words.append(f"{self.outdated} stay, because there is a newer value of their topic")
         if self.full:
-            words.append(f"{self.full} stay, for the outbox is full: try again when it is emptier")
+            words.append(f"{self.full} stay, because the outbox is full: try again when it is emptier")
         return "; ".join(words)
 
 
-def dead_letters(store: OutboxStore, is_meant: Callable[[str], bool]) -> Iterator[tuple[SetAsideRow, bool]]:
-    """Yield what was set aside and whose topic is meant, each with whether it is a state with a newer one behind it.
+def matching_dead_letters(store: OutboxStore, matches: Callable[[str], bool]) -> Iterator[tuple[DeadLetterRow, bool]]:
+    """Yield the dead letters whose topic `matches`, each with whether it is a state with a newer one behind it.
 
-    The caller may remove what it was given.
+    The caller may remove the rows that it has received from the file.
     """
-    newest = store.newest_states_set_aside()
+    newest = store.newest_dead_states()
     after = 0
-    while rows := list(store.iterate_set_aside(after, _STEP)):
+    while rows := list(store.iterate_dead_letters(after, _STEP)):
         for row in rows:
             after = row.number or after
-            if is_meant(row.topic):
+            if matches(row.topic):
                 yield row, bool(row.retain) and newest[row.topic] != row.number
 
 
-def retry_in_file(store: OutboxStore, is_meant: Callable[[str], bool], now: float) -> Retried:
-    """Put what was set aside back among what waits, in a file that no gateway uses; `now` is Unix time (s)."""
+def retry_in_file(store: OutboxStore, matches: Callable[[str], bool], now: float) -> Retried:
+    """Move dead letters whose topic `matches` back to the waiting messages; `now` is Unix time (s).
+
+    For a file that no gateway uses.
+    """
     newer = {*store.retained(), *(topic for topic, _, _ in store.topics())}
     number = store.last_number()
     sent = outdated = 0
-    for row, is_outdated in dead_letters(store, is_meant):
+    for row, is_outdated in matching_dead_letters(store, matches):
         if is_outdated or (row.retain and row.topic in newer):
             outdated += 1
             continue
         number += 1
         sent += 1
         publication = row.publication()
-        store.commit([Row.of(number, publication.lane, now, publication)], [], retried=[row.number])
+        store.commit([Row.of(number, publication.lane, now, publication)], [], removed_dead_letters=[row.number])
     return Retried(sent, outdated, 0)

@@ -1,4 +1,4 @@
-"""The files of an outbox as they lie in their folder: what somebody else does to them, and how they are set aside."""
+"""The files of an outbox in their folder: how damage by other programs is noticed, and how a file is moved away."""
 
 from __future__ import annotations
 
@@ -8,46 +8,42 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-MAX_SET_ASIDE = 1000
-MAX_SET_ASIDE_BYTES = 16 * 1024**2
-"""How many messages that no broker took, and bytes of their payloads, the file keeps: the last ones."""
-
 
 class Fault(enum.Enum):
-    """What somebody else has done to the file, or to SQLite's log beside it (`-wal`), while it is in use.
+    """What another program has done to the file, or to SQLite's log beside it (`-wal`), while it is in use.
 
-    SQLite notices none of it: it goes on with files that nobody finds again once the process has ended.
+    SQLite notices none of it: it goes on writing to files that no other process can open any more.
     """
 
     FILE_GONE = "was removed or replaced"
-    FILE_CUT = "was cut off"
-    LOG_GONE = "has lost its log (-wal), which was removed or replaced"
-    LOG_CUT = "has lost its log (-wal), which was cut off"
+    FILE_CUT = "was truncated"
+    LOG_GONE = "lost its log (-wal), which was removed or replaced"
+    LOG_CUT = "lost its log (-wal), which was truncated"
 
 
 class WatchedFiles:
-    """The file at `path` and its log, as they are when this is made. Both only grow while SQLite uses them."""
+    """The file at `path` and its log, as they are at construction. Both only grow while SQLite uses them."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._log_path = str(path), f"{path}-wal"
-        self._file, self._log = _found(self._path), _found(self._log_path)
+        self._file, self._log = _state_of(self._path), _state_of(self._log_path)
 
     def fault(self) -> Fault | None:
-        """Return what has happened to them since they were looked at last; None: nothing but what SQLite does."""
-        file, log = _found(self._path), _found(self._log_path)
+        """Return what has happened to the files since the last call; None if only SQLite has changed them."""
+        file, log = _state_of(self._path), _state_of(self._log_path)
         fault = self._compare(file, log)
         if fault is None:
             self._file, self._log = file, log
         return fault
 
     def seem_faulty(self) -> bool:
-        """Return whether `fault` may find something. It changes nothing, so that another thread may ask.
+        """Return whether `fault` may return something. Changes nothing, so that any thread may call it.
 
-        While SQLite writes, it may be wrong: two looks then come in another order.
+        The answer may be wrong while SQLite writes, because the two files are not checked at the same moment.
         """
-        return self._compare(_found(self._path), _found(self._log_path)) is not None
+        return self._compare(_state_of(self._path), _state_of(self._log_path)) is not None
 
-    def _compare(self, file: _Found | None, log: _Found | None) -> Fault | None:
+    def _compare(self, file: _FileState | None, log: _FileState | None) -> Fault | None:
         if file is None or self._file is None or file[:2] != self._file[:2]:
             return Fault.FILE_GONE
         if file.size < self._file.size:
@@ -59,49 +55,56 @@ class WatchedFiles:
         return None
 
 
-class _Found(NamedTuple):
+class _FileState(NamedTuple):
     device: int
     inode: int
     size: int
 
 
-def _found(path: str) -> _Found | None:
+def _state_of(path: str) -> _FileState | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  (several times for each commit)
+        status = os.stat(path)  # noqa: PTH116  (several times for each commit)
     except OSError:
         return None
-    return _Found(found.st_dev, found.st_ino, found.st_size)
+    return _FileState(status.st_dev, status.st_ino, status.st_size)
 
 
 def _has_hole(path: str, size: int) -> bool:
-    """Return whether the file was cut off just before a write behind its end, which leaves a hole in it."""
+    """Return whether the file has a hole.
+
+    SQLite writes its log without holes. But if the log is truncated and SQLite then writes behind the new end, the log
+    is as long as before, and only the hole between the two shows what has happened.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
         return os.lseek(descriptor, 0, os.SEEK_HOLE) < size
-    except OSError:  # empty, or the file system does not know
+    except OSError:  # an empty file, or a file system that does not know about holes
         return False
     finally:
         os.close(descriptor)
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the files that SQLite keeps beside the one at `path`, whether they are there or not."""
+    """Return the paths of the files that SQLite keeps beside the one at `path`, whether these exist or not."""
     return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
-def set_file_aside(path: Path, kind: str) -> Path:
-    """Rename the file at `path`, and what SQLite keeps beside it, so that the name tells `kind` and time."""
+def move_file_away(path: Path, kind: str) -> Path:
+    """Rename the file at `path`, and those that SQLite keeps beside it, to a name with `kind` and the time.
+
+    Return the new path. Raises `OSError` if the file cannot be renamed.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%S")
-    aside = path.with_name(f"{path.name}.{kind}-{stamp}")
+    moved = path.with_name(f"{path.name}.{kind}-{stamp}")
     count = 1
-    while aside.exists():
+    while moved.exists():
         count += 1
-        aside = path.with_name(f"{path.name}.{kind}-{stamp}-{count}")
-    path.rename(aside)
-    for old, new in zip(beside(path), beside(aside), strict=True):
+        moved = path.with_name(f"{path.name}.{kind}-{stamp}-{count}")
+    path.rename(moved)
+    for old, new in zip(beside(path), beside(moved), strict=True):
         if old.exists():
             old.rename(new)
-    return aside
+    return moved

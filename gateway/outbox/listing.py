@@ -1,4 +1,4 @@
-"""What waits and what is set aside, as a list for people: in pages, and cut, however much there is."""
+"""Lists of waiting messages and dead letters for people: in pages, and with long texts cut."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import NamedTuple
 
 from gateway.message import Lane
 from gateway.outbox.queues import Entry
-from gateway.outbox.store import Row, SetAsideRow
+from gateway.outbox.rows import DeadLetterRow, Row
 
 MAX_SHOWN = 60
-"""Characters of a payload in a list, and, times ten, of a topic."""
+"""How many characters of a payload are shown; of a topic, ten times as many."""
 
-SET_ASIDE = "set aside"
-"""What stands in the place of a lane where a message is set aside."""
+DEAD_LETTER = "set aside"
+"""Stands in the place of the lane in the JSON of a dead letter, as versions before called it."""
 
 PAGE_ROWS = 5000
-"""Rows that are looked at for one page, so that whoever looks is soon free for something else."""
+"""How many rows are read for one page: the thread that reads them must soon be free for its other work."""
 
 
 class Listed(NamedTuple):
-    """One message: since when it waits (s, Unix time), its lane, topic and payload, and why it was set aside."""
+    """One message: since when it waits (s, Unix time), its lane, topic and payload, and why it is a dead letter."""
 
     since: float
     lane: str
@@ -31,7 +31,7 @@ class Listed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A part of a list: the messages to be shown, how many are meant in each lane, and where the next page begins.
+    """A part of a list: the messages to show, how many match in each lane, and where the next page begins.
 
     `next` is None at the end.
     """
@@ -42,42 +42,48 @@ class Page(NamedTuple):
 
 
 def page_of(
-    found: Iterable[tuple[int, Listed]], is_meant: Callable[[str], bool], count: int, limit: int = PAGE_ROWS
+    messages: Iterable[tuple[int, Listed]], matches: Callable[[str], bool], count: int, limit: int = PAGE_ROWS
 ) -> Page:
-    """Return the first of `found` (each with its number) as a page that shows up to `count` of those meant."""
+    """Return a page of up to `count` messages whose topic `matches`, from the first `limit` of `messages`.
+
+    Each message comes with its number.
+    """
     rows: list[Listed] = []
     lanes: dict[str, int] = {}
     last: int | None = None
-    looked_at = 0
-    for number, row in itertools.islice(found, limit):
-        last, looked_at = number, looked_at + 1
-        if is_meant(row.topic):
+    read = 0
+    for number, row in itertools.islice(messages, limit):
+        last, read = number, read + 1
+        if matches(row.topic):
             lanes[row.lane] = lanes.get(row.lane, 0) + 1
             if len(rows) < count:
                 rows.append(row._replace(topic=_cut(row.topic, 10 * MAX_SHOWN), reason=_cut(row.reason, 1000)))
-    return Page(rows, lanes, last if looked_at == limit else None)
+    return Page(rows, lanes, last if read == limit else None)
 
 
-def of_row(row: Row) -> tuple[int, Listed]:
+def from_row(row: Row) -> tuple[int, Listed]:
     """Return the number of a row that waits, and the row as it is listed."""
     return row.number, Listed(row.since, Lane(row.lane).name.lower(), row.topic, shown(row.payload))
 
 
-def of_set_aside(row: SetAsideRow) -> tuple[int, Listed]:
-    """Return the number of a row that is set aside, and the row as it is listed."""
-    return row.number or 0, Listed(row.since, SET_ASIDE, row.topic, shown(row.payload), row.reason)
+def from_dead_letter(row: DeadLetterRow) -> tuple[int, Listed]:
+    """Return the number of a dead letter, and the dead letter as it is listed."""
+    return row.number or 0, Listed(row.since, DEAD_LETTER, row.topic, shown(row.payload), row.reason)
 
 
-def of_entry(entry: Entry, wall_offset: float) -> tuple[int, Listed]:
-    """Return the number of an entry in memory, and it as it is listed; `wall_offset` makes its time Unix time (s)."""
-    sent = entry.publication
+def from_entry(entry: Entry, wall_offset: float) -> tuple[int, Listed]:
+    """Return the number of an entry in memory, and the entry as it is listed.
+
+    `wall_offset` (s) is added to its time to make that Unix time.
+    """
+    publication = entry.publication
     return entry.number, Listed(
-        entry.since + wall_offset, Lane(entry.lane).name.lower(), sent.topic, shown(sent.payload)
+        entry.since + wall_offset, Lane(entry.lane).name.lower(), publication.topic, shown(publication.payload)
     )
 
 
 def shown(payload: bytes) -> str:
-    """Return a payload as text that can harm no terminal, cut."""
+    """Return a payload as text that contains no control characters and is cut to `MAX_SHOWN` characters."""
     text = payload[: 4 * MAX_SHOWN + 4].decode("utf-8", "backslashreplace")
     text = text if text.isprintable() else ascii(text)[1:-1]
     return _cut(text, MAX_SHOWN)

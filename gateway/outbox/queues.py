@@ -1,8 +1,8 @@
-"""The order in which publications of one lane wait, in memory and on disk. Pure: no lock, no clock, no file.
+"""The queues in which publications of one lane wait, in memory and on disk. Pure: no lock, no clock, no file.
 
-    head (in memory, goes next)  ->  gap (only on disk)  ->  tail (in memory, came last)
+    head (in memory, sent next)  ->  spilled (only on disk)  ->  tail (in memory, added last)
 
-Where nothing is kept on disk all of it is head. What is in the gap is brought back in time by `refill`.
+Without a disk, all entries are in the head. `refill` reads spilled entries back before the head is empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.message import Lane, Publication
 
 HEAD = 2000
 HEAD_BYTES = 4 * 1024**2
-"""Of a lane, as many entries and bytes are kept in memory while the rest is on disk."""
+"""How many entries and bytes of each lane stay in memory while the remaining ones are on disk."""
 
 
 NO_END = 2**63 - 1
@@ -24,7 +24,7 @@ NO_END = 2**63 - 1
 
 
 class Source:
-    """One who puts publications, such as an outlet, and what of them was lost since its last flush."""
+    """A producer of publications, such as an outlet, and how many of them were lost since its last flush."""
 
     __slots__ = ("dropped", "reason")
 
@@ -33,7 +33,7 @@ class Source:
         self.reason = ""
         """Why the last of them was dropped."""
 
-    def note_dropped(self, count: int, reason: str) -> None:
+    def record_dropped(self, count: int, reason: str) -> None:
         """Record that `count` publications were lost."""
         self.dropped += count
         self.reason = reason
@@ -42,13 +42,14 @@ class Source:
 class Entry:
     """One publication in the outbox.
 
-    `since` when it waits (s, of the outbox's clock), its number, which grows, what it counts as (bytes: all that it
-    holds, and an `overhead`), and the lane where it waits, which need not be the one that it asks for.
+    `since` is the time (s, of the outbox's clock) at which it was added; `number` grows with each entry; `size` is
+    what it counts for (bytes: topic, payload, correlation data and `overhead`). `lane` is the lane in which it waits,
+    which may be a later one than that of its publication.
     """
 
     __slots__ = (
-        "dead_letter", "is_committed", "is_ended", "is_for_disk", "lane", "number", "publication", "receipt", "since",
-        "size", "source",
+        "dead_letter_number", "is_committed", "is_ended", "is_for_disk", "lane", "number", "publication", "receipt",
+        "since", "size", "source",
     )  # fmt: skip
 
     def __init__(
@@ -67,43 +68,48 @@ class Entry:
         self.since = since
         self.number = number
         topic = publication.topic
-        bytes_of_topic = len(topic) if topic.isascii() else len(topic.encode("utf-8", "surrogatepass"))
-        self.size = bytes_of_topic + len(publication.payload) + len(publication.correlation) + overhead
+        topic_bytes = len(topic) if topic.isascii() else len(topic.encode("utf-8", "surrogatepass"))
+        self.size = topic_bytes + len(publication.payload) + len(publication.correlation) + overhead
         self.lane = lane
         self.receipt: Receipt | None = None
         self.is_for_disk = is_for_disk
         self.is_committed = is_committed
-        self.source = source  # who put it; None: nobody who waits for it
-        self.dead_letter = 0  # its number among what is set aside, once it has one: it keeps that when it is retried
-        self.is_ended = False  # delivered or dropped: it need not be written any more
+        self.source = source  # the producer that may flush; None: no producer waits for this entry
+        self.dead_letter_number = 0  # its number among the dead letters, once it has one; a retry keeps that number
+        self.is_ended = False  # delivered or dropped: it need not be written to disk any more
 
 
 class SpillQueue:
-    """A lane in which everything waits in its order."""
+    """A first-in, first-out lane. With `spills`, committed entries that are not sent soon are kept only on disk."""
 
     def __init__(self, spills: bool) -> None:
         self._spills = spills
         self.head: deque[Entry] = deque()
         self.tail: deque[Entry] = deque()
-        self.gap = self._gap_bytes = 0  # entries, and bytes without those that are dropped
-        self.skip = 0  # entries at the begin of the gap that were dropped, and are still on disk
-        self.after = 0  # number of the last entry that ever was in head
-        self.count = self.bytes = 0  # the gap included
+        self.spilled = 0
+        """How many entries are only on disk, including those at the front that were dropped since."""
+        self.spilled_bytes = 0
+        """Bytes of the spilled entries that were not dropped."""
+        self.dropped_on_disk = 0
+        """How many entries at the front of the spilled ones were dropped while their rows are still in the file."""
+        self.after = 0
+        """The number of the last entry that was ever in the head: spilled entries have higher numbers."""
+        self.count = self.bytes = 0  # of all that waits, including the spilled entries
         self._head_bytes = 0
-        self._sources: deque[Source | None] = deque()  # of what is in the gap: the file does not know them
+        self._sources: deque[Source | None] = deque()  # of the spilled entries: the file does not store them
         self.lost_sources: list[Source | None] = []
-        """Of what was lost with the file, for whoever asks, and clears it."""
+        """The sources of entries that were lost with the file. The reader of this list clears it."""
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether `take` would find something."""
-        return bool(self.head or (self.tail and not self.gap))
+        """Whether `take` would return an entry."""
+        return bool(self.head or (self.tail and not self.spilled))
 
     def put(self, entry: Entry) -> None:
-        """Append `entry`; it takes nobody's place."""
+        """Append `entry`. It replaces no other entry."""
         self.count += 1
         self.bytes += entry.size
-        if self.gap or self.tail or (self._spills and self._is_head_full):
+        if self.spilled or self.tail or (self._spills and self._is_head_full):
             self.tail.append(entry)
         else:
             self._append(entry)
@@ -117,7 +123,7 @@ class SpillQueue:
         self.head.appendleft(entry)
 
     def take(self, count: int) -> list[Entry]:
-        """Take up to `count` of the oldest; fewer if there are no more, or they are not in memory yet."""
+        """Remove and return up to `count` of the oldest entries; fewer if no more are in memory."""
         if self.tail and len(self.head) < count:
             self._join()
         if len(self.head) <= count:
@@ -132,96 +138,102 @@ class SpillQueue:
         return taken
 
     def drop_oldest(self) -> Entry | None:
-        """Drop the oldest; return it, or None if it is only on disk (or there is none)."""
+        """Drop the oldest entry and return it, or None if it is only on disk (or if there is none)."""
         entry = next(iter(self.take(1)), None)
-        waiting = self.gap - self.skip
-        if entry is None and self.tail and not waiting:  # all that lies between on disk was dropped before
+        waiting = self.spilled - self.dropped_on_disk
+        if entry is None and self.tail and not waiting:  # all spilled entries before it were dropped already
             entry = self.tail.popleft()
-            self._leave(entry)
+            self._subtract(entry)
         if entry is None and waiting:
-            size = max(0, self._gap_bytes // waiting)  # as good as is known
-            self.skip += 1
+            # The size of a single spilled entry is known only to the file, so use the mean. Any error is corrected
+            # when the last spilled entry is gone (see `_subtract_spilled`).
+            size = max(0, self.spilled_bytes // waiting)
+            self.dropped_on_disk += 1
             self.count -= 1
             self.bytes -= size
-            self._leave_gap(size)
+            self._subtract_spilled(size)
         return entry
 
     def discard(self, entry: Entry) -> None:
-        """Drop an entry that stands anywhere in memory."""
+        """Remove an entry that waits anywhere in memory."""
         if entry.number <= self.after:
             self.head.remove(entry)
             self._head_bytes -= entry.size
         else:
             self.tail.remove(entry)
-        self._leave(entry)
+        self._subtract(entry)
 
     def spill(self) -> Iterator[Entry]:
-        """Keep in memory what goes next, and leave the rest that is committed to the disk; yield what is left."""
-        if not self.gap and not self._is_head_full:
-            self._join(is_short=True)
+        """Keep the head in memory, remove the committed entries behind it from memory, and yield these."""
+        if not self.spilled and not self._is_head_full:
+            self._join(until_full=True)
             if not self.tail:
                 return
         tail, self.tail = self.tail, deque()
         for entry in tail:
             if entry.is_committed:
-                self.gap += 1
-                self._gap_bytes += entry.size
+                self.spilled += 1
+                self.spilled_bytes += entry.size
                 self._sources.append(entry.source)
                 yield entry
             else:
                 self.tail.append(entry)
 
     @property
-    def wanted(self) -> int:
-        """How many entries of the gap are to be read from the disk."""
+    def read_count(self) -> int:
+        """How many spilled entries are to be read from the disk now."""
         is_low = len(self.head) < HEAD // 2 and self._head_bytes < HEAD_BYTES // 2
-        return min(self.gap, HEAD) if self.skip or is_low else 0
+        return min(self.spilled, HEAD) if self.dropped_on_disk or is_low else 0
 
     @property
-    def gap_span(self) -> tuple[int, int]:
-        """Between which numbers what is in the gap lies, both excluded."""
+    def spilled_range(self) -> tuple[int, int]:
+        """The two numbers between which those of the spilled entries lie, both excluded."""
         return self.after, self.tail[0].number if self.tail else NO_END
 
-    def refill(self, asked: int, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Append what was read from the disk, of `asked`; return those of them that had been dropped."""
+    def refill(self, requested: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Append `entries`, which were read from the disk; return those that had been dropped in the meantime.
+
+        Fewer entries than `requested` mean that the file has no more: the remaining spilled entries are given up.
+        """
         for entry in entries:
             entry.source = self._sources.popleft() if self._sources else None
-        dropped, brought = entries[: self.skip], entries[self.skip :]
-        self.skip -= len(dropped)
-        self.gap -= len(dropped)
-        for entry in brought:
-            self.gap -= 1
-            self._leave_gap(entry.size)
+        dropped, restored = entries[: self.dropped_on_disk], entries[self.dropped_on_disk :]
+        self.dropped_on_disk -= len(dropped)
+        self.spilled -= len(dropped)
+        for entry in restored:
+            self.spilled -= 1
+            self._subtract_spilled(entry.size)
             self._append(entry)
         if entries:
             self.after = entries[-1].number
-        if len(entries) < asked:  # somebody has removed them from the file
-            self.forget_gap()
+        if len(entries) < requested:  # another program has removed rows from the file
+            self.forget_spilled()
         self._join()
         return dropped
 
     def restore(self, count: int, size: int) -> None:
-        """Begin with what is on disk: how many, and their bytes."""
-        self.gap = self.count = count
-        self._gap_bytes = self.bytes = size
+        """Start with `count` entries of `size` bytes that are on disk."""
+        self.spilled = self.count = count
+        self.spilled_bytes = self.bytes = size
         self._sources.extend(repeat(None, count))
 
     def count_of(self, source: Source) -> int:
-        """Return how many of `source` are only on disk."""
+        """Return how many entries of `source` are only on disk."""
         return self._sources.count(source)
 
-    def forget_gap(self, kept: int = 0, size: int = 0) -> int:
-        """Give up what is only on disk, but for the first `kept` of it, of `size` bytes; return how many are lost."""
-        before, bytes_before = self.gap - self.skip, self._gap_bytes
-        self.gap, self.skip = kept, min(self.skip, kept)
-        gone = [self._sources.pop() for _ in range(len(self._sources) - kept)]
-        self.lost_sources += gone[: before - (self.gap - self.skip)]  # without those that were dropped before
-        waiting = self.gap - self.skip
-        self._gap_bytes = size * waiting // kept if kept else 0  # as good as is known
-        self.count += waiting - before
-        self.bytes += self._gap_bytes - bytes_before
+    def forget_spilled(self, kept: int = 0, size: int = 0) -> int:
+        """Give up the spilled entries except the first `kept`, which have `size` bytes; return how many are lost."""
+        previous, previous_bytes = self.spilled - self.dropped_on_disk, self.spilled_bytes
+        self.spilled, self.dropped_on_disk = kept, min(self.dropped_on_disk, kept)
+        removed = [self._sources.pop() for _ in range(len(self._sources) - kept)]
+        # Entries that were dropped before are no loss of this moment: their sources were informed then.
+        self.lost_sources += removed[: previous - (self.spilled - self.dropped_on_disk)]
+        waiting = self.spilled - self.dropped_on_disk
+        self.spilled_bytes = size * waiting // kept if kept else 0  # by the mean size, as in `drop_oldest`
+        self.count += waiting - previous
+        self.bytes += self.spilled_bytes - previous_bytes
         self._join()
-        return before - waiting
+        return previous - waiting
 
     @property
     def _is_head_full(self) -> bool:
@@ -231,27 +243,27 @@ class SpillQueue:
         self.head.append(entry)
         self._head_bytes += entry.size
 
-    def _join(self, *, is_short: bool = False) -> None:
-        """Let the tail follow the head, if nothing lies between them on disk; `is_short`: until the head is full."""
-        if self.gap:
+    def _join(self, *, until_full: bool = False) -> None:
+        """Append the tail to the head if no entry between them is on disk; `until_full`: or until the head is full."""
+        if self.spilled:
             return
-        while self.tail and not (is_short and self._is_head_full):
+        while self.tail and not (until_full and self._is_head_full):
             self.after = self.tail[0].number
             self._append(self.tail.popleft())
 
-    def _leave(self, entry: Entry) -> None:
+    def _subtract(self, entry: Entry) -> None:
         self.count -= 1
         self.bytes -= entry.size
 
-    def _leave_gap(self, size: int) -> None:
-        self._gap_bytes -= size
-        if self.gap == self.skip:  # nothing waits there any more: what was guessed wrong is put right
-            self.bytes -= self._gap_bytes
-            self._gap_bytes = 0
+    def _subtract_spilled(self, size: int) -> None:
+        self.spilled_bytes -= size
+        if self.spilled == self.dropped_on_disk:  # no spilled entry waits any more: correct what the mean got wrong
+            self.bytes -= self.spilled_bytes
+            self.spilled_bytes = 0
 
 
 class LatestValueQueue:
-    """The lane in which only the newest of each topic waits."""
+    """The lane in which only the newest publication of each topic waits (conflation)."""
 
     def __init__(self) -> None:
         self.entries: OrderedDict[str, Entry] = OrderedDict()
@@ -264,18 +276,18 @@ class LatestValueQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether `take` would find something."""
+        """Whether `take` would return an entry."""
         return bool(self.entries)
 
     def put(self, entry: Entry) -> Entry | None:
-        """Put `entry` in the place of the one with its topic, if there is one; return that."""
+        """Put `entry` into the place of the one with its topic, if there is one; return the replaced entry."""
         replaced = self.entries.get(entry.publication.topic)
         self.entries[entry.publication.topic] = entry
         self.bytes += entry.size - (replaced.size if replaced is not None else 0)
         return replaced
 
     def put_front(self, entry: Entry) -> bool:
-        """Return `entry` to the front; or return False: there is a newer one."""
+        """Return `entry` to the front; return False without doing so if a newer one of its topic waits."""
         topic = entry.publication.topic
         if topic in self.entries:
             return False
@@ -284,16 +296,16 @@ class LatestValueQueue:
         return True
 
     def take(self, count: int) -> list[Entry]:
-        """Take up to `count` of the oldest."""
+        """Remove and return up to `count` of the oldest entries."""
         taken = [self.entries.popitem(last=False)[1] for _ in range(min(count, len(self.entries)))]
         self.bytes -= sum([entry.size for entry in taken])
         return taken
 
     def drop_oldest(self) -> Entry | None:
-        """Drop the oldest; return it, or None if there is none."""
+        """Drop the oldest entry and return it, or None if there is none."""
         return next(iter(self.take(1)), None)
 
     def discard(self, entry: Entry) -> None:
-        """Drop an entry."""
+        """Remove an entry."""
         del self.entries[entry.publication.topic]
         self.bytes -= entry.size

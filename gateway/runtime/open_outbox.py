@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.configuration.settings import OutboxOptions
 from gateway.core.package_logger import package_logger
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import OutboxOptions
 from gateway.outbox.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -17,19 +17,10 @@ LOG = package_logger(__name__)
 
 def open_outbox(options: OutboxOptions) -> tuple[Outbox, OutboxWriter | None]:
     """Return the outbox, and its writer if it is kept on disk. Raises `StoreError` if the file cannot be used."""
-    limits = (
-        options.max_messages,
-        options.max_bytes,
-        options.discard,
-        options.command_lifetime,
-        options.status_lifetime,
-    )
     if options.file is None:
-        return Outbox(*limits), None
-    from gateway.outbox.store import (
-        open_store,  # imports SQLite, which a gateway with an outbox in memory does not need
-    )
+        return Outbox(options), None
+    from gateway.outbox.store import open_store  # with SQLite, which an outbox in memory does not need
     from gateway.outbox.writer import OutboxWriter
 
-    outbox = DurableOutbox(*limits, commit_interval=options.commit_interval)
+    outbox = DurableOutbox(options)
     return outbox, OutboxWriter(outbox, open_store(options.file, LOG.error, owns_folder=not options.is_place_chosen))

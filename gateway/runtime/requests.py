@@ -166,7 +166,7 @@ def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> N
 
 
 def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
-    from gateway.outbox.listing import PAGE_ROWS, Page, of_entry, of_row, of_set_aside, page_of
+    from gateway.outbox.listing import PAGE_ROWS, Page, from_dead_letter, from_entry, from_row, page_of
 
     matches = _topic_matcher(arguments)
     after, count = min(max(0, arguments.get("after", 0)), _LARGEST), max(0, arguments.get("count", 20))
@@ -176,21 +176,21 @@ def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer)
 
     def read(store: OutboxStore) -> None:
         if part == "waiting":
-            messages = map(of_row, store.iterate(after))
+            messages = map(from_row, store.iterate(after))
         else:
-            messages = map(of_set_aside, store.iterate_set_aside(after))
+            messages = map(from_dead_letter, store.iterate_dead_letters(after))
         answer(page_of(messages, matches, count, limit)._asdict())
 
     if part == "memory":
         offset = time.time() - time.monotonic()
         entries = gateway.outbox.peek(after, limit)
-        answer(page_of((of_entry(e, offset) for e in entries), matches, count, limit)._asdict())
+        answer(page_of((from_entry(e, offset) for e in entries), matches, count, limit)._asdict())
     elif part not in ("waiting", "set aside"):
         raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, set aside")
     elif writer is None:
         answer(Page([], {}, None)._asdict())
     else:
-        writer.visit(read)
+        writer.run_on_file(read)
 
 
 def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
@@ -204,7 +204,7 @@ def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer
         LOG.info("sending dead letters again on request: %s", retried)
         answer(retried._asdict())
 
-    writer.visit(retry)
+    writer.run_on_file(retry)
 
 
 def _topic_matcher(arguments: Mapping[str, Any]) -> Callable[[str], bool]:

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.cli.main import EXIT_FAILED, EXIT_OK, EXIT_USAGE, main
 from gateway.message import Lane, Publication
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import OutboxStore
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
@@ -31,7 +32,7 @@ def full(conf: Path) -> Path:
         Publication("home/a", b"x" * 100, 1, lane=Lane.BULK),
     ]
     rows = [Row.of(number, each.lane, NOON, each) for number, each in enumerate(sent, 1)]
-    store.commit(rows, [], [SetAsideRow(None, NOON, "home/c", b"big", 1, 0, "too large for the broker")])
+    store.commit(rows, [], [DeadLetterRow(None, NOON, "home/c", b"big", 1, 0, "too large for the broker")])
     store.close()
     return conf
 
@@ -44,18 +45,18 @@ def run(conf: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: i
     return [line for line in (found.out + found.err).splitlines() if line != where]
 
 
-def test_a_list_shows_what_waits_and_what_is_set_aside(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_shows_waiting_messages_and_dead_letters(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other, long, aside, total = run(full, capsys, "list")
     assert one.endswith(" event  home/a one")
     assert other.endswith(r" latest home/b \\xff\n"), "nothing that is sent can harm a terminal"
     assert long.endswith("x...")
-    assert aside.endswith(" set aside home/c big: too large for the broker")
-    assert total == "3 messages wait (1 event, 1 latest, 1 bulk), 1 are set aside"
+    assert aside.endswith(" dead letter home/c big: too large for the broker")
+    assert total == "3 messages waiting (1 event, 1 latest, 1 bulk), 1 dead letters"
 
 
 def test_a_list_is_bounded_and_filtered(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(full, capsys, "list", "--topic", "home/a", "--count", "1")
-    assert lines[1:] == ["... and 1 more (--count N)", "2 messages wait (1 event, 1 bulk), 0 are set aside"]
+    assert lines[1:] == ["... and 1 more (--count N)", "2 messages waiting (1 event, 1 bulk), 0 dead letters"]
 
 
 def test_an_export_is_a_json_object_a_line(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,15 +71,15 @@ def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(
     full: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (refusal,) = run(full, capsys, "purge", "--topic", "home/a", code=EXIT_USAGE)
-    assert "purge removes 2 messages that wait and 0 that are set aside for good: say --yes" in refusal
-    assert run(full, capsys, "purge", "--topic", "home/a", "--yes")[0].startswith("removed 2 messages")
-    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 that are set aside")
-    assert run(full, capsys, "list")[-1] == "1 messages wait (1 latest), 0 are set aside"
+    assert "purge removes 2 waiting messages and 0 dead letters for good: confirm with --yes" in refusal
+    assert run(full, capsys, "purge", "--topic", "home/a", "--yes")[0].startswith("removed 2 waiting messages")
+    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 dead letters")
+    assert run(full, capsys, "list")[-1] == "1 messages waiting (1 latest), 0 dead letters"
 
 
 def test_where_nothing_ever_waited_nothing_is_made(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = run(conf, capsys, "list")
-    assert line.endswith("gw.outbox: nothing waits (there is no such file yet)")
+    assert line.endswith("gw.outbox: no messages are waiting (there is no such file yet)")
     assert not conf.with_name("gw.outbox").exists()
 
 
@@ -96,18 +97,18 @@ def test_what_cannot_be_is_said(full: Path, tmp_path: Path, capsys: pytest.Captu
         store.close()
     full.with_name("gw.outbox").write_bytes(b"no database at all" * 100)
     (line,) = run(full, capsys, "list", code=EXIT_FAILED)
-    assert "gw.outbox is no outbox" in line
+    assert "gw.outbox is not an outbox file" in line
 
 
 def test_a_list_tells_how_much_more_there_is_of_both(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = OutboxStore(full.with_name("gw.outbox"))
-    store.commit([], [], [SetAsideRow(None, NOON, "home/d", b"2", 1, 0, "refused")] * 38)
+    store.commit([], [], [DeadLetterRow(None, NOON, "home/d", b"2", 1, 0, "refused")] * 38)
     store.close()
     lines = run(full, capsys, "list", "--count", "1")
     assert [line for line in lines if "more" in line] == ["... and 2 more (--count N)", "... and 38 more (--count N)"]
     assert lines[-2:] == [
         "... and 38 more (--count N)",
-        "3 messages wait (1 event, 1 latest, 1 bulk), 39 are set aside",
+        "3 messages waiting (1 event, 1 latest, 1 bulk), 39 dead letters",
     ]
 
 
@@ -122,7 +123,7 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
         monkeypatch.delenv(name, raising=False)
     conf = write_conf(tmp_path, 1, interface=trial("Recorder"))
     assert main(["outbox", "list", "--conf", str(conf)]) == EXIT_FAILED
-    assert f"if systemd runs it, its file is in {service}, where root may look" in capsys.readouterr().err
+    assert f"if systemd runs it, its file is in {service}, which root can read" in capsys.readouterr().err
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     assert "(see outbox.file)\n" in capsys.readouterr().out
     monkeypatch.setattr("gateway.cli.check.SERVICE_CONF", tmp_path)
@@ -153,4 +154,4 @@ def test_what_a_running_gateway_has_in_use_is_said_so(
             assert (done.returncode, done.stderr) == (1, "mqttgateway: the gateway 'gw' runs: stop it first\n")
     done = subprocess.run([*COMMAND, "outbox", "list", "gw"], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert done.stderr.endswith(": start it, or name another one, or look at its file with --conf FILE\n")
+    assert done.stderr.endswith(": start it, or name another one, or read its file with --conf FILE\n")

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
-from gateway.configuration.settings import Configuration, OutboxOptions
+from gateway.configuration.settings import Configuration
 from gateway.core.paths import shipped
 from gateway.errors import ConfigurationError, MessageError
 from gateway.logs.init_logger import LogOptions
 from gateway.message import InternalMsg
 from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.options import MqttOptions
+from gateway.outbox.options import DiscardPolicy, OutboxOptions
 
 MINIMAL = "root: home\ntopics: [home/#]\ninterface: {type: dummy}\n"
 
@@ -81,7 +82,9 @@ log: {level: debug, file: gw.log, file_bytes: 5000, files: 2, traffic: true}
         "broker.example", 1884, keepalive=10, client_id="me", username="u", password="p", qos=0,
         connect_timeout=2.5, reconnect_max=30,
     )  # fmt: skip
-    assert configuration.outbox == OutboxOptions("memory", None, 0.5, 5, 20000, "new", 0, 60, is_place_chosen=True)
+    assert configuration.outbox == OutboxOptions(
+        "memory", None, 0.5, 5, 20000, DiscardPolicy.NEW, 0, 60, is_place_chosen=True
+    )
     assert configuration.log == LogOptions("debug", "gw.log", 5000, 2, traffic=True)
     assert configuration.interfaces[0].params == {"interval": 0.5, "location": "hall"}
     assert configuration.interfaces[0].msg_map.status_qos == 0

@@ -14,10 +14,10 @@ from gateway.configuration.option_docs import default_configuration
 from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schema_fit import fits_quickly
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
-from gateway.configuration.settings import OutboxOptions
 from gateway.core.paths import shipped, shipped_configurations
 from gateway.logs.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
+from gateway.outbox.options import OutboxOptions
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "configuration": config_schema(),

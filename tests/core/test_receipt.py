@@ -20,14 +20,14 @@ def test_a_message_is_accepted_then_delivered() -> None:
     assert (receipt.is_accepted, receipt.is_delivered, receipt.dropped) == (True, True, "")
 
 
-def test_what_is_delivered_before_it_was_on_disk_is_safe() -> None:
+def test_a_message_that_is_delivered_before_its_commit_is_safe() -> None:
     receipt = Receipt()
     receipt.mark_delivered()
     receipt.wait_accepted(0)
     assert receipt.is_accepted
 
 
-def test_who_waits_in_vain_is_told_for_what_and_how_long() -> None:
+def test_a_timeout_says_what_was_waited_for_and_how_long() -> None:
     receipt = Receipt()
     with pytest.raises(DeliveryError, match=r"^the message was not accepted within 0\.01 s$"):
         receipt.wait_accepted(0.01)
@@ -36,7 +36,7 @@ def test_who_waits_in_vain_is_told_for_what_and_how_long() -> None:
         receipt.wait_delivered(0)
 
 
-def test_who_waits_for_a_message_that_is_dropped_is_told_why() -> None:
+def test_waiting_for_a_dropped_message_raises_with_the_reason() -> None:
     receipt = Receipt()
     receipt.mark_accepted()
     receipt.mark_dropped("the outbox is full")

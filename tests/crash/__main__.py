@@ -14,10 +14,10 @@ from tests.support.stream import Stream
 
 
 def main() -> int:
-    """Run the rounds and print what became of the messages; return 1 if the gateway has lost any."""
+    """Run the rounds and print what has become of the messages; return 1 if the gateway has lost any."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description="Kills gateway and broker under load.")
     parser.add_argument("rounds", nargs="?", type=int, default=100, help="how many gateways are killed (default 100)")
-    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of all that is random")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="seed of all random choices")
     parser.add_argument("--store", choices=["disk", "memory"], default="disk", help="outbox.store (default disk)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:

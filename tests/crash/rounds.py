@@ -1,4 +1,4 @@
-"""The rounds: a gateway under load, killed at a random moment, and again, and at last one that may drain."""
+"""The rounds: gateways under load, each killed at a random moment, and a last one that delivers what remains."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.waiting import wait_until
 _RATE = 1000  # statuses a second
 _IN_START = 0.15  # of the rounds: killed within its first moments, 0 to 0.15 s
 _LONGEST = 0.35  # s that a gateway lives after it has accepted something
-_HANGS = 0.3  # of the rounds: the link hangs, and what is accepted stays in the outbox
+_HANGS = 0.3  # of the rounds: the link hangs, so that accepted statuses stay in the outbox
 _BROKER_DIES = 0.1  # of the rounds
-_DRAIN = 30.0  # s for the last gateway to deliver what is left
+_DRAIN = 30.0  # s for the last gateway to deliver the remaining statuses
 
 
 @dataclass
 class Tally:
-    """What was done, for the report."""
+    """How many rounds of each kind there were, for the report."""
 
     rounds: int = 0
     in_start: int = 0
@@ -36,7 +36,7 @@ class Tally:
 
 
 class Crash:
-    """Kills at random, the same way for the same seed as far as the machine allows."""
+    """Kills at random moments: the same for the same seed, as far as the machine allows."""
 
     def __init__(self, folder: Path, seed: int, conf: dict[str, Any] | None = None) -> None:
         self.tally = Tally()
@@ -79,7 +79,7 @@ class Crash:
         gateway = self._start(stream)
         try:
             if dies_in_start:
-                _pass(chance.uniform(0, 0.15))
+                _wait(chance.uniform(0, 0.15))
             else:
                 wait_until(
                     lambda: _size(stream.book) > size or gateway.poll() is not None,
@@ -87,11 +87,11 @@ class Crash:
                     "a status to be accepted",
                     0.002,
                 )
-                assert gateway.poll() is None, f"the gateway has ended by itself: see {self._log}"
-                _pass(chance.uniform(0, _LONGEST))
+                assert gateway.poll() is None, f"the gateway has ended on its own: see {self._log}"
+                _wait(chance.uniform(0, _LONGEST))
             if broker_dies and broker_first:
                 self._kill_broker(stream, broker)
-                _pass(chance.uniform(0, _LONGEST))
+                _wait(chance.uniform(0, _LONGEST))
         finally:
             gateway.kill()
         gateway.wait(10)
@@ -103,7 +103,7 @@ class Crash:
         self.tally.brokers += broker_dies
 
     def _kill_broker(self, stream: Stream, broker: Mosquitto) -> None:
-        """Kill the broker and start it anew; no gateway finds it before the witness does."""
+        """Kill the broker and start it again. No gateway connects to it before the witness does."""
         assert stream.witness is not None
         broker.kill()
         stream.proxy.shut()
@@ -113,18 +113,18 @@ class Crash:
         stream.proxy.open()
 
     def _drain(self, stream: Stream) -> None:
-        """Give a last gateway, without load, the time to deliver what is left."""
+        """Give a last gateway, without load, the time to deliver the remaining statuses."""
         stream.proxy.go_on()
         stream.reconfigure(rate=0)
         gateway = self._start(stream)
-        accepted, at_rest = set(stream.accepted), 0
-        known = -1
+        accepted, idle_checks = set(stream.accepted), 0
+        count = -1
 
         def is_done() -> bool:
-            nonlocal known, at_rest
-            before, known = known, len(stream.seen) + len(stream.acknowledged)
-            at_rest = at_rest + 1 if known == before else 0
-            return at_rest > 15 or accepted <= {*stream.seen, *stream.acknowledged}
+            nonlocal count, idle_checks
+            previous, count = count, len(stream.seen) + len(stream.acknowledged)
+            idle_checks = idle_checks + 1 if count == previous else 0
+            return idle_checks > 15 or accepted <= {*stream.seen, *stream.acknowledged}
 
         try:
             wait_until(is_done, _DRAIN, "the last gateway to deliver", pause=0.2)
@@ -137,7 +137,7 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _pass(seconds: float) -> None:
-    """Let time pass."""
+def _wait(seconds: float) -> None:
+    """Wait for `seconds`."""
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() >= end, seconds + 5, pause=min(seconds, 0.01) or 0.001)

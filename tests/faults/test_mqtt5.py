@@ -68,7 +68,7 @@ def test_a_message_larger_than_the_broker_accepts_becomes_a_dead_letter(tmp_path
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken, more={"large": large}) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
-            gateway.wait_log("set aside: ")
+            gateway.wait_log("dead letter: ")
             assert max(each.size for each in peer.packets(PUBLISH)) <= 2000
             assert len(peer.conversations) == 1
             stream.stop()
@@ -112,7 +112,7 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
             gateway = stream.start()
             wait_until(lambda: len(stream.seen) == 200, what=lambda: f"the others: {stream.verdict()}: {stream.log}")
-            gateway.wait_log("set aside: ")
+            gateway.wait_log("dead letter: ")
             stream.stop()
             assert count_of_load(peer.packets(PUBLISH)) == 300
             assert stream.seen == sorted(stream.seen, key=lambda entry: entry[1])

@@ -1,4 +1,4 @@
-"""The outbox on disk: killed, stopped, torn, garbage, of others, of a later version, and a disk that is full."""
+"""The outbox on disk: gateways killed and stopped; files torn, damaged, foreign or of a later version; full disks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def outbox_of(stream: Stream) -> Path:
     return stream.folder / "state" / "mqttgateway" / "gw.outbox"
 
 
-def aside(stream: Stream, kind: str) -> list[Path]:
-    """Return the files that were set aside, without what SQLite keeps beside them."""
-    found = outbox_of(stream).parent.glob(f"gw.outbox.{kind}-*")
-    return [path for path in found if path.suffix not in (".outbox-wal", ".outbox-shm") and path.name[-4:-3] != "-"]
+def moved_files(stream: Stream, kind: str) -> list[Path]:
+    """Return the files that were moved away, without those that SQLite keeps beside them."""
+    files = outbox_of(stream).parent.glob(f"gw.outbox.{kind}-*")
+    return [path for path in files if path.suffix not in (".outbox-wal", ".outbox-shm") and path.name[-4:-3] != "-"]
 
 
 def fill(stream: Stream, count: int) -> None:
-    """Have `count` statuses accepted that no broker takes, and kill the gateway."""
+    """Let `count` statuses be accepted while there is no broker, and kill the gateway."""
     stream.proxy.shut()
     gateway = stream.start()
     stream.wait_accepted(count)
@@ -47,8 +47,8 @@ def drain(stream: Stream, count: int) -> None:
     )
 
 
-def goes_on(stream: Stream) -> None:
-    """Start the gateway, and see statuses pass."""
+def check_it_works(stream: Stream) -> None:
+    """Start the gateway, and wait until statuses have arrived."""
     stream.proxy.open()
     stream.start()
     stream.wait_seen(50)
@@ -93,7 +93,7 @@ def test_stopped_without_a_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
         stream.stop()
 
 
-def test_stopped_at_once_by_a_second_signal(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_stopped_immediately_by_a_second_signal(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, rate=1000) as stream:
         gateway = stream.start()
         stream.wait_seen(100)
@@ -109,11 +109,11 @@ def test_stopped_at_once_by_a_second_signal(tmp_path: Path, mosquitto: Mosquitto
         stream.stop()
 
 
-# --- the file is not what it should be
+# --- files that are damaged or foreign
 
 
-def test_a_write_that_was_torn_at_the_end_of_the_log(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Of a commit that the power failure cut short, nothing was accepted; what was before it is there."""
+def test_a_torn_write_at_the_end_of_the_log(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Of a commit that a power failure cut short, nothing was accepted; everything before it is there."""
     with Stream(tmp_path, mosquitto.port, count=500, rate=10_000) as stream:
         fill(stream, 500)
         log = outbox_of(stream).with_name("gw.outbox-wal")
@@ -121,13 +121,13 @@ def test_a_write_that_was_torn_at_the_end_of_the_log(tmp_path: Path, mosquitto: 
             file.write(noise(5000, seed=1))
         drain(stream, 500)
         assert stream.verdict().is_good
-        assert aside(stream, "*") == []
+        assert moved_files(stream, "*") == []
         stream.stop()
 
 
 @pytest.mark.parametrize("kind", ["torn", "flipped", "garbage", "empty", "text"])
 def test_a_file_that_is_damaged(kind: str, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """It is set aside where it cannot be read, which is said, and the gateway works."""
+    """It is moved away if it cannot be read, which is logged, and the gateway works."""
     with Stream(tmp_path, mosquitto.port, rate=5000) as stream:
         fill(stream, 1000)
         file = outbox_of(stream)
@@ -146,11 +146,11 @@ def test_a_file_that_is_damaged(kind: str, tmp_path: Path, mosquitto: Mosquitto)
             }[kind]
         )
         damaged = file.read_bytes()
-        goes_on(stream)
+        check_it_works(stream)
         if kind != "empty":
-            (kept,) = aside(stream, "corrupt" if kind in ("torn", "flipped") else "foreign")
+            (kept,) = moved_files(stream, "corrupt" if kind in ("torn", "flipped") else "foreign")
             assert kept.read_bytes() == damaged
-            assert f"it is set aside as {kept.name}" in stream.log
+            assert f"moved to {kept.name}" in stream.log
         stream.stop()
 
 
@@ -162,15 +162,15 @@ def test_a_database_of_another_program_is_kept(tmp_path: Path, mosquitto: Mosqui
             other.execute("CREATE TABLE precious (x)")
             other.execute("INSERT INTO precious VALUES (42)")
         other.close()
-        goes_on(stream)
+        check_it_works(stream)
         stream.stop()
-        (kept,) = aside(stream, "foreign")
+        (kept,) = moved_files(stream, "foreign")
         other = sqlite3.connect(kept)
         assert other.execute("SELECT x FROM precious").fetchall() == [(42,)]
         other.close()
 
 
-def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_file_of_a_later_version_is_refused_and_not_changed(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, count=200, rate=10_000) as stream:
         fill(stream, 200)
         file = outbox_of(stream)
@@ -178,11 +178,11 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(tmp_path: Path, 
             (version,) = later.execute("PRAGMA user_version").fetchone()
             later.execute(f"PRAGMA user_version = {version + 1}")
         later.close()
-        before = file.read_bytes()
+        content = file.read_bytes()
         gateway = stream.start()
         assert gateway.wait() != 0
         assert "was written by a later version of this program" in gateway.log
-        assert file.read_bytes() == before
+        assert file.read_bytes() == content
         with sqlite3.connect(file) as later:
             later.execute(f"PRAGMA user_version = {version}")
         later.close()
@@ -210,7 +210,7 @@ def test_a_file_that_another_gateway_uses(tmp_path: Path, mosquitto: Mosquitto) 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB for what outlives a run."""
+    """A file system of 16 MiB for the files that outlive a run."""
     folder = tmp_path / "state" / "mqttgateway"
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)], check=True)
@@ -218,11 +218,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def take_all_room(folder: Path) -> Path:
-    """Fill the disk up but for some pages."""
+def fill_disk(folder: Path) -> Path:
+    """Fill the disk except for some pages."""
     ballast = folder / "ballast"
-    found = os.statvfs(folder)
-    ballast.write_bytes(bytes(max(0, found.f_bavail - 40) * found.f_frsize))
+    status = os.statvfs(folder)
+    ballast.write_bytes(bytes(max(0, status.f_bavail - 40) * status.f_frsize))
     return ballast
 
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up(
     with Stream(tmp_path, mosquitto.port, rate=4000, count=5000, size=4000, conf={"outbox": outbox}) as stream:
         stream.proxy.shut()
         gateway = stream.start()
-        gateway.wait_log("is full")
+        gateway.wait_log("disk full")
         stream.wait_accepted(len(stream.accepted) + (100 if discard == "old" else 0))
         if ending == "kill":
             gateway.kill()
@@ -246,14 +246,14 @@ def test_a_disk_that_fills_up(
             gateway.wait_log("no connection to the broker")
         stream.proxy.open()
         if ending == "link":
-            gateway.wait_log("has room again")
+            gateway.wait_log("disk has room again")
         wait_until(lambda: stream.seen, what="the broker to be found")
         settled = -1
 
         def is_quiet() -> bool:
             nonlocal settled
-            before, settled = settled, len(stream.seen)
-            return settled == before
+            previous, settled = settled, len(stream.seen)
+            return settled == previous
 
         wait_until(is_quiet, 20, "the outbox to be empty", pause=0.7)
         stream.stop()
@@ -273,10 +273,10 @@ def test_a_disk_that_something_else_fills_and_empties(tmp_path: Path, small_disk
     with Stream(tmp_path, mosquitto.port, rate=500, count=2000, conf={"outbox": outbox}) as stream:
         gateway = stream.start()
         stream.wait_seen(100)
-        ballast = take_all_room(small_disk)
-        gateway.wait_log("is full")
+        ballast = fill_disk(small_disk)
+        gateway.wait_log("disk full")
         stream.wait_seen(100)
         ballast.unlink()
-        gateway.wait_log("has room again")
+        gateway.wait_log("disk has room again")
         assert stream.finish().lost_by_broker == ()
         stream.stop()

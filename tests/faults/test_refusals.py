@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.message import Lane, Publication
-from gateway.outbox.store import OutboxStore, Row
+from gateway.outbox.rows import Row
+from gateway.outbox.store import OutboxStore
 from tests.support.broker import Mosquitto, tool_or_skip
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
@@ -133,10 +134,10 @@ def test_dead_letters_that_are_refused_again_are_not_multiplied(
                 wait_until(lambda times=times: refused() == times, 60, lambda: gateway.log)  # type: ignore[misc]
                 assert "sent again" in outbox("retry")
             wait_until(lambda: refused() == 4, 60)
-            assert outbox("list").endswith("\n0 messages wait, 1 are set aside\n")
+            assert outbox("list").endswith("\n0 messages waiting, 1 dead letters\n")
             rules.write_text("topic readwrite #\n")
             broker.signal(signal.SIGHUP)
             wait_until(lambda: outbox("retry") and listener.messages, 60)
             gateway.kill()
         assert sorted(payload for _, payload in listener.pairs()) == [b"1"]
-    assert outbox("list") == "0 messages wait, 0 are set aside\n"
+    assert outbox("list") == "0 messages waiting, 0 dead letters\n"

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.message import Publication
 from gateway.mqtt.link_state import LinkState
+from gateway.outbox.options import OutboxOptions
 from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
@@ -64,7 +65,9 @@ def drain(link: Link) -> None:
 def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
     version: object, availability: str, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't/5': the broker closed the link right after it")
+    expected_logs.expect(
+        "lost the broker: ", "dead letter: 3 bytes to 't/5': the broker closed the link right after it"
+    )
     with Peer(closes_on(b"bad")) as peer, Link(peer.port, version=version, availability=availability) as link:
         link.connect()
         for number in range(10):
@@ -84,7 +87,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
     expected_logs: ExpectedLogs,
 ) -> None:
     """A broker that closes with data unread takes acknowledgements with it that it has sent."""
-    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't/2'")
+    expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't/2'")
 
     def close_before_it_acknowledges(conversation: Conversation) -> None:
         conversation.read()
@@ -110,7 +113,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
 
 @pytest.mark.parametrize("reason", [0x95, 0x99, 0x82])
 def test_a_broker_that_says_that_it_closes_over_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't'")
+    expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
     with Peer(closes_on(b"bad", goodbye(reason))) as peer, Link(peer.port, availability="av", client=ASKING) as link:
         link.connect()
@@ -188,7 +191,7 @@ def test_a_real_broker_of_3_1_1_that_closes_over_a_large_message(
     mosquitto_or_skip()
     expected_logs.expect("lost the broker: ")
     if qos:
-        expected_logs.expect("set aside: 250000 bytes to 't'")
+        expected_logs.expect("dead letter: 250000 bytes to 't'")
     with (
         Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker,
         Link(broker.port, version="3.1.1", availability="av", client=ASKING) as link,
@@ -203,7 +206,7 @@ def test_a_real_broker_of_3_1_1_that_closes_over_a_large_message(
 
 
 def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("lost the broker: ", "set aside: 8000000 bytes to 't'")
+    expected_logs.expect("lost the broker: ", "dead letter: 8000000 bytes to 't'")
 
     def close_at_once_when_it_comes(conversation: Conversation) -> None:
         conversation.read()
@@ -253,7 +256,7 @@ def test_a_state_that_closes_the_link_is_left_out_for_a_while_and_its_will_stays
 
 
 def test_states_are_said_again_after_everything_was_taken_back(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 't'")
+    expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
     with Peer(closes_on(b"bad")) as peer, Link(peer.port, availability="av", client=ASKING) as link:
         link.connect()
@@ -361,7 +364,7 @@ def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
 def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_aside_and_an_innocent_one_is_not(
     expected_logs: ExpectedLogs,
 ) -> None:
-    expected_logs.expect("lost the broker: ", "set aside: 3 bytes to 'bad/1'")
+    expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 'bad/1'")
     trouble = threading.Event()
 
     def act(conversation: Conversation) -> None:
@@ -438,7 +441,7 @@ def test_a_topic_that_waits_for_its_first_message_fills_no_more_than_a_window(ex
     """One device, one topic, and a broker in trouble for long: what waits stays in the outbox, within its limits."""
     expected_logs.expect("lost the broker: ", "outbox")
     is_well = threading.Event()
-    outbox = Outbox(max_messages=500)
+    outbox = Outbox(OutboxOptions(max_messages=500))
     with Peer(closes_on_any_publish_until(is_well)) as peer, Link(peer.port, outbox=outbox) as link:
         link.client.mg_connect()
         number = 0

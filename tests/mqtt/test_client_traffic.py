@@ -214,7 +214,7 @@ def test_the_window_is_never_exceeded(expected_logs: ExpectedLogs) -> None:
 
 
 def test_a_publication_that_paho_refuses_is_set_aside(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("set aside: ")
+    expected_logs.expect("dead letter: ")
     with mosquitto.client("good") as other, Link(mosquitto.port) as link:
         link.connect()
         link.put("bad/+/topic", b"1")

@@ -23,7 +23,7 @@ def log_of(path: Path) -> Path:
 
 
 def _written_behind_a_cut(path: Path) -> None:
-    """Between two looks the log is cut off, and SQLite, which has not noticed, writes behind its end."""
+    """Between two checks the log is truncated, and SQLite, which has not noticed, writes behind its end."""
     with log_of(path).open("r+b") as log:
         log.truncate(5000)
         log.seek(20_000)
@@ -40,7 +40,7 @@ def _written_behind_a_cut(path: Path) -> None:
     (lambda path: os.truncate(log_of(path), 0), Fault.LOG_CUT),
     (_written_behind_a_cut, Fault.LOG_CUT),
 ])  # fmt: skip
-def test_what_somebody_does_to_the_files_is_seen(path: Path, do: Callable[[Path], object], fault: Fault) -> None:
+def test_changes_by_other_programs_are_noticed(path: Path, do: Callable[[Path], object], fault: Fault) -> None:
     path.with_name("other").write_bytes(bytes(30_000))
     files = WatchedFiles(path)
     assert files.fault() is None
@@ -48,7 +48,7 @@ def test_what_somebody_does_to_the_files_is_seen(path: Path, do: Callable[[Path]
     assert files.fault() is fault
 
 
-def test_files_that_grow_and_then_are_cut_off_to_what_they_were_are_seen(path: Path) -> None:
+def test_files_that_grow_and_are_then_truncated_to_what_they_were_are_noticed(path: Path) -> None:
     files = WatchedFiles(path)
     with log_of(path).open("ab") as log:
         log.write(b"z" * 4000)
@@ -57,7 +57,7 @@ def test_files_that_grow_and_then_are_cut_off_to_what_they_were_are_seen(path: P
     assert files.fault() is Fault.LOG_CUT
 
 
-def test_nothing_that_sqlite_does_by_itself_is_taken_for_a_fault(path: Path) -> None:
+def test_changes_by_sqlite_are_no_fault(path: Path) -> None:
     path.unlink()
     log_of(path).unlink()
     db = sqlite3.connect(path, isolation_level=None)

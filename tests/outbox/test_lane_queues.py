@@ -41,7 +41,7 @@ def take(lanes: LaneQueues) -> Entry | None:
 
 
 class Table:
-    """The table of the file, as the lanes are to see it."""
+    """The table of the file, as the queues expect it."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Entry] = {}
@@ -53,23 +53,23 @@ class Table:
             row.receipt = None
 
     def select(self, lane: Lane, after: int, count: int) -> list[Entry]:
-        found = [row for number, row in sorted(self.rows.items()) if row.lane is lane and number > after]
+        rows = [row for number, row in sorted(self.rows.items()) if row.lane is lane and number > after]
         return [
-            Entry(row.publication, 0.0, row.number, row.size - 1, row.lane, is_committed=True) for row in found[:count]
+            Entry(row.publication, 0.0, row.number, row.size - 1, row.lane, is_committed=True) for row in rows[:count]
         ]
 
 
 class Bench:
-    """Lanes, a table, and a model that knows of each topic what waits and what is in flight."""
+    """Queues, a table, and a model of what waits and what is in flight."""
 
     def __init__(self) -> None:
         self.lanes, self.table = LaneQueues(spills=True), Table()
         self.number = 0
         self.waiting: dict[int, Entry] = {}
         self.in_flight: list[Entry] = []
-        self.blind: set[int] = set()  # dropped while they were only on disk
-        self.has_guessed = False
-        self.asked: list[tuple[Lane, int, int]] = []
+        self.dropped_on_disk: set[int] = set()  # dropped while they were only on disk
+        self.has_estimated = False
+        self.requested: list[tuple[Lane, int, int]] = []
 
     # --- steps
 
@@ -82,14 +82,14 @@ class Bench:
             assert replaced.publication.topic == topic
             assert replaced.lane is Lane.LATEST
             del self.waiting[replaced.number]
-            self.over(replaced)
+            self.end(replaced)
 
     def take(self, count: int) -> None:
         ready = self.lanes.has_ready
-        found = self.lanes.take(count)
-        assert ready == bool(found), "has_ready tells what take would find"
-        assert len(found) == count or not self.lanes.has_ready, "all that is ready is taken"
-        for taken in found:
+        all_taken = self.lanes.take(count)
+        assert ready == bool(all_taken), "has_ready is True if take returns entries"
+        assert len(all_taken) == count or not self.lanes.has_ready, "all that is ready is taken"
+        for taken in all_taken:
             of_topic = [n for n, e in self.waiting.items() if e.publication.topic == taken.publication.topic]
             assert taken.number == min(of_topic), "the order of the topic"
             del self.waiting[taken.number]
@@ -97,7 +97,7 @@ class Bench:
 
     def settle(self, count: int) -> None:
         for _ in range(min(count, len(self.in_flight))):
-            self.over(self.in_flight.pop(0))
+            self.end(self.in_flight.pop(0))
 
     def requeue(self, count: int) -> None:
         for _ in range(min(count, len(self.in_flight))):
@@ -105,13 +105,13 @@ class Bench:
             if self.lanes.put_front(back):
                 self.waiting[back.number] = back
             else:
-                self.over(back)
+                self.end(back)
 
     def drop(self) -> None:
         in_memory = {each.number for each in self.lanes.in_memory()}
-        was_one, dropped = self.lanes.drop_oldest()
-        assert was_one == bool(self.waiting)
-        if not was_one:
+        was_dropped, dropped = self.lanes.drop_oldest()
+        assert was_dropped == bool(self.waiting)
+        if not was_dropped:
             return
         last = max((e.lane for e in self.waiting.values()), key=lambda lane: lane)
         of_lane = [n for n, e in self.waiting.items() if e.lane is last]
@@ -119,114 +119,120 @@ class Bench:
             assert dropped.lane is last
             assert last is Lane.LATEST or dropped.number == min(of_lane)
             del self.waiting[dropped.number]
-            self.over(dropped)
+            self.end(dropped)
         else:
             victim = min(set(of_lane) - in_memory)
             assert victim == min(of_lane)
             del self.waiting[victim]
-            self.blind.add(victim)
-            self.has_guessed = True
+            self.dropped_on_disk.add(victim)
+            self.has_estimated = True
 
     def starve(self, count: int) -> None:
-        """Let all go that is in memory, and then too much come for what is left, which is on disk."""
+        """Deliver all entries in memory, then drop `count` of the spilled ones."""
         self.take(1000)
         self.settle(1000)
         for _ in range(count):
             self.drop()
 
     def discard(self) -> None:
-        """As the outbox drops the oldest of what the disk does not take."""
+        """Drop the oldest uncommitted entry, as the outbox does if the disk cannot be written."""
         for each in sorted(self.lanes.in_memory(), key=lambda e: e.number):
             if not each.is_committed and each not in self.lanes.in_flight:
                 self.lanes.discard(each)
                 del self.waiting[each.number]
-                self.over(each)
+                self.end(each)
                 return
 
     def commit(self) -> None:
         self.table.insert([each for each in self.lanes.in_memory() if not each.is_committed])
         self.lanes.spill()
 
-    def ask(self) -> None:
-        """The writer is told what to read; what is read comes later."""
-        self.asked = list(self.lanes.wanted())
+    def request_reads(self) -> None:
+        """Request reads. Their rows come later."""
+        self.requested = list(self.lanes.pending_reads())
 
     def refill(self) -> None:
-        for lane, after, count in self.asked:
+        for lane, after, count in self.requested:
             for dropped in self.lanes.refill(lane, count, self.table.select(lane, after, count)):
-                self.blind.remove(dropped.number)
-                self.over(dropped)
-        self.asked = []
+                self.dropped_on_disk.remove(dropped.number)
+                self.end(dropped)
+        self.requested = []
 
     def lose(self, count: int) -> None:
-        """A new file has what the old one held some commits ago, and of that what is only there."""
+        """Replace the file by one with its spilled rows of some commits ago."""
         self.refill()
         last = self.number - count
         in_memory = {each.number: each for each in self.lanes.in_memory()}
-        gaps = self.lanes.gaps()
+        spilled_ranges = self.lanes.spilled_ranges()
         self.table.rows = {
             number: row
             for number, row in self.table.rows.items()
-            if row.lane in gaps and gaps[row.lane][0] < number < gaps[row.lane][1] and number <= last
+            if row.lane in spilled_ranges
+            and spilled_ranges[row.lane][0] < number < spilled_ranges[row.lane][1]
+            and number <= last
         }
         assert not set(self.table.rows) & set(in_memory)
         rows = list(self.table.rows.values())
         counts = [(lane, len(of_lane), sum(row.size for row in of_lane))
-                  for lane in gaps if (of_lane := [row for row in rows if row.lane is lane])]  # fmt: skip
+                  for lane in spilled_ranges if (of_lane := [row for row in rows if row.lane is lane])]  # fmt: skip
         of_topics = {topic: [row for row in rows if row.publication.topic == topic] for topic in "abc"}
-        topics = [(topic, max(row.lane for row in found), len(found)) for topic, found in of_topics.items() if found]
+        topics = [
+            (topic, max(row.lane for row in of_topic), len(of_topic))
+            for topic, of_topic in of_topics.items()
+            if of_topic
+        ]
         gone = [number for number in self.waiting if number not in in_memory and number not in self.table.rows]
         lost, _ = self.lanes.forget_spilled(counts, topics, last)
         assert lost == len(gone)
         for number in gone:
             del self.waiting[number]
-        self.blind &= set(self.table.rows)
+        self.dropped_on_disk &= set(self.table.rows)
         for each in in_memory.values():
             each.is_committed = False
 
-    def over(self, each: Entry) -> None:
+    def end(self, each: Entry) -> None:
         each.is_ended = True
         self.lanes.end([each])
         self.table.rows.pop(each.number, None)
 
-    # --- laws
+    # --- invariants
 
     def check(self) -> None:
         lanes = self.lanes
         assert len(lanes) == len(self.waiting)
         assert lanes.in_flight == set(self.in_flight)
-        if not self.has_guessed:
+        if not self.has_estimated:
             assert lanes.bytes == sum(each.size for each in self.waiting.values())
         topics = {e.publication.topic for e in (*self.waiting.values(), *self.in_flight)}
-        assert all(lanes.has(topic) for topic in topics)
+        assert all(lanes.has_topic(topic) for topic in topics)
         numbers = [each.number for each in lanes.in_memory()]
-        assert len(numbers) == len(set(numbers)), "nothing is there twice"
+        assert len(numbers) == len(set(numbers)), "no entry is there twice"
         assert set(numbers) <= set(self.waiting) | {e.number for e in self.in_flight}
 
     def empty(self) -> None:
-        """Take all that waits, as a writer and a broker do that go on."""
+        """Take all that waits, as a working writer and broker do."""
         self.refill()
         for _ in range(10 + self.number):
             self.commit()
-            self.ask()
+            self.request_reads()
             self.refill()
             self.take(100)
             self.settle(1000)
-        assert (self.waiting, self.blind, list(self.lanes.wanted())) == ({}, set(), [])
+        assert (self.waiting, self.dropped_on_disk, list(self.lanes.pending_reads())) == ({}, set(), [])
         assert (len(self.lanes), self.lanes.bytes, self.table.rows) == (0, 0, {})
         assert not self.lanes.has_ready
-        assert not any(self.lanes.has(topic) for topic in "abc")
+        assert not any(self.lanes.has_topic(topic) for topic in "abc")
 
 
 puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
 counted = st.tuples(st.sampled_from(["take", "settle", "requeue", "starve", "lose"]), st.integers(1, 6))
-plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "ask", "refill", "refill"]))
+plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "request_reads", "refill", "refill"]))
 bursts = st.tuples(st.just("burst"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(5, 20))
 
 
 @settings(max_examples=600)
 @given(st.lists(puts | bursts | counted | plain, max_size=60))
-def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: list[tuple[object, ...]]) -> None:
+def test_nothing_is_lost_or_duplicated_and_each_topic_keeps_its_order(steps: list[tuple[object, ...]]) -> None:
     bench = Bench()
     for name, *arguments in steps:
         if name == "burst":
@@ -234,9 +240,9 @@ def test_nothing_is_lost_or_comes_twice_and_each_topic_keeps_its_order(steps: li
             assert isinstance(count, int)
             for _ in range(count):
                 bench.put(topic, lane, 1 + bench.number * 7 % 40)  # type: ignore[arg-type]
-        elif name == "ask":
+        elif name == "request_reads":
             bench.refill()
-            bench.ask()
+            bench.request_reads()
         else:
             step: Callable[..., None] = getattr(bench, str(name))
             step(*arguments)
@@ -280,13 +286,13 @@ def test_nothing_overtakes_what_is_in_flight_and_may_come_back() -> None:
     assert [each.number for each in lanes.take(100)] == [1, 2]
 
 
-def test_while_the_first_lane_is_on_its_way_from_the_disk_nothing_is_ready() -> None:
+def test_while_the_first_lane_is_being_read_from_the_disk_nothing_is_ready() -> None:
     lanes = LaneQueues(spills=True)
     state = entry(9, "state", Lane.LATEST)
     lanes.restore([(Lane.EVENT, 3, 30)], [("a", Lane.EVENT, 3), ("state", Lane.LATEST, 1)], [state])
     assert not lanes.has_ready
     assert take(lanes) is None
-    assert list(lanes.wanted()) == [(Lane.EVENT, 0, 3)]
+    assert list(lanes.pending_reads()) == [(Lane.EVENT, 0, 3)]
     lanes.refill(Lane.EVENT, 3, [entry(number, "a") for number in (1, 2, 3)])
     assert [each.number for each in lanes.take(100)] == [1, 2, 3, 9]
 
@@ -307,17 +313,17 @@ def test_what_is_restored_in_two_lanes_keeps_its_order() -> None:
     assert [first.number, *(each.number for each in lanes.take(100))] == [4, 5, 6, 7]
 
 
-def test_in_memory_nothing_is_left_to_a_disk() -> None:
+def test_in_memory_nothing_is_spilled() -> None:
     lanes = LaneQueues(spills=False)
     for number in range(1, 10 * HEAD):
         put(lanes, entry(number, "a"))
     lanes.spill()
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert len(list(lanes.in_memory())) == len(lanes) == 10 * HEAD - 1
 
 
 def filled(count: int, receipts: dict[int, Receipt] | None = None) -> tuple[LaneQueues, Table]:
-    """Return lanes in which all but the first few are left to the disk."""
+    """Return queues in which all but the first few entries are spilled."""
     lanes, table = LaneQueues(spills=True), Table()
     for number in range(1, count + 1):
         put(lanes, entry(number, "a", receipt=(receipts or {}).get(number)))
@@ -333,31 +339,31 @@ def test_a_few_large_messages_fill_the_memory_of_a_lane_as_many_small_ones_do() 
     table.insert(list(lanes.in_memory()))
     lanes.spill()
     assert [each.number for each in lanes.in_memory()] == [1, 2]
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert take(lanes) is not None
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
     assert take(lanes) is not None
-    assert list(lanes.wanted()) == [(Lane.EVENT, 2, HEAD)]
+    assert list(lanes.pending_reads()) == [(Lane.EVENT, 2, HEAD)]
 
 
-def test_what_is_left_to_the_disk_takes_no_memory() -> None:
+def test_spilled_entries_need_no_memory() -> None:
     lanes, _ = filled(100)
     assert (len(list(lanes.in_memory())), len(lanes), lanes.bytes) == (HEAD, 100, 1000)
 
 
-def test_a_receipt_finds_its_message_again_when_that_is_brought_back() -> None:
+def test_a_receipt_belongs_to_its_message_again_when_that_is_read_back() -> None:
     receipts = {number: Receipt() for number in (1, 8)}
     lanes, table = filled(9, receipts)
-    while (found := take(lanes)) is not None:
-        lanes.end([found])
-    [(lane, after, count)] = lanes.wanted()
+    while (taken := take(lanes)) is not None:
+        lanes.end([taken])
+    [(lane, after, count)] = lanes.pending_reads()
     lanes.refill(lane, count, table.select(lane, after, count))
     again = {each.number: each.receipt for each in lanes.in_memory()}
     assert again[7] is None
     assert again[8] is receipts[8]
 
 
-def test_a_receipt_that_nobody_has_any_more_is_not_kept() -> None:
+def test_a_receipt_that_no_thread_has_any_more_is_not_kept() -> None:
     receipts = {8: Receipt()}
     lanes, _ = filled(9, receipts)
     receipts.clear()
@@ -365,7 +371,7 @@ def test_a_receipt_that_nobody_has_any_more_is_not_kept() -> None:
     assert lanes.forget_spilled() == (9 - HEAD, [])
 
 
-def test_when_the_file_is_gone_what_is_in_memory_goes_on() -> None:
+def test_when_the_file_is_gone_entries_in_memory_are_kept() -> None:
     receipts = {9: Receipt()}
     lanes, _ = filled(9, receipts)
     taken = take(lanes)
@@ -376,56 +382,56 @@ def test_when_the_file_is_gone_what_is_in_memory_goes_on() -> None:
     assert taken is not None
     for each in list(lanes.in_flight):
         lanes.end([each])
-    assert not lanes.has("a")
-    assert not lanes.has("b")
+    assert not lanes.has_topic("a")
+    assert not lanes.has_topic("b")
 
 
 def test_what_is_dropped_while_it_is_read_is_dropped() -> None:
     lanes, table = filled(9)
     while take(lanes) is not None:
         pass
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     read = table.select(lane, after, count)
     assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
     assert [each.number for each in lanes.refill(lane, count, read)] == [5, 6]
     assert [each.number for each in lanes.take(100)] == [7, 8]
 
 
-def test_when_all_that_is_on_disk_was_dropped_what_comes_goes_on() -> None:
+def test_when_all_spilled_entries_were_dropped_new_ones_are_sent() -> None:
     lanes, table = filled(6)
-    while (found := take(lanes)) is not None:
-        lanes.end([found])
+    while (taken := take(lanes)) is not None:
+        lanes.end([taken])
     assert [lanes.drop_oldest() for _ in range(2)] == [(True, None)] * 2
     assert (len(lanes), lanes.bytes) == (0, 0)
     put(lanes, new := entry(7, "a"))
     table.insert([new])
     lanes.spill()
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     for dropped in lanes.refill(lane, count, table.select(lane, after, count)):
         lanes.end([dropped])
-    for lane, after, count in list(lanes.wanted()):
+    for lane, after, count in list(lanes.pending_reads()):
         lanes.refill(lane, count, table.select(lane, after, count))
     assert [each.number for each in lanes.take(100)] == [7]
 
 
-def test_rows_that_somebody_has_removed_are_not_asked_for_for_ever() -> None:
+def test_rows_that_were_removed_from_the_file_are_not_requested_for_ever() -> None:
     lanes, table = filled(9)
     while take(lanes) is not None:
         pass
-    [(lane, after, count)] = lanes.wanted()
+    [(lane, after, count)] = lanes.pending_reads()
     lanes.refill(lane, count, table.select(lane, after, count)[:2])
     assert len(lanes) == 2
     assert [each.number for each in lanes.take(100)] == [5, 6]
-    assert list(lanes.wanted()) == []
+    assert list(lanes.pending_reads()) == []
 
 
-def test_when_all_that_is_on_disk_was_dropped_the_oldest_that_came_later_is_dropped() -> None:
+def test_when_all_spilled_entries_were_dropped_the_oldest_later_one_is_dropped() -> None:
     lanes, _ = filled(HEAD + 3)
     for number in (90, 91):
         put(lanes, entry(number, "a"))
     assert len(lanes.take(100)) == HEAD
     dropped = [lanes.drop_oldest() for _ in range(6)]
-    assert [(was_one, each and each.number) for was_one, each in dropped] == [
+    assert [(was_dropped, each and each.number) for was_dropped, each in dropped] == [
         (True, None), (True, None), (True, None), (True, 90), (True, 91), (False, None),
     ]  # fmt: skip
     assert (len(lanes), lanes.bytes) == (0, 0)

@@ -1,4 +1,4 @@
-"""A message waits or is set aside, exactly once, in each order of retrying, refusing, committing and killing."""
+"""A message waits or is a dead letter, exactly once, in each order of retrying, refusing, committing and killing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from gateway.core.receipt import Receipt
 from gateway.message import Publication
 from gateway.outbox.dead_letters import Retried
 from gateway.outbox.durable_outbox import DurableOutbox
-from gateway.outbox.files import MAX_SET_ASIDE
+from gateway.outbox.options import DISK_DEFAULTS, MAX_DEAD_LETTERS
 from gateway.outbox.queues import Entry
-from gateway.outbox.store import OutboxStore, SetAsideRow
+from gateway.outbox.rows import DeadLetterRow
+from gateway.outbox.store import OutboxStore
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -31,8 +32,8 @@ from tests.support.waiting import wait_until
 REASON = "the broker refused it: Not authorized"
 
 
-def dead(payload: bytes) -> SetAsideRow:
-    return SetAsideRow(None, 0.0, "t", payload, 1, 0, "too large for the broker")
+def dead(payload: bytes) -> DeadLetterRow:
+    return DeadLetterRow(None, 0.0, "t", payload, 1, 0, "too large for the broker")
 
 
 class SlowStore(OutboxStore):
@@ -51,28 +52,28 @@ class SlowStore(OutboxStore):
         return result
 
     def content(self) -> Counter[bytes]:
-        """Return how often each payload waits or is set aside."""
-        return Counter([row.payload for row in self.rows()] + [row.payload for row in self.set_aside_rows()])
+        """Return how often each payload waits or is a dead letter."""
+        return Counter([row.payload for row in self.rows()] + [row.payload for row in self.dead_letter_rows()])
 
 
 class Scene:
-    """An outbox with its writer and its link, whose steps come in any order."""
+    """An outbox with its writer and its link. The steps may come in any order."""
 
-    def __init__(self, path: Path, aside: Sequence[SetAsideRow] = ()) -> None:
+    def __init__(self, path: Path, dead_letters: Sequence[DeadLetterRow] = ()) -> None:
         self.path = path
         self.store = SlowStore(path)
-        self.store.commit([], [], aside)
-        self.outbox = DurableOutbox(commit_interval=30.0)  # a commit comes when the test wants it
+        self.store.commit([], [], dead_letters)
+        self.outbox = DurableOutbox(DISK_DEFAULTS._replace(commit_interval=30.0))  # the test decides when
         self.writer = OutboxWriter(self.outbox, self.store)
         self.writer.start()
         self.in_flight: list[Entry] = []
         self.put_so_far = 0
         self.delivered: set[bytes] = set()
 
-    def _visit(self, do: Callable[[], Any]) -> Any:
+    def _run_on_file(self, do: Callable[[], Any]) -> Any:
         done: queue.Queue[Any] = queue.Queue()
         self.store.gate.set()
-        self.writer.visit(lambda _: done.put(do()))
+        self.writer.run_on_file(lambda _: done.put(do()))
         return done.get(timeout=10)
 
     def put(self, qos: int = 1) -> None:
@@ -94,43 +95,43 @@ class Scene:
     def refuse(self) -> None:
         for entry in self.in_flight[:1]:
             self.in_flight.remove(entry)
-            self.outbox.set_aside(entry, REASON)
+            self.outbox.dead_letter(entry, REASON)
 
     def requeue(self) -> None:
         self.outbox.requeue(self.in_flight)
         self.in_flight.clear()
 
     def commit(self) -> None:
-        """Have all of it committed."""
-        self._visit(lambda: None)
+        """Commit everything."""
+        self._run_on_file(lambda: None)
 
     def commit_slowly(self) -> None:
-        """Have a commit begin that does not end until something else is to be committed."""
+        """Begin a commit that does not end before another one is requested."""
         self.store.gate.clear()
         self.outbox.call_writer()
 
     def retry(self) -> Retried:
-        found = self._visit(lambda: self.writer.retry(lambda _: True))
-        assert isinstance(found, Retried)
-        return found
+        retried = self._run_on_file(lambda: self.writer.retry(lambda _: True))
+        assert isinstance(retried, Retried)
+        return retried
 
     def retry_slowly(self) -> None:
-        """Retry, and have the commit after it wait until something else is to be committed."""
+        """Retry, and let the commit after it wait until another one is requested."""
 
         def do() -> None:
             self.store.gate.clear()
             self.writer.retry(lambda _: True)
 
-        self._visit(do)
+        self._run_on_file(do)
 
     def end(self) -> None:
         self.store.gate.set()
         self.writer.close()
 
     def left(self) -> tuple[list[bytes], list[bytes]]:
-        """Return what waits in the file, and what is set aside."""
+        """Return what waits in the file, and the dead letters."""
         with contextlib.closing(OutboxStore(self.path)) as store:
-            return [row.payload for row in store.rows()], [row.payload for row in store.set_aside_rows()]
+            return [row.payload for row in store.rows()], [row.payload for row in store.dead_letter_rows()]
 
 
 STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene.refuse, Scene.refuse, Scene.requeue,
@@ -139,7 +140,7 @@ STEPS = (Scene.put, Scene.put_qos_0, Scene.take, Scene.take, Scene.settle, Scene
 
 @given(st.lists(st.sampled_from(STEPS), max_size=40))
 @settings(deadline=None, max_examples=150)
-def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callable[[Scene], Any]]) -> None:
+def test_each_message_is_in_the_file_exactly_once_after_each_commit(steps: list[Callable[[Scene], Any]]) -> None:
     logging.getLogger("mqttgateway.outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder) / "gw.outbox", [dead(b"a"), dead(b"b")])
@@ -150,21 +151,21 @@ def test_each_message_is_there_exactly_once_after_each_commit(steps: list[Callab
             scene.requeue()
             scene.end()
             logging.getLogger("mqttgateway.outbox").setLevel(logging.NOTSET)
-        known: set[bytes] = set()
+        on_disk: set[bytes] = set()
         for state in scene.store.states:
             assert set(state.values()) <= {1}, (state, scene.store.states)
-            assert known - scene.delivered <= set(state), "what was on disk, and is not delivered, is there"
-            known |= set(state)
-        waiting, aside = scene.left()
-        assert set(Counter(waiting + aside).values()) <= {1}
-        assert not scene.delivered & {*waiting, *aside}
-        lost = {b"%d" % number for number in range(scene.put_so_far)} - scene.delivered - {*waiting, *aside}
+            assert on_disk - scene.delivered <= set(state), "an undelivered message that was on disk is still there"
+            on_disk |= set(state)
+        waiting, dead_letters = scene.left()
+        assert set(Counter(waiting + dead_letters).values()) <= {1}
+        assert not scene.delivered & {*waiting, *dead_letters}
+        lost = {b"%d" % number for number in range(scene.put_so_far)} - scene.delivered - {*waiting, *dead_letters}
         at_risk = {entry.publication.payload for entry in scene.outbox.peek(0, 1000)}  # QoS 0 that still waited
-        assert lost == at_risk - {*waiting, *aside}
+        assert lost == at_risk - {*waiting, *dead_letters}
 
 
 def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("set aside: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 bytes to 't'")
     scene = Scene(tmp_path / "gw.outbox")
     for _ in range(3):
         scene.put()
@@ -186,22 +187,22 @@ def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
-def test_what_is_retried_and_refused_again_has_its_newest_reason(
+def test_a_dead_letter_that_is_refused_again_has_its_newest_reason(
     is_slow: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("set aside: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 bytes to 't'")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"0")])
     (Scene.retry_slowly if is_slow else Scene.retry)(scene)
     scene.take()
     scene.refuse()
     scene.end()
     with contextlib.closing(OutboxStore(scene.path)) as store:
-        assert [row.reason for row in store.set_aside_rows()] == [REASON]
+        assert [row.reason for row in store.dead_letter_rows()] == [REASON]
         assert store.rows() == []
 
 
 class TakenAway(OutboxStore):
-    """A file that somebody removes as soon as something was committed; then `on_gone` is called."""
+    """A file that is removed after its next commit, which then calls `on_gone`."""
 
     on_gone: Callable[[], None] | None = None
 
@@ -215,43 +216,43 @@ class TakenAway(OutboxStore):
 
 
 @pytest.mark.parametrize("is_refused", [False, True], ids=["delivered", "refused"])
-def test_what_ends_while_its_file_is_taken_away_is_there_once_at_most(
+def test_what_ends_while_its_file_is_taken_away_is_written_at_most_once(
     is_refused: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", *["set aside: 1 bytes to 't'"] * is_refused)
+    expected_logs.expect("was removed or replaced; created a new one", *["dead letter: 1 bytes to 't'"] * is_refused)
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
     outbox.put(Publication("t", b"0", 1))
     (entry,) = outbox.take(1)
-    store.on_gone = lambda: outbox.set_aside(entry, REASON) if is_refused else outbox.settle([entry])
+    store.on_gone = lambda: outbox.dead_letter(entry, REASON) if is_refused else outbox.settle([entry])
     writer.start()
     assert writer.close() == 0
-    with contextlib.closing(OutboxStore(path)) as found:
-        assert found.rows() == []
-        assert [row.payload for row in found.set_aside_rows()] == [b"0"] * is_refused
+    with contextlib.closing(OutboxStore(path)) as store_after:
+        assert store_after.rows() == []
+        assert [row.payload for row in store_after.dead_letter_rows()] == [b"0"] * is_refused
 
 
 def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twice(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", "set aside: 1 bytes to 't'")
+    expected_logs.expect("was removed or replaced; created a new one", "dead letter: 1 bytes to 't'")
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
     outbox.put(Publication("t", b"0", 1))
-    outbox.set_aside(outbox.take(1)[0], REASON)
+    outbox.dead_letter(outbox.take(1)[0], REASON)
     store.on_gone = lambda: None
     writer.start()
     writer.close()
-    with contextlib.closing(OutboxStore(path)) as found:
-        assert [row.payload for row in found.set_aside_rows()] == [b"0"]
+    with contextlib.closing(OutboxStore(path)) as store_after:
+        assert [row.payload for row in store_after.dead_letter_rows()] == [b"0"]
 
 
 class NoRoomOnce(OutboxStore):
-    """A file on a disk that has no room for one commit, and room for little after it; `states` as of `SlowStore`."""
+    """A file on a disk that is full for one commit; `states` as of `SlowStore`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -265,14 +266,14 @@ class NoRoomOnce(OutboxStore):
             full.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise full
         dropped = super().commit(*args, **kwargs)
-        self.states.append(([row.payload for row in self.rows()], [row.payload for row in self.set_aside_rows()]))
+        self.states.append(([row.payload for row in self.rows()], [row.payload for row in self.dead_letter_rows()]))
         return dropped
 
 
-def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
+def test_on_a_disk_with_room_for_small_steps_only_a_dead_letter_is_never_nowhere(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("the outbox cannot be written", "set aside: 1 bytes to 't'")
+    expected_logs.expect("the outbox cannot be written", "dead letter: 1 bytes to 't'")
     store = NoRoomOnce(tmp_path / "gw.outbox")
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
@@ -281,18 +282,16 @@ def test_on_a_disk_that_takes_small_steps_what_is_set_aside_is_never_nowhere(
     outbox.put(Publication("t", b"0", 1), receipt)
     receipt.wait_accepted(10)
     store.is_full = True
-    outbox.set_aside(outbox.take(1)[0], REASON)
+    outbox.dead_letter(outbox.take(1)[0], REASON)
     wait_until(lambda: len(store.states) > 1)
     writer.close()
     assert store.states == [([b"0"], []), ([], [b"0"])]
 
 
-def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_logged(
+def test_dead_letters_beyond_those_that_are_kept_are_counted_and_logged(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect(
-        "set aside: 1 bytes to 't'", "dropped: the oldest 3 messages that were set aside: of those the last 1000"
-    )
+    expected_logs.expect("dead letter: 1 bytes to 't'", "dropped the oldest 3 dead letters: only the last 1000")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"%d" % number) for number in range(1000)])
     for _ in range(3):
         scene.put()
@@ -303,14 +302,14 @@ def test_what_is_dropped_since_more_is_set_aside_than_is_kept_is_counted_and_log
     scene.end()
     counts = scene.outbox.counts()
     assert (counts.set_aside, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
-    assert str(counts) == "0 delivered, 3 set aside, 3 dead letters dropped"
+    assert str(counts) == "0 delivered, 3 dead letters, 3 dead letters dropped"
     assert len(scene.left()[1]) == 1000
 
 
-def test_what_is_dropped_before_the_disk_takes_it_is_counted_too(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("bytes to 't'", "dropped: the oldest 1 messages that were set aside")
-    outbox = DurableOutbox()  # whose disk takes nothing
-    for number in range(MAX_SET_ASIDE + 1):
+def test_dead_letters_that_are_dropped_before_a_commit_are_counted_too(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("bytes to 't'", "dropped the oldest 1 dead letters")
+    outbox = DurableOutbox()  # without a writer
+    for number in range(MAX_DEAD_LETTERS + 1):
         outbox.put(Publication("t", b"%d" % number, 1))
-        outbox.set_aside(outbox.take(1)[0], REASON)
+        outbox.dead_letter(outbox.take(1)[0], REASON)
     assert outbox.counts().dead_letters_dropped == 1

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import sqlite3
@@ -12,22 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.message import Lane, Publication
 from gateway.outbox import store as store_module
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.statements import VERSION
 from gateway.outbox.store import (
-    VERSION,
     CorruptFileError,
     ForeignFileError,
     LaterVersionError,
     LockedStoreError,
     OutboxStore,
-    Row,
-    SetAsideRow,
     StoreError,
-    _runs,
     open_store,
 )
 from tests.support.disk import small_disk
@@ -64,10 +59,10 @@ def files(path: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in path.parent.iterdir()}
 
 
-# --- the ordinary way
+# --- normal operation
 
 
-def test_a_publication_comes_back_as_it_was(path: Path) -> None:
+def test_a_publication_is_read_as_it_was_written(path: Path) -> None:
     odd = Publication("ä/\x01/b", bytes(range(256)), 1, retain=True, lane=Lane.BULK, lifetime=0.5, correlation=b"\0c")
     plain = Publication("a", b"", 1, lane=Lane.REPLY)
     with opened(path) as store:
@@ -88,13 +83,13 @@ def test_a_new_file_is_empty_and_only_for_its_owner(path: Path) -> None:
             [],
             {},
         )
-        assert store.set_aside_rows() == []
+        assert store.dead_letter_rows() == []
         store.commit([row(1)], [])
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert set(modes.values()) == {0o600}
 
 
-def test_only_the_folder_of_its_own_is_made(tmp_path: Path) -> None:
+def test_only_its_own_folder_is_created(tmp_path: Path) -> None:
     path = tmp_path / "home" / "state" / "gw.outbox"
     with pytest.raises(StoreError, match=f"No such file or directory: make the folder {path.parent}$"):
         OutboxStore(path)
@@ -103,26 +98,26 @@ def test_only_the_folder_of_its_own_is_made(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_what_is_removed_is_gone_and_the_rest_is_not(path: Path) -> None:
+def test_removed_rows_are_gone_and_the_others_are_not(path: Path) -> None:
     with opened(path) as store:
         store.commit([row(number) for number in range(1, 11)], [])
         store.commit([row(11)], [4, 2, 3, 3, 9, 77])
-        assert [found.number for found in store.rows()] == [1, 5, 6, 7, 8, 10, 11]
-        assert [found.number for found in store.iterate()] == [1, 5, 6, 7, 8, 10, 11]
+        assert [each.number for each in store.rows()] == [1, 5, 6, 7, 8, 10, 11]
+        assert [each.number for each in store.iterate()] == [1, 5, 6, 7, 8, 10, 11]
 
 
 def test_more_rows_than_a_statement_takes(path: Path) -> None:
     with opened(path) as store:
         store.commit([row(number) for number in range(1, 7778)], [])
-        assert [found.number for found in store.rows()] == list(range(1, 7778))
+        assert [each.number for each in store.rows()] == list(range(1, 7778))
 
 
 def test_rows_of_a_lane_are_read_piece_by_piece(path: Path) -> None:
     with opened(path) as store:
         lanes = [Lane.BULK if number % 2 else Lane.EVENT for number in range(10)]
         store.commit([row(number, lane=lanes[number]) for number in range(1, 10)], [])
-        assert [found.number for found in store.rows(Lane.BULK, 1, 3)] == [3, 5, 7]
-        assert [found.number for found in store.rows(Lane.BULK, 7, 3)] == [9]
+        assert [each.number for each in store.rows(Lane.BULK, 1, 3)] == [3, 5, 7]
+        assert [each.number for each in store.rows(Lane.BULK, 7, 3)] == [9]
         assert store.rows(Lane.BULK, 9, 3) == []
 
 
@@ -142,24 +137,24 @@ def test_what_is_retained_is_remembered_until_it_is_emptied(path: Path) -> None:
         assert store.retained() == {"a": b"3"}
 
 
-def test_of_what_is_set_aside_the_last_thousand_are_kept(path: Path) -> None:
+def test_the_last_thousand_dead_letters_are_kept(path: Path) -> None:
     with opened(path) as store:
         for begin in (0, 600, 1200):
-            store.commit([], [], [SetAsideRow(None, 1.0, f"t{begin + n}", b"", 1, 0, "why") for n in range(600)])
-        kept = store.set_aside_rows()
-        assert [found.topic for found in kept] == [f"t{number}" for number in range(800, 1800)]
-        store.purge([], [found.number for found in kept[:999]])
-        assert [found.topic for found in store.set_aside_rows()] == ["t1799"]
+            store.commit([], [], [DeadLetterRow(None, 1.0, f"t{begin + n}", b"", 1, 0, "why") for n in range(600)])
+        kept = store.dead_letter_rows()
+        assert [each.topic for each in kept] == [f"t{number}" for number in range(800, 1800)]
+        store.purge([], [each.number for each in kept[:999]])
+        assert [each.topic for each in store.dead_letter_rows()] == ["t1799"]
 
 
-def test_of_what_is_set_aside_a_few_large_ones_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_SET_ASIDE_BYTES", 1000)
+def test_only_a_few_large_dead_letters_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_DEAD_LETTER_BYTES", 1000)
     with opened(path) as store:
         for number in range(10):
-            store.commit([], [], [SetAsideRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
-        assert [found.topic for found in store.set_aside_rows()] == ["t7", "t8", "t9"]
-        store.commit([], [], [SetAsideRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
-        assert [found.topic for found in store.set_aside_rows()] == ["large"], "the last one is always there"
+            store.commit([], [], [DeadLetterRow(None, 0.0, f"t{number}", bytes(300), 1, 0, "too large")])
+        assert [each.topic for each in store.dead_letter_rows()] == ["t7", "t8", "t9"]
+        store.commit([], [], [DeadLetterRow(None, 0.0, "large", bytes(3000), 1, 0, "too large")])
+        assert [each.topic for each in store.dead_letter_rows()] == ["large"], "the last one is always there"
 
 
 def test_a_commit_is_all_or_nothing(path: Path) -> None:
@@ -167,18 +162,11 @@ def test_a_commit_is_all_or_nothing(path: Path) -> None:
         store.commit([row(1)], [])
         bad = row(3)._replace(lane=9)
         with pytest.raises(sqlite3.IntegrityError):
-            store.commit([row(2), bad], [1], [SetAsideRow(None, 1.0, "t", b"", 1, 0, "why")], [("a", b"1")])
-        assert [found.number for found in store.rows()] == [1]
-        assert (store.set_aside_rows(), store.retained()) == ([], {})
+            store.commit([row(2), bad], [1], [DeadLetterRow(None, 1.0, "t", b"", 1, 0, "why")], [("a", b"1")])
+        assert [each.number for each in store.rows()] == [1]
+        assert (store.dead_letter_rows(), store.retained()) == ([], {})
         store.commit([row(4)], [])
-        assert [found.number for found in store.rows()] == [1, 4]
-
-
-@given(st.lists(st.integers(0, 60)).map(sorted))
-def test_runs_hold_each_number_and_no_other(numbers: list[int]) -> None:
-    runs = list(_runs(numbers))
-    assert [number for first, last in runs for number in range(first, last + 1)] == sorted(set(numbers))
-    assert all(last + 1 < first for (_, last), (first, _) in itertools.pairwise(runs)), "as few as can be"
+        assert [each.number for each in store.rows()] == [1, 4]
 
 
 def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
@@ -189,115 +177,115 @@ def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
         assert store.free_bytes() > 300_000
 
 
-# --- files that are no good
+# --- files that cannot be used
 
 
-def open_anew(path: Path) -> tuple[list[str], list[int]]:
-    """Open the store; return what is said, and the numbers of the rows."""
-    said: list[str] = []
-    with contextlib.closing(open_store(path, said.append)) as store:
-        numbers = [found.number for found in store.rows()]
+def open_again(path: Path) -> tuple[list[str], list[int]]:
+    """Open the store; return what is reported, and the numbers of the rows."""
+    reports: list[str] = []
+    with contextlib.closing(open_store(path, reports.append)) as store:
+        numbers = [each.number for each in store.rows()]
         store.commit([row(10_000)], [])
     with opened(path) as store:
         assert store.rows()[-1].number == 10_000, "it works"
-    return said, numbers
+    return reports, numbers
 
 
 @pytest.mark.parametrize("content", [b"hello, world\n" * 100, b"x", bytes(5000), b"\xff" * 4096, b"SQLite format 3\0"])
-def test_a_file_of_something_else_is_set_aside(path: Path, content: bytes) -> None:
+def test_a_file_of_something_else_is_moved_away(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    said, numbers = open_anew(path)
+    reports, numbers = open_again(path)
     assert numbers == []
-    [aside] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
-    assert aside.read_bytes() == content
-    assert len(said) == 1
-    assert str(path) in said[0]
-    assert f"it is set aside as {aside.name}, and a new outbox is begun" in said[0]
+    [moved] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
+    assert moved.read_bytes() == content
+    assert len(reports) == 1
+    assert str(path) in reports[0]
+    assert f"moved to {moved.name}; created a new outbox" in reports[0]
 
 
-def test_a_database_of_another_program_is_set_aside_with_its_name(path: Path) -> None:
+def test_a_database_of_another_program_is_moved_away_as_foreign(path: Path) -> None:
     execute(path, "CREATE TABLE theirs (a)")
-    before = path.read_bytes()
-    said, _ = open_anew(path)
-    assert f"{path} is a database of another program" in said[0]
-    [aside] = path.parent.glob("gw.outbox.foreign-*")
-    assert aside.read_bytes() == before
+    content = path.read_bytes()
+    reports, _ = open_again(path)
+    assert f"{path} is a database of another program" in reports[0]
+    [moved] = path.parent.glob("gw.outbox.foreign-*")
+    assert moved.read_bytes() == content
 
 
-def test_two_files_that_are_set_aside_at_once_have_two_names(path: Path) -> None:
+def test_files_that_are_moved_away_in_the_same_second_have_different_names(path: Path) -> None:
     for content in (b"one" * 500, b"two" * 500, b"six" * 500):
         path.write_bytes(content)
-        open_anew(path)
+        open_again(path)
     asides = list(path.parent.glob("gw.outbox.foreign-*"))
     assert sorted(each.read_bytes()[:3] for each in asides) == [b"one", b"six", b"two"]
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_file_that_was_cut_off_is_set_aside_or_whole(path: Path, seed: int) -> None:
+def test_a_truncated_file_is_moved_away(path: Path, seed: int) -> None:
     write(path, 500)
     whole = path.read_bytes()
     size = random.Random(seed).randrange(1, len(whole))
     path.write_bytes(whole[:size])
-    said, numbers = open_anew(path)
+    reports, numbers = open_again(path)
     assert numbers == []
-    assert "is damaged" in said[0] or "is no outbox" in said[0]
-    [aside] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
-    assert aside.read_bytes() == whole[:size]
+    assert "is corrupt" in reports[0] or "is not an outbox file" in reports[0]
+    [moved] = [each for each in path.parent.iterdir() if each.name.startswith("gw.outbox.")]
+    assert moved.read_bytes() == whole[:size]
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_file_with_garbage_in_it_is_set_aside_or_gives_rows_that_were_there(path: Path, seed: int) -> None:
+def test_a_file_with_garbage_in_it_is_moved_away_or_has_rows_that_were_written(path: Path, seed: int) -> None:
     write(path, 500)
     chance = random.Random(seed)
     content = bytearray(path.read_bytes())
     begin = chance.randrange(len(content) - 2000)
     content[begin : begin + 2000] = chance.randbytes(2000)
     path.write_bytes(content)
-    said, numbers = open_anew(path)
-    assert len(said) <= 1
+    reports, numbers = open_again(path)
+    assert len(reports) <= 1
     assert set(numbers) <= set(range(1, 501))
     assert numbers == sorted(numbers)
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE outbox", "ALTER TABLE outbox DROP COLUMN lifetime"])
-def test_a_file_without_our_tables_is_set_aside(path: Path, statement: str) -> None:
+def test_a_file_without_our_tables_is_moved_away(path: Path, statement: str) -> None:
     write(path)
     execute(path, statement)
-    said, numbers = open_anew(path)
+    reports, numbers = open_again(path)
     assert numbers == []
-    assert "is damaged" in said[0]
+    assert "is corrupt" in reports[0]
     assert list(path.parent.glob("gw.outbox.corrupt-*"))
 
 
 @pytest.mark.parametrize("table", ["retained", "set_aside"])
-def test_a_file_without_one_of_the_lesser_tables_is_set_aside(path: Path, table: str) -> None:
+def test_a_file_without_one_of_the_smaller_tables_is_moved_away(path: Path, table: str) -> None:
     write(path)
     execute(path, f"DROP TABLE {table}")
-    said, _ = open_anew(path)
-    assert "is damaged" in said[0]
+    reports, _ = open_again(path)
+    assert "is corrupt" in reports[0]
 
 
-def test_values_that_mean_nothing_to_us_are_refused_by_the_file(path: Path) -> None:
+def test_invalid_values_are_refused_by_the_file(path: Path) -> None:
     write(path)
     for change in ("lane = 4", "lane = -1", "payload = 1", "topic = NULL"):
         with pytest.raises(sqlite3.IntegrityError):
             execute(path, f"UPDATE outbox SET {change}")
 
 
-def test_values_that_mean_nothing_to_us_and_are_there_all_the_same_are_found(path: Path) -> None:
+def test_invalid_values_that_are_in_the_file_are_noticed(path: Path) -> None:
     write(path)
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA ignore_check_constraints = ON")
         db.execute("UPDATE outbox SET lane = 4 WHERE number = 2")
-    said, numbers = open_anew(path)
+    reports, numbers = open_again(path)
     assert numbers == []
-    assert "is damaged (CHECK constraint failed" in said[0]
+    assert "is corrupt (CHECK constraint failed" in reports[0]
 
 
-def test_a_file_that_cannot_be_set_aside_is_said_with_the_remedy(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_moved_away_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 250)  # the longer name does not exist in any file system
     path.write_bytes(b"something else" * 100)
-    with pytest.raises(StoreError, match=r"cannot be set aside: File name too long: move it away$"):
+    with pytest.raises(StoreError, match=r"cannot be renamed: File name too long: move it away$"):
         open_store(path, lambda _: None)
 
 
@@ -328,7 +316,7 @@ def test_a_file_in_use_is_refused_and_stays(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["gw.outbox"]
 
 
-def test_a_file_in_use_by_another_process_is_refused_and_free_when_that_is_killed(path: Path) -> None:
+def test_a_file_in_use_by_another_process_is_refused_until_that_is_killed(path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from gateway.outbox.store import OutboxStore;"
         "from tests.outbox.test_store import row;"
@@ -343,11 +331,11 @@ def test_a_file_in_use_by_another_process_is_refused_and_free_when_that_is_kille
             OutboxStore(path)
         child.kill()
     with opened(path) as store:
-        assert [found.number for found in store.rows()] == [5]
+        assert [each.number for each in store.rows()] == [5]
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "link to nothing", "device", "NUL", "file as folder"])
-def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "gw.outbox"
     if kind == "folder":
         path.mkdir()
@@ -368,14 +356,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_file_that_must_exist_is_not_made(path: Path) -> None:
+def test_a_file_that_must_exist_is_not_created(path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         OutboxStore(path, must_exist=True)
     assert not path.exists()
 
 
 @pytest.mark.root
-def test_without_room_for_a_new_file_it_is_said(tmp_path: Path) -> None:
+def test_without_room_for_a_new_file_an_error_is_raised(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 256 * 1024) as disk:
         with contextlib.suppress(OSError), (disk / "ballast").open("wb", 0) as ballast:
             while ballast.write(bytes(4096)):
@@ -385,7 +373,7 @@ def test_without_room_for_a_new_file_it_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_disk_that_may_only_be_read_is_said(tmp_path: Path) -> None:
+def test_a_read_only_disk_is_an_error(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
         write(disk / "gw.outbox")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -394,7 +382,7 @@ def test_a_disk_that_may_only_be_read_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("err", [CorruptFileError, ForeignFileError, LaterVersionError, LockedStoreError])
-def test_every_problem_of_a_file_is_one(err: type[Exception]) -> None:
+def test_every_error_of_a_file_is_a_store_error(err: type[Exception]) -> None:
     assert issubclass(err, StoreError)
 
 
@@ -410,7 +398,7 @@ def test_a_large_outbox_opens_fast(path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
-def test_in_a_shared_folder_no_file_of_a_stranger_is_taken(tmp_path: Path, suffix: str) -> None:
+def test_in_a_shared_folder_no_file_of_another_user_is_used(tmp_path: Path, suffix: str) -> None:
     """What is in it would be published with our rights; SQLite reads what lies beside it as well."""
     folder = tmp_path / "shared"
     folder.mkdir()

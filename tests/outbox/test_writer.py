@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import random
 import shutil
 import subprocess
@@ -11,14 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytest
 
+from gateway.core.clock import boot_time
 from gateway.core.receipt import Receipt
 from gateway.errors import DeliveryError
 from gateway.message import Lane, Publication
 from gateway.outbox.durable_outbox import DurableOutbox
+from gateway.outbox.options import DISK_DEFAULTS, DiscardPolicy
 from gateway.outbox.queues import HEAD, HEAD_BYTES, Entry, Source
 from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
@@ -35,6 +38,10 @@ class Clock:
         return self.now
 
 
+def on_disk(clock: Callable[[], float] = boot_time, **changed: Any) -> DurableOutbox:
+    return DurableOutbox(DISK_DEFAULTS._replace(**changed), clock)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "gw.outbox"
@@ -42,11 +49,15 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def running(
-    path: Path, outbox: DurableOutbox | None = None, *, owns_folder: bool = False
+    path: Path,
+    outbox: DurableOutbox | None = None,
+    *,
+    clock: Callable[[], float] = boot_time,
+    owns_folder: bool = False,
 ) -> Iterator[tuple[DurableOutbox, OutboxWriter]]:
     """An outbox with its writer, as a gateway starts and stops them."""
     outbox = DurableOutbox() if outbox is None else outbox
-    writer = OutboxWriter(outbox, open_store(path, pytest.fail, owns_folder=owns_folder), outbox._clock)
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail, owns_folder=owns_folder), clock)
     writer.start()
     try:
         yield outbox, writer
@@ -75,9 +86,9 @@ def take_all(outbox: DurableOutbox, count: int, timeout: float = 20) -> list[Ent
     taken: list[Entry] = []
 
     def take() -> bool:
-        found = outbox.take(100)
-        outbox.settle(found)
-        taken.extend(found)
+        taken_now = outbox.take(100)
+        outbox.settle(taken_now)
+        taken.extend(taken_now)
         return len(taken) >= count
 
     wait_until(take, timeout, lambda: f"{count} messages; {outbox.counts()}", pause=0.0005)
@@ -106,78 +117,35 @@ def test_many_that_come_at_once_are_committed_together(path: Path) -> None:
     receipts = [Receipt() for _ in range(500)]
     for number, receipt in enumerate(receipts):
         outbox.put(message(number), receipt)
-    work = outbox.work()
+    work = outbox.next_batch()
     commits.append(len(work.inserts))
     assert commits == [500]
     assert not any(receipt.is_accepted for receipt in receipts)
-    outbox.committed(work)
+    outbox.mark_committed(work)
     assert all(receipt.is_accepted for receipt in receipts)
 
 
 def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path) -> None:
     clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
+    outbox = on_disk(commit_interval=10.0, clock=clock)
     for number in range(100):
         outbox.put(message(number))
     outbox.settle(outbox.take(100))
-    work = outbox.work()
+    work = outbox.next_batch()
     assert not work.is_to_write
-
-
-def due_after(outbox: DurableOutbox, clock: Clock, seconds: float) -> bool:
-    """Tell whether the writer has something to do `seconds` from now; it must not wait for real."""
-    clock.now += seconds
-    due = outbox._unwritten.due()
-    return due is not None and due <= clock.now
-
-
-def test_a_commit_waits_for_its_interval_unless_somebody_waits_for_it() -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
-    assert not due_after(outbox, clock, 1000)
-    outbox.put(message(1))
-    assert not due_after(outbox, clock, 9.9)
-    assert due_after(outbox, clock, 0.1)
-    outbox.committed(outbox.work())
-    assert not due_after(outbox, clock, 1000)
-    outbox.put(message(2))
-    outbox.put(message(3), Receipt())
-    assert due_after(outbox, clock, 0)
-
-
-def test_a_thousand_do_not_wait() -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=10.0)
-    for number in range(999):
-        outbox.put(message(number))
-    assert not due_after(outbox, clock, 0)
-    outbox.put(message(999))
-    assert due_after(outbox, clock, 0)
-
-
-@pytest.mark.parametrize(("interval", "delay"), [(0.0, 1.0), (60.0, 60.0)])
-def test_removals_and_states_wait_for_company(interval: float, delay: float) -> None:
-    clock = Clock()
-    outbox = DurableOutbox(clock=clock, commit_interval=interval)
-    outbox.put(message(1, retain=True))
-    outbox.committed(outbox.work())
-    outbox.settle(outbox.take(1))
-    assert not due_after(outbox, clock, delay - 0.1)
-    assert due_after(outbox, clock, 0.1)
-    work = outbox.work()
-    assert (work.removals, work.retained) == ([1], {"t": b"1"})
 
 
 def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         outbox.settle(outbox.take(1))
-        task = Path(f"/proc/self/task/{writer._thread.native_id}/status")
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "outbox"]
+        task = Path(f"/proc/self/task/{thread.native_id}/status")
 
         def wakeups() -> str:
             return next(line for line in task.read_text().splitlines() if line.startswith("voluntary"))
 
-        wait_until(lambda: not outbox._unwritten.due(), what="the last removal")
+        wait_until(lambda: writer.stats()["commits"] == 2, what="the last removal")
         seen = [wakeups()]
 
         def is_still() -> bool:
@@ -185,6 +153,17 @@ def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
             return len(seen) > 5 and len(set(seen[-5:])) == 1
 
         wait_until(is_still, pause=0.25)
+
+
+def test_the_writer_counts_what_it_does(path: Path) -> None:
+    with running(path) as (outbox, writer):
+        assert set(writer.stats().values()) <= {0, writer.stats()["disk_free_bytes"]}
+        for number in range(3):
+            put_safely(outbox, message(number))
+        stats = writer.stats()
+        assert (stats["commits"], stats["rows_written"], stats["write_errors"], stats["is_failing"]) == (3, 3, 0, 0)
+        assert stats["disk_free_bytes"] > 0
+        assert all(type(value) is int for value in stats.values())
 
 
 # --- the next start
@@ -227,7 +206,7 @@ def test_a_topic_in_several_lanes_keeps_its_order_over_a_restart(path: Path) -> 
         assert payloads(take_all(outbox, 5)) == [1, 2, 3, 4, 5]
 
 
-def test_a_state_that_was_on_its_way_is_not_said_after_a_newer_one(path: Path) -> None:
+def test_a_state_that_was_in_flight_is_not_published_after_a_newer_one(path: Path) -> None:
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, lane=Lane.LATEST))
         outbox.take(1)
@@ -254,9 +233,9 @@ def test_what_is_retained_is_remembered_once_the_broker_has_it(path: Path) -> No
 def test_a_lifetime_goes_on_over_a_restart(
     path: Path, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_logs.expect("1 messages were dropped: no broker took them in their lifetime")
+    expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
     clock = Clock()
-    with running(path, DurableOutbox(clock=clock)) as (outbox, _):
+    with running(path, DurableOutbox(clock=clock), clock=clock) as (outbox, _):
         put_safely(outbox, message(1, lifetime=60.0))
         clock.now += 50
         put_safely(outbox, message(2, lifetime=60.0))
@@ -264,7 +243,7 @@ def test_a_lifetime_goes_on_over_a_restart(
     monkeypatch.setattr(time, "time", lambda: wall + 90.0)
     other = Clock()
     other.now = 5.0  # as after a start of the machine
-    with running(path, DurableOutbox(clock=other)) as (outbox, _):
+    with running(path, DurableOutbox(clock=other), clock=other) as (outbox, _):
         assert payloads(take_all(outbox, 1)) == [2]
         assert outbox.counts().expired == 1
 
@@ -282,20 +261,20 @@ def test_a_wall_clock_that_jumps_during_a_run_changes_nothing(
         assert payloads(take_all(outbox, 1)) == [1]
 
 
-def test_a_wall_clock_that_was_put_back_makes_nothing_immortal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wall_clock_that_was_put_back_ends_no_lifetime_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wall = time.time()
     with running(path) as (outbox, _):
         put_safely(outbox, message(1))
     monkeypatch.setattr(time, "time", lambda: wall - 1e6)
     with running(path) as (outbox, _):
-        [found] = take_all(outbox, 1)
-        assert time.monotonic() - found.since < 10
+        [entry] = take_all(outbox, 1)
+        assert time.monotonic() - entry.since < 10
 
 
-def test_what_is_brought_back_is_as_old_as_it_is(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_entries_read_back_keep_their_age(path: Path, expected_logs: ExpectedLogs) -> None:
     """Not as old as the run: it would be dropped for its age."""
     clock = Clock()
-    with running(path, DurableOutbox(clock=clock, status_lifetime=60.0)) as (outbox, _):
+    with running(path, on_disk(status_lifetime=60.0, clock=clock), clock=clock) as (outbox, _):
         clock.now += 1000
         for number in range(5000):
             outbox.put(message(number))
@@ -336,9 +315,9 @@ def test_what_was_accepted_is_there_after_kill_9(path: Path, seed: int) -> None:
             accepted = int(child.stdout.readline())
         child.kill()
         accepted = int((child.stdout.read().splitlines(keepends=False) or [b"%d" % accepted])[-1] or accepted)
-    found = [int(payload) for _, payload in rows(path)]
-    assert found[:accepted] == list(range(accepted))
-    assert len(found) <= accepted + 5
+    numbers = [int(payload) for _, payload in rows(path)]
+    assert numbers[:accepted] == list(range(accepted))
+    assert len(numbers) <= accepted + 5
 
 
 # --- waiting
@@ -356,7 +335,7 @@ def test_flush_returns_when_all_is_acknowledged(path: Path) -> None:
         thread.join()
 
 
-def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
+def test_flush_raises_for_what_was_not_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
         source = Source()
         outbox.put(message(1), None, source)
@@ -364,7 +343,7 @@ def test_flush_says_what_was_not_acknowledged(path: Path) -> None:
             outbox.flush(source, 0.01)
 
 
-def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
+def test_flush_knows_the_source_of_spilled_entries(path: Path) -> None:
     with running(path) as (outbox, _):
         mine, other, count = Source(), Source(), 3 * HEAD
         for number in range(count):
@@ -378,9 +357,9 @@ def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
             outbox.flush(other, 0.01)
         settled = 0
         while settled < count - 2:
-            found = outbox.take(min(100, count - 2 - settled))
-            outbox.settle(found)
-            settled += len(found)
+            taken_now = outbox.take(min(100, count - 2 - settled))
+            outbox.settle(taken_now)
+            settled += len(taken_now)
         with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
             outbox.flush(mine, 0.01)
         take_all(outbox, 3)
@@ -388,8 +367,8 @@ def test_flush_knows_whose_is_what_was_left_to_the_disk(path: Path) -> None:
         outbox.flush(other, 0)
 
 
-def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is damaged (", "messages lost")
+def test_flush_raises_for_what_was_lost_with_the_file(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is corrupt (", "messages lost")
     with running(path) as (outbox, _):
         mine, other = Source(), Source()
         for number in range(20_000):
@@ -409,9 +388,9 @@ def test_flush_tells_what_was_lost_with_the_file(path: Path, expected_logs: Expe
             outbox.flush(other, 0)
 
 
-def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
+def test_large_messages_are_read_back_in_small_pieces(path: Path) -> None:
     """Of a lane that waits on disk no more is in memory than a few MiB, however large the messages are."""
-    with running(path, DurableOutbox(discard="new")) as (outbox, _):
+    with running(path, on_disk(discard=DiscardPolicy.NEW)) as (outbox, _):
         for number in range(200):
             while not outbox.put(Publication("t", b"%d " % number + bytes(200_000), 1)):
                 outbox.wait_for_room()
@@ -419,11 +398,11 @@ def test_what_is_large_is_brought_back_in_small_pieces(path: Path) -> None:
         put_safely(outbox, message(200))
         most, taken = 0, 0
         while taken < 201:
-            with outbox._lock:
-                most = max(most, sum(entry.size for entry in outbox._lanes.in_memory()))
-            found = outbox.take(5)
-            outbox.settle(found)
-            taken += len(found)
+            stats = outbox.stats()
+            most = max(most, stats["waiting_bytes"] - stats["spilled_bytes"])
+            taken_now = outbox.take(5)
+            outbox.settle(taken_now)
+            taken += len(taken_now)
         assert most < 3 * HEAD_BYTES
 
 
@@ -433,22 +412,25 @@ def test_correlation_data_counts_also_after_a_restart(path: Path, expected_logs:
     with running(path) as (outbox, _):
         for _number in range(3):
             put_safely(outbox, large)
-    with running(path, DurableOutbox(max_bytes=250_000, discard="new")) as (outbox, _):
+    with running(path, on_disk(max_bytes=250_000, discard=DiscardPolicy.NEW)) as (
+        outbox,
+        _,
+    ):
         assert outbox.put(large)
         assert not outbox.put(large)
 
 
-def test_a_receipt_outlives_that_its_message_is_left_to_the_disk(path: Path) -> None:
+def test_a_receipt_survives_that_its_message_is_spilled(path: Path) -> None:
     with running(path) as (outbox, _):
         for number in range(5000):
             outbox.put(message(number))
         receipt = put_safely(outbox, message(5000))
-        assert not any(each.receipt for each in outbox._lanes.in_memory()), "it is only on disk"
+        wait_until(lambda: outbox.stats()["spilled"] == 5001 - HEAD, what="the message to be only on disk")
         take_all(outbox, 5001)
         receipt.wait_delivered(5)
 
 
-# --- a disk that is not well
+# --- a disk that fails
 
 
 @contextlib.contextmanager
@@ -465,14 +447,14 @@ def filled(disk: Path, leave: int = 0) -> Iterator[None]:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("discard", ["old", "new"])
-def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
-    tmp_path: Path, discard: Literal["old", "new"], expected_logs: ExpectedLogs
+@pytest.mark.parametrize("discard", DiscardPolicy)
+def test_a_full_disk_is_logged_handled_by_the_policy_and_recovered_from(
+    tmp_path: Path, discard: DiscardPolicy, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("is full: the limits of the outbox count: make room")
+    expected_logs.expect("outbox limits now apply in memory; free some space")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
         path = disk / "gw.outbox"
-        with running(path, DurableOutbox(discard=discard)) as (outbox, writer):
+        with running(path, on_disk(discard=discard)) as (outbox, writer):
             for number in range(500):
                 outbox.put(message(number))
             put_safely(outbox, message(500))
@@ -481,7 +463,7 @@ def test_a_full_disk_is_said_decided_by_the_policy_and_recovered_from(
                 for number in range(501, 600):
                     outbox.put(message(number))
                 outbox.put(message(600), last)
-                if discard == "old":
+                if discard is DiscardPolicy.OLD:
                     expected_logs.expect("outbox full: the oldest messages are dropped")
                     last.wait_accepted(10)
                     assert outbox.counts().dropped_old >= 99
@@ -500,8 +482,8 @@ def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
     """Put messages of `size` bytes, in two lanes by turns, until less than an eighth of the disk is free."""
 
     def is_full() -> bool:
-        found = os.statvfs(disk)
-        return found.f_bavail * 8 < found.f_blocks
+        status = os.statvfs(disk)
+        return status.f_bavail * 8 < status.f_blocks
 
     while not is_full():
         for lane in [Lane.EVENT, Lane.BULK] * 20:
@@ -509,8 +491,8 @@ def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
         wait_until(lambda: is_full() or not outbox.at_risk, what="the disk", pause=0.0005)
 
 
-def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) -> None:
-    """Take all that waits, and settle what is of `lanes`, at once."""
+def settle_all(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) -> None:
+    """Take all that waits, and settle the entries of `lanes` with one call."""
     taken: list[Entry] = []
 
     def has_all() -> bool:
@@ -523,41 +505,49 @@ def settle_at_once(outbox: DurableOutbox, lanes: Container[Lane] = tuple(Lane)) 
 
 @pytest.mark.root
 def test_what_is_removed_needs_no_room(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    """All that waits on a full disk is settled at once: the disk takes that, and has room again."""
-    expected_logs.expect("is full: the limits")
+    """All that waits on a full disk is settled: the removals are written, and the disk has room again."""
+    expected_logs.expect("outbox limits now apply in memory")
     with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
-        with running(disk / "gw.outbox", DurableOutbox(discard="new")) as (outbox, writer):
+        with running(disk / "gw.outbox", on_disk(discard=DiscardPolicy.NEW)) as (
+            outbox,
+            writer,
+        ):
             put_until_full(outbox, disk, 4000)
-            settle_at_once(outbox)
+            settle_all(outbox)
             put_safely(outbox, message(0, "last"))
             assert writer.close() == 0
         assert rows(disk / "gw.outbox") == [("last", b"0")]
 
 
 @pytest.mark.root
-def test_a_full_disk_that_has_no_room_for_a_removal_takes_it_in_steps(
+def test_on_a_full_disk_without_room_for_a_removal_it_is_done_in_steps(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     """Of two messages on a page one is settled, so that each page is to be written, and none is free."""
-    expected_logs.expect("is full: the limits", "outbox full: the oldest messages", "the outbox cannot be written to")
+    expected_logs.expect(
+        "outbox limits now apply in memory", "outbox full: the oldest messages", "the outbox cannot be written to"
+    )
     with small_disk(tmp_path / "disk", 16 * 1024**2) as disk:
-        with running(disk / "gw.outbox", DurableOutbox(discard="old")) as (outbox, writer):
+        with running(disk / "gw.outbox", on_disk(discard=DiscardPolicy.OLD)) as (
+            outbox,
+            writer,
+        ):
             put_until_full(outbox, disk, 1800)
             put_safely(outbox, Publication("t/1", bytes(100_000), 1, lane=Lane.EVENT))  # only in SQLite's log
-            settle_at_once(outbox, {Lane.BULK})
+            settle_all(outbox, {Lane.BULK})
             put_safely(outbox, message(0, "last"))
             assert writer.close() == 0
-        found = Counter(topic for topic, _ in rows(disk / "gw.outbox"))
-        assert found["t/1"] > 1000
-        assert (found["t/3"], found["last"]) == (0, 1)
+        topics = Counter(topic for topic, _ in rows(disk / "gw.outbox"))
+        assert topics["t/1"] > 1000
+        assert (topics["t/3"], topics["last"]) == (0, 1)
 
 
 @pytest.mark.root
 def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is full: the limits")
+    expected_logs.expect("outbox limits now apply in memory")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk:
         path = disk / "gw.outbox"
-        with running(path, DurableOutbox(discard="new")) as (outbox, writer):
+        with running(path, on_disk(discard=DiscardPolicy.NEW)) as (outbox, writer):
             put_safely(outbox, message(0))
             receipt = Receipt()
             with filled(disk):
@@ -570,7 +560,7 @@ def test_a_disk_without_any_room_loses_nothing_more_than_it_must(tmp_path: Path,
         assert rows(path) == [("t", b"1")]
 
 
-def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_file_that_is_removed_while_in_use_is_created_again(path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("was removed or replaced; created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
@@ -587,8 +577,10 @@ def test_a_file_that_is_removed_while_in_use_is_begun_anew(path: Path, expected_
 
 
 def rows_of_running(writer: OutboxWriter) -> list[bytes]:
-    """Return the payloads on disk; nothing else may be going on."""
-    return [row.payload for row in writer._store.rows()]
+    """Return the payloads on disk once everything that came before is committed."""
+    read: queue.Queue[list[bytes]] = queue.Queue()
+    writer.run_on_file(lambda store: read.put([row.payload for row in store.rows()]))
+    return read.get(timeout=10)
 
 
 def log_of(path: Path) -> Path:
@@ -604,17 +596,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "file removed": (lambda path: path.unlink(), "was removed or replaced"),
     "file renamed": (lambda path: path.rename(path.with_name("moved")), "was removed or replaced"),
     "file replaced": (_replace, "was removed or replaced; moved to gw.outbox.foreign-"),
-    "file cut off": (lambda path: os.truncate(path, 0), "was cut off; moved to gw.outbox.corrupt-"),
+    "file truncated": (lambda path: os.truncate(path, 0), "was truncated; moved to gw.outbox.corrupt-"),
     "folder renamed": (
         lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
         "was removed or replaced",
     ),
-    "log removed": (lambda path: log_of(path).unlink(), "has lost its log (-wal), which was removed or replaced"),
-    "log replaced": (lambda path: _replace(log_of(path)), "has lost its log (-wal), which was removed or replaced"),
-    "log emptied": (lambda path: os.truncate(log_of(path), 0), "has lost its log (-wal), which was cut off"),
-    "log cut off": (
+    "log removed": (lambda path: log_of(path).unlink(), "lost its log (-wal), which was removed or replaced"),
+    "log replaced": (lambda path: _replace(log_of(path)), "lost its log (-wal), which was removed or replaced"),
+    "log emptied": (lambda path: os.truncate(log_of(path), 0), "lost its log (-wal), which was truncated"),
+    "log truncated": (
         lambda path: os.truncate(log_of(path), log_of(path).stat().st_size // 2),
-        "has lost its log (-wal), which was cut off",
+        "lost its log (-wal), which was truncated",
     ),
 }
 
@@ -630,19 +622,19 @@ def killed(path: Path, folder: Path) -> Path:
 def rows_of_killed(path: Path, folder: Path) -> list[tuple[str, bytes]]:
     """Return what the next start would find after a kill."""
     folder = folder / "killed"
-    found = rows(killed(path, folder))
+    kept = rows(killed(path, folder))
     shutil.rmtree(folder)
-    return found
+    return kept
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
+def test_files_that_are_taken_away_in_use_lose_nothing_that_is_accepted(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
-    do, said = FAULTS[fault]
-    expected_logs.expect(said, "created a new one; 0 messages lost")
+    do, text = FAULTS[fault]
+    expected_logs.expect(text, "created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         in_flight = outbox.take(1)
@@ -654,7 +646,7 @@ def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
         left = rows(killed(path, tmp_path / "killed"))
         assert sorted(payload for _, payload in left) == [b"1", b"2", b"4", b"on"], "what is in flight, too; no command"
         outbox.settle(in_flight)
-        assert payloads([one for one in take_all(outbox, 4) if one.publication.topic == "t"]) == [2, 4]
+        assert payloads([each for each in take_all(outbox, 4) if each.publication.topic == "t"]) == [2, 4]
         assert outbox.counts().dropped == 0
         assert writer.close() == 0
     assert rows(path) == []
@@ -662,28 +654,28 @@ def test_files_that_somebody_takes_away_in_use_lose_nothing_that_is_accepted(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_files_that_somebody_takes_away_are_missed_though_nothing_comes(
+def test_files_that_are_taken_away_are_noticed_even_if_no_message_comes(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the broker is away, and the devices are quiet, a kill would else lose all that waits."""
+    """While the broker is away, and the devices are quiet, a kill would otherwise lose all that waits."""
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
-    do, said = FAULTS[fault]
-    expected_logs.expect(said, "created a new one; 0 messages lost")
+    do, text = FAULTS[fault]
+    expected_logs.expect(text, "created a new one; 0 messages lost")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
-        writer.look()
+        writer.check_files()
         do(path)
-        writer.look()
+        writer.check_files()
         wait_until(lambda: "created a new one" in caplog.text)
         wait_until(lambda: log_of(path).exists() and rows_of_killed(path, tmp_path) == [("t", b"1")])
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
+def test_of_spilled_entries_none_is_lost_that_can_still_be_read(
     fault: str, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    """Of a log that was cut off, what was written since the last checkpoint may be; each loss is counted."""
+    """What was written since the last checkpoint may be lost with a truncated log; each loss is counted."""
     path = tmp_path / "state" / "gw.outbox"
     path.parent.mkdir()
     expected_logs.expect("created a new one; ")
@@ -701,27 +693,27 @@ def test_of_what_is_only_on_disk_nothing_is_lost_that_can_still_be_read(
         taken: list[Entry] = []
 
         def drained() -> bool:
-            found = outbox.take(100)
-            outbox.settle(found)
-            taken.extend(found)
+            taken_now = outbox.take(100)
+            outbox.settle(taken_now)
+            taken.extend(taken_now)
             return not len(outbox)
 
         wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
         lost = outbox.counts().dropped
         assert writer.close() == 0
     assert len(taken) + lost == count + 1 - 1500
-    if fault == "log cut off" or fault == "log emptied":
+    if fault == "log truncated" or fault == "log emptied":
         assert lost < 4000
-    elif fault != "file cut off":
+    elif fault != "file truncated":
         assert lost == 0
     for lane in (Lane.EVENT, Lane.BULK, Lane.REPLY):
-        numbers = payloads([one for one in taken if one.lane is lane])
+        numbers = payloads([each for each in taken if each.lane is lane])
         assert numbers == sorted(set(numbers)), lane
     assert rows(path) == []
 
 
 def test_an_outbox_whose_log_is_lost_before_the_gateway_stops_is_whole(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("has lost its log (-wal)")
+    expected_logs.expect("lost its log (-wal)")
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))
         log_of(path).unlink()
@@ -733,7 +725,7 @@ def test_an_outbox_whose_log_is_lost_before_the_gateway_stops_is_whole(path: Pat
 def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("and no new one can be made", "created a new one; 0 messages lost", "is full")
+    expected_logs.expect("and a new one cannot be created", "created a new one; 0 messages lost", "is full")
     with small_disk(tmp_path / "disk", 8 * 1024**2) as disk, running(disk / "gw.outbox") as (outbox, writer):
         put_safely(outbox, message(1))
         log_of(disk / "gw.outbox").unlink()
@@ -747,8 +739,8 @@ def test_without_room_for_a_new_file_nothing_is_accepted_until_there_is(
         assert rows(disk / "gw.outbox") == [("t", b"1"), ("t", b"2")]
 
 
-def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("is damaged (", "moved to gw.outbox.corrupt-")
+def test_a_file_that_is_corrupted_while_in_use_is_moved_away(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("is corrupt (", "moved to gw.outbox.corrupt-")
     with running(path) as (outbox, writer):
         for number in range(30_000):
             while not outbox.put(message(number, f"t{number % 3}" + 300 * "x")):
@@ -762,9 +754,9 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
         taken: list[Entry] = []
 
         def drained() -> bool:
-            found = outbox.take(100)
-            outbox.settle(found)
-            taken.extend(found)
+            taken_now = outbox.take(100)
+            outbox.settle(taken_now)
+            taken.extend(taken_now)
             return not len(outbox)
 
         wait_until(drained, 20, lambda: str(outbox.counts()), pause=0.001)
@@ -777,9 +769,11 @@ def test_a_file_that_is_damaged_while_in_use_is_set_aside(path: Path, expected_l
     assert list(path.parent.glob("gw.outbox.corrupt-*"))
 
 
-def test_a_folder_that_is_gone_is_said_and_tried_again(path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_folder_that_is_gone_is_logged_and_retried(path: Path, expected_logs: ExpectedLogs) -> None:
     folder = path.parent / "state"
-    expected_logs.expect("was removed or replaced, and no new one can be made", "created a new one; 0 messages lost")
+    expected_logs.expect(
+        "was removed or replaced, and a new one cannot be created", "created a new one; 0 messages lost"
+    )
     with running(folder / "gw.outbox", owns_folder=True) as (outbox, writer):
         put_safely(outbox, message(1))
         folder.rename(path.parent / "moved")
@@ -823,7 +817,7 @@ writer.close()
 """
 
 
-def test_three_hundred_thousand_that_wait_take_little_memory(path: Path) -> None:
+def test_three_hundred_thousand_waiting_messages_need_little_memory(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", MUCH, str(path)], capture_output=True, text=True, check=True)
     grown, waiting, dropped = map(int, done.stdout.split())
     assert (waiting, dropped) == (300_001, 0), done.stderr
@@ -834,12 +828,12 @@ def test_three_hundred_thousand_that_wait_take_little_memory(path: Path) -> None
 def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
     path: Path, seed: int, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("no broker takes it")
+    expected_logs.expect("no broker accepts it")
     chance = random.Random(seed)
-    outbox = DurableOutbox(commit_interval=chance.choice([0.0, 0.01]))
+    outbox = on_disk(commit_interval=chance.choice([0.0, 0.01]))
     each, names = 4000, "abc"
     delivered: list[tuple[str, int]] = []
-    aside: list[tuple[str, int]] = []
+    dead: list[tuple[str, int]] = []
 
     def produce(name: str, lane: Lane) -> None:
         for number in range(each):
@@ -857,17 +851,17 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
         def key(entry: Entry) -> tuple[str, int]:
             return entry.publication.topic, int(entry.publication.payload)
 
-        def turn() -> bool:
+        def step() -> bool:
             in_flight.extend(outbox.take(chance.randrange(100)))
-            step = chance.random()
-            if step < 0.2:
+            choice = chance.random()
+            if choice < 0.2:
                 cut = chance.randrange(len(in_flight) + 1)
                 outbox.requeue(in_flight[cut:])
                 del in_flight[cut:]
-            elif step < 0.22 and in_flight:
+            elif choice < 0.22 and in_flight:
                 gone = in_flight.pop(0)
-                aside.append(key(gone))
-                outbox.set_aside(gone, "no broker takes it")
+                dead.append(key(gone))
+                outbox.dead_letter(gone, "no broker accepts it")
             else:
                 cut = chance.randrange(len(in_flight) + 1)
                 outbox.settle(in_flight[:cut])
@@ -875,30 +869,30 @@ def test_with_many_threads_what_was_accepted_is_delivered_or_on_disk(
                 del in_flight[:cut]
             return len(delivered) > each * len(names) * 0.7
 
-        wait_until(turn, 40, lambda: str(outbox.counts()), pause=0.0)
+        wait_until(step, 40, lambda: str(outbox.counts()), pause=0.0)
         for thread in threads:
             thread.join()
         assert writer.close() == 0
     left = [(topic, int(payload)) for topic, payload in rows(path)]
-    assert Counter([*delivered, *aside, *left]) == Counter((name, n) for name in names for n in range(each))
+    assert Counter([*delivered, *dead, *left]) == Counter((name, n) for name in names for n in range(each))
     for name in names:
         order = [number for topic, number in delivered if topic == name]
         assert order == sorted(order)
     with contextlib.closing(OutboxStore(path)) as store:
-        assert [(found.topic, int(found.payload)) for found in store.set_aside_rows()] == aside
+        assert [(each.topic, int(each.payload)) for each in store.dead_letter_rows()] == dead
 
 
-def test_what_is_on_disk_is_brought_back_when_all_before_it_was_dropped(
+def test_spilled_entries_are_read_back_when_all_before_them_were_dropped(
     path: Path, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("outbox full: the oldest", "% full")
     count = 100
-    outbox = DurableOutbox(max_messages=HEAD + count)
+    outbox = on_disk(max_messages=HEAD + count)
     with running(path, outbox):
         outbox.put_all([Publication("t", b"old")] * HEAD)
         for number in range(count):
             outbox.put(message(number))
-        wait_until(lambda: not outbox._unwritten.entries, what="all to be on disk only")
+        wait_until(lambda: not outbox.stats()["uncommitted"], what="all to be on disk only")
         outbox.put_all([Publication("t", b"new")] * HEAD)
-        wait_until(lambda: outbox.has_waiting, what="what is on disk to be brought back, though nobody takes anything")
+        wait_until(lambda: outbox.has_waiting, what="the spilled entries to be read back, although none is taken")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))

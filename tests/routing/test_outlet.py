@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
+from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import Outlet
@@ -59,7 +60,7 @@ def test_many_messages_are_pushed_as_one_after_the_other(desk: Desk, expected_lo
 
 def test_push_returns_whether_the_outbox_has_accepted(desk: Desk, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full: new messages are refused", "% full")
-    full = Outbox(max_messages=1, discard="new")
+    full = Outbox(OutboxOptions(max_messages=1, discard=DiscardPolicy.NEW))
     outlet = Outlet("dev", desk.map, full)
     assert outlet.push(InternalMsg(action="LAMP_ON"))
     assert not outlet.push(InternalMsg(action="LAMP_ON"))
@@ -82,7 +83,7 @@ def test_a_receipt_contains_the_reason_of_a_refusal(desk: Desk, expected_logs: E
     receipt = desk.outlet.publish(InternalMsg(action="LAMP_UP"))
     with pytest.raises(DeliveryError, match="the message was dropped: action: 'LAMP_UP' is not in the map"):
         receipt.wait_accepted(0)
-    outlet = Outlet("dev", desk.map, Outbox(max_messages=1, discard="new"))
+    outlet = Outlet("dev", desk.map, Outbox(OutboxOptions(max_messages=1, discard=DiscardPolicy.NEW)))
     assert outlet.publish(InternalMsg(action="LAMP_ON")).is_accepted
     receipt = outlet.publish(InternalMsg(action="LAMP_ON"))
     assert not receipt.is_accepted

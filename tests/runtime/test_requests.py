@@ -17,7 +17,8 @@ import pytest
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.message import Lane, Publication
-from gateway.outbox.store import OutboxStore, Row, SetAsideRow
+from gateway.outbox.rows import DeadLetterRow, Row
+from gateway.outbox.store import OutboxStore
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
@@ -39,11 +40,11 @@ def output(conf: Path, *arguments: str, code: int = 0) -> str:
     return ran.stdout if code == 0 else ran.stderr
 
 
-def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> SetAsideRow:
-    return SetAsideRow(None, since, topic, payload, 1, retain, "the broker refused it")
+def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> DeadLetterRow:
+    return DeadLetterRow(None, since, topic, payload, 1, retain, "the broker refused it")
 
 
-def fill(path: Path, waiting: Mapping[str, bytes], dead: list[SetAsideRow]) -> None:
+def fill(path: Path, waiting: Mapping[str, bytes], dead: list[DeadLetterRow]) -> None:
     store = OutboxStore(path)
     rows = [Row.of(number, Lane.EVENT, 1_700_000_000.0, Publication(topic, payload, 1))
             for number, (topic, payload) in enumerate(waiting.items(), 1)]  # fmt: skip
@@ -267,17 +268,17 @@ def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
         gateway.wait_log("started with")
         assert output(conf, "outbox", "list", "--count", "3") == offline
         assert output(conf, "outbox", "list", "--topic", "home/7") == expected_lines(offline, "home/7", 30)
-        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 are set aside\n")
+        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 dead letters\n")
         assert output(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline
     assert "... and 27 more (--count N)" in offline
-    assert offline.endswith("30 messages wait (30 event), 1 are set aside\n")
+    assert offline.endswith("30 messages waiting (30 event), 1 dead letters\n")
 
 
 def expected_lines(offline: str, topic: str, _: int) -> str:
     (line,) = [line for line in offline.splitlines() if " home/0 " in line]
-    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages wait (1 event), 0 are set aside\n"
+    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages waiting (1 event), 0 dead letters\n"
 
 
 def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
         wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["waiting"] > 5)
         first, *_, total = output(conf, "outbox", "list", "--count", "1").splitlines()
         assert ' event  home/trial////gw/S {"action":' in first
-        assert total.endswith(" event), 0 are set aside")
+        assert total.endswith(" event), 0 dead letters")
         assert "in memory" in output(conf, "outbox", "retry", code=1)
         gateway.kill()
 
@@ -295,10 +296,10 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_running", [True, False])
 def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
-    dead = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
-            set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
-    fill(tmp_path / "gw.outbox", {}, dead)
-    expected = "4 messages that were set aside are sent again; 1 stay, for there is a newer value of their topic\n"
+    letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
+               set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
+    fill(tmp_path / "gw.outbox", {}, letters)
+    expected = "4 dead letters are sent again; 1 stay, because there is a newer value of their topic\n"
     with mosquitto.client("#") as listener:
         if not is_running:
             assert output(conf, "outbox", "retry", "--topic", "home/#") == expected
@@ -309,7 +310,10 @@ def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto
             listener.wait_topic("home/s", b"new")
             wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["delivered"] == 4)
             lines = output(conf, "outbox", "list").splitlines()
-            assert [line.partition(" set aside ")[2].split(":")[0] for line in lines[:-1]] == ["home/s old", "other 4"]
+            assert [line.partition(" dead letter ")[2].split(":")[0] for line in lines[:-1]] == [
+                "home/s old",
+                "other 4",
+            ]
             gateway.stop()
         got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run"))]
         assert [pair for pair in got if pair[0] != "home/s"] == [("home/a", b"1"), ("home/b", b"2"), ("home/a", b"3")]
