@@ -40,8 +40,9 @@ from gateway.mqtt.reason_codes import (
     why_refused,
 )
 from gateway.mqtt.receiver import CallbackFailed, Receiver
-from gateway.mqtt.send_lock import STOOD_STILL, Progress, SendLock
+from gateway.mqtt.send_lock import Progress, SendLock
 from gateway.mqtt.sender import Sender
+from gateway.mqtt.standstill import STOOD_STILL
 from gateway.outbox.outbox import Outbox
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class MgClient(HookedClient):
         max_age: float = 0.0,
         clock: Callable[[], float] = boot_time,
         uniform: Callable[[float, float], float] = random.uniform,
+        send_clock: Callable[[], float] = boot_time,
     ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -95,8 +97,8 @@ class MgClient(HookedClient):
         self.session_present = False
         self.last_failure: LinkError | None = None
         self.outbox = outbox
-        self._turn = SendLock(self._send_waiting, wakeup)
-        outbox.on_put, outbox.send_directly = self._turn.ask, self._send_directly
+        self._turn = SendLock(self._send_waiting, wakeup, send_clock)
+        outbox.on_put, outbox.send_directly = self._turn.request_send, self._send_directly
         self._wakeup = wakeup
         self._waiter = Poller(wakeup)
         self._availability_topic = availability_topic
@@ -254,7 +256,7 @@ class MgClient(HookedClient):
         """Return to the preferred broker when it answers again, once what is in flight has arrived."""
         if not self._is_returning and self._connector.preferred_answers():
             self._is_returning = True
-            self._sender.hold()
+            self._sender.pause()
         if self._is_returning and len(self._sender) == 0:
             what = f"{self._where} is left: {self._connector.servers.preferred} answers again"
             self._drop(DisconnectError(what, "", DisconnectCause.RETURNING))
@@ -275,9 +277,9 @@ class MgClient(HookedClient):
             limit = 0.0 if self._has_more_to_send() else self._time_left()
             limit = limit if timeout is None else min(limit, timeout)
             sock, to_write = self.socket(), self.want_write()
-        limit = self._turn.before_wait(limit)
+        limit = self._turn.begin_wait(limit)
         got = self._waiter.wait(sock, limit, to_write=to_write)
-        while limit and not any(got) and (tick := self._turn.may_wait_on()):
+        while limit and not any(got) and (tick := self._turn.extend_wait()):
             got = self._waiter.wait(sock, tick, to_write=to_write)
         with self._turn:
             self._serve(readable=got.readable, writable=got.writable)
@@ -317,7 +319,7 @@ class MgClient(HookedClient):
         What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
         that nobody expects to be done any more.
         """
-        seconds = self._turn.after_wait()
+        seconds = self._turn.end_wait()
         if self.link_state is not LinkState.UP or seconds < STOOD_STILL:
             return False
         self._sock_close()
@@ -376,7 +378,7 @@ class MgClient(HookedClient):
             self._flush()
             self._sender.settle()
         if self.link_state is LinkState.UP:
-            self._sender.say_states()
+            self._sender.publish_states()
         if self.want_write():
             self._flush()
             self._sender.settle()
@@ -564,7 +566,7 @@ class MgClient(HookedClient):
         """
         deadline = self._clock() + timeout
         with self._turn:
-            self._turn.after_wait()  # a thousand interfaces were waited for, not the process stopped
+            self._turn.excuse_wait()  # a thousand interfaces were waited for, not the process stopped
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
@@ -584,10 +586,12 @@ class MgClient(HookedClient):
         states = self._sender.states
         if self._availability_topic:
             self.set_state(self._availability_topic, OFFLINE)
-        while self.link_state is LinkState.UP and (states.has_unsaid or len(self._sender)) and self._clock() < deadline:
+        while (
+            self.link_state is LinkState.UP and (states.has_pending or len(self._sender)) and self._clock() < deadline
+        ):
             self.loop_with_reconnect(deadline - self._clock())
         with self._turn:
-            if self.link_state is LinkState.UP and not states.has_unsaid:
+            if self.link_state is LinkState.UP and not states.has_pending:
                 self.disconnect()
                 while self.want_write() and self.socket() is not None and self._clock() < deadline:
                     self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)

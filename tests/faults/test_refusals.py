@@ -128,7 +128,7 @@ def test_what_is_retried_while_the_broker_still_refuses_it_is_not_multiplied(
             return found
 
         with GatewayProcess(conf) as gateway, broker.client("home/heat") as listener:
-            gateway.wait_log("authorized: check its access rules, then 'mqttgateway outbox retry'")
+            gateway.wait_log("in the broker's access rules, then 'mqttgateway outbox retry'")
             for times in range(1, 4):
                 wait_until(lambda times=times: refused() == times, 60, lambda: gateway.log)  # type: ignore[misc]
                 assert "sent again" in outbox("retry")

@@ -384,7 +384,7 @@ def test_a_stop_that_has_waited_for_the_interfaces_still_says_the_last(mosquitto
     with mosquitto.client("#") as listener, Link(mosquitto.port, availability="g/availability") as link:
         link.connect()
         link.outbox.put(Publication("last", b"words", 1))
-        link.client._turn._last_seen -= 20
+        link.send_clock.shift += 20
         assert link.client.mg_stop(5)
         listener.wait_topic("last", b"words")
         listener.wait_topic("g/availability", b"offline")

@@ -189,14 +189,14 @@ def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what
     assert client.mg_flush()
     for _ in range(3):
         assert sender.send_directly(one)
-        sender._suspicion.lost(one[0], 1)
+        sender.poison.lost(one[0], 1)
     assert sender.send_directly(one) is None, "they go one by one, and are counted"
-    sender._suspicion.settled(acknowledged=True)
+    sender.poison.settled(acknowledged=True)
     assert sender.send_directly(one)
     sender._not_before = time.monotonic() + 60
     assert sender.send_directly(one) is None, "the broker has had too much"
     sender._not_before = 0.0
-    sender.hold()
+    sender.pause()
     assert sender.send_directly(one) is None, "the link is about to be given up"
     sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
     sender.begin()
@@ -223,7 +223,7 @@ def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(
     assert not sender.has_more
     assert not sender.send_pending()
     assert sender.send_directly([Publication("t", b"3")]) is None
-    sender.say_states()
+    sender.publish_states()
     assert client.mg_flush()
     with pytest.raises(BlockingIOError):
         theirs.recv(1)
