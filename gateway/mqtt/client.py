@@ -177,13 +177,13 @@ class MgClient(HookedClient):
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
         self.mg_asked, self.mg_answered = self._memory.pinged, self._memory.ping_answered
-        self.mg_passed_over = self._receiver.passed_over
+        self.mg_passed_over = self._receiver.on_unusable
         self.mg_serve(
             on_connect=self._mg_on_connect,
             on_disconnect=self._mg_on_disconnect,
-            on_subscribe=lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes),
-            on_unsubscribe=lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid),
-            on_message=lambda _c, _u, message: self._receiver.take(message),
+            on_subscribe=lambda _c, _u, mid, codes, _p: self._receiver.on_suback(mid, codes),
+            on_unsubscribe=lambda _c, _u, mid, _codes, _p: self._receiver.on_unsuback(mid),
+            on_message=lambda _c, _u, message: self._receiver.on_message(message),
         )
 
     # --- the guard of a pending connection
@@ -307,10 +307,10 @@ class MgClient(HookedClient):
         """See to what depends on the clock: old filters, the keepalive, a broker that hangs, the preferred one."""
         self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
-            self._receiver.turn()
+            self._receiver.tick()
             if self._asking_in == 0:
                 self._guard(lambda: self._memory.ask(self.mg_ask))
-            self._memory.run.look()
+            self._memory.run.check()
         self._keep_alive()
 
     def _stood_still(self) -> bool:
@@ -510,9 +510,9 @@ class MgClient(HookedClient):
         self._connector.link_up()
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
-        takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
+        has_identifiers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
         self._memory.link_up(session_present=self.session_present)
-        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
+        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, has_identifiers=has_identifiers)
 
     def mg_subscribe(
         self,
@@ -535,7 +535,7 @@ class MgClient(HookedClient):
             self._wants_session = wants_session
             self._memory.promptness.max_age = max_age
             self._memory.run.try_again()
-            self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
+            self._receiver.change_filters(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 
     def _mg_on_disconnect(
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None

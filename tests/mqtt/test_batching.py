@@ -57,6 +57,26 @@ def test_after_a_burst_the_main_thread_checks_once_whether_messages_are_left() -
     assert detector.count == 2
 
 
+def test_a_message_that_comes_while_the_main_thread_checks_for_the_end_of_a_burst_is_not_missed() -> None:
+    clock = FakeClock()
+    detector = BurstDetector(clock)
+    woken: list[bool] = []
+
+    class OldTime(float):
+        """The time of the last message, after whose reading another thread adds a message."""
+
+        def __rsub__(self, other: float) -> float:
+            detector.record(clock.now)
+            woken.append(detector.add())
+            return other - float(self)
+
+    detector.record(OldTime(clock.now))
+    detector.add()
+    clock.now += 2 * TICK
+    assert not detector.continues(), "it has seen only the old time"
+    assert woken == [True]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["message", "main"]), st.floats(0, 2 * TICK)), max_size=60))
 def test_no_message_is_left_waiting_while_the_main_thread_sleeps(events: list[tuple[str, float]]) -> None:
     """Whoever adds a message either wakes the main thread, or that one waits for no longer than a tick."""

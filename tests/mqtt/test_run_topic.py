@@ -39,7 +39,7 @@ def test_what_comes_before_the_token_of_this_link_may_have_waited_and_what_comes
     bench = Bench()
     token = bench.connect(session_present=True)
     assert bench.run.may_have_waited
-    bench.run.take(token, retain=False)
+    bench.run.on_message(token, retain=False)
     assert not bench.run.may_have_waited
 
 
@@ -61,8 +61,8 @@ def test_what_comes_before_the_token_of_this_link_may_have_waited_and_what_comes
 def test_no_other_payload_is_the_barrier_nor_a_retained_copy_of_the_token(payload: bytes) -> None:
     bench = Bench()
     token = bench.connect(session_present=True)
-    bench.run.take(payload, retain=False)
-    bench.run.take(token, retain=True)
+    bench.run.on_message(payload, retain=False)
+    bench.run.on_message(token, retain=True)
     assert bench.run.may_have_waited
 
 
@@ -70,9 +70,9 @@ def test_the_token_of_an_earlier_link_that_waited_in_the_session_is_no_barrier()
     bench = Bench()
     before = bench.connect(session_present=True)
     token = bench.connect(session_present=True)
-    bench.run.take(before, retain=False)
+    bench.run.on_message(before, retain=False)
     assert bench.run.may_have_waited
-    bench.run.take(token, retain=False)
+    bench.run.on_message(token, retain=False)
     assert not bench.run.may_have_waited
 
 
@@ -80,22 +80,22 @@ def test_any_token_of_this_link_is_the_barrier_for_the_broker_may_have_dropped_t
     bench = Bench()
     bench.connect(session_present=True)
     bench.run.next_token()
-    assert bench.run.take(bench.run.next_token(), retain=False)
+    assert bench.run.on_message(bench.run.next_token(), retain=False)
     assert not bench.run.may_have_waited
 
 
 def test_a_broker_that_has_kept_the_last_token_that_it_took_remembers_us() -> None:
     bench = Bench()
     first = bench.connect(session_present=False)
-    bench.run.token_taken(first)
-    bench.run.take(first, retain=False)
+    bench.run.token_acknowledged(first)
+    bench.run.on_message(first, retain=False)
     assert bench.forgotten == 1, "it has never heard of us"
-    bench.run.token_taken(bench.run.next_token())
+    bench.run.token_acknowledged(bench.run.next_token())
     last = bench.run.next_token()  # the link is lost before its acknowledgement: the broker may have it or not
     for retained in (last, b"a1 2 s1"):
         token = bench.connect(session_present=False)
-        bench.run.take(retained, retain=True)
-        bench.run.take(token, retain=False)
+        bench.run.on_message(retained, retain=True)
+        bench.run.on_message(token, retain=False)
         assert bench.forgotten == 1
 
 
@@ -105,16 +105,16 @@ def test_a_broker_that_has_kept_nothing_or_that_of_another_process_or_an_old_one
 ) -> None:
     """A broker that was killed may come back with a copy of its memory from half an hour ago."""
     bench = Bench()
-    bench.run.token_taken(bench.connect(session_present=False))
-    bench.run.take(bench.run.token, retain=False)
-    bench.run.token_taken(bench.run.next_token())
+    bench.run.token_acknowledged(bench.connect(session_present=False))
+    bench.run.on_message(bench.run.token, retain=False)
+    bench.run.token_acknowledged(bench.run.next_token())
     bench.forgotten = 0
     token = bench.connect(session_present=False)
     if retained is not None:
-        bench.run.take(retained, retain=True)
+        bench.run.on_message(retained, retain=True)
     assert bench.forgotten == 0, "it is not known yet"
-    bench.run.take(token, retain=False)
-    bench.run.take(token, retain=False)
+    bench.run.on_message(token, retain=False)
+    bench.run.on_message(token, retain=False)
     assert bench.forgotten == 1
 
 
@@ -145,7 +145,7 @@ def test_a_topic_that_is_refused_is_not_used_for_a_growing_time_and_not_waited_f
     bench.run.try_again()
     token = bench.connect(session_present=False)
     assert bench.uses_topic()
-    bench.run.take(token, retain=False)
+    bench.run.on_message(token, retain=False)
     bench.run.forbid()
     bench.now += 11
     bench.connect(session_present=False)
@@ -156,29 +156,29 @@ def test_a_token_that_was_acknowledged_and_does_not_come_back_is_forbidden_soone
     bench = Bench()
     token = bench.connect(session_present=False)
     bench.now += 60
-    bench.run.look()
+    bench.run.check()
     assert bench.times_forbidden() == 0, "the broker has not even taken it"
-    bench.run.token_taken(token)
+    bench.run.token_acknowledged(token)
     bench.now += 9
     bench.run.message_came()
-    bench.run.look()
+    bench.run.check()
     assert bench.times_forbidden() == 0
     bench.now += 2
-    bench.run.look()
+    bench.run.check()
     assert bench.times_forbidden() == 1, "whatever else comes"
 
 
 def test_while_a_broker_sends_what_had_waited_its_token_is_waited_for_but_not_for_ever() -> None:
     bench = Bench()
-    bench.run.token_taken(bench.connect(session_present=True))
+    bench.run.token_acknowledged(bench.connect(session_present=True))
     for _ in range(6):
         bench.now += 9
         bench.run.message_came()
-        bench.run.look()
+        bench.run.check()
     assert bench.times_forbidden() == 0
     bench.now += 9
     bench.run.message_came()
-    bench.run.look()
+    bench.run.check()
     assert bench.times_forbidden() == 1
 
 

@@ -66,13 +66,13 @@ def test_a_copy_of_a_shared_subscription_always_counts() -> None:
 def test_equal_filters_have_equal_numbers_after_a_new_connection() -> None:
     subscriptions = Subscriptions()
     before = dict(subscriptions.add(["a/+", "+/b"]))
-    subscriptions.begin_anew(is_resumed=False)
+    subscriptions.reset(is_resumed=False)
     assert dict(subscriptions.add(["+/b", "a/+"])) == before
 
 
 def test_in_a_resumed_session_only_filters_of_ours_count() -> None:
     subscriptions = Subscriptions()
-    subscriptions.begin_anew(is_resumed=True)
+    subscriptions.reset(is_resumed=True)
     ((_, number),) = subscriptions.add(["a/+"])
     assert 1 <= number <= 268_435_455
     assert subscriptions.counts("a/b", (number,))
