@@ -113,13 +113,7 @@ class MgClient(HookedClient):
         self._sender.on_state_settled = self._memory.state_settled
         self._wants_session = wants_session
         self._receiver = Receiver(
-            self,
-            filters,
-            on_msg,
-            clock,
-            self._memory,
-            wants_retained=wants_retained,
-            no_local=no_local,
+            self, filters, on_msg, clock, self._memory, wants_retained=wants_retained, no_local=no_local
         )
         if availability_topic:
             self.set_state(availability_topic, ONLINE)
@@ -143,6 +137,10 @@ class MgClient(HookedClient):
     def receive_counts(self) -> Mapping[str, int]:
         """How many messages were not given on, by the reason: copies, unusable."""
         return self._receiver.counts
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters of the link, of sending and of receiving: any thread may call this, without a lock."""
+        return {"connects": self.connects, **self._sender.stats(), **self._receiver.stats(), **self._turn.stats()}
 
     @property
     def is_caught_up(self) -> bool:

@@ -32,7 +32,7 @@ class PoisonDetector:
 
     def stats(self) -> dict[str, int]:
         """Return the counters: any thread may call this, without a lock."""
-        return {"losses_in_a_row": self._losses, "one_by_one": self._one_by_one, "poisonous": self._poisonous}
+        return {"links_lost_in_a_row": self._losses, "one_by_one": self._one_by_one, "poisonous": self._poisonous}
 
     @property
     def is_active(self) -> bool:

@@ -46,9 +46,9 @@ class RetainedStates:
         """Return the counters: any thread may call this, without a lock."""
         return {
             "states": len(self._states),
-            "pending": len(self._pending),
-            "suspended": len(self._suspended),
-            "published": self._published,
+            "states_pending": len(self._pending),
+            "states_suspended": len(self._suspended),
+            "states_published": self._published,
         }
 
     @property

@@ -100,8 +100,10 @@ class Sender:
         return len(self._in_flight)
 
     def stats(self) -> dict[str, int]:
-        """Return the counters: any thread may call this, without a lock."""
+        """Return the counters, those of its parts included: any thread may call this, without a lock."""
         return {
+            **self.states.stats(),
+            **self.poison.stats(),
             "in_flight": len(self._in_flight),
             "unacknowledged": self._unacknowledged,
             "acknowledged_on_link": self._acknowledged,

@@ -389,3 +389,21 @@ def test_a_stop_that_has_waited_for_the_interfaces_still_says_the_last(mosquitto
         listener.wait_topic("last", b"words")
         listener.wait_topic("g/availability", b"offline")
     assert link.client.connects == 1
+
+
+def test_the_counters_of_all_parts_have_names_of_their_own_and_need_no_lock(mosquitto: Mosquitto) -> None:
+    with Link(mosquitto.port, "a/#", availability="g/availability") as link:
+        link.connect()
+        link.outbox.put(Publication("b", b"1", 1))
+        link.turn_until(lambda: len(link.outbox) == 0 and link.client.stats()["in_flight"] == 0)
+        stats: list[dict[str, int]] = []
+        with link.client._turn:  # as while another thread sends
+            reader = threading.Thread(target=lambda: stats.append(link.client.stats()))
+            reader.start()
+            reader.join(10)
+        assert stats, "it waits for a lock"
+        parts = [part.stats() for part in (link.client._sender, link.client._receiver, link.client._turn)]
+        assert len(stats[0]) == 1 + sum(map(len, parts)), "no name is used twice"
+        assert {type(number) for number in stats[0].values()} == {int}
+        expected = {"connects": 1, "states": 1, "states_published": 1, "acknowledged_on_link": 2, "filters": 1}
+        assert expected.items() <= stats[0].items()

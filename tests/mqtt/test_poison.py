@@ -70,7 +70,7 @@ def test_a_state_that_is_acknowledged_is_cleared_and_says_nothing_about_the_othe
     detector = PoisonDetector()
     verdicts(detector, BAD, BAD)
     detector.clear(GOOD)
-    assert detector.stats()["losses_in_a_row"] == 2
+    assert detector.stats()["links_lost_in_a_row"] == 2
     detector.clear(BAD)
     assert not detector.is_active
     assert verdicts(detector, BAD, BAD) == [Verdict.NONE, Verdict.NONE]
@@ -81,7 +81,7 @@ def test_on_trial_one_more_loss_proves_a_message_to_be_poison() -> None:
     detector.try_alone(BAD)
     assert detector.one_by_one
     assert verdicts(detector, BAD) == [Verdict.POISON]
-    assert detector.stats() == {"losses_in_a_row": 0, "one_by_one": 0, "poisonous": 1}
+    assert detector.stats() == {"links_lost_in_a_row": 0, "one_by_one": 0, "poisonous": 1}
 
 
 def test_after_a_reset_nothing_is_suspected() -> None:

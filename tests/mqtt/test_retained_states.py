@@ -43,10 +43,10 @@ def test_only_the_latest_value_of_each_topic_is_published_however_often_it_chang
         bench.states.set("a", b"%d" % number)
         bench.states.set("b", b"x")
     assert bench.states.has_pending
-    assert bench.states.stats() == {"states": 2, "pending": 2, "suspended": 0, "published": 0}
+    assert bench.states.stats() == {"states": 2, "states_pending": 2, "states_suspended": 0, "states_published": 0}
     assert bench.publish() == [("a", b"999"), ("b", b"x")]
     assert (bench.states.has_pending, bench.states.is_idle) == (False, True)
-    assert bench.states.stats() == {"states": 2, "pending": 0, "suspended": 0, "published": 2}
+    assert bench.states.stats() == {"states": 2, "states_pending": 0, "states_suspended": 0, "states_published": 2}
 
 
 def test_without_room_states_remain_pending_in_their_order() -> None:

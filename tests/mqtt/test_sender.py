@@ -214,7 +214,12 @@ def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_
     bench.send()
     (again,) = bench.received()
     bench.answer(again.mid)
-    assert bench.sender.states.stats() == {"states": 1, "pending": 0, "suspended": 0, "published": 2}
+    assert bench.sender.states.stats() == {
+        "states": 1,
+        "states_pending": 0,
+        "states_suspended": 0,
+        "states_published": 2,
+    }
 
 
 def test_what_the_broker_does_not_support_is_sent_without(bench: Bench, expected_logs: ExpectedLogs) -> None:
