@@ -58,10 +58,18 @@ class Recorder(Client):
 
 
 def packet_of_paho(
-    topic: str, payload: bytes, qos: int, mid: int, own: Properties | None, *, is_v5: bool, retain: bool, dup: bool
+    topic: str,
+    payload: bytes,
+    qos: int,
+    mid: int,
+    own_properties: Properties | None,
+    *,
+    is_v5: bool,
+    retain: bool,
+    dup: bool,
 ) -> bytes:
     paho = Recorder(is_v5=is_v5)
-    paho._send_publish(mid, topic.encode(), payload, qos, retain, dup, None, own)
+    paho._send_publish(mid, topic.encode(), payload, qos, retain, dup, None, own_properties)
     (packet,) = paho.written
     return packet
 
@@ -77,12 +85,12 @@ def packet_of_paho(
     st.booleans(),
 )
 def test_a_packet_is_the_same_as_that_of_paho(
-    topic: str, payload: bytes, qos: int, mid: int, own: Any, is_v5: bool, retain: bool, dup: bool
+    topic: str, payload: bytes, qos: int, mid: int, own_properties: Any, is_v5: bool, retain: bool, dup: bool
 ) -> None:
-    packed = packed_properties(own, is_v5=is_v5)
+    packed = packed_properties(own_properties, is_v5=is_v5)
     packet = publish_packet(topic, payload, qos, mid, packed, retain=retain, dup=dup)
-    assert packet == packet_of_paho(topic, payload, qos, mid, own, is_v5=is_v5, retain=retain, dup=dup)
-    assert len(packet) == publish_size(topic, payload, qos, own, is_v5=is_v5)
+    assert packet == packet_of_paho(topic, payload, qos, mid, own_properties, is_v5=is_v5, retain=retain, dup=dup)
+    assert len(packet) == publish_size(topic, payload, qos, own_properties, is_v5=is_v5)
 
 
 @given(publications, st.integers(1, 65_535), st.booleans())
@@ -141,8 +149,8 @@ def test_any_number_of_topics_may_come() -> None:
     ],
 )
 def test_a_command_expires_and_an_answer_has_correlation_data(options: dict[str, Any], packed: str | None) -> None:
-    own = publish_properties(Publication("t", b"", **options), age=10.0, command_lifetime=30.0)
-    assert (own.pack().hex(" ") if own is not None else None) == packed
+    result = publish_properties(Publication("t", b"", **options), age=10.0, command_lifetime=30.0)
+    assert (result.pack().hex(" ") if result is not None else None) == packed
 
 
 def test_a_command_without_a_lifetime_does_not_expire() -> None:
@@ -168,5 +176,5 @@ def test_variable_byte_integers_are_those_of_the_standard(value: int, data: str)
 
 def test_no_packet_of_ours_is_larger_than_half_a_mebibyte() -> None:
     """So a broker's limit above that need not be checked: see `BrokerLimits`."""
-    own = PublishProperties(1.0, bytes(65_535))
-    assert publish_size("t" * 65_535, bytes(MAX_PAYLOAD_BYTES), 1, own, is_v5=True) < 512 * 1024
+    largest = PublishProperties(1.0, bytes(65_535))
+    assert publish_size("t" * 65_535, bytes(MAX_PAYLOAD_BYTES), 1, largest, is_v5=True) < 512 * 1024

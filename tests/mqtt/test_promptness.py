@@ -114,25 +114,25 @@ def test_whatever_the_network_does_nothing_older_than_the_maximum_age_counts_as_
 
     def read_until(now: float) -> None:
         nonlocal stream
-        for arrives, what, sent in stream:
+        for arrives, kind, sent in stream:
             if arrives <= now:
                 clock.now = max(clock.now, arrives)
-                if what == "answer":
+                if kind == "answer":
                     promptness.answered()
                 else:
                     assert promptness.late or clock.now - sent <= promptness.max_age
         stream = [item for item in stream if item[0] > now]
 
-    for what, seconds, delay in steps:
+    for kind, seconds, delay in steps:
         end = clock.now + seconds
         read_until(end)
         clock.now = end
-        if what == "ask":
+        if kind == "ask":
             promptness.asked(object())
             last_there = max(last_there, clock.now + delay / 2)  # when the broker has the question
             last_here = max(last_here, last_there + delay / 2)
             stream.append((last_here, "answer", last_there))
-        elif what == "message":
+        elif kind == "message":
             # The broker answers in order: a message that it sends before a question arrives before that answer.
             last_there = max(last_there, clock.now)
             last_here = max(last_here, clock.now + delay)
