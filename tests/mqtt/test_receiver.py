@@ -11,11 +11,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.core.inbox import Wakeup
 from gateway.message import Arrival
 from gateway.mqtt.memory import BrokerMemory
-from gateway.mqtt.paho_hooks import Received
+from gateway.mqtt.paho_hooks import HookedClient, Received
 from gateway.mqtt.receiver import LINGER, Receiver
 from gateway.mqtt.retained_states import RetainedStates
+from gateway.mqtt.send_lock import Progress, SendLock
+from gateway.mqtt.sender import Sender
+from gateway.outbox.outbox import Outbox
 from tests.conftest import ExpectedLogs
 from tests.support.fake_clock import FakeClock
 
@@ -158,6 +162,17 @@ def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
         "unanswered_subscriptions": 0,
         "refused_filters": 1,
     }
+
+
+def test_no_counter_has_the_name_of_one_of_sending() -> None:
+    """`MgClient.stats` joins them."""
+    bench, wakeup = Bench("a/#"), Wakeup()
+    sender = Sender(HookedClient(CallbackAPIVersion.VERSION2), Outbox(), 0.0, bench.clock)
+    lock = SendLock(lambda: Progress.DONE, wakeup, bench.clock)
+    wakeup.close()
+    names = [*sender.stats(), *bench.receiver.stats(), *lock.stats()]
+    assert len(names) == len(set(names))
+    assert {*sender.states.stats(), *sender.poison.stats()} <= set(names)
 
 
 @pytest.mark.parametrize("bad", ["a/#/b", ""])
