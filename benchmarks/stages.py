@@ -65,7 +65,8 @@ class _Stages:
         client._sock = BufferedSocket(_discarded())  # type: ignore[assignment]  # a link that is up, without a broker
         sender = Sender(client, outbox, 0.0, time.monotonic)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
-        sender.send_pending()  # a new link has something else to say first
+        sender.begin()
+        sender.send_pending()  # a new link first publishes the states
         given, expected = lines(self._count), payloads(self._count)
         for at in range(0, self._count, _SLICE):
             publications = self._translate(interface, b"".join(given[at : at + _SLICE]))

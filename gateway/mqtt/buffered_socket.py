@@ -1,7 +1,7 @@
 """A socket that sends and receives in large pieces.
 
-paho sends each packet with a system call of its own, and reads nearly byte by byte. Around a socket that is not
-blocking, this collects what is sent until `flush`, and reads ahead. Used by one thread at a time.
+paho sends each packet with a system call of its own, and receives almost byte by byte. Around a non-blocking socket,
+this collects what is to be sent until `flush`, and reads ahead. Used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import contextlib
 import ssl
 from typing import Any
 
-_READ = 64 * 1024  # bytes asked for at once
-_MAX_UNSENT = 256 * 1024  # bytes collected before the sender is told to wait
+_READ_CHUNK = 64 * 1024  # bytes requested with each system call
+_MAX_UNSENT = 256 * 1024  # bytes that are collected before `send` refuses more
 
 
 class BufferedSocket:
-    """Wraps `sock`, a plain or a TLS socket; what is not here is the socket's own.
+    """Wraps `sock`, a plain or a TLS socket; attributes that are not defined here are those of the socket.
 
-    `taken` and `sent` count the bytes that it was given, and that the connection has taken of them.
+    `taken` counts the bytes that were put into the buffer, and `sent` those that the connection has accepted.
 
-    Raises what the socket does, with `BlockingIOError` for whatever means "not now". After an error of `send`,
+    Raises what the socket raises, with `BlockingIOError` for everything that means "not now". After an error of `send`,
     `flush` or `recv` the connection is lost.
     """
 
@@ -36,23 +36,23 @@ class BufferedSocket:
 
     @property
     def has_unsent(self) -> bool:
-        """Tell whether `flush` has something to do."""
+        """Whether `flush` has something to do."""
         return bool(self._unsent)
 
     def send(self, data: bytes) -> int:
-        """Take `data` for the next `flush`; return how many bytes of it. Flushes by itself when much waits."""
+        """Buffer `data` for the next `flush`, after flushing if the buffer is full; return how many bytes of it."""
         if len(self._unsent) + len(data) > _MAX_UNSENT and not self.flush():
             raise BlockingIOError
         self.put(data)
         return len(data)
 
     def put(self, data: bytes) -> None:
-        """Take `data` for the next `flush`, however much waits: the caller bounds it."""
+        """Buffer `data` for the next `flush`, however much is in the buffer: the caller limits it."""
         self._unsent += data
         self.taken += len(data)
 
     def flush(self) -> bool:
-        """Send what was taken, as far as the connection takes it now; return whether that was all of it."""
+        """Send what is in the buffer, as far as the connection accepts it now; return whether that was all of it."""
         while self._unsent:
             try:
                 sent = self._sock.send(self._unsent)
@@ -63,7 +63,7 @@ class BufferedSocket:
         return True
 
     def fill(self) -> None:
-        """Receive what is there now, if all that was here has been read; what goes wrong is left to `recv`."""
+        """Receive what has arrived, if everything received before was read; an error is left for `recv` to raise."""
         if self._position < len(self._received):
             return
         try:
@@ -85,13 +85,13 @@ class BufferedSocket:
 
     def _receive(self) -> None:
         try:
-            self._received = self._sock.recv(_READ)
+            self._received = self._sock.recv(_READ_CHUNK)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as err:
             raise BlockingIOError from err
         self._position = 0
 
     def packet(self) -> tuple[int, bytes] | None:
-        """Take an MQTT packet that is here already, whole: its first byte and its body. None if there is none."""
+        """Return the next MQTT packet, its first byte and its body; None if it has not been received completely."""
         data, at = self._received, self._position + 1
         length = shift = 0
         while at < len(data):
@@ -103,19 +103,19 @@ class BufferedSocket:
                 break
         else:
             return None
-        if at + length > len(data) or shift > 28:  # four bytes of length at most: what has more is not for us to judge
+        if at + length > len(data) or shift > 28:  # a length has at most four bytes; paho rejects longer ones
             return None
         first, self._position = data[self._position], at + length
         return first, data[at : self._position]
 
     def pending(self) -> int:
-        """Return how many bytes are here already, of which `poll` knows nothing."""
-        rest = max(len(self._received) - self._position, 0)
+        """Return how many bytes were received of which `poll` does not know."""
+        unread = max(len(self._received) - self._position, 0)
         of_tls = getattr(self._sock, "pending", None)
-        return rest or (of_tls() if of_tls is not None else 0)
+        return unread or (of_tls() if of_tls is not None else 0)
 
     def close(self) -> None:
-        """Send what the connection still takes, and close it."""
+        """Send what the connection still accepts, and close it."""
         with contextlib.suppress(OSError):
             self.flush()
         self._sock.close()

@@ -40,8 +40,9 @@ from gateway.mqtt.reason_codes import (
     why_refused,
 )
 from gateway.mqtt.receiver import CallbackFailed, Receiver
-from gateway.mqtt.send_lock import STOOD_STILL, Progress, SendLock
+from gateway.mqtt.send_lock import Progress, SendLock
 from gateway.mqtt.sender import Sender
+from gateway.mqtt.standstill import STOOD_STILL
 from gateway.outbox.outbox import Outbox
 
 LOG = package_logger(__name__)
@@ -81,6 +82,7 @@ class MgClient(HookedClient):
         max_age: float = 0.0,
         clock: Callable[[], float] = boot_time,
         uniform: Callable[[float, float], float] = random.uniform,
+        send_clock: Callable[[], float] = boot_time,
     ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -95,8 +97,8 @@ class MgClient(HookedClient):
         self.session_present = False
         self.last_failure: LinkError | None = None
         self.outbox = outbox
-        self._turn = SendLock(self._send_waiting, wakeup)
-        outbox.on_put, outbox.send_directly = self._turn.ask, self._send_directly
+        self._turn = SendLock(self._send_waiting, wakeup, send_clock)
+        outbox.on_put, outbox.send_directly = self._turn.request_send, self._send_directly
         self._wakeup = wakeup
         self._waiter = Poller(wakeup)
         self._availability_topic = availability_topic
@@ -111,13 +113,7 @@ class MgClient(HookedClient):
         self._sender.on_state_settled = self._memory.state_settled
         self._wants_session = wants_session
         self._receiver = Receiver(
-            self,
-            filters,
-            on_msg,
-            clock,
-            self._memory,
-            wants_retained=wants_retained,
-            no_local=no_local,
+            self, filters, on_msg, clock, self._memory, wants_retained=wants_retained, no_local=no_local
         )
         if availability_topic:
             self.set_state(availability_topic, ONLINE)
@@ -143,8 +139,8 @@ class MgClient(HookedClient):
         return self._receiver.counts
 
     def stats(self) -> dict[str, int]:
-        """Return the counters of the link and of what was received on it. Any thread may call it."""
-        return {"connects": self.connects, **self._receiver.counts}
+        """Return the counters of the link, of sending and of receiving: any thread may call this, without a lock."""
+        return {"connects": self.connects, **self._sender.stats(), **self._receiver.stats(), **self._turn.stats()}
 
     @property
     def is_caught_up(self) -> bool:
@@ -179,13 +175,13 @@ class MgClient(HookedClient):
             self.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
         self.on_socket_register_write = lambda *_: None  # or publish() would write, in the middle of a callback
         self.mg_asked, self.mg_answered = self._memory.pinged, self._memory.ping_answered
-        self.mg_passed_over = self._receiver.passed_over
+        self.mg_passed_over = self._receiver.on_unusable
         self.mg_serve(
             on_connect=self._mg_on_connect,
             on_disconnect=self._mg_on_disconnect,
-            on_subscribe=lambda _c, _u, mid, codes, _p: self._receiver.subscribed(mid, codes),
-            on_unsubscribe=lambda _c, _u, mid, _codes, _p: self._receiver.unsubscribed(mid),
-            on_message=lambda _c, _u, message: self._receiver.take(message),
+            on_subscribe=lambda _c, _u, mid, codes, _p: self._receiver.on_suback(mid, codes),
+            on_unsubscribe=lambda _c, _u, mid, _codes, _p: self._receiver.on_unsuback(mid),
+            on_message=lambda _c, _u, message: self._receiver.on_message(message),
         )
 
     # --- the guard of a pending connection
@@ -258,7 +254,7 @@ class MgClient(HookedClient):
         """Return to the preferred broker when it answers again, once what is in flight has arrived."""
         if not self._is_returning and self._connector.preferred_answers():
             self._is_returning = True
-            self._sender.hold()
+            self._sender.pause()
         if self._is_returning and len(self._sender) == 0:
             what = f"{self._where} is left: {self._connector.servers.preferred} answers again"
             self._drop(DisconnectError(what, "", DisconnectCause.RETURNING))
@@ -279,9 +275,9 @@ class MgClient(HookedClient):
             limit = 0.0 if self._has_more_to_send() else self._time_left()
             limit = limit if timeout is None else min(limit, timeout)
             sock, to_write = self.socket(), self.want_write()
-        limit = self._turn.before_wait(limit)
+        limit = self._turn.begin_wait(limit)
         got = self._waiter.wait(sock, limit, to_write=to_write)
-        while limit and not any(got) and (tick := self._turn.may_wait_on()):
+        while limit and not any(got) and (tick := self._turn.extend_wait()):
             got = self._waiter.wait(sock, tick, to_write=to_write)
         with self._turn:
             self._serve(readable=got.readable, writable=got.writable)
@@ -309,10 +305,10 @@ class MgClient(HookedClient):
         """See to what depends on the clock: old filters, the keepalive, a broker that hangs, the preferred one."""
         self._looked_at = self._clock()
         if self.link_state is LinkState.UP:
-            self._receiver.turn()
+            self._receiver.tick()
             if self._asking_in == 0:
                 self._guard(lambda: self._memory.ask(self.mg_ask))
-            self._memory.run.look()
+            self._memory.run.check()
         self._keep_alive()
 
     def _stood_still(self) -> bool:
@@ -321,7 +317,7 @@ class MgClient(HookedClient):
         What the broker has sent meanwhile waits in the socket. It is not read: there may be commands in it
         that nobody expects to be done any more.
         """
-        seconds = self._turn.after_wait()
+        seconds = self._turn.end_wait()
         if self.link_state is not LinkState.UP or seconds < STOOD_STILL:
             return False
         self._sock_close()
@@ -380,7 +376,7 @@ class MgClient(HookedClient):
             self._flush()
             self._sender.settle()
         if self.link_state is LinkState.UP:
-            self._sender.say_states()
+            self._sender.publish_states()
         if self.want_write():
             self._flush()
             self._sender.settle()
@@ -512,9 +508,9 @@ class MgClient(HookedClient):
         self._connector.link_up()
         is_v5 = self._connector.servers.speaks_v5
         self._sender.link_up(self._where, limits_of(properties), is_v5=is_v5)
-        takes_numbers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
+        has_identifiers = bool(getattr(properties, "SubscriptionIdentifierAvailable", 1))
         self._memory.link_up(session_present=self.session_present)
-        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, takes_numbers=takes_numbers)
+        self._receiver.link_up(is_v5=is_v5, session_present=self.session_present, has_identifiers=has_identifiers)
 
     def mg_subscribe(
         self,
@@ -537,7 +533,7 @@ class MgClient(HookedClient):
             self._wants_session = wants_session
             self._memory.promptness.max_age = max_age
             self._memory.run.try_again()
-            self._receiver.change(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
+            self._receiver.change_filters(filters, wants_retained=wants_retained, no_local=no_local, is_up=is_up)
 
     def _mg_on_disconnect(
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
@@ -568,7 +564,7 @@ class MgClient(HookedClient):
         """
         deadline = self._clock() + timeout
         with self._turn:
-            self._turn.after_wait()  # a thousand interfaces were waited for, not the process stopped
+            self._turn.excuse_wait()  # a thousand interfaces were waited for, not the process stopped
         if self.link_state is LinkState.BACKING_OFF:
             self._deadline = self._clock()  # the delay is over
         while len(self.outbox) and self._clock() < deadline:
@@ -588,10 +584,12 @@ class MgClient(HookedClient):
         states = self._sender.states
         if self._availability_topic:
             self.set_state(self._availability_topic, OFFLINE)
-        while self.link_state is LinkState.UP and (states.has_unsaid or len(self._sender)) and self._clock() < deadline:
+        while (
+            self.link_state is LinkState.UP and (states.has_pending or len(self._sender)) and self._clock() < deadline
+        ):
             self.loop_with_reconnect(deadline - self._clock())
         with self._turn:
-            if self.link_state is LinkState.UP and not states.has_unsaid:
+            if self.link_state is LinkState.UP and not states.has_pending:
                 self.disconnect()
                 while self.want_write() and self.socket() is not None and self._clock() < deadline:
                     self._waiter.wait(self.socket(), deadline - self._clock(), to_write=True)

@@ -1,4 +1,4 @@
-"""What the broker remembers of us, on the link that is up: the run topic with its token, and the log about it."""
+"""What the broker remembers of this gateway: the run topic with its token, and the log about it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ LOG = package_logger(__name__)
 
 
 class RunTopicForbidden(ThrottledException):
-    """The broker's access rules forbid the topic by which the gateway knows what the broker remembers."""
+    """The broker's access rules forbid the topic that shows what the broker remembers."""
 
     period = 86_400.0
 
 
 class BrokerMemory:
-    """Publishes tokens on `topic` (`""`: none) as the first of `states`, and knows what follows from their coming back.
+    """Publishes tokens on `topic` (`""`: none) as the first of `states`, and draws the conclusions when they come back.
 
-    `on_forgotten` is called when the broker does not have what it was to retain. Whoever has the send lock calls this.
+    `on_forgotten` is called when the broker does not have what it should have retained. The thread that holds the send
+    lock calls all methods.
     """
 
     def __init__(
@@ -38,9 +39,9 @@ class BrokerMemory:
         self.run = RunTopic(topic, os.urandom(8).hex(), on_forgotten, self._forbidden, clock)
         self.promptness = Promptness(max_age, clock)
         self.has_session = False
-        """Whether the link that is up has a session that outlives it."""
+        """Whether the session of the link that is up outlives the link."""
         self.has_unusable_session = False
-        """Whether the link is to be made anew without its session, since nobody can tell what has waited in it."""
+        """Whether to reconnect without the session, since it is unknown which messages have waited in it."""
         self._clock = clock
         self._since = clock()  # when CONNECT was sent
         self._states = states
@@ -49,7 +50,7 @@ class BrokerMemory:
             states.set(topic, self.run.token)
 
     def can_keep_session(self) -> bool:
-        """Return whether the link that is about to be made may have a session: only with the token as its barrier.
+        """Return whether the next link may have a session: only with the token, which separates old messages from new.
 
         Called before CONNECT is sent.
         """
@@ -58,7 +59,7 @@ class BrokerMemory:
         return self.run.is_used
 
     def link_up(self, *, session_present: bool) -> None:
-        """Begin with a link on which, but for a session, nothing can come that was sent before CONNECT."""
+        """Start with a new link: except in a session, nothing can be received that was sent before CONNECT."""
         self.has_unusable_session = False
         self.promptness.begin(self._since)
         self.run.link_up(session_present=session_present)
@@ -66,7 +67,7 @@ class BrokerMemory:
             self._publish(self.run.token)
 
     def ask(self, ping: Callable[[], None]) -> None:
-        """Ask, by a token, or by `ping` where that is forbidden, how late what comes may be."""
+        """Ask how late messages may be: by publishing a token, or by calling `ping` where tokens are forbidden."""
         if self.run.is_used:
             self._publish(self.run.next_token())
         else:
@@ -83,27 +84,27 @@ class BrokerMemory:
             self.promptness.asked(self._pings)
 
     def ping_answered(self) -> None:
-        """Record a PINGRESP, which proves less than a token: the broker may still keep older messages."""
+        """Record a PINGRESP, which proves less than a token: the broker may still have older messages for us."""
         if not self.run.is_used:
             self.promptness.answered()
 
-    def take(self, payload: bytes, *, retain: bool) -> None:
+    def on_message(self, payload: bytes, *, retain: bool) -> None:
         """Record a message on the topic."""
-        if self.run.take(payload, retain=retain):
+        if self.run.on_message(payload, retain=retain):
             self.promptness.answered(payload)
 
     def state_settled(self, state: Publication, reason: int) -> bool:
-        """Return whether a state is a token, with what the broker has answered to it: a reason code."""
+        """Return whether a state is a token, after recording the reason code with which the broker answered it."""
         if state.topic != self.run.topic:
             return False
         if reason:
             self.run.forbid()
         else:
-            self.run.token_taken(state.payload)
+            self.run.token_acknowledged(state.payload)
         return True
 
     def _forbidden(self) -> None:
-        """Go on without the topic; without a session as well, or the next start would find it."""
+        """Do without the topic, and without a session as well, or the next run would find that session."""
         self.has_unusable_session = self.has_session
         self._states.forget(self.run.topic)
         forbidden = RunTopicForbidden(

@@ -20,10 +20,9 @@ from paho.mqtt.exception import MalformedPacket, MQTTException
 from paho.mqtt.properties import Properties
 
 from gateway.message import Publication
-from gateway.mqtt.broker_limits import PublishProperties
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
-from gateway.mqtt.packets import publish_packet
+from gateway.mqtt.packets import NO_PROPERTIES, PublishProperties, packed_properties, plain_packet, publish_packet
 from gateway.mqtt.shared_callback import Callback, SharedCallback
 from gateway.outbox.queues import Entry
 
@@ -203,10 +202,11 @@ class HookedClient(mqtt.Client):
         all_handed: list[InFlight] = []
         packets: list[bytes] = []
         end = buffer.taken
+        no_properties = NO_PROPERTIES[self._protocol == _V5]
         for entry in entries:
             publication = entry.publication
             mid = self._mid_generate() if publication.qos else 0
-            packet = self._plain_packet(publication, mid)
+            packet = plain_packet(publication, mid, no_properties)
             if not packet:
                 break
             start, end = end, end + len(packet)
@@ -242,8 +242,9 @@ class HookedClient(mqtt.Client):
         packets: list[bytes] = []
         if self._buffer is None:
             return packets
+        no_properties = NO_PROPERTIES[self._protocol == _V5]
         for publication in publications:
-            packet = b"" if publication.qos else self._plain_packet(publication, 0)
+            packet = b"" if publication.qos else plain_packet(publication, 0, no_properties)
             if not packet:
                 break
             packets.append(packet)
@@ -257,17 +258,6 @@ class HookedClient(mqtt.Client):
         spans = _spans(packets, buffer.taken)
         buffer.put(b"".join(packets))
         return spans
-
-    def _plain_packet(self, publication: Publication, mid: int) -> bytes:
-        """Return a PUBLISH without properties, or nothing for what needs some, or has an impossible topic."""
-        if publication.is_command or publication.correlation:
-            return b""
-        properties = b"\0" if self._protocol == _V5 else b""
-        topic, payload, qos, retain = publication[:4]
-        try:
-            return publish_packet(topic, payload, qos, mid, properties, retain=retain)
-        except ValueError:
-            return b""
 
     def track_in_flight(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[InFlight]:
         """Return what `mg_put` was given as publications in flight: the connection has not taken all of it."""
@@ -283,7 +273,7 @@ class HookedClient(mqtt.Client):
 
     def _put(self, handed: InFlight, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
         topic, payload = handed.publication[:2]
-        packed = b"" if self._protocol != _V5 else properties.pack() if properties is not None else b"\0"
+        packed = packed_properties(properties, is_v5=self._protocol == _V5)
         packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
         sock: object = self._sock
         if isinstance(sock, BufferedSocket):

@@ -1,4 +1,4 @@
-"""Waits for the broker's socket, or for the wake-up."""
+"""Waits until the broker's socket is ready, or the main thread is woken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.core.inbox import Wakeup, poll_milliseconds
 
 
 class Ready(NamedTuple):
-    """What a wait has brought: the socket is readable or writable, or the wake-up was set."""
+    """What ended a wait: the socket is readable or writable, or the main thread was woken; all false: the timeout."""
 
     readable: bool
     writable: bool
@@ -17,7 +17,7 @@ class Ready(NamedTuple):
 
 
 class Poller:
-    """Waits for one socket at a time, and for `wakeup`."""
+    """Waits for one socket at a time, and for `wakeup`. Used by the main thread only."""
 
     def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
@@ -26,7 +26,7 @@ class Poller:
         self._watched = (-1, 0)  # descriptor and events
 
     def wait(self, sock: Any, timeout: float, *, to_write: bool) -> Ready:
-        """Wait up to `timeout` seconds; return what that has brought. `sock` may be None."""
+        """Wait up to `timeout` seconds; return what ended the wait. `sock` may be None."""
         fd = sock.fileno() if sock is not None else -1
         self._watch(fd, select.POLLIN | (select.POLLOUT if to_write else 0))
         is_pending = fd >= 0 and _pending(sock)
@@ -42,16 +42,16 @@ class Poller:
     def _watch(self, fd: int, events: int) -> None:
         if self._watched == (fd, events):
             return
-        before = self._watched[0]
-        if before >= 0:
-            self._poll.unregister(before)
+        previous = self._watched[0]
+        if previous >= 0:
+            self._poll.unregister(previous)
         if fd >= 0:
             self._poll.register(fd, events)
         self._watched = (fd, events)
 
 
 def has_more(sock: Any) -> bool:
-    """Tell whether `sock` can be read again at once."""
+    """Return whether `sock` can be read again immediately."""
     if _pending(sock):
         return True
     poll = select.poll()
@@ -60,6 +60,6 @@ def has_more(sock: Any) -> bool:
 
 
 def _pending(sock: Any) -> bool:
-    """Tell whether a socket has bytes that `poll` does not know of: those of TLS, and what was read ahead."""
+    """Return whether a socket has bytes that `poll` does not know of: decrypted by TLS, or read ahead."""
     pending = getattr(sock, "pending", None)
     return bool(pending()) if pending is not None else False

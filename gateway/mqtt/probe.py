@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from gateway.mqtt.broker_limits import varint
 from gateway.mqtt.dial import Connection, LinkError, Server
+from gateway.mqtt.packets import varint
 
 _CONNACK = 0x20
 _DISCONNECT = b"\xe0\x00"

@@ -1,4 +1,4 @@
-"""What comes in: the subscriptions, and the messages as they are given on. Only the main thread calls it."""
+"""Receives messages: subscribes to filters, and delivers what they bring. Only the main thread calls it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ from gateway.mqtt.subscriptions import Subscriptions
 
 LOG = package_logger(__name__)
 
-_LONGEST_SHOWN = 200  # characters of a topic in the log
-_LINGER = 1.0  # s between the subscription to new filters and the end of the old ones
+LINGER = 1.0
+"""Seconds between the answers to new subscriptions and the end of the old ones, see `Receiver.tick`."""
+
+_MAX_LOGGED_TOPIC = 200  # characters of a topic in the log
 
 
 class CallbackFailed(ThrottledException):
-    """Something went wrong while a packet was handled."""
+    """The handling of a packet has failed."""
 
 
 class MessageUnusable(ThrottledException):
-    """A message is longer than the gateway takes, or is no MQTT."""
+    """A message is larger than the gateway accepts, or violates the MQTT standard."""
 
     most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class Receiver:
-    """Subscribes to `filters` and gives what they bring to `on_msg`, with what `memory` knows of its age.
+    """Subscribes to `filters` and delivers what they bring to `on_msg`, with what `memory` knows about its age.
 
-    `counts` holds what is not given on: copies (a message that several filters have brought, but for the first), and
-    unusable (longer than we take, or no MQTT).
-    On MQTT 5, `wants_retained` tells whether the broker is to send what it has retained, and `no_local` that it is
-    not to send what this client has published. A broker of 3.1.1 always sends both.
+    `counts` holds how many messages were not delivered: copies (of a message that several filters have brought, all
+    but one), and unusable ones (too large, or no MQTT).
+    On MQTT 5, `wants_retained` means that the broker is to send what it has retained, and `no_local` that it is not to
+    send what this client has published. A broker of MQTT 3.1.1 always sends both.
     """
 
     def __init__(
@@ -68,55 +70,75 @@ class Receiver:
         self._wants_retained = wants_retained
         self._no_local = no_local
         self._subscribing: dict[int, str] = {}
-        self._leaving: tuple[str, ...] = ()  # filters of before, until `_leave_at`
+        self._leaving: tuple[str, ...] = ()  # old filters, until `_leave_at`
         self._leave_at = 0.0
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._subscriptions = Subscriptions()
-        self._is_v5 = self._takes_numbers = False
+        self._is_v5 = self._has_identifiers = False
+        self._failed = self._refused_filters = 0
 
-    def link_up(self, *, is_v5: bool, session_present: bool, takes_numbers: bool = True) -> None:
-        """Subscribe to all filters, also those that the session has: they may have changed.
+    def stats(self) -> dict[str, int]:
+        """Return the counters: any thread may call this, without a lock."""
+        return {
+            "copies": self.counts["copies"],
+            "unusable": self.counts["unusable"],
+            "failed": self._failed,
+            "filters": len(self.filters),
+            "unanswered_subscriptions": len(self._subscribing),
+            "refused_filters": self._refused_filters,
+        }
 
-        `takes_numbers` tells whether the broker knows subscription identifiers.
+    def link_up(self, *, is_v5: bool, session_present: bool, has_identifiers: bool = True) -> None:
+        """Subscribe to all filters, also to those in the session: their options may have changed.
+
+        `has_identifiers` means that the broker supports subscription identifiers.
         """
-        self._is_v5, self._takes_numbers = is_v5, is_v5 and takes_numbers
+        self._is_v5, self._has_identifiers = is_v5, is_v5 and has_identifiers
         self._subscribing.clear()
-        self._subscriptions.begin_anew(is_resumed=session_present)
+        self._subscriptions.reset(is_resumed=session_present)
         self._subscribe(self.filters)
-        if self._run.is_used:  # at last: a broker may close over it
+        if self._run.is_used:  # last, because a broker may close the link over it
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
-            self._note(self._run.topic, self._client.subscribe(self._run.topic, **self._how(options)))
-            self._look_whether_subscribed()
+            result = self._client.subscribe(self._run.topic, **self._subscribe_arguments(options))
+            self._await_suback(self._run.topic, result)
+            self._update_is_subscribed()
 
-    def change(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
-        """Listen to other filters: first to the new ones, and once the broker has these, to the old ones no more."""
+    def change_filters(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
+        """Subscribe to the new ones among `filters`, and later (see `tick`) unsubscribe from those not among them."""
         self._wants_retained, self._no_local = wants_retained, no_local
-        before, self.filters = self.filters, without_covered(filters)
-        self._leaving = tuple(dict.fromkeys(one for one in (*self._leaving, *before) if one not in self.filters))
+        previous, self.filters = self.filters, without_covered(filters)
+        leaving = dict.fromkeys((*self._leaving, *previous))
+        self._leaving = tuple(topic_filter for topic_filter in leaving if topic_filter not in self.filters)
         if is_up:
-            self._subscribe([one for one in self.filters if one not in before])
+            self._subscribe([topic_filter for topic_filter in self.filters if topic_filter not in previous])
 
     def _subscribe(self, filters: Iterable[str]) -> None:
-        sound = []
+        valid = []
         for topic_filter in filters:
-            problem = filter_problem(topic_filter)  # paho lets some pass for which a broker closes the link
+            problem = filter_problem(
+                topic_filter
+            )  # paho accepts some filters because of which a broker closes the link
             if problem:
                 LOG.error("cannot subscribe to %a: %s: correct the filter", topic_filter, problem)
             else:
-                sound.append(topic_filter)
-        numbered = self._subscriptions.add(sound) if self._takes_numbers else [(one, 0) for one in sound]
-        for topic_filter, number in numbered:  # each by itself: a broker may drop the whole list for a bad one
-            how = self._how(self._options(topic_filter), number)
-            self._note(topic_filter, self._client.subscribe(topic_filter, **how))
-        self._look_whether_subscribed()
+                valid.append(topic_filter)
+        if self._has_identifiers:
+            numbered = self._subscriptions.add(valid)
+        else:
+            numbered = iter([(topic_filter, 0) for topic_filter in valid])
+        # Each filter has its own SUBSCRIBE: a broker may refuse a whole list because of one filter in it.
+        for topic_filter, number in numbered:
+            arguments = self._subscribe_arguments(self._options(topic_filter), number)
+            self._await_suback(topic_filter, self._client.subscribe(topic_filter, **arguments))
+        self._update_is_subscribed()
 
-    def _how(self, options: SubscribeOptions, number: int = 0) -> dict[str, Any]:
-        """Return what the client is to be told of a subscription: MQTT 3.1.1 has only the QoS."""
+    def _subscribe_arguments(self, options: SubscribeOptions, number: int = 0) -> dict[str, Any]:
+        """Return the arguments of paho's `subscribe`: MQTT 3.1.1 has only the QoS."""
         return {"options": options, "properties": _identifier(number)} if self._is_v5 else {"qos": options.QoS}
 
-    def _note(self, topic_filter: str, sent: tuple[object, int | None]) -> None:
-        """Record that the SUBACK for a filter is awaited, if the SUBSCRIBE was `sent`."""
-        _, mid = sent
+    def _await_suback(self, topic_filter: str, result: tuple[object, int | None]) -> None:
+        """Record that a SUBACK is expected for a filter, if `result` is that of a SUBSCRIBE that was sent."""
+        _, mid = result
         if mid is not None:
             self._subscribing[mid] = topic_filter
 
@@ -130,28 +152,34 @@ class Receiver:
             else SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
 
-    def subscribed(self, mid: int, codes: list[ReasonCode]) -> None:
-        """Take note of a SUBACK."""
+    def on_suback(self, mid: int, codes: list[ReasonCode]) -> None:
+        """Handle a SUBACK."""
         topic_filter = self._subscribing.pop(mid, "?")
         is_refused = any(code.is_failure for code in codes)
         if is_refused and topic_filter == self._run.topic:
             self._run.forbid()
         elif is_refused:
+            self._refused_filters += 1
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
-        self._look_whether_subscribed()
+        self._update_is_subscribed()
 
-    def _look_whether_subscribed(self) -> None:
+    def _update_is_subscribed(self) -> None:
         self.is_subscribed = not self._subscribing
         if self.is_subscribed and self._leaving:
-            self._leave_at = self._clock() + _LINGER
+            self._leave_at = self._clock() + LINGER
 
     @property
     def time_left(self) -> float:
-        """Return in how many seconds `turn` will have something to do."""
+        """The seconds until `tick` has something to do."""
         return max(0.0, self._leave_at - self._clock()) if self._leaving and self.is_subscribed else math.inf
 
-    def turn(self) -> None:
-        """Unsubscribe from old filters, once what they alone have brought must be here."""
+    def tick(self) -> None:
+        """Unsubscribe from old filters, some time after the broker has answered the new subscriptions.
+
+        Messages that matched only an old filter, because the broker did not know the new ones yet, may still be in its
+        queue then. Once an old filter is forgotten, its copies do not count any more (see `Subscriptions`): without the
+        pause these messages would be lost.
+        """
         if not self._leaving or not self.is_subscribed or self._clock() < self._leave_at:
             return
         _, mid = self._client.unsubscribe(list(self._leaving))
@@ -159,30 +187,31 @@ class Receiver:
             self._unsubscribing[mid] = self._leaving
         self._leaving = ()
 
-    def unsubscribed(self, mid: int) -> None:
-        """Take note of an UNSUBACK."""
-        gone = self._unsubscribing.pop(mid, ())
-        self._subscriptions.remove(one for one in gone if one not in self.filters)  # it may be back already
+    def on_unsuback(self, mid: int) -> None:
+        """Handle an UNSUBACK."""
+        filters = self._unsubscribing.pop(mid, ())
+        # Without those that were subscribed to again meanwhile:
+        self._subscriptions.remove(topic_filter for topic_filter in filters if topic_filter not in self.filters)
 
-    def passed_over(self, topic: str, what: str) -> None:
-        """Count and log a message that cannot be used, and was acknowledged all the same."""
+    def on_unusable(self, topic: str, what: str) -> None:
+        """Count and log a message that is, or contains, `what`: it cannot be used, but was acknowledged."""
         self.counts["unusable"] += 1
-        shown = topic if len(topic) <= _LONGEST_SHOWN else f"{topic[:_LONGEST_SHOWN]}..."
+        shown = topic if len(topic) <= _MAX_LOGGED_TOPIC else f"{topic[:_MAX_LOGGED_TOPIC]}..."
         unusable = MessageUnusable(
             f"dropped: a message on {shown!a} is, or has, {what}: find out who publishes it", key=f"{shown} {what}"
         )
         if unusable.trigger:
             LOG.warning(unusable.report)
 
-    def take(self, message: mqtt.MQTTMessage | Received) -> None:
-        """Give a message on; say it if that fails."""
+    def on_message(self, message: mqtt.MQTTMessage | Received) -> None:
+        """Deliver a message; log an error if that fails."""
         topic, resumed = message.topic, self._run.may_have_waited
         if topic == self._run.topic:
-            self._memory.take(bytes(message.payload), retain=message.retain)
+            self._memory.on_message(bytes(message.payload), retain=message.retain)
             return
         if resumed:
             self._run.message_came()
-        if self._takes_numbers:
+        if self._has_identifiers:
             numbers = getattr(message.properties, "SubscriptionIdentifier", ())
             if not self._subscriptions.counts(topic, numbers, may_have_waited=resumed):
                 self.counts["copies"] += 1
@@ -190,6 +219,7 @@ class Receiver:
         try:
             self._on_msg(_arrival(message, resumed=resumed, late=self._memory.promptness.late))
         except Exception as err:
+            self._failed += 1
             failed = CallbackFailed(f"a message on {message.topic!a} failed: {err!r}", key=repr(err))
             if failed.trigger:
                 LOG.error(failed.report, exc_info=err)
@@ -207,7 +237,7 @@ def _arrival(message: mqtt.MQTTMessage | Received, *, resumed: bool, late: float
 
 
 def _identifier(number: int) -> Properties | None:
-    """Return the properties of a SUBSCRIBE with a subscription identifier; 0: with none."""
+    """Return the properties of a SUBSCRIBE with a subscription identifier; None if `number` is 0."""
     if not number:
         return None
     properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""States: retained messages of which only the latest value counts, such as an availability."""
+"""Retained states: messages of which only the latest value counts, such as an availability."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 from gateway.core.backoff import Backoff, no_jitter
 
-_FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a state is published again that the broker did not take
+_FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a state is published again that the broker did not accept
 
 
 class Published(Protocol):
-    """What has been published, and may not be with the broker yet."""
+    """A publication that was sent, and that the broker may not have yet."""
 
     def is_published(self) -> bool:
         """Return whether the broker has it."""
 
 
 class _Suspension:
-    """A state that the broker does not take for now: it may refuse each try, or end the link over it."""
+    """A state that the broker does not accept at present: it may refuse each try, or close the link over it."""
 
     def __init__(self) -> None:
         self.delays = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
@@ -28,101 +28,124 @@ class _Suspension:
 
 
 class RetainedStates:
-    """The states that the broker is to have, by topic. Any thread sets one; who has the turn of the link says them."""
+    """The states that the broker is to have, by topic.
+
+    Any thread calls `set` and `forget`; the thread that holds the send lock calls everything else.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = Lock()  # of what follows, and never held while anything is published
+        self._lock = Lock()  # of the following attributes; never held while anything is published
         self._states: dict[str, bytes] = {}
-        self._unsaid: dict[str, None] = {}  # topics of states that have changed, in that order
-        self._said: dict[str, tuple[bytes, Published]] = {}  # what was published last
+        self._pending: dict[str, None] = {}  # topics of states that have changed, in the order of the changes
+        self._last: dict[str, tuple[bytes, Published]] = {}  # what was published last on each topic
         self._suspended: dict[str, _Suspension] = {}
+        self._published = 0
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters: any thread may call this, without a lock."""
+        return {
+            "states": len(self._states),
+            "states_pending": len(self._pending),
+            "states_suspended": len(self._suspended),
+            "states_published": self._published,
+        }
 
     @property
     def suspended(self) -> Collection[str]:
-        """The topics of the states that the broker did not take when they were published last."""
+        """The topics of the states that the broker did not accept when they were published last."""
         return self._suspended.keys()
 
     def set(self, topic: str, payload: bytes) -> None:
-        """Take note of the state `payload` of `topic`."""
+        """Set the state of `topic` to `payload`, to be published soon."""
         with self._lock:
             self._states[topic] = payload
-            self._unsaid[topic] = None
+            self._pending[topic] = None
 
     def forget(self, topic: str) -> None:
-        """Say a state no more."""
+        """Stop publishing the state of `topic`."""
         with self._lock:
-            for by_topic in (self._states, self._unsaid, self._said, self._suspended):
+            for by_topic in (self._states, self._pending, self._last, self._suspended):
                 by_topic.pop(topic, None)
 
     def suspend(self, topic: str) -> float:
-        """Do not publish the state of `topic` for a while, which grows each time; return for how long (s)."""
+        """Do not publish the state of `topic` for some time, longer each time; return for how long (s)."""
         suspension = self._suspended.setdefault(topic, _Suspension())
         delay = suspension.delays.next_delay()
         suspension.until = self._clock() + delay
         return delay
 
     def accepted(self, topic: str) -> bool:
-        """Record that the broker has taken a state; return whether it did not before."""
+        """Record that the broker has accepted a state; return whether it was suspended before."""
         return self._suspended.pop(topic, None) is not None
 
     def is_suspended(self, topic: str) -> bool:
-        """Return whether the state of `topic` is not to be published now."""
+        """Return whether the state of `topic` must not be published now."""
         suspension = self._suspended.get(topic)
         return suspension is not None and suspension.until is not None and suspension.until > self._clock()
 
     @property
     def time_left(self) -> float:
-        """The seconds until a state is due that was suspended; infinite if there is none."""
+        """The seconds until a suspended state is due; infinite if there is none."""
         if not self._suspended:
             return math.inf
         with self._lock:
             ends = [suspension.until for suspension in self._suspended.values() if suspension.until is not None]
         return max(0.0, min(ends) - self._clock()) if ends else math.inf
 
-    def resume(self) -> None:
-        """Have those states published that were suspended and are due."""
+    def resume_all(self) -> None:
+        """Publish all suspended states again: not they were the problem but the broker, and it works again."""
+        with self._lock:
+            for topic in self._suspended:
+                self._pending[topic] = None
+            self._suspended.clear()
+
+    def republish_all(self) -> None:
+        """Publish every state again: the broker may have forgotten them."""
+        with self._lock:
+            self._pending = dict.fromkeys(self._states)
+
+    def reset_published(self) -> None:
+        """Record that nothing that was published will be acknowledged any more."""
+        self._last.clear()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no state is to be published, now or later, as long as none changes."""
+        return not (self._pending or self._suspended)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether `publish_pending` has anything to do."""
+        return bool(self._pending)
+
+    def resume_due(self) -> None:
+        """Publish those suspended states again that are due."""
         with self._lock:
             for topic, suspension in self._suspended.items():
                 if suspension.until is not None and suspension.until <= self._clock():
                     suspension.until = None
-                    self._said.pop(topic, None)
-                    self._unsaid[topic] = None
+                    self._last.pop(topic, None)
+                    self._pending[topic] = None
 
-    def resume_all(self) -> None:
-        """Have all suspended states published again: it was the broker that was in trouble, and it is well now."""
-        with self._lock:
-            for topic in self._suspended:
-                self._unsaid[topic] = None
-            self._suspended.clear()
+    def publish_pending(self, publish: Callable[[str, bytes], Published | None], room: Callable[[], int]) -> None:
+        """Publish the states that have changed, while there is `room`.
 
-    def say_all_again(self) -> None:
-        """Let every state be said again: a broker may forget."""
-        with self._lock:
-            self._unsaid = dict.fromkeys(self._states)
-
-    def forget_said(self) -> None:
-        """Take note that nothing of what was published is on its way any more."""
-        self._said.clear()
-
-    @property
-    def has_unsaid(self) -> bool:
-        """Tell whether `say` has anything to do."""
-        return bool(self._unsaid)
-
-    def say(self, publish: Callable[[str, bytes], Published | None], room: Callable[[], int]) -> None:
-        """Publish what has changed, while there is `room` and a link, but for what is on its way."""
-        while self._unsaid and room() > 0:
+        `publish` gets topic and payload; it returns None if there is no link. A value that was published already and
+        is not acknowledged yet is not published twice. A different value is: its predecessor may still be on its way.
+        """
+        while self._pending and room() > 0:
             with self._lock:
-                topic = next(iter(self._unsaid), "")
-                self._unsaid.pop(topic, None)
+                topic = next(iter(self._pending), "")
+                self._pending.pop(topic, None)
                 payload = self._states.get(topic)
             if payload is None or self.is_suspended(topic):
                 continue
-            said, before = self._said.get(topic, (b"", None))
-            if before is not None and said == payload and not before.is_published():
+            last_payload, last = self._last.get(topic, (b"", None))
+            if last is not None and last_payload == payload and not last.is_published():
                 continue
             published = publish(topic, payload)
             if published is None:
                 return
-            self._said[topic] = payload, published
+            self._published += 1
+            self._last[topic] = payload, published

@@ -1,7 +1,7 @@
-"""The turn: one thread at a time may touch the link, and who has something to send does so, if the turn is free.
+"""The lock of the link: one thread at a time uses the link, and whoever has something to send does so if it is free.
 
-The main thread has the turn but for its waits. If it alone sent, two threads would wake each other for each message,
-and move it from one processor's cache to the other's.
+The main thread holds the lock except while it waits. If it alone sent messages, two threads would wake each other for
+each message, and move that from one processor's cache to the other's.
 """
 
 from __future__ import annotations
@@ -13,146 +13,182 @@ from threading import Lock
 
 from gateway.core.clock import boot_time
 from gateway.core.inbox import Wakeup
+from gateway.mqtt.batching import BATCH_SIZE, TICK, BurstDetector
+from gateway.mqtt.standstill import StandstillDetector
 
-STOOD_STILL = 10.0
-"""Seconds more than a wait of the main thread should take: the process was stopped, or the machine."""
+LONGEST_BURST = 0.25
+"""Seconds of a burst after which the main thread checks the link even though the burst goes on."""
 
-_SOON = 0.00006  # s after one message within which the next one is of a burst
-_COMPANY = 100  # messages of a burst that are sent together
-_TICK = 0.002  # s after which the main thread sends what has waited for company, and none has come
-_LONGEST_BURST = 0.25  # s of a burst after which the main thread has a look at the link all the same
-_HAND_OVER = 0.00005  # s that who gives the turn back pauses, if the main thread waits for it
-_FOR_OTHERS = 10  # times that who sends its own goes on with what others have put meanwhile
+MAX_ROUNDS = 10
+"""How many times in a row a thread that sends its own message also sends what other threads have put meanwhile."""
+
+YIELD_SECONDS = 0.00005
+"""Seconds that a thread pauses after it has released the lock, if the main thread waits for the lock."""
 
 
 class Progress(enum.Enum):
-    """What has become of what was to be sent."""
+    """What came of an attempt to send."""
 
-    DONE = "all of it is sent, as far as it may be now"
-    MORE = "there is more that could be sent at once"
-    STUCK = "the main thread is to look at the link"
+    DONE = "everything is sent, as far as it may be sent now"
+    MORE = "there is more that could be sent immediately"
+    STUCK = "the main thread has to check the link"
+
+
+def _pause(seconds: float) -> None:
+    """Let other threads run (`time.sleep` raises an error if the clock is set during the pause)."""
+    select.select((), (), (), seconds)
 
 
 class SendLock:
-    """A lock, which the main thread waits for (`with turn:`) and others do not, and what they tell each other.
+    """A lock with which any thread may send: the main thread waits for it (`with lock:`), other threads never do.
 
-    `send` sends what waits, and raises nothing; it is called with the turn. Never to be taken with the lock of the
-    outbox held.
+    `send` sends what waits in the outbox, and raises nothing; it is called with the lock held. Lock order: this lock,
+    then the lock of the outbox, never the other way round. `pause` lets other threads run for some seconds.
     """
 
-    def __init__(self, send: Callable[[], Progress], wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        send: Callable[[], Progress],
+        wakeup: Wakeup,
+        clock: Callable[[], float] = boot_time,
+        pause: Callable[[float], None] = _pause,
+    ) -> None:
         self._send = send
         self._wakeup = wakeup
+        self._clock = clock
+        self._pause = pause
         self._lock = Lock()
-        self._last_put = 0.0  # when something came to be sent
-        self._is_asked = False  # to send what others have put: who gives the turn back looks at this
-        self._is_wanted = False  # by a thread that waits for it
-        self._company = 0  # messages that wait for more; about so many, if several threads count them
-        self._is_burst = False  # it came soon after another: who puts counts on the main thread to look after it
-        self._last_seen = boot_time()  # when the main thread had the turn
-        self._longest_wait = 0.0  # s that it meant to wait then, since nothing was due
+        self._bursts = BurstDetector(clock)
+        self._standstill = StandstillDetector(clock)
+        self._is_requested = False  # to send what others have put: whoever releases the lock checks this
+        self._contended = False  # the main thread waits for the lock
+        self._left_to_main_thread = 0
 
     def __enter__(self) -> None:
-        self._is_wanted = True
+        self._contended = True
         self._lock.acquire()
-        self._is_wanted = False
+        self._contended = False
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a thread holds the lock."""
+        return self._lock.locked()
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether the main thread waits for the lock."""
+        return self._contended
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters: any thread may call this, without the lock."""
+        return {
+            "bursts": self._bursts.count,
+            "batched": self._bursts.batched,
+            "left_to_main_thread": self._left_to_main_thread,
+            "standstills": self._standstill.count,
+        }
+
     # --- any thread
 
-    def ask(self, may_wait: bool = False) -> None:
-        """Let be sent what was put: at once, by the calling thread, or by who has the turn.
+    def request_send(self, may_wait: bool = False) -> None:
+        """Ask for queued messages to be sent: by this thread if the lock is free, otherwise by the lock holder.
 
-        What cannot be done now is left to the main thread. A message that `may_wait`, and comes soon after another,
-        waits for company, or until the main thread looks after it.
+        What cannot be sent now is left to the main thread. A message that `may_wait`, and that follows another
+        closely, waits until there are enough messages for one write, or until the main thread sends them.
         """
-        last, self._last_put = self._last_put, boot_time()
-        if self._last_put - self._last_seen - self._longest_wait > STOOD_STILL:  # it gives the link up first
+        now = self._clock()
+        is_follow_up = self._bursts.record(now)
+        if now > self._standstill.overdue_at:  # the main thread has to give the link up first
             self._wakeup.set()
             return
-        is_soon = may_wait and self._last_put - last < _SOON
-        if is_soon and (self._company < _COMPANY or self._lock.locked()):  # the next one is about to come
-            self._company += 1
-            if not self._is_burst:
-                self._is_burst = True
+        if may_wait and is_follow_up and (self._bursts.batched < BATCH_SIZE or self._lock.locked()):
+            if self._bursts.add():
                 self._wakeup.set()
             return
-        self._is_asked = True
-        self._serve()
+        self._is_requested = True
+        self._send_requested()
 
     def send_directly(self, send: Callable[[], Progress | None], may_wait: bool = False) -> bool:
-        """Have the calling thread `send` what it has not put, if the turn is free; return whether that was taken.
+        """Call `send`, for messages that are not in the outbox, if the lock is free; return whether it sent them.
 
-        `send` returns None for what is to be put after all. That is what `may_wait`, and comes soon after another, too:
-        it is to wait for company.
+        `send` returns None if the messages have to be put into the outbox instead. The same holds for messages that
+        `may_wait` and follow others closely: they have to wait for more.
         """
-        last, now = self._last_put, boot_time()
-        if now - self._last_seen - self._longest_wait > STOOD_STILL or (may_wait and now - last < _SOON):
+        now = self._clock()
+        if now > self._standstill.overdue_at or (may_wait and now < self._bursts.follow_up_until):
             return False
-        if self._is_asked or not self._lock.acquire(blocking=False):
+        if self._is_requested or not self._lock.acquire(blocking=False):  # what others have put goes first
             return False
         try:
             progress = send()
         finally:
-            self._give_back()
+            self._release()
         if progress is not None:
-            self._last_put = now
+            self._bursts.record(now)
         if progress is Progress.STUCK:
-            self._wakeup.set()
-        self._serve()
+            self._leave_to_main_thread()
+        self._send_requested()
         return progress is not None
 
-    def _serve(self) -> None:
-        """Send what others have put, if anybody has asked for it, and the turn is free."""
-        for _ in range(_FOR_OTHERS):
-            if not self._is_asked or not self._lock.acquire(blocking=False):
+    def _send_requested(self) -> None:
+        """Send what others have put, if that was requested and the lock is free."""
+        for _ in range(MAX_ROUNDS):
+            if not self._is_requested or not self._lock.acquire(blocking=False):
                 return
             try:
-                self._is_asked = False  # first: who asks from now on is not to be missed
-                self._company = 0
+                self._is_requested = False  # before sending: a request that comes from now on must not be lost
+                self._bursts.sent()
                 progress = self._send()
                 if progress is Progress.MORE:
-                    self._is_asked = True
+                    self._is_requested = True
             finally:
-                self._give_back()
+                self._release()
             if progress is Progress.STUCK:
                 break
+        self._leave_to_main_thread()
+
+    def _leave_to_main_thread(self) -> None:
+        self._left_to_main_thread += 1
         self._wakeup.set()
 
-    def _give_back(self) -> None:
-        is_wanted = self._is_wanted
+    def _release(self) -> None:
+        """Release the lock, and let the main thread run if it waits for it: it may have received a command.
+
+        Python runs one thread at a time. Without the pause, this thread could acquire the lock again and again before
+        the main thread runs at all.
+        """
+        is_contended = self._contended
         self._lock.release()
-        if is_wanted:  # by the main thread, which may have a command; Python runs one thread at a time
-            select.select((), (), (), _HAND_OVER)  # `time.sleep` raises where a clock jumps meanwhile
+        if is_contended:
+            self._pause(YIELD_SECONDS)
 
     # --- the main thread
 
-    def before_wait(self, seconds: float) -> float:
-        """Return how long (s) the main thread may wait that could wait `seconds`: not at all if it was asked."""
-        was_burst = self._is_burst
-        # The last message of a burst may have come after the caller has looked whether there is one.
-        if self._is_asked or (was_burst and not self._note_whether_it_goes_on()):
-            seconds = 0.0
-        elif was_burst:
-            seconds = min(seconds, _TICK)
-        self._longest_wait = seconds
+    def begin_wait(self, seconds: float) -> float:
+        """Return how long (s) the main thread may wait instead of `seconds`: 0 if something was requested meanwhile."""
+        seconds = 0.0 if self._is_requested else self._bursts.limit_wait(seconds)
+        self._standstill.begin_wait(seconds)
         return seconds
 
-    def may_wait_on(self) -> float:
-        """Return how long (s) the main thread may wait on where nothing has happened: those who put see to it all."""
-        return _TICK if self._note_whether_it_goes_on() and boot_time() - self._last_seen < _LONGEST_BURST else 0.0
+    def extend_wait(self) -> float:
+        """Return how long (s) the main thread may go on waiting, if nothing has happened; 0: it has to run.
 
-    def after_wait(self) -> float:
-        """Take note that the main thread has the turn, and sends what others have put; return how late (s) that is."""
-        self._is_asked = False
-        last, self._last_seen = self._last_seen, boot_time()
-        return self._last_seen - last - self._longest_wait
+        During a burst, the threads that put messages also send them.
+        """
+        is_burst = self._bursts.continues()
+        return TICK if is_burst and self._clock() - self._standstill.last_seen < LONGEST_BURST else 0.0
 
-    def _note_whether_it_goes_on(self) -> bool:
-        """Note, and tell, whether messages come one by one and fast: who puts them sends them, but for the last."""
-        if self._is_burst:
-            self._is_burst = False  # first: one that comes from now on is not to be missed
-            self._is_burst = boot_time() - self._last_put < _TICK
-        return self._is_burst
+    def end_wait(self) -> float:
+        """Record that the main thread runs, and sends what others have put; return by how many seconds it is late.
+
+        Called with the lock held.
+        """
+        self._is_requested = False
+        return self._standstill.end_wait()
+
+    def excuse_wait(self) -> None:
+        """Record that the main thread was busy, however long that took: the process was not stopped."""
+        self._standstill.reset()

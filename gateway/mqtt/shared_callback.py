@@ -1,4 +1,4 @@
-"""A callback of paho's that the client needs itself, and that others may assign all the same."""
+"""A callback of paho that the client needs itself, and that other code may assign nevertheless."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Callback: TypeAlias = Callable[..., None]
 
 
 class OwnCallbackFailed(ThrottledException):
-    """A callback that somebody has assigned to the client has raised an exception."""
+    """A callback that other code has assigned to the client has raised an exception."""
 
 
 class SharedCallback:
-    """An attribute such as `on_connect`: what is assigned is called after the client's own, and can break nothing.
+    """An attribute such as `on_connect`: an assigned callback is called after the client's own, and can break nothing.
 
-    Without this, `client.on_connect = f` takes the client's own callback away: the link is then never up.
+    Without this, `client.on_connect = f` would replace the client's own callback, and the link would never be up.
     """
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
@@ -35,7 +35,7 @@ class SharedCallback:
         setattr(client, self._outer, inner if callback is None else self._chain(inner, callback))
 
     def serve(self, client: Any, inner: Callback) -> None:
-        """Have `inner` called first, whatever is assigned."""
+        """Call `inner` first, whatever is assigned."""
         setattr(client, self._inner, inner)
         setattr(client, self._outer, inner)
 

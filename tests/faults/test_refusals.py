@@ -129,7 +129,7 @@ def test_dead_letters_that_are_refused_again_are_not_multiplied(
             return count
 
         with GatewayProcess(conf) as gateway, broker.client("home/heat") as listener:
-            gateway.wait_log("authorized: check its access rules, then 'mqttgateway outbox retry'")
+            gateway.wait_log("in the broker's access rules, then 'mqttgateway outbox retry'")
             for times in range(1, 4):
                 wait_until(lambda times=times: refused() == times, 60, lambda: gateway.log)  # type: ignore[misc]
                 assert "sent again" in outbox("retry")

@@ -25,7 +25,7 @@ def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
 Pair = tuple[BufferedSocket, socket.socket]
 
 
-def test_what_is_sent_goes_out_at_the_flush_and_in_one_piece(pair: Pair) -> None:
+def test_a_flush_sends_everything_in_one_piece(pair: Pair) -> None:
     near, far = pair
     assert near.send(b"one") == 3
     assert near.send(b"two") == 3
@@ -38,7 +38,7 @@ def test_what_is_sent_goes_out_at_the_flush_and_in_one_piece(pair: Pair) -> None
     assert not near.has_unsent
 
 
-def test_what_is_received_is_read_ahead(pair: Pair) -> None:
+def test_more_is_received_than_was_asked_for(pair: Pair) -> None:
     near, far = pair
     far.sendall(b"abcdef")
     assert near.recv(1) == b"a"
@@ -52,7 +52,7 @@ def test_what_is_received_is_read_ahead(pair: Pair) -> None:
     assert near.recv(1) == b""
 
 
-def test_what_is_filled_in_is_what_recv_would_have_returned(pair: Pair) -> None:
+def test_fill_receives_what_recv_would_have_returned(pair: Pair) -> None:
     near, far = pair
     near.fill()
     with pytest.raises(BlockingIOError):
@@ -69,7 +69,7 @@ def test_what_is_filled_in_is_what_recv_would_have_returned(pair: Pair) -> None:
     assert near.recv(1) == b""
 
 
-def test_what_goes_wrong_while_it_is_filled_in_recv_raises() -> None:
+def test_an_error_of_fill_is_raised_by_recv() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
@@ -83,7 +83,7 @@ def test_what_goes_wrong_while_it_is_filled_in_recv_raises() -> None:
                     buffered.recv(1)
 
 
-def test_a_peer_that_takes_nothing_makes_the_sender_wait_and_nothing_is_lost(pair: Pair) -> None:
+def test_a_peer_that_reads_nothing_makes_the_sender_wait_and_nothing_is_lost(pair: Pair) -> None:
     near, far = pair
     sent = 0
     with pytest.raises(BlockingIOError):
@@ -102,7 +102,7 @@ def test_a_peer_that_takes_nothing_makes_the_sender_wait_and_nothing_is_lost(pai
     assert received == b"".join(bytes([number % 251]) * 1000 for number in range(sent // 1000))
 
 
-def test_the_last_words_go_out_at_the_close(pair: Pair) -> None:
+def test_what_is_still_in_the_buffer_is_sent_at_the_close(pair: Pair) -> None:
     near, far = pair
     near.send(b"bye")
     near.close()
@@ -110,7 +110,7 @@ def test_the_last_words_go_out_at_the_close(pair: Pair) -> None:
     assert far.recv(10) == b""
 
 
-def test_a_lost_connection_is_an_error_of_the_flush_and_none_of_the_close(pair: Pair) -> None:
+def test_a_lost_connection_is_an_error_in_flush_but_not_in_close(pair: Pair) -> None:
     near, far = pair
     far.close()
     near.send(b"bye")
@@ -119,14 +119,14 @@ def test_a_lost_connection_is_an_error_of_the_flush_and_none_of_the_close(pair: 
     near.close()
 
 
-def test_all_else_is_the_sockets_own(pair: Pair) -> None:
+def test_other_attributes_are_those_of_the_socket(pair: Pair) -> None:
     near, _ = pair
     assert near.family == socket.AF_UNIX
     assert near.fileno() > 0
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.lists(st.integers(1, 400), min_size=1, max_size=20))
-def test_however_it_is_cut_the_bytes_are_the_same(chunks: list[bytes], sizes: list[int]) -> None:
+def test_the_bytes_are_the_same_however_they_are_divided(chunks: list[bytes], sizes: list[int]) -> None:
     left, right = socket.socketpair()
     with left, right:
         left.setblocking(False)
@@ -135,8 +135,8 @@ def test_however_it_is_cut_the_bytes_are_the_same(chunks: list[bytes], sizes: li
         for chunk in chunks:
             near.send(chunk)
         near.close()
-        received, turn = b"", 0
-        while data := far.recv(sizes[turn % len(sizes)]):
+        received, count = b"", 0
+        while data := far.recv(sizes[count % len(sizes)]):
             received += data
-            turn += 1
+            count += 1
         assert received == b"".join(chunks)

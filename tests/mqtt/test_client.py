@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.message import Publication
+from gateway.message import Arrival, Publication
 from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.link_state import LinkState
 from tests.conftest import ExpectedLogs
@@ -384,8 +384,29 @@ def test_a_stop_that_has_waited_for_the_interfaces_still_says_the_last(mosquitto
     with mosquitto.client("#") as listener, Link(mosquitto.port, availability="g/availability") as link:
         link.connect()
         link.outbox.put(Publication("last", b"words", 1))
-        link.client._turn._last_seen -= 20
+        link.send_clock.shift += 20
         assert link.client.mg_stop(5)
         listener.wait_topic("last", b"words")
         listener.wait_topic("g/availability", b"offline")
     assert link.client.connects == 1
+
+
+def test_the_counters_can_be_read_while_another_thread_holds_the_send_lock(mosquitto: Mosquitto) -> None:
+    stats: list[dict[str, int]] = []
+
+    def read_in_another_thread(_: Arrival) -> None:
+        """Read them while the main thread, which delivers a message, holds the lock."""
+        reader = threading.Thread(target=lambda: stats.append(link.client.stats()))
+        reader.start()
+        reader.join(10)
+        assert stats, "it waits for a lock"
+
+    with Link(mosquitto.port, "a/#", availability="g/availability", on_msg=read_in_another_thread) as link:
+        link.connect()
+        link.outbox.put(Publication("b", b"1", 1))
+        link.turn_until(lambda: link.client.stats()["acknowledged_on_link"] == 2)
+        link.outbox.put(Publication("a/b", b"1", 1))
+        link.turn_until(lambda: stats, "the message")
+    assert {type(number) for number in stats[0].values()} == {int}
+    expected = {"connects": 1, "states": 1, "states_published": 1, "filters": 1, "standstills": 0}
+    assert expected.items() <= stats[0].items()

@@ -97,7 +97,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
             batch.append(found)
             if found.payload == b"bad":
                 return
-            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client._sender._suspicion.is_strong:
+            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client._sender.poison.one_by_one:
                 continue
             while batch:
                 conversation.puback(batch.pop(0))
@@ -241,7 +241,7 @@ def test_a_state_that_closes_the_link_is_left_out_for_a_while_and_its_will_stays
     version: object, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ")
-    expected_logs.expect("the broker does not take the state 'av': the broker closed the link right after it, three ")
+    expected_logs.expect("the broker does not accept the state 'av': the broker closed the link right after it, three ")
     with Peer(closes_on(b"online")) as peer, Link(peer.port, version=version, availability="av") as link:
         link.client.set_state("other", b"well")
         for number in range(10):
@@ -332,7 +332,7 @@ def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
     """Everything is delivered, in its order, once all is well; and the availability is said again."""
     expected_logs.expect("lost the broker: ")
     if availability:
-        expected_logs.expect("the broker does not take the state 'av': ")
+        expected_logs.expect("the broker does not accept the state 'av': ")
     is_well = threading.Event()
     peer = Peer(closes_on_any_publish_until(is_well))
     with peer, Link(peer.port, "c/#", version=version, availability=availability) as link:
@@ -402,7 +402,7 @@ def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_asid
 def test_a_link_that_ends_at_each_so_manieth_publish_condemns_nothing(count: int, expected_logs: ExpectedLogs) -> None:
     """The states that go first pass, and then each message ends the link: it is the place, not the message."""
     expected_logs.expect("lost the broker: ")
-    expected_logs.allow("the broker does not take the state", FORBIDDEN)
+    expected_logs.allow("the broker does not accept the state", FORBIDDEN)
     is_well = threading.Event()
 
     def act(conversation: Conversation) -> None:

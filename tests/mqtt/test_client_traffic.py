@@ -15,7 +15,6 @@ from typing import Any, NoReturn, cast
 import pytest
 
 from gateway.message import Arrival, Lane, Publication
-from gateway.mqtt import send_lock as turn
 from gateway.mqtt.link_state import LinkState
 from gateway.mqtt.options import Version
 from gateway.mqtt.sender import WINDOW
@@ -246,18 +245,15 @@ def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: in
         link.connect()
         link.turn_until(lambda: not woken(link))
         for number in range(3):
-            link.client._turn._last_put = 0.0  # it comes alone,
-            link.put("a", b"%d" % number, qos)  # and there is no turn of the loop
+            link.send_clock.shift += 0.001  # s: it follows no other closely,
+            link.put("a", b"%d" % number, qos)  # and the loop does not run
             wait_until(lambda: len(other.pairs()) > number)  # noqa: B023
         assert numbers(other.pairs()) == [0, 1, 2]
         assert not woken(link), "the main thread may sleep on"
         link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
 
 
-def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
-    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turn, "_SOON", 10.0)  # s; whatever this machine calls fast
+def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(mosquitto: Mosquitto) -> None:
     count = 2000
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
@@ -266,9 +262,10 @@ def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(
         writes = []
         flush = buffer.flush
         buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())[1]  # type: ignore[method-assign, func-returns-value]
-        for number in range(count):
-            link.put("a", b"%d" % number, 0)
-        assert len(writes) <= count / 100, "all of them with company"
+        with link.send_clock.frozen():  # however slow this machine is
+            for number in range(count):
+                link.put("a", b"%d" % number, 0)
+        assert len(writes) <= count / 100, "all of them in batches"
         link.turn_until(lambda: len(other.pairs()) == count, "all to arrive")
         assert numbers(other.pairs()) == list(range(count))
 
@@ -301,11 +298,7 @@ def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquit
             main.join()
 
 
-def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(
-    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("_SOON", "_TICK", "_LONGEST_BURST"):
-        monkeypatch.setattr(turn, name, 60.0)  # s, that it would wait
+def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(mosquitto: Mosquitto) -> None:
     stopping = threading.Event()
 
     def run() -> None:
@@ -318,12 +311,13 @@ def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(
         main = threading.Thread(target=run)
         main.start()
         try:
-            for number in range(5):
-                link.put("a", b"%d" % number, 0)
-            other.publish("in", "1")
-            wait_until(lambda: link.received)
-            link.client.set_state("state", b"on")
-            wait_until(lambda: other.messages)
+            with link.send_clock.frozen():  # the burst does not end
+                for number in range(5):
+                    link.put("a", b"%d" % number, 0)
+                other.publish("in", "1")
+                wait_until(lambda: link.received)
+                link.client.set_state("state", b"on")
+                wait_until(lambda: other.messages)
         finally:
             stopping.set()
             link.wakeup.set()
@@ -381,7 +375,7 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
         first = threading.Thread(target=link.put, args=("a", b"0", 0))
         first.start()
         assert is_there.wait(10)
-        link.client._turn._last_put = 0.0  # it comes alone
+        link.send_clock.shift += 0.001  # s: it follows no other closely
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting
         may_go_on.set()
@@ -401,8 +395,8 @@ def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_ma
         link.connect()
         link.turn_until(lambda: not woken(link))
         with pytest.MonkeyPatch.context() as patch:
-            for way in ("_plain_packet", "mg_publish"):  # the second where the broker limits packets: Mosquitto 2.1
-                patch.setattr(link.client, way, fails)
+            patch.setattr("gateway.mqtt.paho_hooks.plain_packet", fails)
+            patch.setattr(link.client, "mg_publish", fails)  # where the broker limits packets: Mosquitto 2.1
             link.put("a", b"1", 0)
             assert woken(link)
             link.put("a", b"2", 0)
@@ -418,7 +412,7 @@ def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_t
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
         link.turn_until(lambda: not woken(link))
-        link.client._turn._last_seen -= 60.0  # as after SIGSTOP and SIGCONT
+        link.send_clock.shift += 60  # s: as after SIGSTOP and SIGCONT
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting, "not written to a link that may be dead"
         link.turn_until(lambda: other.messages, "the message, on the next link")
@@ -513,7 +507,7 @@ def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
         link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
         link.turn_until(lambda: not woken(link))
         while not link.client.want_write():
-            link.client._turn._last_put = 0.0  # each comes alone
+            link.send_clock.shift += 0.001  # s: it follows no other closely
             link.put("a", bytes(100_000), 0)
         assert woken(link)
 
@@ -771,7 +765,7 @@ def test_what_was_sent_while_the_process_stood_still_is_not_read(
         link.connect()
         link.turn_until(lambda: link.client.is_subscribed, "the subscription")
         other.publish("gate/C", b"open")
-        link.client._turn._last_seen -= 60.0  # as after SIGSTOP and SIGCONT
+        link.send_clock.shift += 60  # s: as after SIGSTOP and SIGCONT
         link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
         other.publish("gate/C", b"close")
         link.turn_until(lambda: bool(link.received), "the next message")

@@ -14,8 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
 from gateway.message import Publication
-from gateway.mqtt.broker_limits import PublishProperties
 from gateway.mqtt.buffered_socket import BufferedSocket
+from gateway.mqtt.packets import PublishProperties
 from gateway.mqtt.paho_hooks import HookedClient
 from tests.support.packets import V3, V5, Splitter, publish
 

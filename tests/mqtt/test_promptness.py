@@ -6,18 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mqtt.promptness import Promptness
+from tests.support.fake_clock import FakeClock
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_on_a_link_that_answers_a_question_goes_out_each_third_of_the_age_and_nothing_is_late() -> None:
-    clock = Clock()
+def test_on_a_link_that_answers_three_questions_are_sent_in_each_max_age_and_nothing_is_late() -> None:
+    clock = FakeClock()
     promptness = Promptness(30.0, clock)
     promptness.begin(clock.now)
     asked = 0
@@ -32,8 +25,8 @@ def test_on_a_link_that_answers_a_question_goes_out_each_third_of_the_age_and_no
     assert asked == 25
 
 
-def test_while_the_network_hangs_what_comes_is_late_and_so_is_what_comes_right_behind_the_late_answer() -> None:
-    clock = Clock()
+def test_while_the_network_hangs_messages_are_late_and_so_are_those_right_after_the_late_answer() -> None:
+    clock = FakeClock()
     promptness = Promptness(30.0, clock)
     promptness.begin(clock.now)
     clock.now += 10
@@ -43,15 +36,15 @@ def test_while_the_network_hangs_what_comes_is_late_and_so_is_what_comes_right_b
     clock.now += 60
     assert promptness.late == 70.0, "it may have been sent before the question"
     promptness.answered("a")
-    assert promptness.late == 60.0, "it may have been sent right behind the question, a minute ago"
+    assert promptness.late == 60.0, "it may have been sent right after the question, a minute ago"
     promptness.asked("b")
     clock.now += 0.01
     promptness.answered("b")
     assert not promptness.late
 
 
-def test_a_question_that_the_broker_has_dropped_does_not_stand_in_the_way_of_the_next_one() -> None:
-    clock = Clock()
+def test_a_question_that_the_broker_has_dropped_does_not_block_the_next_one() -> None:
+    clock = FakeClock()
     promptness = Promptness(30.0, clock)
     promptness.begin(clock.now)
     for question in ("dropped", "b"):
@@ -59,14 +52,14 @@ def test_a_question_that_the_broker_has_dropped_does_not_stand_in_the_way_of_the
         assert promptness.time_left == 0
         promptness.asked(question)
     promptness.answered("b")
-    before = promptness.proven
+    proven = promptness.proven
     promptness.answered("dropped")
     promptness.answered("never asked")
-    assert before == promptness.proven == clock.now
+    assert proven == promptness.proven == clock.now
 
 
-def test_answers_without_a_name_are_those_to_the_oldest_questions() -> None:
-    clock = Clock()
+def test_an_answer_that_names_no_question_answers_the_oldest_one() -> None:
+    clock = FakeClock()
     promptness = Promptness(30.0, clock)
     for number in range(3):
         clock.now += 1
@@ -79,8 +72,8 @@ def test_answers_without_a_name_are_those_to_the_oldest_questions() -> None:
     assert promptness.proven == clock.now
 
 
-def test_where_nobody_wants_to_know_nothing_is_late() -> None:
-    clock = Clock()
+def test_without_a_maximum_age_nothing_is_late() -> None:
+    clock = FakeClock()
     promptness = Promptness(0.0, clock)
     promptness.begin(clock.now)
     assert promptness.time_left == 30.0, "it still shows what the broker remembers"
@@ -89,14 +82,14 @@ def test_where_nobody_wants_to_know_nothing_is_late() -> None:
     assert promptness.max_age == math.inf
 
 
-def test_an_age_that_would_wake_the_process_too_often_is_told_as_far_as_it_can_be() -> None:
-    promptness = Promptness(0.5, Clock())
+def test_a_maximum_age_that_would_wake_the_process_too_often_is_raised() -> None:
+    promptness = Promptness(0.5, FakeClock())
     assert promptness.max_age == 6.0
     assert promptness.time_left == 2.0
 
 
-def test_questions_that_are_never_answered_do_not_pile_up() -> None:
-    promptness = Promptness(30.0, Clock())
+def test_questions_that_are_never_answered_do_not_accumulate() -> None:
+    promptness = Promptness(30.0, FakeClock())
     for number in range(100_000):
         promptness.asked(number)
     promptness.answered(99_999)
@@ -109,11 +102,11 @@ def test_questions_that_are_never_answered_do_not_pile_up() -> None:
         max_size=60,
     )
 )
-def test_whatever_the_network_does_nothing_older_than_the_age_counts_as_prompt(
+def test_whatever_the_network_does_nothing_older_than_the_maximum_age_counts_as_prompt(
     steps: list[tuple[str, float, float]],
 ) -> None:
-    """A model of a link that holds things back but keeps their order, each way on its own."""
-    clock = Clock()
+    """A model of a link that delays messages but keeps their order, in each direction independently."""
+    clock = FakeClock()
     promptness = Promptness(30.0, clock)
     promptness.begin(clock.now)
     stream: list[tuple[float, str, float]] = []  # when it arrives, what it is, when the broker sent it
@@ -121,26 +114,26 @@ def test_whatever_the_network_does_nothing_older_than_the_age_counts_as_prompt(
 
     def read_until(now: float) -> None:
         nonlocal stream
-        for arrives, what, sent in stream:
+        for arrives, kind, sent in stream:
             if arrives <= now:
                 clock.now = max(clock.now, arrives)
-                if what == "answer":
+                if kind == "answer":
                     promptness.answered()
                 else:
                     assert promptness.late or clock.now - sent <= promptness.max_age
         stream = [item for item in stream if item[0] > now]
 
-    for what, seconds, delay in steps:
+    for kind, seconds, delay in steps:
         end = clock.now + seconds
         read_until(end)
         clock.now = end
-        if what == "ask":
+        if kind == "ask":
             promptness.asked(object())
             last_there = max(last_there, clock.now + delay / 2)  # when the broker has the question
             last_here = max(last_here, last_there + delay / 2)
             stream.append((last_here, "answer", last_there))
-        elif what == "message":
-            # The broker answers in order: a message that it sends before a question is in front of that answer.
+        elif kind == "message":
+            # The broker answers in order: a message that it sends before a question arrives before that answer.
             last_there = max(last_there, clock.now)
             last_here = max(last_here, clock.now + delay)
             stream.append((last_here, "message", clock.now))

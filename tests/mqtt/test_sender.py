@@ -2,142 +2,263 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.core.clock import boot_time
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.sender import Sender
 from gateway.outbox.outbox import Outbox
-from tests.support.packets import V3, Splitter
+from tests.conftest import ExpectedLogs
+from tests.support.fake_clock import FakeClock
+from tests.support.packets import PUBACK, V3, V5, Packet, Splitter, packet
 
 COUNT = 300
+PLAIN = Publication("t", b"1")
 
 
-def sender_over(ours: socket.socket, outbox: Outbox) -> tuple[HookedClient, Sender]:
-    client = HookedClient(CallbackAPIVersion.VERSION2)
-    client._sock = BufferedSocket(ours)  # type: ignore[assignment]
-    sender = Sender(client, outbox, 0.0, boot_time)
-    sender.link_up("nowhere", BrokerLimits(), is_v5=False)
-    sender.begin()
-    return client, sender
+class SocketClient(HookedClient):
+    """A client with a connection that is open already."""
+
+    def __init__(self, sock: socket.socket, version: int) -> None:
+        protocol = MQTTProtocolVersion.MQTTv5 if version == V5 else MQTTProtocolVersion.MQTTv311
+        super().__init__(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self.connection = BufferedSocket(sock)
+        self._sock = self.connection  # type: ignore[assignment]
+
+    def forget_connection(self) -> None:
+        """Keep paho from closing the connection."""
+        self._sock = None
 
 
-def test_what_the_connection_takes_at_once_was_never_in_flight() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    outbox = Outbox()
-    outbox.put_all([Publication("t", b"%d" % number) for number in range(COUNT)])
-    with theirs, ours:
-        client, sender = sender_over(ours, outbox)
-        sender.send_pending()
-        assert (len(sender), outbox.counts().delivered, len(outbox)) == (0, COUNT, 0)
-        found = Splitter(V3).feed(theirs.recv(1 << 20))
-        assert [packet.payload for packet in found] == [b"%d" % number for number in range(COUNT)]
-        client._sock = None
+class Bench:
+    """A sender whose client is connected to `theirs`; all subscriptions are answered."""
 
+    def __init__(self, ours: socket.socket, theirs: socket.socket, version: int = V3) -> None:
+        self.clock = FakeClock()
+        self.outbox = Outbox()
+        self.client = SocketClient(ours, version)
+        self.sender = Sender(self.client, self.outbox, 0.0, self.clock)
+        self.version = version
+        self._ours, self._theirs = ours, theirs
+        self._splitter = Splitter(version)
+        theirs.setblocking(False)
+        self.link_up()
 
-def test_of_what_the_connection_takes_in_part_the_rest_is_in_flight_and_comes_back_with_the_end_of_the_link() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    outbox = Outbox()
-    outbox.put_all([Publication("t", b"%099d" % number) for number in range(COUNT)])
-    with theirs, ours:
-        client, sender = sender_over(ours, outbox)
-        sender.send_pending()
-        sender.settle()
-        delivered = outbox.counts().delivered
-        assert 0 < delivered < COUNT
-        assert len(sender) == COUNT - delivered
-        assert len(Splitter(V3).feed(theirs.recv(1 << 20))) == delivered
-        sender.link_lost(may_be_a_message=False)
-        client._sock = None
-    assert [int(entry.publication.payload) for entry in outbox.take(COUNT)] == list(range(delivered, COUNT))
+    def link_up(self, limits: BrokerLimits = BrokerLimits()) -> None:  # noqa: B008
+        self.sender.link_up("nowhere", limits, is_v5=self.version == V5)
+        self.sender.begin()
 
+    def limit_connection(self) -> None:
+        """Let the connection accept only a few kilobytes."""
+        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
-def test_what_the_connection_has_not_begun_to_take_is_not_to_blame_for_its_end() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    outbox = Outbox()
-    with theirs, ours:
-        client, sender = sender_over(ours, outbox)
-        outbox.put(Publication("t", b"taken"))
-        sender.send_pending()
+    def block_connection(self) -> None:
+        """Let the connection accept nothing more."""
         with contextlib.suppress(BlockingIOError):
             while True:
-                ours.send(b"x" * 4096)
-        outbox.put_all([Publication("t", b"%d" % number) for number in range(3)])
-        sender.send_pending()
-        assert [client.mg_is_unwritten(sent) for sent in sender._in_flight] == [True] * 3
-        client._sock = None
+                self._ours.send(b"x" * 4096)
 
+    def send(self) -> None:
+        """Send what waits in the outbox."""
+        self.sender.send_pending()
+        self.client.loop_write()
+        self.sender.settle()
 
-def test_a_publication_with_qos_1_follows_those_with_qos_0_before_it() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    outbox = Outbox()
-    outbox.put_all([Publication("t", b"%d" % number, int(number % 3 == 2)) for number in range(30)])
-    with theirs, ours:
-        client, sender = sender_over(ours, outbox)
-        sender.send_pending()
-        client.loop_write()
-        sender.settle()
-        found = Splitter(V3).feed(theirs.recv(1 << 20))
-        assert [packet.payload for packet in found] == [b"%d" % number for number in range(30)]
-        # What is behind the first with QoS 1 is settled after it.
-        assert (len(sender), outbox.counts().delivered) == (28, 2)
-        client._sock = None
+    def received(self) -> list[Packet]:
+        """Return what the other end has received since the last call."""
+        try:
+            return self._splitter.feed(self._theirs.recv(1 << 20))
+        except BlockingIOError:
+            return []
 
-
-# --- past the outbox
+    def answer(self, mid: bytes, reason: int = 0) -> None:
+        """Answer a publication with a PUBACK."""
+        self._theirs.sendall(packet(PUBACK, mid + (bytes([reason]) if self.version == V5 else b"")))
+        self.client.loop_read()
+        self.sender.settle()
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
         yield ours, theirs
 
 
-def test_what_the_connection_can_take_at_once_need_not_be_in_the_outbox(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    ours, theirs = pair
-    outbox = Outbox()
-    client, sender = sender_over(ours, outbox)
-    sender.send_pending()
-    assert sender.send_directly([Publication("t", b"%d" % number) for number in range(COUNT)])
-    counts = outbox.counts()
-    assert (counts.accepted, counts.delivered, len(outbox), len(sender)) == (COUNT, COUNT, 0, 0)
-    found = Splitter(V3).feed(theirs.recv(1 << 20))
-    assert [packet.payload for packet in found] == [b"%d" % number for number in range(COUNT)]
-    client._sock = None
+@pytest.fixture
+def bench(sockets: tuple[socket.socket, socket.socket]) -> Iterator[Bench]:
+    bench = Bench(*sockets)
+    yield bench
+    bench.client.forget_connection()
 
 
-def test_of_what_was_passed_on_the_rest_is_in_flight_and_comes_back_with_the_end_of_the_link(
-    pair: tuple[socket.socket, socket.socket],
+@pytest.fixture
+def bench_v5(sockets: tuple[socket.socket, socket.socket]) -> Iterator[Bench]:
+    bench = Bench(*sockets, V5)
+    yield bench
+    bench.client.forget_connection()
+
+
+# --- from the outbox
+
+
+def test_what_the_connection_accepts_immediately_was_never_in_flight(bench: Bench) -> None:
+    bench.outbox.put_all([Publication("t", b"%d" % number) for number in range(COUNT)])
+    bench.sender.send_pending()
+    assert (len(bench.sender), bench.outbox.counts().delivered, len(bench.outbox)) == (0, COUNT, 0)
+    assert [packet.payload for packet in bench.received()] == [b"%d" % number for number in range(COUNT)]
+
+
+def test_what_the_connection_does_not_accept_is_in_flight_and_returns_when_the_link_ends(bench: Bench) -> None:
+    bench.limit_connection()
+    bench.outbox.put_all([Publication("t", b"%099d" % number) for number in range(COUNT)])
+    bench.sender.send_pending()
+    bench.sender.settle()
+    delivered = bench.outbox.counts().delivered
+    assert 0 < delivered < COUNT
+    assert len(bench.sender) == COUNT - delivered
+    assert len(bench.received()) == delivered
+    bench.sender.link_lost(may_be_a_message=False)
+    assert [int(entry.publication.payload) for entry in bench.outbox.take(COUNT)] == list(range(delivered, COUNT))
+
+
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_message_of_which_nothing_was_written_is_not_suspected(bench: Bench, is_blocked: bool) -> None:
+    if is_blocked:
+        bench.block_connection()
+    bench.outbox.put(Publication("t", b"1", 1))
+    bench.send()
+    assert len(bench.sender) == 1
+    bench.sender.link_lost(may_be_a_message=True)
+    assert bench.sender.poison.is_active is not is_blocked
+
+
+def test_a_publication_with_qos_1_is_sent_after_those_with_qos_0_before_it(bench: Bench) -> None:
+    bench.outbox.put_all([Publication("t", b"%d" % number, int(number % 3 == 2)) for number in range(30)])
+    bench.send()
+    assert [packet.payload for packet in bench.received()] == [b"%d" % number for number in range(30)]
+    # What was sent after the first one with QoS 1 is settled after it.
+    assert (len(bench.sender), bench.outbox.counts().delivered) == (28, 2)
+    stats = bench.sender.stats()
+    assert (stats["in_flight"], stats["unacknowledged"], stats["acknowledged_on_link"]) == (28, 10, 0)
+
+
+def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(bench: Bench) -> None:
+    sender = bench.sender
+    bench.outbox.put(Publication("t", b"1", 1))
+    bench.send()
+    (first,) = bench.received()
+    sender.link_lost(may_be_a_message=False)
+    sender.link_up("nowhere", BrokerLimits(), is_v5=False)
+    sender.states.set("state", b"online")
+    bench.outbox.put(Publication("t", b"2"))
+    assert not sender.has_more
+    assert not sender.send_pending()
+    assert sender.send_directly([Publication("t", b"3")]) is None
+    sender.publish_states()
+    assert bench.client.mg_flush()
+    assert bench.received() == []
+    assert sender.stalled_for == 0, "nothing of what is in flight was sent on this link"
+    sender.begin()
+    bench.send()
+    again, state, new = bench.received()
+    assert (again.payload, again.mid, again.is_duplicate) == (b"1", first.mid, True)
+    assert (state.payload, new.payload) == (b"online", b"2")
+    assert sender.stats()["resent"] == 1
+
+
+# --- refusals
+
+
+def test_a_refused_message_is_dead_lettered_and_one_over_the_quota_is_sent_again_later(
+    bench_v5: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    ours, theirs = pair
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    outbox = Outbox()
-    client, sender = sender_over(ours, outbox)
+    expected_logs.expect(
+        "nowhere does not accept messages at the moment: Quota exceeded: they will be sent again",
+        "the broker refused it: Not authorized: allow the gateway to publish on 'no' in the broker's access rules",
+    )
+    bench = bench_v5
+    bench.outbox.put_all([Publication("no", b"1", 1), Publication("later", b"2", 1)])
+    bench.send()
+    refused, deferred = bench.received()
+    bench.answer(refused.mid, 0x87)
+    bench.answer(deferred.mid, 0x97)
+    bench.send()
+    assert bench.received() == []
+    assert bench.sender.time_left == 5.0
+    bench.clock.now += 5.0
+    bench.send()
+    (again,) = bench.received()
+    assert again.payload == b"2"
+    stats = bench.sender.stats()
+    assert (stats["refused"], stats["deferred"], stats["in_flight"]) == (1, 1, 1)
+
+
+def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the broker does not accept the state 'availability': it answered Not authorized: retrying in")
+    bench = bench_v5
+    bench.sender.states.set("availability", b"online")
+    bench.send()
+    (state,) = bench.received()
+    bench.answer(state.mid, 0x87)
+    assert bench.sender.states.is_suspended("availability")
+    assert bench.sender.time_left == 10.0
+    bench.clock.now += 10.0
+    bench.sender.publish_states()
+    bench.send()
+    (again,) = bench.received()
+    bench.answer(again.mid)
+    assert bench.sender.states.stats() == {
+        "states": 1,
+        "states_pending": 0,
+        "states_suspended": 0,
+        "states_published": 2,
+    }
+
+
+def test_what_the_broker_does_not_support_is_sent_without(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(
+        "the broker at nowhere does not support QoS 1: messages are sent with QoS 0 and may be lost",
+        "the broker at nowhere does not support retained messages: they are sent without the retain flag",
+        "a packet of 104 bytes is over the broker's limit of 100",
+    )
+    bench.link_up(BrokerLimits(maximum_packet=100, maximum_qos=0, retain_available=False))
+    bench.outbox.put_all([Publication("t", b"1", 1, retain=True), Publication("t", bytes(99))])
+    bench.send()
+    (sent,) = bench.received()
+    assert (sent.payload, sent.flags) == (b"1", 0)
+    stats = bench.sender.stats()
+    assert (stats["degraded"], stats["refused"]) == (2, 1)
+
+
+# --- past the outbox
+
+
+def test_what_the_connection_can_accept_immediately_need_not_be_in_the_outbox(bench: Bench) -> None:
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([Publication("t", b"%d" % number) for number in range(COUNT)])
+    counts = bench.outbox.counts()
+    assert (counts.accepted, counts.delivered, len(bench.outbox), len(bench.sender)) == (COUNT, COUNT, 0, 0)
+    assert [packet.payload for packet in bench.received()] == [b"%d" % number for number in range(COUNT)]
+
+
+def test_of_what_was_sent_directly_the_remainder_is_in_flight_and_returns_when_the_link_ends(bench: Bench) -> None:
+    bench.limit_connection()
+    sender, outbox = bench.sender, bench.outbox
     sender.send_pending()
     assert sender.send_directly([Publication("t", b"%099d" % number) for number in range(COUNT)]) is False
     assert sender.send_directly([Publication("t", b"later")]) is None, "that would overtake what is in flight"
     sender.settle()
     delivered = outbox.counts().delivered
     assert 0 < delivered < COUNT
-    assert len(Splitter(V3).feed(theirs.recv(1 << 20))) == delivered
+    assert len(bench.received()) == delivered
     sender.link_lost(may_be_a_message=False)
-    client._sock = None
     assert [int(entry.publication.payload) for entry in outbox.take(COUNT)] == list(range(delivered, COUNT))
     counts = outbox.counts()
     assert (counts.accepted, counts.waiting, counts.in_flight) == (COUNT, 0, COUNT - delivered)
@@ -153,85 +274,68 @@ def test_of_what_was_passed_on_the_rest_is_in_flight_and_comes_back_with_the_end
         Publication("t/#", b"1"),
     ],
 )
-def test_what_somebody_has_to_keep_an_eye_on_is_not_passed_on_nor_anything_with_it(
-    publication: Publication, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    ours, theirs = pair
-    outbox = Outbox()
-    client, sender = sender_over(ours, outbox)
-    sender.send_pending()
-    assert sender.send_directly([Publication("t", b"0"), publication]) is None
-    assert client.mg_flush()
-    theirs.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        theirs.recv(1)
-    assert outbox.counts().accepted == 0
-    client._sock = None
+def test_what_has_to_be_kept_is_not_sent_directly_nor_anything_with_it(bench: Bench, publication: Publication) -> None:
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([Publication("t", b"0"), publication]) is None
+    assert bench.client.mg_flush()
+    assert bench.received() == []
+    assert bench.outbox.counts().accepted == 0
 
 
-def test_nothing_is_passed_on_past_what_waits_or_what_a_link_begins_with_or_what_a_broker_does_not_take(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    ours, _ = pair
-    outbox, one = Outbox(), [Publication("t", b"1")]
-    client, sender = sender_over(ours, outbox)
-    assert sender.send_directly(one) is None, "the states go first"
-    sender.send_pending()
-    assert sender.send_directly(one)
-    outbox.put(Publication("other", b"1"))
-    assert sender.send_directly(one) is None, "another waits"
-    sender.send_pending()
-    assert sender.send_directly(one)
-    assert sender.send_directly([Publication("t", bytes(1000))] * 300) is None, "more than is written at once"
-    assert client._buffer is not None
-    client._buffer.put(b"\xc0\0")
-    assert sender.send_directly(one) is None, "paho's own packet goes first"
-    assert client.mg_flush()
+def test_on_a_new_link_the_states_go_first(bench: Bench) -> None:
+    assert bench.sender.send_directly([PLAIN]) is None
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([PLAIN])
+
+
+def test_nothing_is_sent_directly_while_something_waits(bench: Bench) -> None:
+    bench.sender.send_pending()
+    bench.outbox.put(Publication("other", b"1"))
+    assert bench.sender.send_directly([PLAIN]) is None
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([PLAIN])
+    bench.client.connection.put(b"\xc0\0")
+    assert bench.sender.send_directly([PLAIN]) is None, "paho's own packet goes first"
+    assert bench.client.mg_flush()
+    assert bench.sender.send_directly([PLAIN])
+
+
+def test_not_more_is_sent_directly_than_is_written_at_once(bench: Bench) -> None:
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([Publication("t", bytes(1000))] * 300) is None
+
+
+def test_nothing_is_sent_directly_during_a_search_for_poison(bench: Bench) -> None:
+    bench.sender.send_pending()
     for _ in range(3):
-        assert sender.send_directly(one)
-        sender._suspicion.lost(one[0], 1)
-    assert sender.send_directly(one) is None, "they go one by one, and are counted"
-    sender._suspicion.settled(acknowledged=True)
-    assert sender.send_directly(one)
-    sender._not_before = time.monotonic() + 60
-    assert sender.send_directly(one) is None, "the broker has had too much"
-    sender._not_before = 0.0
-    sender.hold()
-    assert sender.send_directly(one) is None, "the link is about to be given up"
-    sender.link_up("nowhere", BrokerLimits(maximum_packet=10), is_v5=False)
-    sender.begin()
-    sender.send_pending()
-    assert sender.send_directly(one) is None, "each is to be looked at"
-    client._sock = None
+        assert bench.sender.send_directly([PLAIN])
+        bench.sender.poison.lost(PLAIN, 1)
+    assert bench.sender.send_directly([PLAIN]) is None, "messages go one by one, and are counted"
+    bench.sender.poison.settled(acknowledged=True)
+    assert bench.sender.send_directly([PLAIN])
 
 
-def test_nothing_is_sent_on_a_link_before_its_subscriptions_are_answered(
-    pair: tuple[socket.socket, socket.socket],
+def test_nothing_is_sent_directly_while_the_broker_asks_for_a_pause(
+    bench_v5: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    ours, theirs = pair
-    theirs.setblocking(False)
-    outbox = Outbox()
-    client, sender = sender_over(ours, outbox)
-    outbox.put(Publication("t", b"1", 1))
-    sender.send_pending()
-    assert client.mg_flush()
-    (first,) = Splitter(V3).feed(theirs.recv(1 << 20))
-    sender.link_lost(may_be_a_message=False)
-    sender.link_up("nowhere", BrokerLimits(), is_v5=False)
-    sender.states.set("state", b"online")
-    outbox.put(Publication("t", b"2"))
-    assert not sender.has_more
-    assert not sender.send_pending()
-    assert sender.send_directly([Publication("t", b"3")]) is None
-    sender.say_states()
-    assert client.mg_flush()
-    with pytest.raises(BlockingIOError):
-        theirs.recv(1)
-    assert sender.stalled_for == 0, "nothing of what is in flight was sent on this link"
-    sender.begin()
-    sender.send_pending()
-    assert client.mg_flush()
-    again, state, new = Splitter(V3).feed(theirs.recv(1 << 20))
-    assert (again.payload, again.mid, again.is_duplicate) == (b"1", first.mid, True)
-    assert (state.payload, new.payload) == (b"online", b"2")
-    client._sock = None
+    expected_logs.expect("does not accept messages at the moment: Quota exceeded")
+    bench = bench_v5
+    bench.outbox.put(Publication("t", b"1", 1))
+    bench.send()
+    bench.answer(bench.received()[0].mid, 0x97)
+    bench.outbox.settle(bench.outbox.take(1))
+    assert bench.sender.send_directly([PLAIN]) is None
+    bench.clock.now += 5.0
+    assert bench.sender.send_directly([PLAIN])
+
+
+def test_nothing_is_sent_directly_on_a_link_that_is_about_to_be_closed(bench: Bench) -> None:
+    bench.sender.send_pending()
+    bench.sender.pause()
+    assert bench.sender.send_directly([PLAIN]) is None
+
+
+def test_nothing_is_sent_directly_if_each_message_has_to_be_checked(bench: Bench) -> None:
+    bench.link_up(BrokerLimits(maximum_packet=10))
+    bench.sender.send_pending()
+    assert bench.sender.send_directly([PLAIN]) is None

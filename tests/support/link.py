@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -19,20 +20,30 @@ DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "client_id": "test", "connect_t
 
 
 class ShiftedClock:
-    """The monotonic clock, moved on by `shift` seconds."""
+    """The monotonic clock, moved on by `shift` seconds; within `frozen` it stands still."""
 
     def __init__(self) -> None:
         self.shift = 0.0
+        self._stopped_at: float | None = None
 
     def __call__(self) -> float:
-        return time.monotonic() + self.shift
+        return self.shift + (time.monotonic() if self._stopped_at is None else self._stopped_at)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the clock: however long something takes, it takes no time by this clock."""
+        self._stopped_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._stopped_at = None
 
 
 class Link:
     """A client for the broker at `port`; `client` are more options of `MgClient`, other keywords of `MqttOptions`.
 
     Delays of the backoff are `delay` seconds, whatever chance would say; `bounds` are what they were drawn
-    below. `turns` counts the turns of the loop.
+    below. `turns` counts the turns of the loop. `send_clock` is that of the send lock: bursts and standstills.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class Link:
         self.received: list[tuple[str, bytes, bool]] = []
         self.turns = 0
         self.clock = ShiftedClock()
+        self.send_clock = ShiftedClock()
         self.wakeup = Wakeup()
         self.outbox = Outbox() if outbox is None else outbox  # an empty one is false
         self.client = MgClient(
@@ -63,6 +75,7 @@ class Link:
             availability_topic=availability,
             clock=self.clock,
             uniform=self._uniform,
+            send_clock=self.send_clock,
             **(client or {}),
         )
 

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.core.inbox import Wakeup
+from gateway.message import Arrival
+from gateway.mqtt.memory import BrokerMemory
+from gateway.mqtt.paho_hooks import HookedClient, Received
+from gateway.mqtt.receiver import LINGER, Receiver
+from gateway.mqtt.retained_states import RetainedStates
+from gateway.mqtt.send_lock import Progress, SendLock
+from gateway.mqtt.sender import Sender
+from gateway.outbox.outbox import Outbox
+from tests.conftest import ExpectedLogs
+from tests.support.fake_clock import FakeClock
+
+GRANTED = ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")
+REFUSED = ReasonCode(PacketTypes.SUBACK, "Not authorized")
+
+
+class RecordingClient(mqtt.Client):
+    """A paho client that records what it should send."""
+
+    def __init__(self) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2)
+        self.subscribes: list[tuple[str, dict[str, Any]]] = []
+        self.unsubscribes: list[list[str]] = []
+
+    def subscribe(self, topic: Any, *_: Any, **arguments: Any) -> tuple[MQTTErrorCode, int | None]:
+        self.subscribes.append((topic, arguments))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, len(self.subscribes)
+
+    def unsubscribe(self, topic: Any, *_: Any, **__: Any) -> tuple[MQTTErrorCode, int | None]:
+        self.unsubscribes.append(topic)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, len(self.unsubscribes)
+
+
+class Bench:
+    """A receiver on MQTT 5 with a fake clock; `received` is what it has delivered."""
+
+    def __init__(self, *filters: str) -> None:
+        self.clock = FakeClock()
+        self.client = RecordingClient()
+        self.received: list[str] = []
+        memory = BrokerMemory("", RetainedStates(self.clock), lambda: None, 0.0, self.clock)
+        self.receiver = Receiver(
+            self.client, filters, self._deliver, self.clock, memory, wants_retained=False, no_local=False
+        )
+        self.receiver.link_up(is_v5=True, session_present=False)
+
+    def _deliver(self, arrival: Arrival) -> None:
+        assert arrival.payload != b"bad"
+        self.received.append(arrival.topic)
+
+    def answer(self, code: ReasonCode = GRANTED) -> None:
+        """Answer all subscriptions."""
+        for mid in range(1, len(self.client.subscribes) + 1):
+            self.receiver.on_suback(mid, [code])
+
+    def change(self, *filters: str) -> None:
+        self.receiver.change_filters(filters, wants_retained=False, no_local=False, is_up=True)
+
+    def number(self, topic_filter: str) -> int:
+        """Return the subscription identifier of a filter."""
+        (arguments,) = (arguments for topic, arguments in self.client.subscribes if topic == topic_filter)
+        number: int = arguments["properties"].SubscriptionIdentifier
+        return number
+
+    def receive(self, topic: str, *numbers: int, payload: bytes = b"") -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if numbers:
+            properties.SubscriptionIdentifier = numbers[0]
+        self.receiver.on_message(Received(topic, payload, 0, False, False, 0, properties))
+
+
+def subscribed(bench: Bench) -> Sequence[str]:
+    return [topic for topic, _ in bench.client.subscribes]
+
+
+def test_each_filter_is_subscribed_to_and_the_last_answer_completes_it() -> None:
+    bench = Bench("a/#", "b/#")
+    assert subscribed(bench) == ["a/#", "b/#"]
+    bench.receiver.on_suback(2, [GRANTED])
+    assert bench.receiver.stats()["unanswered_subscriptions"] == 1
+    bench.receiver.on_suback(1, [GRANTED])
+    assert bench.receiver.is_subscribed
+    assert bench.receiver.time_left == math.inf
+
+
+def test_old_filters_are_given_up_some_time_after_the_new_ones_are_answered() -> None:
+    """The broker may still have messages in its queue that only an old filter has brought."""
+    bench = Bench("old/#", "both/#")
+    bench.answer()
+    bench.change("both/#", "new/#")
+    assert subscribed(bench) == ["old/#", "both/#", "new/#"]
+    bench.clock.now += 60
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == [], "the new one is not answered yet"
+    bench.answer()
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == [], "not immediately"
+    assert bench.receiver.time_left == LINGER
+    bench.clock.now += LINGER - 0.001
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == []
+    bench.clock.now += 0.002
+    assert bench.receiver.time_left == 0
+    bench.receiver.tick()
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == [["old/#"]]
+    assert bench.receiver.time_left == math.inf
+
+
+def test_until_old_filters_are_given_up_their_messages_count() -> None:
+    bench = Bench("a/+", "+/b")
+    bench.answer()
+    old = bench.number("a/+")
+    bench.change("+/b", "a/b/c")
+    bench.answer()
+    bench.receive("a/x", old)
+    assert bench.received == ["a/x"]
+    bench.clock.now += LINGER
+    bench.receiver.tick()
+    bench.receiver.on_unsuback(1)
+    bench.receive("a/b", old)
+    assert bench.received == ["a/x"], "the filter that is left has brought another copy"
+    assert bench.receiver.stats()["copies"] == 1
+
+
+def test_a_filter_that_comes_back_before_it_was_given_up_stays() -> None:
+    bench = Bench("a/#")
+    bench.answer()
+    bench.change("b/#")
+    bench.change("a/#")
+    bench.answer()
+    bench.clock.now += LINGER
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == [["b/#"]]
+
+
+def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a message on 'a/1' failed: ", "is, or has, a form", "the broker refused the filter 'a/#'")
+    bench = Bench("a/#")
+    bench.answer(REFUSED)
+    bench.receive("a/1", payload=b"bad")
+    bench.receiver.on_unusable("a/2", "a form that is not MQTT")
+    bench.receive("a/3", 7)
+    assert bench.receiver.stats() == {
+        "copies": 1,
+        "unusable": 1,
+        "failed": 1,
+        "filters": 1,
+        "unanswered_subscriptions": 0,
+        "refused_filters": 1,
+    }
+
+
+def test_no_counter_has_the_name_of_one_of_sending() -> None:
+    """`MgClient.stats` joins them."""
+    bench, wakeup = Bench("a/#"), Wakeup()
+    sender = Sender(HookedClient(CallbackAPIVersion.VERSION2), Outbox(), 0.0, bench.clock)
+    lock = SendLock(lambda: Progress.DONE, wakeup, bench.clock)
+    wakeup.close()
+    names = [*sender.stats(), *bench.receiver.stats(), *lock.stats()]
+    assert len(names) == len(set(names))
+    assert {*sender.states.stats(), *sender.poison.stats()} <= set(names)
+
+
+@pytest.mark.parametrize("bad", ["a/#/b", ""])
+def test_an_invalid_filter_is_not_subscribed_to(bad: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(f"cannot subscribe to {bad!a}: ")
+    assert subscribed(Bench("a/#", bad)) == ["a/#"]
