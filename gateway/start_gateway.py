@@ -84,6 +84,7 @@ class Gateway:
             run_topic=configuration.run_topic,
             command_lifetime=configuration.outbox.command_lifetime,
         )
+        self.outbox.attach(self.client.transmitter)
         self._subscribe()
         self._remove_orphans()
         self._stop = False

@@ -33,6 +33,7 @@ def visit(
     wakeup = Wakeup()
     outbox = Outbox()
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
+    outbox.attach(client.transmitter)
     try:
         with _failures_unsaid():
             _connect(client)

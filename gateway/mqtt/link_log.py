@@ -1,4 +1,4 @@
-"""What the log says of links that could not be made, or were lost."""
+"""Logs links that could not be established, or were lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = logging.getLogger("gateway.mqtt.client")  # the link is one thing to people, in however many modules
+LOG = logging.getLogger("gateway.mqtt.client")  # one name for all modules of the link
 
 
 class LinkFailed(ThrottledException):
@@ -15,19 +15,19 @@ class LinkFailed(ThrottledException):
     period = 600.0
 
 
-def log_failure(reason: str, where: str, plan: str, *, was_up: bool, is_each: bool) -> None:
-    """Log why there is no link to the broker at `where`, and the plan.
+def log_failure(reason: str, broker: str, plan: str, *, was_up: bool, is_always: bool) -> None:
+    """Log why there is no link to the `broker`, and the plan.
 
-    `is_each`: whatever the throttle says. Otherwise one reason is logged once in a while: a failure to connect, and
-    what comes of a fight over the client id.
+    If not `is_always`, the same reason is logged only once in ten minutes, with a count: use that for failed attempts
+    to connect, and for two clients that take the link from each other.
     """
     what = "lost the broker" if was_up else "no connection to the broker"
-    failed = LinkFailed(f"{what}: {reason}", key=f"{where} {reason}")
-    if failed.trigger or is_each:
+    failed = LinkFailed(f"{what}: {reason}", key=f"{broker} {reason}")
+    if failed.trigger or is_always:
         LOG.warning("%s (%s)", failed.report or failed, plan)
 
 
-def log_move(reason: str, where: str, *, is_each: bool) -> None:
-    """Log why another broker, or another version, is tried at once."""
-    if is_each or LinkFailed(reason, key=f"{where} {reason}").trigger:
+def log_move(reason: str, broker: str, *, is_always: bool) -> None:
+    """Log why another broker, or another version, is tried immediately instead of this `broker`."""
+    if is_always or LinkFailed(reason, key=f"{broker} {reason}").trigger:
         LOG.info("%s", reason)

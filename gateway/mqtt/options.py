@@ -1,4 +1,4 @@
-"""What a configuration says of the link to the broker. Pure data."""
+"""The options of the link to the broker, as a configuration has them. Pure data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Version: TypeAlias = Literal[5, "3.1.1"]
 
 
 class MqttOptions(NamedTuple):
-    """The `mqtt` part of a configuration. Times in seconds.
+    """The `mqtt` part of a configuration. Times are in seconds.
 
-    `servers` are several brokers in the order of preference; without them there is the one at `host` and `port`.
+    `servers` are several brokers in the order of preference; if there are none, the broker is at `host` and `port`.
     """
 
     host: str = "127.0.0.1"
@@ -34,11 +34,11 @@ class MqttOptions(NamedTuple):
     demo_broker: bool = False
 
     def __repr__(self) -> str:
-        return f"MqttOptions({', '.join(map(str, self.brokers))})"  # never the password
+        return f"MqttOptions({', '.join(map(str, self.brokers))})"  # without the password: this may be logged
 
     @property
     def brokers(self) -> tuple[Server, ...]:
-        """Return all brokers, the preferred one first."""
+        """All brokers, the preferred one first."""
         return self.servers or (Server(self.host, 0 if self.transport == "unix" else self.port),)
 
 
@@ -46,11 +46,11 @@ _SERVER = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>
 
 
 def parse_server(text: str, default_port: int) -> Server:
-    """Return the server that is written `host`, `host:port` or `[IPv6 address]:port`; raise `ValueError` if none is."""
-    found = _SERVER.fullmatch(text)
-    if found is None:
+    """Return the server of a text `host`, `host:port` or `[IPv6 address]:port`; raise `ValueError` for other texts."""
+    match = _SERVER.fullmatch(text)
+    if match is None:
         raise ValueError("it is not of the form host:port")
-    port = int(found["port"] or default_port)
+    port = int(match["port"] or default_port)
     if not 0 < port < 65_536:
-        raise ValueError(f"{port} is no port")
-    return Server(found["v6"] or found["host"], port)
+        raise ValueError(f"{port} is not a port: a port is between 1 and 65535")
+    return Server(match["v6"] or match["host"], port)

@@ -6,6 +6,8 @@ or `_handle_publish` paho goes its own way, slower; `_handle_pubackcomp` is need
 
 from __future__ import annotations
 
+import logging
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,8 @@ from gateway.mqtt.dial import Connection, is_websocket
 from gateway.mqtt.packets import publish_packet
 from gateway.mqtt.shared_callback import Callback, SharedCallback
 from gateway.outbox.queues import Entry
+
+LOG = logging.getLogger(__name__)
 
 _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
@@ -157,6 +161,27 @@ class HookedClient(mqtt.Client):
         """The connection, if it is buffered."""
         sock: object = self._sock
         return sock if isinstance(sock, BufferedSocket) else None
+
+    @property
+    def mg_is_buffered(self) -> bool:
+        """Whether there is a connection that is buffered: threads other than the main one may then write, too."""
+        sock: object = self._sock
+        return isinstance(sock, BufferedSocket)
+
+    def mg_shut_down(self) -> None:
+        """End the connection, and read on until paho notices that, which mostly calls `on_disconnect`."""
+        sock: Any = self._sock
+        if sock is None:
+            return
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+            self.loop_read()
+        except Exception as err:  # noqa: BLE001  (the link is given up, whatever its last packet was)
+            LOG.debug("closing: %r", err)
+
+    def mg_close_socket(self) -> None:
+        """Close the connection, if there is one, without `on_disconnect`."""
+        self._sock_close()
 
     def mg_weaken_will(self, *, without_qos: bool, without_retain: bool) -> None:
         """Do without what the broker does not have, from the next CONNECT on."""

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Condition, Lock
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from gateway.core.clock import boot_time
 from gateway.core.receipt import DeliveryError, Receipt
@@ -37,6 +37,16 @@ _SUPERSEDED = "a newer value has taken its place"  # the same, and no loss
 
 NEWER = "a newer value of its topic has been sent, or waits"
 """Why a state that was set aside is not sent again."""
+
+
+class DirectSender(Protocol):
+    """What sends the messages of an outbox in the thread that puts them; see `Outbox.on_put` and `send_directly`."""
+
+    def request_send(self, may_wait: bool, /) -> None:
+        """Send what waits in the outbox, in this thread or another one."""
+
+    def send_directly(self, publications: Sequence[Publication], may_wait: bool, /) -> bool:
+        """Send publications that are not in the outbox, and return True; or return False."""
 
 
 class Outbox:
@@ -90,6 +100,11 @@ class Outbox:
         self.retained: dict[str, bytes] = {}
         """By topic, the last payload that was sent with retain: to be said again when a broker has lost it."""
         self._retained_bytes = 0
+
+    def attach(self, sender: DirectSender) -> None:
+        """Connect this outbox with the `sender` that each thread calls after or instead of a put."""
+        self.on_put = sender.request_send
+        self.send_directly = sender.send_directly
 
     # --- in
 

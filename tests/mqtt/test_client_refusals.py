@@ -52,11 +52,10 @@ def drain(link: Link) -> None:
     """Turn until nothing waits any more; the clock goes on a little with each turn, past every probation."""
 
     def is_empty() -> bool:
-        link.clock.shift += 0.1
-        link.client._last_heard = link.clock()
+        link.pass_time(0.1)
         return len(link.outbox) == 0
 
-    link.turn_until(is_empty, "an empty outbox", timeout=30)
+    link.run_until(is_empty, "an empty outbox", timeout=30)
 
 
 @VERSIONS
@@ -94,7 +93,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
             batch.append(found)
             if found.payload == b"bad":
                 return
-            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client._sender._suspicion.is_strong:
+            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client.sender._suspicion.is_strong:
                 continue
             while batch:
                 conversation.puback(batch.pop(0))
@@ -141,7 +140,7 @@ def test_a_link_that_ends_before_the_message_was_written_blames_no_message(expec
     with Peer(*itertools.repeat(close, 8), serve()) as peer, Link(peer.port) as link:
         link.put("t", b"good")
         link.client.mg_connect()
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
         assert link.outbox.counts().set_aside == 0
 
 
@@ -151,10 +150,10 @@ def test_a_link_that_is_lost_long_after_the_message_blames_it_not(expected_logs:
         link.put("t", b"good")
         for count in range(1, 9):
             link.client.mg_connect()
-            link.turn_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
             link.clock.shift += 11
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
         drain(link)
         assert link.outbox.counts().set_aside == 0
 
@@ -167,14 +166,14 @@ def test_a_broker_that_is_killed_again_and_again_costs_no_message(
     expected_logs.expect("nothing listens")
     with Link(mosquitto.port, version=version, delay=0.02) as link:
         for number in range(8):
-            link.client._deadline = link.clock()
+            link.client.link.end_delay()
             link.client.mg_connect()
-            link.turn_until(lambda: link.state is LinkState.UP, "the link")
+            link.run_until(lambda: link.state is LinkState.UP, "the link")
             for index in range(300):
                 link.put("n", b"%d %d" % (number, index))
-            link.turn(0.0)
+            link.step(0.0)
             mosquitto.kill()
-            link.turn_until(lambda: "nothing listens" in link.failure, "the loss")
+            link.run_until(lambda: "nothing listens" in link.failure, "the loss")
             mosquitto.start()
         drain(link)
         assert link.outbox.counts().set_aside == 0
@@ -223,13 +222,12 @@ def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs:
         link.put("t", b"after")
 
         def is_set_aside() -> bool:
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+            link.pass_time(0.1)
             if len(link.outbox) == 1:
                 link.put("o", b"company")
             return link.outbox.counts().set_aside == 1
 
-        link.turn_until(is_set_aside, "the message to be set aside", timeout=30)
+        link.run_until(is_set_aside, "the message to be set aside", timeout=30)
         drain(link)
 
 
@@ -259,7 +257,7 @@ def test_states_are_said_again_after_everything_was_taken_back(expected_logs: Ex
         link.connect()
         link.put("t", b"bad")
         drain(link)
-        link.turn_until(
+        link.run_until(
             lambda: (
                 [found.payload for found in peer.conversations[-1].of_kind(PUBLISH) if found.topic == "av"]
                 == [b"online"]
@@ -272,7 +270,7 @@ def test_states_are_said_again_after_everything_was_taken_back(expected_logs: Ex
 
 
 def test_a_takeover_is_said_once_with_its_remedy_and_backed_off(expected_logs: ExpectedLogs) -> None:
-    said = "closed the connection: another client has the client id 'test': give each client an mqtt.client_id of its"
+    said = "closed the connection: another client has the client id 'test': give each client its own mqtt.client_id"
     expected_logs.expect(said)
 
     def taken_over(conversation: Conversation) -> None:
@@ -284,11 +282,10 @@ def test_a_takeover_is_said_once_with_its_remedy_and_backed_off(expected_logs: E
     with Peer(taken_over) as peer, Link(peer.port) as link:
         for count in range(1, 5):
             link.client.mg_connect()
-            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
-            link.clock.shift += 40  # it had held
-            link.client._last_heard = link.clock()
+            link.run_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
+            link.pass_time(40)  # it had held
             peer.conversations[-1].is_over.set()
-            link.turn_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
         assert link.bounds == [1, 2, 4, 8]
 
 
@@ -300,13 +297,13 @@ def test_two_clients_with_one_id_at_a_real_broker(
     with Link(mosquitto.port, version=version) as one, Link(mosquitto.port, version=version) as two:
         for _ in range(4):
             for link in (one, two):
-                link.client._deadline = link.clock()
+                link.client.link.end_delay()
                 link.client.mg_connect()
-                link.turn_until(lambda who=link: who.state is LinkState.UP, "a link")  # type: ignore[misc]
+                link.run_until(lambda who=link: who.state is LinkState.UP, "a link")  # type: ignore[misc]
                 other = two if link is one else one
                 if other.client.connects:
                     other.delay = 100
-                    other.turn_until(lambda who=other: who.state is LinkState.BACKING_OFF, "a loss")  # type: ignore[misc]
+                    other.run_until(lambda who=other: who.state is LinkState.BACKING_OFF, "a loss")  # type: ignore[misc]
         warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert any("client id 'test'" in text for text in warnings)
         assert len(warnings) <= 2
@@ -341,7 +338,7 @@ def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
             link.clock.shift += 0.05
             return link.client.connects > 40
 
-        link.turn_until(has_tried_often, "forty links", timeout=30)
+        link.run_until(has_tried_often, "forty links", timeout=30)
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
@@ -351,11 +348,10 @@ def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
         if availability:
 
             def is_online() -> bool:
-                link.clock.shift += 1
-                link.client._last_heard = link.clock()
+                link.pass_time(1)
                 return any(topic == "av" for topic, _ in peer.taken())
 
-            link.turn_until(is_online, "the availability")
+            link.run_until(is_online, "the availability")
 
 
 def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_aside_and_an_innocent_one_is_not(
@@ -383,7 +379,7 @@ def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_asid
             link.clock.shift += 0.05
             return link.client.connects > 6
 
-        link.turn_until(has_lost_six, "six links")
+        link.run_until(has_lost_six, "six links")
         trouble.clear()
         link.put("good/2", b"2")
         drain(link)
@@ -421,11 +417,10 @@ def test_a_link_that_ends_at_each_so_manieth_publish_condemns_nothing(count: int
         link.client.mg_connect()
 
         def has_tried_often() -> bool:
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+            link.pass_time(0.1)
             return link.client.connects > 50
 
-        link.turn_until(has_tried_often, "fifty links", timeout=40)
+        link.run_until(has_tried_often, "fifty links", timeout=40)
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
@@ -445,14 +440,13 @@ def test_a_topic_that_waits_for_its_first_message_fills_no_more_than_a_window(ex
 
         def has_tried_often() -> bool:
             nonlocal number
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+            link.pass_time(0.1)
             for _ in range(20):
                 number += 1
                 link.outbox.put(Publication("t", b"%d" % number, 1))
             return link.client.connects > 30
 
-        link.turn_until(has_tried_often, "thirty links", timeout=40)
+        link.run_until(has_tried_often, "thirty links", timeout=40)
         assert len(link.outbox) <= 700
         is_well.set()
         began = link.clock.shift

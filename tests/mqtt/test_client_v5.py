@@ -60,7 +60,7 @@ def has_session(link: Link) -> bool:
 
 
 def sent(link: Link, peer: Peer, count: int) -> list[Packet]:
-    link.turn_until(lambda: len(peer.packets(PUBLISH)) >= count, f"{count} publications")
+    link.run_until(lambda: len(peer.packets(PUBLISH)) >= count, f"{count} publications")
     return peer.packets(PUBLISH)
 
 
@@ -95,7 +95,9 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(act: Act, caplog: py
         assert versions(peer) == [V5, V3]
         link.put("a", b"1")
         assert [found.payload for found in sent(link, peer, 1)] == [b"1"]
-    assert any(f"falling back to MQTT 3.1.1 with 127.0.0.1:{peer.port}: " in text for text in caplog.messages)
+    assert any(
+        f"127.0.0.1:{peer.port} did not accept MQTT 5; falling back to MQTT 3.1.1: " in text for text in caplog.messages
+    )
 
 
 def test_that_is_remembered_and_mqtt_5_tried_again_later(
@@ -106,14 +108,13 @@ def test_that_is_remembered_and_mqtt_5_tried_again_later(
         link.connect()
         for expected in ([V5, V3, V3], [V5, V3, V3, V3]):
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda: link.state is not LinkState.UP, "the loss")
+            link.run_until(lambda: link.state is not LinkState.UP, "the loss")
             link.connect()
             assert versions(peer) == expected
         assert len([text for text in caplog.messages if "falling back to MQTT 3.1.1" in text]) == 1
-        link.clock.shift += 3600
-        link.client._last_heard = link.clock()
+        link.pass_time(3600)
         peer.conversations[-1].hang_up()
-        link.turn_until(lambda: len(versions(peer)) == 6, "the next link")
+        link.run_until(lambda: len(versions(peer)) == 6, "the next link")
         link.connect()
         assert versions(peer) == [V5, V3, V3, V3, V5, V3]
 
@@ -123,12 +124,12 @@ def test_after_a_slow_connack_3_1_1_holds_for_one_link_only(expected_logs: Expec
     with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
         link.connect()
         peer.conversations[-1].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert versions(peer) == [V5, V3, V5]
 
 
 def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
     with Peer(close_after_connect, close_after_connect, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3, V5]
@@ -137,11 +138,11 @@ def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expecte
 def test_that_a_broker_closes_on_each_version_is_said_once(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
     with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3] * 3 + [V5]
-    assert len([text for text in caplog.messages if "does it speak MQTT 5" in text]) == 1
+    assert len([text for text in caplog.messages if "does it support MQTT 5" in text]) == 1
 
 
 def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected_logs: ExpectedLogs) -> None:
@@ -157,7 +158,7 @@ def test_a_broker_that_has_spoken_mqtt_5_goes_on_with_it(act: Act, expected_logs
     with Peer(serve(), act, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert versions(peer) == [V5, V5, V5]
 
 
@@ -167,7 +168,7 @@ def test_falling_back_is_no_failure(act: Act) -> None:
     with Peer(act, serve()) as peer, Link(peer.port, delay=100) as link:
         link.client.mg_connect()
         while link.state is not LinkState.UP:
-            link.turn(0.05)
+            link.step(0.05)
             assert link.client.last_failure is None
 
 
@@ -178,7 +179,7 @@ def test_what_is_in_flight_survives_the_change_of_version(expected_logs: Expecte
         link.outbox.put(Publication("a", b"1", 1, correlation=b"asked"))
         sent(link, peer, 1)
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the acknowledgement")
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the acknowledgement")
         first, second = peer.packets(PUBLISH)
         assert (first.properties, second.properties) == ({"correlation_data": b"asked"}, {})
         assert (second.version, second.payload, second.is_duplicate) == (V3, b"1", True)
@@ -205,7 +206,7 @@ def test_no_session_is_clean_at_each_connect(options: dict[str, Any], expected_l
     with Peer(serve()) as peer, Link(peer.port, **options) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert [found.is_clean for found in peer.packets(CONNECT)] == [True, True]
         assert "session_expiry" not in connect(peer).properties
 
@@ -227,7 +228,7 @@ def test_that_a_session_is_wanted_or_not_any_more_holds_from_the_next_connect_on
             link.connect()
             link.client.mg_subscribe((), wants_session=wants_session)
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
         assert [found.is_clean for found in peer.packets(CONNECT)] == [True, False, True, False]
 
 
@@ -239,20 +240,20 @@ def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto,
         link.connect()
         assert not has_session(link)
         other.publish("a/C", b"before")
-        link.turn_until(lambda: len(came) == 1, "a message")
-        link.turn_for(0.1)  # its acknowledgement
+        link.run_until(lambda: len(came) == 1, "a message")
+        link.run_for(0.1)  # its acknowledgement
         sock: Any = link.client.socket()
         link.delay = 0.3
         sock.shutdown(socket.SHUT_RDWR)
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         for number in range(200):
             other.publish("a/C", b"%d" % number)
         link.clock.shift += outage
         link.connect()
         assert has_session(link)
-        link.turn_until(lambda: link.client.is_caught_up, "the barrier")
+        link.run_until(lambda: link.client.is_caught_up, "the barrier")
         other.publish("a/C", b"after")
-        link.turn_until(lambda: len(came) == 202, "the next message")
+        link.run_until(lambda: len(came) == 202, "the next message")
     assert [arrival.payload for arrival in came if arrival.resumed] == [b"%d" % number for number in range(200)]
     assert not any(arrival.resumed for arrival in (came[0], came[-1]))
 
@@ -270,12 +271,12 @@ def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_log
         assert broker.process is not None
         broker.process.terminate()
         broker.process.wait()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         broker.start()
         with broker.client() as other:
             other.publish("a/C", b"open")
-        link.client._deadline = link.clock()
-        link.turn_until(lambda: len(came) == 1, "what waited")
+        link.client.link.end_delay()
+        link.run_until(lambda: len(came) == 1, "what waited")
         assert link.client.session_present
         assert came[0].resumed
 
@@ -303,16 +304,15 @@ def test_whatever_pauses_it_makes_what_comes_before_the_token_has_waited_and_wha
     act = partial(routes_the_run_topic, behind=is_over)
     with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: peer.packets(PUBLISH) and not len(link.client._sender), "the token's PUBACK")
+        link.run_until(lambda: peer.packets(PUBLISH) and not len(link.client.sender), "the token's PUBACK")
         for number in range(12):
-            link.clock.shift += pause
-            link.client._last_heard = link.clock()
+            link.pass_time(pause)
             peer.conversations[0].send(publish("a", b"%d" % number, version=V5))
-            link.turn_until(lambda count=number: len(came) > count, "the next one")  # type: ignore[misc]
+            link.run_until(lambda count=number: len(came) > count, "the next one")  # type: ignore[misc]
         is_over.set()
-        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        link.run_until(lambda: link.client.is_caught_up, "the token")
         peer.conversations[0].send(publish("a", b"new", version=V5))
-        link.turn_until(lambda: len(came) == 13, "a new one")
+        link.run_until(lambda: len(came) == 13, "a new one")
     assert [arrival.resumed for arrival in came] == [True] * 12 + [False]
 
 
@@ -320,11 +320,11 @@ def test_other_filters_do_not_make_a_quiet_session_one_in_which_something_waited
     came: list[Arrival] = []
     with Peer(routes_the_run_topic) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        link.run_until(lambda: link.client.is_caught_up, "the token")
         link.client.mg_subscribe(["a", "b"], wants_session=True)
-        link.turn_until(lambda: link.client.is_subscribed, "the other subscription")
+        link.run_until(lambda: link.client.is_subscribed, "the other subscription")
         peer.conversations[0].send(publish("a", b"live", version=V5))
-        link.turn_until(lambda: came, "a message")
+        link.run_until(lambda: came, "a message")
     assert not came[0].resumed
 
 
@@ -364,13 +364,13 @@ def test_where_the_run_topic_is_forbidden_the_link_is_made_anew_without_a_sessio
 
         link.client.mg_subscribe(["a"], wants_session=True, max_age=30.0)
         link.client.mg_connect()
-        link.turn_until(is_anew, "the second link")
-        link.turn_until(lambda: link.client.is_subscribed, "its subscriptions")
+        link.run_until(is_anew, "the second link")
+        link.run_until(lambda: link.client.is_subscribed, "its subscriptions")
         assert [found.is_clean for found in peer.packets(CONNECT)] == [False, True]
         peer.conversations[1].send(publish("a", b"new", version=V5))
-        link.turn_until(lambda: came and came[-1].payload == b"new", "a new message")
+        link.run_until(lambda: came and came[-1].payload == b"new", "a new message")
         assert [arrival.resumed for arrival in came] == [True, False]
-        link.turn_until(lambda: len(link.outbox) == 0, "the state to be sent again")
+        link.run_until(lambda: len(link.outbox) == 0, "the state to be sent again")
         assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"on"]
     assert sum("does not let the gateway" in text for text in caplog.messages) == 1
 
@@ -382,19 +382,19 @@ def test_a_broker_that_remembers_gets_no_state_again_and_one_that_has_forgotten_
     with Link(mosquitto.port, "a/#", client={"run_topic": RUN}) as link, mosquitto.client("state") as other:
         link.connect()
         link.outbox.put(Publication("state", b"on", 1, retain=True))
-        link.turn_until(lambda: other.messages and len(link.outbox) == 0, "the state")
+        link.run_until(lambda: other.messages and len(link.outbox) == 0, "the state")
         for count in (2, 3):
             sock: Any = link.client.socket()
             sock.shutdown(socket.SHUT_RDWR)
-            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
-            link.turn_for(0.3)
+            link.run_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
+            link.run_for(0.3)
         assert not link.client.session_present
         assert len(other.messages) == 1, "the broker has it all the time"
         mosquitto.kill()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         mosquitto.start()
         with mosquitto.client("state") as late:
-            link.turn_until(lambda: late.messages, "the state, said again")
+            link.run_until(lambda: late.messages, "the state, said again")
             assert late.pairs() == [("state", b"on")]
 
 
@@ -417,17 +417,17 @@ def test_what_comes_after_a_hang_of_the_network_is_late_until_the_broker_has_ans
     with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=client, keepalive=65_000) as link:
         link.connect()
         peer.conversations[0].send(publish("a", b"prompt", version=V5))
-        link.turn_until(lambda: len(came) == 1, "a message")
+        link.run_until(lambda: len(came) == 1, "a message")
         link.clock.shift += 11
-        link.turn_until(lambda: peer.packets(PINGREQ), "the question")
+        link.run_until(lambda: peer.packets(PINGREQ), "the question")
         link.clock.shift += seconds - 11
         peer.conversations[0].send(publish("a", b"held back", version=V5))
-        link.turn_until(lambda: len(came) == 2, "a message")
+        link.run_until(lambda: len(came) == 2, "a message")
         answers.set()
-        link.turn_until(lambda: len(peer.packets(PINGREQ)) == 2, "the next question")
-        link.turn_for(0.2)  # its answer
+        link.run_until(lambda: len(peer.packets(PINGREQ)) == 2, "the next question")
+        link.run_for(0.2)  # its answer
         peer.conversations[0].send(publish("a", b"prompt again", version=V5))
-        link.turn_until(lambda: len(came) == 3, "a message")
+        link.run_until(lambda: len(came) == 3, "a message")
     assert [(arrival.payload, arrival.late > 0) for arrival in came] == [
         (b"prompt", False), (b"held back", True), (b"prompt again", False),
     ]  # fmt: skip
@@ -437,17 +437,17 @@ def test_a_state_of_qos_0_is_over_when_it_is_sent(expected_logs: ExpectedLogs) -
     expected_logs.expect("has no QoS 1: messages go out with QoS 0")
     with Peer(serve(values={"maximum_qos": 0})) as peer, Link(peer.port, availability="g/availability") as link:
         link.connect()
-        link.turn_until(lambda: not len(link.client._sender), "online to be sent")
+        link.run_until(lambda: not len(link.client.sender), "online to be sent")
         link.client.set_state("g/availability", b"busy")
         link.client.loop_with_reconnect(0)
-        assert not len(link.client._sender)
+        assert not len(link.client.sender)
 
 
 def test_a_session_that_is_new_marks_nothing() -> None:
     came: list[Arrival] = []
     with Peer(serve(first=publish("a", b"1", version=V5))) as peer, Link(peer.port, "a", on_msg=came.append) as link:
         link.connect()
-        link.turn_until(lambda: came, "a message")
+        link.run_until(lambda: came, "a message")
         assert came == [Arrival("a", b"1")]
 
 
@@ -458,12 +458,12 @@ def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(m
         for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
             with Link(mosquitto.port, *filters, on_msg=came.append, client=SESSION) as link:
                 link.connect()
-                link.turn_until(lambda caught_up=link: caught_up.client.is_caught_up, "the barrier")  # type: ignore[misc]
+                link.run_until(lambda caught_up=link: caught_up.client.is_caught_up, "the barrier")  # type: ignore[misc]
                 for number in (1, 2):
                     other.publish("a/C", b"%d" % number)
                 other.publish("a/C", b"last")
-                link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
-                link.turn_for(0.1)  # a second copy of it would come now
+                link.run_until(lambda: came and came[-1].payload == b"last", "the last one")
+                link.run_for(0.1)  # a second copy of it would come now
                 copies.append(link.client.receive_counts.get("copies", 0))
             assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
             assert not any(arrival.resumed for arrival in came)
@@ -479,7 +479,7 @@ def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosqui
         other.publish("a/C", b"waited")
     with Link(mosquitto.port, "a/#", on_msg=came.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: came, "what waited")
+        link.run_until(lambda: came, "what waited")
     assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
 
 
@@ -491,7 +491,7 @@ def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
     came: list[Arrival] = []
     with Peer(serve(first=first)) as peer, Link(peer.port, "a", on_msg=came.append) as link:
         link.connect()
-        link.turn_until(lambda: len(came) == 3, "the messages")
+        link.run_until(lambda: len(came) == 3, "the messages")
     assert came == [
         Arrival("a", b"1", qos=1, duplicate=True, expiry=5, reply_to=ReplyTo("answers/me", b"\0x")),
         Arrival("a", b"2", reply_to=ReplyTo("answers/me")),
@@ -524,9 +524,9 @@ def test_a_real_broker_keeps_retained_and_own_messages_to_itself(mosquitto: Mosq
         other.publish("a/old", b"0", retain=True)
         link.connect()
         link.put("a/own", b"1")
-        link.turn_until(lambda: len(link.outbox) == 0, "the publication")
+        link.run_until(lambda: len(link.outbox) == 0, "the publication")
         other.publish("a/other", b"2")
-        link.turn_until(lambda: link.received, "a message")
+        link.run_until(lambda: link.received, "a message")
         assert link.received == [("a/other", b"2", False)]
 
 
@@ -540,8 +540,7 @@ def test_a_command_expires_at_the_broker_when_it_would_in_the_outbox() -> None:
         link.clock.shift = 20.5
         link.connect()
         sent(link, peer, 2)
-        link.clock.shift += 60
-        link.client._last_heard = link.clock()
+        link.pass_time(60)
         link.outbox.put(Publication("late", b"", 0, is_command=True))
         found = {packet.topic: packet.properties for packet in sent(link, peer, 3)}
         assert found == {"command": {"message_expiry": 10}, "status": {}, "late": {"message_expiry": 1}}
@@ -552,7 +551,7 @@ def test_an_answer_carries_the_correlation_data_of_its_command(mosquitto: Mosqui
     with Link(mosquitto.port, client_id="asker", on_msg=came.append) as asker, Link(mosquitto.port) as link:
         link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
         link.connect()
-        link.turn_until(lambda: len(link.outbox) == 0, "the answer to be sent")
+        link.run_until(lambda: len(link.outbox) == 0, "the answer to be sent")
         asker.connect()
     with Peer(serve()) as peer, Link(peer.port) as link:
         link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
@@ -570,7 +569,7 @@ def test_no_packet_is_larger_than_the_broker_allows(expected_logs: ExpectedLogs)
         for size in (92, 93):  # and 8 bytes around them: 2 of header, 3 of topic, 2 of identifier, 1 of properties
             link.put("t", bytes(size))
         link.put("t", b"behind them")
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         assert [found.size for found in peer.packets(PUBLISH)] == [100, 19]
         assert link.outbox.counts().set_aside == 1
 
@@ -583,7 +582,7 @@ def test_a_real_broker_says_how_large_a_packet_may_be(tmp_path: Path, expected_l
             link.connect()
             for number in range(1900, 2100):
                 link.put("t", bytes(number))
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
             counts = link.outbox.counts()
             wait_until(lambda: len(other.messages) == counts.delivered, 10, "all to arrive")
         assert link.client.connects == 1
@@ -599,7 +598,7 @@ def test_the_window_is_no_larger_than_the_receive_maximum() -> None:
         for number in range(20):
             link.put("n", b"%d" % number)
         sent(link, peer, 7)
-        link.turn_for(0.2)
+        link.run_for(0.2)
         assert len(peer.packets(PUBLISH)) == 4 + 3
 
 
@@ -612,7 +611,7 @@ def test_what_is_in_flight_goes_by_the_limits_of_the_next_broker(expected_logs: 
         sent(link, peer, 5)
         peer.conversations[0].hang_up()
         sent(link, peer, 7)
-        link.turn_for(0.2)
+        link.run_for(0.2)
         assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"0", b"1"]
         assert len(link.outbox) == 5
 
@@ -625,12 +624,12 @@ def test_a_broker_without_qos_1_and_retain_gets_neither(expected_logs: ExpectedL
         link.connect()
         sent(link, peer, 2)
         assert published(peer) == [("av", 0, False), ("a", 0, False)]
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be settled")
 
 
 @pytest.mark.parametrize(("code", "name"), [(0x9A, "Retain not supported"), (0x9B, "QoS not supported")])
 def test_a_will_that_the_broker_does_not_take_is_weakened(code: int, name: str, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(f"refused the connection: {name}: it is tried again with a last will ")
+    expected_logs.expect(f"refused the connection: {name}: the gateway retries with a last will ")
     with Peer(refuse(code), serve()) as peer, Link(peer.port, availability="av") as link:
         link.connect()
         flags = [found.body[7] for found in peer.packets(CONNECT)]
@@ -643,10 +642,10 @@ def test_the_keepalive_is_the_servers(expected_logs: ExpectedLogs) -> None:
     with Peer(silent) as peer, Link(peer.port, keepalive=60, delay=100) as link:
         link.connect()
         link.clock.shift += 14
-        link.turn_for(0.1)
+        link.run_for(0.1)
         assert is_up(link)
         link.clock.shift += 2
-        link.turn_for(0.1)
+        link.run_for(0.1)
         assert not is_up(link)
 
 
@@ -655,7 +654,7 @@ def test_the_keepalive_of_the_next_broker_is_the_one_wanted_again(expected_logs:
     with Peer(serve(values={"server_keep_alive": 10}), serve()) as peer, Link(peer.port, keepalive=60) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert [int.from_bytes(found.body[8:10], "big") for found in peer.packets(CONNECT)] == [60, 60]
 
 
@@ -675,7 +674,7 @@ def test_a_publication_that_the_broker_refuses_is_set_aside_and_not_delivered(ex
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"%d" % number)
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
         assert (counts.delivered, counts.set_aside) == (4, 6)
         assert link.client.connects == 1
@@ -692,7 +691,7 @@ def test_a_real_broker_that_does_not_allow_a_topic(tmp_path: Path, expected_logs
             link.connect()
             for topic in ("yes", "no", "yes"):
                 link.put(topic, topic.encode())
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
             wait_until(lambda: len(other.messages) == 2, 10, "what is allowed")
         assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (2, 1)
 
@@ -705,11 +704,10 @@ def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> 
         for number in range(3):
             link.put("n", b"%d" % number)
         sent(link, peer, 2)
-        link.turn_for(0.3)
+        link.run_for(0.3)
         assert (len(peer.packets(PUBLISH)), len(link.outbox)) == (2, 2)
-        link.clock.shift += 5
-        link.client._last_heard = link.clock()
-        link.turn_until(lambda: len(link.outbox) == 0, "the rest")
+        link.pass_time(5)
+        link.run_until(lambda: len(link.outbox) == 0, "the rest")
         assert [found.payload for found in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
 
 
@@ -721,20 +719,19 @@ def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expec
     with Peer(refusing({b"online": 0x87})) as peer, Link(peer.port, availability="av") as link:
         link.connect()
         link.put("a", b"1")
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the publication")
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the publication")
         assert link.client._handed == {}
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         link.put("a", b"2")
-        link.turn_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
+        link.run_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
         assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
         assert all(found.body[7] & 4 for found in peer.packets(CONNECT)), "the last will stays"
         for delay in (10, 20):
             before = len(peer.packets(PUBLISH))
-            link.clock.shift += delay + 1
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda count=before: len(peer.packets(PUBLISH)) > count, "the state")  # type: ignore[misc]
-            link.turn_for(0.1)
+            link.pass_time(delay + 1)
+            link.run_until(lambda count=before: len(peer.packets(PUBLISH)) > count, "the state")  # type: ignore[misc]
+            link.run_for(0.1)
             assert len(peer.packets(PUBLISH)) == before + 1
 
 
@@ -744,7 +741,7 @@ def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expec
 @pytest.mark.parametrize(
     ("last", "said"),
     [
-        (goodbye(0x8B), "closed the connection (Server shutting down): it is tried again until the broker is back"),
+        (goodbye(0x8B), "closed the connection (Server shutting down): the gateway retries until the broker is back"),
         (
             goodbye(0x9C, {"server_reference": "other:1883"}),
             "closed the connection (Use another server, 'other:1883'): set mqtt.host to the server that it names",
@@ -762,7 +759,7 @@ def test_a_broker_that_says_why_it_closes(last: bytes, said: str, expected_logs:
     with Peer(serve(until=has_publish, last=last), serve()) as peer, Link(peer.port) as link:
         link.connect()
         link.put("a", b"1")
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
 
 
 def test_a_refusal_of_mqtt_5_says_where_to_go(expected_logs: ExpectedLogs) -> None:

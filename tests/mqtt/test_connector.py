@@ -39,7 +39,7 @@ def at(*ports: int) -> tuple[Server, ...]:
 
 def where(link: Link) -> str:
     assert link.state is LinkState.UP
-    return link.client._where.rpartition(":")[2]
+    return link.client.broker.rpartition(":")[2]
 
 
 # --- several brokers
@@ -48,7 +48,7 @@ def where(link: Link) -> str:
 def test_the_next_broker_is_tried_without_a_delay(expected_logs: ExpectedLogs) -> None:
     nobody = free_port()
     with Peer(refuse(0x88)) as busy, Peer(serve()) as peer:
-        expected_logs.expect(f"nothing listens at 127.0.0.1:{nobody}: ", f"(127.0.0.1:{busy.port} is tried next)")
+        expected_logs.expect(f"nothing listens at 127.0.0.1:{nobody}: ", f"(trying 127.0.0.1:{busy.port} next)")
         expected_logs.expect("refused the connection: Server unavailable: the broker is busy")
         with Link(0, servers=at(nobody, busy.port, peer.port), delay=100) as link:
             link.connect()
@@ -62,13 +62,13 @@ def test_when_all_have_failed_there_is_a_delay(expected_logs: ExpectedLogs) -> N
     with Peer(refuse(0x88)) as one, Peer(refuse(0x88)) as two:  # noqa: SIM117
         with Link(0, servers=at(one.port, two.port), delay=100) as link:
             link.client.mg_connect()
-            link.turn_until(lambda: link.client.last_failure is not None, "a round")
+            link.run_until(lambda: link.client.last_failure is not None, "a round")
             assert (len(one.conversations), len(two.conversations), link.bounds) == (1, 1, [1])
 
 
 def test_what_is_in_flight_goes_to_the_next_broker(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
-    expected_logs.expect("lost the broker: ", "nothing listens at", "is tried next")
+    expected_logs.expect("lost the broker: ", "nothing listens at", "(trying 127.0.0.1:")
     first, second = tmp_path / "one", tmp_path / "two"
     first.mkdir()
     second.mkdir()
@@ -80,10 +80,10 @@ def test_what_is_in_flight_goes_to_the_next_broker(tmp_path: Path, expected_logs
             one.process.send_signal(signal.SIGSTOP)  # it takes nothing any more
             for number in range(300):
                 link.put("n", b"%d" % number)
-            link.turn(0.0)
+            link.step(0.0)
             one.process.kill()
             one.process.wait()
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered", timeout=20)
+            link.run_until(lambda: len(link.outbox) == 0, "all to be delivered", timeout=20)
             assert where(link) == str(two.port)
         wait_until(lambda: len(other.messages) >= 300, 10, "all to arrive")
         assert list(dict.fromkeys(int(payload) for _, payload in other.pairs())) == list(range(300))
@@ -93,7 +93,7 @@ def test_the_preferred_broker_is_returned_to_when_it_answers_again(
     tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     mosquitto_or_skip()
-    expected_logs.expect("nothing listens at", "is tried next")
+    expected_logs.expect("nothing listens at", "(trying 127.0.0.1:")
     folder = tmp_path / "preferred"
     folder.mkdir()
     preferred = Mosquitto(folder)
@@ -101,17 +101,16 @@ def test_the_preferred_broker_is_returned_to_when_it_answers_again(
         with Link(0, servers=at(preferred.port, spare.port), availability="av") as link:
             link.connect()
             link.clock.shift += 61
-            link.turn_for(0.2)
+            link.run_for(0.2)
             assert where(link) == str(spare.port)  # the preferred one does not answer
             with preferred:
-                link.clock.shift += 61
-                link.client._last_heard = link.clock()
-                link.turn_until(lambda: link.client.connects == 2, "the way back")
+                link.pass_time(61)
+                link.run_until(lambda: link.client.connects == 2, "the way back")
                 assert where(link) == str(preferred.port)
                 other.wait_topic("av", b"offline")  # who listens there learns that it has gone
                 link.put("n", b"1")
-                link.turn_until(lambda: len(link.outbox) == 0, "a publication")
-        text = f"127.0.0.1:{spare.port} is left: 127.0.0.1:{preferred.port} answers again"
+                link.run_until(lambda: len(link.outbox) == 0, "a publication")
+        text = f"switching from 127.0.0.1:{spare.port} back to the preferred broker 127.0.0.1:{preferred.port}"
         assert text in caplog.messages
         assert "as test-probe" in preferred.log.read_text()
 
@@ -122,14 +121,12 @@ def test_a_preferred_broker_that_accepts_nobody_is_not_returned_to(expected_logs
         with Link(0, servers=at(one.port, two.port), version=5) as link:
             link.connect()
             for tries in range(2, 5):
-                link.clock.shift += 60
-                link.client._last_heard = link.clock()
-                link.turn_until(lambda count=tries: len(one.conversations) == count, "a look")  # type: ignore[misc]
-                link.turn_for(0.1)
+                link.pass_time(60)
+                link.run_until(lambda count=tries: len(one.conversations) == count, "a look")  # type: ignore[misc]
+                link.run_for(0.1)
                 assert where(link) == str(two.port)
-            link.clock.shift += 60
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda: link.client.connects == 2, "the way back")
+            link.pass_time(60)
+            link.run_until(lambda: link.client.connects == 2, "the way back")
             look = one.conversations[4]
             wait_until(lambda: look.is_closed, what="the look to be over")
             assert [found.kind for found in look.packets] == [CONNECT, DISCONNECT]
@@ -153,19 +150,18 @@ def test_the_way_back_waits_for_what_is_in_flight(expected_logs: ExpectedLogs) -
         with Link(0, servers=at(one.port, two.port), keepalive=60) as link:
             link.connect()
             link.put("a", b"1")
-            link.turn_until(lambda: two.packets(PUBLISH), "a publication")
-            link.clock.shift += 60
-            link.client._last_heard = link.client._sender._oldest_since = link.clock()
-            link.turn_until(lambda: link.client._is_returning, "a look that finds the preferred one")
+            link.run_until(lambda: two.packets(PUBLISH), "a publication")
+            link.pass_time(60)
+            link.run_until(lambda: link.client.link.is_returning, "a look that finds the preferred one")
             link.put("a", b"2")
-            link.turn_for(0.3)
+            link.run_for(0.3)
             assert where(link) == str(two.port)
             allowed.set()
             began = time.monotonic()
             while not one.packets(PUBLISH):
                 link.client.loop_with_reconnect()
             assert time.monotonic() - began < 3, "it does not wait for the next look at the keepalive"
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
             assert [found.payload for found in two.packets(PUBLISH)] == [b"1"]
             assert [found.payload for found in one.packets(PUBLISH)] == [b"2"]
 
@@ -175,13 +171,12 @@ def test_a_look_that_takes_long_holds_nothing_up(expected_logs: ExpectedLogs) ->
     with Peer(refuse(0x88), stay_silent, serve()) as one, Peer(serve()) as two:  # noqa: SIM117
         with Link(0, servers=at(one.port, two.port), connect_timeout=2.0) as link:
             link.connect()
-            link.clock.shift += 60
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda: len(one.conversations) == 2, "a look")
+            link.pass_time(60)
+            link.run_until(lambda: len(one.conversations) == 2, "a look")
             link.put("a", b"1")
-            link.turn_until(lambda: len(link.outbox) == 0, "a publication")
+            link.run_until(lambda: len(link.outbox) == 0, "a publication")
             two.conversations[-1].hang_up()
-            link.turn_until(lambda: link.client.connects == 2, "the next link, beside that look")
+            link.run_until(lambda: link.client.connects == 2, "the next link, beside that look")
             assert where(link) == str(one.port)
 
 
@@ -192,14 +187,14 @@ def exchange(link: Link, broker: Mosquitto) -> None:
     with broker.client("up/#") as other:
         link.connect()
         link.put("up/1", payload := bytes(range(256)) * 500)
-        link.turn_until(lambda: other.pairs() == [("up/1", payload)], "what goes up")
+        link.run_until(lambda: other.pairs() == [("up/1", payload)], "what goes up")
         other.publish("down/1", payload)
         other.publish("down/2", b"short")
-        link.turn_until(lambda: len(link.received) == 2, "what comes down")
+        link.run_until(lambda: len(link.received) == 2, "what comes down")
     assert link.received == [("down/1", payload, False), ("down/2", b"short", False)]
     for number in range(500):
         link.put("up/2", b"%d" % number)
-    link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+    link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
 
 
 @pytest.mark.parametrize("version", [5, "3.1.1"])
@@ -287,5 +282,5 @@ def test_tls_that_checks_nothing_is_said_at_each_start(tmp_path: Path, expected_
     certificate, key = authority.sign("server")
     extra = f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n"
     with Mosquitto(tmp_path, extra) as broker, Link(broker.port, tls=TlsOptions(enabled=True, verify=False)) as link:
-        expected_logs.expect(f"the certificate of 127.0.0.1:{broker.port} is not checked: anybody in between can read")
+        expected_logs.expect(f"the certificate of 127.0.0.1:{broker.port} is not verified: anyone in between can read")
         link.connect()

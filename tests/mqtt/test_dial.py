@@ -108,7 +108,7 @@ def test_an_unknown_authority(authority: Authority) -> None:
     with Peer(stay_silent, tls=authority.server()) as peer:
         said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
     assert said.startswith(f"the certificate of {HOST}:{peer.port} is not trusted (unable to get local issuer")
-    assert said.endswith("give the CA certificate of the broker as mqtt.tls.ca_file")
+    assert said.endswith("set mqtt.tls.ca_file to the CA certificate of the broker")
 
 
 def test_a_self_signed_certificate(authority: Authority) -> None:
@@ -116,7 +116,7 @@ def test_a_self_signed_certificate(authority: Authority) -> None:
     with Peer(stay_silent, tls=tls) as peer:
         said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
     assert "is not trusted (self-signed certificate)" in said
-    assert said.endswith("give it as mqtt.tls.ca_file if you trust it")
+    assert said.endswith("set mqtt.tls.ca_file to it if you trust it")
 
 
 @pytest.mark.parametrize("alternative", ["IP:127.0.0.2", "DNS:broker.example"])
@@ -174,7 +174,7 @@ def test_what_the_system_trusts_needs_key_usage(old_authority: Authority, monkey
         said = failure(HOST, peer.port, context)
     assert said == (
         f"the certificate of {HOST}:{peer.port} is not trusted (CA cert does not include key usage extension): "
-        "name its CA certificate in mqtt.tls.ca_file, or make CA and certificate anew, see docs/operations.md"
+        "set mqtt.tls.ca_file to its CA certificate, or create CA and certificate again, see docs/operations.md"
     )
 
 
@@ -192,7 +192,7 @@ def test_a_port_without_tls_that_answers_something_else() -> None:
     with Peer(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
         said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
     assert said == (
-        f"{HOST}:{peer.port} does not speak TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
+        f"{HOST}:{peer.port} does not support TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
     )
 
 

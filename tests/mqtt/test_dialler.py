@@ -43,7 +43,7 @@ def taken(dialler: Dialler) -> object:
     found: list[object] = []
 
     def take() -> bool:
-        found.append(dialler.take())
+        found.append(dialler.pop())
         return found[-1] is not None
 
     wait_until(take, 5, "a connection")
@@ -53,10 +53,10 @@ def taken(dialler: Dialler) -> object:
 def test_a_connection_is_handed_over_once(wakeup: Wakeup) -> None:
     dialler, slow = Dialler(wakeup), Slow()
     dialler.start(slow)
-    assert (dialler.take(), dialler.is_idle) == (None, False)
+    assert (dialler.pop(), dialler.is_idle) == (None, False)
     slow.allowed.set()
     assert taken(dialler) is slow.ours
-    assert (dialler.take(), dialler.is_idle) == (None, True)
+    assert (dialler.pop(), dialler.is_idle) == (None, True)
     slow.ours.close()
     slow.theirs.close()
 
@@ -72,7 +72,7 @@ def test_a_failure_is_raised_where_it_is_taken(wakeup: Wakeup) -> None:
     assert dialler.is_idle
 
 
-@pytest.mark.parametrize("how", ["start", "forget", "close"])
+@pytest.mark.parametrize("how", ["start", "discard", "close"])
 @pytest.mark.parametrize("is_open", [True, False])
 def test_what_nobody_wants_any_more_is_closed(how: str, is_open: bool, wakeup: Wakeup) -> None:
     dialler, slow, next_one = Dialler(wakeup), Slow(), Slow()

@@ -52,15 +52,15 @@ def test_the_preferred_one_is_looked_for_once_a_minute_while_another_serves() ->
     servers = Servers([A, B], 5, clock)
     servers.accepted()
     clock.now += 1000
-    assert not servers.is_time_to_look()  # it is the preferred one
+    assert not servers.is_probe_due()  # it is the preferred one
     servers.failed(DisconnectCause.OTHER)
     servers.accepted()
-    assert not servers.is_time_to_look()
+    assert not servers.is_probe_due()
     clock.now += 60
-    assert servers.is_time_to_look()
-    assert not servers.is_time_to_look()
+    assert servers.is_probe_due()
+    assert not servers.is_probe_due()
     clock.now += 60
-    assert servers.is_time_to_look()
+    assert servers.is_probe_due()
 
 
 def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
