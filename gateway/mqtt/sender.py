@@ -257,7 +257,7 @@ class Sender:
     def _take_back(self) -> None:
         """Let the client forget everything that it was given, and return it to the outbox."""
         self._must_take_back = False
-        self._client.mg_forget_handed()
+        self._client.mg_forget_in_flight()
         entries = _entries(self._in_flight)
         self._in_flight.clear()
         self._unacknowledged = 0

@@ -5,22 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gateway.mqtt.link_monitor import LinkMonitor
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.fake_clock import FakeClock
 
 
 def failure(monitor: LinkMonitor, *, stalled_for: float = 0.0, is_subscribing: bool = False) -> str:
     return str(monitor.failure("b:1", stalled_for=stalled_for, is_subscribing=is_subscribing) or "")
 
 
-def monitored(keepalive: float, default: float = 60.0) -> tuple[LinkMonitor, Clock]:
-    clock = Clock()
+def monitored(keepalive: float, default: float = 60.0) -> tuple[LinkMonitor, FakeClock]:
+    clock = FakeClock()
     monitor = LinkMonitor(default, clock)
     monitor.link_up(keepalive)
     return monitor, clock

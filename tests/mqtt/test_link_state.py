@@ -9,20 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mqtt.link_state import TRANSITIONS, LinkEvent, LinkState, LinkStateMachine
+from tests.support.fake_clock import FakeClock
 
 WAY_UP = (LinkEvent.CONNECT, LinkEvent.OPENED, LinkEvent.ACCEPTED)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def machine_after(*events: LinkEvent) -> LinkStateMachine:
-    machine = LinkStateMachine(Clock())
+    machine = LinkStateMachine(FakeClock())
     for event in events:
         machine.advance(event)
     return machine
@@ -30,7 +23,7 @@ def machine_after(*events: LinkEvent) -> LinkStateMachine:
 
 @given(st.lists(st.sampled_from(list(LinkEvent)), max_size=50))
 def test_no_sequence_of_events_leaves_the_table(events: list[LinkEvent]) -> None:
-    machine = LinkStateMachine(Clock())
+    machine = LinkStateMachine(FakeClock())
     for event in events:
         previous = machine.state
         expected = TRANSITIONS.get((previous, event))
@@ -50,7 +43,7 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 
 def test_a_link_comes_up_step_by_step_and_not_otherwise() -> None:
-    machine = LinkStateMachine(Clock())
+    machine = LinkStateMachine(FakeClock())
     states = [machine.state]
     for event in WAY_UP:
         machine.advance(event)
@@ -58,7 +51,7 @@ def test_a_link_comes_up_step_by_step_and_not_otherwise() -> None:
     assert states == [LinkState.IDLE, LinkState.CONNECTING, LinkState.AWAITING_CONNACK, LinkState.UP]
     for first in (LinkEvent.OPENED, LinkEvent.ACCEPTED, LinkEvent.LOST):
         with pytest.raises(RuntimeError, match=r"link to b:1: no transition from 'idle' when .*"):
-            LinkStateMachine(Clock()).advance(first, "b:1")
+            LinkStateMachine(FakeClock()).advance(first, "b:1")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -75,7 +68,7 @@ def test_it_can_be_stopped_in_any_state_and_more_than_once() -> None:
 
 
 def test_each_transition_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    machine = LinkStateMachine(Clock())
+    machine = LinkStateMachine(FakeClock())
     with caplog.at_level(logging.DEBUG):
         machine.advance(LinkEvent.CONNECT, "broker:1883")
         machine.advance(LinkEvent.LOST, "broker:1883")
@@ -87,7 +80,7 @@ def test_each_transition_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_connection_may_be_opened_only_after_the_delay_and_only_without_another_one() -> None:
-    clock = Clock()
+    clock = FakeClock()
     machine = LinkStateMachine(clock)
     allowed = [machine.may_connect]
     for event in WAY_UP:

@@ -229,7 +229,7 @@ def test_an_identifier_in_use_is_not_given_again() -> None:
         assert second is not None
         assert (first.mid, second.mid) == (1, 2)
         client._last_mid = 65_535
-        client.mg_forget_handed()
+        client.mg_forget_in_flight()
         assert client._mid_generate() == 1
 
 
