@@ -155,21 +155,6 @@ def test_dropping_does_nothing_without_a_connection() -> None:
         assert bench.link.state is LinkState.IDLE
 
 
-def test_the_reason_of_one_link_is_not_that_of_the_next(expected_logs: ExpectedLogs) -> None:
-    """A reason that paho did not ask for must not be told of the next connection."""
-    expected_logs.expect("lost the broker: because: of this", "closed the connection without a CONNACK")
-
-    def close_at_connect(conversation: Conversation) -> None:
-        conversation.read()
-
-    with bench_for(serve(), close_at_connect) as (bench, _):
-        bench.bring_up()
-        bench.link.drop(LinkError("because", "of this"))
-        bench.link.end_delay()
-        bench.link.connect()
-        bench.run_until(LinkState.BACKING_OFF)
-
-
 def test_a_second_connack_is_tolerated() -> None:
     def answer_twice(conversation: Conversation) -> None:
         conversation.read()

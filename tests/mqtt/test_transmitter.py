@@ -83,6 +83,22 @@ def test_a_message_is_sent_by_the_thread_that_puts_it(bench: Bench, qos: int) ->
     assert not bench.is_woken(), "the main thread sleeps on"
 
 
+def test_more_messages_than_are_sent_in_one_go_are_all_sent_by_the_thread_that_puts_them(bench: Bench) -> None:
+    bench.bring_up()
+    count = 2500
+    publications = [Publication("t", b"%d" % number) for number in range(count)]
+    publications[-1] = publications[-1]._replace(retain=True)  # which has to go through the outbox
+    bench.outbox.put_all(publications)
+    assert bench.payloads() == [b"%d" % number for number in range(count)]
+    assert not bench.is_woken()
+
+
+def test_without_a_link_the_main_thread_is_not_woken_for_each_message(bench: Bench) -> None:
+    bench.client.mg_close_socket()
+    bench.outbox.put(Publication("t", b"1", 1))
+    assert not bench.is_woken()
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_without_a_link_a_message_stays_in_the_outbox_until_the_main_thread_sends_it(bench: Bench, qos: int) -> None:
     bench.outbox.put(Publication("t", b"1", qos))
