@@ -33,9 +33,8 @@ class Server(NamedTuple):
 class LinkError(GatewayError):
     """The broker cannot be reached, refused the connection, or was lost: what happened, and the remedy."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(f"{what}: {remedy}" if remedy else what)
-        self.what = what
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}: {remedy}" if remedy else message)
 
 
 class TlsOptions(NamedTuple):

@@ -34,10 +34,10 @@ _RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B  # reason codes of a CONN
 
 
 class Link:
-    """Opens one link after the other, and tells its parts when one is up or lost.
+    """Opens one link after the other, and notifies its parts when one is up or lost.
 
-    The parts are the `connector`, the `sender`, the `receiver` and the `memory`; `client` is what paho has of the
-    link. Whoever calls this has the send lock.
+    The parts are the `connector`, the `sender`, the `receiver` and the `memory`; `client` is the paho
+    client of the link. The caller holds the send lock.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Link:
         """Whether the broker is to keep a session from the next connect on."""
         self._reason: LinkError | None = None  # why the link is being dropped, until paho reports its end
         self.is_returning = False
-        """Whether the link is given up for the preferred broker, once what is in flight is acknowledged."""
+        """Whether the link is to be dropped for the preferred broker, once all messages in flight are acknowledged."""
         self._is_stopping = False
 
     @property
@@ -163,7 +163,7 @@ class Link:
             self.drop(LinkError("a packet could not be handled", "is it an MQTT broker?"))
 
     def check(self) -> None:
-        """Send PINGREQ if it is due; drop a link that does not work, or that is given up for the preferred broker.
+        """Send PINGREQ if it is due; drop a link that does not work, or that is to be dropped for the preferred broker.
 
         Before the link is up: drop a connection on which no CONNACK has come in time.
         """
@@ -178,17 +178,17 @@ class Link:
             else:
                 self._check_preferred()
         elif self.state_machine.state is LinkState.AWAITING_CONNACK and self.state_machine.is_over:
-            what = f"{self.broker} sent no CONNACK within {self._options.connect_timeout:g} s"
-            self.drop(DisconnectError(what, "is it an MQTT broker?", DisconnectCause.SILENCE))
+            message = f"{self.broker} sent no CONNACK within {self._options.connect_timeout:g} s"
+            self.drop(DisconnectError(message, "is it an MQTT broker?", DisconnectCause.SILENCE))
 
     def _check_preferred(self) -> None:
-        """Return to the preferred broker when it answers again, once what is in flight is acknowledged."""
+        """Return to the preferred broker when it answers again, once all messages in flight are acknowledged."""
         if not self.is_returning and self._connector.preferred_answers():
             self.is_returning = True
             self._sender.hold()
         if self.is_returning and len(self._sender) == 0:
-            what = f"switching from {self.broker} back to the preferred broker {self._connector.servers.preferred}"
-            self.drop(DisconnectError(what, "", DisconnectCause.RETURNING))
+            message = f"switching from {self.broker} back to the preferred broker {self._connector.servers.preferred}"
+            self.drop(DisconnectError(message, "", DisconnectCause.RETURNING))
 
     def drop_unusable_session(self) -> None:
         """Drop the link if its session cannot be used.
@@ -199,10 +199,10 @@ class Link:
             self.drop(LinkError("the broker's session cannot be used", "connecting again without it"))
 
     def drop_if_suspended(self, seconds: float) -> bool:
-        """Drop a link that nobody has read for `seconds` because the process was stopped; return whether it was.
+        """Drop a link that was not read for `seconds` because the process was suspended; return whether it was.
 
-        What the broker has sent meanwhile waits in the socket. It is not read: it may hold commands that nobody expects
-        to be executed any more.
+        What the broker has sent meanwhile waits in the socket. It is not read: it may contain commands that are not
+        expected to be executed any more.
         """
         if seconds < STOOD_STILL or self.state_machine.state is not LinkState.UP:
             return False

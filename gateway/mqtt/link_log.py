@@ -19,10 +19,10 @@ def log_failure(reason: str, broker: str, plan: str, *, was_up: bool, is_always:
     """Log why there is no link to the `broker`, and the plan.
 
     If not `is_always`, the same reason is logged only once in ten minutes, with a count: use that for failed attempts
-    to connect, and for two clients that take the link from each other.
+    to connect, and for two clients that disconnect each other.
     """
-    what = "lost the broker" if was_up else "no connection to the broker"
-    failed = LinkFailed(f"{what}: {reason}", key=f"{broker} {reason}")
+    message = "lost the broker" if was_up else "no connection to the broker"
+    failed = LinkFailed(f"{message}: {reason}", key=f"{broker} {reason}")
     if failed.trigger or is_always:
         LOG.warning("%s (%s)", failed.report or failed, plan)
 

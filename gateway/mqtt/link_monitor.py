@@ -12,7 +12,7 @@ _SHORTEST_PATIENCE = 10.0  # s for an acknowledgement, however short the keepali
 
 
 class LinkMonitor:
-    """Watches one link after the other for a broker that has gone silent, or that answers no more.
+    """Watches one link after the other for a broker that sends nothing, or acknowledges nothing.
 
     Call `link_up` for each new link, and set `last_received` whenever the broker has sent something. `keepalive`
     (seconds) is that of the configuration.
@@ -45,7 +45,7 @@ class LinkMonitor:
         self._last_check = self._clock()
 
     def failure(self, broker: str, *, stalled_for: float, is_subscribing: bool) -> LinkError | None:
-        """Return why the link to `broker` has to be given up; None if it works.
+        """Return why the link to `broker` has to be dropped; None if it works.
 
         The broker has acknowledged nothing for `stalled_for` seconds, and has not answered all subscriptions if
         `is_subscribing`.

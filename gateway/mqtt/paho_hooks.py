@@ -178,7 +178,7 @@ class HookedClient(mqtt.Client):
         try:
             sock.shutdown(socket.SHUT_RDWR)
             self.loop_read()
-        except Exception as err:  # noqa: BLE001  (the link is given up, whatever its last packet was)
+        except Exception as err:  # noqa: BLE001  (the link is being dropped, whatever its last packet was)
             LOG.debug("closing: %r", err)
 
     def mg_close_socket(self) -> None:

@@ -29,8 +29,8 @@ class DisconnectCause(enum.Enum):
 class DisconnectError(LinkError):
     """A link, or an attempt to connect, has ended, and its `cause` is known."""
 
-    def __init__(self, what: str, remedy: str, cause: DisconnectCause) -> None:
-        super().__init__(what, remedy)
+    def __init__(self, message: str, remedy: str, cause: DisconnectCause) -> None:
+        super().__init__(message, remedy)
         self.cause = cause
 
 
@@ -86,8 +86,8 @@ def describe_refusal(broker: str, code: ReasonCode, properties: Any) -> Disconne
 def describe_missing_connack(broker: str, code: ReasonCode, version: str, *, with_tls: bool) -> DisconnectError:
     """Return why a connection ended before a CONNACK that paho could read, as far as paho knows."""
     if code.value == _PROTOCOL_ERROR:  # which paho reports for CONNACK return code 1, too
-        what, remedy = f"{broker} does not support {version}", "is it a broker, and mqtt.port its port for that?"
-        return DisconnectError(what, remedy, DisconnectCause.NO_CONNACK)
+        message, remedy = f"{broker} does not support {version}", "is it a broker, and mqtt.port its port for that?"
+        return DisconnectError(message, remedy, DisconnectCause.NO_CONNACK)
     remedy = "" if with_tls else f"does it support {version}, without TLS?"
     return DisconnectError(
         f"{broker} closed the connection without a CONNACK{_name(code)}", remedy, DisconnectCause.NO_CONNACK
@@ -103,8 +103,8 @@ def describe_disconnect(
     soon: another client may have the same client id, which Mosquitto 2.0 and brokers of 3.1.1 do not report.
     """
     if by_broker and code.value == _TAKEN_OVER:
-        what = f"{broker} closed the connection: another client has the client id {client_id!a}"
-        return DisconnectError(what, "give each client its own mqtt.client_id", DisconnectCause.TAKEN_OVER)
+        message = f"{broker} closed the connection: another client has the client id {client_id!a}"
+        return DisconnectError(message, "give each client its own mqtt.client_id", DisconnectCause.TAKEN_OVER)
     blames_message = code.value in _BLAMES_MESSAGE if by_broker else code.value == _UNSPECIFIED_ERROR
     cause = DisconnectCause.CLOSED if blames_message else DisconnectCause.OTHER
     remedy = _DISCONNECT_REMEDIES.get(code.value, "") if by_broker else ""

@@ -1,4 +1,4 @@
-"""Sends what waits, in the thread that has put it or in the main thread: whichever holds the send lock."""
+"""Sends waiting messages, in the thread that has put them or in the main thread: whichever gets the send lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.mqtt.sender import Sender
 
 
 class Transmitter:
-    """Owns the send lock, and sends with it what `sender` has, as long as the link is up.
+    """Owns the send lock, and sends the messages of `sender` while the link is up.
 
     `Outbox.attach` connects an outbox with it: `request_send` and `send_directly` may be called by any thread. `wakeup`
     ends the wait of the main thread when there is something that only it can do.

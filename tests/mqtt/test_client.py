@@ -1,4 +1,4 @@
-"""The link to the broker: how it comes up, why it does not, when it is given up, and when it is tried again."""
+"""The link to the broker: how it is opened, why that fails, when it is dropped, and when it is opened again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_link_goes_through_its_states(mosquitto: Mosquitto, caplog: pytest.Log
     assert repr(link.client) == f"<MgClient 127.0.0.1:{mosquitto.port} idle>"
 
 
-def test_small_packets_are_sent_at_once(mosquitto: Mosquitto) -> None:
+def test_small_packets_are_sent_immediately(mosquitto: Mosquitto) -> None:
     with Link(mosquitto.port) as link:
         link.connect()
         sock: Any = link.client.socket()
@@ -118,13 +118,13 @@ def test_connecting_again_leaves_a_link_that_is_up_alone(mosquitto: Mosquitto) -
         assert link.client.connects == 1
 
 
-def test_a_broker_that_comes_later_is_found(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_broker_that_starts_later_is_connected_to(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
     expected_logs.expect("no connection to the broker: nothing listens at")
     broker = Mosquitto(tmp_path)
     with Link(broker.port, delay=0.05) as link, contextlib.ExitStack() as later:
         link.client.mg_connect()
-        link.run_until(lambda: len(link.bounds) >= 2, "a second try")
+        link.run_until(lambda: len(link.bounds) >= 2, "a second attempt")
         later.enter_context(broker)
         link.run_until(is_up(link), "the link to be up")
 
@@ -149,9 +149,9 @@ def test_a_connack_that_never_comes(expected_logs: ExpectedLogs) -> None:
     with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.3, version="3.1.1") as link:
         began = time.monotonic()
         link.client.mg_connect()
-        link.run_until(is_backing_off(link), "the link to be given up")
+        link.run_until(is_backing_off(link), "the link to be dropped")
         assert 0.3 <= time.monotonic() - began < 3
-        link.run_until(is_up(link), "the next try")
+        link.run_until(is_up(link), "the next attempt")
         wait_until(lambda: peer.conversations[0].is_closed)
 
 
@@ -164,21 +164,21 @@ def test_a_connack_that_never_comes(expected_logs: ExpectedLogs) -> None:
         (5, "Not authorized", "check mqtt.username, mqtt.password_file and the broker's access rules"),
     ],
 )
-def test_a_refusal_is_said_with_reason_and_remedy(
+def test_a_refusal_is_logged_with_reason_and_remedy(
     code: int, reason: str, remedy: str, expected_logs: ExpectedLogs
 ) -> None:
     with Peer(refuse(code), serve()) as peer:
-        said = f"127.0.0.1:{peer.port} refused the connection: {reason}: {remedy}"
-        expected_logs.expect(f"no connection to the broker: {said} (retrying in ")
+        text = f"127.0.0.1:{peer.port} refused the connection: {reason}: {remedy}"
+        expected_logs.expect(f"no connection to the broker: {text} (retrying in ")
         with Link(peer.port, version="3.1.1") as link:
             link.client.mg_connect()
             link.run_until(is_backing_off(link), "the refusal")
-            assert link.failure == said
-            link.run_until(is_up(link), "the next try")
+            assert link.failure == text
+            link.run_until(is_up(link), "the next attempt")
             assert link.client.last_failure is None
 
 
-def test_a_real_broker_that_wants_a_password(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_real_broker_that_requires_a_password(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
     expected_logs.expect("refused the connection: Not authorized: check mqtt.username")
     wrong: dict[str, Any] = {"username": "gate", "password": "wrong"}
@@ -189,13 +189,13 @@ def test_a_real_broker_that_wants_a_password(tmp_path: Path, expected_logs: Expe
 
 def test_a_broker_that_refuses_the_version_of_the_protocol(expected_logs: ExpectedLogs) -> None:
     with Peer(refuse(1), serve()) as peer:
-        said = f"127.0.0.1:{peer.port} does not support MQTT 3.1.1: is it a broker, and mqtt.port its port for that?"
-        expected_logs.expect(f"no connection to the broker: {said}")
+        text = f"127.0.0.1:{peer.port} does not support MQTT 3.1.1: is it a broker, and mqtt.port its port for that?"
+        expected_logs.expect(f"no connection to the broker: {text}")
         with Link(peer.port, version="3.1.1") as link:
             link.client.mg_connect()
             link.run_until(is_backing_off(link), "the refusal")
-            assert link.failure == said
-            link.run_until(is_up(link), "the next try")
+            assert link.failure == text
+            link.run_until(is_up(link), "the next attempt")
 
 
 @pytest.mark.parametrize("act", [close_at_once, close_after_connect])
@@ -209,7 +209,7 @@ def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: Expec
             r"|the connection to 127.0.0.1:\d+ failed \(.*\)",
             link.failure,
         )
-        link.run_until(is_up(link), "the next try")
+        link.run_until(is_up(link), "the next attempt")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_garbage_instead_of_a_connack(data: bytes, expected_logs: ExpectedLogs) 
     with Peer(say(data), serve()) as peer, Link(peer.port, version="3.1.1", connect_timeout=0.5) as link:
         link.client.mg_connect()
         link.run_until(is_backing_off(link), "the failure")
-        link.run_until(is_up(link), "the next try")
+        link.run_until(is_up(link), "the next attempt")
         assert len(peer.conversations) == 2
 
 
@@ -246,7 +246,7 @@ def test_delays_double_up_to_their_limit(expected_logs: ExpectedLogs) -> None:
     assert link.bounds[:6] == [1, 2, 4, 8, 10, 10]
 
 
-def test_delays_go_on_growing_until_a_link_has_held(expected_logs: ExpectedLogs) -> None:
+def test_delays_grow_until_a_link_was_stable(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: ", "lost the broker: ")
     with Peer(refuse(3), refuse(3), serve()) as peer, Link(peer.port, version="3.1.1") as link:
         link.connect()
@@ -275,14 +275,14 @@ def test_a_delay_is_kept(expected_logs: ExpectedLogs) -> None:
         assert not link.client.lag_test()
         link.clock.shift += 1
         assert link.client.lag_test()
-        link.run_until(lambda: len(peer.conversations) == 2, "the next try")
+        link.run_until(lambda: len(peer.conversations) == 2, "the next attempt")
 
 
 # --- a link that is lost
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "publishing"])
-def test_a_silent_peer_is_noticed(busy: bool, expected_logs: ExpectedLogs) -> None:
+def test_a_silent_broker_is_detected(busy: bool, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("has been silent for 1.5 x keepalive: check network and broker")
     with Peer(accept_then_silence) as peer, Link(peer.port, keepalive=1, delay=100) as link:
         link.client.mg_connect()
@@ -297,7 +297,7 @@ def test_a_silent_peer_is_noticed(busy: bool, expected_logs: ExpectedLogs) -> No
         wait_until(lambda: peer.conversations[0].is_closed, 5, "the connection to be closed")
 
 
-def test_a_peer_that_answers_pings_is_kept() -> None:
+def test_the_link_to_a_broker_that_answers_pings_is_kept() -> None:
     with Peer(serve()) as peer, Link(peer.port, keepalive=1) as link:
         link.connect()
         link.run_for(2.5)
@@ -305,7 +305,7 @@ def test_a_peer_that_answers_pings_is_kept() -> None:
         assert len(peer.packets(PINGREQ)) in (2, 3)
 
 
-def test_a_link_on_which_something_comes_all_the_time_is_kept_alive() -> None:
+def test_pings_are_sent_on_a_link_that_receives_all_the_time() -> None:
     with Peer(serve()) as peer, Link(peer.port, keepalive=1) as link:
         link.connect()
         link.run_for(0.1)
@@ -369,18 +369,18 @@ def test_no_busy_loop_while_the_link_is_idle(mosquitto: Mosquitto) -> None:
         assert link.run_for(1.0) <= 2
 
 
-def test_no_busy_loop_while_the_broker_takes_nothing() -> None:
+def test_no_busy_loop_while_the_broker_reads_nothing() -> None:
     with Peer(accept_and_read_no_more) as peer, Link(peer.port) as link:
         link.client.mg_connect()
         link.run_until(is_up(link), "the link to be up")
         for _ in range(100):
             link.put("a", bytes(200_000))
-        link.run_until(lambda: link.client.want_write(), "the line to be full")
+        link.run_until(lambda: link.client.want_write(), "the socket to be full")
         link.run_for(0.3)
         assert link.run_for(0.8) <= 5
 
 
-def test_a_stop_that_has_waited_for_the_interfaces_still_says_the_last(mosquitto: Mosquitto) -> None:
+def test_a_stop_after_a_long_wait_for_the_interfaces_sends_the_last_messages(mosquitto: Mosquitto) -> None:
     with mosquitto.client("#") as listener, Link(mosquitto.port, availability="g/availability") as link:
         link.connect()
         link.outbox.put(Publication("last", b"words", 1))
