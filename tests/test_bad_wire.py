@@ -605,8 +605,8 @@ def test_a_port_behind_rfc_2217(tmp_path: Path, expected_logs: ExpectedLogs) -> 
                 running.command("SAY", text=f"line {number} {'x' * 40}")
             running.wait_messages(40)
             assert time.monotonic() - before < 2  # 1000 bytes there and back
-            heard = [msg.arguments["text"] for msg in running.messages if msg.action == "HEARD"]
-            assert heard == [f"line {number} {'x' * 40}" for number in range(20)]
+            replies = [msg.arguments["text"] for msg in running.messages if msg.action == "HEARD"]
+            assert replies == [f"line {number} {'x' * 40}" for number in range(20)]
             server.is_reachable = False
             gone = time.monotonic()
             running.wait_availability("online", "offline")

@@ -182,7 +182,7 @@ class MgClient(HookedClient):
         return self._state_machine.may_connect
 
     def mg_connect(self) -> None:
-        """Begin to connect; `loop_with_reconnect` does the rest. Does nothing while a link is up or pending."""
+        """Begin to connect; `loop_with_reconnect` continues. Does nothing while a link is up or pending."""
         if self.link_state is LinkState.IDLE:
             self.link.warn_if_unverified()
         self.mg_reconnect()

@@ -7,7 +7,6 @@ only this module knows which publications are in flight.
 
 from __future__ import annotations
 
-import logging
 import socket
 import struct
 import time
@@ -26,11 +25,10 @@ from gateway.message import Publication
 from gateway.mqtt.broker_limits import PublishProperties
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
+from gateway.mqtt.link_log import LOG
 from gateway.mqtt.packets import publish_packet
 from gateway.mqtt.shared_callback import Callback, SharedCallback
 from gateway.outbox.queues import Entry
-
-LOG = logging.getLogger(__name__)
 
 _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH

@@ -122,8 +122,8 @@ def test_after_one_of_the_brokers_has_accepted_mqtt_5_the_silence_of_another_is_
     servers.lost()
     servers.failed(DisconnectCause.OTHER)
     assert servers.current == B
-    for ending in (DisconnectCause.SILENCE, DisconnectCause.NO_CONNACK):
-        assert servers.failed(ending) is Next.LATER
+    for cause in (DisconnectCause.SILENCE, DisconnectCause.NO_CONNACK):
+        assert servers.failed(cause) is Next.LATER
         servers.failed(DisconnectCause.OTHER)
     assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
 
@@ -136,12 +136,12 @@ def test_only_3_1_1_is_used_where_it_is_configured() -> None:
 
 
 @given(st.lists(st.sampled_from(list(DisconnectCause)), max_size=40), st.integers(1, 4))
-def test_however_attempts_fail_all_brokers_are_tried_before_a_delay(endings: list[DisconnectCause], count: int) -> None:
+def test_however_attempts_fail_all_brokers_are_tried_before_a_delay(causes: list[DisconnectCause], count: int) -> None:
     servers = Servers([Server("h", port) for port in range(1, count + 1)], 5, FakeClock())
     tried: list[Server] = []
-    for ending in endings:
+    for cause in causes:
         tried.append(servers.current)
-        if servers.failed(ending) is Next.LATER:
+        if servers.failed(cause) is Next.LATER:
             assert list(dict.fromkeys(tried)) == [Server("h", port) for port in range(1, count + 1)]
             assert len(tried) <= 2 * count  # each at most once in each version
             tried.clear()
