@@ -1,4 +1,4 @@
-"""What wires do to a serial device: pieces, faults, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
+"""Faults of a serial line: pieces, damage, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SENTENCES: dict[str, Any] = {
     "checksum": {"type": "xor", "form": "hex", "from": 1, "to": -3},
     "decode": [{"regex": r"\$(?P<body>.*)\*..", "message": {"action": "SAID", "arguments": {"body": "{body}"}}}],
 }
-"""NMEA 0183 in general: what stands between `$` and `*`, if the checksum is right."""
+"""NMEA 0183 in general: the text between `$` and `*`, if the checksum is correct."""
 
 
 def xor(body: bytes) -> int:
@@ -53,26 +53,26 @@ def sentences(count: int, seed: int) -> list[bytes]:
     return [b"$%s*%02X\r\n" % (body, xor(body)) for body in bodies]
 
 
-def judge(stream: bytes) -> tuple[list[bytes], int]:
-    """Return the bodies that can be told to be right, and the number of lines that cannot; not with our own code."""
-    right: list[bytes] = []
+def parse(stream: bytes) -> tuple[list[bytes], int]:
+    """Return the bodies whose checksum is correct, and the number of other lines; not with the code under test."""
+    intact: list[bytes] = []
     wrong = 0
     for line in re.split(rb"\r\n|\n|\r", stream):
         sentence = line[max(0, line.rfind(b"$")) :]
-        found = re.fullmatch(rb"\$(.*)\*([0-9A-Fa-f]{2})", sentence, re.DOTALL)
-        if found and xor(found[1]) == int(found[2], 16):
-            right.append(found[1])
+        match = re.fullmatch(rb"\$(.*)\*([0-9A-Fa-f]{2})", sentence, re.DOTALL)
+        if match and xor(match[1]) == int(match[2], 16):
+            intact.append(match[1])
         elif line:
             wrong += 1
-    return right, wrong
+    return intact, wrong
 
 
-def said(messages: list[Any]) -> list[bytes]:
+def texts(messages: list[Any]) -> list[bytes]:
     return [msg.arguments["body"].encode("latin-1") for msg in messages]
 
 
-def bodies(given: list[bytes]) -> list[bytes]:
-    return [sentence[1:-5] for sentence in given]
+def bodies(lines: list[bytes]) -> list[bytes]:
+    return [sentence[1:-5] for sentence in lines]
 
 
 def write_bursts(line: PtyDevice, data: bytes) -> None:
@@ -88,12 +88,12 @@ WAYS: dict[str, Callable[[PtyDevice, bytes], None]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_sentences_come_whole_whatever_the_pieces(way: str, tmp_path: Path) -> None:
-    given = sentences(1000, seed=1)
+def test_sentences_are_complete_whatever_the_pieces(way: str, tmp_path: Path) -> None:
+    lines = sentences(1000, seed=1)
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), **SENTENCES) as running:
         running.wait_availability("online")
-        WAYS[way](line, b"".join(given))
-        assert said(running.wait_messages(1000)) == bodies(given)
+        WAYS[way](line, b"".join(lines))
+        assert texts(running.wait_messages(1000)) == bodies(lines)
     assert frame_counts(running.interface) == {"frames_received": 1000}
     assert running.interface.stats()["bytes_discarded"] == 0
 
@@ -104,49 +104,49 @@ def test_every_intact_sentence_arrives_and_nothing_else(
     fault: str, seed: int, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("frame dropped: wrong checksum")
-    given = sentences(2000, seed)
-    whole = b"".join(given)
+    lines = sentences(2000, seed)
+    whole = b"".join(lines)
     if fault == "lost bytes":
         damaged = lose_bytes(whole, 0.01, seed)
     else:
         damaged = flip_bits(whole, 0.01 if fault == "flipped bits" else 0.00125, seed)
         at = 0
-    damaged += given[-1]  # or the last line would have no end
-    right, wrong = judge(damaged)
+    damaged += lines[-1]  # or the last line would have no end
+    intact, wrong = parse(damaged)
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), **SENTENCES) as running:
         running.wait_availability("online")
         line.write_chunks(damaged, seed)
-        got = said(running.wait_messages(len(right)))
-        assert got == right
+        arrived_bodies = texts(running.wait_messages(len(intact)))
+        assert arrived_bodies == intact
     counts = running.interface.stats()
     dropped = counts["frames_bad_checksum"] + counts["frames_unmatched"]
-    assert counts["frames_received"] - dropped == len(right)
+    assert counts["frames_received"] - dropped == len(intact)
     assert dropped == wrong
-    if fault != "lost bytes":  # what is intact stands where it stood
-        for sentence in given:
+    if fault != "lost bytes":  # intact sentences keep their position
+        for sentence in lines:
             if damaged[at : at + len(sentence)] == sentence:
-                assert sentence[1:-5] in got
+                assert sentence[1:-5] in arrived_bodies
             at += len(sentence)
 
 
 # --- much that is nothing
 
 
-def test_a_line_of_10_mb_does_not_take_the_memory(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    given = sentences(200, seed=4)
+def test_a_line_of_10_mb_does_not_fill_the_memory(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    lines = sentences(200, seed=4)
     with PtyDevice(tmp_path) as line, mosquitto.client("home/#") as listener:
         conf = write_conf(tmp_path, mosquitto.port, interface={"type": "serial", "port": str(line.path), **SENTENCES})
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("is open")
-            line.write(b"".join(given[:100]))
+            line.write(b"".join(lines[:100]))
             wait_until(lambda: len(arrived(listener.pairs())) == 100, what=lambda: gateway.log)
             before = peak_memory(gateway.process.pid)
             line.write(b"x" * 10_000_000)
-            line.write(b"\r\n" + b"".join(given[100:]))
+            line.write(b"\r\n" + b"".join(lines[100:]))
             wait_until(lambda: len(arrived(listener.pairs())) == 200, what=lambda: gateway.log)
             assert peak_memory(gateway.process.pid) - before < 1024  # KiB
             assert gateway.stop() < 2
-        assert arrived(listener.pairs()) == bodies(given)
+        assert arrived(listener.pairs()) == bodies(lines)
 
 
 def arrived(pairs: list[tuple[str, bytes]]) -> list[bytes]:
@@ -173,7 +173,7 @@ def hdlc(content: bytes) -> bytes:
 
 
 def cobs(content: bytes) -> bytes:
-    """Blocks of less than 254 bytes, each behind its length."""
+    """Blocks of less than 254 bytes, each preceded by its length."""
     return b"".join(bytes([len(block) + 1]) + block for block in content.split(b"\x00")) + b"\x00"
 
 
@@ -195,7 +195,7 @@ FRAMINGS: dict[str, tuple[dict[str, Any], Callable[[bytes], bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", FRAMINGS)
-def test_frames_are_found_behind_random_bytes(
+def test_frames_are_found_after_random_bytes(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("dev: ")
@@ -219,8 +219,8 @@ def test_frames_are_found_behind_random_bytes(
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), **options) as running:
         running.wait_availability("online")
         line.write_chunks(noise(50_000, seed=7) + end + stream, seed=8)
-        got = [msg.arguments["n"] for msg in running.wait_messages(100)]
-        assert got == list(range(100))
+        arrived_bodies = [msg.arguments["n"] for msg in running.wait_messages(100)]
+        assert arrived_bodies == list(range(100))
         counts = running.interface.stats()
         assert counts["bytes_discarded"] > 10_000 or counts["frames_bad_checksum"] > 100
     for warning in (record.getMessage() for record in caplog.records if record.levelname == "WARNING"):
@@ -234,7 +234,7 @@ HEAR = [{"regex": "(?P<text>.*)", "message": {"action": "HEARD", "arguments": {"
 
 
 def talker(line: PtyDevice, **options: Any) -> dict[str, Any]:
-    """Return the options of a device that is told a text, and answers nothing."""
+    """Return the options of a device to which a text is sent, and which does not answer."""
     rule = {"match": {"action": "SAY"}, "arguments": {"text": {"max_length": 4000}, "n": {"type": "integer"}},
             "write": "{n} {text}"}  # fmt: skip
     return {"type": "serial", "port": str(line.path), "encode": [rule], **options}
@@ -243,12 +243,12 @@ def talker(line: PtyDevice, **options: Any) -> dict[str, Any]:
 def outcomes(pairs: list[tuple[str, bytes]]) -> dict[int, str]:
     """Return the response to each numbered command; each has one."""
     replies = [json.loads(payload) for topic, payload in pairs if topic.endswith("/gw/S")]
-    found = {reply.get("requested", reply)["n"]: reply["response"] for reply in replies}
-    assert len(found) == len(replies)
-    return found
+    match = {reply.get("requested", reply)["n"]: reply["response"] for reply in replies}
+    assert len(match) == len(replies)
+    return match
 
 
-def test_a_device_that_stops_reading_is_given_up(
+def test_a_device_that_stops_reading_is_closed(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(" has failed: it accepted no data for 0.3 s")
@@ -262,10 +262,10 @@ def test_a_device_that_stops_reading_is_given_up(
             began = time.monotonic()
             running.stop()
             assert time.monotonic() - began < 2
-        said_of = outcomes(listener.pairs())
-    taken = list(said_of.values()).index("OFFLINE")
-    assert taken >= 1  # what the line has room for
-    assert set(said_of.values()) == {"OK", "OFFLINE"}
+        responses = outcomes(listener.pairs())
+    accepted = list(responses.values()).index("OFFLINE")
+    assert accepted >= 1  # as much as the line accepts
+    assert set(responses.values()) == {"OK", "OFFLINE"}
     assert line.received == b""
 
 
@@ -276,7 +276,7 @@ def test_a_gateway_stops_though_its_device_reads_nothing(tmp_path: Path, mosquit
             listener.wait_topic("home/gw/serial/availability", b"online")
             for number in range(60):
                 listener.publish("home/////me/C", json.dumps({"action": "SAY", "n": number, "text": "x" * 4000}))
-            wait_until(stands_still(lambda: len(outcomes(listener.pairs()))), what="the line to be full")
+            wait_until(stands_still(lambda: len(outcomes(listener.pairs()))), what="the socket to be full")
             assert 1 <= len(outcomes(listener.pairs())) < 60
             assert gateway.stop() < 4
             assert "serial: interface thread did not stop within 1.5 s; abandoning it" in gateway.log
@@ -303,7 +303,7 @@ def stands_still(count: Callable[[], int], seconds: float = 0.5) -> Callable[[],
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for a lost device after some milliseconds, each time."""
+    """Retry to open a lost device every few milliseconds."""
     monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.01)
     monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.02)
 
@@ -316,26 +316,26 @@ def test_a_device_that_hangs_up_in_the_middle_a_hundred_times(
     tmp_path: Path, impatient: None, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(" has failed: ")
-    given = sentences(201, seed=6)
+    lines = sentences(201, seed=6)
     in_use: list[int] = []
-    options = {**SENTENCES, "framing": {}}  # nothing tells where a sentence begins, but the end of the one before
+    options = {**SENTENCES, "framing": {}}  # only the end of one sentence shows where the next one begins
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), **options) as running:
         for number in range(100):
             running.wait_availability(*["online", "offline"] * number, "online")
-            line.write(given[2 * number] + given[2 * number + 1][: 1 + number % 15])
+            line.write(lines[2 * number] + lines[2 * number + 1][: 1 + number % 15])
             running.wait_messages(number + 1)
             in_use.append(descriptors())
             line.unplug()
             line.plug_in()
         running.wait_availability(*["online", "offline"] * 100, "online")
-        line.write(given[200])
-        assert said(running.wait_messages(101)) == bodies(given[::2])
+        line.write(lines[200])
+        assert texts(running.wait_messages(101)) == bodies(lines[::2])
         assert frame_counts(running.interface) == {"frames_received": 101}
     assert set(in_use) == {in_use[0]}
     assert len(running.built) == 1
 
 
-def test_an_outage_is_said_once(
+def test_an_outage_is_logged_once(
     tmp_path: Path, impatient: None, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(" has failed: ")
@@ -352,7 +352,7 @@ def test_an_outage_is_said_once(
         assert all(str(line.path) in error for error in errors)
 
 
-def test_a_port_that_is_never_there_is_said_once(
+def test_a_port_that_never_exists_is_logged_once(
     tmp_path: Path, impatient: None, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("tty-none: there is no such device; will keep retrying")
@@ -365,7 +365,9 @@ def test_a_port_that_is_never_there_is_said_once(
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
 
 
-def test_commands_under_way_when_the_device_goes_get_their_outcome(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_pending_commands_get_their_outcome_when_the_device_disappears(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
     expected_logs.expect(" has failed: ")
     ask = [{**SAY[0], "response": {"regex": "never"}, "timeout": 60}]
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), encode=ask) as running:
@@ -401,7 +403,7 @@ def test_a_second_opener_is_refused(tmp_path: Path, expected_logs: ExpectedLogs)
 
 @pytest.mark.parametrize("flow_control", ["none", "rtscts", "xonxoff", "dsrdtr"])
 @pytest.mark.parametrize("level", [True, False])
-def test_all_settings_of_a_port_are_taken(level: bool, flow_control: str, tmp_path: Path) -> None:
+def test_all_settings_of_a_port_are_applied(level: bool, flow_control: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"dtr": level, "rts": level, "flow_control": flow_control, "exclusive": level}
     settings |= {"baudrate": 1200, "stopbits": 2, "parity": "none", "bytesize": 8}
     with (
@@ -415,7 +417,7 @@ def test_all_settings_of_a_port_are_taken(level: bool, flow_control: str, tmp_pa
         assert line.read_until(b"\r\n") == b"hi\r\n"
 
 
-def test_nothing_is_written_before_the_device_has_settled(tmp_path: Path) -> None:
+def test_nothing_is_written_before_the_settle_time(tmp_path: Path) -> None:
     with PtyDevice(tmp_path) as line:
         began = time.monotonic()
         with RunningInterface(tmp_path, port=str(line.path), encode=SAY, decode=HEAR, settle=0.5) as running:
@@ -427,7 +429,7 @@ def test_nothing_is_written_before_the_device_has_settled(tmp_path: Path) -> Non
             assert time.monotonic() - began >= 0.5
 
 
-def test_loop_gives_back_what_is_written(tmp_path: Path) -> None:
+def test_loop_returns_what_is_written(tmp_path: Path) -> None:
     with RunningInterface(tmp_path, port="loop://", encode=SAY, decode=HEAR) as running:
         running.wait_availability("online")
         running.command("SAY", text="hello")
@@ -436,7 +438,7 @@ def test_loop_gives_back_what_is_written(tmp_path: Path) -> None:
         assert running.messages[1].arguments == {"text": "hello"}
 
 
-def test_spy_writes_down_what_passes(tmp_path: Path) -> None:
+def test_spy_records_the_traffic(tmp_path: Path) -> None:
     notes = tmp_path / "spy.txt"
     with PtyDevice(tmp_path) as line:
         port = f"spy://{line.path}?file={notes}"
@@ -455,7 +457,7 @@ def test_spy_writes_down_what_passes(tmp_path: Path) -> None:
 
 
 class TcpPort:
-    """A device behind a TCP port, as ser2net offers it."""
+    """A device behind a TCP port, as ser2net provides it."""
 
     def __init__(self) -> None:
         self.number = free_port()
@@ -486,16 +488,16 @@ class TcpPort:
         self._connection = self._server = None
 
 
-def test_a_port_behind_tcp_that_goes_and_comes_back(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_port_behind_tcp_that_disappears_and_returns(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(" has failed: ")
-    given = sentences(1000, seed=9)
+    lines = sentences(1000, seed=9)
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
-        tell = [{**SAY[0], "write": "$${text}*"}]
-        with RunningInterface(tmp_path, port=port, encode=tell, **SENTENCES) as running:
+        encode = [{**SAY[0], "write": "$${text}*"}]
+        with RunningInterface(tmp_path, port=port, encode=encode, **SENTENCES) as running:
             connection = tcp.accept()
             running.wait_availability("online")
-            connection.sendall(b"".join(given[:500]))  # and hangs up at once: what was sent still counts
+            connection.sendall(b"".join(lines[:500]))  # and hangs up immediately: what was sent still counts
             tcp.close()
             closed = time.monotonic()
             running.wait_availability("online", "offline")
@@ -505,15 +507,15 @@ def test_a_port_behind_tcp_that_goes_and_comes_back(tmp_path: Path, expected_log
             tcp.listen()
             connection = tcp.accept()
             running.wait_availability("online", "offline", "online")
-            connection.sendall(b"".join(given[500:]))
+            connection.sendall(b"".join(lines[500:]))
             running.command("SAY", text="hello")
             running.wait_messages(1002)
             assert connection.recv(100) == b"$hello*%02X\r\n" % xor(b"hello")
-            spoken = [msg for msg in running.messages if msg.action == "SAID"]
-            assert said(spoken) == bodies(given)
+            messages = [msg for msg in running.messages if msg.action == "SAID"]
+            assert texts(messages) == bodies(lines)
 
 
-def test_a_tcp_port_that_reads_nothing_is_given_up(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_a_tcp_port_that_reads_nothing_is_closed(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(" has failed: it accepted no data for 0.3 s")
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
@@ -532,7 +534,7 @@ def test_a_tcp_port_that_reads_nothing_is_given_up(tmp_path: Path, expected_logs
 
 
 class Rfc2217Server:
-    """A port server (RFC 2217) with a device behind it that says again what it is told, made with pyserial."""
+    """A port server (RFC 2217) with a device behind it that echoes what it receives, made with pyserial."""
 
     def __init__(self) -> None:
         self.device: Any = serial.serial_for_url("loop://", timeout=0)
@@ -605,8 +607,8 @@ def test_a_port_behind_rfc_2217(tmp_path: Path, expected_logs: ExpectedLogs) -> 
                 running.command("SAY", text=f"line {number} {'x' * 40}")
             running.wait_messages(40)
             assert time.monotonic() - before < 2  # 1000 bytes there and back
-            heard = [msg.arguments["text"] for msg in running.messages if msg.action == "HEARD"]
-            assert heard == [f"line {number} {'x' * 40}" for number in range(20)]
+            replies = [msg.arguments["text"] for msg in running.messages if msg.action == "HEARD"]
+            assert replies == [f"line {number} {'x' * 40}" for number in range(20)]
             server.is_reachable = False
             gone = time.monotonic()
             running.wait_availability("online", "offline")

@@ -29,7 +29,7 @@ from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.client import MgClient
-from gateway.mqtt.link_state import LinkState
+from gateway.mqtt.link_state import LinkEvent
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.sender import Sender
@@ -151,6 +151,13 @@ def test_a_publication_is_sent_and_settled_in_few_calls() -> None:
 COMMAND = publish("home/lighting//hall/lamp/me/C", b'{"action": "DIM", "level": 50}', version=V3)
 
 
+def bring_up(client: MgClient) -> None:
+    """Have `client` treat its link as up, and all subscriptions as answered."""
+    for event in (LinkEvent.CONNECT, LinkEvent.OPENED, LinkEvent.ACCEPTED):
+        client.link.state_machine.advance(event)
+    client.sender.begin()
+
+
 @contextlib.contextmanager
 def commanded() -> Iterator[tuple[MgClient, socket.socket, MsgList]]:
     """A client with a link that is up, the broker's end of it, and the inbox that gets what comes."""
@@ -159,8 +166,7 @@ def commanded() -> Iterator[tuple[MgClient, socket.socket, MsgList]]:
     inbox, wakeup = MsgList(), Wakeup()
     router = Router([Route(MsgMap("home", ["home/#"], sender="gw"), {"dev": inbox})])
     client = MgClient(MqttOptions(), Outbox(), wakeup, on_msg=router.deliver)
-    client.link_state = LinkState.UP
-    client._sender.begin()
+    bring_up(client)
     with theirs, ours:
         client._sock = BufferedSocket(ours)  # type: ignore[assignment]
         yield client, theirs, inbox
@@ -200,8 +206,8 @@ def test_a_line_that_comes_alone_is_on_its_way_after_few_calls() -> None:
     outbox, wakeup = Outbox(), Wakeup()
     outlet = Outlet("dev", MsgMap("home", sender="gw", status_qos=0), outbox)
     client = MgClient(MqttOptions(), outbox, wakeup)
-    client.link_state = LinkState.UP
-    client._sender.begin()
+    outbox.attach(client.transmitter)
+    bring_up(client)
     rules = serial_rules()
 
     def work() -> None:

@@ -239,7 +239,7 @@ def _told(text: str) -> list[str]:
     text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} ", "", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
     text = re.sub(r"uptime=\d+", "uptime=N", text)
-    text = re.sub(r"next in [\d.]+ s", "next in N s", text)
+    text = re.sub(r"retrying in [\d.]+ s", "retrying in N s", text)
     text = re.sub(r"(\w+) \S+ started with \S+", r"\1 VERSION started with FILE", text)
     return [line for line in text.splitlines() if line and not line.startswith("$ ")]
 

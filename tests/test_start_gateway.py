@@ -45,6 +45,7 @@ def wait_for_more(listener: Listener, action: str, count: int) -> None:
 def test_each_interface_has_a_thread_of_its_name(tmp_path: Path, mosquitto: Mosquitto) -> None:
     interfaces = {"hall": trial("Ticker"), "door": trial("Recorder")}
     gateway = Gateway(load_configuration(write_conf(tmp_path, mosquitto.port, interfaces=interfaces), {}))
+    assert gateway.outbox.on_put == gateway.client.transmitter.request_send, "interfaces send what they put"
     runner = threading.Thread(target=gateway.run, name="main of the gateway")
     with mosquitto.client(EVERYTHING) as listener:
         runner.start()

@@ -43,6 +43,7 @@ def connect(
     wakeup = Wakeup()
     outbox = Outbox(OutboxOptions(command_lifetime=0.0))
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
+    outbox.attach(client.transmitter)
     try:
         with _link_warnings_suppressed():
             _wait_until_subscribed(client)

@@ -1,6 +1,6 @@
-"""Opens a connection to a broker, and says in words why it cannot be opened.
+"""Opens a connection to a broker, and explains why it cannot be opened.
 
-The one place where errors of DNS, TCP and TLS, which come as half a dozen unrelated classes, become ours.
+Errors of DNS, TCP and TLS, which come as half a dozen unrelated classes, become a `LinkError` here and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from gateway.errors import GatewayError
 Transport: TypeAlias = Literal["tcp", "websockets", "unix"]
 
 Connection: TypeAlias = socket.socket | _WebsocketWrapper
-"""What paho can be given as its socket."""
+"""What paho accepts as its socket."""
 
 
 class Server(NamedTuple):
-    """Where a broker listens: host and port, or the path of a unix socket, without a port."""
+    """The address of a broker: host and port, or the path of a unix socket, without a port."""
 
     host: str
     port: int = 0
@@ -32,11 +32,10 @@ class Server(NamedTuple):
 
 
 class LinkError(GatewayError):
-    """The broker cannot be reached, refused the connection, or was lost: what, and the remedy."""
+    """The broker cannot be reached, refused the connection, or was lost: what happened, and the remedy."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(f"{what}: {remedy}" if remedy else what)
-        self.what = what
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}: {remedy}" if remedy else message)
 
 
 _TLS_DEFAULT = section_defaults(__file__, "tls")
@@ -53,11 +52,11 @@ class TlsOptions(NamedTuple):
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """Return the TLS settings for `options`; raise `LinkError` if a file of them cannot be used.
+    """Return the TLS settings for `options`; raise `LinkError` if one of their files cannot be used.
 
-    Since 3.13 Python also refuses certificates that lack what RFC 5280 asks for in their form, such as a key usage.
-    That holds here for the authorities of the system. An authority of one's own was chosen by its owner, and the
-    recipe of mosquitto-tls(7) gives it no key usage: it is checked as before, and as other MQTT clients do.
+    Since version 3.13 Python also refuses certificates without certain extensions of RFC 5280, such as the key usage.
+    That strictness is kept for the authorities of the system. Where the user names an authority in `ca_file`, it is
+    switched off, as other MQTT clients have it: an authority made by the recipe of mosquitto-tls(7) has no key usage.
     """
     try:
         context = ssl.create_default_context(cafile=options.ca_file)
@@ -85,10 +84,10 @@ def dial(
     transport: Transport = "tcp",
     path: str = "/mqtt",
 ) -> Connection:
-    """Return a connection to `server`, with TLS on it if there is a `context`, and websockets at `path` if wanted.
+    """Return a connection to `server`, with TLS if there is a `context`, and with websockets at `path` on request.
 
-    `timeout` (s) bounds each of connecting and the handshakes; a name look-up takes as long as the system's
-    resolver does. Raises `LinkError`.
+    `timeout` (seconds) limits connecting and each of the handshakes; a name look-up takes as long as the resolver of
+    the system does. Raises `LinkError`.
     """
     connection: socket.socket | None = None
     step = "the connection"
@@ -97,7 +96,7 @@ def dial(
             connection = _dial_unix(server.host, timeout)
         else:
             connection = socket.create_connection((_encoded(server.host), server.port), timeout)
-            # Without Nagle's algorithm: a burst of small packets would wait 40 ms for an acknowledgement.
+            # Nagle's algorithm would keep a burst of small packets for 40 ms, until the broker acknowledges the first.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             step = "the TLS handshake"
@@ -122,17 +121,17 @@ def dial(
 
 
 def _encoded(host: str) -> Any:
-    """Return `host` in bytes if that says it all: of text, Python makes an international name, which takes 4 ms."""
+    """Return `host` as bytes if it is ASCII: Python converts text to an international name, which takes 4 ms."""
     return host.encode() if host.isascii() else host
 
 
 def is_websocket(connection: Connection) -> bool:
-    """Tell whether `connection` makes frames of what it is given, each of which is sent whole or not at all."""
+    """Return whether `connection` puts data into websocket frames, each of which is sent whole or not at all."""
     return isinstance(connection, _WebsocketWrapper)
 
 
 def _is_no_http(err: Exception) -> bool:
-    """Tell whether paho's websockets have stumbled over an answer, rather than over the network."""
+    """Return whether paho's websockets could not parse an answer, rather than that the network failed."""
     return isinstance(err, ValueError | LookupError)
 
 
@@ -151,7 +150,7 @@ def _unix_error(server: Server, err: Exception) -> LinkError:
     if isinstance(err, FileNotFoundError | ConnectionRefusedError):
         return LinkError(f"nothing listens at {server}", "is the broker running, and mqtt.host its unix socket?")
     if isinstance(err, PermissionError):
-        return LinkError(f"{server} may not be opened", "give this user access to the broker's unix socket")
+        return LinkError(f"no permission to open {server}", "give this user access to the broker's unix socket")
     reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
     return LinkError(f"the connection to {server} failed ({reason})", "check mqtt.host")
 
@@ -182,14 +181,16 @@ def _tcp_error(server: Server, timeout: float, err: Exception, step: str) -> Lin
 _CERTIFICATE_REMEDIES = {
     9: "check the clock of this machine",  # not yet valid
     10: "renew the broker's certificate, or check the clock of this machine",  # has expired
-    18: "give it as mqtt.tls.ca_file if you trust it",  # self-signed certificate
-    19: "give its CA certificate as mqtt.tls.ca_file",  # self-signed certificate in chain
-    20: "give the CA certificate of the broker as mqtt.tls.ca_file",  # unable to get local issuer
+    18: "set mqtt.tls.ca_file to it if you trust it",  # self-signed certificate
+    19: "set mqtt.tls.ca_file to its CA certificate",  # self-signed certificate in chain
+    20: "set mqtt.tls.ca_file to the CA certificate of the broker",  # unable to get local issuer
     62: "set mqtt.host to a name in the broker's certificate",  # hostname mismatch
     64: "set mqtt.host to a name in the broker's certificate",  # IP address mismatch
 }
-# Found by ssl.VERIFY_X509_STRICT alone: a key usage or a key identifier is missing, a constraint not critical, ...
-_STRICT_REMEDY = "name its CA certificate in mqtt.tls.ca_file, or make CA and certificate anew, see docs/operations.md"
+# Errors of ssl.VERIFY_X509_STRICT alone: a key usage or a key identifier is missing, a constraint is not critical, ...
+_STRICT_REMEDY = (
+    "set mqtt.tls.ca_file to its CA certificate, or create CA and certificate again, see docs/operations.md"
+)
 _CERTIFICATE_REMEDIES |= dict.fromkeys(range(80, 95), _STRICT_REMEDY)
 
 
@@ -199,7 +200,7 @@ def _tls_error(where: str, err: ssl.SSLError) -> LinkError:
         return LinkError(f"the certificate of {where} is not trusted ({err.verify_message})", remedy)
     reason = (err.reason or str(err)).replace("_", " ").lower()
     if "wrong version number" in reason or "record layer failure" in reason:
-        return LinkError(f"{where} does not speak TLS", "is mqtt.port its TLS port? or set mqtt.tls.enabled to false")
+        return LinkError(f"{where} does not support TLS", "is mqtt.port its TLS port? or set mqtt.tls.enabled to false")
     if "certificate" in reason:
         remedy = "check mqtt.tls.certificate_file and mqtt.tls.key_file"
         return LinkError(f"{where} refused the client certificate ({reason})", remedy)

@@ -1,4 +1,4 @@
-"""Opens connections in a thread of its own: a name look-up or a handshake can hang, and a stop must not wait for it."""
+"""Opens connections in a separate thread: a name look-up or a handshake can hang, and a stop must not wait for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from gateway.mqtt.dial import Connection
 
 
 class Dialler:
-    """Opens one connection at a time and leaves it for the main thread; `wakeup` says that it is there."""
+    """Opens one connection at a time in the thread `mqtt-dial`, for the main thread to pop; sets `wakeup` then.
+
+    Only the main thread calls the methods.
+    """
 
     def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
@@ -21,17 +24,20 @@ class Dialler:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether nothing is being opened, or waits to be taken."""
+        """Whether no connection is being opened, or waits to be popped."""
         return self._thread is None
 
     def start(self, dial: Callable[[], Connection]) -> None:
-        """Begin to open the connection that `dial` returns. What was being opened before is closed once it is open."""
+        """Begin to open the connection that `dial` returns. A previous connection that was not popped is closed."""
         thread = threading.Thread(target=self._run, args=(dial,), name="mqtt-dial", daemon=True)
-        self.forget(thread)
+        self.discard(thread)
         thread.start()
 
-    def forget(self, successor: threading.Thread | None = None) -> None:
-        """Close what nobody has taken, and what is still being opened once it is."""
+    def discard(self, successor: threading.Thread | None = None) -> None:
+        """Close a connection that was not popped; one that is still being opened is closed once it is open.
+
+        From now on only the thread `successor` may leave a connection here.
+        """
         with self._lock:
             self._thread = successor
             result, self._result = self._result, None
@@ -42,17 +48,17 @@ class Dialler:
         result: Connection | Exception
         try:
             result = dial()
-        except Exception as err:  # noqa: BLE001  (it is raised again where it is taken)
+        except Exception as err:  # noqa: BLE001  (`pop` raises it in the main thread)
             result = err
         with self._lock:
-            if self._is_closed or self._thread is not threading.current_thread():  # nobody waits for it any more
+            if self._is_closed or self._thread is not threading.current_thread():  # discarded meanwhile
                 if not isinstance(result, Exception):
                     result.close()
                 return
             self._result = result
         self._wakeup.set()
 
-    def take(self) -> Connection | None:
+    def pop(self) -> Connection | None:
         """Return the connection, once it is open; None before. Raises what `dial` has raised."""
         if self._result is None or self._thread is None:
             return None
@@ -63,7 +69,7 @@ class Dialler:
         return result
 
     def close(self) -> None:
-        """Open nothing more."""
+        """Discard what is being opened, and close whatever is opened from now on."""
         with self._lock:
             self._is_closed = True
-        self.forget()
+        self.discard()

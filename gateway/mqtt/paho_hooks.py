@@ -1,11 +1,13 @@
-"""The one place that knows paho's inside: what it has no public way for, and what it spends most on.
+"""The one place that uses private parts of paho: for what has no public method, and for what paho does slowly.
 
-Written for paho-mqtt 2.2, to which pyproject.toml holds it; the tests hold these hooks to it. Without `_create_socket`
-or `_handle_publish` paho goes its own way, slower; `_handle_pubackcomp` is needed: only it knows what is in flight.
+Written for paho-mqtt 2.2, the only version that pyproject.toml allows; tests compare the hooks with it. If paho did not
+call `_create_socket` or `_handle_publish` any more, all would work, but slower. `_handle_pubackcomp` is indispensable:
+only this module knows which publications are in flight.
 """
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +24,7 @@ from paho.mqtt.properties import Properties
 from gateway.message import Publication
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
+from gateway.mqtt.link_log import LOG
 from gateway.mqtt.packets import NO_PROPERTIES, PublishProperties, packed_properties, plain_packet, publish_packet
 from gateway.mqtt.shared_callback import Callback, SharedCallback
 from gateway.outbox.queues import Entry
@@ -30,21 +33,21 @@ _V5 = MQTTProtocolVersion.MQTTv5
 _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PUBLISH
 _LONGEST_BEGINNING = 2 + 65_535 + 2  # bytes of a PUBLISH that hold its topic and its packet identifier
 MAXIMUM_PACKET = 512 * 1024
-"""Bytes of the longest packet that is taken: the longest payload (`MAX_PAYLOAD_BYTES`) and more."""
+"""Bytes of the longest packet that is accepted: the longest payload (`MAX_PAYLOAD_BYTES`) and more."""
 
-_MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # on which something came in, and bytes of one, that are remembered
+_MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # received topics that are cached, and bytes of the longest of them
 
 
 class InFlight:
-    """A publication in the client's hands, with the QoS that it is sent with, and the `entry` that it came from.
+    """A publication in flight, with the QoS that it is sent with, and the `entry` of the outbox that it came from.
 
-    `mid` is its packet identifier, 0 with QoS 0. It is done with once the connection has taken it (QoS 0), or the
-    broker has acknowledged it (QoS 1), which may have given a `refusal`, a reason code.
+    `mid` is its packet identifier, 0 with QoS 0. It is complete once the connection has accepted all bytes of it (QoS
+    0), or the broker has acknowledged it (QoS 1). If the broker refused it, `refusal` is the reason code.
     """
 
     __slots__ = ("_buffer", "_end", "_is_done", "_start", "entry", "mid", "publication", "qos", "rc", "refusal")
 
-    rc: MQTTErrorCode  # paho says there that it has lost it
+    rc: MQTTErrorCode  # paho sets this if it has lost the packet
 
     def __init__(
         self,
@@ -65,32 +68,32 @@ class InFlight:
         self._is_done = False
 
     def set_offsets(self, buffer: BufferedSocket, start: int, end: int) -> None:
-        """Take note of where its bytes lie among those that a connection is given, as that counts them."""
+        """Record where its bytes begin and end among all bytes that were put into `buffer`."""
         self._buffer, self._start, self._end = buffer, start, end
 
     @property
     def is_unwritten(self) -> bool:
-        """Whether the connection has taken nothing of it."""
+        """Whether the connection has accepted no byte of it."""
         return self._buffer is not None and self._buffer.sent <= self._start
 
     def is_published(self) -> bool:
-        """Tell whether it is done with."""
+        """Return whether it is complete."""
         if self.mid or self._buffer is None:
             return self._is_done
         return self._buffer.sent >= self._end
 
     def acknowledged(self, reason: int) -> None:
-        """Take note of a PUBACK."""
+        """Record a PUBACK with the reason code `reason`."""
         self._is_done = True
         self.refusal = reason if reason >= 0x80 else 0
 
     def _set_as_published(self) -> None:
-        """Take note that it is written; what paho has in its queue it tells by this."""
+        """Record that it is written. paho calls this for the packets in its own queue."""
         self._is_done = True
 
 
 class Received(NamedTuple):
-    """A message as paho would give it, which makes a lock and a dozen attributes for each."""
+    """A received message, with the attributes of paho's `MQTTMessage` but without its cost: a lock for each."""
 
     topic: str
     payload: bytes
@@ -102,7 +105,7 @@ class Received(NamedTuple):
 
 
 class _Beginning(bytearray):
-    """The beginning of a packet that is too long to be kept: enough for topic and packet identifier."""
+    """The first bytes of a packet that is too long to be kept: enough for topic and packet identifier."""
 
     def __iadd__(self, data: Any) -> _Beginning:  # type: ignore[misc]  # only `+=` differs
         self.extend(data[: max(0, _LONGEST_BEGINNING - len(self))])
@@ -110,10 +113,10 @@ class _Beginning(bytearray):
 
 
 class HookedClient(mqtt.Client):
-    """A paho client that takes connections that are open already, and writes and reads them in large pieces.
+    """A paho client that adopts connections that are open already, and writes and reads them in large pieces.
 
-    Connections are buffered, but for websockets: there paho's own ways are taken. Publications of `mg_publish` are in
-    the hands of this class, and not sent again by itself; those of `publish` are in paho's, as ever.
+    Connections are buffered, except for websockets, where paho reads and writes. This class keeps the publications of
+    `mg_publish` until they are acknowledged, but does not send them again; paho handles those of `publish`, as usual.
     """
 
     _adopted: Connection | None = None
@@ -125,27 +128,28 @@ class HookedClient(mqtt.Client):
     on_unsubscribe: Any = SharedCallback()
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._handed: dict[int, InFlight] = {}  # with QoS 1, by packet identifier, until acknowledged
-        self._topics: dict[bytes, str] = {}  # that came in, as text
+        self._unacknowledged: dict[int, InFlight] = {}  # with QoS 1, by packet identifier
+        self._topics: dict[bytes, str] = {}  # received topics, as text
         self.mg_asked: Callable[[], None] = lambda: None
-        """Called when a PINGREQ goes out."""
+        """Called when a PINGREQ is sent."""
         self.mg_answered: Callable[[], None] = lambda: None
-        """Called when a PINGRESP was read."""
+        """Called when a PINGRESP was received."""
         self.mg_passed_over: Callable[[str, str], None] = lambda _, __: None
-        """Called with the topic of a message that was passed over, and with what it is, or has."""
+        """Called with the topic of a message that was dropped as unusable, and with what is wrong with it."""
         super().__init__(*args, **options)
 
     def mg_adopt(self, connection: Connection, protocol: MQTTProtocolVersion) -> None:
-        """Connect over `connection`, as `connect_async` has been told to.
+        """Send CONNECT on `connection`, with the arguments of the last `connect_async`.
 
-        paho takes the version in its constructor, and changes it itself between two connections, to fall back to 3.1.
+        paho accepts the `protocol` version in its constructor only. Between two connections it may be changed: paho
+        itself does so to fall back to MQTT 3.1.
         """
         self._adopted = connection
         self._protocol = protocol
         self.reconnect()
 
     def _create_socket(self) -> Any:
-        """Give paho the connection that is open already."""
+        """Return the connection that is open already. paho calls this."""
         adopted, self._adopted = self._adopted, None
         if adopted is None:
             return super()._create_socket()
@@ -153,17 +157,38 @@ class HookedClient(mqtt.Client):
 
     @property
     def _buffer(self) -> BufferedSocket | None:
-        """The connection, if it is buffered."""
+        """The connection, if it is buffered; otherwise None."""
         sock: object = self._sock
         return sock if isinstance(sock, BufferedSocket) else None
 
+    @property
+    def mg_is_buffered(self) -> bool:
+        """Whether there is a connection that is buffered: threads other than the main one may then write, too."""
+        sock: object = self._sock
+        return isinstance(sock, BufferedSocket)
+
+    def mg_shut_down(self) -> None:
+        """End the connection, and read on until paho notices that, which mostly calls `on_disconnect`."""
+        sock: Any = self._sock
+        if sock is None:
+            return
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+            self.loop_read()
+        except Exception as err:  # noqa: BLE001  (the link is being dropped, whatever its last packet was)
+            LOG.debug("closing: %r", err)
+
+    def mg_close_socket(self) -> None:
+        """Close the connection, if there is one, without `on_disconnect`."""
+        self._sock_close()
+
     def mg_weaken_will(self, *, without_qos: bool, without_retain: bool) -> None:
-        """Do without what the broker does not have, from the next CONNECT on."""
+        """Give the will QoS 0, or no retain, from the next CONNECT on: the broker supports nothing else."""
         qos = 0 if without_qos else self._will_qos
         self.will_set(self.will_topic or "", self.will_payload, qos, self._will_retain and not without_retain)
 
     def mg_serve(self, **callbacks: Callback) -> None:
-        """Have these called by paho, each before what anybody else assigns to the attribute of that name."""
+        """Register these callbacks of paho. Each runs before what is assigned to the attribute of the same name."""
         for name, callback in callbacks.items():
             getattr(type(self), name).serve(self, callback)
 
@@ -178,28 +203,28 @@ class HookedClient(mqtt.Client):
         *,
         entry: Entry | None = None,
     ) -> InFlight | None:
-        """Write a PUBLISH with the next `loop_write`, `qos` and `retain` as given; None if there is no connection.
+        """Queue a PUBLISH with this `qos` and `retain` for the next `loop_write`; return None without a connection.
 
-        Raises `ValueError` for a topic on which nothing can be published. paho's `publish` makes a message, a lock
-        and a condition for each, which takes four times as long.
+        Raises `ValueError` for a topic on which nothing can be published. paho's `publish` creates a message, a lock
+        and a condition for each publication, which takes four times as long.
         """
         if self._sock is None:
             return None
-        handed = InFlight(publication, qos, self._mid_generate() if qos else 0, entry)
-        self._put(handed, retain, properties, dup=False)
+        sent = InFlight(publication, qos, self._mid_generate() if qos else 0, entry)
+        self._put(sent, retain, properties, dup=False)
         if qos:
-            self._handed[handed.mid] = handed
-        return handed
+            self._unacknowledged[sent.mid] = sent
+        return sent
 
     def mg_publish_plain(self, entries: Sequence[Entry]) -> list[InFlight]:
-        """Write the first of `entries` as `mg_publish` would one after the other, at less cost; return what it was.
+        """Queue the first of `entries` as `mg_publish` would one after the other, at less cost; return those queued.
 
-        Not those from the first on that has properties of its own, or a topic on which nothing can be published.
+        It stops at the first publication that has properties, or a topic on which nothing can be published.
         """
         buffer = self._buffer
         if buffer is None:
             return []
-        all_handed: list[InFlight] = []
+        all_sent: list[InFlight] = []
         packets: list[bytes] = []
         end = buffer.taken
         no_properties = NO_PROPERTIES[self._protocol == _V5]
@@ -210,19 +235,19 @@ class HookedClient(mqtt.Client):
             if not packet:
                 break
             start, end = end, end + len(packet)
-            handed = InFlight(publication, publication.qos, mid, entry, buffer, start, end)
+            sent = InFlight(publication, publication.qos, mid, entry, buffer, start, end)
             if mid:
-                self._handed[mid] = handed
+                self._unacknowledged[mid] = sent
             packets.append(packet)
-            all_handed.append(handed)
+            all_sent.append(sent)
         buffer.put(b"".join(packets))
-        return all_handed
+        return all_sent
 
     def mg_write_plain(self, publications: Sequence[Publication], most: int) -> list[tuple[int, int]] | None:
-        """Write publications, if all are plain, none is retained, nothing is unsent before, and `most` bytes suffice.
+        """Write publications, if all are plain, none is retained, no bytes wait before them, and `most` bytes suffice.
 
-        Return where the bytes of each begin and end among all of the connection, nothing if that has taken all of
-        them, and None if nothing was written.
+        Return None if nothing was written, and an empty list if the connection has accepted all bytes. Otherwise return
+        where the bytes of each publication begin and end among all bytes of the connection.
         """
         buffer = self._buffer
         if buffer is None or buffer.has_unsent or any(map(attrgetter("retain"), publications)):
@@ -232,12 +257,12 @@ class HookedClient(mqtt.Client):
             return None
         begin = buffer.taken
         buffer.put(b"".join(packets))
-        return [] if self.mg_flush() else _spans(packets, begin)
+        return [] if self.mg_flush() else _offsets(packets, begin)
 
     def mg_plain_packets(self, publications: Iterable[Publication]) -> list[bytes]:
         """Return the packets of `publications` up to the first that is not plain, for `mg_put`.
 
-        Plain is what has QoS 0, no properties, and a topic on which something can be published.
+        A plain publication has QoS 0, no properties, and a topic on which something can be published.
         """
         packets: list[bytes] = []
         if self._buffer is None:
@@ -251,69 +276,76 @@ class HookedClient(mqtt.Client):
         return packets
 
     def mg_put(self, packets: Sequence[bytes]) -> list[tuple[int, int]]:
-        """Take packets for `mg_flush`; return where the bytes of each begin and end among all of the connection."""
+        """Queue packets for `mg_flush`; return where each begins and ends among all bytes of the connection."""
         buffer = self._buffer
         if buffer is None:
             return []
-        spans = _spans(packets, buffer.taken)
+        offsets = _offsets(packets, buffer.taken)
         buffer.put(b"".join(packets))
-        return spans
+        return offsets
 
-    def track_in_flight(self, entries: Sequence[Entry], spans: Sequence[tuple[int, int]]) -> list[InFlight]:
-        """Return what `mg_put` was given as publications in flight: the connection has not taken all of it."""
+    def track_in_flight(self, entries: Sequence[Entry], offsets: Sequence[tuple[int, int]]) -> list[InFlight]:
+        """Return the publications of `entries`, which `mg_put` has queued at `offsets`, as publications in flight."""
         return [
             InFlight(entry.publication, 0, 0, entry, self._buffer, start, end)
-            for entry, (start, end) in zip(entries, spans, strict=True)
+            for entry, (start, end) in zip(entries, offsets, strict=True)
         ]
 
-    def mg_publish_again(self, handed: InFlight, properties: PublishProperties | None = None) -> None:
-        """Write a PUBLISH with QoS 1 that another connection was given, under the same identifier."""
-        self._handed[handed.mid] = handed
-        self._put(handed, handed.publication.retain, properties, dup=not self.mg_is_unwritten(handed))
+    def mg_publish_again(self, sent: InFlight, properties: PublishProperties | None = None) -> None:
+        """Queue a PUBLISH with QoS 1 again, with the same packet identifier as on the previous connection."""
+        self._unacknowledged[sent.mid] = sent
+        self._put(sent, sent.publication.retain, properties, dup=not self.mg_is_unwritten(sent))
 
-    def _put(self, handed: InFlight, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
-        topic, payload = handed.publication[:2]
+    def _put(self, sent: InFlight, retain: bool, properties: PublishProperties | None, *, dup: bool) -> None:
+        topic, payload = sent.publication[:2]
         packed = packed_properties(properties, is_v5=self._protocol == _V5)
-        packet = publish_packet(topic, payload, handed.qos, handed.mid, packed, retain=retain, dup=dup)
+        packet = publish_packet(topic, payload, sent.qos, sent.mid, packed, retain=retain, dup=dup)
         sock: object = self._sock
         if isinstance(sock, BufferedSocket):
-            handed.set_offsets(sock, sock.taken, sock.taken + len(packet))
+            sent.set_offsets(sock, sock.taken, sock.taken + len(packet))
             sock.put(packet)
         else:
-            self._packet_queue(mqtt.PUBLISH, packet, handed.mid, handed.qos, handed)  # type: ignore[arg-type]
+            self._packet_queue(mqtt.PUBLISH, packet, sent.mid, sent.qos, sent)  # type: ignore[arg-type]
 
-    def mg_forget_handed(self) -> None:
-        """Forget all that is not acknowledged, paho's own publications too."""
-        self._handed.clear()
+    def mg_forget_in_flight(self) -> None:
+        """Forget all publications that are not acknowledged, those of paho's `publish` as well."""
+        self._unacknowledged.clear()
         self.drop_out_messages()
 
     @property
-    def mg_unsent(self) -> int:
-        """How many bytes of publications the connection has not taken yet."""
-        buffer = self._buffer
-        return buffer.taken - buffer.sent if buffer is not None else sum(one["to_process"] for one in self._out_packet)
+    def mg_unacknowledged(self) -> int:
+        """How many publications with QoS 1 are not acknowledged yet."""
+        return len(self._unacknowledged)
 
-    def mg_is_unwritten(self, handed: InFlight) -> bool:
-        """Tell whether nothing of a publication has been written."""
+    @property
+    def mg_unsent(self) -> int:
+        """How many queued bytes the connection has not accepted yet."""
+        buffer = self._buffer
+        if buffer is not None:
+            return buffer.taken - buffer.sent
+        return sum(packet["to_process"] for packet in self._out_packet)
+
+    def mg_is_unwritten(self, sent: InFlight) -> bool:
+        """Return whether no byte of a publication has been written."""
         queued: Iterable[Any] = self._out_packet
-        return handed.is_unwritten or any(packet["info"] is handed and packet["pos"] == 0 for packet in queued)
+        return sent.is_unwritten or any(packet["info"] is sent and packet["pos"] == 0 for packet in queued)
 
     def _mid_generate(self) -> int:
         """Return a packet identifier that is not in use."""
         mid = super()._mid_generate()
-        while mid in self._handed:
+        while mid in self._unacknowledged:
             mid = super()._mid_generate()
         return mid
 
     def want_write(self) -> bool:
-        """Tell whether `loop_write` has something to do."""
+        """Return whether `loop_write` has something to write."""
         buffer = self._buffer
         return super().want_write() or (buffer is not None and buffer.has_unsent)
 
     def mg_flush(self) -> bool:
-        """Write what was published, as far as the connection takes it now; return whether that was all of it.
+        """Write what is queued, as far as the connection accepts it now; return whether all of it was written.
 
-        False, too, if the connection is lost, or fails in any way: `loop_write` meets that again.
+        Return False as well if the connection is lost, or fails in any way: `loop_write` reports that to paho.
         """
         buffer = self._buffer
         if buffer is None or not buffer.has_unsent:
@@ -326,7 +358,7 @@ class HookedClient(mqtt.Client):
         return is_all
 
     def loop_write(self) -> MQTTErrorCode:
-        """Write what there is, in as few pieces as can be."""
+        """Write all that is queued, in as few system calls as possible."""
         code = super().loop_write() if self._out_packet else MQTTErrorCode.MQTT_ERR_SUCCESS
         buffer = self._buffer
         if buffer is not None and buffer.has_unsent:
@@ -340,7 +372,7 @@ class HookedClient(mqtt.Client):
     # --- in
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Read up to `max_packets` packets that have come whole; if there is none, paho reads the part, or the end."""
+        """Handle up to `max_packets` complete packets; if there is none, let paho read what there is, or the end."""
         buffer = self._buffer
         if buffer is None:
             return super().loop_read(max_packets)
@@ -348,16 +380,16 @@ class HookedClient(mqtt.Client):
         code, count = self._read_whole(buffer, max_packets)
         return code if count else super().loop_read()
 
-    def _read_whole(self, buffer: BufferedSocket, longest: int) -> tuple[MQTTErrorCode, int]:
-        """Read packets that are here whole, up to `longest` of them; return how the last one went, and how many."""
+    def _read_whole(self, buffer: BufferedSocket, max_packets: int) -> tuple[MQTTErrorCode, int]:
+        """Handle up to `max_packets` packets that are complete in `buffer`; return the last result, and how many."""
         code, count = MQTTErrorCode.MQTT_ERR_SUCCESS, 0
-        while count < longest and not self._in_packet["command"]:
-            here = buffer.packet()
-            if here is None:
+        while count < max_packets and not self._in_packet["command"]:
+            packet = buffer.packet()
+            if packet is None:
                 break
             count += 1
-            message = self._plain_message(*here)
-            code = self._read(here) if message is None else self._give(message)
+            message = self._plain_message(*packet)
+            code = self._handle_packet(*packet) if message is None else self._deliver(message)
             if code > 0:
                 self._loop_rc_handle(code)
             if self._buffer is not buffer:  # the link has ended
@@ -366,10 +398,10 @@ class HookedClient(mqtt.Client):
             self._last_bytes_received = time.monotonic()
         return code, count
 
-    def _read(self, here: tuple[int, bytes]) -> MQTTErrorCode:
-        """Handle a packet, its first byte and its body, as paho would have read it."""
+    def _handle_packet(self, first: int, body: bytes) -> MQTTErrorCode:
+        """Have paho handle a packet with this first byte and body, as if paho had read it."""
         packet = self._in_packet
-        packet["command"], packet["packet"], packet["remaining_length"] = here[0], bytearray(here[1]), len(here[1])
+        packet["command"], packet["packet"], packet["remaining_length"] = first, bytearray(body), len(body)
         try:
             return self._packet_handle()
         except MalformedPacket:
@@ -380,9 +412,9 @@ class HookedClient(mqtt.Client):
     # --- PINGREQ and PINGRESP
 
     def mg_ask(self) -> None:
-        """Send a PINGREQ.
+        """Send a PINGREQ for which paho expects no answer.
 
-        paho does not count it: it would take a link for dead after one keepalive on which this is not answered.
+        If paho expected one, it would drop the link after one keepalive without it.
         """
         self.mg_asked()
         self._send_simple_command(mqtt.PINGREQ)
@@ -397,23 +429,23 @@ class HookedClient(mqtt.Client):
         return super()._handle_pingresp()
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """Take note of a PUBACK.
+        """Record a PUBACK.
 
-        paho makes a reason code and properties for each, which costs more than all the rest of a publication.
+        paho creates a reason code and properties for each, which costs more than the rest of a publication altogether.
         """
         packet = self._in_packet["packet"]
         if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):
             return super()._handle_pubackcomp(cmd)
         mid = packet[0] << 8 | packet[1]
         reason = packet[2] if len(packet) > 2 else 0
-        handed = self._handed.pop(mid, None)
-        if handed is not None:
-            handed.acknowledged(reason)
+        sent = self._unacknowledged.pop(mid, None)
+        if sent is not None:
+            sent.acknowledged(reason)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super()._handle_pubackcomp(cmd)
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        """Receive; of a packet that is over our own maximum keep only the beginning, however much comes."""
+        """Receive bytes; of a packet that is longer than `MAXIMUM_PACKET` keep only the beginning."""
         incoming = self._in_packet
         is_too_long = incoming["have_remaining"] and incoming["remaining_length"] > MAXIMUM_PACKET
         if is_too_long and not isinstance(incoming["packet"], _Beginning):
@@ -421,55 +453,55 @@ class HookedClient(mqtt.Client):
         return super()._sock_recv(bufsize)
 
     def _packet_handle(self) -> MQTTErrorCode:
-        """Handle a packet that has come; what is too long for anything but a PUBLISH was never MQTT."""
+        """Handle a complete packet. One that is too long is a protocol error unless it is a PUBLISH."""
         incoming = self._in_packet
         if isinstance(incoming["packet"], _Beginning) and incoming["command"] & _KIND != mqtt.PUBLISH:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_handle()
 
     def _handle_publish(self) -> MQTTErrorCode:
-        """Read a PUBLISH that did not come in one piece, or is not plain.
+        """Handle a PUBLISH that did not arrive in one piece, or is not plain.
 
-        One that cannot be used is passed over and acknowledged: giving the link up over it would let one retained
-        message of a stranger keep the link down for ever.
+        One that cannot be used is dropped and acknowledged. If it ended the link instead, one retained message of any
+        client could keep the link down for ever, since the broker would send it again on each link.
         """
         first, body = self._in_packet["command"], self._in_packet["packet"]
         if isinstance(body, _Beginning):
-            return self._pass_over(first, bytes(body), f"a packet of {self._in_packet['remaining_length']} bytes")
+            return self._drop_unusable(first, bytes(body), f"a packet of {self._in_packet['remaining_length']} bytes")
         message = self._plain_message(first, bytes(body))
         if message is not None:
-            return self._give(message)
+            return self._deliver(message)
         try:
             read = decode_publish(first, bytes(body), self._protocol)
             topic = read.topic.decode("utf-8")
         except UnicodeDecodeError:
-            return self._pass_over(first, bytes(body), "text that is not UTF-8")
+            return self._drop_unusable(first, bytes(body), "text that is not UTF-8")
         except (MQTTException, struct.error, LookupError, ValueError):
-            return self._pass_over(first, bytes(body), "a form that is not MQTT")
+            return self._drop_unusable(first, bytes(body), "a form that is not MQTT")
         if read.qos > 1:
             return super()._handle_publish()
         payload = bytes(read.payload)
-        return self._give(Received(topic, payload, read.qos, read.retain, read.dup, read.mid, read.properties))
+        return self._deliver(Received(topic, payload, read.qos, read.retain, read.dup, read.mid, read.properties))
 
-    def _pass_over(self, first: int, body: bytes, what: str) -> MQTTErrorCode:
+    def _drop_unusable(self, first: int, body: bytes, problem: str) -> MQTTErrorCode:
         """Acknowledge a PUBLISH that cannot be used, of which `body` is at least the beginning.
 
-        `what` names what is wrong with it. Raises `MalformedPacket` where not even topic and identifier can be read.
+        `problem` is what is wrong with it. Raises `MalformedPacket` if not even topic and identifier can be read.
         """
         end = 2 + int.from_bytes(body[:2], "big")
         qos = first >> 1 & 3
         mid = int.from_bytes(body[end : end + 2], "big") if qos else 0
         if end == 2 or len(body) < end + 2 * (qos > 0) or qos == 3 or (qos and not mid):
             raise MalformedPacket("a PUBLISH without a topic or an identifier")
-        self.mg_passed_over(body[2:end].decode("utf-8", "backslashreplace"), what)
+        self.mg_passed_over(body[2:end].decode("utf-8", "backslashreplace"), problem)
         if not qos:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return self._send_puback(mid) if qos == 1 else self._send_pubrec(mid)
 
     def _plain_message(self, first: int, packet: bytes) -> Received | None:
-        """Return the message of a PUBLISH of QoS 0 or 1 without properties, as most are; None for what is left to paho.
+        """Return the message of a PUBLISH of QoS 0 or 1 without properties; None for any other packet.
 
-        For these, too, paho makes a lock and properties, and takes ten times as long.
+        Most messages are of this kind. paho creates a lock and properties for each, and takes ten times as long.
         """
         if first & _KIND != mqtt.PUBLISH or first & _QOS > 2:
             return None
@@ -486,7 +518,7 @@ class HookedClient(mqtt.Client):
         return Received(topic, packet[at:], first >> 1 & 3, first & _RETAIN > 0, first & _DUP > 0, mid)
 
     def _plain_topic(self, topic: bytes) -> str:
-        """Return `topic`, and remember it, if no MQTT library would take offence at it; otherwise `""`."""
+        """Return `topic` as text, and cache it, if it is certainly valid; otherwise `""`: paho has to check it."""
         if not topic or not topic.isascii() or b"\0" in topic or b"+" in topic or b"#" in topic:
             return ""
         plain = topic.decode("ascii")
@@ -496,13 +528,13 @@ class HookedClient(mqtt.Client):
             self._topics[topic] = plain
         return plain
 
-    def _give(self, message: Received) -> MQTTErrorCode:
-        """Give a message on, and then acknowledge it."""
+    def _deliver(self, message: Received) -> MQTTErrorCode:
+        """Pass a message to `on_message`, and then acknowledge it."""
         if self.on_message is not None:
             self.on_message(self, self._userdata, message)
         return self._send_puback(message.mid) if message.qos else MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
-def _spans(packets: Sequence[bytes], begin: int) -> list[tuple[int, int]]:
+def _offsets(packets: Sequence[bytes], begin: int) -> list[tuple[int, int]]:
     """Return where each of `packets` begins and ends, if the first begins at `begin`."""
     return list(pairwise(accumulate(map(len, packets), initial=begin)))

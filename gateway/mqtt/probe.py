@@ -1,4 +1,4 @@
-"""Looks whether a broker answers, without disturbing anything: for the way back to the preferred one."""
+"""Checks whether a broker accepts connections, without a side effect: for the return to the preferred broker."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ _DISCONNECT = b"\xe0\x00"
 
 
 def probe(connection: Connection, server: Server, client_id: str, username: str | None, password: str | None) -> None:
-    """Say CONNECT, in MQTT 3.1.1 and with a clean session, wait for CONNACK, and say DISCONNECT.
+    """Send CONNECT, in MQTT 3.1.1 and with a clean session, wait for CONNACK, and send DISCONNECT.
 
-    The client id is not the gateway's own, or a cluster of brokers would end the link that is up. The connection,
-    which has a time limit, stays open. Raises `LinkError` if the broker refuses, and `OSError` if it does not answer.
+    `client_id` must differ from that of the gateway, or a cluster of brokers would end the link that is up. The
+    connection, which has a time limit, stays open. Raises `LinkError` if the broker refuses, and `OSError` if it does
+    not answer.
     """
     connection.send(connect_packet(client_id, username, password))
     answer = b""
     while len(answer) < 4:
-        part = connection.recv(4 - len(answer))
-        if not part:
+        data = connection.recv(4 - len(answer))
+        if not data:
             break
-        answer += part
+        answer += data
     if len(answer) < 4 or answer[0] != _CONNACK or answer[3] != 0:
         raise LinkError(f"{server} does not accept a connection yet", f"it answered {answer.hex(' ') or 'nothing'}")
     connection.send(_DISCONNECT)

@@ -242,7 +242,7 @@ class Sender:
     def _requeue_in_flight(self) -> None:
         """Let the client forget everything that is in flight, and return it to the outbox."""
         self._must_requeue = False
-        self._client.mg_forget_handed()
+        self._client.mg_forget_in_flight()
         entries = _entries(self._in_flight)
         self._in_flight.clear()
         self._unacknowledged = 0

@@ -10,7 +10,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from gateway.core.clock import boot_time
 from gateway.core.receipt import Receipt
@@ -38,6 +38,16 @@ _SUPERSEDED = "a newer value has replaced it"  # and no loss
 
 NEWER = "a newer value of its topic was sent, or is waiting"
 """Why a state that is a dead letter is not sent again."""
+
+
+class DirectSender(Protocol):
+    """What sends the messages of an outbox in the thread that puts them; see `Outbox.on_put` and `send_directly`."""
+
+    def request_send(self, may_wait: bool, /) -> None:
+        """Send what waits in the outbox, in this thread or another one."""
+
+    def send_directly(self, publications: Sequence[Publication], may_wait: bool, /) -> bool:
+        """Send publications that are not in the outbox, and return True; or return False."""
 
 
 class Outbox:
@@ -73,6 +83,11 @@ class Outbox:
         self._gauge = LevelGauge()
         self._losses = LossLog(self.options.discard, clock)
         self._retained = RetainedPayloads()
+
+    def attach(self, sender: DirectSender) -> None:
+        """Connect this outbox with the `sender` that each thread calls after or instead of a put."""
+        self.on_put = sender.request_send
+        self.send_directly = sender.send_directly
 
     # --- in
 

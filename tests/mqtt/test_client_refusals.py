@@ -1,4 +1,4 @@
-"""A message over which a broker closes the link is found and set aside, and no other; and two clients with one id."""
+"""A message that makes the broker close the link is dead-lettered, and no other; and two clients with one id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from tests.support.packets import publish
 from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, goodbye, serve
 from tests.support.waiting import wait_until
 
-ASKING = {"run_topic": "g/run", "max_age": 6.0}  # so that others pass at the place of a message, if it has no company
+ASKING = {
+    "run_topic": "g/run",
+    "max_age": 6.0,
+}  # so that tokens are accepted at the position of a message that is alone
 FORBIDDEN = "the broker does not let the gateway write and read the topic"  # these peers send nothing back
 
 VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
@@ -32,37 +35,36 @@ def closes_at(is_fatal: Callable[[Packet], bool], last: bytes = b"") -> Act:
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
-        for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH and is_fatal(found):
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == PUBLISH and is_fatal(pkt):
                 conversation.send(last)
                 return
-            if found.kind == PUBLISH:
-                conversation.puback(found)
-            elif found.kind == SUBSCRIBE:
-                conversation.suback(found, b"\1" * len(found.filters))
+            if pkt.kind == PUBLISH:
+                conversation.puback(pkt)
+            elif pkt.kind == SUBSCRIBE:
+                conversation.suback(pkt, b"\1" * len(pkt.filters))
 
     return act
 
 
 def closes_on(payload: bytes, last: bytes = b"") -> Act:
     """Acknowledge all but a PUBLISH of `payload`."""
-    return closes_at(lambda found: found.payload == payload, last)
+    return closes_at(lambda pkt: pkt.payload == payload, last)
 
 
 def drain(link: Link) -> None:
-    """Turn until nothing waits any more; the clock goes on a little with each turn, past every probation."""
+    """Run the loop until the outbox is empty; each step moves the clock on a little, past every probation."""
 
     def is_empty() -> bool:
-        link.clock.shift += 0.1
-        link.client._last_heard = link.clock()
+        link.pass_time(0.1)
         return len(link.outbox) == 0
 
-    link.turn_until(is_empty, "an empty outbox", timeout=30)
+    link.run_until(is_empty, "an empty outbox", timeout=30)
 
 
 @VERSIONS
 @pytest.mark.parametrize("availability", ["", "av"])
-def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
+def test_a_message_that_closes_the_link_is_dead_lettered_and_the_others_are_sent(
     version: object, availability: str, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(
@@ -75,29 +77,29 @@ def test_a_message_that_closes_the_link_is_set_aside_and_the_rest_flows(
         drain(link)
         counts = link.outbox.counts()
         assert (counts.delivered, counts.set_aside) == (9, 1)
-        bad = [found for found in peer.packets(PUBLISH) if found.payload == b"bad"]
+        bad = [pkt for pkt in peer.packets(PUBLISH) if pkt.payload == b"bad"]
         assert len(bad) >= 6  # three times among others, three times alone
-        assert link.bounds[-1] == 1, "once it is known which one it is, nothing is to be waited for"
-        assert link.bounds.count(1) == 4, "at first, one by one, without it, and after others have passed"
-        order = [found.topic for found in peer.packets(PUBLISH) if found.payload == b"good"]
+        assert link.bounds[-1] == 1, "once the message is known, there is no reason to wait"
+        assert link.bounds.count(1) == 4, "at first, one by one, without it, and after others were accepted"
+        order = [pkt.topic for pkt in peer.packets(PUBLISH) if pkt.payload == b"good"]
         assert list(dict.fromkeys(order)) == [f"t/{number}" for number in range(10) if number != 5]
 
 
-def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_not_set_aside(
+def test_other_messages_whose_acknowledgements_are_lost_with_the_link_are_not_dead_lettered(
     expected_logs: ExpectedLogs,
 ) -> None:
-    """A broker that closes with data unread takes acknowledgements with it that it has sent."""
+    """If a broker closes with data unread, acknowledgements that it has sent may be lost."""
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't/2'")
 
     def close_before_it_acknowledges(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
         batch = []
-        for found in conversation.packets_until_closed():
-            batch.append(found)
-            if found.payload == b"bad":
+        for pkt in conversation.packets_until_closed():
+            batch.append(pkt)
+            if pkt.payload == b"bad":
                 return
-            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client._sender.poison.one_by_one:
+            if len(conversation.of_kind(PUBLISH)) < 3 and not link.client.sender.poison.one_by_one:
                 continue
             while batch:
                 conversation.puback(batch.pop(0))
@@ -112,7 +114,7 @@ def test_innocent_neighbours_whose_acknowledgements_are_lost_with_the_link_are_n
 
 
 @pytest.mark.parametrize("reason", [0x95, 0x99, 0x82])
-def test_a_broker_that_says_that_it_closes_over_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
+def test_a_broker_that_reports_that_it_closes_because_of_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
     with Peer(closes_on(b"bad", goodbye(reason))) as peer, Link(peer.port, availability="av", client=ASKING) as link:
@@ -124,7 +126,7 @@ def test_a_broker_that_says_that_it_closes_over_a_message(reason: int, expected_
 
 
 @pytest.mark.parametrize("reason", [0x8E, 0x8B, 0x89, 0x98, 0x8D])
-def test_a_broker_that_has_reasons_of_its_own_blames_no_message(reason: int, expected_logs: ExpectedLogs) -> None:
+def test_no_message_is_blamed_where_the_broker_has_another_reason(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     acts = itertools.repeat(closes_on(b"good", goodbye(reason)), 8)
     with Peer(*acts, serve()) as peer, Link(peer.port) as link:
@@ -134,7 +136,7 @@ def test_a_broker_that_has_reasons_of_its_own_blames_no_message(reason: int, exp
         assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (1, 0)
 
 
-def test_a_link_that_ends_before_the_message_was_written_blames_no_message(expected_logs: ExpectedLogs) -> None:
+def test_no_message_is_blamed_that_was_not_written_yet(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
 
     def close(conversation: Conversation) -> None:
@@ -144,40 +146,40 @@ def test_a_link_that_ends_before_the_message_was_written_blames_no_message(expec
     with Peer(*itertools.repeat(close, 8), serve()) as peer, Link(peer.port) as link:
         link.put("t", b"good")
         link.client.mg_connect()
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
         assert link.outbox.counts().set_aside == 0
 
 
-def test_a_link_that_is_lost_long_after_the_message_blames_it_not(expected_logs: ExpectedLogs) -> None:
+def test_no_message_is_blamed_that_was_sent_long_before(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(*itertools.repeat(serve(pubacks=0), 8), serve()) as peer, Link(peer.port) as link:
         link.put("t", b"good")
         for count in range(1, 9):
             link.client.mg_connect()
-            link.turn_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
             link.clock.shift += 11
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
         drain(link)
         assert link.outbox.counts().set_aside == 0
 
 
 @VERSIONS
-def test_a_broker_that_is_killed_again_and_again_costs_no_message(
+def test_no_message_is_lost_if_the_broker_is_killed_repeatedly(
     version: object, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ")
     expected_logs.expect("nothing listens")
     with Link(mosquitto.port, version=version, delay=0.02) as link:
         for number in range(8):
-            link.client._deadline = link.clock()
+            link.client.link.end_delay()
             link.client.mg_connect()
-            link.turn_until(lambda: link.state is LinkState.UP, "the link")
+            link.run_until(lambda: link.state is LinkState.UP, "the link")
             for index in range(300):
                 link.put("n", b"%d %d" % (number, index))
-            link.turn(0.0)
+            link.step(0.0)
             mosquitto.kill()
-            link.turn_until(lambda: "nothing listens" in link.failure, "the loss")
+            link.run_until(lambda: "nothing listens" in link.failure, "the loss")
             mosquitto.start()
         drain(link)
         assert link.outbox.counts().set_aside == 0
@@ -185,7 +187,7 @@ def test_a_broker_that_is_killed_again_and_again_costs_no_message(
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_a_real_broker_of_3_1_1_that_closes_over_a_large_message(
+def test_a_real_broker_of_3_1_1_that_closes_because_of_a_large_message(
     qos: int, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     mosquitto_or_skip()
@@ -205,18 +207,18 @@ def test_a_real_broker_of_3_1_1_that_closes_over_a_large_message(
         wait_until(lambda: ("t", b"after") in other.pairs(), 10, "what came after it")
 
 
-def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs: ExpectedLogs) -> None:
+def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 8000000 bytes to 't'")
 
     def close_at_once_when_it_comes(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
         first = conversation.sock.recv(5)
-        while first[:1] in b"\x32\x33" and len(first) == 5 and first[1] < 128:  # short: it was read as a whole
+        while first[:1] in b"\x32\x33" and len(first) == 5 and first[1] < 128:  # short: the broker has read all of it
             length = first[1]
-            rest = conversation._take(length - 3)
+            remaining = conversation._take(length - 3)
             at = 2 + 1 - 0
-            mid = (first[2:] + rest)[at : at + 2]
+            mid = (first[2:] + remaining)[at : at + 2]
             conversation.send(b"\x40\x02" + mid)
             first = conversation.sock.recv(5)
 
@@ -225,19 +227,18 @@ def test_a_message_that_is_cut_off_in_the_middle_is_set_aside_too(expected_logs:
         link.put("t", bytes(8_000_000), 0)
         link.put("t", b"after")
 
-        def is_set_aside() -> bool:
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+        def is_dead_lettered() -> bool:
+            link.pass_time(0.1)
             if len(link.outbox) == 1:
                 link.put("o", b"company")
             return link.outbox.counts().set_aside == 1
 
-        link.turn_until(is_set_aside, "the message to be set aside", timeout=30)
+        link.run_until(is_dead_lettered, "the dead letter", timeout=30)
         drain(link)
 
 
 @VERSIONS
-def test_a_state_that_closes_the_link_is_left_out_for_a_while_and_its_will_stays(
+def test_a_state_that_closes_the_link_is_suspended_and_its_will_stays(
     version: object, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ")
@@ -248,24 +249,25 @@ def test_a_state_that_closes_the_link_is_left_out_for_a_while_and_its_will_stays
             link.put(f"t/{number}", b"good")
         link.client.mg_connect()
         drain(link)
-        said = peer.packets(PUBLISH)
-        assert sum(found.payload == b"online" for found in said) == 6  # three times among others, three times alone
-        assert sum(found.payload == b"well" for found in peer.conversations[-1].of_kind(PUBLISH)) == 1
+        text = peer.packets(PUBLISH)
+        assert sum(pkt.payload == b"online" for pkt in text) == 6  # three times among others, three times alone
+        assert sum(pkt.payload == b"well" for pkt in peer.conversations[-1].of_kind(PUBLISH)) == 1
         assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (10, 0)
-        assert all(found.body[7] & 4 for found in peer.packets(CONNECT)), "killed now, it is to be offline all the same"
+        assert all(pkt.body[7] & 4 for pkt in peer.packets(CONNECT)), (
+            "if the gateway is killed now, its availability becomes offline all the same"
+        )
 
 
-def test_states_are_said_again_after_everything_was_taken_back(expected_logs: ExpectedLogs) -> None:
+def test_states_are_published_again_after_everything_was_requeued(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
     with Peer(closes_on(b"bad")) as peer, Link(peer.port, availability="av", client=ASKING) as link:
         link.connect()
         link.put("t", b"bad")
         drain(link)
-        link.turn_until(
+        link.run_until(
             lambda: (
-                [found.payload for found in peer.conversations[-1].of_kind(PUBLISH) if found.topic == "av"]
-                == [b"online"]
+                [pkt.payload for pkt in peer.conversations[-1].of_kind(PUBLISH) if pkt.topic == "av"] == [b"online"]
             ),
             "the state",
         )
@@ -274,9 +276,9 @@ def test_states_are_said_again_after_everything_was_taken_back(expected_logs: Ex
 # --- two clients with one id
 
 
-def test_a_takeover_is_said_once_with_its_remedy_and_backed_off(expected_logs: ExpectedLogs) -> None:
-    said = "closed the connection: another client has the client id 'test': give each client an mqtt.client_id of its"
-    expected_logs.expect(said)
+def test_a_takeover_is_logged_once_with_its_remedy_and_backed_off(expected_logs: ExpectedLogs) -> None:
+    text = "closed the connection: another client has the client id 'test': give each client its own mqtt.client_id"
+    expected_logs.expect(text)
 
     def taken_over(conversation: Conversation) -> None:
         conversation.read()
@@ -287,11 +289,10 @@ def test_a_takeover_is_said_once_with_its_remedy_and_backed_off(expected_logs: E
     with Peer(taken_over) as peer, Link(peer.port) as link:
         for count in range(1, 5):
             link.client.mg_connect()
-            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
-            link.clock.shift += 40  # it had held
-            link.client._last_heard = link.clock()
+            link.run_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
+            link.pass_time(40)  # s: it was stable
             peer.conversations[-1].is_over.set()
-            link.turn_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
+            link.run_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
         assert link.bounds == [1, 2, 4, 8]
 
 
@@ -300,36 +301,36 @@ def test_two_clients_with_one_id_at_a_real_broker(
     version: object, mosquitto: Mosquitto, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("lost the broker: ")  # Mosquitto 2.0.11 gives no reason to a client of version 5 either
-    with Link(mosquitto.port, version=version) as one, Link(mosquitto.port, version=version) as two:
+    with Link(mosquitto.port, version=version) as first, Link(mosquitto.port, version=version) as second:
         for _ in range(4):
-            for link in (one, two):
-                link.client._deadline = link.clock()
+            for link in (first, second):
+                link.client.link.end_delay()
                 link.client.mg_connect()
-                link.turn_until(lambda who=link: who.state is LinkState.UP, "a link")  # type: ignore[misc]
-                other = two if link is one else one
+                link.run_until(lambda who=link: who.state is LinkState.UP, "a link")  # type: ignore[misc]
+                other = second if link is first else first
                 if other.client.connects:
                     other.delay = 100
-                    other.turn_until(lambda who=other: who.state is LinkState.BACKING_OFF, "a loss")  # type: ignore[misc]
+                    other.run_until(lambda who=other: who.state is LinkState.BACKING_OFF, "a loss")  # type: ignore[misc]
         warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert any("client id 'test'" in text for text in warnings)
         assert len(warnings) <= 2
-        assert one.bounds == [2.0**number for number in range(len(one.bounds))]
+        assert first.bounds == [2.0**number for number in range(len(first.bounds))]
 
 
-# --- a broker in trouble, or something before it
+# --- a broker that fails, or something between
 
 
 def closes_on_any_publish_until(is_well: threading.Event) -> Act:
-    """Take CONNECT and SUBSCRIBE and close at each PUBLISH, until all is well."""
+    """Accept CONNECT and SUBSCRIBE and close at each PUBLISH, until `is_well` is set."""
     return closes_at(lambda _: not is_well.is_set())
 
 
 @VERSIONS
 @pytest.mark.parametrize("availability", ["", "av"])
-def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
+def test_no_message_is_blamed_where_every_publish_ends_the_link(
     version: object, availability: str, expected_logs: ExpectedLogs
 ) -> None:
-    """Everything is delivered, in its order, once all is well; and the availability is said again."""
+    """Once the broker works again, everything is delivered in its order; and the availability is published again."""
     expected_logs.expect("lost the broker: ")
     if availability:
         expected_logs.expect("the broker does not accept the state 'av': ")
@@ -344,24 +345,23 @@ def test_a_link_that_ends_at_whatever_is_published_condemns_nothing(
             link.clock.shift += 0.05
             return link.client.connects > 40
 
-        link.turn_until(has_tried_often, "forty links", timeout=30)
+        link.run_until(has_tried_often, "forty links", timeout=30)
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
         assert link.outbox.counts().delivered == 5
-        by_topic = [found.payload for found in peer.conversations[-1].of_kind(PUBLISH) if found.topic == "t/0"]
+        by_topic = [pkt.payload for pkt in peer.conversations[-1].of_kind(PUBLISH) if pkt.topic == "t/0"]
         assert by_topic == [b"0", b"2", b"4"]
         if availability:
 
             def is_online() -> bool:
-                link.clock.shift += 1
-                link.client._last_heard = link.clock()
+                link.pass_time(1)
                 return any(topic == "av" for topic, _ in peer.taken())
 
-            link.turn_until(is_online, "the availability")
+            link.run_until(is_online, "the availability")
 
 
-def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_aside_and_an_innocent_one_is_not(
+def test_a_message_that_ends_the_link_again_after_others_were_accepted_is_dead_lettered_and_another_one_is_not(
     expected_logs: ExpectedLogs,
 ) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 'bad/1'")
@@ -370,12 +370,12 @@ def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_asid
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
-        for found in conversation.packets_until_closed():
-            is_in_trouble = trouble.is_set() and found.topic == "good/1" if found.kind == PUBLISH else False
-            if found.kind == PUBLISH and (found.payload == b"bad" or is_in_trouble):
+        for pkt in conversation.packets_until_closed():
+            is_in_trouble = trouble.is_set() and pkt.topic == "good/1" if pkt.kind == PUBLISH else False
+            if pkt.kind == PUBLISH and (pkt.payload == b"bad" or is_in_trouble):
                 return
-            if found.kind == PUBLISH:
-                conversation.puback(found)
+            if pkt.kind == PUBLISH:
+                conversation.puback(pkt)
 
     with Peer(act) as peer, Link(peer.port, version="3.1.1") as link:
         trouble.set()
@@ -386,7 +386,7 @@ def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_asid
             link.clock.shift += 0.05
             return link.client.connects > 6
 
-        link.turn_until(has_lost_six, "six links")
+        link.run_until(has_lost_six, "six links")
         trouble.clear()
         link.put("good/2", b"2")
         drain(link)
@@ -399,8 +399,8 @@ def test_after_others_have_passed_a_message_that_ends_the_link_again_is_set_asid
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_link_that_ends_at_each_so_manieth_publish_condemns_nothing(count: int, expected_logs: ExpectedLogs) -> None:
-    """The states that go first pass, and then each message ends the link: it is the place, not the message."""
+def test_no_message_is_blamed_where_every_nth_publish_ends_the_link(count: int, expected_logs: ExpectedLogs) -> None:
+    """The states, which are sent first, are accepted; then each message ends the link: the position is the cause."""
     expected_logs.expect("lost the broker: ")
     expected_logs.allow("the broker does not accept the state", FORBIDDEN)
     is_well = threading.Event()
@@ -408,15 +408,15 @@ def test_a_link_that_ends_at_each_so_manieth_publish_condemns_nothing(count: int
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
-        for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH and len(conversation.of_kind(PUBLISH)) > count and not is_well.is_set():
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == PUBLISH and len(conversation.of_kind(PUBLISH)) > count and not is_well.is_set():
                 return
-            if found.kind == PUBLISH:
-                conversation.puback(found)
-                if found.topic == "g/run":
-                    conversation.send(publish("g/run", found.payload, version=conversation.version))
-            elif found.kind == SUBSCRIBE:
-                conversation.suback(found, b"\1" * len(found.filters))
+            if pkt.kind == PUBLISH:
+                conversation.puback(pkt)
+                if pkt.topic == "g/run":
+                    conversation.send(publish("g/run", pkt.payload, version=conversation.version))
+            elif pkt.kind == SUBSCRIBE:
+                conversation.suback(pkt, b"\1" * len(pkt.filters))
 
     with Peer(act) as peer, Link(peer.port, "c/#", availability="av", client=ASKING) as link:
         for number in range(4):
@@ -424,21 +424,20 @@ def test_a_link_that_ends_at_each_so_manieth_publish_condemns_nothing(count: int
         link.client.mg_connect()
 
         def has_tried_often() -> bool:
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+            link.pass_time(0.1)
             return link.client.connects > 50
 
-        link.turn_until(has_tried_often, "fifty links", timeout=40)
+        link.run_until(has_tried_often, "fifty links", timeout=40)
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
-        taken = [payload for topic, payload in peer.taken() if topic == "t"]
-        assert list(dict.fromkeys(taken)) == [b"0", b"1", b"2", b"3"]
+        accepted = [payload for topic, payload in peer.taken() if topic == "t"]
+        assert list(dict.fromkeys(accepted)) == [b"0", b"1", b"2", b"3"]
         assert link.outbox.counts().set_aside == 0
 
 
-def test_a_topic_that_waits_for_its_first_message_fills_no_more_than_a_window(expected_logs: ExpectedLogs) -> None:
-    """One device, one topic, and a broker in trouble for long: what waits stays in the outbox, within its limits."""
+def test_a_topic_that_waits_for_its_first_message_uses_no_more_than_a_window(expected_logs: ExpectedLogs) -> None:
+    """One device, one topic, and a broker that fails for long: messages stay in the outbox, within its limits."""
     expected_logs.expect("lost the broker: ", "outbox")
     is_well = threading.Event()
     outbox = Outbox(OutboxOptions(max_messages=500))
@@ -448,14 +447,13 @@ def test_a_topic_that_waits_for_its_first_message_fills_no_more_than_a_window(ex
 
         def has_tried_often() -> bool:
             nonlocal number
-            link.clock.shift += 0.1
-            link.client._last_heard = link.clock()
+            link.pass_time(0.1)
             for _ in range(20):
                 number += 1
                 link.outbox.put(Publication("t", b"%d" % number, 1))
             return link.client.connects > 30
 
-        link.turn_until(has_tried_often, "thirty links", timeout=40)
+        link.run_until(has_tried_often, "thirty links", timeout=40)
         assert len(link.outbox) <= 700
         is_well.set()
         began = link.clock.shift

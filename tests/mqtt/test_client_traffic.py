@@ -1,4 +1,4 @@
-"""What goes over the link: subscriptions, availability, publications in their order; and packets that are broken."""
+"""The traffic of the link: subscriptions, availability, publications in their order; and malformed packets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AVAILABILITY = "home/test/availability"
 
 @pytest.fixture(autouse=True, params=[5, "3.1.1"])
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Version:
-    """What goes over the link goes over it in both versions of MQTT."""
+    """Run each test with both versions of MQTT."""
     monkeypatch.setitem(DEFAULTS, "version", request.param)
     return cast(Version, request.param)
 
@@ -64,13 +64,13 @@ def test_subscriptions_are_renewed_after_a_restart_of_the_broker(
     with Link(mosquitto.port, "a/#", "b/+", delay=0.05) as link:
         link.connect()
         mosquitto.kill()
-        link.turn_until(lambda: "nothing listens" in link.failure, "the loss and a try")
+        link.run_until(lambda: "nothing listens" in link.failure, "the loss and an attempt")
         mosquitto.start()
-        link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
+        link.run_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
         with mosquitto.client() as other:
             other.publish("a/x/y", b"1")
             other.publish("b/x", b"2")
-            link.turn_until(lambda: len(link.received) == 2, "both messages")
+            link.run_until(lambda: len(link.received) == 2, "both messages")
     assert link.received == [("a/x/y", b"1", False), ("b/x", b"2", False)]
 
 
@@ -82,7 +82,7 @@ def test_a_bad_filter_does_not_lose_the_others(bad: str, mosquitto: Mosquitto, e
         with mosquitto.client() as other:
             other.publish("a/1", b"1")
             other.publish("b/1", b"2")
-            link.turn_until(lambda: len(link.received) == 2, "both messages")
+            link.run_until(lambda: len(link.received) == 2, "both messages")
         assert link.client.connects == 1
 
 
@@ -90,8 +90,8 @@ def test_a_refused_filter_is_named(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("the broker refused the filter 'b/#': ")
     with Peer(serve(refused={"b/#": 0x80})) as peer, Link(peer.port, "a/#", "b/#", "c/#") as link:
         link.connect()
-        assert [found.filters for found in peer.packets(SUBSCRIBE)] == [["a/#"], ["b/#"], ["c/#"]]
-        link.turn_for(0.1)
+        assert [pkt.filters for pkt in peer.packets(SUBSCRIBE)] == [["a/#"], ["b/#"], ["c/#"]]
+        link.run_for(0.1)
         assert link.state is LinkState.UP
 
 
@@ -102,7 +102,7 @@ def test_availability_is_retained_and_ends_with_offline_before_disconnect(mosqui
     with mosquitto.client(AVAILABILITY) as other:
         with Link(mosquitto.port, availability=AVAILABILITY) as link:
             link.connect()
-            link.turn_until(lambda: other.messages, "online")
+            link.run_until(lambda: other.messages, "online")
             with mosquitto.client(AVAILABILITY) as late:
                 assert late.wait_topic(AVAILABILITY, b"online").retain
             assert link.client.mg_stop(5.0)
@@ -113,33 +113,33 @@ def test_availability_is_retained_and_ends_with_offline_before_disconnect(mosqui
     wait_until(lambda: "Received DISCONNECT from test" in mosquitto.log.read_text(), 5, "DISCONNECT")
 
 
-def test_a_link_that_is_cut_leaves_its_will(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+def test_the_will_is_published_when_the_link_is_cut(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with (
         mosquitto.client(AVAILABILITY) as other,
         Link(mosquitto.port, availability=AVAILABILITY) as link,
     ):
         link.connect()
-        link.turn_until(lambda: other.messages, "online")
+        link.run_until(lambda: other.messages, "online")
         sock = link.client.socket()
         assert sock is not None
         sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
         other.wait_topic(AVAILABILITY, b"offline")
-        link.turn_until(lambda: link.client.connects == 2, "the link to be up again")
-        link.turn_until(lambda: len(other.messages) == 3, "online again")
+        link.run_until(lambda: link.client.connects == 2, "the link to be up again")
+        link.run_until(lambda: len(other.messages) == 3, "online again")
         assert [payload for _, payload in other.pairs()] == [b"online", b"offline", b"online"]
 
 
 def test_a_clean_stop_sends_what_waits_then_offline_then_disconnect() -> None:
     with Peer(serve()) as peer, Link(peer.port, availability=AVAILABILITY) as link:
         link.connect()
-        link.turn_until(lambda: len(peer.packets(PUBLISH)) == 1, "online")
+        link.run_until(lambda: len(peer.packets(PUBLISH)) == 1, "online")
         for number in range(3):
             link.put("a", b"%d" % number)
         assert link.client.mg_stop(5.0)
         wait_until(lambda: peer.packets(DISCONNECT), 5, "DISCONNECT")
         (conversation,) = peer.conversations
-        sent = [(found.kind, found.payload if found.kind == PUBLISH else b"") for found in conversation.packets]
+        sent = [(pkt.kind, pkt.payload if pkt.kind == PUBLISH else b"") for pkt in conversation.packets]
         assert sent[1:] == [(PUBLISH, payload) for payload in (b"online", b"0", b"1", b"2", b"offline")] + [
             (DISCONNECT, b"")
         ]
@@ -155,19 +155,19 @@ def test_nothing_is_lost_and_order_is_kept_through_an_outage(mosquitto: Mosquitt
             link.connect()
             for number in range(300):
                 link.put("n", b"%d" % number)
-            link.turn_until(lambda: link.outbox.counts().delivered >= 50, "some to be delivered")
+            link.run_until(lambda: link.outbox.counts().delivered >= 50, "some to be delivered")
             for number in range(300, 600):
                 link.put("n", b"%d" % number)
-            link.turn(0.0)
+            link.step(0.0)
             mosquitto.kill()
             before = numbers(first.pairs())
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         acknowledged = link.outbox.counts().delivered
         for number in range(600, 1000):
             link.put("n", b"%d" % number)
         mosquitto.start()
         with mosquitto.client("n") as second:
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
             wait_until(lambda: numbers(second.pairs())[-1:] == [999], 10, "the last one")
             after = numbers(second.pairs())
     assert before == list(range(len(before)))
@@ -175,19 +175,19 @@ def test_nothing_is_lost_and_order_is_kept_through_an_outage(mosquitto: Mosquitt
     assert 50 <= acknowledged < 600
 
 
-def test_qos_0_made_during_an_outage_arrives_once_and_in_order(
+def test_qos_0_put_during_an_outage_arrives_once_and_in_order(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ")
     with Link(mosquitto.port) as link:
         link.connect()
         mosquitto.kill()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         for number in range(500):
             link.put("n", b"%d" % number, qos=0)
         mosquitto.start()
         with mosquitto.client("n") as other:
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be sent")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be sent")
             wait_until(lambda: len(other.messages) >= 500, 10, "all to arrive")
         assert numbers(other.pairs()) == list(range(500))
 
@@ -198,86 +198,88 @@ def test_the_window_is_never_exceeded(expected_logs: ExpectedLogs) -> None:
         link.connect()
         for number in range(1000):
             link.put("n", b"%d" % number)
-        link.turn_until(lambda: link.outbox.counts().delivered == 40, "what the peer acknowledges")
-        link.turn_for(0.2)
+        link.run_until(lambda: link.outbox.counts().delivered == 40, "what the peer acknowledges")
+        link.run_for(0.2)
         first = peer.conversations[0]
         wait_until(lambda: len(first.of_kind(PUBLISH)) == 40 + WINDOW, 5, "the window to be full")
         first.hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the link to be up again")
-        link.turn_for(0.3)
+        link.run_until(lambda: link.client.connects == 2, "the link to be up again")
+        link.run_for(0.3)
         again = peer.conversations[1].of_kind(PUBLISH)
-        assert [int(found.payload) for found in again] == list(range(40, 40 + WINDOW))
-        assert all(found.is_duplicate for found in again)
+        assert [int(pkt.payload) for pkt in again] == list(range(40, 40 + WINDOW))
+        assert all(pkt.is_duplicate for pkt in again)
         counts = link.outbox.counts()
         assert (counts.delivered, counts.in_flight, counts.waiting) == (40, WINDOW, 1000 - 40 - WINDOW)
 
 
-def test_a_publication_that_paho_refuses_is_set_aside(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+def test_a_publication_that_paho_refuses_is_dead_lettered(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dead letter: ")
     with mosquitto.client("good") as other, Link(mosquitto.port) as link:
         link.connect()
         link.put("bad/+/topic", b"1")
         link.put("good", b"2")
-        link.turn_until(lambda: other.messages, "the good one")
-        link.turn_until(lambda: len(link.outbox) == 0, "an empty outbox")
+        link.run_until(lambda: other.messages, "the valid one")
+        link.run_until(lambda: len(link.outbox) == 0, "an empty outbox")
         assert link.client.connects == 1
 
 
-def test_a_put_from_another_thread_is_sent_at_once(mosquitto: Mosquitto) -> None:
+def test_a_put_from_another_thread_is_sent_immediately(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_for(0.1)
+        link.run_for(0.1)
         putting = threading.Timer(0.2, link.put, ("a", b"1"))
         putting.start()
         began = time.monotonic()
-        link.turn(5.0)  # waits for something to do
-        link.turn_until(lambda: other.messages, "the message")
+        link.step(5.0)  # waits for something to do
+        link.run_until(lambda: other.messages, "the message")
         putting.join()
         assert time.monotonic() - began < 2
 
 
-# --- by the thread that puts
+# --- sent by the thread that puts
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_what_is_put_while_the_main_thread_sleeps_is_sent_by_who_puts_it(qos: int, mosquitto: Mosquitto) -> None:
+def test_a_message_is_sent_by_the_thread_that_puts_it_while_the_main_thread_sleeps(
+    qos: int, mosquitto: Mosquitto
+) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: not woken(link))
         for number in range(3):
             link.send_clock.shift += 0.001  # s: it follows no other closely,
             link.put("a", b"%d" % number, qos)  # and the loop does not run
             wait_until(lambda: len(other.pairs()) > number)  # noqa: B023
         assert numbers(other.pairs()) == [0, 1, 2]
-        assert not woken(link), "the main thread may sleep on"
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+        assert not woken(link), "the main thread may continue to wait"
+        link.run_until(lambda: len(link.outbox) == 0, "all to be settled")
 
 
-def test_what_is_put_fast_and_one_by_one_goes_out_in_few_writes(mosquitto: Mosquitto) -> None:
+def test_messages_in_quick_succession_are_sent_in_few_writes(mosquitto: Mosquitto) -> None:
     count = 2000
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        buffer = link.client._buffer
+        buffer: Any = link.client.socket()
         assert buffer is not None
         writes = []
         flush = buffer.flush
-        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())[1]  # type: ignore[method-assign, func-returns-value]
+        buffer.flush = lambda: (writes.append(buffer.taken - buffer.sent), flush())[1]  # type: ignore[func-returns-value]
         with link.send_clock.frozen():  # however slow this machine is
             for number in range(count):
                 link.put("a", b"%d" % number, 0)
         assert len(writes) <= count / 100, "all of them in batches"
-        link.turn_until(lambda: len(other.pairs()) == count, "all to arrive")
+        link.run_until(lambda: len(other.pairs()) == count, "all to arrive")
         assert numbers(other.pairs()) == list(range(count))
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquitto: Mosquitto) -> None:
+def test_no_message_stays_unsent_whatever_the_rate(qos: int, mosquitto: Mosquitto) -> None:
     chance = random.Random(20261127)
     stopping = threading.Event()
 
     def run() -> None:
         while not stopping.is_set():
-            link.client.loop_with_reconnect()  # sleeps for seconds, unless somebody wakes it
+            link.client.loop_with_reconnect()  # waits for seconds, unless it is woken
 
     with Link(mosquitto.port) as link:
         link.connect()
@@ -298,7 +300,7 @@ def test_whatever_comes_and_however_fast_nothing_is_left_lying(qos: int, mosquit
             main.join()
 
 
-def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(mosquitto: Mosquitto) -> None:
+def test_in_a_burst_the_main_thread_reads_from_the_broker_and_can_be_woken(mosquitto: Mosquitto) -> None:
     stopping = threading.Event()
 
     def run() -> None:
@@ -307,7 +309,7 @@ def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(mosqu
 
     with mosquitto.client("state") as other, Link(mosquitto.port, "in") as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: not woken(link))
         main = threading.Thread(target=run)
         main.start()
         try:
@@ -324,28 +326,28 @@ def test_in_a_burst_the_main_thread_hears_the_broker_and_those_who_wake_it(mosqu
             main.join()
 
 
-def test_what_is_put_while_the_main_thread_has_the_turn_is_sent_by_it(mosquitto: Mosquitto) -> None:
+def test_messages_put_while_the_main_thread_holds_the_send_lock_are_sent_by_it(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
-        with link.client._turn:
+        link.run_until(lambda: not woken(link))
+        with link.client.transmitter.send_lock:
             link.put("a", b"1", 0)
             assert link.outbox.has_waiting
         began = time.monotonic()
-        link.turn(30.0)  # does not wait
+        link.step(30.0)  # does not wait
         assert time.monotonic() - began < 10
         wait_until(lambda: other.messages)
 
 
-def test_what_is_put_just_before_the_main_thread_falls_asleep_keeps_it_awake(
+def test_a_message_put_just_before_the_main_thread_waits_keeps_it_from_waiting(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: not woken(link))
 
         def put_meanwhile() -> float:
-            """Stand for another thread that comes when all has been looked at, and the turn is not given back yet."""
+            """Act as another thread that puts after the last check, while the send lock is still held."""
             putting = threading.Thread(target=link.put, args=("a", b"1", 0))
             putting.start()
             putting.join()
@@ -353,25 +355,25 @@ def test_what_is_put_just_before_the_main_thread_falls_asleep_keeps_it_awake(
 
         monkeypatch.setattr(link.client, "_time_left", put_meanwhile)
         began = time.monotonic()
-        link.turn(30.0)
+        link.step(30.0)
         assert time.monotonic() - began < 10
         wait_until(lambda: other.messages)
 
 
-def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto: Mosquitto) -> None:
+def test_messages_put_while_another_thread_holds_the_send_lock_are_sent_by_that_thread(mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
-        buffer = link.client._buffer
+        link.run_until(lambda: not woken(link))
+        buffer: Any = link.client.socket()
         assert buffer is not None
         flush, is_there, may_go_on = buffer.flush, threading.Event(), threading.Event()
 
         def slow_flush() -> bool:
             is_there.set()
             assert may_go_on.wait(10)
-            return flush()
+            return bool(flush())
 
-        buffer.flush = slow_flush  # type: ignore[method-assign]
+        buffer.flush = slow_flush
         first = threading.Thread(target=link.put, args=("a", b"0", 0))
         first.start()
         assert is_there.wait(10)
@@ -381,10 +383,10 @@ def test_what_is_put_while_another_thread_has_the_turn_is_sent_by_that(mosquitto
         may_go_on.set()
         first.join()
         wait_until(lambda: numbers(other.pairs()) == [0, 1])
-        assert not woken(link), "the main thread may sleep on"
+        assert not woken(link), "the main thread may continue to wait"
 
 
-def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_main_thread(
+def test_an_error_of_the_link_in_another_thread_is_left_to_the_main_thread(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     def fails(*_: object, **__: object) -> NoReturn:
@@ -393,42 +395,42 @@ def test_what_fails_in_another_thread_raises_nothing_there_and_is_left_to_the_ma
     expected_logs.expect("could not be handled: RuntimeError('a bug')", "lost the broker: ")
     with Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: not woken(link))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gateway.mqtt.paho_hooks.plain_packet", fails)
             patch.setattr(link.client, "mg_publish", fails)  # where the broker limits packets: Mosquitto 2.1
             link.put("a", b"1", 0)
             assert woken(link)
             link.put("a", b"2", 0)
-            link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+            link.run_until(lambda: link.state is not LinkState.UP, "the link to be dropped")
         with mosquitto.client("a") as other:
-            link.turn_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
+            link.run_until(lambda: numbers(other.pairs()) == [1, 2], "nothing to be lost")
 
 
-def test_what_is_put_after_a_standstill_is_left_to_the_main_thread_which_gives_the_link_up(
+def test_a_message_put_after_a_standstill_is_left_to_the_main_thread_which_drops_the_link(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("the gateway stood still for")
+    expected_logs.expect("the gateway did not run for")
     with mosquitto.client("a") as other, Link(mosquitto.port) as link:
         link.connect()
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: not woken(link))
         link.send_clock.shift += 60  # s: as after SIGSTOP and SIGCONT
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting, "not written to a link that may be dead"
-        link.turn_until(lambda: other.messages, "the message, on the next link")
+        link.run_until(lambda: other.messages, "the message, on the next link")
         assert link.client.connects == 2
 
 
 def test_nothing_is_written_before_the_broker_has_accepted_the_connection() -> None:
     with Peer(stay_silent) as peer, Link(peer.port) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: link.state is LinkState.AWAITING_CONNACK, "the connection")
+        link.run_until(lambda: link.state is LinkState.AWAITING_CONNACK, "the connection")
         link.put("a", b"1", 0)
         assert link.outbox.has_waiting
         link.outbox.settle(link.outbox.take(1))
 
 
-def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
+def test_a_message_put_without_a_link_waits_and_does_not_wake_the_main_thread() -> None:
     with Link(1) as link:
         link.put("a", b"1")
         assert not woken(link)
@@ -436,7 +438,7 @@ def test_what_is_put_without_a_link_waits_and_wakes_nobody() -> None:
         link.outbox.settle(link.outbox.take(1))  # or the end would try to send it
 
 
-def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_nor_mix(mosquitto: Mosquitto) -> None:
+def test_threads_that_put_simultaneously_lose_duplicate_and_mix_no_message(mosquitto: Mosquitto) -> None:
     count, threads = 1500, 4
 
     def put(thread: int) -> None:
@@ -446,10 +448,10 @@ def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_no
     with mosquitto.client("a/#") as other, Link(mosquitto.port) as link:
         link.connect()
         putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
-        for one in putting:
-            one.start()
-        link.turn_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled", 30)
+        for putter in putting:
+            putter.start()
+        link.run_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
+        link.run_until(lambda: len(link.outbox) == 0, "all to be settled", 30)
         wait_until(lambda: len(other.pairs()) >= count * threads, 30)
         for thread in range(threads):
             of_thread = [(topic, payload) for topic, payload in other.pairs() if topic == f"a/{thread}"]
@@ -461,7 +463,7 @@ def test_threads_that_put_at_once_and_the_main_thread_neither_lose_nor_double_no
 def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
     is_cut: bool, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    """What is passed on is taken in pieces; with QoS 0, what a cut finds written is lost, and nothing else."""
+    """The connection accepts batches in pieces; with QoS 0, only what was written before a cut is lost."""
     count, threads, size = 1500, 3, 2000
     slow = Way(longest=50_000, rate=20e6)
     script = [Passage(up=replace(slow, after_packets=700, end="reset"))] if is_cut else []
@@ -470,7 +472,7 @@ def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
 
     def put(thread: int) -> None:
         for start in range(0, count, 50):
-            wait_until(lambda: link.outbox.is_empty, 30, pause=0.0005)  # so that a batch may pass it by
+            wait_until(lambda: link.outbox.is_empty, 30, pause=0.0005)  # so that a batch may bypass it
             link.outbox.put_all([
                 Publication(f"a/{thread}", b"%d " % number + bytes(size), lane=(Lane.BULK, Lane.EVENT)[number % 2])
                 for number in range(start, start + 50)
@@ -482,39 +484,37 @@ def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
         Link(proxy.port) as link,
     ):
         link.connect()
-        sock: Any = link.client._sock
+        sock: Any = link.client.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # not a whole batch at once
         putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
-        for one in putting:
-            one.start()
-        link.turn_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
-        link.turn_until(lambda: link.outbox.is_empty and link.state is LinkState.UP, "all to be settled", 30)
+        for putter in putting:
+            putter.start()
+        link.run_until(lambda: not any(map(threading.Thread.is_alive, putting)), "all to be put", 30)
+        link.run_until(lambda: link.outbox.is_empty and link.state is LinkState.UP, "all to be settled", 30)
         for thread in range(threads):
             link.put(f"a/{thread}", b"%d last" % count)
-        link.turn_until(lambda: link.outbox.is_empty, "the last to be settled", 30)
+        link.run_until(lambda: link.outbox.is_empty, "the last to be settled", 30)
         wait_until(lambda: sum(payload.endswith(b"last") for _, payload in other.pairs()) == threads, 30)
         for thread in range(threads):
-            found = [int(payload.split()[0]) for topic, payload in other.pairs() if topic == f"a/{thread}"]
-            assert found == sorted(set(found)), "in order, each once"
-            assert is_cut or len(found) == count + 1
+            numbers_of_thread = [int(payload.split()[0]) for topic, payload in other.pairs() if topic == f"a/{thread}"]
+            assert numbers_of_thread == sorted(set(numbers_of_thread)), "in order, each once"
+            assert is_cut or len(numbers_of_thread) == count + 1
         assert link.client.connects == 1 + is_cut
         assert link.outbox.counts().accepted == (count + 1) * threads
 
 
-def test_what_the_connection_does_not_take_is_left_to_the_main_thread() -> None:
+def test_bytes_that_the_connection_does_not_accept_are_left_to_the_main_thread() -> None:
     with Peer(accept_and_read_no_more) as peer, Link(peer.port) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: link.state is LinkState.UP, "the link to be up")
-        link.turn_until(lambda: not woken(link))
+        link.run_until(lambda: link.state is LinkState.UP, "the link to be up")
+        link.run_until(lambda: not woken(link))
         while not link.client.want_write():
             link.send_clock.shift += 0.001  # s: it follows no other closely
             link.put("a", bytes(100_000), 0)
         assert woken(link)
 
 
-def test_a_connection_that_is_gone_is_left_to_the_main_thread(
-    mosquitto: Mosquitto, expected_logs: ExpectedLogs
-) -> None:
+def test_a_lost_connection_is_left_to_the_main_thread(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Link(mosquitto.port, delay=0.05) as link:
         link.connect()
@@ -523,11 +523,11 @@ def test_a_connection_that_is_gone_is_left_to_the_main_thread(
             link.put("a", b"%d" % number)  # raises nothing
         mosquitto.start()
         with mosquitto.client("a") as other:
-            link.turn_until(lambda: set(numbers(other.pairs())) == set(range(5)), "what was put")
+            link.run_until(lambda: set(numbers(other.pairs())) == set(range(5)), "what was put")
 
 
 def woken(link: Link) -> bool:
-    """Tell whether the main thread would wake at once for something that was put."""
+    """Return whether the main thread was woken for a message that was put."""
     return bool(select.select([link.wakeup.fileno()], [], [], 0)[0])
 
 
@@ -538,15 +538,15 @@ def test_a_message_whose_handling_fails_does_no_harm(mosquitto: Mosquitto, expec
     expected_logs.expect("a message on 'a/1' failed: ZeroDivisionError('division by zero')")
     received: list[bytes] = []
 
-    def take(arrival: Arrival) -> None:
+    def on_msg(arrival: Arrival) -> None:
         received.append(arrival.payload)
         assert 1 / int(arrival.payload)
 
-    with mosquitto.client() as other, Link(mosquitto.port, "a/#", on_msg=take) as link:
+    with mosquitto.client() as other, Link(mosquitto.port, "a/#", on_msg=on_msg) as link:
         link.connect()
         other.publish("a/1", b"0")
         other.publish("a/1", b"1")
-        link.turn_until(lambda: len(received) == 2, "both messages")
+        link.run_until(lambda: len(received) == 2, "both messages")
         assert link.state is LinkState.UP
         assert link.client.connects == 1
 
@@ -573,27 +573,27 @@ def test_a_message_whose_handling_fails_does_no_harm(mosquitto: Mosquitto, expec
         pytest.param(b"\x30\xff\xff\xff\xff\xff", id="a length of five bytes"),
     ],
 )
-def test_a_broken_packet_costs_the_link_and_no_more(data: bytes, expected_logs: ExpectedLogs) -> None:
+def test_a_malformed_packet_ends_the_link_and_nothing_else(data: bytes, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(serve(first=data), serve()) as peer, Link(peer.port) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         _works(link, peer)
 
 
 PASSED_OVER = {
     "topic not UTF-8": (b"\0\4a/\xff\xfe", b"x", "a message on 'a/\\\\xff\\\\xfe' is, or has, text that is not UTF-8"),
-    "longer than we take": (b"\0\3a/b", bytes(600_000), "a message on 'a/b' is, or has, a packet of 60000"),
-    "as long as a packet can be": (b"\0\3a/b", bytes(20_000_000), "a message on 'a/b' is, or has, a packet of 20000"),
+    "too long": (b"\0\3a/b", bytes(600_000), "a message on 'a/b' is, or has, a packet of 60000"),
+    "the longest packet": (b"\0\3a/b", bytes(20_000_000), "a message on 'a/b' is, or has, a packet of 20000"),
 }
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("what", PASSED_OVER)
-def test_a_message_that_cannot_be_used_is_acknowledged_counted_and_costs_no_link(
+def test_an_unusable_message_is_acknowledged_and_counted_and_does_not_end_the_link(
     what: str, qos: int, version: Version, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Kept back by the broker as a retained message, it would come again at each connect."""
+    """If the broker has retained it, it comes again at each connect."""
     topic, payload, text = PASSED_OVER[what]
     expected_logs.expect(text)
     is_v5 = version == 5
@@ -601,17 +601,19 @@ def test_a_message_that_cannot_be_used_is_acknowledged_counted_and_costs_no_link
     first = packet(PUBLISH, body, flags=qos << 1 | 1)
     with Peer(serve(first=first + b"\xd0\0")) as peer, Link(peer.port, "a/#") as link:
         link.connect()
-        link.turn_until(lambda: link.client.receive_counts["unusable"], "the message", timeout=30)
+        link.run_until(lambda: link.client.receive_counts["unusable"], "the message", timeout=30)
         _works(link, peer)
         answer = {0: [], 1: [(4, b"\0\7")], 2: [(5, b"\0\7")]}[qos]
-        wait_until(lambda: [(found.kind, found.body) for found in peer.conversations[0].packets if found.kind in (4, 5)]
+        wait_until(lambda: [(pkt.kind, pkt.body) for pkt in peer.conversations[0].packets if pkt.kind in (4, 5)]
                    == answer, 5, "the acknowledgement")  # fmt: skip
         assert link.client.connects == 1
         assert not link.received
     assert not any(record.exc_info for record in caplog.records)
 
 
-def test_a_string_of_mqtt_5_that_is_not_utf_8_costs_no_link(version: Version, expected_logs: ExpectedLogs) -> None:
+def test_a_string_of_mqtt_5_that_is_not_utf_8_does_not_end_the_link(
+    version: Version, expected_logs: ExpectedLogs
+) -> None:
     if version != 5:
         return
     expected_logs.expect("a message on 'a/b' is, or has, a form that is not MQTT")
@@ -619,20 +621,20 @@ def test_a_string_of_mqtt_5_that_is_not_utf_8_costs_no_link(version: Version, ex
     first = packet(PUBLISH, b"\0\3a/b\0\7" + bytes([len(properties)]) + properties + b"x", flags=2)
     with Peer(serve(first=first)) as peer, Link(peer.port, "a/#") as link:
         link.connect()
-        link.turn_until(lambda: link.client.receive_counts["unusable"], "the message")
+        link.run_until(lambda: link.client.receive_counts["unusable"], "the message")
         _works(link, peer)
         assert link.client.connects == 1
 
 
-def test_a_packet_that_is_too_long_to_be_anything_costs_the_link(expected_logs: ExpectedLogs) -> None:
+def test_a_packet_that_is_too_long_and_not_a_publish_ends_the_link(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(serve(first=packet(SUBACK, bytes(600_000))), serve()) as peer, Link(peer.port) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         _works(link, peer)
 
 
-def test_callbacks_that_somebody_assigns_are_called_and_can_break_nothing(
+def test_callbacks_assigned_by_others_are_called_and_cannot_break_anything(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("on_connect of the MQTT client failed, in ", "ZeroDivisionError")
@@ -645,21 +647,21 @@ def test_callbacks_that_somebody_assigns_are_called_and_can_break_nothing(
         link.client.on_message = lambda *_: None
         link.client.on_message = None
         other.publish("a/1", b"1")
-        link.turn_until(lambda: link.received, "a message")
+        link.run_until(lambda: link.received, "a message")
 
 
-def test_a_broken_packet_that_says_nothing_costs_nothing() -> None:
+def test_a_malformed_packet_without_a_meaning_is_ignored() -> None:
     with Peer(serve(first=packet(SUBACK, b"\0\1"))) as peer, Link(peer.port, version="3.1.1") as link:
         link.client.mg_connect()
-        link.turn_until(lambda: link.state is LinkState.UP, "the link")
-        link.turn_for(0.1)
+        link.run_until(lambda: link.state is LinkState.UP, "the link")
+        link.run_for(0.1)
         _works(link, peer)
         assert link.client.connects == 1
 
 
 def _works(link: Link, peer: Peer) -> None:
     link.put("still/there", b"1")
-    link.turn_until(lambda: [found for found in peer.packets(PUBLISH) if found.topic == "still/there"], "a message")
+    link.run_until(lambda: [pkt for pkt in peer.packets(PUBLISH) if pkt.topic == "still/there"], "a message")
 
 
 # --- the end
@@ -669,17 +671,17 @@ def test_stopping_waits_for_a_connack_that_is_pending() -> None:
     allowed = threading.Event()
     with Peer(serve(when=allowed)) as peer, Link(peer.port) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
+        link.run_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
         link.put("a", b"last words")
         letting = threading.Timer(0.3, allowed.set)
         letting.start()
         assert link.client.mg_stop(5.0)
         letting.join()
-        assert [found.payload for found in peer.packets(PUBLISH)] == [b"last words"]
+        assert [pkt.payload for pkt in peer.packets(PUBLISH)] == [b"last words"]
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_stopping_waits_no_longer_than_sending_takes(qos: int, mosquitto: Mosquitto) -> None:
+def test_stopping_waits_no_longer_than_sending(qos: int, mosquitto: Mosquitto) -> None:
     with mosquitto.client("a") as other, Link(mosquitto.port, availability=AVAILABILITY) as link:
         link.connect()
         for number in range(500):
@@ -690,12 +692,12 @@ def test_stopping_waits_no_longer_than_sending_takes(qos: int, mosquitto: Mosqui
         wait_until(lambda: len(other.messages) == 500, 5, "all to arrive")
 
 
-def test_stopping_does_not_wait_out_a_delay(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
+def test_stopping_does_not_wait_for_the_end_of_a_delay(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Link(mosquitto.port, delay=100) as link:
         link.connect()
         mosquitto.kill()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         link.put("a", b"last words")
         mosquitto.start()
         with mosquitto.client("a") as other:
@@ -704,71 +706,69 @@ def test_stopping_does_not_wait_out_a_delay(mosquitto: Mosquitto, expected_logs:
 
 
 @pytest.mark.parametrize("act", [stay_silent, accept_and_read_no_more, serve(pubacks=0)])
-def test_stopping_is_bounded_when_the_broker_is_no_help(act: object, expected_logs: ExpectedLogs) -> None:
+def test_stopping_is_bounded_when_the_broker_does_not_respond(act: object, expected_logs: ExpectedLogs) -> None:
     with contextlib.ExitStack() as stack:
         peer = stack.enter_context(Peer(act))  # type: ignore[arg-type]
         link = stack.enter_context(Link(peer.port, availability=AVAILABILITY))
         link.client.mg_connect()
-        link.turn_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
-        link.turn_for(0.1)
+        link.run_until(lambda: peer.packets(CONNECT), "the peer to have CONNECT")
+        link.run_for(0.1)
         link.put("a", b"last words")
         began = time.monotonic()
         assert not link.client.mg_stop(0.5)
         assert time.monotonic() - began < 2
 
 
-def test_a_broker_that_hangs_and_wakes_up_again_costs_nothing(mosquitto: Mosquitto) -> None:
+def test_no_message_is_lost_if_the_broker_hangs_for_a_while(mosquitto: Mosquitto) -> None:
     with mosquitto.client("n") as other, Link(mosquitto.port) as link:
         link.connect()
         mosquitto.signal(signal.SIGSTOP)
         for number in range(500):
             link.put("n", b"%d" % number)
-        link.turn_for(0.3)
+        link.run_for(0.3)
         assert link.outbox.counts().delivered == 0
         mosquitto.signal(signal.SIGCONT)
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
         wait_until(lambda: len(other.messages) >= 500, 10, "all to arrive")
     assert numbers(other.pairs()) == list(range(500))
 
 
-def test_a_broker_that_acknowledges_nothing_is_given_up(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("acknowledges nothing any more")
+def test_the_link_to_a_broker_that_acknowledges_nothing_is_dropped(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("no longer acknowledges messages")
     with Peer(serve(pubacks=0)) as peer, Link(peer.port, keepalive=60) as link:
         link.connect()
         link.outbox.put(Publication("home/t", b"1", qos=1))
-        link.turn_for(0.05)
-        link.clock.shift = 85.0
-        link.client._last_heard = link.clock()  # it answers our pings
-        link.turn_for(0.05)
+        link.run_for(0.05)
+        link.pass_time(85.0)  # it answers our pings
+        link.run_for(0.05)
         assert link.state is LinkState.UP
-        link.clock.shift = 95.0
-        link.client._last_heard = link.clock()
-        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+        link.pass_time(10.0)
+        link.run_until(lambda: link.state is not LinkState.UP, "the link to be dropped")
 
 
-def test_a_state_is_said_again_at_each_connect_and_given_to_paho_once(mosquitto: Mosquitto) -> None:
+def test_a_state_is_published_once_at_each_connect(mosquitto: Mosquitto) -> None:
     topic = "home/gw/device/availability"
     with mosquitto.client(topic) as other, Link(mosquitto.port) as link:
         link.client.set_state(topic, b"online")
         link.connect()
-        link.turn_until(lambda: len(other.messages) == 1, "the state")
+        link.run_until(lambda: len(other.messages) == 1, "the state")
         link.client.set_state(topic, b"offline")
-        link.turn_until(lambda: len(other.messages) == 2, "the change")
+        link.run_until(lambda: len(other.messages) == 2, "the change")
         assert [payload for _, payload in other.pairs()] == [b"online", b"offline"]
 
 
-def test_what_was_sent_while_the_process_stood_still_is_not_read(
+def test_messages_sent_while_the_process_was_suspended_are_not_read(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("the gateway stood still for")
+    expected_logs.expect("the gateway did not run for")
     with Link(mosquitto.port, "gate/#", version="3.1.1") as link, mosquitto.client() as other:
         link.connect()
-        link.turn_until(lambda: link.client.is_subscribed, "the subscription")
+        link.run_until(lambda: link.client.is_subscribed, "the subscription")
         other.publish("gate/C", b"open")
         link.send_clock.shift += 60  # s: as after SIGSTOP and SIGCONT
-        link.turn_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
+        link.run_until(lambda: link.client.connects == 2 and link.client.is_subscribed, "the link to be up again")
         other.publish("gate/C", b"close")
-        link.turn_until(lambda: bool(link.received), "the next message")
+        link.run_until(lambda: bool(link.received), "the next message")
     assert link.received == [("gate/C", b"close", False)]
 
 
@@ -781,40 +781,39 @@ def test_subscriptions_go_first_and_online_waits_until_all_of_them_are_answered(
     is_allowed = threading.Event()
 
     def answers_late(conversation: Conversation) -> None:
-        """Answer no SUBSCRIBE before the test allows it."""
+        """Answer SUBSCRIBE only when the test allows it."""
         conversation.read()
         conversation.connack()
         subscribes: list[Packet | None] = []
         while len(subscribes) < 2:
             subscribes.append(conversation.read())
         assert is_allowed.wait(10)
-        for found in subscribes:
-            assert found is not None
-            assert found.kind == SUBSCRIBE, "nothing else goes out before the subscriptions"
-            conversation.suback(found, bytes(refused.get(wanted, 1) for wanted in found.filters))
-        for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH and found.qos:
-                conversation.puback(found)
+        for pkt in subscribes:
+            assert pkt is not None
+            assert pkt.kind == SUBSCRIBE, "nothing else is sent before the subscriptions"
+            conversation.suback(pkt, bytes(refused.get(wanted, 1) for wanted in pkt.filters))
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == PUBLISH and pkt.qos:
+                conversation.puback(pkt)
 
     outbox = Outbox()
     outbox.put_all([Publication("home/t", b"1", qos=1), Publication("home/t", b"2")])
     with Peer(answers_late) as peer, Link(peer.port, "a/#", "b/#", availability=AVAILABILITY, outbox=outbox) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: len(peer.packets(SUBSCRIBE)) == 2, "the subscriptions")
+        link.run_until(lambda: len(peer.packets(SUBSCRIBE)) == 2, "the subscriptions")
         link.put("home/t", b"3")
-        link.turn_for(0.2)
+        link.run_for(0.2)
         assert not peer.packets(PUBLISH)
         is_allowed.set()
-        link.turn_until(lambda: len(peer.packets(PUBLISH)) == 4, "all that waited")
-        assert [found.payload for found in peer.packets(PUBLISH)] == [b"online", b"1", b"2", b"3"]
+        link.run_until(lambda: len(peer.packets(PUBLISH)) == 4, "all that waited")
+        assert [pkt.payload for pkt in peer.packets(PUBLISH)] == [b"online", b"1", b"2", b"3"]
 
 
-def test_a_broker_that_never_answers_the_subscriptions_is_given_up(expected_logs: ExpectedLogs) -> None:
+def test_the_link_to_a_broker_that_never_answers_the_subscriptions_is_dropped(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("does not answer the subscriptions")
     with Peer(accept_then_silence) as peer, Link(peer.port, "a/#", keepalive=4) as link:
         link.client.mg_connect()
-        link.turn_until(lambda: peer.packets(SUBSCRIBE), "the subscription")
-        link.turn_for(0.05)
-        link.clock.shift = 11.0
-        link.client._last_heard = link.clock()  # it says other things
-        link.turn_until(lambda: link.state is not LinkState.UP, "the link to be given up")
+        link.run_until(lambda: peer.packets(SUBSCRIBE), "the subscription")
+        link.run_for(0.05)
+        link.pass_time(11.0)  # the broker sends other packets
+        link.run_until(lambda: link.state is not LinkState.UP, "the link to be dropped")

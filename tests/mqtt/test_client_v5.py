@@ -1,4 +1,4 @@
-"""MQTT 5: the version and falling back from it, the session, what the broker's limits and reasons do."""
+"""MQTT 5: the version and falling back from it, the session, the limits of the broker and its reason codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SESSION = {"wants_session": True, "run_topic": RUN}
 
 
 def versions(peer: Peer) -> list[int]:
-    return [found.version for found in peer.packets(CONNECT)]
+    return [pkt.version for pkt in peer.packets(CONNECT)]
 
 
 def connect(peer: Peer) -> Packet:
@@ -48,7 +48,7 @@ def connect(peer: Peer) -> Packet:
 
 
 def published(peer: Peer) -> list[tuple[str, int, bool]]:
-    return [(found.topic, found.qos, bool(found.flags & 1)) for found in peer.packets(PUBLISH)]
+    return [(pkt.topic, pkt.qos, bool(pkt.flags & 1)) for pkt in peer.packets(PUBLISH)]
 
 
 def is_up(link: Link) -> bool:
@@ -60,20 +60,20 @@ def has_session(link: Link) -> bool:
 
 
 def sent(link: Link, peer: Peer, count: int) -> list[Packet]:
-    link.turn_until(lambda: len(peer.packets(PUBLISH)) >= count, f"{count} publications")
+    link.run_until(lambda: len(peer.packets(PUBLISH)) >= count, f"{count} publications")
     return peer.packets(PUBLISH)
 
 
 # --- the version
 
 
-def test_mqtt_5_is_spoken_first() -> None:
+def test_mqtt_5_is_tried_first() -> None:
     with Peer(serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5]
 
 
-def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
+def test_only_3_1_1_is_used_where_it_is_configured() -> None:
     with Peer(serve()) as peer, Link(peer.port, version="3.1.1") as link:
         link.connect()
         assert versions(peer) == [V3]
@@ -85,20 +85,22 @@ def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
         pytest.param(serve(speaks=[V3]), id="return code 1"),
         pytest.param(refuse(0x84), id="reason code 0x84"),
         pytest.param(close_after_connect, id="closes"),
-        pytest.param(stay_silent, id="says nothing"),
+        pytest.param(stay_silent, id="sends nothing"),
         pytest.param(say(b"\x20\x02\x00\x03"), id="an answer that is no CONNACK of version 5"),
     ],
 )
-def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(act: Act, caplog: pytest.LogCaptureFixture) -> None:
+def test_3_1_1_is_used_with_a_broker_that_refuses_mqtt_5(act: Act, caplog: pytest.LogCaptureFixture) -> None:
     with Peer(act, serve()) as peer, Link(peer.port, delay=100, connect_timeout=0.5) as link:  # tried without a delay
         link.connect()
         assert versions(peer) == [V5, V3]
         link.put("a", b"1")
-        assert [found.payload for found in sent(link, peer, 1)] == [b"1"]
-    assert any(f"falling back to MQTT 3.1.1 with 127.0.0.1:{peer.port}: " in text for text in caplog.messages)
+        assert [pkt.payload for pkt in sent(link, peer, 1)] == [b"1"]
+    assert any(
+        f"127.0.0.1:{peer.port} did not accept MQTT 5; falling back to MQTT 3.1.1: " in text for text in caplog.messages
+    )
 
 
-def test_that_is_remembered_and_mqtt_5_tried_again_later(
+def test_the_version_is_remembered_and_mqtt_5_tried_again_later(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("lost the broker: ")
@@ -106,45 +108,44 @@ def test_that_is_remembered_and_mqtt_5_tried_again_later(
         link.connect()
         for expected in ([V5, V3, V3], [V5, V3, V3, V3]):
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda: link.state is not LinkState.UP, "the loss")
+            link.run_until(lambda: link.state is not LinkState.UP, "the loss")
             link.connect()
             assert versions(peer) == expected
         assert len([text for text in caplog.messages if "falling back to MQTT 3.1.1" in text]) == 1
-        link.clock.shift += 3600
-        link.client._last_heard = link.clock()
+        link.pass_time(3600)
         peer.conversations[-1].hang_up()
-        link.turn_until(lambda: len(versions(peer)) == 6, "the next link")
+        link.run_until(lambda: len(versions(peer)) == 6, "the next link")
         link.connect()
         assert versions(peer) == [V5, V3, V3, V3, V5, V3]
 
 
-def test_after_a_slow_connack_3_1_1_holds_for_one_link_only(expected_logs: ExpectedLogs) -> None:
+def test_after_a_slow_connack_3_1_1_is_used_for_one_link_only(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(stay_silent, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
         link.connect()
         peer.conversations[-1].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert versions(peer) == [V5, V3, V5]
 
 
-def test_a_broker_that_closes_whatever_it_is_asked_is_no_broker_of_3_1_1(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+def test_a_broker_that_closes_with_each_version_is_not_remembered_as_one_of_3_1_1(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
     with Peer(close_after_connect, close_after_connect, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3, V5]
 
 
-def test_that_a_broker_closes_on_each_version_is_said_once(
+def test_that_a_broker_closes_with_each_version_is_logged_once(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it speak MQTT 3.1.1, without TLS?")
+    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
     with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3] * 3 + [V5]
-    assert len([text for text in caplog.messages if "does it speak MQTT 5" in text]) == 1
+    assert len([text for text in caplog.messages if "does it support MQTT 5" in text]) == 1
 
 
-def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected_logs: ExpectedLogs) -> None:
+def test_a_failure_with_another_cause_does_not_change_the_version(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Not authorized: check mqtt.username")
     with Peer(refuse(0x87), serve()) as peer, Link(peer.port) as link:
         link.connect()
@@ -152,22 +153,22 @@ def test_a_failure_that_has_nothing_to_do_with_the_version_changes_none(expected
 
 
 @pytest.mark.parametrize("act", [close_after_connect, stay_silent])
-def test_a_broker_that_has_spoken_mqtt_5_goes_on_with_it(act: Act, expected_logs: ExpectedLogs) -> None:
+def test_mqtt_5_stays_with_a_broker_that_has_accepted_it(act: Act, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "no connection to the broker: ")
     with Peer(serve(), act, serve()) as peer, Link(peer.port, connect_timeout=0.5) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         assert versions(peer) == [V5, V5, V5]
 
 
 @pytest.mark.parametrize("act", [close_at_once, close_after_connect])
-def test_falling_back_is_no_failure(act: Act) -> None:
+def test_falling_back_is_not_a_failure(act: Act) -> None:
     """`send` and `watch` end at the first failure, which this is not."""
     with Peer(act, serve()) as peer, Link(peer.port, delay=100) as link:
         link.client.mg_connect()
         while link.state is not LinkState.UP:
-            link.turn(0.05)
+            link.step(0.05)
             assert link.client.last_failure is None
 
 
@@ -178,7 +179,7 @@ def test_what_is_in_flight_survives_the_change_of_version(expected_logs: Expecte
         link.outbox.put(Publication("a", b"1", 1, correlation=b"asked"))
         sent(link, peer, 1)
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the acknowledgement")
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the acknowledgement")
         first, second = peer.packets(PUBLISH)
         assert (first.properties, second.properties) == ({"correlation_data": b"asked"}, {})
         assert (second.version, second.payload, second.is_duplicate) == (V3, b"1", True)
@@ -187,7 +188,7 @@ def test_what_is_in_flight_survives_the_change_of_version(expected_logs: Expecte
 # --- CONNECT and the session
 
 
-def test_connect_asks_for_a_session_that_lasts_and_says_what_may_come() -> None:
+def test_connect_asks_for_a_lasting_session_and_declares_limits() -> None:
     with Peer(serve()) as peer, Link(peer.port, session_expiry=7200, client=SESSION) as link:
         link.connect()
         assert not connect(peer).is_clean
@@ -205,13 +206,13 @@ def test_no_session_is_clean_at_each_connect(options: dict[str, Any], expected_l
     with Peer(serve()) as peer, Link(peer.port, **options) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
-        assert [found.is_clean for found in peer.packets(CONNECT)] == [True, True]
+        link.run_until(lambda: link.client.connects == 2, "the next link")
+        assert [pkt.is_clean for pkt in peer.packets(CONNECT)] == [True, True]
         assert "session_expiry" not in connect(peer).properties
 
 
 @pytest.mark.parametrize("client", [{}, {"wants_session": True}, {"run_topic": RUN}])
-def test_no_session_is_asked_for_where_nobody_wants_it_or_nobody_could_tell_what_has_waited_in_it(
+def test_no_session_is_asked_for_where_none_is_configured_or_its_old_messages_could_not_be_recognized(
     client: dict[str, Any],
 ) -> None:
     with Peer(serve()) as peer, Link(peer.port, client=client) as link:
@@ -220,279 +221,281 @@ def test_no_session_is_asked_for_where_nobody_wants_it_or_nobody_could_tell_what
         assert "session_expiry" not in connect(peer).properties
 
 
-def test_that_a_session_is_wanted_or_not_any_more_holds_from_the_next_connect_on(expected_logs: ExpectedLogs) -> None:
+def test_whether_a_session_is_wanted_counts_from_the_next_connect_on(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(serve()) as peer, Link(peer.port, client={"run_topic": RUN}) as link:
         for count, wants_session in enumerate((True, False, True), 1):
             link.connect()
             link.client.mg_subscribe((), wants_session=wants_session)
             peer.conversations[-1].hang_up()
-            link.turn_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
-        assert [found.is_clean for found in peer.packets(CONNECT)] == [True, False, True, False]
+            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+        assert [pkt.is_clean for pkt in peer.packets(CONNECT)] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("outage", [0.0, 60.0])
 def test_what_waited_in_a_session_is_marked(outage: float, mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
-    came: list[Arrival] = []
-    with Link(mosquitto.port, "a/#", on_msg=came.append, client=SESSION) as link, mosquitto.client() as other:
+    arrivals: list[Arrival] = []
+    with Link(mosquitto.port, "a/#", on_msg=arrivals.append, client=SESSION) as link, mosquitto.client() as other:
         link.connect()
         assert not has_session(link)
         other.publish("a/C", b"before")
-        link.turn_until(lambda: len(came) == 1, "a message")
-        link.turn_for(0.1)  # its acknowledgement
+        link.run_until(lambda: len(arrivals) == 1, "a message")
+        link.run_for(0.1)  # its acknowledgement
         sock: Any = link.client.socket()
         link.delay = 0.3
         sock.shutdown(socket.SHUT_RDWR)
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         for number in range(200):
             other.publish("a/C", b"%d" % number)
         link.clock.shift += outage
         link.connect()
         assert has_session(link)
-        link.turn_until(lambda: link.client.is_caught_up, "the barrier")
+        link.run_until(lambda: link.client.is_caught_up, "the barrier")
         other.publish("a/C", b"after")
-        link.turn_until(lambda: len(came) == 202, "the next message")
-    assert [arrival.payload for arrival in came if arrival.resumed] == [b"%d" % number for number in range(200)]
-    assert not any(arrival.resumed for arrival in (came[0], came[-1]))
+        link.run_until(lambda: len(arrivals) == 202, "the next message")
+    assert [arrival.payload for arrival in arrivals if arrival.resumed] == [b"%d" % number for number in range(200)]
+    assert not any(arrival.resumed for arrival in (arrivals[0], arrivals[-1]))
 
 
 def test_a_session_outlives_a_restart_of_the_broker(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
     expected_logs.expect("lost the broker: ")
-    came: list[Arrival] = []
+    arrivals: list[Arrival] = []
     extra = f"allow_anonymous true\npersistence true\npersistence_location {tmp_path}/\n"
     with (
         Mosquitto(tmp_path, extra) as broker,
-        Link(broker.port, "a/#", on_msg=came.append, delay=0.05, client=SESSION) as link,
+        Link(broker.port, "a/#", on_msg=arrivals.append, delay=0.05, client=SESSION) as link,
     ):
         link.connect()
         assert broker.process is not None
         broker.process.terminate()
         broker.process.wait()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         broker.start()
         with broker.client() as other:
             other.publish("a/C", b"open")
-        link.client._deadline = link.clock()
-        link.turn_until(lambda: len(came) == 1, "what waited")
+        link.client.link.end_delay()
+        link.run_until(lambda: len(arrivals) == 1, "what waited")
         assert link.client.session_present
-        assert came[0].resumed
+        assert arrivals[0].resumed
 
 
 def routes_the_run_topic(conversation: Conversation, *, behind: threading.Event | None = None) -> None:
     """Resume a session, and send back what is published on the run topic, once `behind` is set."""
     conversation.read()
     conversation.connack(is_resumed=True, values={"subscription_ids_available": 0})
-    for found in conversation.packets_until_closed():
-        if found.kind == SUBSCRIBE:
-            conversation.suback(found, b"\1" * len(found.filters))
-        elif found.kind == PUBLISH:
-            conversation.puback(found)
-            if found.topic == RUN:
+    for pkt in conversation.packets_until_closed():
+        if pkt.kind == SUBSCRIBE:
+            conversation.suback(pkt, b"\1" * len(pkt.filters))
+        elif pkt.kind == PUBLISH:
+            conversation.puback(pkt)
+            if pkt.topic == RUN:
                 assert behind is None or behind.wait(10)
-                conversation.send(publish(RUN, found.payload, version=V5))
+                conversation.send(publish(RUN, pkt.payload, version=V5))
 
 
 @pytest.mark.parametrize("pause", [0.0, 1.5, 4.0])
-def test_whatever_pauses_it_makes_what_comes_before_the_token_has_waited_and_what_comes_behind_it_is_new(
+def test_messages_before_the_token_have_waited_and_those_after_it_are_new_whatever_the_pauses(
     pause: float,
 ) -> None:
     is_over = threading.Event()
-    came: list[Arrival] = []
+    arrivals: list[Arrival] = []
     act = partial(routes_the_run_topic, behind=is_over)
-    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=arrivals.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: peer.packets(PUBLISH) and not len(link.client._sender), "the token's PUBACK")
+        link.run_until(lambda: peer.packets(PUBLISH) and not len(link.client.sender), "the token's PUBACK")
         for number in range(12):
-            link.clock.shift += pause
-            link.client._last_heard = link.clock()
+            link.pass_time(pause)
             peer.conversations[0].send(publish("a", b"%d" % number, version=V5))
-            link.turn_until(lambda count=number: len(came) > count, "the next one")  # type: ignore[misc]
+            link.run_until(lambda count=number: len(arrivals) > count, "the next one")  # type: ignore[misc]
         is_over.set()
-        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        link.run_until(lambda: link.client.is_caught_up, "the token")
         peer.conversations[0].send(publish("a", b"new", version=V5))
-        link.turn_until(lambda: len(came) == 13, "a new one")
-    assert [arrival.resumed for arrival in came] == [True] * 12 + [False]
+        link.run_until(lambda: len(arrivals) == 13, "a new one")
+    assert [arrival.resumed for arrival in arrivals] == [True] * 12 + [False]
 
 
-def test_other_filters_do_not_make_a_quiet_session_one_in_which_something_waited() -> None:
-    came: list[Arrival] = []
-    with Peer(routes_the_run_topic) as peer, Link(peer.port, "a", on_msg=came.append, client=SESSION) as link:
+def test_after_new_filters_a_quiet_session_has_no_waiting_messages() -> None:
+    arrivals: list[Arrival] = []
+    with Peer(routes_the_run_topic) as peer, Link(peer.port, "a", on_msg=arrivals.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: link.client.is_caught_up, "the token")
+        link.run_until(lambda: link.client.is_caught_up, "the token")
         link.client.mg_subscribe(["a", "b"], wants_session=True)
-        link.turn_until(lambda: link.client.is_subscribed, "the other subscription")
+        link.run_until(lambda: link.client.is_subscribed, "the other subscription")
         peer.conversations[0].send(publish("a", b"live", version=V5))
-        link.turn_until(lambda: came, "a message")
-    assert not came[0].resumed
+        link.run_until(lambda: arrivals, "a message")
+    assert not arrivals[0].resumed
 
 
 # --- the topic by which the gateway knows what the broker remembers
 
 
 @pytest.mark.parametrize("how", ["SUBACK", "PUBACK", "silence"])
-def test_where_the_run_topic_is_forbidden_the_link_is_made_anew_without_a_session(
+def test_where_the_run_topic_is_forbidden_the_link_is_opened_again_without_a_session(
     how: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("the broker does not let the gateway write and read the topic 'g/run'")
     expected_logs.expect("lost the broker: the broker's session cannot be used: connecting again without it")
-    came: list[Arrival] = []
+    arrivals: list[Arrival] = []
 
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack(is_resumed=not conversation.packets[0].is_clean)
         if not conversation.packets[0].is_clean:
             conversation.send(publish("a", b"waited", version=V5))
-        for found in conversation.packets_until_closed():
-            if found.kind == SUBSCRIBE:
-                refused = how == "SUBACK" and found.filters == [RUN]
-                conversation.suback(found, b"\x87" if refused else b"\1")
-            elif found.kind == PUBLISH:
-                conversation.puback(found, 0x87 if how == "PUBACK" and found.topic == RUN else 0)
-            elif found.kind == PINGREQ:
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == SUBSCRIBE:
+                refused = how == "SUBACK" and pkt.filters == [RUN]
+                conversation.suback(pkt, b"\x87" if refused else b"\1")
+            elif pkt.kind == PUBLISH:
+                conversation.puback(pkt, 0x87 if how == "PUBACK" and pkt.topic == RUN else 0)
+            elif pkt.kind == PINGREQ:
                 conversation.send(packet(PINGRESP))
 
     outbox = Outbox()
     outbox.put(Publication("state", b"on", 1, retain=True))
-    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, outbox=outbox, client=SESSION) as link:
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=arrivals.append, outbox=outbox, client=SESSION) as link:
 
-        def is_anew() -> bool:
+        def is_open_again() -> bool:
             if how == "silence":
                 link.clock.shift += 0.5
             return link.client.connects == 2
 
         link.client.mg_subscribe(["a"], wants_session=True, max_age=30.0)
         link.client.mg_connect()
-        link.turn_until(is_anew, "the second link")
-        link.turn_until(lambda: link.client.is_subscribed, "its subscriptions")
-        assert [found.is_clean for found in peer.packets(CONNECT)] == [False, True]
+        link.run_until(is_open_again, "the second link")
+        link.run_until(lambda: link.client.is_subscribed, "its subscriptions")
+        assert [pkt.is_clean for pkt in peer.packets(CONNECT)] == [False, True]
         peer.conversations[1].send(publish("a", b"new", version=V5))
-        link.turn_until(lambda: came and came[-1].payload == b"new", "a new message")
-        assert [arrival.resumed for arrival in came] == [True, False]
-        link.turn_until(lambda: len(link.outbox) == 0, "the state to be sent again")
-        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"on"]
+        link.run_until(lambda: arrivals and arrivals[-1].payload == b"new", "a new message")
+        assert [arrival.resumed for arrival in arrivals] == [True, False]
+        link.run_until(lambda: len(link.outbox) == 0, "the state to be sent again")
+        assert [pkt.payload for pkt in peer.conversations[1].of_kind(PUBLISH)] == [b"on"]
     assert sum("does not let the gateway" in text for text in caplog.messages) == 1
 
 
-def test_a_broker_that_remembers_gets_no_state_again_and_one_that_has_forgotten_gets_all(
+def test_states_are_published_again_only_to_a_broker_that_has_lost_them(
     mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("lost the broker: ")
     with Link(mosquitto.port, "a/#", client={"run_topic": RUN}) as link, mosquitto.client("state") as other:
         link.connect()
         link.outbox.put(Publication("state", b"on", 1, retain=True))
-        link.turn_until(lambda: other.messages and len(link.outbox) == 0, "the state")
+        link.run_until(lambda: other.messages and len(link.outbox) == 0, "the state")
         for count in (2, 3):
             sock: Any = link.client.socket()
             sock.shutdown(socket.SHUT_RDWR)
-            link.turn_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
-            link.turn_for(0.3)
+            link.run_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
+            link.run_for(0.3)
         assert not link.client.session_present
-        assert len(other.messages) == 1, "the broker has it all the time"
+        assert len(other.messages) == 1, "the broker has not lost it"
         mosquitto.kill()
-        link.turn_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
+        link.run_until(lambda: link.state is LinkState.BACKING_OFF, "the loss")
         mosquitto.start()
         with mosquitto.client("state") as late:
-            link.turn_until(lambda: late.messages, "the state, said again")
+            link.run_until(lambda: late.messages, "the state, published again")
             assert late.pairs() == [("state", b"on")]
 
 
 @pytest.mark.parametrize("seconds", [31.0, 3600.0])
-def test_what_comes_after_a_hang_of_the_network_is_late_until_the_broker_has_answered_again(seconds: float) -> None:
-    came: list[Arrival] = []
+def test_messages_after_a_hang_of_the_network_are_late_until_the_broker_has_answered_again(seconds: float) -> None:
+    arrivals: list[Arrival] = []
     answers = threading.Event()
 
     def act(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
-        for found in conversation.packets_until_closed():
-            if found.kind == SUBSCRIBE:
-                conversation.suback(found, b"\1" * len(found.filters))
-            elif found.kind == PINGREQ:
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == SUBSCRIBE:
+                conversation.suback(pkt, b"\1" * len(pkt.filters))
+            elif pkt.kind == PINGREQ:
                 answers.wait(10)
                 conversation.send(packet(PINGRESP))
 
     client = {"max_age": 30.0}
-    with Peer(act) as peer, Link(peer.port, "a", on_msg=came.append, client=client, keepalive=65_000) as link:
+    with Peer(act) as peer, Link(peer.port, "a", on_msg=arrivals.append, client=client, keepalive=65_000) as link:
         link.connect()
         peer.conversations[0].send(publish("a", b"prompt", version=V5))
-        link.turn_until(lambda: len(came) == 1, "a message")
+        link.run_until(lambda: len(arrivals) == 1, "a message")
         link.clock.shift += 11
-        link.turn_until(lambda: peer.packets(PINGREQ), "the question")
+        link.run_until(lambda: peer.packets(PINGREQ), "the question")
         link.clock.shift += seconds - 11
         peer.conversations[0].send(publish("a", b"held back", version=V5))
-        link.turn_until(lambda: len(came) == 2, "a message")
+        link.run_until(lambda: len(arrivals) == 2, "a message")
         answers.set()
-        link.turn_until(lambda: len(peer.packets(PINGREQ)) == 2, "the next question")
-        link.turn_for(0.2)  # its answer
+        link.run_until(lambda: len(peer.packets(PINGREQ)) == 2, "the next question")
+        link.run_for(0.2)  # its answer
         peer.conversations[0].send(publish("a", b"prompt again", version=V5))
-        link.turn_until(lambda: len(came) == 3, "a message")
-    assert [(arrival.payload, arrival.late > 0) for arrival in came] == [
+        link.run_until(lambda: len(arrivals) == 3, "a message")
+    assert [(arrival.payload, arrival.late > 0) for arrival in arrivals] == [
         (b"prompt", False), (b"held back", True), (b"prompt again", False),
     ]  # fmt: skip
 
 
-def test_a_state_of_qos_0_is_over_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
+def test_a_state_of_qos_0_is_complete_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("does not support QoS 1: messages are sent with QoS 0")
     with Peer(serve(values={"maximum_qos": 0})) as peer, Link(peer.port, availability="g/availability") as link:
         link.connect()
-        link.turn_until(lambda: not len(link.client._sender), "online to be sent")
+        link.run_until(lambda: not len(link.client.sender), "online to be sent")
         link.client.set_state("g/availability", b"busy")
         link.client.loop_with_reconnect(0)
-        assert not len(link.client._sender)
+        assert not len(link.client.sender)
 
 
-def test_a_session_that_is_new_marks_nothing() -> None:
-    came: list[Arrival] = []
-    with Peer(serve(first=publish("a", b"1", version=V5))) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+def test_messages_of_a_new_session_are_not_marked() -> None:
+    arrivals: list[Arrival] = []
+    with (
+        Peer(serve(first=publish("a", b"1", version=V5))) as peer,
+        Link(peer.port, "a", on_msg=arrivals.append) as link,
+    ):
         link.connect()
-        link.turn_until(lambda: came, "a message")
-        assert came == [Arrival("a", b"1")]
+        link.run_until(lambda: arrivals, "a message")
+        assert arrivals == [Arrival("a", b"1")]
 
 
-def test_a_filter_of_an_earlier_run_that_the_session_still_has_doubles_nothing(mosquitto: Mosquitto) -> None:
-    came: list[Arrival] = []
+def test_a_filter_of_an_earlier_run_in_the_session_duplicates_no_message(mosquitto: Mosquitto) -> None:
+    arrivals: list[Arrival] = []
     copies: list[int] = []
     with mosquitto.client() as other:
         for filters in (["a/C"], ["a/#", "b/#"], ["+/C"]):
-            with Link(mosquitto.port, *filters, on_msg=came.append, client=SESSION) as link:
+            with Link(mosquitto.port, *filters, on_msg=arrivals.append, client=SESSION) as link:
                 link.connect()
-                link.turn_until(lambda caught_up=link: caught_up.client.is_caught_up, "the barrier")  # type: ignore[misc]
+                link.run_until(lambda caught_up=link: caught_up.client.is_caught_up, "the barrier")  # type: ignore[misc]
                 for number in (1, 2):
                     other.publish("a/C", b"%d" % number)
                 other.publish("a/C", b"last")
-                link.turn_until(lambda: came and came[-1].payload == b"last", "the last one")
-                link.turn_for(0.1)  # a second copy of it would come now
+                link.run_until(lambda: arrivals and arrivals[-1].payload == b"last", "the last one")
+                link.run_for(0.1)  # a second copy of it would come now
                 copies.append(link.client.receive_counts.get("copies", 0))
-            assert [arrival.payload for arrival in came] == [b"1", b"2", b"last"]
-            assert not any(arrival.resumed for arrival in came)
-            came.clear()
-    assert copies[0] == 0 < copies[1] < copies[2], "those that were dropped are counted"
+            assert [arrival.payload for arrival in arrivals] == [b"1", b"2", b"last"]
+            assert not any(arrival.resumed for arrival in arrivals)
+            arrivals.clear()
+    assert copies[0] == 0 < copies[1] < copies[2], "dropped copies are counted"
 
 
-def test_what_waited_under_a_filter_of_an_earlier_run_is_given_on_as_such(mosquitto: Mosquitto) -> None:
-    came: list[Arrival] = []
+def test_messages_that_waited_under_a_filter_of_an_earlier_run_are_delivered_as_such(mosquitto: Mosquitto) -> None:
+    arrivals: list[Arrival] = []
     with Link(mosquitto.port, "a/C", client=SESSION) as link:
         link.connect()
     with mosquitto.client() as other:
         other.publish("a/C", b"waited")
-    with Link(mosquitto.port, "a/#", on_msg=came.append, client=SESSION) as link:
+    with Link(mosquitto.port, "a/#", on_msg=arrivals.append, client=SESSION) as link:
         link.connect()
-        link.turn_until(lambda: came, "what waited")
-    assert [(arrival.payload, arrival.resumed) for arrival in came] == [(b"waited", True)]
+        link.run_until(lambda: arrivals, "what waited")
+    assert [(arrival.payload, arrival.resumed) for arrival in arrivals] == [(b"waited", True)]
 
 
-def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
+def test_an_arrival_has_its_properties_of_mqtt_5() -> None:
     asked = {"message_expiry": 5, "response_topic": "answers/me", "correlation_data": b"\0x"}
     first = publish("a", b"1", 7, flags=8, version=V5, **asked)  # type: ignore[arg-type]
     first += publish("a", b"2", version=V5, response_topic="answers/me")
     first += publish("a", b"3", flags=1, version=V5)
-    came: list[Arrival] = []
-    with Peer(serve(first=first)) as peer, Link(peer.port, "a", on_msg=came.append) as link:
+    arrivals: list[Arrival] = []
+    with Peer(serve(first=first)) as peer, Link(peer.port, "a", on_msg=arrivals.append) as link:
         link.connect()
-        link.turn_until(lambda: len(came) == 3, "the messages")
-    assert came == [
+        link.run_until(lambda: len(arrivals) == 3, "the messages")
+    assert arrivals == [
         Arrival("a", b"1", qos=1, duplicate=True, expiry=5, reply_to=ReplyTo("answers/me", b"\0x")),
         Arrival("a", b"2", reply_to=ReplyTo("answers/me")),
         Arrival("a", b"3", retain=True),
@@ -503,7 +506,7 @@ def test_an_arrival_has_what_mqtt_5_says_of_it() -> None:
 
 
 def options_of(peer: Peer) -> dict[str, int]:
-    return dict(pair for found in peer.packets(SUBSCRIBE) for pair in found.subscriptions)
+    return dict(pair for pkt in peer.packets(SUBSCRIBE) for pair in pkt.subscriptions)
 
 
 def test_retained_messages_are_not_asked_for() -> None:
@@ -512,7 +515,7 @@ def test_retained_messages_are_not_asked_for() -> None:
         assert options_of(peer) == {"a/#": 0x21, "$share/g/b/#": 0x21}
 
 
-def test_retained_messages_and_no_local_where_they_are_wanted() -> None:
+def test_retained_messages_and_no_local_are_asked_for_on_request() -> None:
     client = {"wants_retained": True, "no_local": True}
     with Peer(serve()) as peer, Link(peer.port, "a/#", "$share/g/b/#", client=client) as link:
         link.connect()
@@ -524,9 +527,9 @@ def test_a_real_broker_keeps_retained_and_own_messages_to_itself(mosquitto: Mosq
         other.publish("a/old", b"0", retain=True)
         link.connect()
         link.put("a/own", b"1")
-        link.turn_until(lambda: len(link.outbox) == 0, "the publication")
+        link.run_until(lambda: len(link.outbox) == 0, "the publication")
         other.publish("a/other", b"2")
-        link.turn_until(lambda: link.received, "a message")
+        link.run_until(lambda: link.received, "a message")
         assert link.received == [("a/other", b"2", False)]
 
 
@@ -540,19 +543,18 @@ def test_a_command_expires_at_the_broker_when_it_would_in_the_outbox() -> None:
         link.clock.shift = 20.5
         link.connect()
         sent(link, peer, 2)
-        link.clock.shift += 60
-        link.client._last_heard = link.clock()
+        link.pass_time(60)
         link.outbox.put(Publication("late", b"", 0, is_command=True))
-        found = {packet.topic: packet.properties for packet in sent(link, peer, 3)}
-        assert found == {"command": {"message_expiry": 10}, "status": {}, "late": {"message_expiry": 1}}
+        properties = {packet.topic: packet.properties for packet in sent(link, peer, 3)}
+        assert properties == {"command": {"message_expiry": 10}, "status": {}, "late": {"message_expiry": 1}}
 
 
 def test_an_answer_carries_the_correlation_data_of_its_command(mosquitto: Mosquitto) -> None:
-    came: list[Arrival] = []
-    with Link(mosquitto.port, client_id="asker", on_msg=came.append) as asker, Link(mosquitto.port) as link:
+    arrivals: list[Arrival] = []
+    with Link(mosquitto.port, client_id="asker", on_msg=arrivals.append) as asker, Link(mosquitto.port) as link:
         link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
         link.connect()
-        link.turn_until(lambda: len(link.outbox) == 0, "the answer to be sent")
+        link.run_until(lambda: len(link.outbox) == 0, "the answer to be sent")
         asker.connect()
     with Peer(serve()) as peer, Link(peer.port) as link:
         link.outbox.put(Publication("answers/me", b"OK", 1, correlation=b"\xff17"))
@@ -570,8 +572,8 @@ def test_no_packet_is_larger_than_the_broker_allows(expected_logs: ExpectedLogs)
         for size in (92, 93):  # and 8 bytes around them: 2 of header, 3 of topic, 2 of identifier, 1 of properties
             link.put("t", bytes(size))
         link.put("t", b"behind them")
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
-        assert [found.size for found in peer.packets(PUBLISH)] == [100, 19]
+        link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        assert [pkt.size for pkt in peer.packets(PUBLISH)] == [100, 19]
         assert link.outbox.counts().set_aside == 1
 
 
@@ -583,7 +585,7 @@ def test_a_real_broker_says_how_large_a_packet_may_be(tmp_path: Path, expected_l
             link.connect()
             for number in range(1900, 2100):
                 link.put("t", bytes(number))
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
             counts = link.outbox.counts()
             wait_until(lambda: len(other.messages) == counts.delivered, 10, "all to arrive")
         assert link.client.connects == 1
@@ -599,11 +601,11 @@ def test_the_window_is_no_larger_than_the_receive_maximum() -> None:
         for number in range(20):
             link.put("n", b"%d" % number)
         sent(link, peer, 7)
-        link.turn_for(0.2)
+        link.run_for(0.2)
         assert len(peer.packets(PUBLISH)) == 4 + 3
 
 
-def test_what_is_in_flight_goes_by_the_limits_of_the_next_broker(expected_logs: ExpectedLogs) -> None:
+def test_messages_in_flight_obey_the_limits_of_the_next_broker(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(serve(pubacks=0), serve(values={"receive_maximum": 2}, pubacks=0)) as peer, Link(peer.port) as link:
         link.connect()
@@ -612,8 +614,8 @@ def test_what_is_in_flight_goes_by_the_limits_of_the_next_broker(expected_logs: 
         sent(link, peer, 5)
         peer.conversations[0].hang_up()
         sent(link, peer, 7)
-        link.turn_for(0.2)
-        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"0", b"1"]
+        link.run_for(0.2)
+        assert [pkt.payload for pkt in peer.conversations[1].of_kind(PUBLISH)] == [b"0", b"1"]
         assert len(link.outbox) == 5
 
 
@@ -628,15 +630,15 @@ def test_a_broker_without_qos_1_and_retain_gets_neither(expected_logs: ExpectedL
         link.connect()
         sent(link, peer, 2)
         assert published(peer) == [("av", 0, False), ("a", 0, False)]
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be settled")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be settled")
 
 
 @pytest.mark.parametrize(("code", "name"), [(0x9A, "Retain not supported"), (0x9B, "QoS not supported")])
-def test_a_will_that_the_broker_does_not_take_is_weakened(code: int, name: str, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(f"refused the connection: {name}: it is tried again with a last will ")
+def test_a_will_that_the_broker_does_not_accept_is_weakened(code: int, name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect(f"refused the connection: {name}: the gateway retries with a last will ")
     with Peer(refuse(code), serve()) as peer, Link(peer.port, availability="av") as link:
         link.connect()
-        flags = [found.body[7] for found in peer.packets(CONNECT)]
+        flags = [pkt.body[7] for pkt in peer.packets(CONNECT)]
         assert [(flag >> 5 & 1, flag >> 3 & 3) for flag in flags] == [(1, 1), (0, 1) if code == 0x9A else (1, 0)]
 
 
@@ -646,30 +648,30 @@ def test_the_keepalive_is_the_servers(expected_logs: ExpectedLogs) -> None:
     with Peer(silent) as peer, Link(peer.port, keepalive=60, delay=100) as link:
         link.connect()
         link.clock.shift += 14
-        link.turn_for(0.1)
+        link.run_for(0.1)
         assert is_up(link)
         link.clock.shift += 2
-        link.turn_for(0.1)
+        link.run_for(0.1)
         assert not is_up(link)
 
 
-def test_the_keepalive_of_the_next_broker_is_the_one_wanted_again(expected_logs: ExpectedLogs) -> None:
+def test_the_keepalive_of_the_next_broker_is_the_configured_one_again(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
     with Peer(serve(values={"server_keep_alive": 10}), serve()) as peer, Link(peer.port, keepalive=60) as link:
         link.connect()
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
-        assert [int.from_bytes(found.body[8:10], "big") for found in peer.packets(CONNECT)] == [60, 60]
+        link.run_until(lambda: link.client.connects == 2, "the next link")
+        assert [int.from_bytes(pkt.body[8:10], "big") for pkt in peer.packets(CONNECT)] == [60, 60]
 
 
 # --- refused publications
 
 
 def refusing(reasons: dict[bytes, int], **others: Any) -> Act:
-    return serve(reasons=lambda found: reasons.get(found.payload, 0), **others)
+    return serve(reasons=lambda pkt: reasons.get(pkt.payload, 0), **others)
 
 
-def test_a_publication_that_the_broker_refuses_is_set_aside_and_not_delivered(expected_logs: ExpectedLogs) -> None:
+def test_a_publication_that_the_broker_refuses_is_dead_lettered_and_not_delivered(expected_logs: ExpectedLogs) -> None:
     reasons = {b"1": 0x87, b"2": 0x99, b"3": 0x90, b"4": 0x83, b"5": 0x80, b"6": 0x10, b"7": 0xF7}
     names = ("Not authorized", "Payload format invalid", "Topic name invalid", "Implementation specific error")
     expected_logs.expect(*(f"the broker refused it: {name}" for name in (*names, "Unspecified error")))
@@ -678,7 +680,7 @@ def test_a_publication_that_the_broker_refuses_is_set_aside_and_not_delivered(ex
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"%d" % number)
-        link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+        link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
         assert (counts.delivered, counts.set_aside) == (4, 6)
         assert link.client.connects == 1
@@ -697,7 +699,7 @@ def test_a_real_broker_that_does_not_allow_a_topic(tmp_path: Path, expected_logs
             link.connect()
             for topic in ("yes", "no", "yes"):
                 link.put(topic, topic.encode())
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be dealt with")
+            link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
             wait_until(lambda: len(other.messages) == 2, 10, "what is allowed")
         assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (2, 1)
 
@@ -710,15 +712,14 @@ def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> 
         for number in range(3):
             link.put("n", b"%d" % number)
         sent(link, peer, 2)
-        link.turn_for(0.3)
+        link.run_for(0.3)
         assert (len(peer.packets(PUBLISH)), len(link.outbox)) == (2, 2)
-        link.clock.shift += 5
-        link.client._last_heard = link.clock()
-        link.turn_until(lambda: len(link.outbox) == 0, "the rest")
-        assert [found.payload for found in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
+        link.pass_time(5)
+        link.run_until(lambda: len(link.outbox) == 0, "the remaining messages")
+        assert [pkt.payload for pkt in peer.packets(PUBLISH)] == [b"0", b"1", b"1", b"2"]
 
 
-def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expected_logs: ExpectedLogs) -> None:
+def test_a_state_that_the_broker_refuses_is_suspended_and_tried_again_later(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "the broker does not accept the state 'av': it answered Not authorized: retrying in 10 s: allow it"
     )
@@ -726,20 +727,19 @@ def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expec
     with Peer(refusing({b"online": 0x87})) as peer, Link(peer.port, availability="av") as link:
         link.connect()
         link.put("a", b"1")
-        link.turn_until(lambda: link.outbox.counts().delivered == 1, "the publication")
-        assert link.client._handed == {}
+        link.run_until(lambda: link.outbox.counts().delivered == 1, "the publication")
+        assert link.client.mg_unacknowledged == 0
         peer.conversations[0].hang_up()
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
         link.put("a", b"2")
-        link.turn_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
-        assert [found.payload for found in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
-        assert all(found.body[7] & 4 for found in peer.packets(CONNECT)), "the last will stays"
+        link.run_until(lambda: link.outbox.counts().delivered == 2, "the next publication")
+        assert [pkt.payload for pkt in peer.conversations[1].of_kind(PUBLISH)] == [b"2"]
+        assert all(pkt.body[7] & 4 for pkt in peer.packets(CONNECT)), "the last will stays"
         for delay in (10, 20):
             before = len(peer.packets(PUBLISH))
-            link.clock.shift += delay + 1
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda count=before: len(peer.packets(PUBLISH)) > count, "the state")  # type: ignore[misc]
-            link.turn_for(0.1)
+            link.pass_time(delay + 1)
+            link.run_until(lambda count=before: len(peer.packets(PUBLISH)) > count, "the state")  # type: ignore[misc]
+            link.run_for(0.1)
             assert len(peer.packets(PUBLISH)) == before + 1
 
 
@@ -747,9 +747,9 @@ def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expec
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "text"),
     [
-        (goodbye(0x8B), "closed the connection (Server shutting down): it is tried again until the broker is back"),
+        (goodbye(0x8B), "closed the connection (Server shutting down): the gateway retries until the broker is back"),
         (
             goodbye(0x9C, {"server_reference": "other:1883"}),
             "closed the connection (Use another server, 'other:1883'): set mqtt.host to the server that it names",
@@ -758,8 +758,10 @@ def test_a_state_that_the_broker_refuses_is_left_out_and_tried_again_later(expec
         (goodbye(0x8D), "closed the connection (Keep alive timeout): check the network, or raise mqtt.keepalive"),
     ],
 )
-def test_a_broker_that_says_why_it_closes(last: bytes, said: str, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(said)
+def test_the_reason_that_the_broker_gives_for_closing_is_logged(
+    last: bytes, text: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(text)
 
     def has_publish(conversation: Conversation) -> bool:
         return bool(conversation.of_kind(PUBLISH))
@@ -767,10 +769,10 @@ def test_a_broker_that_says_why_it_closes(last: bytes, said: str, expected_logs:
     with Peer(serve(until=has_publish, last=last), serve()) as peer, Link(peer.port) as link:
         link.connect()
         link.put("a", b"1")
-        link.turn_until(lambda: link.client.connects == 2, "the next link")
+        link.run_until(lambda: link.client.connects == 2, "the next link")
 
 
-def test_a_refusal_of_mqtt_5_says_where_to_go(expected_logs: ExpectedLogs) -> None:
+def test_a_refusal_of_mqtt_5_names_another_server(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Server moved, 'new.example': set mqtt.host to the server")
 
     def moved(conversation: Conversation) -> None:

@@ -1,4 +1,4 @@
-"""Several brokers: the one that serves, and the way back; and what carries MQTT: TCP, websockets, a unix socket."""
+"""Several brokers: the one that is used, and the return to the preferred one; TCP, websockets and unix sockets."""
 
 from __future__ import annotations
 
@@ -39,61 +39,61 @@ def at(*ports: int) -> tuple[Server, ...]:
 
 def where(link: Link) -> str:
     assert link.state is LinkState.UP
-    return link.client._where.rpartition(":")[2]
+    return link.client.broker.rpartition(":")[2]
 
 
 # --- several brokers
 
 
 def test_the_next_broker_is_tried_without_a_delay(expected_logs: ExpectedLogs) -> None:
-    nobody = free_port()
+    closed_port = free_port()
     with Peer(refuse(0x88)) as busy, Peer(serve()) as peer:
-        expected_logs.expect(f"nothing listens at 127.0.0.1:{nobody}: ", f"(127.0.0.1:{busy.port} is tried next)")
+        expected_logs.expect(f"nothing listens at 127.0.0.1:{closed_port}: ", f"(trying 127.0.0.1:{busy.port} next)")
         expected_logs.expect("refused the connection: Server unavailable: the broker is busy")
-        with Link(0, servers=at(nobody, busy.port, peer.port), delay=100) as link:
+        with Link(0, servers=at(closed_port, busy.port, peer.port), delay=100) as link:
             link.connect()
             assert where(link) == str(peer.port)
             assert link.client.last_failure is None
             assert link.bounds == []
 
 
-def test_when_all_have_failed_there_is_a_delay(expected_logs: ExpectedLogs) -> None:
+def test_after_all_brokers_have_failed_there_is_a_delay(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("refused the connection: Server unavailable")
-    with Peer(refuse(0x88)) as one, Peer(refuse(0x88)) as two:  # noqa: SIM117
-        with Link(0, servers=at(one.port, two.port), delay=100) as link:
+    with Peer(refuse(0x88)) as first, Peer(refuse(0x88)) as second:  # noqa: SIM117
+        with Link(0, servers=at(first.port, second.port), delay=100) as link:
             link.client.mg_connect()
-            link.turn_until(lambda: link.client.last_failure is not None, "a round")
-            assert (len(one.conversations), len(two.conversations), link.bounds) == (1, 1, [1])
+            link.run_until(lambda: link.client.last_failure is not None, "an attempt with each")
+            assert (len(first.conversations), len(second.conversations), link.bounds) == (1, 1, [1])
 
 
-def test_what_is_in_flight_goes_to_the_next_broker(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_messages_in_flight_are_sent_to_the_next_broker(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
-    expected_logs.expect("lost the broker: ", "nothing listens at", "is tried next")
-    first, second = tmp_path / "one", tmp_path / "two"
-    first.mkdir()
-    second.mkdir()
-    with Mosquitto(first) as one, Mosquitto(second) as two, two.client("n") as other:
-        with Link(0, servers=at(one.port, two.port)) as link:
+    expected_logs.expect("lost the broker: ", "nothing listens at", "(trying 127.0.0.1:")
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        folder.mkdir()
+    with Mosquitto(folders[0]) as first, Mosquitto(folders[1]) as second, second.client("n") as other:
+        with Link(0, servers=at(first.port, second.port)) as link:
             link.connect()
-            assert where(link) == str(one.port)
-            assert one.process is not None
-            one.process.send_signal(signal.SIGSTOP)  # it takes nothing any more
+            assert where(link) == str(first.port)
+            assert first.process is not None
+            first.process.send_signal(signal.SIGSTOP)  # it reads nothing any more
             for number in range(300):
                 link.put("n", b"%d" % number)
-            link.turn(0.0)
-            one.process.kill()
-            one.process.wait()
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered", timeout=20)
-            assert where(link) == str(two.port)
+            link.step(0.0)
+            first.process.kill()
+            first.process.wait()
+            link.run_until(lambda: len(link.outbox) == 0, "all to be delivered", timeout=20)
+            assert where(link) == str(second.port)
         wait_until(lambda: len(other.messages) >= 300, 10, "all to arrive")
         assert list(dict.fromkeys(int(payload) for _, payload in other.pairs())) == list(range(300))
 
 
-def test_the_preferred_broker_is_returned_to_when_it_answers_again(
+def test_the_link_returns_to_the_preferred_broker_when_it_answers_again(
     tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     mosquitto_or_skip()
-    expected_logs.expect("nothing listens at", "is tried next")
+    expected_logs.expect("nothing listens at", "(trying 127.0.0.1:")
     folder = tmp_path / "preferred"
     folder.mkdir()
     preferred = Mosquitto(folder)
@@ -101,105 +101,100 @@ def test_the_preferred_broker_is_returned_to_when_it_answers_again(
         with Link(0, servers=at(preferred.port, spare.port), availability="av") as link:
             link.connect()
             link.clock.shift += 61
-            link.turn_for(0.2)
-            assert where(link) == str(spare.port)  # the preferred one does not answer
+            link.run_for(0.2)
+            assert where(link) == str(spare.port)  # the preferred broker does not answer
             with preferred:
-                link.clock.shift += 61
-                link.client._last_heard = link.clock()
-                link.turn_until(lambda: link.client.connects == 2, "the way back")
+                link.pass_time(61)
+                link.run_until(lambda: link.client.connects == 2, "the return")
                 assert where(link) == str(preferred.port)
-                other.wait_topic("av", b"offline")  # who listens there learns that it has gone
+                other.wait_topic("av", b"offline")  # subscribers there learn that the gateway has gone
                 link.put("n", b"1")
-                link.turn_until(lambda: len(link.outbox) == 0, "a publication")
-        text = f"127.0.0.1:{spare.port} is left: 127.0.0.1:{preferred.port} answers again"
+                link.run_until(lambda: len(link.outbox) == 0, "a publication")
+        text = f"switching from 127.0.0.1:{spare.port} back to the preferred broker 127.0.0.1:{preferred.port}"
         assert text in caplog.messages
         assert "as test-probe" in preferred.log.read_text()
 
 
-def test_a_preferred_broker_that_accepts_nobody_is_not_returned_to(expected_logs: ExpectedLogs) -> None:
+def test_the_link_does_not_return_to_a_preferred_broker_that_refuses(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("Server unavailable")
-    with Peer(refuse(0x88), refuse(0x03), say(b"HTTP/1.1 "), close_at_once, serve()) as one, Peer(serve()) as two:  # noqa: SIM117
-        with Link(0, servers=at(one.port, two.port), version=5) as link:
+    with Peer(refuse(0x88), refuse(0x03), say(b"HTTP/1.1 "), close_at_once, serve()) as first, Peer(serve()) as second:  # noqa: SIM117
+        with Link(0, servers=at(first.port, second.port), version=5) as link:
             link.connect()
             for tries in range(2, 5):
-                link.clock.shift += 60
-                link.client._last_heard = link.clock()
-                link.turn_until(lambda count=tries: len(one.conversations) == count, "a look")  # type: ignore[misc]
-                link.turn_for(0.1)
-                assert where(link) == str(two.port)
-            link.clock.shift += 60
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda: link.client.connects == 2, "the way back")
-            look = one.conversations[4]
-            wait_until(lambda: look.is_closed, what="the look to be over")
-            assert [found.kind for found in look.packets] == [CONNECT, DISCONNECT]
-            assert (look.packets[0].client_id, look.packets[0].is_clean) == ("test-probe", True)
-            assert look.packets[0].version == V3
+                link.pass_time(60)
+                link.run_until(lambda count=tries: len(first.conversations) == count, "a probe")  # type: ignore[misc]
+                link.run_for(0.1)
+                assert where(link) == str(second.port)
+            link.pass_time(60)
+            link.run_until(lambda: link.client.connects == 2, "the return")
+            probing = first.conversations[4]
+            wait_until(lambda: probing.is_closed, what="the probe to be over")
+            assert [pkt.kind for pkt in probing.packets] == [CONNECT, DISCONNECT]
+            assert (probing.packets[0].client_id, probing.packets[0].is_clean) == ("test-probe", True)
+            assert probing.packets[0].version == V3
 
 
-def test_the_way_back_waits_for_what_is_in_flight(expected_logs: ExpectedLogs) -> None:
+def test_the_return_waits_for_messages_in_flight(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("Server unavailable")
     allowed = threading.Event()
 
     def slow(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
-        for found in conversation.packets_until_closed():
-            if found.kind == PUBLISH:
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == PUBLISH:
                 assert allowed.wait(10)
-                conversation.puback(found)
+                conversation.puback(pkt)
 
-    with Peer(refuse(0x88), serve()) as one, Peer(slow) as two:  # noqa: SIM117
-        with Link(0, servers=at(one.port, two.port), keepalive=60) as link:
+    with Peer(refuse(0x88), serve()) as first, Peer(slow) as second:  # noqa: SIM117
+        with Link(0, servers=at(first.port, second.port), keepalive=60) as link:
             link.connect()
             link.put("a", b"1")
-            link.turn_until(lambda: two.packets(PUBLISH), "a publication")
-            link.clock.shift += 60
-            link.client._last_heard = link.client._sender._oldest_since = link.clock()
-            link.turn_until(lambda: link.client._is_returning, "a look that finds the preferred one")
+            link.run_until(lambda: second.packets(PUBLISH), "a publication")
+            link.pass_time(60)
+            link.run_until(lambda: link.client.link.is_returning, "a probe that the preferred one answers")
             link.put("a", b"2")
-            link.turn_for(0.3)
-            assert where(link) == str(two.port)
+            link.run_for(0.3)
+            assert where(link) == str(second.port)
             allowed.set()
             began = time.monotonic()
-            while not one.packets(PUBLISH):
+            while not first.packets(PUBLISH):
                 link.client.loop_with_reconnect()
-            assert time.monotonic() - began < 3, "it does not wait for the next look at the keepalive"
-            link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
-            assert [found.payload for found in two.packets(PUBLISH)] == [b"1"]
-            assert [found.payload for found in one.packets(PUBLISH)] == [b"2"]
+            assert time.monotonic() - began < 3, "it does not wait for the next check of the keepalive"
+            link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
+            assert [pkt.payload for pkt in second.packets(PUBLISH)] == [b"1"]
+            assert [pkt.payload for pkt in first.packets(PUBLISH)] == [b"2"]
 
 
-def test_a_look_that_takes_long_holds_nothing_up(expected_logs: ExpectedLogs) -> None:
+def test_a_slow_probe_blocks_nothing(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("Server unavailable", "lost the broker: ")
-    with Peer(refuse(0x88), stay_silent, serve()) as one, Peer(serve()) as two:  # noqa: SIM117
-        with Link(0, servers=at(one.port, two.port), connect_timeout=2.0) as link:
+    with Peer(refuse(0x88), stay_silent, serve()) as first, Peer(serve()) as second:  # noqa: SIM117
+        with Link(0, servers=at(first.port, second.port), connect_timeout=2.0) as link:
             link.connect()
-            link.clock.shift += 60
-            link.client._last_heard = link.clock()
-            link.turn_until(lambda: len(one.conversations) == 2, "a look")
+            link.pass_time(60)
+            link.run_until(lambda: len(first.conversations) == 2, "a probe")
             link.put("a", b"1")
-            link.turn_until(lambda: len(link.outbox) == 0, "a publication")
-            two.conversations[-1].hang_up()
-            link.turn_until(lambda: link.client.connects == 2, "the next link, beside that look")
-            assert where(link) == str(one.port)
+            link.run_until(lambda: len(link.outbox) == 0, "a publication")
+            second.conversations[-1].hang_up()
+            link.run_until(lambda: link.client.connects == 2, "the next link, beside that probe")
+            assert where(link) == str(first.port)
 
 
-# --- what carries MQTT
+# --- transports
 
 
 def exchange(link: Link, broker: Mosquitto) -> None:
     with broker.client("up/#") as other:
         link.connect()
         link.put("up/1", payload := bytes(range(256)) * 500)
-        link.turn_until(lambda: other.pairs() == [("up/1", payload)], "what goes up")
+        link.run_until(lambda: other.pairs() == [("up/1", payload)], "what goes up")
         other.publish("down/1", payload)
         other.publish("down/2", b"short")
-        link.turn_until(lambda: len(link.received) == 2, "what comes down")
+        link.run_until(lambda: len(link.received) == 2, "what comes down")
     assert link.received == [("down/1", payload, False), ("down/2", b"short", False)]
     for number in range(500):
         link.put("up/2", b"%d" % number)
-    link.turn_until(lambda: len(link.outbox) == 0, "all to be delivered")
+    link.run_until(lambda: len(link.outbox) == 0, "all to be delivered")
 
 
 @pytest.mark.parametrize("version", [5, "3.1.1"])
@@ -237,13 +232,13 @@ def failure(server: Server, **options: Any) -> str:
     return str(caught.value)
 
 
-def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+def test_a_unix_socket_that_does_not_exist(tmp_path: Path) -> None:
     path = str(tmp_path / "none.sock")
-    said = f"nothing listens at {path}: is the broker running, and mqtt.host its unix socket?"
-    assert failure(Server(path), transport="unix") == said
+    text = f"nothing listens at {path}: is the broker running, and mqtt.host its unix socket?"
+    assert failure(Server(path), transport="unix") == text
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
-        assert failure(Server(path), transport="unix") == said
+        assert failure(Server(path), transport="unix") == text
 
 
 def test_a_unix_socket_whose_path_is_too_long() -> None:
@@ -259,21 +254,21 @@ def test_a_unix_socket_whose_path_is_too_long() -> None:
         b"\xff\xfe\r\n\r\n",
     ],
 )
-def test_a_server_that_is_no_websocket_of_mqtt(answer: bytes) -> None:
+def test_a_server_without_mqtt_over_websockets(answer: bytes) -> None:
     def act(conversation: Conversation) -> None:
         conversation.sock.recv(4096)
         conversation.send(answer)
 
     with Peer(act) as peer:
-        said = failure(Server("127.0.0.1", peer.port), transport="websockets")
+        text = failure(Server("127.0.0.1", peer.port), transport="websockets")
     what = f"127.0.0.1:{peer.port} refused the websocket handshake"
-    assert said == f"{what}: is mqtt.port its port for websockets, and mqtt.path right?"
+    assert text == f"{what}: is mqtt.port its port for websockets, and mqtt.path right?"
 
 
 def test_a_server_that_never_answers_the_websocket_handshake() -> None:
     with Peer(stay_silent_bytes) as peer:
-        said = failure(Server("127.0.0.1", peer.port), transport="websockets")
-    assert said.endswith("does not answer the websocket handshake within 0.5 s: is mqtt.port its port for websockets?")
+        text = failure(Server("127.0.0.1", peer.port), transport="websockets")
+    assert text.endswith("does not answer the websocket handshake within 0.5 s: is mqtt.port its port for websockets?")
 
 
 def stay_silent_bytes(conversation: Conversation) -> None:
@@ -281,11 +276,11 @@ def stay_silent_bytes(conversation: Conversation) -> None:
         pass
 
 
-def test_tls_that_checks_nothing_is_said_at_each_start(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+def test_tls_without_verification_is_logged_at_each_start(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     mosquitto_or_skip()
     authority = Authority(tmp_path)
     certificate, key = authority.sign("server")
     extra = f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n"
     with Mosquitto(tmp_path, extra) as broker, Link(broker.port, tls=TlsOptions(enabled=True, verify=False)) as link:
-        expected_logs.expect(f"the certificate of 127.0.0.1:{broker.port} is not checked: anybody in between can read")
+        expected_logs.expect(f"the certificate of 127.0.0.1:{broker.port} is not verified: anyone in between can read")
         link.connect()

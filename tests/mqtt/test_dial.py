@@ -1,4 +1,4 @@
-"""Opening a connection: every way in which it fails is said with its reason and its remedy."""
+"""Opening a connection: each kind of failure is reported with its reason and its remedy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def failure(host: str, port: int, context: ssl.SSLContext | None = None, timeout
 
 @contextlib.contextmanager
 def full_listener() -> Iterator[int]:
-    """A port that exists and takes no more connections: what one sees of a host behind a firewall that drops."""
+    """A port that exists and accepts no more connections, like a host behind a firewall that drops packets."""
     with socket.create_server((HOST, 0), backlog=0) as listener, contextlib.ExitStack() as stack:
         port = int(listener.getsockname()[1])
         for _ in range(4):
@@ -63,39 +63,39 @@ def test_nothing_listens() -> None:
     assert failure(HOST, port) == f"nothing listens at {HOST}:{port}: is the broker running, and mqtt.port right?"
 
 
-def test_a_host_that_does_not_answer_is_given_up_in_time() -> None:
+def test_the_attempt_with_a_host_that_does_not_answer_ends_in_time() -> None:
     with full_listener() as port:
         began = time.monotonic()
-        said = failure(HOST, port, timeout=0.3)
-        assert said == (
+        text = failure(HOST, port, timeout=0.3)
+        assert text == (
             f"{HOST}:{port} does not answer the connection within 0.3 s: check mqtt.host, mqtt.port and firewalls"
         )
         assert 0.25 < time.monotonic() - began < 3
 
 
 def test_a_name_that_cannot_be_resolved() -> None:
-    said = failure("no-such-host.invalid", 1883)  # .invalid is never resolved (RFC 6761)
-    assert said.startswith("the host name 'no-such-host.invalid' cannot be resolved (")
-    assert said.endswith("): check mqtt.host and DNS")
+    text = failure("no-such-host.invalid", 1883)  # .invalid is never resolved (RFC 6761)
+    assert text.startswith("the host name 'no-such-host.invalid' cannot be resolved (")
+    assert text.endswith("): check mqtt.host and DNS")
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "bad..name", ".", "nul\0byte", "\ud800"])
-def test_a_name_that_is_none(host: str) -> None:
-    said = failure(host, 1883)
-    assert ascii(host) in said
-    assert said.endswith(("correct mqtt.host", "check mqtt.host and DNS"))
+def test_an_invalid_name(host: str) -> None:
+    text = failure(host, 1883)
+    assert ascii(host) in text
+    assert text.endswith(("correct mqtt.host", "check mqtt.host and DNS"))
 
 
 def test_an_address_that_cannot_be_reached() -> None:
-    said = failure("255.255.255.255", 1883)  # broadcast: refused by this machine, nothing leaves it
-    assert said.startswith("the connection to 255.255.255.255:1883 failed (")
-    assert said.endswith("): check network, mqtt.host and mqtt.port")
+    text = failure("255.255.255.255", 1883)  # broadcast: refused by this machine, nothing leaves it
+    assert text.startswith("the connection to 255.255.255.255:1883 failed (")
+    assert text.endswith("): check network, mqtt.host and mqtt.port")
 
 
 # --- TLS
 
 
-def test_a_broker_with_a_good_certificate(authority: Authority) -> None:
+def test_a_broker_with_a_valid_certificate(authority: Authority) -> None:
     with (
         Peer(stay_silent, tls=authority.server()) as peer,
         contextlib.closing(dial(Server(HOST, peer.port), 5.0, trusting(authority))) as connection,
@@ -106,48 +106,48 @@ def test_a_broker_with_a_good_certificate(authority: Authority) -> None:
 
 def test_an_unknown_authority(authority: Authority) -> None:
     with Peer(stay_silent, tls=authority.server()) as peer:
-        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
-    assert said.startswith(f"the certificate of {HOST}:{peer.port} is not trusted (unable to get local issuer")
-    assert said.endswith("give the CA certificate of the broker as mqtt.tls.ca_file")
+        text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert text.startswith(f"the certificate of {HOST}:{peer.port} is not trusted (unable to get local issuer")
+    assert text.endswith("set mqtt.tls.ca_file to the CA certificate of the broker")
 
 
 def test_a_self_signed_certificate(authority: Authority) -> None:
     tls = server_context(authority.ca_file, authority.ca_file.with_suffix(".key"))
     with Peer(stay_silent, tls=tls) as peer:
-        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
-    assert "is not trusted (self-signed certificate)" in said
-    assert said.endswith("give it as mqtt.tls.ca_file if you trust it")
+        text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert "is not trusted (self-signed certificate)" in text
+    assert text.endswith("set mqtt.tls.ca_file to it if you trust it")
 
 
 @pytest.mark.parametrize("alternative", ["IP:127.0.0.2", "DNS:broker.example"])
 def test_a_certificate_for_another_host(authority: Authority, alternative: str) -> None:
     with Peer(stay_silent, tls=authority.server("other", alternative)) as peer:
-        said = failure(HOST, peer.port, trusting(authority))
-    assert "IP address mismatch" in said
-    assert said.endswith("set mqtt.host to a name in the broker's certificate")
+        text = failure(HOST, peer.port, trusting(authority))
+    assert "IP address mismatch" in text
+    assert text.endswith("set mqtt.host to a name in the broker's certificate")
 
 
 def test_a_certificate_for_another_name(authority: Authority) -> None:
     with Peer(stay_silent, tls=authority.server("other", "DNS:broker.example")) as peer:
-        said = failure("localhost", peer.port, trusting(authority))
-    assert "Hostname mismatch" in said
-    assert said.endswith("set mqtt.host to a name in the broker's certificate")
+        text = failure("localhost", peer.port, trusting(authority))
+    assert "Hostname mismatch" in text
+    assert text.endswith("set mqtt.host to a name in the broker's certificate")
 
 
 def test_an_expired_certificate(authority: Authority) -> None:
     with Peer(stay_silent, tls=authority.server("expired", days=-1)) as peer:
-        said = failure(HOST, peer.port, trusting(authority))
-    assert "is not trusted (certificate has expired)" in said
-    assert said.endswith("renew the broker's certificate, or check the clock of this machine")
+        text = failure(HOST, peer.port, trusting(authority))
+    assert "is not trusted (certificate has expired)" in text
+    assert text.endswith("renew the broker's certificate, or check the clock of this machine")
 
 
 @pytest.fixture(scope="module")
 def old_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """One by the recipe of mosquitto-tls(7), as many homes have it."""
+    """An authority made by the recipe of mosquitto-tls(7), as many users have it."""
     return Authority(tmp_path_factory.mktemp("old"), key_usage=False)
 
 
-def test_an_authority_of_ones_own_needs_no_key_usage(old_authority: Authority) -> None:
+def test_a_configured_authority_needs_no_key_usage(old_authority: Authority) -> None:
     with (
         Peer(stay_silent, tls=old_authority.server()) as peer,
         contextlib.closing(dial(Server(HOST, peer.port), 5.0, trusting(old_authority))) as connection,
@@ -155,8 +155,8 @@ def test_an_authority_of_ones_own_needs_no_key_usage(old_authority: Authority) -
         assert isinstance(connection, ssl.SSLSocket)
 
 
-def test_an_authority_of_ones_own_is_still_one(old_authority: Authority, authority: Authority) -> None:
-    """Without the strict checks, too: no other authority, no other host, and nobody whom it lets only speak."""
+def test_a_configured_authority_is_still_checked(old_authority: Authority, authority: Authority) -> None:
+    """Without the strict checks, too: no other authority, no other host, and no certificate that is no authority."""
     with Peer(stay_silent, tls=authority.server()) as peer:
         assert "is not trusted" in failure(HOST, peer.port, trusting(old_authority))
     with Peer(stay_silent, tls=old_authority.server("other", "IP:127.0.0.2")) as peer:
@@ -165,20 +165,20 @@ def test_an_authority_of_ones_own_is_still_one(old_authority: Authority, authori
         assert "is not trusted (invalid CA certificate)" in failure(HOST, peer.port, trusting(old_authority))
 
 
-def test_what_the_system_trusts_needs_key_usage(old_authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_authority_of_the_system_needs_key_usage(old_authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(old_authority.ca_file))  # the certificates of the system, for OpenSSL
     context = tls_context(TlsOptions(enabled=True))
     assert context.verify_flags & STRICT == ssl.create_default_context().verify_flags & STRICT
     context.verify_flags |= STRICT  # as by default in Python 3.13
     with Peer(stay_silent, tls=old_authority.server()) as peer:
-        said = failure(HOST, peer.port, context)
-    assert said == (
+        text = failure(HOST, peer.port, context)
+    assert text == (
         f"the certificate of {HOST}:{peer.port} is not trusted (CA cert does not include key usage extension): "
-        "name its CA certificate in mqtt.tls.ca_file, or make CA and certificate anew, see docs/operations.md"
+        "set mqtt.tls.ca_file to its CA certificate, or create CA and certificate again, see docs/operations.md"
     )
 
 
-def test_without_verification_any_certificate_does(authority: Authority) -> None:
+def test_without_verification_any_certificate_is_accepted(authority: Authority) -> None:
     context = tls_context(TlsOptions(enabled=True, verify=False))
     tls = authority.server("any", "DNS:broker.example", days=-1)
     with (
@@ -190,25 +190,25 @@ def test_without_verification_any_certificate_does(authority: Authority) -> None
 
 def test_a_port_without_tls_that_answers_something_else() -> None:
     with Peer(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
-        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
-    assert said == (
-        f"{HOST}:{peer.port} does not speak TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
+        text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert text == (
+        f"{HOST}:{peer.port} does not support TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
     )
 
 
 def test_a_port_without_tls_that_closes() -> None:
     with Peer(close_at_once) as peer:
-        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
-    assert "TLS handshake" in said
-    assert "mqtt" in said.rpartition(": ")[2], said
+        text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
+    assert "TLS handshake" in text
+    assert "mqtt" in text.rpartition(": ")[2], text
 
 
-def test_a_port_without_tls_that_says_nothing_is_given_up_in_time() -> None:
+def test_the_attempt_with_a_silent_port_without_tls_ends_in_time() -> None:
     with Peer(stay_silent) as peer:
         began = time.monotonic()
-        said = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)), timeout=0.3)
+        text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)), timeout=0.3)
         assert time.monotonic() - began < 3
-    assert said == (f"{HOST}:{peer.port} does not answer the TLS handshake within 0.3 s: is mqtt.port its TLS port?")
+    assert text == (f"{HOST}:{peer.port} does not answer the TLS handshake within 0.3 s: is mqtt.port its TLS port?")
 
 
 def test_no_tls_version_in_common(authority: Authority) -> None:
@@ -217,12 +217,12 @@ def test_no_tls_version_in_common(authority: Authority) -> None:
     context = trusting(authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with Peer(stay_silent, tls=tls) as peer:
-        said = failure(HOST, peer.port, context)
-    assert said.startswith(f"the TLS handshake with {HOST}:{peer.port} failed (")
-    assert said.endswith("check mqtt.tls and the broker's log")
+        text = failure(HOST, peer.port, context)
+    assert text.startswith(f"the TLS handshake with {HOST}:{peer.port} failed (")
+    assert text.endswith("check mqtt.tls and the broker's log")
 
 
-def test_a_client_certificate_that_is_not_asked_for_does_no_harm(authority: Authority) -> None:
+def test_a_client_certificate_that_the_broker_does_not_ask_for_is_harmless(authority: Authority) -> None:
     certificate, key = authority.sign("client", "DNS:gateway.example")
     context = trusting(authority, certificate_file=str(certificate), key_file=str(key))
     with (
@@ -237,7 +237,9 @@ def test_a_connection_whose_handshake_failed_is_closed() -> None:
         with pytest.raises(LinkError) as caught:
             dial(Server(HOST, peer.port), 0.2, tls_context(TlsOptions(enabled=True)))
         wait_until(lambda: peer.conversations[0].is_closed, 5, "the connection to be closed")
-        assert caught.tb is not None  # held until here: it is dial that closes, not the garbage collector
+        assert (
+            caught.tb is not None
+        )  # kept until here, so that `dial` closes the connection, and not the garbage collector
 
 
 # --- files of TLS
@@ -248,7 +250,7 @@ def test_a_certificate_file_that_is_missing(tmp_path: Path) -> None:
         tls_context(TlsOptions(enabled=True, ca_file=str(tmp_path / "no-ca.pem")))
 
 
-def test_a_certificate_file_that_holds_none(tmp_path: Path) -> None:
+def test_a_certificate_file_without_a_certificate(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("not a certificate\n")
     with pytest.raises(LinkError, match=r"cannot be set up with .*ca.pem"):

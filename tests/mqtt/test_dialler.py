@@ -1,4 +1,4 @@
-"""Connections are opened in a thread of their own, one at a time, and none is left open."""
+"""Connections are opened in a separate thread, one at a time, and none is left open."""
 
 from __future__ import annotations
 
@@ -39,42 +39,42 @@ class Slow:
             return False
 
 
-def taken(dialler: Dialler) -> object:
-    found: list[object] = []
+def pop_when_open(dialler: Dialler) -> object:
+    results: list[object] = []
 
-    def take() -> bool:
-        found.append(dialler.take())
-        return found[-1] is not None
+    def is_popped() -> bool:
+        results.append(dialler.pop())
+        return results[-1] is not None
 
-    wait_until(take, 5, "a connection")
-    return found[-1]
+    wait_until(is_popped, 5, "a connection")
+    return results[-1]
 
 
-def test_a_connection_is_handed_over_once(wakeup: Wakeup) -> None:
+def test_a_connection_is_popped_once(wakeup: Wakeup) -> None:
     dialler, slow = Dialler(wakeup), Slow()
     dialler.start(slow)
-    assert (dialler.take(), dialler.is_idle) == (None, False)
+    assert (dialler.pop(), dialler.is_idle) == (None, False)
     slow.allowed.set()
-    assert taken(dialler) is slow.ours
-    assert (dialler.take(), dialler.is_idle) == (None, True)
+    assert pop_when_open(dialler) is slow.ours
+    assert (dialler.pop(), dialler.is_idle) == (None, True)
     slow.ours.close()
     slow.theirs.close()
 
 
-def test_a_failure_is_raised_where_it_is_taken(wakeup: Wakeup) -> None:
+def test_a_failure_is_raised_by_pop(wakeup: Wakeup) -> None:
     def fail() -> socket.socket:
         raise OSError("no")
 
     dialler = Dialler(wakeup)
     dialler.start(fail)
     with pytest.raises(OSError, match="no"):
-        taken(dialler)
+        pop_when_open(dialler)
     assert dialler.is_idle
 
 
-@pytest.mark.parametrize("how", ["start", "forget", "close"])
+@pytest.mark.parametrize("how", ["start", "discard", "close"])
 @pytest.mark.parametrize("is_open", [True, False])
-def test_what_nobody_wants_any_more_is_closed(how: str, is_open: bool, wakeup: Wakeup) -> None:
+def test_a_discarded_connection_is_closed(how: str, is_open: bool, wakeup: Wakeup) -> None:
     dialler, slow, next_one = Dialler(wakeup), Slow(), Slow()
     if is_open:
         slow.allowed.set()
@@ -84,11 +84,11 @@ def test_what_nobody_wants_any_more_is_closed(how: str, is_open: bool, wakeup: W
     if how == "start":
         next_one.allowed.set()
         dialler.start(next_one)
-        assert taken(dialler) is next_one.ours
+        assert pop_when_open(dialler) is next_one.ours
     else:
         getattr(dialler, how)()
     slow.allowed.set()
     wait_until(slow.is_closed, 5, "it to be closed")
-    for one in (slow, next_one):
-        one.ours.close()
-        one.theirs.close()
+    for each in (slow, next_one):
+        each.ours.close()
+        each.theirs.close()

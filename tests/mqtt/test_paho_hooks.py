@@ -1,4 +1,4 @@
-"""The hooks into paho: what they leave out changes nothing."""
+"""The hooks into paho have the same effect as the code that they replace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSIONS = {V3: MQTTProtocolVersion.MQTTv311, V5: MQTTProtocolVersion.MQTTv5}
 
 
 def received(cls: type[mqtt.Client], version: int, data: bytes, *, sent: int = 0) -> tuple[Any, ...]:
-    """Return what a client makes of a packet that comes in, with `sent` publications unacknowledged."""
+    """Return what a client does with a received packet, with `sent` publications unacknowledged."""
     client = cls(CallbackAPIVersion.VERSION2)
     client._protocol = VERSIONS[version]
     client.on_socket_register_write = lambda *_: None
@@ -65,7 +65,7 @@ def test_a_publish_is_read_as_paho_reads_it(
     assert received(HookedClient, version, data)[:3] == received(mqtt.Client, version, data)[:3]
 
 
-def test_thousands_of_topics_come_in_and_only_some_short_ones_are_remembered() -> None:
+def test_of_thousands_of_received_topics_a_limited_number_of_short_ones_is_cached() -> None:
     client = HookedClient(CallbackAPIVersion.VERSION2)
     for number in range(25_000):
         topic = b"t/%d" % number
@@ -118,7 +118,7 @@ def test_a_puback_of_3_1_1_has_no_reason() -> None:
         "want_write",
     ],
 )
-def test_paho_has_what_is_hooked(name: str) -> None:
+def test_paho_has_the_hooked_methods(name: str) -> None:
     assert inspect.signature(getattr(mqtt.Client, name)) == inspect.signature(getattr(HookedClient, name)).replace(
         return_annotation=inspect.signature(getattr(mqtt.Client, name)).return_annotation
     )
@@ -135,7 +135,7 @@ def test_paho_has_the_attributes_that_are_used() -> None:
 
 
 class Desk:
-    """A client of each kind, connected to nobody, and what they have written."""
+    """A client of each kind, connected to a socket of the test, and what they have written."""
 
     def __init__(self, cls: type[mqtt.Client], version: int, *, buffered: bool) -> None:
         self.near, self.far = socket.socketpair()
@@ -155,7 +155,7 @@ class Desk:
         self.far.close()
 
     def written(self) -> bytes:
-        """Return what has been written, but for what the socket does not take."""
+        """Return what has been written, as far as the socket has accepted it."""
         self.client.loop_write()
         self.far.setblocking(False)
         try:
@@ -179,37 +179,37 @@ def test_a_publication_is_written_as_paho_writes_it(
     with Desk(HookedClient, version, buffered=buffered) as ours, Desk(mqtt.Client, version, buffered=False) as theirs:
         assert isinstance(ours.client, HookedClient)
         theirs.client._last_mid = ours.client._last_mid = 65_530 if qos else 0
-        handed = ours.client.mg_publish(Publication(topic, payload), qos, retain, properties)
+        in_flight = ours.client.mg_publish(Publication(topic, payload), qos, retain, properties)
         theirs.client.publish(topic, payload, qos, retain, properties)
-        assert handed is not None
-        assert (ours.client.want_write(), handed.is_published()) == (True, False)
-        assert ours.client.mg_is_unwritten(handed)
+        assert in_flight is not None
+        assert (ours.client.want_write(), in_flight.is_published()) == (True, False)
+        assert ours.client.mg_is_unwritten(in_flight)
         assert ours.written() == theirs.written()
-        assert (ours.client.want_write(), handed.is_published()) == (False, qos == 0)
-        assert not ours.client.mg_is_unwritten(handed)
+        assert (ours.client.want_write(), in_flight.is_published()) == (False, qos == 0)
+        assert not ours.client.mg_is_unwritten(in_flight)
 
 
-def test_without_a_connection_nothing_is_taken() -> None:
+def test_without_a_connection_nothing_is_accepted() -> None:
     assert HookedClient(CallbackAPIVersion.VERSION2).mg_publish(PLAIN, 1, False) is None
 
 
 @pytest.mark.parametrize("topic", ["", "a/+/b", "#", "ä" * 32_768])
-def test_no_publication_goes_where_none_may(topic: str) -> None:
+def test_an_invalid_topic_is_refused(topic: str) -> None:
     with Desk(HookedClient, V3, buffered=True) as desk, pytest.raises(ValueError, match="wildcards"):
         assert isinstance(desk.client, HookedClient)
         desk.client.mg_publish(Publication(topic, b""), 0, False)
 
 
 @pytest.mark.parametrize("was_written", [True, False])
-def test_what_is_sent_again_says_so_if_it_was_written(was_written: bool) -> None:
+def test_a_publish_sent_again_is_marked_as_duplicate_if_it_was_written(was_written: bool) -> None:
     with Desk(HookedClient, V3, buffered=True) as first, Desk(HookedClient, V3, buffered=True) as second:
         client = first.client
         assert isinstance(client, HookedClient)
-        handed = client.mg_publish(Publication("t", b"x"), 1, False)
+        in_flight = client.mg_publish(Publication("t", b"x"), 1, False)
         before = first.written() if was_written else b"\x32\x06\0\x01t\0\x01x"
         client._sock = second.client._sock
-        assert handed is not None
-        client.mg_publish_again(handed)
+        assert in_flight is not None
+        client.mg_publish_again(in_flight)
         second.client._sock = None
         client.loop_write()
         after = second.far.recv(100)
@@ -218,7 +218,7 @@ def test_what_is_sent_again_says_so_if_it_was_written(was_written: bool) -> None
         client._sock = None
 
 
-def test_an_identifier_in_use_is_not_given_again() -> None:
+def test_an_identifier_in_use_is_not_assigned_again() -> None:
     with Desk(HookedClient, V3, buffered=True) as desk:
         client = desk.client
         assert isinstance(client, HookedClient)
@@ -229,7 +229,7 @@ def test_an_identifier_in_use_is_not_given_again() -> None:
         assert second is not None
         assert (first.mid, second.mid) == (1, 2)
         client._last_mid = 65_535
-        client.mg_forget_handed()
+        client.mg_forget_in_flight()
         assert client._mid_generate() == 1
 
 
@@ -253,15 +253,15 @@ def test_packets_are_read_whole_or_in_pieces(messages: list[tuple[str, bytes]], 
 
 @pytest.mark.parametrize(("reason", "refusal"), [(0x00, 0), (0x10, 0), (0x80, 0x80), (0x97, 0x97)])
 @pytest.mark.parametrize("end", [b"", b"\0"])
-def test_a_puback_of_mqtt_5_tells_a_refusal(reason: int, refusal: int, end: bytes) -> None:
+def test_a_puback_of_mqtt_5_reports_a_refusal(reason: int, refusal: int, end: bytes) -> None:
     with Desk(HookedClient, V5, buffered=True) as desk:
         client = desk.client
         assert isinstance(client, HookedClient)
-        handed = [client.mg_publish(PLAIN, 1, False) for _ in range(3)]
+        in_flight = [client.mg_publish(PLAIN, 1, False) for _ in range(3)]
         body = b"\0\2" + bytes([reason]) + end
         desk.far.sendall(b"\x40" + bytes([len(body)]) + body)
         client.loop_read()
-        assert [(one.is_published(), one.refusal) for one in handed if one is not None] == [
+        assert [(each.is_published(), each.refusal) for each in in_flight if each is not None] == [
             (False, 0),
             (True, refusal),
             (False, 0),

@@ -9,27 +9,20 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from gateway.mqtt.dial import Server
 from gateway.mqtt.reason_codes import DisconnectCause
 from gateway.mqtt.servers import Next, Servers
+from tests.support.fake_clock import FakeClock
 
 A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_one_broker_is_tried_again_and_again() -> None:
-    servers = Servers([A], 5, Clock())
+    servers = Servers([A], 5, FakeClock())
     for _ in range(3):
         assert servers.current == A
         assert servers.failed(DisconnectCause.OTHER) is Next.LATER
 
 
-def test_several_are_tried_in_turn_without_delay_and_then_from_the_preferred_one_on() -> None:
-    servers = Servers([A, B, C], 5, Clock())
+def test_several_are_tried_one_after_the_other_without_delay_and_then_from_the_preferred_one_on() -> None:
+    servers = Servers([A, B, C], 5, FakeClock())
     assert [(servers.current, servers.failed(DisconnectCause.OTHER)) for _ in range(4)] == [
         (A, Next.OTHER_SERVER),
         (B, Next.OTHER_SERVER),
@@ -39,7 +32,7 @@ def test_several_are_tried_in_turn_without_delay_and_then_from_the_preferred_one
 
 
 def test_after_a_loss_the_preferred_one_is_tried_first() -> None:
-    servers = Servers([A, B], 5, Clock())
+    servers = Servers([A, B], 5, FakeClock())
     servers.failed(DisconnectCause.OTHER)
     assert not servers.accepted()
     assert servers.current == B
@@ -47,24 +40,24 @@ def test_after_a_loss_the_preferred_one_is_tried_first() -> None:
     assert servers.current == A
 
 
-def test_the_preferred_one_is_looked_for_once_a_minute_while_another_serves() -> None:
-    clock = Clock()
+def test_the_preferred_one_is_probed_once_a_minute_while_another_is_used() -> None:
+    clock = FakeClock()
     servers = Servers([A, B], 5, clock)
     servers.accepted()
     clock.now += 1000
-    assert not servers.is_time_to_look()  # it is the preferred one
+    assert not servers.is_probe_due()  # this is the preferred one
     servers.failed(DisconnectCause.OTHER)
     servers.accepted()
-    assert not servers.is_time_to_look()
+    assert not servers.is_probe_due()
     clock.now += 60
-    assert servers.is_time_to_look()
-    assert not servers.is_time_to_look()
+    assert servers.is_probe_due()
+    assert not servers.is_probe_due()
     clock.now += 60
-    assert servers.is_time_to_look()
+    assert servers.is_probe_due()
 
 
-def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
-    clock = Clock()
+def test_3_1_1_is_used_for_an_hour_with_a_broker_that_refuses_mqtt_5() -> None:
+    clock = FakeClock()
     servers = Servers([A], 5, clock)
     protocols = [servers.protocol]
     assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
@@ -74,13 +67,13 @@ def test_a_broker_that_refuses_mqtt_5_stays_with_3_1_1_for_an_hour() -> None:
     clock.now += 3599
     servers.lost()
     spoken = [servers.speaks_v5]
-    assert not servers.accepted()  # said once
+    assert not servers.accepted()  # only the first time
     clock.now += 1
     assert [*spoken, servers.speaks_v5] == [False, True]
 
 
 def test_each_broker_has_its_own_version() -> None:
-    servers = Servers([A, B], 5, Clock())
+    servers = Servers([A, B], 5, FakeClock())
     servers.failed(DisconnectCause.VERSION_REFUSED)
     servers.accepted()
     servers.failed(DisconnectCause.OTHER)
@@ -88,15 +81,15 @@ def test_each_broker_has_its_own_version() -> None:
     assert servers.speaks_v5
 
 
-def test_a_broker_that_refuses_both_versions_is_asked_for_5_again() -> None:
-    servers = Servers([A], 5, Clock())
+def test_5_is_tried_again_with_a_broker_that_refuses_both_versions() -> None:
+    servers = Servers([A], 5, FakeClock())
     assert servers.failed(DisconnectCause.NO_CONNACK) is Next.OTHER_VERSION
     assert servers.failed(DisconnectCause.NO_CONNACK) is Next.LATER
     assert servers.speaks_v5
 
 
-def test_a_broker_of_3_1_1_that_now_refuses_that_is_asked_for_5_again() -> None:
-    servers = Servers([A], 5, Clock())
+def test_5_is_tried_again_with_a_broker_of_3_1_1_that_now_refuses_that() -> None:
+    servers = Servers([A], 5, FakeClock())
     servers.failed(DisconnectCause.VERSION_REFUSED)
     servers.accepted()
     servers.lost()
@@ -104,8 +97,8 @@ def test_a_broker_of_3_1_1_that_now_refuses_that_is_asked_for_5_again() -> None:
     assert servers.speaks_v5
 
 
-def test_a_broker_that_has_spoken_mqtt_5_is_not_taken_for_an_old_one_when_it_is_in_trouble() -> None:
-    servers = Servers([A], 5, Clock())
+def test_3_1_1_is_not_tried_with_a_broker_that_has_accepted_mqtt_5_and_now_fails() -> None:
+    servers = Servers([A], 5, FakeClock())
     servers.accepted()
     servers.lost()
     assert servers.failed(DisconnectCause.NO_CONNACK) is Next.LATER
@@ -113,8 +106,8 @@ def test_a_broker_that_has_spoken_mqtt_5_is_not_taken_for_an_old_one_when_it_is_
     assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
 
 
-def test_after_silence_3_1_1_is_tried_next_and_if_accepted_holds_for_that_link_only() -> None:
-    servers = Servers([A], 5, Clock())
+def test_after_silence_3_1_1_is_tried_next_and_if_accepted_is_used_for_that_link_only() -> None:
+    servers = Servers([A], 5, FakeClock())
     assert servers.failed(DisconnectCause.SILENCE) is Next.OTHER_VERSION
     assert not servers.speaks_v5
     assert servers.accepted()
@@ -123,34 +116,32 @@ def test_after_silence_3_1_1_is_tried_next_and_if_accepted_holds_for_that_link_o
     assert [*spoken, servers.speaks_v5] == [False, True]
 
 
-def test_where_one_of_the_brokers_has_spoken_mqtt_5_the_silence_of_another_says_nothing_of_the_version() -> None:
-    servers = Servers([A, B], 5, Clock())
+def test_after_one_of_the_brokers_has_accepted_mqtt_5_the_silence_of_another_is_no_sign_of_the_version() -> None:
+    servers = Servers([A, B], 5, FakeClock())
     servers.accepted()
     servers.lost()
     servers.failed(DisconnectCause.OTHER)
     assert servers.current == B
-    for ending in (DisconnectCause.SILENCE, DisconnectCause.NO_CONNACK):
-        assert servers.failed(ending) is Next.LATER
+    for cause in (DisconnectCause.SILENCE, DisconnectCause.NO_CONNACK):
+        assert servers.failed(cause) is Next.LATER
         servers.failed(DisconnectCause.OTHER)
     assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.OTHER_VERSION
 
 
-def test_3_1_1_alone_is_spoken_where_it_is_wanted() -> None:
-    servers = Servers([A], "3.1.1", Clock())
+def test_only_3_1_1_is_used_where_it_is_configured() -> None:
+    servers = Servers([A], "3.1.1", FakeClock())
     assert servers.failed(DisconnectCause.VERSION_REFUSED) is Next.LATER
     assert servers.protocol == MQTTProtocolVersion.MQTTv311
     assert not servers.accepted()
 
 
 @given(st.lists(st.sampled_from(list(DisconnectCause)), max_size=40), st.integers(1, 4))
-def test_however_tries_fail_all_brokers_have_their_turn_before_a_delay(
-    endings: list[DisconnectCause], count: int
-) -> None:
-    servers = Servers([Server("h", port) for port in range(1, count + 1)], 5, Clock())
+def test_however_attempts_fail_all_brokers_are_tried_before_a_delay(causes: list[DisconnectCause], count: int) -> None:
+    servers = Servers([Server("h", port) for port in range(1, count + 1)], 5, FakeClock())
     tried: list[Server] = []
-    for ending in endings:
+    for cause in causes:
         tried.append(servers.current)
-        if servers.failed(ending) is Next.LATER:
+        if servers.failed(cause) is Next.LATER:
             assert list(dict.fromkeys(tried)) == [Server("h", port) for port in range(1, count + 1)]
             assert len(tried) <= 2 * count  # each at most once in each version
             tried.clear()

@@ -1,4 +1,4 @@
-"""An `MgClient` with what it needs around it, driven by the test, turn by turn."""
+"""An `MgClient` with what it needs around it; the test runs its loop, step by step."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class ShiftedClock:
 
 
 class Link:
-    """A client for the broker at `port`; `client` are more options of `MgClient`, other keywords of `MqttOptions`.
+    """A client for the broker at `port`; `client` are options of `MgClient`, other keywords are those of `MqttOptions`.
 
-    Delays of the backoff are `delay` seconds, whatever chance would say; `bounds` are what they were drawn
-    below. `turns` counts the turns of the loop. `send_clock` is that of the send lock: bursts and standstills.
+    The delays of the backoff are always `delay` seconds; `bounds` are the upper bounds that they were drawn from.
+    `steps` counts the steps of the loop. `send_clock` is that of the send lock: bursts and standstills.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Link:
         self.delay = delay
         self.bounds: list[float] = []
         self.received: list[tuple[str, bytes, bool]] = []
-        self.turns = 0
+        self.steps = 0
         self.clock = ShiftedClock()
         self.send_clock = ShiftedClock()
         self.wakeup = Wakeup()
@@ -78,6 +78,7 @@ class Link:
             send_clock=self.send_clock,
             **(client or {}),
         )
+        self.outbox.attach(self.client.transmitter)
 
     def __enter__(self) -> Link:
         return self
@@ -105,24 +106,29 @@ class Link:
         assert self.outbox.put(Publication(topic, payload, qos))
 
     def connect(self) -> None:
-        """Begin to connect and turn until the link is up and its subscriptions are answered."""
+        """Begin to connect, and run the loop until the link is up and its subscriptions are answered."""
         self.client.mg_connect()
-        self.turn_until(lambda: self.state is LinkState.UP and self.client.is_subscribed, "the link to be up")
+        self.run_until(lambda: self.state is LinkState.UP and self.client.is_subscribed, "the link to be up")
 
-    def turn(self, timeout: float) -> None:
-        self.turns += 1
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock on by `seconds`, as if the broker had sent something at the end of them."""
+        self.clock.shift += seconds
+        self.client.link.monitor.last_received = self.clock()
+
+    def step(self, timeout: float) -> None:
+        self.steps += 1
         self.client.loop_with_reconnect(timeout)
 
-    def turn_until(self, condition: Callable[[], object], what: str = "it", timeout: float = 10) -> None:
-        """Turn the loop until `condition()` is true; fail after `timeout` seconds."""
+    def run_until(self, condition: Callable[[], object], what: str = "it", timeout: float = 10) -> None:
+        """Run the loop until `condition()` is true; fail after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"waited {timeout} s for {what}: {self.client!r}, {self.failure}"
-            self.turn(0.05)
+            self.step(0.05)
 
-    def turn_for(self, seconds: float) -> int:
-        """Turn the loop for `seconds`, each turn as long as it likes; return how many it took."""
-        before, deadline = self.turns, time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self.turn(left)
-        return self.turns - before
+    def run_for(self, seconds: float) -> int:
+        """Run the loop for `seconds`, each step as long as it takes; return the number of steps."""
+        previous, deadline = self.steps, time.monotonic() + seconds
+        while (remaining := deadline - time.monotonic()) > 0:
+            self.step(remaining)
+        return self.steps - previous
