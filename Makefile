@@ -1,6 +1,7 @@
 # make run     sets everything up and runs the example, its traffic visible
 # make test    sets everything up and runs the static checks and all tests; make unit TESTS=... some of them
 # make test-on trixie       the same on another release of Debian, in a tree of its own; needs root (tests/test-on.sh)
+# make fuzz    the property tests with inputs that differ from one run to the next; make fuzz TESTS=... some of them
 # make bench [FAST=1]   measures, next to peers and to the goals; in a hurry, in two minutes
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
@@ -11,7 +12,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit bench fault-test crash-test dist clean
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -35,6 +36,11 @@ check: $(VENV)/dev
 unit: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
+
+# With more examples, a test takes longer; a failure prints how to repeat it, and is kept in .hypothesis/ for the next run.
+fuzz: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m hypothesis --hypothesis-profile=explore --timeout=1200 $(TESTS)
 
 bench: $(VENV)/dev
 	tests/install-tools.sh bench

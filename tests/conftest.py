@@ -18,6 +18,7 @@ from gateway.logs.init_logger import TRAFFIC
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 
 settings.register_profile("project", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True, derandomize=False, max_examples=1000)  # make fuzz
 settings.load_profile("project")
 
 

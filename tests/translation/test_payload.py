@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import MessageError, PayloadError, WordError
 from gateway.message import Argument
 from gateway.translation.mqtt_map import FIELDS, FieldMap
-from gateway.translation.payload import Payload, PayloadKind, make_payload
+from gateway.translation.payload import Payload, PayloadKind, encoded, make_payload
 from tests.support.strategies import any_values, any_words, payloads, texts
 
 
@@ -31,6 +31,7 @@ _values = any_values | st.sampled_from(("on", "1", "-0", "1.0", "1e5", "true", "
 _maps = st.sampled_from([{}, {"on": ["1"]}, {"on": ["true", "an"]}, {"1": ["on"]}])
 
 
+@example("action", "", {"value": {"\x00": None, "\ud800": None}}, {}, "none")
 @given(
     st.sampled_from(KINDS),
     any_words,
@@ -44,6 +45,7 @@ def test_what_is_written_is_read_back(
     form = payload(kind, argvalue=FieldMap("argvalue", maptype, entries))
     try:
         written = form.write(action, arguments)
+        encoded(written)  # where a character that UTF-8 does not have is refused, as the map does
     except MessageError as err:
         assert str(err).isprintable()
         return
