@@ -218,7 +218,7 @@ def test_a_log_file_that_cannot_be_opened_is_tried_again_by_the_next_reload(
         log.parent.write_text("in the way")
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), log={"level": "info", "file": str(log)})
         reload(gateway)
-        assert "cannot open " in gateway.log
+        assert "cannot be opened: " in gateway.log
         assert gateway.log.rstrip().endswith(": the log stays as it was, see there")
         log.parent.unlink()
         log.parent.mkdir()
