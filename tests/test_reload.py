@@ -220,7 +220,7 @@ def test_opening_a_log_file_is_retried_by_the_next_reload(tmp_path: Path, mosqui
         log.parent.write_text("in the way")
         write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), log={"level": "info", "file": str(log)})
         reload(gateway)
-        assert "cannot open " in gateway.log
+        assert "cannot be opened: " in gateway.log
         assert gateway.log.rstrip().endswith(": keeping the previous log settings: the log file cannot be opened")
         log.parent.unlink()
         log.parent.mkdir()
