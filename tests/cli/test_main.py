@@ -511,7 +511,7 @@ def test_a_file_in_a_folder_that_is_not_there_is_found_by_check_and_nobody_makes
     assert (said.code, said.out) == (EXIT_CONFIGURATION, "")
     assert said.err == (
         f"gw.conf:5:{len(section) + 10}: {section}.file: there is no folder {tmp_path}/none: "
-        "make it, or name another file\n"
+        "create it, or set another file\n"
     )
     said = run(capsys, "--conf", "gw.conf")
     assert said.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"
