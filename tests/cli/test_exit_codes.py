@@ -143,18 +143,18 @@ def to_lamp(action: str, *more: str, conf: str = "lamp") -> str:
 
 
 OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
-    ("run", "stopped, and all that was accepted has reached the broker or is on disk"): (
+    ("run", "stopped, and every accepted message has reached the broker or is on disk"): (
         stopped("lamp", "connected to"),
     ),
-    ("run", "stopped, and messages are lost"): (stopped("away", "no connection to the broker"),),
+    ("run", "stopped, and messages were lost"): (stopped("away", "no connection to the broker"),),
     ("run", "it cannot start: the log file cannot be opened"): (command("--conf nolog.conf"),),
-    ("run", "it cannot start: another gateway has its outbox in use"): (beside_a_gateway("--conf lamp.conf"),),
+    ("run", "it cannot start: another gateway is using its outbox"): (beside_a_gateway("--conf lamp.conf"),),
     ("`check`", "the configuration can be used"): (command("check --conf lamp.conf"),),
-    ("`check`", "the folder of `log.file` or `outbox.file` is not there"): (
+    ("`check`", "the folder of `log.file` or `outbox.file` does not exist"): (
         command("check --conf nolog.conf"),
         command("check --conf nobox.conf"),
     ),
-    ("`check --frame`, `--hex`", "an interface takes each frame, and its messages can be written"): (
+    ("`check --frame`, `--hex`", "an interface accepts each frame, and its messages can be written"): (
         command("check --conf boiler.conf --frame T\\x2021.5"),
         command("check --conf boiler.conf --hex 542032310d0a"),
     ),
@@ -169,72 +169,72 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=9"),
     ),
-    ("`check --action`", "the command is refused, or is for no device here"): (
+    ("`check --action`", "the command is rejected, or is not for a device of this gateway"): (
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=10"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET"),
         command(f"check --conf boiler.conf {' '.join(LAMP)} HEAT_ON"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON --frame HELLO"),
         command(f"check --conf lamp.conf {' '.join(LAMP)} LAMP_ON"),
     ),
-    ("`watch`", "ended with Ctrl-C, or N messages have come (`--count N`)"): (
+    ("`watch`", "ended with Ctrl-C, or after N messages (`--count N`)"): (
         interrupted,
         beside_a_gateway("watch --conf lamp.conf --count 1"),
     ),
-    ("`watch`", "no broker, or it lets nobody in"): (command("watch --conf away.conf"),),
+    ("`watch`", "no broker is available, or it refuses the connection"): (command("watch --conf away.conf"),),
     ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
-    ("`send`", "the broker has it (`--status`, or `--wait 0`)"): (
+    ("`send`", "the broker has the message (`--status`, or `--wait 0`)"): (
         command(to_lamp("LAMP_STATE", "--status")),
         command(to_lamp("LAMP_ON", "--wait", "0")),
     ),
-    ("`send`", "the answer is something else"): (beside_a_gateway(to_lamp("LAMP_STATE")),),
-    ("`send`", "no answer has come"): (command(to_lamp("LAMP_ON", "--wait", "0.2")),),
+    ("`send`", "the answer is not `OK`"): (beside_a_gateway(to_lamp("LAMP_STATE")),),
+    ("`send`", "no answer has arrived"): (command(to_lamp("LAMP_ON", "--wait", "0.2")),),
     ("`send`", "the map cannot write the message"): (command(to_lamp("LAMP_ON", "--location", "a/b")),),
-    ("`send`", "no broker, or it does not take the message"): (
+    ("`send`", "no broker is available, or it does not accept the message"): (
         command(to_lamp("LAMP_ON", conf="away")),
         not_taken,
     ),
-    ("`status`, `forget`, `reload`", "done"): (
+    ("`status`, `forget`, `reload`", "success"): (
         beside_a_gateway("status lamp"),
         beside_a_gateway("forget lamp home/lamp/attic/availability"),
         beside_a_gateway("reload lamp"),
     ),
-    ("`status`, `forget`, `reload`", "no gateway of this name runs here"): (
+    ("`status`, `forget`, `reload`", "no gateway with this name is running on this machine"): (
         command("status away"),
         command("forget away attic"),
         command("reload away"),
         command("reload --conf away.conf"),
     ),
-    ("`forget`", "the gateway refuses: never retained, still published, or not its own"): (
+    ("`forget`", "the gateway refuses: the topic was never retained, is still published, or does not belong to it"): (
         beside_a_gateway("forget lamp attic"),
         beside_a_gateway("forget lamp home/lamp/run"),
         beside_a_gateway("forget lamp house/lamp/x"),
     ),
-    ("`reload NAME`", "the running gateway finds its configuration wrong, as `reload --conf FILE` does"): (
+    ("`reload NAME`", "the configuration is wrong, according to the running gateway or to `reload --conf FILE`"): (
         beside_a_gateway("reload lamp", breaks_it=True),
         beside_a_gateway("reload --conf lamp.conf", breaks_it=True),
     ),
-    ("`outbox`", "done, or there is nothing in it yet"): (
+    ("`outbox`", "success, or the outbox is still empty"): (
         beside_a_gateway("outbox list lamp"),
         beside_a_gateway("outbox retry lamp"),
         command("outbox list --conf lamp.conf"),
         command("outbox export --conf lamp.conf"),
     ),
-    ("`outbox`", "this configuration keeps no outbox on disk"): (command("outbox list --conf away.conf"),),
-    ("`outbox list NAME`, `retry NAME`", "no gateway of this name runs here"): (
+    ("`outbox`", "this configuration has no outbox on disk"): (command("outbox list --conf away.conf"),),
+    ("`outbox list NAME`, `retry NAME`", "no gateway with this name is running on this machine"): (
         command("outbox list away"),
         command("outbox retry away"),
     ),
-    ("`outbox retry`", "the gateway runs, and has its outbox in memory"): (
+    ("`outbox retry`", "the gateway is running, and its outbox is in memory"): (
         beside_a_gateway("outbox retry away", "away", "no connection to the broker"),
     ),
-    ("`outbox export`, `purge`", "the gateway runs: its outbox is in use"): (
+    ("`outbox export`, `purge`", "the gateway is running and using its outbox"): (
         beside_a_gateway("outbox export --conf lamp.conf"),
         beside_a_gateway("outbox purge --conf lamp.conf --yes"),
     ),
-    ("`outbox purge`", "it is not confirmed with `--yes`"): (unconfirmed,),
-    ("`map check`", "the map is proven; there are notes at most"): (command("map check one.json"),),
+    ("`outbox purge`", "not confirmed with `--yes`"): (unconfirmed,),
+    ("`map check`", "the map has no errors or warnings; notes are possible"): (command("map check one.json"),),
     ("`map check`", "there is an error or a warning"): (command("map check open.json"),),
-    ("`map explain`", "the message is heard, or sent, by one map"): (
+    ("`map explain`", "the message is received, or sent, by one map"): (
         command("map explain --map one.json home/a/b/c/d/panel/C on"),
         command("map explain --map one.json --action ON"),
     ),
@@ -242,19 +242,19 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("map explain --map one.json home/a/b/c/d/other/C on"),
         command("map explain --map one.json --action ON --location a/b"),
     ),
-    ("`map diff`", "the two mean the same"): (command("map diff one.json one.json"),),
-    ("`map diff`", "they do not"): (command("map diff one.json other.json"),),
-    ("`map graph`, `options`, `migrate`", "done"): (
+    ("`map diff`", "the two maps are equivalent"): (command("map diff one.json one.json"),),
+    ("`map diff`", "they are not"): (command("map diff one.json other.json"),),
+    ("`map graph`, `options`, `migrate`", "success"): (
         command("map graph one.json --svg map.svg"),
         command("options"),
         command("migrate old.conf"),
     ),
-    ("`map graph`, `migrate`", "a file cannot be written, or is there already"): (
+    ("`map graph`, `migrate`", "a file cannot be written, or already exists"): (
         command("map graph one.json --svg /no/such/folder/map.svg"),
         command("migrate old.conf", "migrate old.conf"),
     ),
     ("`migrate`", "the configuration is YAML already"): (command("migrate lamp.conf"),),
-    ("any", "an unknown option, command, interface or value; something that is needed is missing"): (
+    ("any", "an unknown option, command, interface or value, or a required option is missing"): (
         command("--nope"),
         command("chekc --conf lamp.conf"),
         command("check"),
@@ -273,7 +273,7 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("map graph one.json --interface x"),
         command("migrate"),
     ),
-    ("any", "a configuration or map that cannot be used, or is not there"): (
+    ("any", "a configuration or map that is wrong or does not exist"): (
         command("--conf bad.conf"),
         command("check --conf nope.conf"),
         command("watch --conf bad.conf"),

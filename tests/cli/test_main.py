@@ -516,7 +516,7 @@ def test_check_reports_a_missing_folder_and_does_not_create_it(
     assert (result.code, result.out) == (EXIT_CONFIGURATION, "")
     assert result.err == (
         f"gw.conf:5:{len(section) + 10}: {section}.file: there is no folder {tmp_path}/none: "
-        "make it, or name another file\n"
+        "create it, or set another file\n"
     )
     result = run(capsys, "--conf", "gw.conf")
     assert result.code == EXIT_FAILED, "the disk that it is on may come later: the service tries again"

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -341,26 +342,46 @@ def test_an_illegal_word_of_a_received_topic_is_refused_since_it_could_not_be_wr
         plain_map().mqtt2internal(f"home///{word}///C", b"ON")
 
 
-def test_thousands_of_topics_are_translated_and_only_some_cached() -> None:
+@pytest.fixture
+def memory() -> Iterator[Callable[[], int]]:
+    """A function that returns the bytes that are allocated since the start of the test."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_for_topics_is_bounded_in_both_directions(memory: Callable[[], int]) -> None:
     msg_map = plain_map()
-    for number in range(25_000):
+    for number in range(20_000):
         assert_round_trip(msg_map, InternalMsg(device=str(number)))
-    assert all(len(form._written) <= 20_000 for form in msg_map.forms)
-    assert 0 < len(msg_map._read_topics) <= 20_000
-    msg_map._read_topics.clear()
-    word = "x" * 250
-    assert_round_trip(msg_map, InternalMsg(function=word, gateway=word, location=word))
-    assert not msg_map._read_topics, "a stranger could fill the memory with them"
+    at_20_000 = memory()
+    for number in range(20_000, 32_000):
+        assert_round_trip(msg_map, InternalMsg(device=str(number)))
+    assert memory() < 1.2 * at_20_000
+
+
+def test_very_long_topics_use_no_memory(memory: Callable[[], int]) -> None:
+    msg_map = plain_map()
+    word = "x" * 200
+    before = memory()
+    for number in range(1000):
+        msg_map.mqtt2internal(f"home/{word}/{word}/{word}/{number}//C", b"ON")
+    assert memory() - before < 500_000, "other clients could fill the memory with them"
 
 
 @pytest.mark.parametrize("rules", [(), (DeliveryRule({"action": ("RAISE",)}, Lane.BULK),)])
-def test_an_action_in_the_payload_is_not_cached(rules: Sequence[DeliveryRule]) -> None:
+def test_an_action_in_the_payload_is_not_cached(rules: Sequence[DeliveryRule], memory: Callable[[], int]) -> None:
     msg_map = MsgMap("home", sender="gw", delivery=DeliveryRules(rules))
     lanes = [
         msg_map.internal2mqtt(InternalMsg(device="lamp", action=action)).lane for action in ("a" * 9, "RAISE", "c")
     ]
     assert lanes == [Lane.EVENT, Lane.BULK if rules else Lane.EVENT, Lane.EVENT]
-    assert sum(len(form._written) for form in msg_map.forms) == 1
+    before = memory()
+    for number in range(500):
+        msg_map.internal2mqtt(InternalMsg(device="lamp", action=f"{number}" + "a" * 2000))
+    assert memory() - before < 200_000
     with pytest.raises(WordError, match=r"action: .* is not text"):
         msg_map.internal2mqtt(InternalMsg(device="lamp", action=["x"]))  # type: ignore[arg-type]
 
