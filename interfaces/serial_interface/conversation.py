@@ -92,8 +92,7 @@ class Conversation:
         self.last_written = 0.0
 
     def reset(self) -> None:
-        """Begin again, because the port has been opened; call `abort` before."""
-        self._late = None
+        """Forget the pauses of the earlier connection; call `abort` when that ends, and this when a new one begins."""
         self._quiet_until = self.last_written = 0.0
 
     @property
