@@ -76,6 +76,7 @@ class Gateway:
             run_topic=configuration.run_topic,
             command_lifetime=configuration.outbox.command_lifetime,
         )
+        self.outbox.attach(self.client.transmitter)
         self._set_routes()
         self._clear_stale_topics()
 

@@ -1,5 +1,7 @@
 """The tests. Before anything in them is imported, this makes sure that what they need is there."""
 
+from __future__ import annotations
+
 from tests.support.requirements import what_to_install
 
 if REMEDY := what_to_install():

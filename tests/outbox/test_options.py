@@ -8,8 +8,8 @@ from gateway.outbox.options import DISK_DEFAULTS, DiscardPolicy, OutboxOptions
 
 
 def test_the_policies_are_those_of_the_schema() -> None:
-    schema: Any = json.loads(files("gateway.configuration").joinpath("config_schema.json").read_text())
-    discard = schema["properties"]["outbox"]["properties"]["discard"]
+    schema: Any = json.loads(files("gateway.outbox").joinpath("options_schema.json").read_text())
+    discard = schema["properties"]["discard"]
     assert list(DiscardPolicy) == discard["enum"]
     assert OutboxOptions().discard == discard["default"]
 
