@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList, poll_milliseconds
+from gateway.core.outage import Outages
 from gateway.core.package_logger import package_logger
 from gateway.errors import DeviceError, Problem
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
-from gateway.routing.outage import Outages
 from gateway.routing.outlet import Outlet
 
 LOG = package_logger(__name__)

@@ -95,7 +95,7 @@ def test_an_interface_of_1_1_runs_both_ways(tmp_path: Path, mosquitto: Mosquitto
         listener.wait_for(lambda message: b'"reason": "too hot"' in message.payload)
         assert gateway.stop() < 2
         assert "Traceback" not in gateway.log
-        assert "taken for a map of before June 2018" in gateway.log
+        assert "read as a map from before June 2018" in gateway.log
 
 
 @pytest.mark.parametrize("unit", ["kWh", "forgetful"])

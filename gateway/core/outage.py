@@ -8,7 +8,7 @@ import logging
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = package_logger(__name__)
+LOG = package_logger("gateway.interface")  # it is the interface that speaks of its device
 
 
 class DeviceGone(ThrottledException):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.outage import Outages
 from gateway.errors import DeviceError
-from gateway.routing.outage import Outages
 from tests.conftest import ExpectedLogs
 
 
