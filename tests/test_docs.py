@@ -354,6 +354,20 @@ def test_each_row_of_rooms_needs_only_those_above_it() -> None:
                         assert room is not None, f"{module} needs {node.module}, which comes later"
 
 
+def test_what_the_table_of_changes_names_is_there() -> None:
+    """Each place is a file, and each name in capitals is defined in one of the files of its row."""
+    changes = rows(ARCHITECTURE.section("## To change X, go to Y"))
+    assert len(changes) >= 20
+    for change, target in changes:
+        paths = [ROOT / name for name in re.findall(r"`((?:gateway|interfaces)/[\w/.]*)`", target)]
+        assert paths, change
+        assert [path for path in paths if not path.exists()] == []
+        files = [file for path in paths for file in (path.glob("*.py") if path.is_dir() else [path])]
+        text = "".join(file.read_text() for file in files)
+        names = re.findall(r"`([A-Z][A-Z_]+|[A-Z][a-z]\w+)`", target)
+        assert [name for name in names if not re.search(rf"^(?:class )?{name}\b", text, re.MULTILINE)] == [], change
+
+
 def test_the_flow_names_classes() -> None:
     flow = ARCHITECTURE.only("text").text
     source = "".join(path.read_text() for path in _modules("gateway").values())
