@@ -39,6 +39,37 @@ class ReplyTo(NamedTuple):
     command: int = 0
 
 
+class ReportRule(NamedTuple):
+    """When a reading goes out that comes again and again.
+
+    `on_change`: only if it has changed, a number by more than its `deadband` (one for all arguments, or one for each
+    by name). `interval`: at most every so many seconds; the last value within an interval goes out at its end.
+    `refresh`: again after so many seconds, though nothing has changed or arrived. `by`: the arguments that tell
+    readings apart, where address and action do not.
+    """
+
+    on_change: bool = False
+    deadband: float | Mapping[str, float] = 0.0
+    interval: float = 0.0
+    refresh: float | None = None
+    by: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Return the rule that a `publish` option stands for. A deadband implies `on_change`."""
+        return cls(
+            options.get("on_change", False) or "deadband" in options,
+            options.get("deadband", 0.0),
+            float(options.get("interval", 0.0)),
+            options.get("refresh"),
+            tuple(options.get("by", ())),
+        )
+
+    def deadband_of(self, argument: str) -> float:
+        """Return how far a number in `argument` must move to count as changed."""
+        return self.deadband.get(argument, 0.0) if isinstance(self.deadband, Mapping) else self.deadband
+
+
 class _Fields(NamedTuple):
     iscmd: bool
     function: str
@@ -49,6 +80,7 @@ class _Fields(NamedTuple):
     action: str
     arguments: Mapping[str, Argument]
     reply_to: ReplyTo | None
+    report: ReportRule | None
 
 
 class InternalMsg(_Fields):
@@ -56,7 +88,8 @@ class InternalMsg(_Fields):
 
     A missing word is `""`; `None` is converted to that. An empty `sender` is replaced by the name of the gateway
     when the message is published. Messages are immutable: `replace` and `reply` return a new one.
-    `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`).
+    `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`). Neither is
+    `report`, the rule that decides when a reading is published (see `reported_by`); copies of the message keep it.
     """
 
     __slots__ = ()
@@ -85,6 +118,7 @@ class InternalMsg(_Fields):
             "" if action is None else action,
             MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS,
             None,
+            None,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -100,13 +134,14 @@ class InternalMsg(_Fields):
 
     def replace(self, **changes: Any) -> InternalMsg:
         """Return a copy with other words or arguments, and without response topic: see `answered_at`."""
-        return InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
+        copy = InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
+        return copy if self.report is None else copy.reported_by(self.report)
 
     _replace = __replace__ = replace  # the names that other named tuples and `copy.replace` use
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return a copy with other arguments, faster than `replace`. The mapping must not be changed afterwards."""
-        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), self[8]))
+        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), *self[8:]))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` if the message has none of that name."""
@@ -142,7 +177,11 @@ class InternalMsg(_Fields):
         """Return this message with another response topic: where a command is answered, or a response goes."""
         if reply_to is self.reply_to:
             return self
-        return _new(InternalMsg, (*self[:8], reply_to))
+        return _new(InternalMsg, (*self[:8], reply_to, self[9]))
+
+    def reported_by(self, rule: ReportRule | None) -> InternalMsg:
+        """Return this message with the rule by which it goes out: only what has changed, and not too often."""
+        return _new(InternalMsg, (*self[:9], rule))
 
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""

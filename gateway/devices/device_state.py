@@ -1,0 +1,105 @@
+"""One device at work: what it told last, when it was heard, and whether it counts as online. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from gateway.devices.point import AUTO, Device
+from gateway.devices.reading import Quality, Reading
+from gateway.devices.report import NEVER
+
+_GAPS, _FEWEST_GAPS = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
+_GAP_FACTOR, _LEAST_SILENCE = 5.0, 60.0  # a device is silent after so many of its longest pauses; s, at least
+
+
+class DeviceState:
+    """One device at work: its points' readings, and when it was heard.
+
+    `is_online` is None until something is known. `reason` says why it is offline. `is_status_new` is set where
+    `is_online` has changed, until its owner has published that and cleared it.
+    """
+
+    __slots__ = (
+        "_gaps", "device", "document_at", "is_changed", "is_online", "is_status_new", "last_heard", "reading_of",
+        "reason", "scheduled", "template", "unanswered",
+    )  # fmt: skip
+
+    def __init__(self, device: Device, template: Device | None = None) -> None:
+        self.device = device
+        self.template = template
+        self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
+        self.is_online: bool | None = None
+        self.is_status_new = False
+        self.reason = ""
+        self.last_heard = NEVER
+        self.is_changed = False  # nothing is known yet: an empty document would take the place of the last run's
+        self.document_at = NEVER
+        self.unanswered = 0
+        self.scheduled = math.inf
+        self._gaps: deque[float] = deque(maxlen=_GAPS)
+
+    def __repr__(self) -> str:
+        status = {None: "unknown", True: "online", False: "offline"}[self.is_online]
+        return f"<DeviceState {self.device.id} {status}>"
+
+    def hear(self, now: float) -> bool:
+        """Record that the device has sent something that was understood; return whether `due` may be sooner for it."""
+        is_sooner = not self.is_online
+        if self.is_online and self.device.silent_after == AUTO:
+            self._gaps.append(now - self.last_heard)
+            is_sooner = len(self._gaps) == _FEWEST_GAPS
+        self.last_heard = now
+        self.unanswered = 0
+        if not self.is_online:
+            self._set_online(True, "")
+        return is_sooner
+
+    def lose(self, reason: str) -> None:
+        """Record that the device cannot be relied on any more: its readings are stale."""
+        for reading in self.reading_of.values():
+            if reading.quality is Quality.GOOD:
+                reading.quality = Quality.STALE
+        if self.is_online is not False or self.reason != reason:
+            self._set_online(False, reason)
+
+    def _set_online(self, is_online: bool, reason: str) -> None:
+        self.is_status_new = self.is_status_new or self.is_online is not is_online
+        self.is_online, self.reason, self.is_changed = is_online, reason, True
+
+    @property
+    def silence_limit(self) -> float:
+        """The seconds of silence after which the device is taken for gone; infinite: never."""
+        limit = self.device.silent_after
+        if limit is None:
+            return math.inf
+        if limit == AUTO:
+            return max(_LEAST_SILENCE, _GAP_FACTOR * max(self._gaps)) if len(self._gaps) >= _FEWEST_GAPS else math.inf
+        return float(limit)
+
+    @property
+    def document_due(self) -> float:
+        """When the document is to be written; infinite: not before something changes."""
+        if self.is_changed:
+            return self.document_at + self.device.interval
+        return self.document_at + self.device.refresh if self.document_at != NEVER else math.inf
+
+    def due(self) -> float:
+        """Return when the time alone changes something; infinite: never."""
+        document = self.document_due
+        silence = self.last_heard + self.silence_limit if self.is_online else math.inf
+        points = (
+            reading.seen_at + point.silent_after
+            for point, reading in zip(self.device.points, self.reading_of.values(), strict=True)
+            if point.silent_after is not None and reading.quality is Quality.GOOD
+        )
+        return min(document, silence, *points)
+
+    def check_silence(self, now: float) -> None:
+        """Note what has not been heard for too long."""
+        if self.is_online and now >= self.last_heard + self.silence_limit:
+            self.lose(f"nothing heard for {self.silence_limit:.0f} s")
+        for point, reading in zip(self.device.points, self.reading_of.values(), strict=True):
+            is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after
+            if is_late and reading.quality is Quality.GOOD:
+                reading.quality, self.is_changed = Quality.STALE, True

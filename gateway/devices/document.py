@@ -1,0 +1,75 @@
+"""The state document of a device: its readings, how good they are and when they were read, as one JSON object. Pure.
+
+The document is in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
+what begins with `_` is the gateway's. A value stays in the document once there was one: its quality tells whether it
+can be trusted, and whoever comes later finds what was known last.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.devices.device_state import DeviceState
+from gateway.devices.point import Point, PointType
+from gateway.devices.reading import Quality, Reading, Unset
+
+_STATUS = {None: "unknown", True: "online", False: "offline"}
+_MAX_BYTES = 256 * 1024
+
+
+def is_state(point: Point) -> bool:
+    """Return whether a point has a value that lasts: an event has none, nor has what is only written."""
+    return bool(point.feeds or point.assumed) and point.type is not PointType.EVENT
+
+
+def state_document(state: DeviceState) -> bytes:
+    """Return the state document of a device, as UTF-8."""
+    readings = {point.key: state.reading_of[point.key] for point in state.device.points if is_state(point)}
+    known = {key: reading for key, reading in readings.items() if not isinstance(reading.value, Unset)}
+    document: dict[str, Any] = {key: reading.value for key, reading in known.items()}
+    document["_status"] = _STATUS[state.is_online]
+    if state.is_online is False:
+        document["_reason"] = state.reason
+    document["_quality"] = {
+        key: reading.quality.value for key, reading in readings.items() if reading.quality is not Quality.GOOD
+    }
+    document["_time"] = {key: iso_time(reading.time) for key, reading in known.items()}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
+def restore(state: DeviceState, payload: bytes) -> int:
+    """Begin with the readings of an earlier run's document; return how many there were.
+
+    They are stale: nobody knows what happened meanwhile. A reading of this run goes before them. What is no document,
+    or has become another type, is passed over: it is what a broker, or a disk, has kept for an unknown time.
+    """
+    try:
+        document = json.loads(payload) if len(payload) <= _MAX_BYTES else None
+    except (ValueError, RecursionError):
+        return 0
+    if not isinstance(document, dict):
+        return 0
+    times = document.get("_time")
+    restored = 0
+    for point in state.device.points:
+        if is_state(point) and point.key in document and isinstance(times, dict):
+            restored += _restore(state.reading_of[point.key], document[point.key], times.get(point.key))
+    return restored
+
+
+def _restore(reading: Reading, value: Any, time: Any) -> bool:
+    if reading.quality is not Quality.UNKNOWN or not reading.is_fit(value):
+        return False
+    try:
+        wall = datetime.fromisoformat(time).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return False
+    reading.restore(value, wall)
+    return True
+
+
+def iso_time(wall: float) -> str:
+    """Return a time (s, Unix time) in UTC, to the millisecond. Source: RFC 3339."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,457 @@
+"""The one memory of readings of an interface: what each of its devices tells, and whether it is heard. Pure.
+
+A message of the interface passes `Model.observe` on its way out, behind the filters and in front of the map. There it
+updates the points that it feeds, and there it is decided whether it is worth reporting. What time alone brings about
+(the end of an interval, a refresh, a silence, a document that may be written again) is due at `Model.due` and done by
+`Model.tick`; nothing needs a timer for each line.
+
+All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model has no lock: its owner guards it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.devices.device_state import DeviceState
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
+from gateway.devices.reading import BAD, CHANGED, DUE, WAITING, Quality, Reading
+from gateway.devices.template import fits, instance_of
+from gateway.message import Argument, InternalMsg
+
+MAX_SERIES = 10_000
+"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
+
+
+class Pending(NamedTuple):
+    """What is due: messages to be sent as they are, and devices of which a document is to be written."""
+
+    messages: list[InternalMsg]
+    states: list[DeviceState]
+
+
+class _Series:
+    """The messages of one address and action, and one set of values of the arguments that tell them apart."""
+
+    __slots__ = ("constants", "pending", "readings", "reported", "scheduled", "states")
+
+    def __init__(self) -> None:
+        self.readings: dict[str, Reading] = {}
+        self.constants: list[tuple[Reading, Argument]] = []
+        self.states: list[DeviceState] = []
+        self.reported: InternalMsg | None = None  # the last message that went out
+        self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
+        self.scheduled = math.inf
+
+
+class _Group:
+    """The messages of one address and action."""
+
+    __slots__ = ("by", "children", "feeds")
+
+    def __init__(self) -> None:
+        self.by: tuple[str, ...] = ()
+        self.children: dict[tuple[Any, ...], _Series] = {}
+        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
+
+
+class Model:
+    """The devices of one interface, and the memory of what they have reported.
+
+    `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
+    bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
+    `suppressed` counts the messages that were not worth reporting, `bad_values` the values that were none.
+    """
+
+    def __init__(
+        self, devices: Iterable[Device] = (), own: Mapping[str, str] | None = None, max_devices: int = 100
+    ) -> None:
+        self.states: dict[str, DeviceState] = {}
+        self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
+        self._own = own or {}
+        self._max_devices = max_devices
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._ruled = 0  # series that exist for a report rule alone
+        self._templates: list[Device] = []
+        self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
+        self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
+        self._heap: list[tuple[float, int, _Series | DeviceState]] = []
+        self._count = itertools.count()
+        self._changed: dict[str, DeviceState] = {}
+        for device in devices:
+            if "{" in device.id:
+                self._templates.append(device)
+            else:
+                self._add(device)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is declared and nothing remembered."""
+        return not (self._groups or self._templates)
+
+    # --- messages
+
+    def observe(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
+        """Update what `msg` feeds; return what of it is to go out, or None: nothing.
+
+        What is returned lacks the values that are none. A message that neither feeds a point nor has a report rule is
+        returned as it is.
+        """
+        group = self._groups.get(msg[:7])
+        if group is None:
+            if msg.is_outcome:
+                self._observe_outcome(msg, now, wall)
+                return msg
+            created = self._new_group(msg)
+            if created is None:
+                return msg
+            group = created
+        rule = msg.report
+        if rule is not None and rule.by and not set(rule.by) <= set(group.by):
+            self._tell_apart(group, rule.by)
+        arguments = msg.arguments
+        series = group.children.get(tuple([repr(arguments.get(name)) for name in group.by]) if group.by else ())
+        if series is None:
+            if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
+                self._add_from_template(msg)
+            series = self._new_series(group, msg)
+        return self._observe(series, msg, now, wall)
+
+    def _observe(self, series: _Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
+        rule, readings = msg.report, series.readings
+        verdict, bad = 0, []
+        for constant, fixed in series.constants:
+            verdict |= constant.update("", fixed, rule, now, wall)
+        for name, value in msg.arguments.items():
+            reading = readings.get(name)
+            if reading is None:
+                if rule is None:
+                    continue
+                reading = readings[name] = Reading()
+            result = reading.update(name, value, rule, now, wall)
+            if result & BAD:
+                bad.append(name)
+            verdict |= result
+        for state in series.states:
+            is_sooner = state.hear(now)
+            if verdict & CHANGED or state.is_status_new:
+                self._mark_changed(state)
+            if is_sooner:
+                self._schedule(state, state.due())
+        if bad:
+            self.bad_values += len(bad)
+            rest = {name: value for name, value in msg.arguments.items() if name not in bad}
+            if not rest:
+                return None
+            msg = msg.with_arguments(rest)
+        is_ruled = rule is not None or any(reading.report is not None for reading in readings.values())
+        if not verdict & DUE and not (is_ruled and self._has_other_arguments(series, msg)):
+            self._hold_back(series, msg if verdict & WAITING else None)
+            return None
+        self._set_reported(series, msg, now)
+        return msg
+
+    def _has_other_arguments(self, series: _Series, msg: InternalMsg) -> bool:
+        """Return whether the arguments of `msg` are others than those of the last one: it tells more, or less."""
+        return series.reported is not None and series.reported.arguments.keys() != msg.arguments.keys()
+
+    def _hold_back(self, series: _Series, msg: InternalMsg | None) -> None:
+        self.suppressed += 1
+        series.pending = msg
+        if msg is not None:
+            self._schedule(series, self._due_of(series))
+
+    def _set_reported(self, series: _Series, msg: InternalMsg, now: float) -> None:
+        series.pending, series.reported = None, msg
+        for reading, value in series.constants:
+            reading.set_reported(value, now)
+        for name, value in msg.arguments.items():
+            reading = series.readings.get(name)  # type: ignore[assignment]
+            if reading is not None:
+                reading.set_reported(value, now)
+        if series.scheduled == math.inf:
+            self._schedule(series, self._due_of(series))
+
+    def _due_of(self, series: _Series) -> float:
+        """Return when a message of the series is to go out without another one coming in; infinite: never."""
+        due = math.inf
+        last = series.pending or series.reported
+        rule = None if last is None else last.report
+        for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
+            own = reading.report or rule
+            if own is None:
+                continue
+            if series.pending is not None:
+                due = min(due, reading.reported_at + own.interval)
+            elif own.refresh is not None:
+                due = min(due, reading.reported_at + own.refresh)
+        return due
+
+    # --- time
+
+    def due(self) -> float:
+        """Return when `tick` has something to do; infinite: never, as far as is known now."""
+        return self._heap[0][0] if self._heap else math.inf
+
+    def tick(self, now: float) -> Pending:
+        """Do what time alone brings about; return what is to go out for it.
+
+        The messages have passed filters and rules already. The states are those of which `write_document` may follow.
+        """
+        pending = Pending([], [])
+        again: list[_Series | DeviceState] = []
+        while self._heap and self._heap[0][0] <= now:
+            when, _, entity = heapq.heappop(self._heap)
+            if when != entity.scheduled:
+                continue  # it was scheduled again, for a sooner time
+            entity.scheduled = math.inf
+            again.append(entity)
+            if isinstance(entity, _Series):
+                msg = self._message_due(entity, now)
+                if msg is not None:
+                    self._set_reported(entity, msg, now)
+                    pending.messages.append(msg)
+            else:
+                entity.check_silence(now)
+                if entity.is_status_new or now >= entity.document_due:
+                    self._changed.pop(entity.device.id, None)
+                    pending.states.append(entity)
+        for entity in again:
+            if entity.scheduled == math.inf:
+                self._schedule(entity, self._due_of(entity) if isinstance(entity, _Series) else entity.due())
+        return pending
+
+    def _message_due(self, series: _Series, now: float) -> InternalMsg | None:
+        """Return what a series is to send: what waited for the end of an interval, or the last message once more."""
+        if self._due_of(series) > now:
+            return None
+        if series.pending is not None:
+            # Another action may have told something else meanwhile: then it is that one's turn.
+            is_so = all(reading.value == value for reading, value in series.constants)
+            msg, series.pending = series.pending, None
+            return msg if is_so else None
+        readings = (*series.readings.values(), *(reading for reading, _ in series.constants))
+        is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
+            reading.value == value for reading, value in series.constants
+        )
+        if not is_so:
+            for reading in readings:
+                reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+            return None
+        return series.reported
+
+    def changed(self, now: float) -> list[DeviceState]:
+        """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
+        if not self._changed:
+            return []
+        states = [state for state in self._changed.values() if state.is_status_new or now >= state.document_due]
+        for state in states:
+            del self._changed[state.device.id]
+        return states
+
+    def set_written(self, state: DeviceState, now: float) -> None:
+        """Record that the document of a device has been written."""
+        state.is_changed, state.document_at = False, now
+        self._schedule(state, state.due())
+
+    def _mark_changed(self, state: DeviceState) -> None:
+        state.is_changed = True
+        if state.device.id not in self._changed:
+            self._changed[state.device.id] = state
+            self._schedule(state, state.due())
+
+    def _schedule(self, entity: _Series | DeviceState, when: float) -> None:
+        if when < entity.scheduled:
+            entity.scheduled = when
+            heapq.heappush(self._heap, (when, next(self._count), entity))
+
+    # --- devices
+
+    def heard(self, device: str, now: float) -> None:
+        """Record that a device was heard, though it told no reading. Raises `KeyError` if there is no such device."""
+        state = self.states[device]
+        state.hear(now)
+        if state.is_status_new:
+            self._mark_changed(state)
+        self._schedule(state, state.due())
+
+    def unanswered(self, msg: InternalMsg, most: int = 3) -> None:
+        """Record that a request for `msg` was not answered; after `most` in a row, the device is gone."""
+        group = self._groups.get(msg[:7])
+        for state in {id(state): state for state, *_ in (group.feeds if group else ())}.values():
+            state.unanswered += 1
+            if state.unanswered >= most and state.is_online is not False and state.device.silent_after is None:
+                state.lose(f"{state.unanswered} requests in a row were not answered")
+                self._mark_changed(state)
+
+    def lose_all(self, reason: str) -> None:
+        """Record that the interface has lost its devices, as when the port is gone."""
+        for state in self.states.values():
+            state.lose(reason)
+            if state.is_changed:
+                self._mark_changed(state)
+
+    def _add(self, device: Device, template: Device | None = None) -> DeviceState:
+        state = self.states[device.id] = DeviceState(device, template)
+        words = tuple(device.address.get(field, self._own.get(field, "")) for field in ADDRESS_OF_DEVICE)
+        self._by_address.setdefault(words, []).append(state)
+        for point in device.points:
+            for feed in point.feeds:
+                group = self._groups.setdefault(
+                    (False, *words, device.address.get("sender", ""), feed.action), _Group()
+                )
+                group.feeds.append((state, point, {**device.where, **point.where}))
+                self._tell_apart(group, (*device.where, *point.where))
+        return state
+
+    def touch(self, state: DeviceState) -> None:
+        """Have the document of a device written, though nothing has come from it: it was restored, or lost outside."""
+        self._mark_changed(state)
+
+    def _tell_apart(self, group: _Group, names: Iterable[str]) -> None:
+        """Have the messages of a group told apart by the arguments `names`, too."""
+        by = tuple(dict.fromkeys((*group.by, *names)))
+        if by != group.by:
+            group.by = by
+            group.children.clear()  # what was remembered stood for several: each of them is reported once more
+
+    def _new_group(self, msg: InternalMsg) -> _Group | None:
+        """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
+        if self._add_from_template(msg):
+            return self._groups[msg[:7]]
+        if msg.report is None:
+            return None
+        if self._ruled >= MAX_SERIES:
+            self._forget_oldest()
+        group = self._groups[msg[:7]] = _Group()
+        return group
+
+    def _forget_oldest(self) -> None:
+        """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
+        key = next(key for key, group in self._groups.items() if not group.feeds)
+        self._ruled -= max(1, len(self._groups.pop(key).children))
+
+    def _new_series(self, group: _Group, msg: InternalMsg) -> _Series:
+        series, arguments = _Series(), msg.arguments
+        for state, point, wanted in group.feeds:
+            if not fits(wanted, arguments):
+                continue
+            for feed in point.feeds:
+                if feed.action != msg.action:
+                    continue
+                if feed.argument is None:
+                    series.constants.append((state.reading_of[point.key], feed.value))
+                else:
+                    series.readings[feed.argument] = state.reading_of[point.key]
+            if state not in series.states:
+                series.states.append(state)
+        if not group.feeds:
+            self._ruled += 1
+            if not arguments:
+                series.constants.append((self._action_reading(msg), msg.action))
+        group.children[tuple([repr(arguments.get(name)) for name in group.by]) if group.by else ()] = series
+        return series
+
+    def _action_reading(self, msg: InternalMsg) -> Reading:
+        """Return the reading of which the action of a message without arguments is the value: one for its address.
+
+        So ON after OFF is a change, though ON was the last that anybody told of ON.
+        """
+        return self._actions.setdefault(msg[:6], Reading())
+
+    def _add_from_template(self, msg: InternalMsg) -> bool:
+        """Add the device of which `msg` is the first reading, if a template fits it and there is room for one more."""
+        if msg.iscmd:
+            return False
+        for template in self._templates:
+            device = instance_of(template, msg, self._own)
+            if device is None or device.id in self.states:
+                continue
+            if self.found_devices >= self._max_devices:
+                self.rejected_devices += 1
+                return False
+            self.found_devices += 1
+            self._add(device, template)
+            return True
+        return False
+
+    # --- outcomes
+
+    def device_of(self, msg: InternalMsg) -> DeviceState | None:
+        """Return the device that a command, or the outcome of one, is for; None if it is for none that is declared."""
+        candidates = self._by_address.get(msg[1:5], ())
+        requested = msg.arguments.get("requested")
+        arguments = {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
+        return next((state for state in candidates if fits(state.device.where, arguments)), None)
+
+    def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> None:
+        state = self.device_of(msg)
+        if state is None or msg.argument("response") != "OK":
+            return
+        state.hear(now)
+        for point in state.device.points:
+            for write in point.writes:
+                if write.action != msg.action:
+                    continue
+                value = write.value if write.argument is None else msg.argument(write.argument)
+                if point.assumed and value is not None:
+                    state.reading_of[point.key].update("", value, None, now, wall)
+                    state.is_changed = True
+        if state.is_changed or state.is_status_new:
+            self._mark_changed(state)
+
+    def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
+        """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
+
+        `outcome` is that of the command; a reading that is as new as `since` (s, the model's clock) needs no question.
+        """
+        state = self.device_of(outcome)
+        if state is None or outcome.argument("response") != "OK":
+            return ()
+        actions: dict[str, None] = {}
+        for point in state.device.points:
+            is_written = any(write.action == outcome.action for write in point.writes)
+            if is_written and not point.assumed and state.reading_of[point.key].seen_at < since:
+                actions.update(dict.fromkeys(feed.action for feed in point.feeds))
+        return tuple(actions)
+
+    # --- other runs, other configurations
+
+    def carry_over(self, previous: Model) -> list[DeviceState]:
+        """Go on with what another model remembers, where it means the same here; return its devices that are gone.
+
+        The same is a point of one device with the same key, type and feeds. What report rules alone remember stays.
+        """
+        for device_id, state in self.states.items():
+            before = previous.states.get(device_id)
+            if before is None:
+                continue
+            points = {point.key: point for point in before.device.points}
+            for point in state.device.points:
+                other = points.get(point.key)
+                if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
+                    state.reading_of[point.key].carry_over(before.reading_of[point.key])
+            state.last_heard, state.unanswered = before.last_heard, before.unanswered
+            state.is_online, state.reason = before.is_online, before.reason
+        for key, group in previous._groups.items():
+            if not group.feeds and key not in self._groups:
+                self._groups[key] = group
+                self._ruled += max(1, len(group.children))
+                for series in group.children.values():
+                    series.scheduled = math.inf
+                    self._schedule(series, self._due_of(series))
+        self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
+        for state in previous.states.values():
+            if state.device.id not in self.states:
+                self._adopt_found(state)
+        return [state for device_id, state in previous.states.items() if device_id not in self.states]
+
+    def _adopt_found(self, state: DeviceState) -> None:
+        """Keep a device that a template brought about, if the template is still there."""
+        if state.template is not None and any(template == state.template for template in self._templates):
+            own = self._add(state.device, state.template)
+            own.reading_of, own.last_heard, own.is_online = state.reading_of, state.last_heard, state.is_online
+            self.found_devices += 1

@@ -1,0 +1,126 @@
+"""One reading: the value of a point, when the device gave it, and how good it is. Pure."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from gateway.devices.point import Point, PointType
+from gateway.devices.report import NEVER, has_moved
+from gateway.message import Argument, ReportRule
+
+
+class Quality(enum.Enum):
+    """How far a value can be trusted; the values are the words of a state document."""
+
+    GOOD = "good"
+    STALE = "stale"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+class Unset:
+    """The value of a reading that there has not been yet; None is a value that a device can give."""
+
+    def __repr__(self) -> str:
+        return "unset"
+
+
+UNSET: Final = Unset()
+
+
+_TYPES: Final = {
+    PointType.BOOLEAN: (bool,),
+    PointType.NUMBER: (int, float),
+    PointType.INTEGER: (int,),
+    PointType.TEXT: (str,),
+    PointType.EVENT: (str,),
+}
+"""The types of a point's values. A choice may be of any; bool is no number here, though Python derives it from int."""
+
+
+DUE, WAITING, CHANGED, BAD = 1, 2, 4, 8
+"""What a value that has come makes of its message, bit by bit: it goes out now; it has changed, and goes out at the end
+of the interval; the state of the device is another one; it is no value. Plain numbers, for they are added up for each
+value of each line, and those of `enum.Flag` take ten times as long."""
+
+
+class Reading:
+    """A reading, and what of it was reported last.
+
+    `value` is the last good one, also while `quality` is stale or bad; `reason` says why it is bad. `time` (s, Unix
+    time) and `seen_at` (s, the model's clock) are those of the value; `reported` and `reported_at` are what went out
+    last. `point` is None where only a report rule of a message has brought it about.
+    """
+
+    __slots__ = (
+        "choices", "none", "point", "quality", "reason", "report", "reported", "reported_at", "seen_at", "time",
+        "types", "value",
+    )  # fmt: skip
+
+    def __init__(self, point: Point | None = None) -> None:
+        self.point = point
+        self.report: ReportRule | None = None if point is None else point.report
+        self.none: tuple[Argument, ...] = () if point is None else point.none
+        self.choices: tuple[Argument, ...] = () if point is None else point.choices
+        self.types: tuple[type, ...] = () if point is None else _TYPES.get(point.type, ())
+        self.value: Argument | Unset = UNSET
+        self.time = 0.0
+        self.seen_at = NEVER
+        self.quality = Quality.UNKNOWN
+        self.reason = ""
+        self.reported: Argument | Unset = UNSET
+        self.reported_at = NEVER
+
+    def __repr__(self) -> str:
+        return f"<Reading {self.value!r} {self.quality.value}>"
+
+    def update(self, name: str, value: Argument, rule: ReportRule | None, now: float, wall: float) -> int:
+        """Record that the argument `name` of a message has `value`; `rule` is that of the message.
+
+        The rule of the point goes before it. The caller calls `set_reported` if the message goes out.
+        """
+        # Minus itself, only an infinite number and one that is none (NaN) are not 0: cheaper than asking for each.
+        if (type(value) is float and value - value != 0.0) or (self.none and value in self.none):
+            return self._set_bad(f"{value!r} is no value")
+        if (self.types and type(value) not in self.types) or (self.choices and value not in self.choices):
+            return self._set_bad(f"{value!r:.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
+        is_new = self.quality is not Quality.GOOD
+        if is_new:
+            self.quality, self.reason = Quality.GOOD, ""
+        self.value, self.time, self.seen_at = value, wall, now
+        rule = self.report or rule
+        if rule is None:
+            is_new = is_new or self.reported != value or type(self.reported) is not type(value)
+            return DUE | CHANGED if is_new else DUE
+        if not rule.on_change or has_moved(self.reported, value, rule.deadband_of(name) if rule.deadband else 0.0):
+            if now - self.reported_at >= rule.interval:
+                return DUE | CHANGED
+            return WAITING | CHANGED if is_new else WAITING
+        verdict = CHANGED if is_new else 0
+        if rule.refresh is not None and now - self.reported_at >= rule.refresh:
+            return verdict | DUE
+        return verdict
+
+    def _set_bad(self, reason: str) -> int:
+        is_new = self.quality is not Quality.BAD or self.reason != reason
+        self.quality, self.reason = Quality.BAD, reason
+        return BAD | CHANGED if is_new else BAD
+
+    def is_fit(self, value: object) -> bool:
+        """Return whether `value` is one that the point can have."""
+        return (not self.types or type(value) in self.types) and (not self.choices or value in self.choices)
+
+    def set_reported(self, value: Argument, now: float) -> None:
+        """Record that `value` has gone out."""
+        self.reported, self.reported_at = value, now
+
+    def restore(self, value: Argument, wall: float) -> None:
+        """Begin with a value of an earlier run: nobody knows whether it is still so."""
+        if self.quality is Quality.UNKNOWN:
+            self.value, self.time, self.quality = value, wall, Quality.STALE
+
+    def carry_over(self, previous: Reading) -> None:
+        """Go on with the value of a reading that meant the same before the configuration was reloaded."""
+        for name in ("value", "time", "seen_at", "quality", "reason", "reported", "reported_at"):
+            setattr(self, name, getattr(previous, name))

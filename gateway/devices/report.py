@@ -1,0 +1,25 @@
+"""When a reading is worth reporting: only what has changed, not too often, and again from time to time. Pure.
+
+In process control this is called report by exception, with a deadband and a heartbeat.
+"""
+
+from __future__ import annotations
+
+import math
+
+NEVER = -math.inf
+"""The time of what has not happened yet, in seconds of the model's clock."""
+
+
+def has_moved(previous: object, value: object, deadband: float) -> bool:
+    """Return whether `value` differs from `previous`: a number by more than `deadband`, anything else at all.
+
+    True and 1 differ, though Python says that they are equal, and so do 1 and 1.0: their payloads do.
+    """
+    if deadband and _is_number(previous) and _is_number(value):
+        return bool(abs(value - previous) > deadband)  # type: ignore[operator]
+    return previous != value or type(previous) is not type(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

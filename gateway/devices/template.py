@@ -1,0 +1,45 @@
+"""Devices that come to be at their first reading: which one a template stands for. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.message import Argument, InternalMsg
+
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> Device | None:
+    """Return the device that a template stands for where `msg` is one of its messages; None if it is not.
+
+    A word of the address, or an argument of `where`, that is written in braces is free, and so is a field that the id
+    of the template names. Characters that may not stand in an id become `_`.
+    """
+    if not any(feed.action == msg.action for point in template.points for feed in point.feeds):
+        return None
+    words: dict[str, str] = {}
+    for field, word in zip(ADDRESS_OF_DEVICE, msg[1:5], strict=True):
+        wanted = template.address.get(field, f"{{{field}}}" if f"{{{field}}}" in template.id else own.get(field, ""))
+        if not wanted.startswith("{") and wanted != word:
+            return None
+        words[field] = word
+    where: dict[str, Argument] = {}
+    for name, value in template.where.items():
+        is_free = isinstance(value, str) and value.startswith("{")
+        if name not in msg.arguments or not (is_free or msg.arguments[name] == value):
+            return None
+        where[name] = msg.arguments[name]
+    texts = {**words, **{name: str(value) for name, value in where.items()}}
+    device_id = _NO_ID.sub("_", _filled(template.id, texts))
+    return template._replace(id=device_id, name=_filled(template.name, texts), address=words, where=where)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), text)
+
+
+def fits(where: Mapping[str, Argument], arguments: Mapping[str, Argument]) -> bool:
+    """Return whether `arguments` have the values of `where`."""
+    return all(arguments.get(name) == value for name, value in where.items())

@@ -1,0 +1,323 @@
+"""Devices: which points a message feeds, when a device counts as gone, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from gateway.devices.document import restore, state_document
+from gateway.devices.model import Model
+from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
+from gateway.devices.reading import Quality
+from gateway.message import InternalMsg, ReportRule
+
+OWN = {"function": "heating", "location": "hall", "device": "boiler"}
+TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),), unit="°C")
+HEATER = Point("heater", PointType.BOOLEAN, (Feed("HEATING", "on"),), (Write("HEAT", "on"),))
+GATE = Point(
+    "gate",
+    PointType.BOOLEAN,
+    (Feed("GATE_OPEN", None, True), Feed("GATE_CLOSED", None, False)),
+    (Write("OPEN", None, True), Write("CLOSE", None, False)),
+)
+
+
+def boiler(*points: Point, **options: Any) -> Device:
+    return Device("boiler", points or (TEMPERATURE, HEATER), **options)
+
+
+def status(action: str, **arguments: Any) -> InternalMsg:
+    return InternalMsg(False, action=action, arguments=arguments, **OWN)
+
+
+class Bench:
+    """A model with a clock of its own, and what its owner does for it."""
+
+    def __init__(self, *devices: Device, **options: Any) -> None:
+        self.model = Model(devices, OWN, **options)
+        self.now = 0.0
+        self.documents: list[tuple[float, str, dict[str, Any]]] = []
+        self.statuses: list[tuple[float, str, bool | None]] = []
+
+    def push(self, *messages: InternalMsg) -> list[InternalMsg]:
+        sent = [self.model.observe(msg, self.now, self.now) for msg in messages]
+        self.write(self.model.changed(self.now))
+        return [msg for msg in sent if msg is not None]
+
+    def write(self, states: list[Any]) -> None:
+        for state in states:
+            if state.is_status_new:
+                state.is_status_new = False
+                self.statuses.append((self.now, state.device.id, state.is_online))
+            self.documents.append((self.now, state.device.id, json.loads(state_document(state))))
+            self.model.set_written(state, self.now)
+
+    def advance(self, seconds: float) -> int:
+        """Let time pass; return how often the model was woken."""
+        end, woken = self.now + seconds, 0
+        while self.model.due() <= end:
+            self.now = max(self.now, self.model.due())
+            self.write(self.model.tick(self.now).states)
+            woken += 1
+        self.now = end
+        return woken
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.documents[-1][2]
+
+
+# --- feeding
+
+
+def test_messages_feed_the_points_of_a_device() -> None:
+    bench = Bench(boiler())
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    assert bench.last == {
+        "temperature": 21.5,
+        "_status": "online",
+        "_quality": {"heater": "unknown"},
+        "_time": {"temperature": "1970-01-01T00:00:00.000Z"},
+    }
+    bench.advance(5)
+    bench.push(status("HEATING", on=True))
+    assert (bench.last["temperature"], bench.last["heater"], bench.last["_quality"]) == (21.5, True, {})
+
+
+def test_an_action_without_arguments_is_a_value() -> None:
+    bench = Bench(boiler(GATE))
+    for action, value in (("GATE_OPEN", True), ("GATE_CLOSED", False), ("GATE_OPEN", True)):
+        bench.advance(2)
+        bench.push(status(action))
+        assert bench.last["gate"] is value
+
+
+def test_units_on_a_bus_are_told_apart_by_an_argument() -> None:
+    point = Point("volts", PointType.NUMBER, (Feed("VOLTAGE", "volts"),))
+    bench = Bench(*(Device(f"meter{unit}", (point,), where={"unit": unit}) for unit in (1, 2)))
+    bench.push(status("VOLTAGE", volts=230.0, unit=1), status("VOLTAGE", volts=110.0, unit=2))
+    bench.push(status("VOLTAGE", volts=5.0, unit=3))
+    assert {device: document.get("volts") for _, device, document in bench.documents} == {"meter1": 230, "meter2": 110}
+
+
+def test_two_points_of_one_device_may_differ_by_an_argument() -> None:
+    points = [
+        Point(f"p{child}", PointType.NUMBER, (Feed("READ", "value"),), where={"child": child}) for child in (1, 2)
+    ]
+    bench = Bench(boiler(*points))
+    bench.push(status("READ", child=1, value=10), status("READ", child=2, value=20))
+    assert (bench.last["p1"], bench.last["p2"]) == (10, 20)
+
+
+def test_devices_come_to_be_at_their_first_reading_up_to_a_bound() -> None:
+    template = Device("{device}", (TEMPERATURE,), name="Sensor {device}")
+    bench = Bench(template, max_devices=2)
+    for device in ("a/b", "c", "d", "a/b"):
+        bench.push(status("TEMPERATURE", celsius=1).replace(device=device))
+    assert list(bench.model.states) == ["a_b", "c"]
+    assert bench.model.states["c"].device.name == "Sensor c"
+    assert bench.model.rejected_devices == 1
+
+
+def test_units_come_to_be_at_their_first_reading() -> None:
+    bench = Bench(Device("meter{unit}", (TEMPERATURE,), where={"unit": "{unit}"}))
+    bench.push(*(status("TEMPERATURE", celsius=unit * 10, unit=unit) for unit in (1, 2, 7)))
+    bench.push(status("TEMPERATURE", celsius=21, unit=2))
+    values = {device: state.reading_of["temperature"].value for device, state in bench.model.states.items()}
+    assert values == {"meter1": 10, "meter2": 21, "meter7": 70}
+
+
+@pytest.mark.parametrize(
+    ("point", "value"),
+    [
+        (TEMPERATURE, math.nan),
+        (TEMPERATURE._replace(none=(-127,)), -127),
+        (TEMPERATURE, "---"),
+        (TEMPERATURE, True),
+        (TEMPERATURE._replace(type=PointType.CHOICE, choices=(1, 2)), 3),
+    ],
+)
+def test_a_value_that_is_none_is_bad_and_takes_only_itself_out(point: Point, value: Any) -> None:
+    other = Point("humidity", PointType.NUMBER, (Feed("TEMPERATURE", "percent"),))
+    bench = Bench(boiler(point, other))
+    (sent,) = bench.push(status("TEMPERATURE", celsius=value, percent=40))
+    assert dict(sent.arguments) == {"percent": 40}
+    assert bench.model.bad_values == 1
+    assert bench.last["_quality"] == {"temperature": "bad"} and "temperature" not in bench.last
+    bench.push(status("TEMPERATURE", celsius=2, percent=40))
+    bench.advance(2)
+    bench.push(status("TEMPERATURE", celsius=value, percent=40))
+    assert bench.last["temperature"] == 2 and bench.last["_quality"] == {"temperature": "bad"}, (
+        "the last good one stays"
+    )
+
+
+# --- reporting
+
+
+def test_the_rule_of_a_point_goes_before_that_of_the_message() -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(report=ReportRule(True, deadband=0.5))))
+    assert [len(bench.push(status("TEMPERATURE", celsius=value))) for value in (20.0, 20.4, 20.6)] == [1, 0, 1]
+
+
+def test_one_that_changes_takes_the_whole_message_along() -> None:
+    rule = ReportRule(True)
+    points = [Point(key, PointType.NUMBER, (Feed("READ", key),), report=rule) for key in ("a", "b")]
+    bench = Bench(boiler(*points))
+    assert [len(bench.push(status("READ", a=1, b=value))) for value in (1, 1, 2)] == [1, 0, 1]
+
+
+def test_the_first_change_is_written_at_once_and_later_ones_at_the_end_of_the_interval() -> None:
+    bench = Bench(boiler(interval=1.0))
+    bench.advance(0.125)
+    for step in range(11):
+        bench.push(status("TEMPERATURE", celsius=step))
+        bench.advance(0.25)
+    bench.advance(5)
+    written = [(at, document["temperature"]) for at, _, document in bench.documents]
+    assert written == [(0.125, 0), (1.125, 3), (2.125, 7), (3.125, 10)]
+
+
+def test_the_document_is_written_again_after_the_refresh() -> None:
+    bench = Bench(boiler(refresh=60.0))
+    bench.push(status("TEMPERATURE", celsius=1))
+    bench.advance(185)
+    assert [at for at, *_ in bench.documents] == [0, 60, 120, 180]
+
+
+# --- silence
+
+
+def test_a_device_that_says_nothing_is_offline_until_it_is_heard_again() -> None:
+    bench = Bench(boiler(silent_after=60))
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    bench.advance(59)
+    assert bench.statuses == [(0, "boiler", True)]
+    bench.advance(1)
+    assert bench.statuses[1:] == [(60, "boiler", False)]
+    assert bench.last["_reason"] == "nothing heard for 60 s" and bench.last["temperature"] == 21.5
+    assert bench.last["_quality"] == {"temperature": "stale", "heater": "unknown"}
+    bench.advance(500)
+    bench.push(status("HEATING", on=True))
+    assert bench.statuses[2:] == [(560, "boiler", True)]
+    assert bench.last["_quality"] == {"temperature": "stale"}, "what it told then is as old as it was"
+
+
+def test_the_silence_of_a_device_may_be_derived_from_its_rhythm() -> None:
+    bench = Bench(boiler(silent_after=AUTO))
+    for _ in range(10):
+        bench.push(status("TEMPERATURE", celsius=21.5))
+        bench.advance(30)
+    assert bench.model.states["boiler"].is_online
+    bench.advance(119)
+    assert bench.model.states["boiler"].is_online
+    bench.advance(2)
+    assert bench.last["_reason"] == "nothing heard for 150 s"
+
+
+def test_a_point_may_be_stale_while_its_device_is_heard() -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(silent_after=10), HEATER))
+    bench.push(status("TEMPERATURE", celsius=21.5), status("HEATING", on=True))
+    bench.advance(10)
+    assert bench.last["_quality"] == {"temperature": "stale"} and bench.last["_status"] == "online"
+
+
+def test_three_requests_without_an_answer_make_a_device_offline() -> None:
+    bench = Bench(boiler())
+    bench.push(status("TEMPERATURE", celsius=1))
+    for _ in range(2):
+        bench.model.unanswered(status("TEMPERATURE"))
+    bench.push(status("TEMPERATURE", celsius=1))
+    for _ in range(3):
+        assert bench.model.states["boiler"].is_online
+        bench.model.unanswered(status("TEMPERATURE"))
+    bench.write(bench.model.changed(bench.now))
+    assert bench.last["_reason"] == "3 requests in a row were not answered"
+
+
+def test_ten_thousand_quiet_points_cost_no_wake_ups_of_their_own() -> None:
+    """Within a minute, those of all together are as many as the seconds: their owner rounds up to whole ones."""
+    points = tuple(Point(f"p{n}", PointType.NUMBER, (Feed("READ", f"p{n}"),)) for n in range(100))
+    devices = [Device(f"d{n}", points, address={"device": f"d{n}"}, silent_after=60) for n in range(100)]
+    bench = Bench(*devices)
+    for device in devices:
+        bench.push(status("READ", p1=1).replace(device=device.id))
+    bench.advance(5)
+    assert bench.advance(50) <= 1
+
+
+# --- commands
+
+
+def test_a_command_that_was_done_is_asked_for_unless_something_told_it() -> None:
+    bench = Bench(boiler())
+    command = InternalMsg(iscmd=True, action="HEAT", arguments={"on": True}, **OWN)
+    bench.now = 10.0
+    bench.push(command.reply("OK"))
+    assert bench.model.to_ask(command.reply("OK"), since=10.0) == ("HEATING",)
+    bench.push(status("HEATING", on=True))
+    assert bench.model.to_ask(command.reply("OK"), since=10.0) == ()
+    assert bench.model.to_ask(command.reply("REFUSED"), since=99.0) == ()
+
+
+def test_an_assumed_point_has_the_value_that_was_written_but_not_one_that_was_refused() -> None:
+    bench = Bench(boiler(HEATER._replace(assumed=True, feeds=())))
+    command = InternalMsg(iscmd=True, action="HEAT", arguments={"on": True}, **OWN)
+    bench.push(command.reply("REFUSED", "no"))
+    assert "heater" not in bench.last
+    bench.advance(2)
+    bench.push(command.reply("OK"))
+    assert bench.last["heater"] is True
+
+
+# --- other runs and configurations
+
+
+def test_what_was_known_before_a_restart_is_stale_and_stays_in_the_document() -> None:
+    first = Bench(boiler())
+    first.push(status("TEMPERATURE", celsius=21.5), status("HEATING", on=True))
+    second = Bench(boiler())
+    state = second.model.states["boiler"]
+    first.advance(2)
+    payload = json.dumps(first.last).encode()
+    assert restore(state, payload) == 2
+    assert state.reading_of["temperature"].quality is Quality.STALE
+    second.push(status("TEMPERATURE", celsius=22))
+    assert restore(state, payload) == 0, "what is known by now goes before"
+    assert second.last["temperature"] == 22 and second.last["heater"] is True
+    assert second.last["_quality"] == {"heater": "stale"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"no JSON", b"[]", b'{"temperature": 1}', b'{"temperature": "x", "_time": {"temperature": "2026-01-01"}}',
+     b'{"temperature": 1, "_time": {"temperature": 5}}', b"[" * 100_000, b"\xff" * 300_000],
+)  # fmt: skip
+def test_what_is_no_document_is_passed_over(payload: bytes) -> None:
+    bench = Bench(boiler())
+    assert restore(bench.model.states["boiler"], payload) == 0
+
+
+def test_a_reload_keeps_what_means_the_same() -> None:
+    bench = Bench(boiler())
+    bench.push(status("TEMPERATURE", celsius=21.5), status("HEATING", on=True))
+    other = Model([boiler(TEMPERATURE._replace(name="Warmth"), HEATER._replace(feeds=(Feed("HEAT", "on"),)))], OWN)
+    assert other.carry_over(bench.model) == []
+    readings = other.states["boiler"].reading_of
+    assert readings["temperature"].value == 21.5
+    assert readings["heater"].quality is Quality.UNKNOWN
+    assert [state.device.id for state in Model([], OWN).carry_over(bench.model)] == ["boiler"]
+
+
+def test_a_reload_keeps_what_rules_remember_and_what_templates_found() -> None:
+    rule = ReportRule(on_change=True)
+    template = Device("{device}", (TEMPERATURE,))
+    bench = Bench(template)
+    bench.push(status("TEMPERATURE", celsius=1).replace(device="attic"), status("OTHER", x=1).reported_by(rule))
+    other = Model([template], OWN)
+    assert other.carry_over(bench.model) == []
+    assert other.states["attic"].reading_of["temperature"].value == 1
+    assert other.observe(status("OTHER", x=1).reported_by(rule), 1, 1) is None

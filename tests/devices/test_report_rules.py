@@ -1,0 +1,182 @@
+"""Which messages go out: only what is new, not too often, and again from time to time."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.devices.model import MAX_SERIES, Model
+from gateway.message import InternalMsg, ReportRule
+
+
+def reading(options: dict[str, Any], value: Any = 0, device: str = "thermometer", **more: Any) -> InternalMsg:
+    msg = InternalMsg(device=device, action="TEMPERATURE", arguments={"value": value, **more})
+    return msg.reported_by(ReportRule.of(options))
+
+
+def passed(options: dict[str, Any], *readings: tuple[float, Any]) -> list[tuple[float, Any]]:
+    """Return which of some values, sent at some times (s), go out at once."""
+    model = Model()
+    return [(when, value) for when, value in readings if model.observe(reading(options, value), when, when)]
+
+
+def timeline(options: dict[str, Any], *readings: tuple[float, Any], end: float) -> list[tuple[float, Any]]:
+    """Return what goes out and when (s), up to `end`: what passes, and what time alone brings about."""
+    model = Model()
+    sent: list[tuple[float, Any]] = []
+
+    def tick_until(now: float) -> None:
+        while (due := model.due()) <= now:
+            sent.extend((due, msg.argument("value")) for msg in model.tick(due).messages)
+
+    for when, value in readings:
+        tick_until(when)
+        if model.observe(reading(options, value), when, when):
+            sent.append((when, value))
+    tick_until(end)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "published"),
+    [
+        ({}, [1, 1, 1], [1, 1, 1]),
+        ({"on_change": True}, [1, 1, 2, 2, 1], [1, 2, 1]),
+        ({"on_change": True}, ["a", "a", None, None, "", True, 1, 1], ["a", None, "", True, 1]),
+        ({"on_change": True}, [[1], [1], [2], {"a": 1}, {"a": 1}], [[1], [2], {"a": 1}]),
+        ({"deadband": 0.5}, [20, 20.4, 20.5, 20.6, 20.2, 20.0], [20, 20.6, 20.0]),
+        ({"deadband": 0.5}, [20, "off", "off", 20], [20, "off", 20]),
+        ({"deadband": {"value": 2}}, [10, 12, 12.5, 9], [10, 12.5, 9]),
+        ({"deadband": {"other": 2}}, [10, 10, 10.1], [10, 10.1]),
+        ({"deadband": 0}, [1, 1, 1.5], [1, 1.5]),
+        ({"deadband": 5}, [True, False, False], [True, False]),
+    ],
+)
+def test_only_what_has_changed(options: dict[str, Any], values: list[Any], published: list[Any]) -> None:
+    assert [value for _, value in passed(options, *enumerate(values))] == published
+
+
+def test_a_slow_drift_is_not_missed() -> None:
+    """The last value that went out counts, not the last that was read."""
+    drift = [(float(step), step / 10) for step in range(31)]
+    assert [value for _, value in passed({"deadband": 0.95}, *drift)] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_never_sooner_than_the_interval() -> None:
+    times = [0.0, 0.5, 1.0, 1.9, 2.0, 10.0, 10.9]
+    assert [when for when, _ in passed({"interval": 1}, *((when, 1) for when in times))] == [0.0, 1.0, 2.0, 10.0]
+
+
+def test_the_last_value_within_an_interval_goes_out_at_its_end() -> None:
+    assert timeline({"interval": 2}, (0, "open"), (0.5, "ajar"), (0.6, "shut"), end=9) == [(0, "open"), (2, "shut")]
+    options = {"on_change": True, "interval": 2}
+    assert timeline(options, (0, "open"), (0.5, "shut"), end=9) == [(0, "open"), (2, "shut")]
+    assert timeline(options, (0, "open"), (0.5, "shut"), (0.6, "open"), end=9) == [(0, "open")]
+
+
+def test_a_refresh_goes_out_though_nothing_arrives() -> None:
+    assert timeline({"deadband": 0.5, "refresh": 2}, (0, 20.0), (0.2, 20.4), end=5) == [(0, 20.0), (2, 20.0), (4, 20.0)]
+
+
+def test_each_address_and_action_is_remembered_on_its_own() -> None:
+    model, rule = Model(), {"on_change": True}
+    assert model.observe(reading(rule, 1, "a"), 0, 0)
+    assert model.observe(reading(rule, 1, "b"), 0, 0)
+    assert not model.observe(reading(rule, 1, "a"), 1, 1)
+    other = InternalMsg(device="a", action="HUMIDITY", arguments={"value": 1}).reported_by(ReportRule.of(rule))
+    assert model.observe(other, 1, 1)
+    assert model.observe(reading(rule, 1, "a").replace(iscmd=True), 1, 1)
+    assert not model.observe(reading(rule, 1, "b"), 1, 1)
+
+
+def test_a_message_of_another_rule_counts_as_what_was_told_last() -> None:
+    """A value that an answer has told in between is no longer the one that was told before it."""
+    model = Model()
+    assert model.observe(reading({"on_change": True}, 30), 0, 0)
+    assert model.observe(reading({}, 35.5).reported_by(None), 1, 1)
+    assert model.observe(reading({"on_change": True}, 30), 2, 2)
+
+
+def test_the_action_of_a_message_without_arguments_is_its_value() -> None:
+    """ON, OFF, ON are two changes, though ON was the last that anybody told of ON."""
+    model, rule = Model(), ReportRule(on_change=True)
+    on, off = (InternalMsg(device="lamp", action=action).reported_by(rule) for action in ("ON", "OFF"))
+    assert [bool(model.observe(msg, now, now)) for now, msg in enumerate((on, on, off, on, on))] == [1, 0, 1, 1, 0]
+
+
+def test_what_another_action_has_overtaken_does_not_go_out_at_the_end_of_the_interval() -> None:
+    model, rule = Model(), ReportRule(on_change=True, interval=2.0)
+    on, off = (InternalMsg(device="lamp", action=action).reported_by(rule) for action in ("ON", "OFF"))
+    assert [bool(model.observe(msg, now, now)) for now, msg in ((0, on), (0.5, off), (1, on))] == [1, 0, 0]
+    assert [msg.action for msg in model.tick(2).messages] == []
+    assert model.observe(off, 3, 3)
+
+
+def test_arguments_may_tell_readings_apart() -> None:
+    model, rule = Model(), {"on_change": True, "by": ["child"]}
+    assert model.observe(reading(rule, 1, child=1), 0, 0)
+    assert model.observe(reading(rule, 1, child=2), 0, 0)
+    assert model.observe(reading(rule, 1), 0, 0)
+    assert not model.observe(reading(rule, 1, child=1), 0, 0)
+    assert model.observe(reading(rule, 2, child=1), 0, 0)
+
+
+def test_an_argument_more_or_less_is_a_change() -> None:
+    model, rule = Model(), {"deadband": 10}
+    assert model.observe(reading(rule, 1), 0, 0)
+    assert model.observe(reading(rule, 1, unit="C"), 0, 0)
+    assert not model.observe(reading(rule, 1, unit="C"), 0, 0)
+    assert model.observe(reading(rule, 1), 0, 0)
+
+
+def test_the_memory_of_rules_is_bounded_and_the_oldest_is_forgotten_first() -> None:
+    model, rule = Model(), {"on_change": True}
+    for number in range(MAX_SERIES):
+        model.observe(reading(rule, 1, str(number)), 0, 0)
+    assert not model.observe(reading(rule, 1, "1"), 0, 0)
+    assert model.observe(reading(rule, 1, "one more"), 0, 0)
+    assert not model.observe(reading(rule, 1, "1"), 0, 0)
+    assert model.observe(reading(rule, 1, "0"), 0, 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_none_takes_only_itself_out(value: float) -> None:
+    model = Model()
+    msg = model.observe(reading({"on_change": True}, 21.5, humidity=value), 0, 0)
+    assert msg is not None and dict(msg.arguments) == {"value": 21.5}
+    assert model.bad_values == 1
+    assert model.observe(reading({"on_change": True}, value), 1, 1) is None
+
+
+def test_what_has_no_rule_and_feeds_nothing_costs_no_memory() -> None:
+    model = Model()
+    msg = reading({}, 1).reported_by(None)
+    assert model.observe(msg, 0, 0) is msg
+    assert model.is_empty
+
+
+_steps = st.lists(st.tuples(st.floats(0, 10), st.integers(-20, 20)), min_size=1, max_size=40)
+
+
+@given(_steps, st.integers(0, 10), st.integers(0, 10), st.none() | st.integers(1, 30))
+def test_what_is_known_outside_is_never_far_off_nor_old(
+    steps: list[tuple[float, int]], deadband: int, interval: int, refresh: int | None
+) -> None:
+    """Whatever is read: once an interval has passed, what went out last is near enough, and it is not too old."""
+    options = {"deadband": deadband, "interval": interval, **({"refresh": refresh} if refresh else {})}
+    now, readings = 0.0, []
+    for pause, value in steps:
+        now += pause
+        readings.append((now, value))
+    sent = timeline(options, *readings, end=now + 100)
+    for (first, _), (second, _) in itertools.pairwise(sent):
+        assert second - first >= min(interval, refresh or interval) - 1e-9
+        assert not refresh or second - first <= max(refresh, interval) + 10 + 1e-9
+    for index, (at, value) in enumerate(readings):
+        told = [told for when, told in sent if when <= at + interval]
+        later = [other for when, other in readings[index + 1 :] if when <= at + interval]
+        assert abs(value - told[-1]) <= deadband or later
