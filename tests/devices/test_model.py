@@ -267,7 +267,7 @@ def test_an_assumed_point_has_the_value_that_was_written_but_not_one_that_was_re
     bench = Bench(boiler(HEATER._replace(assumed=True, feeds=())))
     command = InternalMsg(iscmd=True, action="HEAT", arguments={"on": True}, **OWN)
     bench.push(command.reply("REFUSED", "no"))
-    assert "heater" not in bench.last
+    assert not bench.documents
     bench.advance(2)
     bench.push(command.reply("OK"))
     assert bench.last["heater"] is True
