@@ -1,0 +1,254 @@
+"""From the `devices` of a configuration to devices and points, or to everything that is wrong with them. Pure.
+
+The data fits its schema already. What can be derived is not declared again: the type and the range of a point that is
+written are those of the rule that writes it, the type of one that is read is that of what the interface makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
+from gateway.errors import Problem
+from gateway.message import Argument, ReportRule
+
+_Path = tuple[str | int, ...]
+
+
+class Signature(NamedTuple):
+    """What is known of an argument of a message: its type, and which values it may have."""
+
+    type: PointType | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Argument, ...] = ()
+
+
+class Signatures(NamedTuple):
+    """What an interface knows of its messages, by action and argument; an action without arguments has `""` for one.
+
+    `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
+    """
+
+    reads: Mapping[tuple[str, str], Signature] | None = None
+    writes: Mapping[tuple[str, str], Signature] | None = None
+
+
+class Declared(NamedTuple):
+    """Devices, and what is wrong with their declaration, each with its path within `devices`."""
+
+    devices: tuple[Device, ...]
+    problems: tuple[Problem, ...]
+
+
+def declare(data: Sequence[Mapping[str, Any]], signatures: Signatures, own: Mapping[str, str]) -> Declared:
+    """Return the devices that `data`, the value of `devices`, declares; `own` are the words of the interface."""
+    problems: list[Problem] = []
+    devices = []
+    for index, options in enumerate(data):
+        builder = _Builder((index,), options, signatures, problems)
+        devices.append(builder.device())
+    problems += _doubled_ids(devices)
+    problems += _doubled_feeds(devices, own)
+    return Declared(tuple(devices), tuple(problems))
+
+
+class _Builder:
+    """Makes one device of its options."""
+
+    def __init__(
+        self, path: _Path, options: Mapping[str, Any], signatures: Signatures, problems: list[Problem]
+    ) -> None:
+        self._path = path
+        self._options = options
+        self._signatures = signatures
+        self._problems = problems
+
+    def device(self) -> Device:
+        options = self._options
+        points = tuple(
+            self._point((*self._path, "points", key), key, point) for key, point in options["points"].items()
+        )
+        texts = {name: options.get(name, "") for name in ("name", "area", "manufacturer", "model")}
+        return Device(
+            options["id"],
+            points,
+            **texts,
+            address=options.get("address", {}),
+            where=options.get("where", {}),
+            silent_after=options.get("silent_after"),
+            interval=options.get("interval", 1.0),
+            refresh=options.get("refresh", 3600.0),
+        )
+
+    def _point(self, path: _Path, key: str, options: Mapping[str, Any]) -> Point:
+        feeds = tuple(self._feeds(path, options.get("from", [])))
+        writes = tuple(self._writes(path, options.get("write", [])))
+        if not feeds and not writes and not self._has_problem(path):
+            self._add(path, "is neither read nor written", "give it 'from', 'write', or both")
+        signature = self._signature(path, options, feeds, writes)
+        return Point(
+            key,
+            signature.type or PointType.TEXT,
+            feeds,
+            writes,
+            name=options.get("name", ""),
+            unit=options.get("unit", ""),
+            device_class=options.get("class", ""),
+            minimum=signature.minimum,
+            maximum=signature.maximum,
+            choices=signature.choices,
+            report=ReportRule.of(options["publish"]) if "publish" in options else None,
+            where=options.get("where", {}),
+            none=tuple(options.get("none", ())),
+            assumed=options.get("assumed", False),
+            silent_after=options.get("silent_after"),
+        )
+
+    def _add(self, path: _Path, what: str, remedy: str) -> None:
+        self._problems.append(Problem(path, what, remedy))
+
+    def _has_problem(self, path: _Path) -> bool:
+        return any(problem.path[: len(path)] == path for problem in self._problems)
+
+    # --- messages
+
+    def _feeds(self, path: _Path, source: Any) -> Iterator[Feed]:
+        for place, action, argument, value in self._references((*path, "from"), source):
+            if argument is None and not isinstance(source, Mapping):
+                self._add(
+                    place,
+                    f"{action!r} names no argument",
+                    f"write {action}.ARGUMENT, or {{{action}: VALUE}} if the action itself is the value",
+                )
+                continue
+            self._check_known(place, "status", self._signatures.reads, action, argument)
+            yield Feed(action, argument, value)
+
+    def _writes(self, path: _Path, target: Any) -> Iterator[Write]:
+        for place, action, argument, value in self._references((*path, "write"), target):
+            self._check_known(place, "command", self._signatures.writes, action, argument)
+            yield Write(action, argument, value)
+
+    def _references(self, path: _Path, source: Any) -> Iterator[tuple[_Path, str, str | None, Argument]]:
+        """Yield place, action, argument and value of each message that `from` or `write` names."""
+        if isinstance(source, Mapping):
+            for action, value in source.items():
+                yield (*path, action), action, None, value
+            return
+        for index, text in enumerate([source] if isinstance(source, str) else source):
+            place = path if isinstance(source, str) else (*path, index)
+            action, dot, argument = text.rpartition(".")
+            if dot and not (action and argument):
+                self._add(place, f"{text!r} is not ACTION.argument", "name the action, a dot, and the argument")
+            elif dot:
+                yield place, action, argument, None
+            else:
+                yield place, text, None, None
+
+    def _check_known(
+        self,
+        place: _Path,
+        kind: str,
+        known: Mapping[tuple[str, str], Signature] | None,
+        action: str,
+        argument: str | None,
+    ) -> None:
+        if known is None or (action, argument or "") in known:
+            return
+        arguments = sorted(name for other, name in known if other == action and name)
+        if not any(other == action for other, _ in known):
+            actions = ", ".join(sorted({other for other, _ in known})) or "none"
+            self._add(place, f"no {kind} of this interface has the action {action!r}", f"there are: {actions}")
+        elif argument is None:
+            remedy = f"write {action}.{arguments[0]}" if arguments else "check the rules of the interface"
+            self._add(place, f"the {kind} {action!r} has arguments", remedy)
+        else:
+            there = f"it has: {', '.join(arguments)}" if arguments else "it has no arguments"
+            self._add(place, f"the {kind} {action!r} has no argument {argument!r}", there)
+
+    # --- types
+
+    def _signature(
+        self, path: _Path, options: Mapping[str, Any], feeds: Sequence[Feed], writes: Sequence[Write]
+    ) -> Signature:
+        """Return type and range of a point: as declared, as its command takes them, or as its messages have them."""
+        written = _combined(self._signatures.writes, writes)
+        read = _combined(self._signatures.reads, feeds)
+        fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
+        values = [value for argument, value in fixed if argument is None and value is not None]
+        kind = written.type or _type_of_values(values) or read.type or _type_by_unit(options)
+        if "type" in options:
+            declared = PointType(options["type"])
+            self._check_type(path, declared, written.type)
+            kind = declared
+        elif kind is None and writes and all(write.argument is None for write in writes):
+            kind = PointType.EVENT  # a button
+        elif kind is None and not self._has_problem(path):
+            self._add(path, "its type cannot be told from the interface", "add type: number, boolean, text or choice")
+        choices = tuple(options.get("choices", written.choices or read.choices or ()))
+        if not choices and kind is PointType.CHOICE:
+            choices = tuple(dict.fromkeys(values))
+        minimum, maximum = self._range(path, options, written)
+        return Signature(kind, minimum, maximum, choices)
+
+    def _check_type(self, path: _Path, declared: PointType, written: PointType | None) -> None:
+        numbers = {PointType.NUMBER, PointType.INTEGER}
+        is_fit = written in (None, declared) or {written, declared} <= numbers or declared is PointType.CHOICE
+        if written is not None and not is_fit:
+            what = f"is declared as {declared.value}, and its command takes a {written.value}"
+            self._add((*path, "type"), what, "leave 'type' out: it is that of the command")
+
+    def _range(self, path: _Path, options: Mapping[str, Any], written: Signature) -> tuple[float | None, float | None]:
+        minimum, maximum = options.get("minimum", written.minimum), options.get("maximum", written.maximum)
+        if written.minimum is not None and minimum is not None and minimum < written.minimum:
+            self._add((*path, "minimum"), f"is less than its command takes ({written.minimum:g})", "leave it out")
+        if written.maximum is not None and maximum is not None and maximum > written.maximum:
+            self._add((*path, "maximum"), f"is more than its command takes ({written.maximum:g})", "leave it out")
+        return minimum, maximum
+
+
+def _combined(known: Mapping[tuple[str, str], Signature] | None, items: Sequence[Feed | Write]) -> Signature:
+    """Return what is known of the arguments that `items` name, where they agree."""
+    found = {known[item.action, item.argument] for item in items
+             if known and item.argument and (item.action, item.argument) in known}  # fmt: skip
+    return found.pop() if len(found) == 1 else Signature()
+
+
+def _type_of_values(values: Sequence[Argument]) -> PointType | None:
+    if not values:
+        return None
+    return PointType.BOOLEAN if all(isinstance(value, bool) for value in values) else PointType.CHOICE
+
+
+def _type_by_unit(options: Mapping[str, Any]) -> PointType | None:
+    has_deadband = isinstance(options.get("publish", {}).get("deadband"), int | float)
+    return PointType.NUMBER if options.get("unit") or has_deadband else None
+
+
+def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for index, device in enumerate(devices):
+        other = first.setdefault(device.id.lower(), device.id)
+        if sum(each.id.lower() == device.id.lower() for each in devices[:index]):
+            yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "give each its own")
+
+
+def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
+    """Find the points that one value of a message would feed twice: nobody could tell which of them it is."""
+    first: dict[tuple[object, ...], str] = {}
+    for index, device in enumerate(devices):
+        words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
+        for point in device.points:
+            where = tuple(sorted((name, repr(value)) for name, value in {**device.where, **point.where}.items()))
+            for feed in dict.fromkeys((feed.action, feed.argument) for feed in point.feeds):
+                name = f"{device.id}.{point.key}"
+                other = first.setdefault((*words, where, *feed), name)
+                if other != name:
+                    text = ".".join(part for part in feed if part)
+                    yield Problem(
+                        (index, "points", point.key, "from"),
+                        f"{text} feeds {other} already",
+                        "tell the messages apart with 'where', or the devices with 'address'",
+                    )

@@ -1,0 +1,148 @@
+"""From the `devices` of a configuration to devices and points, or to everything that is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.devices.declaration import Signature, Signatures, declare
+from gateway.devices.point import Device, Feed, Point, PointType, Write
+from gateway.message import ReportRule
+
+KNOWN = Signatures(
+    reads={
+        ("TEMPERATURE", "celsius"): Signature(PointType.NUMBER),
+        ("HEATING", "on"): Signature(PointType.BOOLEAN),
+        ("GATE_OPEN", ""): Signature(),
+        ("GATE_CLOSED", ""): Signature(),
+    },
+    writes={
+        ("HEAT", "on"): Signature(PointType.BOOLEAN),
+        ("LEVEL", "level"): Signature(PointType.INTEGER, 0, 100),
+        ("MODE", "mode"): Signature(PointType.CHOICE, choices=("eco", "day")),
+        ("OPEN", ""): Signature(),
+        ("CLOSE", ""): Signature(),
+        ("RESTART", ""): Signature(),
+    },
+)
+
+
+def points(signatures: Signatures = KNOWN, **options: Any) -> tuple[Point, ...]:
+    declared = declare([{"id": "boiler", "points": options}], signatures, {})
+    assert declared.problems == ()
+    return declared.devices[0].points
+
+
+def problems(*devices: dict[str, Any], signatures: Signatures = KNOWN, own: Any = None) -> list[str]:
+    return [": ".join((".".join(map(str, problem.path)), problem.what, problem.remedy))
+            for problem in declare(devices, signatures, own or {}).problems]  # fmt: skip
+
+
+def test_a_device_is_read_whole() -> None:
+    options = {
+        "id": "boiler", "name": "Boiler", "area": "Hall", "manufacturer": "ACME", "model": "B1",
+        "address": {"device": "b"}, "where": {"unit": 3}, "silent_after": 60, "interval": 2.0, "refresh": 600.0,
+        "points": {"temperature": {"from": "TEMPERATURE.celsius", "unit": "°C", "class": "temperature",
+                                   "name": "Flow", "publish": {"deadband": 0.1}, "none": [-127], "silent_after": 5}},
+    }  # fmt: skip
+    (device,) = declare([options], KNOWN, {}).devices
+    (point,) = device.points
+    assert device == Device(
+        "boiler", (point,), "Boiler", "Hall", "ACME", "B1", {"device": "b"}, {"unit": 3}, 60, 2, 600
+    )
+    assert point == Point(
+        "temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),), (), "Flow", "°C", "temperature",
+        report=ReportRule(True, 0.1), none=(-127,), silent_after=5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"from": "TEMPERATURE.celsius"}, PointType.NUMBER),
+        ({"from": "HEATING.on", "write": "HEAT.on"}, PointType.BOOLEAN),
+        ({"write": "LEVEL.level"}, PointType.INTEGER),
+        ({"from": {"GATE_OPEN": True, "GATE_CLOSED": False}}, PointType.BOOLEAN),
+        ({"from": {"GATE_OPEN": "open", "GATE_CLOSED": "closed"}}, PointType.CHOICE),
+        ({"write": "RESTART"}, PointType.EVENT),
+        ({"from": "TEMPERATURE.celsius", "type": "integer"}, PointType.INTEGER),
+    ],
+)
+def test_the_type_is_derived_where_it_is_not_declared(options: dict[str, Any], kind: PointType) -> None:
+    assert points(p=options)[0].type is kind
+
+
+def test_the_range_of_a_written_point_is_that_of_its_command_and_may_be_less() -> None:
+    (point,) = points(level={"write": "LEVEL.level"})
+    assert (point.minimum, point.maximum) == (0, 100)
+    (point,) = points(level={"write": "LEVEL.level", "maximum": 50})
+    assert (point.minimum, point.maximum) == (0, 50)
+    (point,) = points(mode={"write": "MODE.mode"})
+    assert point.choices == ("eco", "day")
+
+
+def test_the_values_of_actions_are_the_choices() -> None:
+    (point,) = points(p={"from": {"GATE_OPEN": "open", "GATE_CLOSED": "closed"}})
+    assert point.choices == ("open", "closed")
+
+
+def test_several_messages_may_feed_a_point_and_several_commands_write_it() -> None:
+    both = {"from": ["TEMPERATURE.celsius", "T2.value"], "write": {"OPEN": True, "CLOSE": False}, "type": "number"}
+    (point,) = points(Signatures(), p=both)
+    assert point.feeds == (Feed("TEMPERATURE", "celsius"), Feed("T2", "value"))
+    assert point.writes == (Write("OPEN", None, True), Write("CLOSE", None, False))
+
+
+def test_an_interface_that_does_not_know_its_messages_is_not_checked_against_them() -> None:
+    (point,) = points(Signatures(), p={"from": "ANY.thing", "unit": "m"})
+    assert point.type is PointType.NUMBER
+
+
+@pytest.mark.parametrize(
+    ("point", "problem"),
+    [
+        ({}, "0.points.p: is neither read nor written: give it 'from', 'write', or both"),
+        ({"from": "HEATING"}, ("0.points.p.from: 'HEATING' names no argument: "
+         "write HEATING.ARGUMENT, or {HEATING: VALUE} if the action itself is the value")),
+        ({"from": ".on"}, "0.points.p.from: '.on' is not ACTION.argument: name the action, a dot, and the argument"),
+        ({"from": "WARMTH.celsius", "type": "number"}, ("0.points.p.from: no status of this interface has the action "
+         "'WARMTH': there are: GATE_CLOSED, GATE_OPEN, HEATING, TEMPERATURE")),
+        ({"from": ["HEATING.on", "HEATING.off"]},
+         "0.points.p.from.1: the status 'HEATING' has no argument 'off': it has: on"),
+        ({"write": "HEAT"}, "0.points.p.write: the command 'HEAT' has arguments: write HEAT.on"),
+        ({"write": "RESTART.now", "type": "number"},
+         "0.points.p.write: the command 'RESTART' has no argument 'now': it has no arguments"),
+        ({"write": "LEVEL.level", "type": "text"}, ("0.points.p.type: is declared as text, and its command takes a "
+         "integer: leave 'type' out: it is that of the command")),
+        ({"write": "LEVEL.level", "minimum": -1},
+         "0.points.p.minimum: is less than its command takes (0): leave it out"),
+        ({"write": "LEVEL.level", "maximum": 101},
+         "0.points.p.maximum: is more than its command takes (100): leave it out"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_point_is_told_with_its_place_and_remedy(point: dict[str, Any], problem: str) -> None:
+    assert problems({"id": "boiler", "points": {"p": point}}) == [problem]
+
+
+def test_a_type_that_cannot_be_told_is_asked_for() -> None:
+    told = problems({"id": "boiler", "points": {"p": {"from": "ANY.thing"}}}, signatures=Signatures())
+    assert told == ["0.points.p: its type cannot be told from the interface: add type: number, boolean, text or choice"]
+
+
+def test_ids_are_unique_whatever_the_case() -> None:
+    device = {"id": "boiler", "points": {}}
+    told = problems(device, {**device, "id": "Boiler"}, {**device, "id": "pump"})
+    assert told == ["1.id: 'Boiler' is the id of another device, 'boiler': give each its own"]
+
+
+def test_no_value_feeds_two_points() -> None:
+    point = {"from": "TEMPERATURE.celsius"}
+    told = problems({"id": "a", "points": {"x": point}}, {"id": "b", "points": {"y": point}})
+    assert told == [("1.points.y.from: TEMPERATURE.celsius feeds a.x already: "
+                    "tell the messages apart with 'where', or the devices with 'address'")]  # fmt: skip
+    apart = [{"id": "a", "points": {"x": point}, "where": {"unit": 1}},
+             {"id": "b", "points": {"y": point}, "where": {"unit": 2}}]  # fmt: skip
+    assert problems(*apart) == []
+    assert problems({"id": "a", "points": {"x": point}, "address": {"device": "a"}},
+                    {"id": "b", "points": {"y": point}, "address": {"device": "b"}}) == []  # fmt: skip
