@@ -16,6 +16,10 @@ from gateway.message import Argument, ReportRule
 _Path = tuple[str | int, ...]
 
 
+ANY = "*"
+"""An action, or an argument, that only a message tells."""
+
+
 class Signature(NamedTuple):
     """What is known of an argument of a message: its type, and which values it may have."""
 
@@ -26,7 +30,9 @@ class Signature(NamedTuple):
 
 
 class Signatures(NamedTuple):
-    """What an interface knows of its messages, by action and argument; an action without arguments has `""` for one.
+    """What an interface knows of its messages, by action and argument.
+
+    An action without arguments has `""` for one, and `ANY` stands for what only a message tells.
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
     """
@@ -155,11 +161,13 @@ class _Builder:
         action: str,
         argument: str | None,
     ) -> None:
-        if known is None or (action, argument or "") in known:
+        if known is None or not {(action, argument or ""), (action, ANY)}.isdisjoint(known):
+            return
+        if any(other == ANY and name in (argument or "", ANY) for other, name in known):
             return
         arguments = sorted(name for other, name in known if other == action and name)
         if not any(other == action for other, _ in known):
-            actions = ", ".join(sorted({other for other, _ in known})) or "none"
+            actions = ", ".join(sorted({other for other, _ in known} - {ANY})) or "none"
             self._add(place, f"no {kind} of this interface has the action {action!r}", f"there are: {actions}")
         elif argument is None:
             remedy = f"write {action}.{arguments[0]}" if arguments else "check the rules of the interface"

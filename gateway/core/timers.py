@@ -1,0 +1,110 @@
+"""Timers of one thread: functions that are called after a while, or again and again. Pure: the clock is an argument.
+
+Nothing here waits or has a thread. Whoever has a loop waits for `due` at most, and calls `run_due` then.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+Function = Callable[[], object]
+
+
+class Timer:
+    """One function that is to be called; `cancel` it when that is no longer wanted."""
+
+    __slots__ = ("_function", "_period", "_timers", "is_cancelled", "when")
+
+    def __init__(self, timers: Timers, when: float, function: Function, period: float | None) -> None:
+        self.when = when
+        self.is_cancelled = False
+        self._timers = timers
+        self._function = function
+        self._period = period
+
+    def __repr__(self) -> str:
+        name = getattr(self._function, "__qualname__", repr(self._function))
+        return f"<Timer {name} every {self._period:g} s>" if self._period is not None else f"<Timer {name}>"
+
+    def cancel(self) -> None:
+        """Have the function not called any more. Any thread may call this, and more than once."""
+        self.is_cancelled = True
+
+    def run(self, now: float) -> None:
+        """Call the function, and plan its next call. Raises what the function raises; a period goes on all the same."""
+        if self._period is None:
+            self.is_cancelled = True
+            self._function()
+            return
+        # The beat is kept: calls that were missed, as in a suspended machine, are left out and not made up for.
+        missed = max(0, math.floor((now - self.when) / self._period))
+        self.when += (missed + 1) * self._period
+        self._timers.add(self)
+        if self._function() is True:
+            self.is_cancelled = True
+
+
+class Timers:
+    """The timers of one thread. `clock` gives seconds that only grow."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._count = itertools.count()
+
+    def every(self, seconds: float, function: Function) -> Timer:
+        """Call `function` every `seconds`, for the first time after one such period, until it returns True.
+
+        Raises `ValueError` unless `seconds` is a finite number above 0.
+        """
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"a period must be a finite number of seconds above 0, not {seconds!r}")
+        return self.add(Timer(self, self._clock() + seconds, function, seconds))
+
+    def after(self, seconds: float, function: Function) -> Timer:
+        """Call `function` once, after `seconds`. Raises `ValueError` unless that is a finite number, 0 or above."""
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"a delay must be a finite number of seconds, 0 or above, not {seconds!r}")
+        return self.add(Timer(self, self._clock() + seconds, function, None))
+
+    def add(self, timer: Timer) -> Timer:
+        """Plan the next call of `timer`, and return it."""
+        heapq.heappush(self._heap, (timer.when, next(self._count), timer))
+        return timer
+
+    def __len__(self) -> int:
+        """Return how many timers there are."""
+        return sum(not timer.is_cancelled for *_, timer in self._heap)
+
+    def due_in(self) -> float:
+        """Return in how many seconds the next call is due: 0 if it is already, infinite if there is none."""
+        while self._heap and self._heap[0][2].is_cancelled:
+            heapq.heappop(self._heap)
+        return max(0.0, self._heap[0][0] - self._clock()) if self._heap else math.inf
+
+    def run_due(self, on_error: Callable[[Timer, Exception], None]) -> int:
+        """Call what is due now; return how many functions that were.
+
+        A function that raises is reported to `on_error`, and ends neither its timer nor another's. What a function
+        plans for now is called the next time, so that none can keep this thread for itself.
+        """
+        now, due = self._clock(), []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        called = 0
+        for timer in due:
+            if timer.is_cancelled:
+                continue
+            called += 1
+            try:
+                timer.run(now)
+            except Exception as err:  # noqa: BLE001  (the author's code may raise anything)
+                on_error(timer, err)
+        return called
+
+    def clear(self) -> None:
+        """Forget all timers."""
+        self._heap.clear()

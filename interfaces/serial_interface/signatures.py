@@ -1,0 +1,129 @@
+"""What the rules of a serial device say of its messages: which actions and arguments there are, of which type. Pure.
+
+The devices of a configuration are held to it, and derive from it what they need not declare again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.devices.declaration import ANY, Signature, Signatures
+from gateway.devices.point import PointType
+from interfaces.rules.extractors import make_extractor
+
+_NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
+_INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
+_TEXTS = {"text", "upper", "lower", "timestamp"}
+_ARGUMENTS = {
+    "text": PointType.TEXT,
+    "integer": PointType.INTEGER,
+    "number": PointType.NUMBER,
+    "boolean": PointType.BOOLEAN,
+}
+
+
+def signatures(params: Mapping[str, Any]) -> Signatures:
+    """Return what is known of the messages that the rules make, and of the commands that they write.
+
+    The options have passed the check of the rules.
+    """
+    reads: dict[tuple[str, str], Signature] = {}
+    for rule in _rules(params):
+        for message in rule.get("messages", [rule["message"]] if "message" in rule else []):
+            for key, signature in _of_message(rule, message, params["encoding"]):
+                reads[key] = signature if reads.get(key, signature) == signature else Signature()
+    writes: dict[tuple[str, str], Signature] = {}
+    for rule in params["encode"]:
+        action = rule["match"]["action"]
+        arguments = rule.get("arguments", {})
+        for name, options in arguments.items():
+            writes[action, name] = _of_argument(options)
+        if not arguments:
+            writes[action, ""] = Signature()
+    return Signatures(reads, writes)
+
+
+def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rules that make messages."""
+    yield from params["decode"]
+    for kind in ("opening", "polls"):
+        yield from (request["response"] for request in params["conversation"][kind] if "response" in request)
+
+
+def _of_message(
+    rule: Mapping[str, Any], message: Mapping[str, Any], encoding: str
+) -> Iterator[tuple[tuple[str, str], Signature]]:
+    """Yield action, argument and signature of what a rule makes; `ANY` stands for what only a frame tells."""
+    if message.get("type") == "command":
+        return
+    action = message.get("action", "")
+    if "{" in action:
+        action = ANY
+    arguments = message.get("arguments", {})
+    if arguments == "*":
+        names = make_extractor(rule, encoding).names
+        arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
+    if not arguments:
+        yield (action, ""), Signature()
+    for name, value in arguments.items():
+        yield (action, name), _of_value(rule, value)
+
+
+def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
+    """Return the signature of an argument: that of the value in braces, if it is nothing else, or of the constant."""
+    if isinstance(value, bool):
+        return Signature(PointType.BOOLEAN)
+    if isinstance(value, int | float):
+        return Signature(PointType.NUMBER)
+    if not isinstance(value, str):
+        return Signature()
+    name = value[1:-1]
+    if value != f"{{{name}}}" or not name.isidentifier():
+        return Signature(PointType.TEXT)
+    converters = rule.get("values", {})
+    steps = converters.get(name, converters.get("*", []))
+    return _converted(steps if isinstance(steps, list) else [steps], _extracted(rule, name))
+
+
+def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
+    """Return the type of a value as it stands in the frame."""
+    if "binary" not in rule:
+        return PointType.TEXT
+    for field in rule["binary"]["fields"]:
+        if field.get("name") == name:
+            kind = field["type"]
+            return PointType.INTEGER if kind[0] in "ui" else PointType.NUMBER if kind[0] == "f" else PointType.TEXT
+    return None  # a bit, or several, of a field
+
+
+def _converted(steps: Sequence[Any], kind: PointType | None) -> Signature:
+    """Return the signature of a value of type `kind` behind its converters."""
+    for step in steps:
+        name, setting = (step, None) if isinstance(step, str) else next(iter(step.items()))
+        if name in _INTEGERS:
+            kind = PointType.INTEGER
+        elif name in _NUMBERS or (name == "round" and kind is not PointType.INTEGER):
+            kind = PointType.NUMBER
+        elif name in _TEXTS:
+            kind = PointType.TEXT
+        elif name == "bool":
+            kind = PointType.BOOLEAN
+        elif name == "enum":
+            return _of_table(setting)
+        elif name == "auto":
+            kind = None
+    return Signature(kind)
+
+
+def _of_table(table: Mapping[str, Any] | None) -> Signature:
+    values = tuple(dict.fromkeys((table or {}).values()))
+    if values and all(isinstance(value, bool) for value in values):
+        return Signature(PointType.BOOLEAN)
+    return Signature(PointType.CHOICE, choices=values)
+
+
+def _of_argument(options: Mapping[str, Any]) -> Signature:
+    choices = tuple(options.get("choices", ()))
+    kind = PointType.CHOICE if choices else _ARGUMENTS[options.get("type", "text")]
+    return Signature(kind, options.get("minimum"), options.get("maximum"), choices)

@@ -1,0 +1,88 @@
+"""What the rules of a serial device say of its messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.devices.declaration import ANY, Signature
+from gateway.devices.point import PointType
+from interfaces.serial_interface.signatures import signatures
+from tests.support.configuration import serial_params
+
+
+def reads(*decode: dict[str, Any], **more: Any) -> dict[tuple[str, str], Signature]:
+    return dict(signatures(serial_params(decode=list(decode), **more)).reads or {})
+
+
+@pytest.mark.parametrize(
+    ("steps", "signature"),
+    [
+        ("strip", Signature(PointType.TEXT)),
+        ("float", Signature(PointType.NUMBER)),
+        ("int", Signature(PointType.INTEGER)),
+        (["int", {"scale": 0.1}], Signature(PointType.NUMBER)),
+        (["int", {"round": 0}], Signature(PointType.INTEGER)),
+        (["float", {"round": 1}], Signature(PointType.NUMBER)),
+        ("bool", Signature(PointType.BOOLEAN)),
+        ({"enum": {"1": "eco", "2": "day"}}, Signature(PointType.CHOICE, choices=("eco", "day"))),
+        ({"enum": {"1": True, "0": False}}, Signature(PointType.BOOLEAN)),
+        ("auto", Signature()),
+    ],
+)
+def test_the_type_of_a_value_is_that_behind_its_converters(steps: Any, signature: Signature) -> None:
+    rule = {"regex": "V(?P<v>.*)", "values": {"v": steps}, "message": {"action": "A", "arguments": {"x": "{v}"}}}
+    assert reads(rule) == {("A", "x"): signature}
+
+
+def test_the_type_of_a_binary_value_is_that_of_its_field() -> None:
+    fields = [{"type": "u8", "name": "n"}, {"type": "f32", "name": "f"}, {"type": "text", "name": "t", "length": 2}]
+    rule = {"binary": {"fields": fields}, "message": {"action": "A", "arguments": "*"}}
+    assert {name: signature.type for (_, name), signature in reads(rule).items()} == {
+        "n": PointType.INTEGER, "f": PointType.NUMBER, "t": PointType.TEXT,
+    }  # fmt: skip
+
+
+def test_actions_without_arguments_constants_and_templates() -> None:
+    assert reads(
+        {"regex": "O", "message": {"action": "OPEN"}},
+        {"regex": "P(?P<p>.*)", "message": {"action": "POWER_{p}"}},
+        {"regex": "Q(?P<p>.*)", "message": {"action": "Q", "arguments": {"on": True, "n": 5, "t": "x{p}"}}},
+        {"pairs": {"separator": ";"}, "message": {"action": "R", "arguments": "*"}},
+    ) == {
+        ("OPEN", ""): Signature(),
+        (ANY, ""): Signature(),
+        ("Q", "on"): Signature(PointType.BOOLEAN),
+        ("Q", "n"): Signature(PointType.NUMBER),
+        ("Q", "t"): Signature(PointType.TEXT),
+        ("R", ANY): Signature(),
+    }  # fmt: skip
+
+
+def test_rules_that_do_not_agree_say_nothing_of_the_type() -> None:
+    message = {"action": "A", "arguments": {"x": "{v}"}}
+    rules = [{"regex": f"{kind}(?P<v>.*)", "values": {"v": kind}, "message": message} for kind in ("int", "bool")]
+    assert reads(*rules) == {("A", "x"): Signature()}
+
+
+def test_polls_tell_as_well_and_commands_to_others_do_not() -> None:
+    poll = {"name": "p", "every": 5, "write": "P?",
+            "response": {"regex": "P(?P<v>.*)", "values": {"v": "float"},
+                         "message": {"action": "P", "arguments": {"v": "{v}"}}}}  # fmt: skip
+    command = {"regex": "C", "message": {"type": "command", "action": "GO"}}
+    assert reads(command, conversation={"polls": [poll]}) == {("P", "v"): Signature(PointType.NUMBER)}
+
+
+def test_commands_have_the_types_and_ranges_of_their_rules() -> None:
+    rules = [
+        {"match": {"action": "LEVEL"}, "write": "L{level}",
+         "arguments": {"level": {"type": "integer", "minimum": 0, "maximum": 100}}},
+        {"match": {"action": "MODE"}, "write": "M{mode}", "arguments": {"mode": {"choices": ["a", "b"]}}},
+        {"match": {"action": "OPEN"}, "write": "O"},
+    ]  # fmt: skip
+    assert signatures(serial_params(encode=rules)).writes == {
+        ("LEVEL", "level"): Signature(PointType.INTEGER, 0, 100),
+        ("MODE", "mode"): Signature(PointType.CHOICE, choices=("a", "b")),
+        ("OPEN", ""): Signature(),
+    }
