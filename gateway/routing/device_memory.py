@@ -1,0 +1,187 @@
+"""The devices of one interface at work: their model, guarded, with its documents published. Any thread may use it.
+
+    message -> observe -> map        what is worth reporting passes
+                 |
+               Model -> documents    by whoever has pushed, at once; by the main thread, at the end of an interval
+
+Two locks: that of the model, which is held for a few microseconds and under which no other lock is taken; and, around
+it, that of publishing, or of two documents of a device the older one could be published last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
+from typing import NamedTuple
+
+from gateway.devices.device_state import DeviceState
+from gateway.devices.document import restore, state_document
+from gateway.devices.model import Model
+from gateway.devices.point import Device
+from gateway.message import OFFLINE, ONLINE, InternalMsg
+
+_REMEMBER_INTERVAL = 60.0
+"""Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
+
+
+class Documents(NamedTuple):
+    """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
+
+    `remember` takes the same, for the next run of the gateway. `topic` returns that of a document of a device, by the
+    device's id and the kind: `state` or `availability`.
+    """
+
+    publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
+    remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
+    topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
+
+
+class DeviceMemory:
+    """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s)."""
+
+    def __init__(
+        self, clock: Callable[[], float], wall_clock: Callable[[], float], documents: Documents | None = None
+    ) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._documents = documents or Documents()
+        self._lock = Lock()
+        self._publishing = Lock()
+        self._model = Model()
+        self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
+        self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
+
+    def stats(self) -> dict[str, int]:
+        """Return what was counted. Any thread may ask; nothing waits for it."""
+        model = self._model
+        return {
+            "devices": len(model.states),
+            "devices_offline": sum(state.is_online is False for state in list(model.states.values())),
+            "readings_suppressed": model.suppressed,
+            "bad_values": model.bad_values,
+            "devices_rejected": model.rejected_devices,
+        }
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics of all documents of the devices that are known now."""
+        with self._lock:
+            devices = list(self._model.states)
+        return [self._documents.topic(device, kind) for device in devices for kind in ("state", "availability")]
+
+    def configure(
+        self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
+    ) -> list[str]:
+        """Go on with other devices; return the topics of the documents of those that are gone.
+
+        `own` are the words of the interface's messages by field. What means the same is carried over, and what an
+        earlier run has left in `kept` (payload by topic) is restored.
+        """
+        with self._lock:
+            model = Model(devices, own, max_devices)
+            gone = model.carry_over(self._model)
+            for device, state in model.states.items():
+                payload = kept.get(self._documents.topic(device, "state"), b"")
+                if payload and restore(state, payload):
+                    model.touch(state)
+            self._model = model
+        self.publish_changed()
+        return [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+
+    def observe(self, msg: InternalMsg) -> InternalMsg | None:
+        """Return what of `msg` is to go out, or None: nothing; see `Model.observe`."""
+        if msg.report is None and self._model.is_empty:
+            return msg
+        with self._lock:
+            return self._model.observe(msg, self._clock(), self._wall_clock())
+
+    def publish_changed(self) -> None:
+        """Publish the documents of the devices that have changed, but for those that have to wait for it."""
+        if self._model.is_empty:
+            return
+        with self._publishing:
+            with self._lock:
+                now = self._clock()
+                documents = self._written(self._model.changed(now), now)
+            self._publish(documents)
+
+    def tick(self) -> list[InternalMsg]:
+        """Do what time alone brings about; return the messages that are to be sent for it, past the rules."""
+        if self._clock() < self._model.due():
+            return []
+        with self._publishing:
+            with self._lock:
+                now = self._clock()
+                pending = self._model.tick(now)
+                documents = self._written(pending.states, now)
+            self._publish(documents)
+        return pending.messages
+
+    @property
+    def due_in(self) -> float:
+        """The seconds until `tick` has something to do; infinite: nothing, as far as is known now."""
+        due = self._model.due()
+        return math.inf if due == math.inf else max(0.0, due - self._clock())
+
+    # --- what is heard of devices beside their messages
+
+    def heard(self, device: str) -> None:
+        """Record that a device was heard, though it told no reading. Raises `KeyError` if there is no such device."""
+        with self._lock:
+            self._model.heard(device, self._clock())
+        self.publish_changed()
+
+    def unanswered(self, msg: InternalMsg) -> None:
+        """Record that a request that would have brought `msg` was not answered."""
+        with self._lock:
+            self._model.unanswered(msg)
+        self.publish_changed()
+
+    def lose_all(self, reason: str) -> None:
+        """Record that the interface has lost its devices, and why."""
+        with self._lock:
+            self._model.lose_all(reason)
+        self.publish_changed()
+
+    def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
+        """Return the actions that would tell what a command has changed; see `Model.to_ask`."""
+        with self._lock:
+            return self._model.to_ask(outcome, since)
+
+    # --- documents
+
+    def _written(self, states: Iterable[DeviceState], now: float) -> list[tuple[str, bytes]]:
+        """Return topic and payload of each document of `states`, and record that they are written."""
+        documents: list[tuple[str, bytes]] = []
+        for state in states:
+            documents.append((self._documents.topic(state.device.id, "state"), state_document(state)))
+            if state.is_status_new:
+                state.is_status_new = False
+                status = OFFLINE if state.is_online is False else ONLINE
+                documents.append((self._documents.topic(state.device.id, "availability"), status))
+            self._model.set_written(state, now)
+        return documents
+
+    def _publish(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        for topic, payload in documents:
+            self._documents.publish(topic, payload)
+            now = self._clock()
+            if now - self._remembered.get(topic, -math.inf) >= _REMEMBER_INTERVAL:
+                self._remembered[topic] = now
+                self._unwritten.pop(topic, None)
+                self._documents.remember(topic, payload)
+            else:
+                self._unwritten[topic] = payload
+
+    def remember_all(self) -> None:
+        """Have the last of each document on the disk, as at the end of a run."""
+        for topic, payload in self._pop_unwritten():
+            self._documents.remember(topic, payload)
+
+    def _pop_unwritten(self) -> Iterator[tuple[str, bytes]]:
+        while self._unwritten:
+            try:
+                yield self._unwritten.popitem()
+            except KeyError:  # another thread has written it meanwhile
+                return
