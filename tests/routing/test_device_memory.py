@@ -52,10 +52,11 @@ class Bench:
 
 def test_a_reading_is_published_as_state_and_availability() -> None:
     bench = Bench(BOILER)
-    assert bench.push(status(21.5)) == status(21.5)
+    passed = bench.push(status(21.5))
+    assert passed is not None and passed == status(21.5)
     (_, topic, payload), availability = bench.published
     assert topic == "home/gw/boiler/state" and json.loads(payload)["temperature"] == 21.5
-    assert availability == (0, "home/gw/boiler/availability", b"online")
+    assert availability == (0.0, "home/gw/boiler/availability", b"online")
     bench.advance(31)
     assert bench.published[-1] == (30, "home/gw/boiler/availability", b"offline")
 
