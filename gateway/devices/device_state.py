@@ -91,7 +91,8 @@ class DeviceState:
 
     def due(self) -> float:
         """Return when the time alone changes something; infinite: never."""
-        silence = self.last_heard + self.silence_limit if self.is_online else math.inf
+        is_counted = self.is_online and self.last_heard != NEVER
+        silence = self.last_heard + self.silence_limit if is_counted else math.inf
         points = (
             reading.seen_at + point.silent_after
             for point, reading in zip(self.device.points, self.reading_of.values(), strict=True)
@@ -104,7 +105,7 @@ class DeviceState:
 
     def check_silence(self, now: float) -> None:
         """Note what has not been heard for too long."""
-        if self.is_online and now >= self.last_heard + self.silence_limit:
+        if self.is_online and self.last_heard != NEVER and now >= self.last_heard + self.silence_limit:
             self.lose(f"nothing heard for {self.silence_limit:.0f} s")
         for point, reading in zip(self.device.points, self.reading_of.values(), strict=True):
             is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after
