@@ -309,6 +309,11 @@ class Outlet:
         if self.devices.is_used:
             self.devices.unanswered(msg)
 
+    def request_refused(self, msg: InternalMsg) -> None:
+        """Record that a device answered a request for `msg`, but not with it: it is there, and told no reading."""
+        if self.devices.is_used:
+            self.devices.answered(msg)
+
     def _respond(self, reply_to: ReplyTo, publication: Publication, batch: _Batch) -> None:
         """Append the answer for the response topics of a command and of its duplicates."""
         if reply_to.topic:

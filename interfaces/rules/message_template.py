@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, reserved_argument
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, ReportRule, reserved_argument
 from interfaces.rules.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
@@ -19,10 +19,24 @@ class CodecError(GatewayError):
     """A frame or a command matches a rule, but one of its values does not fit: which one, and why."""
 
 
-class MessageTemplate:
-    """The template of a message: of its words and arguments. `names` are the values that it needs."""
+class PartialValues(dict[str, Any]):
+    """The values of a frame, without those that could not be converted: `bad` has their errors, by name."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, Any], bad: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.bad = bad
+
+
+class MessageTemplate:
+    """The template of a message: of its words and arguments. `names` are the values that it needs.
+
+    `report` is the rule by which the messages are reported; None: each of them.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], report: ReportRule | None = None
+    ) -> None:
+        self._report = report
         self.iscmd = options.get("type") == "command"
         words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
         self._words = {name: Template(words.get(name, "")) for name in WORD_FIELDS}
@@ -49,6 +63,26 @@ class MessageTemplate:
     def constant_words(self) -> Mapping[str, str]:
         """The words that do not depend on a frame, by field."""
         return self._constant_words
+
+    @property
+    def constant_message(self) -> InternalMsg | None:
+        """The message without its arguments; None if one of its words depends on a frame."""
+        return self._prototype
+
+    def can_make(self, values: PartialValues) -> bool:
+        """Return whether a message can be made without the values that could not be converted.
+
+        It cannot if one of its words needs such a value, or if none of its arguments would depend on the frame.
+        """
+        bad = values.bad.keys()
+        if any(not template.names.isdisjoint(bad) for template in self._words.values()):
+            return False
+        if self._has_all_values:
+            return bool(values)
+        needed = [template.names for template in self._arguments.values() if isinstance(template, Template)]
+        if all(names.isdisjoint(bad) for names in needed):
+            return True
+        return any(names and names <= values.keys() for names in needed)
 
     def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
         """Return the message for `values`; arguments whose value is missing are left out.
@@ -81,7 +115,8 @@ class MessageTemplate:
 
     def _message(self, words: Mapping[str, str], arguments: Mapping[str, Any]) -> InternalMsg:
         function, gateway, location, device, sender, action = [words.get(name, "") for name in WORD_FIELDS]
-        return InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+        msg = InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+        return msg if self._report is None else msg.reported_by(self._report)
 
     def _fill_arguments(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {
@@ -89,3 +124,23 @@ class MessageTemplate:
             for key, value in self._arguments.items()
             if not isinstance(value, Template) or value.names <= values.keys()
         }
+
+
+def make_templates(rule: Mapping[str, Any], address: Mapping[str, str]) -> list[MessageTemplate]:
+    """Return the templates of the messages that a rule makes, which are reported as its `publish` says."""
+    messages = [rule["message"]] if "message" in rule else rule.get("messages", ())
+    report = ReportRule.of(rule["publish"]) if rule.get("publish") else None
+    if report is not None and not report.on_change and not report.interval and report.refresh is None:
+        report = None  # nothing is held back, so that nothing need be remembered
+    return [MessageTemplate(message, address, report) for message in messages]
+
+
+def make_messages(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> Iterator[InternalMsg]:
+    """Yield the messages of a frame that was read; raise `CodecError` if a value does not fit its format."""
+    for values in sets:
+        for template in templates:
+            if isinstance(values, PartialValues) and not template.can_make(values):
+                continue
+            msg = template.make(values)
+            if msg is not None:
+                yield msg

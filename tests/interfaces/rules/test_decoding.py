@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReportRule
 from interfaces.rules.decoding import check_decode_rule
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.rules import SerialRules, check_rules
@@ -155,11 +155,23 @@ def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() 
         built.decoder.decode(b"y")
 
 
-def test_a_repeated_reading_matches_but_is_not_published() -> None:
-    decode = [{"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING, "publish": {"deadband": 1}}]
-    decoder = rules(decode=decode).decoder
-    made = [decoder.decode(frame, now) for now, frame in enumerate((b"20", b"20.5", b"22"))]
-    assert [[message.arguments["t"] for message in messages or []] for messages in made] == [[20.0], [], [22.0]]
+@pytest.mark.parametrize(
+    ("publish", "report"),
+    [
+        (None, None),
+        ({"by": ["t"]}, None),
+        ({"deadband": 1}, ReportRule(on_change=True, deadband=1)),
+        ({"refresh": 60, "by": ["t"]}, ReportRule(refresh=60, by=("t",))),
+    ],
+)
+@pytest.mark.parametrize("action", ["READING", "{n}"])
+def test_a_message_has_the_rule_by_which_it_is_reported(
+    publish: dict[str, Any] | None, report: ReportRule | None, action: str
+) -> None:
+    rule = {"regex": "(?P<n>.) (?P<t>.*)", "message": {"action": action, "arguments": "*"}}
+    decoder = rules(decode=[rule if publish is None else {**rule, "publish": publish}]).decoder
+    (message,) = decoder.decode(b"x 20") or []
+    assert message.report == report
 
 
 def test_an_expression_that_takes_too_long_is_named() -> None:

@@ -424,10 +424,10 @@ def test_messages_before_an_unexpected_exception_are_published() -> None:
     interface, desk = opened(decode=DECODE)
     decode = interface.session.rules.decoder.decode
 
-    def fails(frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+    def fails(frame: bytes) -> list[InternalMsg] | None:
         if frame == b"T 3":
             raise RuntimeError("a bug")
-        return decode(frame, now)
+        return decode(frame)
 
     interface.session.rules.decoder.decode = fails
     assert interface.port is not None

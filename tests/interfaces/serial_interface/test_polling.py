@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReportRule
 from interfaces.rules.message_template import CodecError
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.polling import Request, Schedule
@@ -47,9 +47,7 @@ def test_the_options_of_a_request() -> None:
     (template,) = request.messages
     message = template.make(values)
     assert message == InternalMsg(device="meter", action="VOLTAGE", arguments={"volts": 12.5})
-    assert request.change_filter is not None
-    assert request.change_filter.passes(message, 0.0)
-    assert not request.change_filter.passes(message, 1.0)
+    assert message.report == ReportRule(on_change=True)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,7 @@ def test_the_options_of_a_request() -> None:
 def test_the_name_and_the_content_of_a_request(options: dict[str, Any], name: str, content: bytes) -> None:
     request = Request(options, {}, "utf-8")
     assert (request.name, request.content) == (name, content)
-    assert (request.answer.response, request.messages, request.change_filter) == (None, [], None)
+    assert (request.answer.response, request.messages) == (None, ())
 
 
 @pytest.mark.parametrize(

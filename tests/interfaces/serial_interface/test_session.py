@@ -184,16 +184,6 @@ def test_bytes_without_any_frame_are_reported(
     assert len(caplog.messages) == 1
 
 
-def test_suppressed_readings_are_counted_also_after_other_rules_are_used(name: str) -> None:
-    repeated = {**READING, "publish": {"on_change": True}}
-    device = Device(name, decode=[repeated])
-    assert len(device.receive(b"T 1\nT 1\nT 1\n")) == 1
-    assert device.counts() == {"frames_received": 3, "readings_suppressed": 2}
-    device.session.use_rules(SerialRules(serial_params(decode=[repeated])))
-    assert len(device.receive(b"T 1\nT 1\n")) == 1
-    assert device.counts() == {"frames_received": 5, "readings_suppressed": 3}
-
-
 def test_only_a_framing_by_silence_measures_it(name: str) -> None:
     assert not Device(name).session.measures_silence
     device = Device(name, framing={"type": "gap", "gap": 0.5})
