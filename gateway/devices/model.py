@@ -300,6 +300,28 @@ class Model:
                 self._mark_changed(state)
             self._schedule(state, state.due())
 
+    def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
+        """Record that a device sent something for arguments of `msg` that is no value: `errors` tells why, by argument.
+
+        `msg` is the message without them. The points that they feed are bad, and the device was heard.
+        """
+        group = self._groups.get(msg[:7])
+        if group is None:
+            return
+        key = tuple([repr(msg.arguments.get(name)) for name in group.by]) if group.by else ()
+        series = group.children.get(key) or self._new_series(group, msg)
+        flags = 0
+        for name, error in errors.items():
+            reading = series.readings.get(name)
+            if reading is not None and reading.point is not None:
+                self.bad_values += 1
+                flags |= reading.set_bad(error)
+        for state in series.states:
+            state.hear(now)
+            if flags & CHANGED or state.is_status_new:
+                self._mark_changed(state)
+            self._schedule(state, state.due())
+
     def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
         group, states = self._groups.get(msg[:7]), {}

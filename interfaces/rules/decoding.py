@@ -21,9 +21,11 @@ from interfaces.rules.extractors import (
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import (
     ANY,
+    BadReading,
     CodecError,
     MessageTemplate,
     PartialValues,
+    bad_readings,
     make_messages,
     make_templates,
 )
@@ -42,11 +44,17 @@ class BadValue(NamedTuple):
 
 
 class PartialMessages(list[InternalMsg]):
-    """The messages of a frame of which some values could not be converted: `bad` are those values."""
+    """The messages of a frame of which some values could not be converted: `bad` are those values.
 
-    def __init__(self, messages: Iterable[InternalMsg], bad: Sequence[BadValue]) -> None:
+    `readings` are the messages in which they are missing.
+    """
+
+    def __init__(
+        self, messages: Iterable[InternalMsg], bad: Sequence[BadValue], readings: Sequence[BadReading]
+    ) -> None:
         super().__init__(messages)
         self.bad = bad
+        self.readings = readings
 
 
 def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
@@ -56,9 +64,10 @@ def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
 
 
 class ValueReader:
-    """An extractor and the converters of its values."""
+    """An extractor, the converters of its values, and the templates of the messages that are made of them."""
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        self.messages = make_templates(options, address)
         self.extractor: Extractor = make_extractor(options, encoding)
         self._extract = self.extractor.extract
         values = options.get("values", {})
@@ -106,7 +115,7 @@ class ValueReader:
                 sets[index] = PartialValues(good, bad)
         if has_bad and not any(sets):
             errors = next(values.bad for values in sets if isinstance(values, PartialValues))
-            raise CodecError("{}: {}".format(*next(iter(errors.items()))))
+            raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
 
 
@@ -115,8 +124,8 @@ class DecodeRule:
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
-        self.reader = ValueReader(options, encoding)
-        self.messages = make_templates(options, address)
+        self.reader = ValueReader(options, address, encoding)
+        self.messages = self.reader.messages
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
@@ -140,12 +149,13 @@ class DecodeRule:
                     if msg is not None:
                         messages.append(msg)
         except CodecError as err:
-            raise CodecError(f"rule {self.name!a}: {err}") from err
+            raise CodecError(f"rule {self.name!a}: {err}", err.readings) from err
         if not bad:
             return messages
+        readings = bad_readings(self.messages, sets)
         if not messages:
-            raise CodecError(bad[0].error)
-        return PartialMessages(messages, bad)
+            raise CodecError(bad[0].error, readings)
+        return PartialMessages(messages, bad, readings)
 
 
 class Decoder:
@@ -172,21 +182,25 @@ class Decoder:
         result: list[InternalMsg] | None = None
         error: CodecError | None = None
         bad: list[BadValue] = []
+        readings: list[BadReading] = []
         for index in self._candidates(frame):
             try:
                 messages = self.rules[index].decode(frame)
             except CodecError as err:
                 error = error or err  # other rules may match nevertheless; only if none does, the frame is dropped
                 bad.append(BadValue(f"rule {self.rules[index].name!a}", str(err)))
+                readings += err.readings
                 continue
             if messages is not None:
                 result = [*(result or ()), *messages]
-                bad += messages.bad if isinstance(messages, PartialMessages) else ()
+                if isinstance(messages, PartialMessages):
+                    bad += messages.bad
+                    readings += messages.readings
         if result is None:
             if error is not None:
                 raise error
             return None
-        return PartialMessages(result, bad) if bad else result
+        return PartialMessages(result, bad, readings) if bad else result
 
     def find_rule(self, frame: bytes) -> DecodeRule | None:
         """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""

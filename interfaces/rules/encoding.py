@@ -19,7 +19,7 @@ from interfaces.rules.converters import ConversionError, pipeline
 from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import Values
 from interfaces.rules.layout import Layout, LayoutError
-from interfaces.rules.message_template import CodecError, make_templates
+from interfaces.rules.message_template import CodecError
 from interfaces.rules.safe_regex import RegexError, safe_regex
 from interfaces.rules.template import Template, TemplateError
 
@@ -242,14 +242,10 @@ class EncodeRule:
 
 
 class AnswerReader(ValueReader):
-    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command.
-
-    `messages` are the templates of the messages that the answer makes.
-    """
+    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        super().__init__(options, encoding)
-        self.messages = make_templates(options, address)
+        super().__init__(options, address, encoding)
         self._same: Sequence[str] = options.get("same", ())
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:

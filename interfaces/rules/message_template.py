@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, ReportRule, reserved_argument
@@ -15,8 +15,22 @@ ANY = "*"
 """In `values`: every value without a converter of its own. As `arguments`: every value."""
 
 
+class BadReading(NamedTuple):
+    """A message without those of its arguments whose values could not be converted: `errors` tells why, by argument."""
+
+    msg: InternalMsg
+    errors: Mapping[str, str]
+
+
 class CodecError(GatewayError):
-    """A frame or a command matches a rule, but one of its values does not fit: which one, and why."""
+    """A frame or a command matches a rule, but one of its values does not fit: which one, and why.
+
+    `readings` are those that the frame would have brought.
+    """
+
+    def __init__(self, text: str, readings: Sequence[BadReading] = ()) -> None:
+        super().__init__(text)
+        self.readings = readings
 
 
 class PartialValues(dict[str, Any]):
@@ -66,8 +80,15 @@ class MessageTemplate:
 
     @property
     def constant_message(self) -> InternalMsg | None:
-        """The message without its arguments; None if one of its words depends on a frame."""
-        return self._prototype
+        """The message with those arguments that do not depend on a frame; None if one of its words depends on it."""
+        if self._prototype is None:
+            return None
+        constants = {
+            key: value.fill({}) if isinstance(value, Template) else value
+            for key, value in self._arguments.items()
+            if not isinstance(value, Template) or not value.names
+        }
+        return self._prototype.with_arguments(constants)
 
     def can_make(self, values: PartialValues) -> bool:
         """Return whether a message can be made without the values that could not be converted.
@@ -83,6 +104,23 @@ class MessageTemplate:
         if all(names.isdisjoint(bad) for names in needed):
             return True
         return any(names and names <= values.keys() for names in needed)
+
+    def bad_reading(self, values: PartialValues) -> BadReading | None:
+        """Return what is missing in the message for these values; None: nothing, or it is unknown in which message."""
+        bad = values.bad
+        if any(not template.names <= values.keys() for template in self._words.values()):
+            return None
+        if self._has_all_values:
+            errors: Mapping[str, str] = bad
+        else:
+            errors = {
+                key: next(bad[name] for name in template.names if name in bad)
+                for key, template in self._arguments.items()
+                if isinstance(template, Template) and not template.names.isdisjoint(bad)
+            }
+        words = {name: template.fill(values) for name, template in self._words.items()}
+        arguments = values if self._has_all_values else self._fill_arguments(values)
+        return BadReading(self._message(words, arguments), errors) if errors else None
 
     def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
         """Return the message for `values`; arguments whose value is missing are left out.
@@ -144,3 +182,13 @@ def make_messages(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[s
             msg = template.make(values)
             if msg is not None:
                 yield msg
+
+
+def bad_readings(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> list[BadReading]:
+    """Return what is missing in the messages of a frame, because values of it could not be converted."""
+    partial = [values for values in sets if isinstance(values, PartialValues)]
+    try:
+        readings = [template.bad_reading(values) for values in partial for template in templates]
+    except TemplateError:
+        return []  # another value does not fit its format, and the frame is dropped for that
+    return [reading for reading in readings if reading is not None]

@@ -85,7 +85,10 @@ class SerialInterface(DeviceInterface):
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.options = SerialOptions.from_params(params)
-        self.session = Session(SerialRules(params), self.options, Reports(msglist_out.name), self._on_request_ended)
+        reports = Reports(msglist_out.name)
+        self.session = Session(
+            SerialRules(params), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
+        )
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
         self._uses_read_lock = False

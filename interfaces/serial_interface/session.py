@@ -15,7 +15,7 @@ from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
 from interfaces.rules.encoding import Answer, AnswerReader
-from interfaces.rules.message_template import CodecError, make_messages
+from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.conversation import Conversation, Outcome, Priority, Result, Transaction
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.options import SerialOptions
@@ -56,6 +56,7 @@ class Session:
 
     `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
     known without the answer, and with whether the device has answered at all; only where the message did not come.
+    `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class Session:
         options: SerialOptions,
         reports: Reports,
         on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
+        on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
     ) -> None:
         self.rules = rules
         self._on_request_ended = on_request_ended
+        self._on_bad_reading = on_bad_reading
         self.codec = rules.codec
         self._options = options
         self._reports = reports
@@ -192,6 +195,7 @@ class Session:
                 messages = decode(frame)
             except CodecError as err:
                 self._drop(DropReason.UNREADABLE, frame, str(err))
+                self._pass_on_bad(err.readings)
                 continue
             if messages is None:
                 if result is None:
@@ -199,12 +203,17 @@ class Session:
                 continue
             if type(messages) is PartialMessages:
                 self._report_bad(messages.bad, frame)
+                self._pass_on_bad(messages.readings)
             yield from messages
 
     def _report_bad(self, bad: Iterable[BadValue], frame: bytes) -> None:
         for place, error in bad:
             self._counts["values_unreadable"] += 1
             self._reports.value_left_out(place, error, frame)
+
+    def _pass_on_bad(self, readings: Iterable[BadReading]) -> None:
+        for msg, errors in readings:
+            self._on_bad_reading(msg, errors)
 
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         self._counts[reason.value] += 1
@@ -322,6 +331,7 @@ class Session:
         if reader is None:
             return
         self._report_bad(bad_values(place, result.values), result.frame)
+        self._pass_on_bad(bad_readings(reader.messages, result.values))
         try:
             yield from make_messages(reader.messages, result.values)
         except CodecError as err:
