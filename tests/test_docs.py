@@ -144,6 +144,7 @@ def test_there_are_commands_to_check() -> None:
 
 
 _SHELL_WORDS = {
+    "chown",
     "git",
     "openssl",
     "cd",
@@ -697,6 +698,20 @@ def test_messages_of_the_log_are_those_of_the_program() -> None:
     assert len(_messages()) >= 25
     unknown = [text for text in _messages() if not any(pattern.fullmatch(text) for pattern in patterns)]
     assert not unknown, "no such text in the source any more"
+
+
+def _texts_to_search_for() -> list[str]:
+    """Return the texts that the pages tell a reader to look for in the log."""
+    searches = re.findall(r"[Ss]earch\s+the\s+log\s+for\s([^.;]*)", OPERATIONS.prose)
+    quoted = [text for search in searches for text in re.findall(r"`([^`]+)`", search)]
+    cells = [cells[0] for cells in rows(README.section("### If nothing arrives"))]
+    return [*quoted, *(cell.strip("`") for cell in cells if cell.startswith("`"))]
+
+
+def test_what_to_search_the_log_for_is_in_the_source() -> None:
+    source = "".join(path.read_text() for path in (*_modules("gateway").values(), *_modules("interfaces").values()))
+    assert len(_texts_to_search_for()) >= 7
+    assert not [text for text in _texts_to_search_for() if text not in source]
 
 
 def _password_file(folder: Path) -> Path:
