@@ -76,6 +76,7 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
         text = output(conf, "status")
+        assert ", connected once\n" in text
         assert text.startswith("gw: ")
         assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
         assert "  last failure  nothing listens at" in text
