@@ -268,7 +268,7 @@ def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
         gateway.stop()
     for name, process in (("gateway", gateway), ("watch", watch)):
         missing = set(_shown_run(name)[1]) - set(_told(process.log + process.output))
-        assert not missing, f"{name}: not said: {missing}"
+        assert not missing, f"{name}: missing: {missing}"
 
 
 def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
@@ -743,7 +743,7 @@ def test_an_outage_is_logged_as_shown(tmp_path: Path) -> None:
             gateway.stop()
     shown = _told(OPERATIONS.only("text run=").text)
     missing = set(shown) - set(_told(gateway.log))
-    assert not missing, f"not said: {missing}; but:\n{gateway.log}"
+    assert not missing, f"not in the log: {missing}; but:\n{gateway.log}"
 
 
 def test_certificates_made_as_shown_are_trusted_however_strictly(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def _lines(reply: Mapping[str, Any]) -> Iterator[str]:
     yield f"  configuration {reply['configuration']}"
     session = ", session resumed" if link["session_present"] else ""
     session += "" if link["is_caught_up"] or not session else ", messages queued in it are still arriving"
-    connected = "once" if link["connects"] == 1 else f"{link['connects']} times"
-    where = f"{link['broker']}, {link['protocol']}{session}, connected {connected}"
+    connected = {0: "never connected", 1: "connected once"}.get(link["connects"], f"connected {link['connects']} times")
+    where = f"{link['broker']}, {link['protocol']}{session}, {connected}"
     yield f"  link          {link['state']}: {where}"
     if link["last_failure"]:
         yield f"  last failure  {link['last_failure']}"

@@ -222,8 +222,8 @@ def test_forget_clears_only_the_retained_topics_of_the_gateway(tmp_path: Path, m
             assert output(conf, "forget", gone) == f"{gone}\n"
             for topic, why in (
                 (foreign, "this gateway does not write the topic"),
-                ("home/gw/availability", "is published as long as this gateway runs"),
-                ("home/gw/run", "is published as long as this gateway runs"),
+                ("home/gw/availability", "is published as long as this gateway runs: stop the gateway first"),
+                ("home/gw/run", "is published as long as this gateway runs: stop the gateway first"),
                 ("attic", "this gateway knows no device 'attic' with a retained state, and no removed interface"),
                 ("gw", "this gateway knows no device 'gw' with a retained state, and no removed interface"),
                 ("home/#", "'#' is not allowed in a topic"),
