@@ -208,9 +208,9 @@ _REASONS = {
     2: "there is no such device",
     5: "it was unplugged or has failed",
     6: "it was unplugged or has failed",
-    11: "another program has it open",
+    11: "another program or interface has it open",
     13: "no permission: add the user to the group dialout",
-    16: "another program has it open",
+    16: "another program or interface has it open",
     111: "nothing listens there",
 }
 

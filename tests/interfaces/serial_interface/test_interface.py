@@ -186,7 +186,7 @@ def test_a_device_that_another_program_has_open(
 ) -> None:
     conf = serial_conf(tmp_path, mosquitto, device.path)
     with serial.Serial(str(device.path), exclusive=True), GatewayProcess(conf) as gateway:
-        gateway.wait_log(": another program has it open")
+        gateway.wait_log(": another program or interface has it open")
         other = gateway
         wait_availability(listener, b"offline")
         other.stop()

@@ -108,7 +108,7 @@ def test_a_port_has_one_descriptor(line: tuple[int, str]) -> None:
 
 def test_the_lock_is_held_until_the_port_is_closed(line: tuple[int, str]) -> None:
     port = opened(line[1])
-    with pytest.raises(DeviceError, match="another program has it open"):
+    with pytest.raises(DeviceError, match="another program or interface has it open"):
         opened(line[1])
     port.close()
     opened(line[1]).close()
