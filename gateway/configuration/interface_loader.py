@@ -131,7 +131,8 @@ def _load_entry_point(name: str) -> type[Any]:
     try:
         cls = points[0].load()
     except (Exception, SystemExit) as err:
-        raise CodeNotFoundError(_import_failed(points[0].value, err), "fix or reinstall its package") from err
+        remedy = _remedy(err, "fix or reinstall its package")
+        raise CodeNotFoundError(_import_failed(points[0].value, err), remedy) from err
     if not isinstance(cls, type) or not _is_interface(cls):
         what = f"{points[0].value} is not a class with loop() or loop_start()"
         raise CodeNotFoundError(what, "fix or reinstall its package")

@@ -229,6 +229,11 @@ def test_a_registered_interface_that_cannot_be_used_says_why(name: str, what: st
     assert refusal(name, package) == (what.replace("%s", str(package)), "fix or reinstall its package")
 
 
+def test_a_registered_interface_with_an_import_that_has_moved_gets_the_new_one_as_remedy(package: Path) -> None:
+    write(package, "from gateway.mailbox import MsgList\n", "heatpump_broken.py")
+    assert refusal("broken", package)[1] == "import MsgList or Wakeup from gateway.api"
+
+
 def test_a_registered_class_that_is_not_there_says_so(package: Path) -> None:
     reported, _ = refusal("absent", package)
     assert reported.startswith(
