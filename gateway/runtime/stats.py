@@ -25,6 +25,7 @@ the locks of the data path: while messages pass, two of them may differ by those
 DEVICE = "device"
 
 _MOST_COUNTERS = 200  # of one interface, whose code comes from somewhere else
+_LARGEST = 2**63 - 1  # Python raises an error where it would have to write an integer of very many digits
 
 
 def total(interfaces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,10 +39,14 @@ def total(interfaces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def valid_counters(value: object) -> dict[str, int]:
-    """Return the counters in what the code of an interface has returned: the integers that have a name."""
+    """Return the counters in what the code of an interface has returned: the integers of 64 bits that have a name."""
     if not isinstance(value, Mapping):
         return {}
-    pairs = [(name, number) for name, number in value.items() if isinstance(name, str) and type(number) is int]
+    pairs = [
+        (name, number)
+        for name, number in value.items()
+        if isinstance(name, str) and type(number) is int and abs(number) <= _LARGEST
+    ]
     return dict(pairs[:_MOST_COUNTERS])
 
 

@@ -61,6 +61,7 @@ class Supervisor:
         self._answers_later = False  # whether it answers the commands that it has pulled after `loop` has returned
         self._longest_call = LONGEST_CALL
         self._interface: Interface | None = None  # the one that runs, if it is derived from `Interface`
+        self._is_abandoned = False  # it hangs although it was asked to stop
         self._ended_stats: Counter[str] = Counter()  # what those before it have counted
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
@@ -96,6 +97,7 @@ class Supervisor:
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
+            self._is_abandoned = True
             self._settle("OFFLINE", "the gateway was stopped while the interface executed the command")
             self._outlet.set_available(False)
             return False
@@ -125,9 +127,10 @@ class Supervisor:
         """Return what the interface counts itself, with what it counted before it was built again.
 
         Any thread may call it. The code of the interface may be wrong: an error in it is logged, and counts nothing.
+        One that was abandoned is not asked: it may hang with a lock that its `stats()` waits for.
         """
         total = self._ended_stats.copy()
-        total.update(self._stats_of(self._interface))
+        total.update(self._stats_of(None if self._is_abandoned else self._interface))
         return dict(total)
 
     def _stats_of(self, interface: Interface | None) -> dict[str, int]:
@@ -136,7 +139,7 @@ class Supervisor:
         try:
             with self._call("stats()"):
                 return valid_counters(interface.stats())
-        except Exception as err:  # noqa: BLE001  (whatever it raises, the other counters are wanted)
+        except BaseException as err:  # noqa: BLE001  (whatever it raises, the other counters are wanted)
             failed = StatsFailed(f"{self.name}: its stats() failed: {_repr(err)}", key=self.name)
             if failed.trigger:
                 LOG.warning(failed.report)

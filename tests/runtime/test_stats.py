@@ -51,6 +51,13 @@ def test_only_integers_with_a_name_are_counters() -> None:
     assert len(valid_counters({f"c{number}": number for number in range(10_000)})) == 200
 
 
+def test_a_number_that_is_no_count_of_anything_is_no_counter() -> None:
+    # Python refuses to write an integer of more than 4,300 digits, so status and the last line of the log would fail.
+    assert valid_counters({"frames": 2**63 - 1, "bytes": 2**63, "huge": 10**5000, "low": -(10**5000)}) == {
+        "frames": 2**63 - 1
+    }
+
+
 def test_the_counters_of_interfaces_add_up() -> None:
     one = {"pushed": 3, "failures": 1, "device": {"frames": 5}}
     other = {"pushed": 4, "device": {"frames": 1, "bytes": 9}}
@@ -263,8 +270,11 @@ def test_reading_them_does_not_wait_for_the_locks_of_the_data_path(
         reader.join(10)
 
 
-def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: its stats() failed: RuntimeError('not open')")
+@pytest.mark.parametrize("err", [RuntimeError("not open"), SystemExit(3)])
+def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(
+    err: BaseException, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(f"dev: its stats() failed: {err!r}")
     desk = Desk()
 
     class Wrong(Interface):
@@ -274,7 +284,7 @@ def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(ex
             self.msglist_in.pull(block=True)
 
         def stats(self) -> dict[str, int]:
-            raise RuntimeError("not open")
+            raise err
 
     supervisor = Supervisor("dev", lambda: Wrong({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
     supervisor.start()
@@ -282,6 +292,36 @@ def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(ex
     assert supervisor.device_stats() == {}
     supervisor.request_stop()
     assert supervisor.join(10)
+
+
+def test_an_interface_that_was_abandoned_is_not_asked_for_its_counters() -> None:
+    desk = Desk()
+    lock, may_end = threading.Lock(), threading.Event()
+
+    class Hanging(Interface):
+        def loop(self) -> None:
+            with lock:
+                may_end.wait(20)
+
+        def stats(self) -> dict[str, int]:
+            with lock:  # which it holds while it hangs
+                return {"frames": 1}
+
+    supervisor = Supervisor("dev", lambda: Hanging({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    wait_until(lock.locked)
+    supervisor.request_stop()
+    assert not supervisor.join(0.01)
+    results: list[dict[str, int]] = []
+    reader = threading.Thread(target=lambda: results.append(supervisor.device_stats()))
+    reader.start()
+    try:
+        reader.join(2)
+        assert results == [{}], "the gateway could never stop"
+    finally:
+        may_end.set()
+        reader.join(10)
+        assert supervisor.join(10)
 
 
 def test_an_interface_that_is_built_again_counts_on(expected_logs: ExpectedLogs) -> None:
