@@ -26,6 +26,7 @@ from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
 
+_STATS_SECONDS = 0.5  # s that an interface has to return its counters
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
 _STABLE = 60.0  # s without a failure after which the next failure counts as the first: the delays start from the lowest
 
@@ -62,6 +63,8 @@ class Supervisor:
         self._longest_call = LONGEST_CALL
         self._interface: Interface | None = None  # the one that runs, if it is derived from `Interface`
         self._is_abandoned = False  # it hangs although it was asked to stop
+        self._last_stats: dict[str, int] = {}  # what the interface has answered last
+        self._stats_thread: threading.Thread | None = None
         self._ended_stats: Counter[str] = Counter()  # what those before it have counted
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
@@ -127,11 +130,26 @@ class Supervisor:
         """Return what the interface counts itself, with what it counted before it was built again.
 
         Any thread may call it. The code of the interface may be wrong: an error in it is logged, and counts nothing.
-        One that was abandoned is not asked: it may hang with a lock that its `stats()` waits for.
+        If it does not answer, as when a call that hangs has the lock that its `stats()` waits for, its last counters
+        are returned.
         """
         total = self._ended_stats.copy()
-        total.update(self._stats_of(None if self._is_abandoned else self._interface))
+        total.update(self._last_stats if self._is_abandoned else self._ask_stats(self._interface))
         return dict(total)
+
+    def _ask_stats(self, interface: Interface | None) -> dict[str, int]:
+        """Return what the interface counts; ask it in a thread of its own, which is abandoned if it does not answer."""
+        if interface is None or getattr(type(interface), "stats", None) is Interface.stats:
+            return {}
+        if self._stats_thread is None or not self._stats_thread.is_alive():
+
+            def ask() -> None:
+                self._last_stats = self._stats_of(interface)
+
+            self._stats_thread = threading.Thread(target=ask, name=f"{self.name} stats", daemon=True)
+            self._stats_thread.start()
+        self._stats_thread.join(_STATS_SECONDS)
+        return self._last_stats
 
     def _stats_of(self, interface: Interface | None) -> dict[str, int]:
         if interface is None:
@@ -230,7 +248,7 @@ class Supervisor:
                     _check_result("loop_stop()", stop())
             except BaseException as err:  # noqa: BLE001
                 LOG.warning("%s: its loop_stop() failed: %s", self.name, _repr(err))
-        last, self._interface = self._stats_of(self._interface), None
+        last, self._interface, self._last_stats = self._stats_of(self._interface), None, {}
         self._ended_stats.update(last)
         self._outlet.set_available(False)
 

@@ -294,6 +294,38 @@ def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(
     assert supervisor.join(10)
 
 
+def test_an_interface_that_hangs_keeps_nobody_who_asks_for_its_counters() -> None:
+    """`status` must answer also while a call hangs with the lock that the counters wait for."""
+    desk = Desk()
+    lock, may_hang, may_end = threading.Lock(), threading.Event(), threading.Event()
+
+    class Hanging(Interface):
+        def loop(self) -> None:
+            may_hang.wait(20)
+            with lock:
+                may_end.wait(20)
+
+        def stats(self) -> dict[str, int]:
+            with lock:  # which it holds while it hangs
+                return {"frames": 1}
+
+    supervisor = Supervisor("dev", lambda: Hanging({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    try:
+        wait_until(lambda: supervisor.device_stats() == {"frames": 1})
+        may_hang.set()
+        wait_until(lock.locked)
+        before = threading.active_count()
+        assert [supervisor.device_stats() for _ in range(3)] == [{"frames": 1}] * 3
+        assert threading.active_count() == before + 1, "one waits for it, and not one for each question"
+    finally:
+        supervisor.request_stop()
+        may_hang.set()
+        may_end.set()
+        assert supervisor.join(10)
+    wait_until(lambda: not any(thread.name == "dev stats" for thread in threading.enumerate()))
+
+
 def test_an_interface_that_was_abandoned_is_not_asked_for_its_counters() -> None:
     desk = Desk()
     lock, may_end = threading.Lock(), threading.Event()
