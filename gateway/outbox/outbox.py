@@ -176,7 +176,7 @@ class Outbox:
         return dropped
 
     def retry(self, publication: Publication, dead_letter: int) -> str | None:
-        """Accept a dead letter again if no message has to be dropped for it; return why it was not, or why not.
+        """Accept a dead letter again if no message has to be dropped for it; return None, or why it was not accepted.
 
         `dead_letter` is its number. It keeps its row in the file under that number until it is committed as one that
         waits, or is delivered. If it is refused again before that, its row has never changed.
