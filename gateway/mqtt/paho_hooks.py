@@ -313,11 +313,6 @@ class HookedClient(mqtt.Client):
         self.drop_out_messages()
 
     @property
-    def mg_unacknowledged(self) -> int:
-        """How many publications with QoS 1 are not acknowledged yet."""
-        return len(self._unacknowledged)
-
-    @property
     def mg_unsent(self) -> int:
         """How many queued bytes the connection has not accepted yet."""
         buffer = self._buffer
