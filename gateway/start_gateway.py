@@ -132,7 +132,8 @@ class Gateway:
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
         states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
-        stale = list(stale_topics(self.outbox.retained, maps, states))
+        # A copy: during a reload, other threads send, and what they send with retain is added to the original.
+        stale = list(stale_topics(dict(self.outbox.retained), maps, states))
         for topic in stale:
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
         if stale:

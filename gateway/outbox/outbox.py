@@ -204,7 +204,10 @@ class Outbox:
 
     @property
     def retained(self) -> dict[str, bytes]:
-        """By topic, the last payload that was sent with retain. It is published again when a broker has lost it."""
+        """By topic, the last payload that was sent with retain. It is published again when a broker has lost it.
+
+        Without the lock, iterate only over a copy: whatever thread sends may add a topic.
+        """
         return self._retained.payloads
 
     def record_retained(self, topic: str, payload: bytes) -> None:
