@@ -374,6 +374,10 @@ class Outbox:
 
     # --- state
 
+    def now(self) -> float:
+        """Return the time (s) by the clock of the outbox, which dates its entries. Any thread may call it."""
+        return self._clock()
+
     def __len__(self) -> int:
         """Return how many publications the broker does not have yet: waiting and in flight."""
         return len(self._lanes) + len(self._lanes.in_flight)
