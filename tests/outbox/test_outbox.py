@@ -263,6 +263,18 @@ def test_what_is_requeued_into_a_full_outbox_is_dropped_oldest_first(expected_lo
     assert numbers(outbox.take(10)) == [2, 3, 4, 5]
 
 
+def test_what_is_requeued_before_one_that_does_not_fit_is_dropped_with_it(expected_logs: ExpectedLogs) -> None:
+    """It is older; if it was kept because it is small, an older message would outlive a newer one."""
+    expected_logs.expect("outbox full: the oldest messages are dropped", "% full")
+    outbox = Outbox(options(max_bytes=4 * (OVERHEAD + 18)))
+    outbox.put_all([publication(1), publication(2, size=800)])
+    taken = outbox.take(2)
+    outbox.put_all([publication(3), publication(4)])
+    outbox.requeue(taken)
+    assert numbers(outbox.take(10)) == [3, 4]
+    assert outbox.counts().dropped_old == 2
+
+
 def test_the_bytes_that_are_counted_are_those_that_are_used(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     limit = 1024 * 1024

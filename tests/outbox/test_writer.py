@@ -896,3 +896,15 @@ def test_spilled_entries_are_read_back_when_all_before_them_were_dropped(
         outbox.put_all([Publication("t", b"new")] * HEAD)
         wait_until(lambda: outbox.has_waiting, what="the spilled entries to be read back, although none is taken")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))
+
+
+def test_the_sender_is_called_when_messages_were_read_back(path: Path) -> None:
+    """The broker may have taken everything that was in memory: then nobody else would send the next ones."""
+    with running(path) as (outbox, _):
+        outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(3 * HEAD)])
+        wait_until(lambda: outbox.stats()["spilled"] > 0)
+        calls: list[int] = []
+        outbox.on_put = lambda _: calls.append(outbox.stats()["spilled"])
+        spilled = outbox.stats()["spilled"]
+        outbox.settle(outbox.take(3 * HEAD))
+        wait_until(lambda: any(count < spilled for count in calls))
