@@ -248,6 +248,31 @@ def test_the_clients_repr_shows_where_and_in_what_state() -> None:
 
 # --- size and shape
 
+REWIRES = {"gateway.interface": {"msglist_in.accepts", "msglist_out.open_commands"}}
+"""What a constructor changes in its arguments all the same: a test of an interface has no supervisor that would."""
+
+
+def assigned_in_arguments(path: Path) -> set[str]:
+    """Return what the constructors of a module assign to attributes of their arguments."""
+    result = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            arguments = {each.arg for each in (*function.args.args, *function.args.kwonlyargs)} - {"self"}
+            result |= {
+                ast.unparse(node)
+                for node in ast.walk(function)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Store)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in arguments
+            }
+    return result
+
+
+def test_constructors_do_not_rewire_their_arguments() -> None:
+    assigned = {name_of(path): assigned_in_arguments(path) for path in MODULES}
+    assert {name: attributes for name, attributes in assigned.items() if attributes} == REWIRES
+
 
 def test_modules_stay_small_enough_to_read_in_one_sitting() -> None:
     lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}

@@ -29,6 +29,7 @@ from gateway.routing.outlet import Outlet
 from gateway.runtime.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
 
 # --- a device in memory, and an interface to it
@@ -825,17 +826,9 @@ def test_the_dummy_refuses_unknown_commands(action: str, arguments: dict[str, Ar
 # --- the clock
 
 
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_all_times_of_a_device_come_from_the_clock_of_its_class(expected_logs: ExpectedLogs) -> None:
     """A day passes in no time: reads are due, and the delay before the device is opened again is over."""
-    fake = FakeClock()
+    fake = FakeClock(100.0)
     events: list[str] = []
 
     class Polled(DeviceInterface):

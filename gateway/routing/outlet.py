@@ -73,7 +73,7 @@ class Outlet:
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
         self._late_answers = 0
-        self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox
+        self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
 
     @property
     def is_available(self) -> bool:

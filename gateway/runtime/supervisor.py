@@ -57,8 +57,7 @@ class Supervisor:
         self._attention = threading.Event()
         self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._open_commands = outlet.open_commands = inbox.open_commands
-        inbox.on_stale = self._answer_stale
+        self._open_commands = inbox.open_commands
         self._answers_later = False  # whether it answers the commands that it has pulled after `loop` has returned
         self._longest_call = LONGEST_CALL
         self._interface: Interface | None = None  # the one that runs, if it is derived from `Interface`
@@ -72,7 +71,9 @@ class Supervisor:
         self.failures = 0
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread. From now on, inbox and outlet report to this supervisor what becomes of commands."""
+        self._outlet.open_commands = self._open_commands
+        self._inbox.on_stale = self._answer_stale
         self._thread.start()
 
     def request_stop(self, reason: str = "the gateway is being stopped") -> None:

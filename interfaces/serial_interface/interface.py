@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -78,7 +77,7 @@ class SerialInterface(DeviceInterface):
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.options = SerialOptions.from_params(params)
-        self.session = Session(SerialRules(params), self.options, Reports(msglist_out.name))
+        self.session = Session(SerialRules(params), self.options, Reports(msglist_out.name, self.clock))
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
         self._uses_read_lock = False
@@ -122,7 +121,7 @@ class SerialInterface(DeviceInterface):
         # Where silence is measured, the time between two reads of a long burst would count as silence.
         self.port = open_port(self.options.port, READ_ALL if self.measures_silence else READ_CHUNK)
         self._update_read_lock_use()
-        self.session.start(time.monotonic())
+        self.session.start(self.clock())
 
     def close(self) -> None:
         """Close the port; commands that have not ended get their outcome: offline."""
@@ -145,7 +144,7 @@ class SerialInterface(DeviceInterface):
         due = self.session.due()
         if self.fileno() is None:
             due = earliest(due, self._last_read + _POLL_INTERVAL)
-        return None if due is None else due - time.monotonic()
+        return None if due is None else due - self.clock()
 
     # --- messages
 
@@ -155,7 +154,7 @@ class SerialInterface(DeviceInterface):
         session = self.session
         try:
             with READ_LOCK if self.is_readable and self._uses_read_lock else _NO_LOCK:
-                now = self._last_read = time.monotonic()
+                now = self._last_read = self.clock()
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
                 messages.extend(session.receive(data, now))
@@ -174,7 +173,7 @@ class SerialInterface(DeviceInterface):
         """Queue a command and write it if the device is free; its outcome follows as a status."""
         if not self.accepts(msg):
             return
-        now = time.monotonic()
+        now = self.clock()
         refused = self.session.submit(msg, now)
         if refused is not None:
             yield refused

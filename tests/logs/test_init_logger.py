@@ -28,6 +28,7 @@ from gateway.logs.init_logger import (
 )
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
+from tests.support.fake_clock import FakeClock
 
 LOG = logging.getLogger("test")
 
@@ -268,14 +269,6 @@ def test_a_secret_is_masked_as_the_bytes_that_its_device_receives(
 # --- how much
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
@@ -286,7 +279,7 @@ class Collector(logging.Handler):
 
 
 def test_lines_over_the_limit_are_suppressed_and_counted() -> None:
-    clock, handler = Clock(), Collector()
+    clock, handler = FakeClock(0.0), Collector()
     handler.addFilter(RateLimit(handler, limit=3, clock=clock))
 
     def log(text: str) -> None:

@@ -728,7 +728,7 @@ def test_a_state_that_the_broker_refuses_is_suspended_and_tried_again_later(expe
         link.connect()
         link.put("a", b"1")
         link.run_until(lambda: link.outbox.counts().delivered == 1, "the publication")
-        assert link.client.mg_unacknowledged == 0
+        assert link.client.stats()["unacknowledged"] == 0
         peer.conversations[0].hang_up()
         link.run_until(lambda: link.client.connects == 2, "the next link")
         link.put("a", b"2")

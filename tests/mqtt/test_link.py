@@ -149,6 +149,17 @@ def test_a_step_that_fails_ends_the_link_and_nothing_else(expected_logs: Expecte
         assert bench.link.state is LinkState.BACKING_OFF
 
 
+def test_a_link_returns_to_the_preferred_broker_only_once() -> None:
+    with bench_for(serve(), serve()) as (bench, _):
+        bench.bring_up()
+        bench.link.is_returning = True
+        bench.link.check()
+        assert bench.link.state is LinkState.BACKING_OFF
+        bench.bring_up()
+        bench.link.check()
+        assert (bench.link.state, bench.link.connects) == (LinkState.UP, 2)
+
+
 def test_dropping_does_nothing_without_a_connection() -> None:
     with bench_for(serve()) as (bench, _):
         bench.link.drop(LinkError("nothing to drop"))

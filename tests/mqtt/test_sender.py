@@ -222,6 +222,23 @@ def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_
     }
 
 
+def test_a_state_with_qos_0_that_was_lost_with_its_link_is_published_on_the_next_one(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("does not support QoS 1")
+    only_qos_0 = BrokerLimits(maximum_qos=0)
+    bench.link_up(only_qos_0)
+    bench.block_connection()
+    bench.sender.states.set("av", b"online")
+    bench.sender.publish_states()
+    bench.client.loop_write()
+    assert (len(bench.sender), bench.sender.stats()["states_published"]) == (1, 1)
+    bench.sender.link_lost(may_be_a_message=False)
+    bench.link_up(only_qos_0)
+    bench.sender.publish_states()
+    assert bench.sender.stats()["states_published"] == 2
+
+
 def test_what_the_broker_does_not_support_is_sent_without(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(
         "the broker at nowhere does not support QoS 1: messages are sent with QoS 0 and may be lost",

@@ -10,18 +10,22 @@ import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.control.client import ask
-from gateway.control.protocol import ControlError
+from gateway.control.protocol import Answer, ControlError
 from gateway.message import Lane, Publication
+from gateway.outbox.outbox import Outbox
 from gateway.outbox.rows import DeadLetterRow, Row
 from gateway.outbox.store import OutboxStore
+from gateway.runtime.requests import kinds_of
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
+from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.peer import PUBLISH, Peer, packet, serve
 from tests.support.waiting import wait_until
@@ -292,6 +296,18 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
         assert total.endswith(" event), 0 dead letters")
         assert "in memory" in output(conf, "outbox", "retry", code=1)
         gateway.kill()
+
+
+def test_times_in_a_list_are_right_although_the_machine_was_suspended() -> None:
+    """The clock of the outbox goes on during a suspension, `time.monotonic` does not."""
+    outbox = Outbox(clock=FakeClock(1000.0))
+    outbox.put(Publication("home/x", b"1", 1))
+    gateway: Any = SimpleNamespace(outbox=outbox, writer=None)
+    replies: list[bytes] = []
+    answer = Answer(lambda _, reply: replies.append(reply))
+    kinds_of(gateway)["outbox list"].handle({"part": "memory"}, answer)
+    ((since, *_),) = json.loads(replies[0])["result"]["rows"]
+    assert since == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize("is_running", [True, False])

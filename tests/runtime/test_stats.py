@@ -73,15 +73,15 @@ def test_counters_in_words_leave_out_those_that_are_0() -> None:
 def test_the_summary_names_every_counter_that_is_not_0() -> None:
     stats: dict[str, dict[str, Any]] = {
         "mqtt": {"connects": 2},
-        "outbox": {"accepted": 9},
+        "outbox": {"accepted": 9, "file_commits": 3, "file_write_errors": 0, "file_disk_free_bytes": 4096},
         "routing": {"received": 5, "queued_command": 1},
         "interfaces": {"hall": {"pushed": 1, "device": {"frames": 4}}, "door": {"pushed": 2, "device": {}}},
         "removed_interfaces": {"pushed": 10, "device": {"frames": 1}},
         "log": {"lines_suppressed": 0, "errors_suppressed": 8},
     }
     assert summary(stats) == (
-        "received: 5 received, 1 queued command; link: 2 connects; interfaces: 13 pushed; devices: 5 frames; "
-        "log: 8 errors suppressed"
+        "received: 5 received, 1 queued command; link: 2 connects; outbox file: 3 commits; interfaces: 13 pushed; "
+        "devices: 5 frames; log: 8 errors suppressed"
     )
 
 
@@ -122,14 +122,16 @@ def numbers_in(line: str) -> dict[str, int]:
 def figures_of(stats: dict[str, Any]) -> dict[str, int]:
     """Return the figures that the stop line should have, by the same names."""
     sent = {"delivered": "delivered", "superseded": "superseded by newer ones", "dropped_old": "dropped as the oldest",
-            "refused_new": "refused as the newest", "expired": "expired", "set_aside": "set aside",
+            "refused_new": "refused as the newest", "expired": "expired", "set_aside": "dead letters",
             "dead_letters_dropped": "dead letters dropped"}  # fmt: skip
     figures = {f"sent: {words}": stats["outbox"][name] for name, words in sent.items()}
     interfaces = total([*stats["interfaces"].values(), stats["removed_interfaces"]])
     devices = interfaces.pop("device", {})
+    file = {name.removeprefix("file_"): number for name, number in stats["outbox"].items()
+            if name.startswith("file_") and name != "file_disk_free_bytes"}  # fmt: skip
     parts = {
-        "received": stats["routing"], "link": stats["mqtt"], "interfaces": interfaces, "devices": devices,
-        "log": stats["log"],
+        "received": stats["routing"], "link": stats["mqtt"], "outbox file": file, "interfaces": interfaces,
+        "devices": devices, "log": stats["log"],
     }  # fmt: skip
     for title, counters in parts.items():
         figures |= {f"{title}: {name.replace('_', ' ')}": number for name, number in counters.items()}
@@ -143,7 +145,8 @@ def test_the_stop_line_prints_the_figures_of_stats(
     expected_logs.expect("the interface failed and will be restarted", "commands answered with OFFLINE", "dropped: ")
     interfaces = {"hall": trial("Ticker", interval=0.01), "bad": trial("Failing", failures=1000),
                   "counts": trial("Counting"), "gone": trial("Counting")}  # fmt: skip
-    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    outbox = {"file": "gw.outbox"}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, outbox=outbox)
     running = Running(conf)
     gateway = running.gateway
     try:
@@ -155,7 +158,7 @@ def test_the_stop_line_prints_the_figures_of_stats(
             wait_until(lambda: gateway.stats()["interfaces"]["bad"]["commands_unanswered"])
             wait_until(lambda: gateway.stats()["interfaces"]["gone"]["device"].get("commands") == 1)
             wait_until(lambda: gateway.stats()["outbox"]["delivered"] > 20)
-            write_conf(tmp_path, mosquitto.port,
+            write_conf(tmp_path, mosquitto.port, outbox=outbox,
                        interfaces={name: each for name, each in interfaces.items() if name != "gone"})  # fmt: skip
             gateway.reload()
             wait_until(lambda: "gone" not in gateway.stats()["interfaces"])

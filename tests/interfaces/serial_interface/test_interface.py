@@ -25,6 +25,7 @@ from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import serial_params, write_conf
 from tests.support.desk import Desk
 from tests.support.device import PtyDevice
+from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
@@ -550,4 +551,31 @@ def test_a_change_of_any_other_option_is_rejected(changed: dict[str, Any]) -> No
     interface = SerialInterface(serial_params(), desk.inbox, desk.outlet)
     assert not interface.reconfigure(serial_params(**changed))
     assert interface.params == serial_params()
+    desk.inbox.close()
+
+
+# --- the clock
+
+
+def test_all_times_of_a_serial_device_come_from_the_clock_of_its_class(device: PtyDevice) -> None:
+    """A minute passes in no time: the next poll is due."""
+    fake = FakeClock(10_000_000.0)
+
+    class Timed(SerialInterface):
+        clock = fake
+
+    polls = [{"write": "?", "every": 60.0, "on_open": False}]
+    desk = Desk()
+    interface = Timed(serial_params(port=str(device.path), conversation={"polls": polls}), desk.inbox, desk.outlet)
+
+    def step(seconds: float) -> int:
+        fake.now += seconds
+        desk.inbox.wake()  # so that the step does not really wait
+        interface.loop()
+        return interface.stats()["frames_sent"]
+
+    assert [step(1.0), step(1.0)] == [0, 0]
+    assert interface.time_to_read() == 59.0
+    assert step(60.0) == 1
+    interface.loop_stop()
     desk.inbox.close()
