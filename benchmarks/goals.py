@@ -36,7 +36,7 @@ def print_goals(goals: Sequence[Goal]) -> None:
     print("goals")
     for goal in goals:
         verdict = "met" if goal.is_met else "MISSED"
-        print(f"  {goal.figure:58} {goal.measured:>9.3g}   goal {goal.sign} {goal.target:<7g} {verdict}")
+        print(f"  {goal.figure:64} {goal.measured:>9.3g}   goal {goal.sign} {goal.target:<7g} {verdict}")
 
 
 _WIDTH, _LEFT, _ROW, _TOP, _RIGHT = 960, 470, 26, 64, 110  # pixels

@@ -99,7 +99,7 @@ def numbered(*numbers: int, device: str = "d") -> list[tuple[str, int]]:
 def test_the_verdict(seen: list[tuple[str, int]], acknowledged: list[tuple[str, int]], verdict: Verdict) -> None:
     result = judge(numbered(0, 1, 2), seen, acknowledged)
     assert result == verdict
-    assert result.is_good is not bool(verdict.lost or verdict.disordered)
+    assert result.is_ok is not bool(verdict.lost or verdict.disordered)
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
@@ -211,15 +211,15 @@ def test_a_link_can_be_paused_blocked_or_cut() -> None:
                 me.recv(1)
             assert not ear.received
             me.settimeout(10)
-            proxy.go_on()
+            proxy.resume()
             wait_until(lambda: ear.received == STREAM, what="all of it")
-            proxy.shut()
+            proxy.refuse_connections()
             while me.recv(4096):
                 pass
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.settimeout(10)
             assert me.recv(1) == b""
-        proxy.open()
+        proxy.accept_connections()
         ear.received.clear()
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.sendall(STREAM)

@@ -24,7 +24,7 @@ def main() -> int:
         crash = Crash(Path(folder), options.seed, {"outbox": {"store": options.store}})
         verdict = crash.run(options.rounds, _progress)
         _print(verdict, crash.tally, options.seed)
-    return 0 if verdict.is_good else 1
+    return 0 if verdict.is_ok else 1
 
 
 def _progress(rounds: int, stream: Stream) -> None:

@@ -17,7 +17,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.link import Link
 from tests.support.packets import publish
-from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, goodbye, serve
+from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, disconnect_packet, serve
 from tests.support.waiting import wait_until
 
 ASKING = {
@@ -117,7 +117,10 @@ def test_other_messages_whose_acknowledgements_are_lost_with_the_link_are_not_de
 def test_a_broker_that_reports_that_it_closes_because_of_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
-    with Peer(closes_on(b"bad", goodbye(reason))) as peer, Link(peer.port, availability="av", client=ASKING) as link:
+    with (
+        Peer(closes_on(b"bad", disconnect_packet(reason))) as peer,
+        Link(peer.port, availability="av", client=ASKING) as link,
+    ):
         link.connect()
         link.put("t", b"bad")
         link.put("t", b"good")
@@ -128,7 +131,7 @@ def test_a_broker_that_reports_that_it_closes_because_of_a_message(reason: int, 
 @pytest.mark.parametrize("reason", [0x8E, 0x8B, 0x89, 0x98, 0x8D])
 def test_no_message_is_blamed_where_the_broker_has_another_reason(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
-    acts = itertools.repeat(closes_on(b"good", goodbye(reason)), 8)
+    acts = itertools.repeat(closes_on(b"good", disconnect_packet(reason)), 8)
     with Peer(*acts, serve()) as peer, Link(peer.port) as link:
         link.connect()
         link.put("t", b"good")
@@ -210,7 +213,7 @@ def test_a_real_broker_of_3_1_1_that_closes_because_of_a_large_message(
 def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 8000000 bytes to 't'")
 
-    def close_at_once_when_it_comes(conversation: Conversation) -> None:
+    def close_immediately_when_it_comes(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
         first = conversation.sock.recv(5)
@@ -222,7 +225,7 @@ def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: 
             conversation.send(b"\x40\x02" + mid)
             first = conversation.sock.recv(5)
 
-    with Peer(close_at_once_when_it_comes) as peer, Link(peer.port, version="3.1.1", availability="a") as link:
+    with Peer(close_immediately_when_it_comes) as peer, Link(peer.port, version="3.1.1", availability="a") as link:
         link.connect()
         link.put("t", bytes(8_000_000), 0)
         link.put("t", b"after")
@@ -284,7 +287,7 @@ def test_a_takeover_is_logged_once_with_its_remedy_and_backed_off(expected_logs:
         conversation.read()
         conversation.connack()
         assert conversation.is_over.wait(10)
-        conversation.send(goodbye(0x8E))
+        conversation.send(disconnect_packet(0x8E))
 
     with Peer(taken_over) as peer, Link(peer.port) as link:
         for count in range(1, 5):
@@ -356,7 +359,7 @@ def test_no_message_is_blamed_where_every_publish_ends_the_link(
 
             def is_online() -> bool:
                 link.pass_time(1)
-                return any(topic == "av" for topic, _ in peer.taken())
+                return any(topic == "av" for topic, _ in peer.acknowledged())
 
             link.run_until(is_online, "the availability")
 
@@ -431,7 +434,7 @@ def test_no_message_is_blamed_where_every_nth_publish_ends_the_link(count: int, 
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
-        accepted = [payload for topic, payload in peer.taken() if topic == "t"]
+        accepted = [payload for topic, payload in peer.acknowledged() if topic == "t"]
         assert list(dict.fromkeys(accepted)) == [b"0", b"1", b"2", b"3"]
         assert link.outbox.counts().set_aside == 0
 
