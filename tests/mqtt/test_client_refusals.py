@@ -219,7 +219,7 @@ def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: 
         first = conversation.sock.recv(5)
         while first[:1] in b"\x32\x33" and len(first) == 5 and first[1] < 128:  # short: the broker has read all of it
             length = first[1]
-            remaining = conversation._take(length - 3)
+            remaining = conversation.receive(length - 3)
             at = 2 + 1 - 0
             mid = (first[2:] + remaining)[at : at + 2]
             conversation.send(b"\x40\x02" + mid)

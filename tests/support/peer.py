@@ -59,17 +59,17 @@ class Conversation:
 
     def read(self) -> Packet | None:
         """Return the next packet, or None when the client has closed."""
-        head = self._take(1)
+        head = self.receive(1)
         if not head:
             return None
         length, shift = 0, 0
         while True:
-            (byte,) = self._take(1) or b"\0"
+            (byte,) = self.receive(1) or b"\0"
             length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 break
-        body = self._take(length)
+        body = self.receive(length)
         if head[0] >> 4 == CONNECT:
             self.version = version_of(body)
         received = Packet(head[0] >> 4, head[0] & 15, body, self.version)
@@ -107,7 +107,8 @@ class Conversation:
     def of_kind(self, kind: int) -> list[Packet]:
         return [each for each in list(self.packets) if each.kind == kind]
 
-    def _take(self, count: int) -> bytes:
+    def receive(self, count: int) -> bytes:
+        """Return the next `count` bytes; `b""` if the client has closed the connection."""
         data = b""
         while len(data) < count:
             part = self.sock.recv(min(count - len(data), 65536))  # data that is not MQTT may announce any length

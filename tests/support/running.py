@@ -204,7 +204,7 @@ class RunningInterface(Desk):
     @property
     def tries_to_open(self) -> int:
         """The number of consecutive tries to open the port without lasting success."""
-        return int(self.interface._backoff.tries)
+        return int(self.interface.reopen_backoff.tries)
 
     def wait_tries(self, count: int) -> None:
         wait_until(lambda: self.tries_to_open >= count, what=f"{count} tries to open")
