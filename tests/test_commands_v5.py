@@ -25,7 +25,7 @@ ANSWERS = "me/response"
 
 
 class Client:
-    """A client of MQTT 5 that asks to be answered at a topic of its own."""
+    """A client of MQTT 5 that requests replies on its own response topic."""
 
     def __init__(self, port: int) -> None:
         self.messages: list[mqtt.MQTTMessage] = []

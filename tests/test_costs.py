@@ -68,12 +68,12 @@ def calls(work: Callable[[], object]) -> int:
     """Return how many Python functions `work` calls."""
     count = 0
 
-    def note(_frame: FrameType, event: str, _argument: object) -> None:
+    def record_event(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal count
         count += event == "call"
 
     before = sys.getprofile()
-    sys.setprofile(note)
+    sys.setprofile(record_event)
     try:
         work()
     finally:
@@ -82,17 +82,17 @@ def calls(work: Callable[[], object]) -> int:
 
 
 def steps(work: Callable[[], object]) -> int:
-    """Return how many steps of Python's machine `work` takes: unlike calls, they tell a loop."""
+    """Return how many bytecode steps `work` takes; unlike calls, these reveal a loop."""
     count = 0
 
-    def note(frame: FrameType, event: str, _argument: object) -> Any:
+    def record_event(frame: FrameType, event: str, _argument: object) -> Any:
         nonlocal count
         frame.f_trace_opcodes = True
         count += event == "opcode"
-        return note
+        return record_event
 
     before = sys.gettrace()
-    sys.settrace(note)
+    sys.settrace(record_event)
     try:
         work()
     finally:
@@ -328,7 +328,7 @@ def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosqu
             wait_until(lambda: sum(topic.endswith("/S") for topic, _ in listener.pairs()) >= 300)
             lines = trace.read_text().splitlines()[before:]
     reads = [line for line in lines if re.search(r"read\(\d+, \"T ", line)]
-    assert len(reads) <= 30  # one for what is there, not one for each byte or line
+    assert len(reads) <= 30  # one for all available bytes, not one for each byte or line
     assert len(lines) <= 100  # 10 if nothing interrupts
 
 
@@ -349,7 +349,7 @@ def test_a_line_wakes_the_thread_of_its_interface_and_not_the_main_one(tmp_path:
             lines = trace.read_text().splitlines()
     main = lines[0].split()[0]
     of_main = [line for line in lines[before:] if line.startswith(f"{main} ")]
-    assert len(of_main) < count, of_main  # some looks at the keepalive, if it takes long
+    assert len(of_main) < count, of_main  # some checks of the keepalive, if it takes long
 
 
 def test_at_rest_nobody_wakes_but_for_the_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -357,17 +357,17 @@ def test_at_rest_nobody_wakes_but_for_the_keepalive(tmp_path: Path, mosquitto: M
     conf, trace = tmp_path / "gw.conf", tmp_path / "trace"
     with PtyDevice(tmp_path) as device, mosquitto.client("home/#") as listener:
         interface = {"type": "serial", "port": str(device.path), "decode": [RULE]}
-        mqtt = {"port": mosquitto.port, "keepalive": 4}  # looked at every half a second
+        mqtt = {"port": mosquitto.port, "keepalive": 4}  # checked every half a second
         options = {"name": "gw", "root": "home", "topics": [], "mqtt": mqtt, "outbox": {"store": "memory"}}
         conf.write_text(json.dumps({**options, "interface": interface}))
         with GatewayProcess(conf, prefix=(strace, "-f", "-qq", "-o", str(trace))):
             listener.wait_topic("home/gw/serial/availability", b"online")
 
-            def calls_between_looks() -> list[int]:
-                """Return how many system calls lie between the main thread's looks at the keepalive."""
+            def calls_between_checks() -> list[int]:
+                """Return how many system calls the main thread makes between its checks of the keepalive."""
                 lines = trace.read_text().splitlines()
-                looks = [number for number, line in enumerate(lines) if re.search(r"\], 2, 500[) ]", line)]
-                return [after - before for before, after in itertools.pairwise(looks)]
+                checks = [number for number, line in enumerate(lines) if re.search(r"\], 2, 500[) ]", line)]
+                return [after - before for before, after in itertools.pairwise(checks)]
 
-            wait_until(lambda: len(calls_between_looks()) > 6, what="looks at the keepalive")
-            assert min(calls_between_looks()[-3:]) <= 2, trace.read_text()[-2000:]
+            wait_until(lambda: len(calls_between_checks()) > 6, what="checks of the keepalive")
+            assert min(calls_between_checks()[-3:]) <= 2, trace.read_text()[-2000:]

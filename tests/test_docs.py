@@ -1,4 +1,4 @@
-"""The documentation says what is so: every block is loaded, run or compared, every link leads somewhere."""
+"""The documentation is true: every block is loaded, run or compared, and every link has a target."""
 
 from __future__ import annotations
 
@@ -181,9 +181,9 @@ _ENVIRONMENT = {"SITE": "north", "MQTT_PASSWORD": "secret"}
 
 
 def _completed(text: str) -> str:
-    """Return part of a configuration with what it needs to be whole."""
-    given = set(re.findall(r"^(\w+):", text, re.MULTILINE))
-    return text + "".join(f"{line}\n" for name, line in _BASE.items() if name not in given)
+    """Return part of a configuration, completed with the options that it needs."""
+    option_names = set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return text + "".join(f"{line}\n" for name, line in _BASE.items() if name not in option_names)
 
 
 def _load(block: Block, folder: Path) -> None:
@@ -196,23 +196,23 @@ def _load(block: Block, folder: Path) -> None:
 
 
 def _run_console(block: Block, folder: Path) -> None:
-    """Run the commands of a console block in `folder`; they must say and return what it shows."""
+    """Run the commands of a console block in `folder`; their output and exit code must be as shown."""
     environment = {"HOME": "/home/me", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         name, *words = shlex.split(command)
-        known = ("check", "map", "migrate", "options", "--version", "--help")
-        assert name == "mqttgateway" and words[0] in known, block.place
+        subcommands = ("check", "map", "migrate", "options", "--version", "--help")
+        assert name == "mqttgateway" and words[0] in subcommands, block.place
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
-        said = (ran.stdout + ran.stderr).replace(
+        output = (ran.stdout + ran.stderr).replace(
             str(shipped("conf")), "/opt/mqttgateway/lib/python3.11/site-packages/gateway/conf"
         )
-        assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {said}"
+        assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {output}"
         if shown:
             pattern = re.escape(shown).replace(re.escape("..."), ".*")
-            assert re.fullmatch(pattern, said), f"{block.place}: {command} says\n{said}\nand not\n{shown}"
+            assert re.fullmatch(pattern, output), f"{block.place}: {command} prints\n{output}\ninstead of\n{shown}"
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
@@ -244,9 +244,9 @@ def _told(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("$ ")]
 
 
-def _shown_run(what: str) -> tuple[list[str], list[str]]:
+def _shown_run(heading: str) -> tuple[list[str], list[str]]:
     """Return the words of the command that README shows, and its output."""
-    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == what]
+    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == heading]
     return shlex.split(block.text.splitlines()[0])[2:], _told(block.text)
 
 
@@ -267,15 +267,15 @@ def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
         gateway.stop()
     for name, process in (("gateway", gateway), ("watch", watch)):
         missing = set(_shown_run(name)[1]) - set(_told(process.log + process.output))
-        assert not missing, f"{name}: not said: {missing}"
+        assert not missing, f"{name}: missing: {missing}"
 
 
 def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
     topic, _, payload = README.only("text mqtt").text.strip().partition(" ")
     msg = load_map(shipped("maps") / "dummy_map.json", sender="dummy2mqtt").mqtt2internal(topic, payload.encode())
     (block,) = [block for block in README.blocks("console") if block.settings.get("run") == "watch"]
-    kind, _, rest = block.text.splitlines()[-1].partition(" ")[2].partition(" ")
-    assert str(msg) == f"{kind} {rest.strip()}"
+    kind, _, message = block.text.splitlines()[-1].partition(" ")[2].partition(" ")
+    assert str(msg) == f"{kind} {message.strip()}"
 
 
 def test_a_serial_device_takes_ten_lines_and_one_for_a_broker_elsewhere(tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def _map_of(block: Block, folder: Path) -> MsgMap:
 
 
 def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
-    """Yield the pairs of lines of each block with this mark, and the map that stands before it."""
+    """Yield the pairs of lines of each block with this mark, and the map before it."""
     msg_map: MsgMap | None = None
     assert any(mark in block.marks for block in MAPS.blocks("text"))
     for block in MAPS.blocks("json", "text"):
@@ -487,9 +487,9 @@ def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
 
 
 def _message(line: str) -> InternalMsg:
-    """Return the message that a line as of `watch` stands for."""
-    said, *arguments = re.split(r" (?=\w+=)", line)
-    kind, address, action = said.split(" ")
+    """Return the message of a line in the format of `watch`."""
+    head, *arguments = re.split(r" (?=\w+=)", line)
+    kind, address, action = head.split(" ")
     words = ("" if word == "-" else word for word in address.split("/"))
     values: dict[str, Argument] = {
         name: ast.literal_eval(value) for name, _, value in (text.partition("=") for text in arguments)
@@ -565,9 +565,9 @@ def _running(conf: Path, **params: object) -> Iterator[Desk]:
     """Run the interface of a configuration, with some of its options changed, as the gateway does."""
     (options,) = load_configuration(conf, {}).interfaces
     desk = Desk(options.msg_map)
-    given = {**options.params, **params}
+    options_used = {**options.params, **params}
     supervisor = Supervisor(
-        options.name, lambda: options.cls(given, desk.inbox, desk.outlet), desk.inbox, desk.outlet
+        options.name, lambda: options.cls(options_used, desk.inbox, desk.outlet), desk.inbox, desk.outlet
     )  # fmt: skip
     supervisor.start()
     try:
@@ -670,7 +670,7 @@ def test_the_entry_point_is_of_the_group_that_is_searched() -> None:
 
 
 def _templates() -> list[re.Pattern[str]]:
-    """Return a pattern for every text in the source that says something and has places for values."""
+    """Return a pattern for every text in the source that has words and places for values."""
     patterns = []
     for path in (*_modules("gateway").values(), *_modules("interfaces").values()):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -728,7 +728,7 @@ def test_an_outage_is_logged_as_shown(tmp_path: Path) -> None:
             gateway.stop()
     shown = _told(OPERATIONS.only("text run=").text)
     missing = set(shown) - set(_told(gateway.log))
-    assert not missing, f"not said: {missing}; but:\n{gateway.log}"
+    assert not missing, f"not logged: {missing}; but:\n{gateway.log}"
 
 
 def test_certificates_made_as_shown_are_trusted_however_strictly(tmp_path: Path) -> None:

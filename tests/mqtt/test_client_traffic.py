@@ -485,7 +485,7 @@ def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
     ):
         link.connect()
         sock: Any = link.client.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # not a whole batch at once
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # less than a whole batch at a time
         putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
         for putter in putting:
             putter.start()

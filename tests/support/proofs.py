@@ -52,10 +52,10 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     """Draw a map that loads, with filters, as data and built."""
     data = draw(map_data())
     sender = draw(own_names(data))
-    hears = make_map(data, sender).hears
+    can_match = make_map(data, sender).can_match
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
     data["topics"] = [
-        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and hears(topic_filter)
+        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and can_match(topic_filter)
     ]
     return data, make_map(data, sender)
 
@@ -83,7 +83,7 @@ def _filters_near(draw: st.DrawFn, msg_map: MsgMap) -> str:
     if draw(st.integers(0, 3)) == 0:
         levels[draw(st.integers(0, len(levels) - 1)) :] = ["#"]
     drawn = "/".join(levels)
-    return drawn if not filter_problem(drawn) and msg_map.hears(drawn) else form.filter
+    return drawn if not filter_problem(drawn) and msg_map.can_match(drawn) else form.filter
 
 
 def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
