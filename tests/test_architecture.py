@@ -50,7 +50,7 @@ PURE = (
     "interfaces.rules.decoding",
     "interfaces.rules.template",
 )
-"""They translate and do nothing else: each can be read, tested and fuzzed alone."""
+"""These modules only translate: each can be read, tested and fuzzed alone."""
 
 DECLARED_PURE = sorted(
     name for path in MODULES if (name := name_of(path)).startswith("interfaces.") and "Pure" in first_line(path)
@@ -167,7 +167,7 @@ def test_what_these_tests_name_is_there(name: str) -> None:
 
 
 def test_the_core_is_not_started_by_importing_it() -> None:
-    """What a run needs only sometimes is imported only then: the command line must start fast."""
+    """Modules that a run needs only sometimes are imported only then: the command line must start fast."""
     heavy = {
         "gateway.start_gateway",
         "gateway.configuration.option_docs",
@@ -186,7 +186,7 @@ SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_ha
 SHADOWED |= {"_mid_generate", "loop_read", "loop_write", "want_write"}
 SHADOWED |= {"_packet_handle", "_sock_recv", "_send_pingreq", "_handle_pingresp"}
 SHADOWED |= {"on_connect", "on_disconnect", "on_message", "on_subscribe", "on_unsubscribe"}
-"""What MgClient changes of paho's class, on purpose."""
+"""The attributes of paho's class that MgClient overrides on purpose."""
 
 SET_THROUGH_PROPERTIES = {
     "connect_timeout",
@@ -221,7 +221,7 @@ def names_set_on_self() -> set[str]:
 
 
 class Empty:
-    """What every class has, in this version of Python."""
+    """The attributes of every class, in this version of Python."""
 
 
 def test_no_method_of_the_client_shadows_one_of_its_base_class_unawares() -> None:

@@ -1,4 +1,4 @@
-"""Faults of a serial line: pieces, damage, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
+"""Faults of a serial line: small chunks, damage, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_every_intact_sentence_arrives_and_nothing_else(
             at += len(sentence)
 
 
-# --- much that is nothing
+# --- much data without a frame
 
 
 def test_a_line_of_10_mb_does_not_fill_the_memory(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -490,7 +490,7 @@ class TcpPort:
 
 def test_a_port_behind_tcp_that_disappears_and_returns(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(" has failed: ")
-    expected_logs.allow("nothing listens there")  # tried in the moment between two listeners
+    expected_logs.allow("nothing listens there")  # a try between two listeners
     lines = sentences(1000, seed=9)
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
@@ -607,7 +607,7 @@ def test_a_port_behind_rfc_2217(tmp_path: Path, expected_logs: ExpectedLogs) -> 
             for number in range(20):
                 running.command("SEND", text=f"line {number} {'x' * 40}")
             running.wait_messages(40)
-            assert time.monotonic() - before < 2  # 1000 bytes there and back
+            assert time.monotonic() - before < 2  # 1000 bytes in each direction
             replies = [msg.arguments["text"] for msg in running.messages if msg.action == "RECEIVED"]
             assert replies == [f"line {number} {'x' * 40}" for number in range(20)]
             server.is_reachable = False

@@ -1,4 +1,4 @@
-"""Commands over MQTT 5: answers where they are asked for, and what waited in the session."""
+"""Commands over MQTT 5: replies on the response topic, and commands that were queued in the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What things cost, in counts that do not depend on the machine: calls, steps, allocations, system calls, wake-ups."""
+"""Costs in counts that do not depend on the machine: calls, steps, allocations, system calls, wake-ups."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def bring_up(client: MgClient) -> None:
 
 @contextlib.contextmanager
 def commanded() -> Iterator[tuple[MgClient, socket.socket, MsgList]]:
-    """A client with a link that is up, the broker's end of it, and the inbox that gets what comes."""
+    """A client with a link that is up, the broker's end of it, and the inbox that receives its messages."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     inbox, wakeup = MsgList(), Wakeup()
@@ -200,7 +200,7 @@ def test_a_command_that_comes_alone_is_done_with_after_few_calls() -> None:
 
 
 def test_a_line_that_comes_alone_is_on_its_way_after_few_calls() -> None:
-    """Each function that has not been called for a while takes microseconds: nothing of it is in a cache."""
+    """Each function that has not been called for a while takes microseconds, because it is in no cache."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     outbox, wakeup = Outbox(), Wakeup()
@@ -307,7 +307,7 @@ def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faste
 
 def test_what_looks_like_many_frames_in_one_another_costs_no_more_calls_than_its_bytes_allow() -> None:
     framer = MarkerFramer(b"<", b">", is_valid=lambda frame: False)
-    for _ in range(4):  # until no checksum is left to be spent
+    for _ in range(4):  # until every checksum has been used
         framer.feed(b"<>" * 500)
     assert calls(lambda: framer.feed(b"<>" * 500)) < 10 * 1000
 

@@ -235,7 +235,7 @@ def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
 
 
 def _told(text: str) -> list[str]:
-    """Return the lines of a log or of `watch`, without what differs from run to run."""
+    """Return the lines of a log or of `watch`, without the parts that differ from run to run."""
     text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} ", "", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
     text = re.sub(r"uptime=\d+", "uptime=N", text)
@@ -388,7 +388,7 @@ def test_architecture_names_the_threads_and_the_states_of_the_link() -> None:
 
 
 def test_every_old_option_has_its_row() -> None:
-    """The rows name what the translation knows, and where each option has gone."""
+    """The rows list the options that the translation knows, and the new place of each."""
     table = rows(MIGRATION.section("## Every option"))
     old = [re.findall(r"`\[(\w+)\] (\w+)`", cells[0])[0] for cells in table]
     targets = {(section, option.lower()): set(re.findall(r"`([a-z_.]+)`", cells[1]))

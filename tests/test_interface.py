@@ -269,7 +269,7 @@ def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
 def test_data_that_arrives_while_waiting_for_the_next_message_is_noticed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or what is due meanwhile, such as the end of an answer's time, would come first."""
+    """Otherwise something due meanwhile, such as the timeout of an answer, would come first."""
     monkeypatch.setattr(DeviceInterface, "next_message_wait", 0.1)
     monkeypatch.setattr(DeviceInterface, "longest_read_delay", 0.1)
     done: list[object] = []
@@ -638,7 +638,7 @@ from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 
 class Heater(DeviceInterface):
-    """What a user writes: four short methods, or fewer."""
+    """An interface as an author writes it: four short methods, or fewer."""
 
     SCHEMA = {"properties": {"degrees": {"type": "number", "default": 20, "description": "Target."}}}
     read_interval = 0.01

@@ -54,7 +54,7 @@ class Bench:
         return [(msg.action, msg.argument("response")) for msg in self.desk.collect() if "response" in msg.arguments]
 
     def wait_outcomes(self, *expected: tuple[str, object]) -> None:
-        """Return once there are as many outcomes as `expected`; fail if they are others, or more follow at the end."""
+        """Return once there are as many outcomes as `expected`; fail if they differ, or if more follow at the end."""
         wait_until(lambda: len(self.outcomes()) >= len(expected), what=lambda: f"{expected}; got {self.outcomes()}")
         self.stop()
         assert self.outcomes() == list(expected)
@@ -234,7 +234,7 @@ def test_a_device_interface_that_fails_in_write_answers_the_open_commands(
 
 @pytest.mark.parametrize("error", [ValueError("bad"), OSError(5, "I/O error")])
 def test_one_that_answers_at_close_does_it_once(error: Exception, bench: Bench, expected_logs: ExpectedLogs) -> None:
-    """As the serial interface does, which has a queue of its own."""
+    """As the serial interface does, which has its own queue."""
     expected_logs.expect("dev: ")
     waiting: list[InternalMsg] = []
 
@@ -476,7 +476,7 @@ def test_one_that_never_answers_is_not_answered_for(bench: Bench) -> None:
 
 
 class Threaded:
-    """Takes commands in a thread of its own; answers A, and is at B when it is stopped."""
+    """Executes commands in its own thread; answers A, and is executing B when it is stopped."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.is_running = bench, True
@@ -513,7 +513,7 @@ def test_old_commands_of_an_interface_with_own_threads_are_not_answered_in_its_p
     bench.wait_outcomes(("A", "OK"))
 
 
-# --- commands come while everything goes wrong
+# --- commands that arrive during failures
 
 
 def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, expected_logs: ExpectedLogs) -> None:

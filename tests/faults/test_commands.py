@@ -223,7 +223,7 @@ def test_each_new_command_right_after_queued_ones_is_executed(tmp_path: Path, mo
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         for number in range(28):  # one after the other, without a pause
             other.publish(GATE, command(number), qos=1)
-            wait_until(lambda wanted=number: wanted in done(tmp_path), 5, f"command {number}")  # type: ignore[misc]
+            wait_until(lambda expected=number: expected in done(tmp_path), 5, f"command {number}")  # type: ignore[misc]
         assert stale(tmp_path) == list(range(28))
         stream.stop()
 

@@ -101,8 +101,8 @@ def test_a_flood_without_a_broker_is_cut_at_the_limits_and_counted(
         stream.proxy.refuse_connections()
         gateway = stream.start()
         gateway.wait_log("outbox full")
-        wanted = 5000 if discard == "old" else 1000
-        stream.wait_accepted(wanted)
+        expected = 5000 if discard == "old" else 1000
+        stream.wait_accepted(expected)
         wait_until((tmp_path / "accepted.end").exists, what="all to be pushed")
         stream.proxy.accept_connections()
         wait_until(lambda: len(stream.seen) >= 1000, what=lambda: f"{stream.verdict()}: {stream.log}")

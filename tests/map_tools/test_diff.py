@@ -145,9 +145,9 @@ def test_another_delivery_of_outcomes() -> None:
 
 
 def test_a_thousand_filters_and_words_are_no_trouble() -> None:
-    known = {f"f{number}": [f"f{number}"] for number in range(1000)}
-    filters_of_each = [f"home/{word}/+/+/+/+/C" for word in known]
-    old = {"root": "home", "topics": filters_of_each, "function": {"maptype": "strict", "map": known}}
+    entries = {f"f{number}": [f"f{number}"] for number in range(1000)}
+    filters_of_each = [f"home/{word}/+/+/+/+/C" for word in entries]
+    old = {"root": "home", "topics": filters_of_each, "function": {"maptype": "strict", "map": entries}}
     assert changes(old, old) == []
     differences = changes(old, {**old, "topics": filters_of_each[:-1]})
     assert lines(differences) == ["topics filter: what 'home/f999/+/+/+/+/C' matches was received, is not received"]

@@ -159,10 +159,10 @@ def test_no_message_is_blamed_that_was_sent_long_before(expected_logs: ExpectedL
         link.put("t", b"good")
         for count in range(1, 9):
             link.client.mg_connect()
-            link.run_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
+            link.run_until(lambda expected=count: len(peer.packets(PUBLISH)) == expected, "it to be sent")  # type: ignore[misc]
             link.clock.shift += 11
             peer.conversations[-1].hang_up()
-            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects > expected, "the next link")  # type: ignore[misc]
         drain(link)
         assert link.outbox.counts().set_aside == 0
 
@@ -292,10 +292,10 @@ def test_a_takeover_is_logged_once_with_its_remedy_and_backed_off(expected_logs:
     with Peer(taken_over) as peer, Link(peer.port) as link:
         for count in range(1, 5):
             link.client.mg_connect()
-            link.run_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects == expected, "the link")  # type: ignore[misc]
             link.pass_time(40)  # s: it was stable
             peer.conversations[-1].is_over.set()
-            link.run_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
+            link.run_until(lambda expected=count: len(link.bounds) == expected, "the takeover")  # type: ignore[misc]
         assert link.bounds == [1, 2, 4, 8]
 
 
@@ -320,7 +320,7 @@ def test_two_clients_with_one_id_at_a_real_broker(
         assert first.bounds == [2.0**number for number in range(len(first.bounds))]
 
 
-# --- a broker that fails, or something between
+# --- a broker that fails, or a network device before it
 
 
 def closes_on_any_publish_until(is_well: threading.Event) -> Act:

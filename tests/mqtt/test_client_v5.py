@@ -228,7 +228,7 @@ def test_whether_a_session_is_wanted_counts_from_the_next_connect_on(expected_lo
             link.connect()
             link.client.mg_subscribe((), wants_session=wants_session)
             peer.conversations[-1].hang_up()
-            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects > expected, "the next link")  # type: ignore[misc]
         assert [pkt.is_clean for pkt in peer.packets(CONNECT)] == [True, False, True, False]
 
 
@@ -328,7 +328,7 @@ def test_after_new_filters_a_quiet_session_has_no_waiting_messages() -> None:
     assert not arrivals[0].resumed
 
 
-# --- the topic by which the gateway knows what the broker remembers
+# --- the run topic, which shows what the broker remembers
 
 
 @pytest.mark.parametrize("how", ["SUBACK", "PUBACK", "silence"])
@@ -386,7 +386,7 @@ def test_states_are_published_again_only_to_a_broker_that_has_lost_them(
         for count in (2, 3):
             sock: Any = link.client.socket()
             sock.shutdown(socket.SHUT_RDWR)
-            link.run_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects == expected, "the next link")  # type: ignore[misc]
             link.run_for(0.3)
         assert not link.client.session_present
         assert len(other.messages) == 1, "the broker has not lost it"
@@ -533,7 +533,7 @@ def test_a_real_broker_keeps_retained_and_own_messages_to_itself(mosquitto: Mosq
         assert link.received == [("a/other", b"2", False)]
 
 
-# --- what is published
+# --- publications
 
 
 def test_a_command_expires_at_the_broker_when_it_would_in_the_outbox() -> None:

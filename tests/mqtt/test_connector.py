@@ -77,7 +77,7 @@ def test_messages_in_flight_are_sent_to_the_next_broker(tmp_path: Path, expected
             link.connect()
             assert where(link) == str(first.port)
             assert first.process is not None
-            first.process.send_signal(signal.SIGSTOP)  # it reads nothing any more
+            first.process.send_signal(signal.SIGSTOP)  # it reads no more
             for number in range(300):
                 link.put("n", b"%d" % number)
             link.step(0.0)

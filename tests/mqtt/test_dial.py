@@ -87,7 +87,7 @@ def test_an_invalid_name(host: str) -> None:
 
 
 def test_an_address_that_cannot_be_reached() -> None:
-    text = failure("255.255.255.255", 1883)  # broadcast: refused by this machine, nothing leaves it
+    text = failure("255.255.255.255", 1883)  # broadcast: refused by this machine; no packet is sent
     assert text.startswith("the connection to 255.255.255.255:1883 failed (")
     assert text.endswith("): check network, mqtt.host and mqtt.port")
 

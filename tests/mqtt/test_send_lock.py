@@ -35,7 +35,7 @@ class Bench:
         return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
 
     def is_woken(self) -> bool:
-        """Return whether the main thread was woken, and let it sleep again."""
+        """Return whether the main thread was woken since the last call."""
         is_woken = bool(select.select([self.wakeup.fileno()], [], [], 0)[0])
         self.wakeup.clear()
         return is_woken

@@ -74,7 +74,7 @@ def test_in_a_file_retried_dead_letters_go_behind_what_waits(path: Path) -> None
 
 
 def test_an_outdated_state_stays_a_dead_letter(path: Path) -> None:
-    fill(path, dead("s", b"old", 1), dead("s", b"new", 1), dead("sent", b"x", 1), dead("waits", b"x", 1))
+    fill(path, dead("s", b"old", 1), dead("s", b"newer", 1), dead("sent", b"x", 1), dead("waits", b"x", 1))
     with contextlib.closing(OutboxStore(path)) as store:
         waits = Publication("waits", b"newer", 1, retain=True, lane=Lane.LATEST)
         store.commit([Row.of(1, Lane.LATEST, NOON, waits)], [], retained=[("sent", b"newer")])
@@ -82,7 +82,7 @@ def test_an_outdated_state_stays_a_dead_letter(path: Path) -> None:
             b"old"
         ]
         assert retry_in_file(store, lambda _: True, NOON) == Retried(1, 3, 0)
-    assert stored(path) == ([b"newer", b"new"], [b"old", b"x", b"x"])
+    assert stored(path) == ([b"newer", b"newer"], [b"old", b"x", b"x"])
 
 
 # --- in a running outbox
@@ -104,10 +104,10 @@ def test_without_room_dead_letters_stay_and_nothing_is_dropped(path: Path, expec
     fill(path, *(dead("t", b"%d" % number) for number in range(5)))
     outbox = DurableOutbox(DISK_DEFAULTS._replace(max_messages=3))
     with running(path, outbox) as writer:
-        outbox.put(Publication("t", b"fresh", 1))
+        outbox.put(Publication("t", b"newer", 1))
         assert retry(writer) == Retried(2, 0, 3)
         assert str(retry(writer)).endswith("3 stay, because the outbox is full: try again when it is emptier")
-    assert stored(path) == ([b"fresh", b"0", b"1"], [b"2", b"3", b"4"])
+    assert stored(path) == ([b"newer", b"0", b"1"], [b"2", b"3", b"4"])
     assert outbox.counts().dropped == 0
 
 
@@ -146,12 +146,12 @@ def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs:
     with running(path, outbox) as writer:
         assert retry(writer) == Retried(1, 0, 0)
         path.unlink()
-        outbox.put(Publication("t", b"fresh", 1))
+        outbox.put(Publication("t", b"newer", 1))
         wait_until(lambda: outbox.at_risk == 0 and path.exists())
         first, second = outbox.take(2)
         outbox.dead_letter(second, "no broker accepts it")
         outbox.settle([first])
-    assert stored(path) == ([], [b"fresh"])
+    assert stored(path) == ([], [b"newer"])
 
 
 # --- lists

@@ -408,10 +408,10 @@ def test_a_strict_map_swallows_no_outcome(response: str) -> None:
     msg_map = plain_map(**STRICT)
     command = read(b'{"action": "set", "lvl": 5, "m": "warm"}', msg_map)
     publication = assert_round_trip(msg_map, command.reply(response, "the device is away"))
-    wanted = {"lvl": 5, "m": "warm"}
+    arguments = {"lvl": 5, "m": "warm"}
     assert json.loads(publication.payload) == {
         "action": "set", "response": response, "reason": "the device is away",
-        **(wanted if response == "OK" else {"requested": wanted}),
+        **(arguments if response == "OK" else {"requested": arguments}),
     }  # fmt: skip
 
 
