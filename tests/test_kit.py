@@ -133,7 +133,7 @@ class RecordingPeer:
 
 
 def through(passage: Passage, expected: Callable[[bytes], object], *, more: bytes = b"") -> tuple[bytes, bytes]:
-    """Send `STREAM` and `more` through a proxy until the peer received the `expected` bytes; return those at both ends."""
+    """Send `STREAM` and `more` through a proxy until the peer has the `expected` bytes; return those of both ends."""
     recorder = RecordingPeer()
     with (
         Peer(recorder) as peer,
