@@ -393,7 +393,7 @@ def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosqu
 
 
 def test_a_flood_of_commands_does_not_affect_other_interfaces(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    interfaces = {"deaf": trial("Deaf", sender="deaf"), "hall": trial("Recorder", sender="hall")}
+    interfaces = {"deaf": trial("NeverReading", sender="deaf"), "hall": trial("Recorder", sender="hall")}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, log={"level": "warning"})
     with mosquitto.client("home/+/+/+/+/hall/S") as listener, GatewayProcess(conf) as gateway:
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")

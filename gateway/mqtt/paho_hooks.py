@@ -425,7 +425,7 @@ class HookedClient(mqtt.Client):
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """Record a PUBACK.
 
-        paho creates a reason code and properties for each, which costs more than the rest of a publication altogether.
+        paho creates a reason code and properties for each, which costs more than everything else in a publication.
         """
         packet = self._in_packet["packet"]
         if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):

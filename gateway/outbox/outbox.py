@@ -324,7 +324,7 @@ class Outbox:
             self._losses.log_dead_letters_dropped(dropped)
 
     def requeue(self, entries: Iterable[Entry]) -> None:
-        """Return entries in flight that were never sent to the front of their lanes, in their order.
+        """Put entries in flight that were never sent back at the front of their lanes, in their order.
 
         Those that no longer fit, because other messages have come in the meantime, are dropped as the oldest.
         """

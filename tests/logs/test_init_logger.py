@@ -83,12 +83,12 @@ def test_under_systemd_every_line_of_a_traceback_has_the_priority(
 def test_the_level_is_the_least_important_kind_that_is_written(
     level: str, capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
-    wanted = LEVELS[LEVELS.index(level) :]
-    expected_logs.expect(*(f"at {name}" for name in wanted if name in ("warning", "error", "critical")))
+    expected = LEVELS[LEVELS.index(level) :]
+    expected_logs.expect(*(f"at {name}" for name in expected if name in ("warning", "error", "critical")))
     start(LogOptions(level=level), JOURNAL_STREAM="8:1234")
     for name in LEVELS:
         LOG.log(logging.getLevelNamesMapping()[name.upper()], "at %s", name)
-    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(wanted)
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(expected)
 
 
 def test_the_file_may_have_a_level_of_its_own(

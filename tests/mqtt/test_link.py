@@ -43,7 +43,7 @@ class Bench:
         self.client.mg_serve(on_connect=self.link.on_connack, on_disconnect=self.link.on_disconnect)
 
     def run_until(self, state: LinkState) -> None:
-        """Connect, and read what comes, until the link has this state."""
+        """Connect, and read packets until the link has this state."""
 
         def is_reached() -> bool:
             if self.link.state is LinkState.CONNECTING:

@@ -64,13 +64,13 @@ class Bench:
                 self._ours.send(b"x" * 4096)
 
     def send(self) -> None:
-        """Send what waits in the outbox."""
+        """Send the waiting messages of the outbox."""
         self.sender.send_pending()
         self.client.loop_write()
         self.sender.settle()
 
     def received(self) -> list[Packet]:
-        """Return what the other end has received since the last call."""
+        """Return the bytes that the other end has received since the last call."""
         try:
             return self._splitter.feed(self._theirs.recv(1 << 20))
         except BlockingIOError:

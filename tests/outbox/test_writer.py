@@ -472,7 +472,7 @@ def test_a_full_disk_is_logged_handled_by_the_policy_and_recovered_from(
 
 
 def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
-    """Put messages of `size` bytes, in two lanes by turns, until less than an eighth of the disk is free."""
+    """Put messages of `size` bytes, in two lanes alternately, until less than an eighth of the disk is free."""
 
     def is_full() -> bool:
         status = os.statvfs(disk)

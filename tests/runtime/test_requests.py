@@ -250,7 +250,7 @@ def test_forget_clears_only_the_retained_topics_of_the_gateway(tmp_path: Path, m
 
 
 def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
-    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, 1, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     long = "\U0001f37b" * 700
     fill(
         tmp_path / "gw.outbox",
@@ -266,7 +266,7 @@ def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
 
 
 def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
-    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, 1, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [set_aside("home/x", b"dead")])
     offline = output(conf, "outbox", "list", "--count", "3")
     with GatewayProcess(conf) as gateway:
@@ -312,7 +312,7 @@ def test_times_in_a_list_are_right_although_the_machine_was_suspended() -> None:
 
 @pytest.mark.parametrize("is_running", [True, False])
 def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
                set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
     fill(tmp_path / "gw.outbox", {}, letters)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import serial
 
+from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import READ_LOCK, SerialInterface
 from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort
@@ -382,8 +383,8 @@ def test_an_interface_with_nothing_to_read_does_not_use_the_read_lock(device: Pt
 def test_an_interface_that_measures_silence_does_not_wait_for_the_next_command(
     device: PtyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 5.0)
-    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 5.0)
+    monkeypatch.setattr(DeviceInterface, "next_message_wait", 5.0)
+    monkeypatch.setattr(DeviceInterface, "longest_read_delay", 5.0)
     framing = {"type": "gap", "gap": 0.01}
     encode = [{"match": {"action": "SAY"}, "write": "x"}]
     interface, desk = opened(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
