@@ -1,5 +1,5 @@
 """Measures the gateway, next to peers that do the same without it: `python -m benchmarks --help`.
 
-Machines are noisy: rounds of ours and of the peer take turns, and ratios are what to quote. Every benchmark
-checks that what has arrived is what was sent, all of it and in order.
+Machines are noisy, so rounds of the gateway and of its peers alternate; quote ratios rather than absolute figures.
+Every benchmark checks that everything that was sent has arrived, in order.
 """

@@ -30,7 +30,7 @@ from benchmarks.machine import machine_line
 from benchmarks.report import WrongResultError
 
 BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
-    # name: its share of the whole time, and what to run
+    # name: its share of the whole time, and the function that runs it
     "decode": (0.02, decoding.kinds),
     "rules": (0.02, decoding.rules),
     "reading": (0.02, decoding.reading),
@@ -49,27 +49,32 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "devices": (0.3, devices.run),
     "scale": (0.02, scale.run),
 }
-_FAST_SECONDS = 30.0  # for all of them, in a hurry
-_TABLES = {"latency": 2, "outbox": 4, "push": 2, "pty": 2}  # tables that share the time of a benchmark; 1 if not named
+_FAST_SECONDS = 30.0  # for all of them, with --fast
+_TABLES = {
+    "latency": 2,
+    "outbox": 4,
+    "push": 2,
+    "pty": 2,
+}  # how many tables share the time of a benchmark; 1 if it is not named
 
 
 def main() -> int:
-    """Run what the command line names; return 1 if anything was lost or wrong."""
+    """Run the benchmarks that the command line names; return 1 if anything was lost or wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the gateway next to peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--fast", action="store_true", help="fewer and shorter rounds: two minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each contender (default 5, fast 2)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the goals and what was measured, as SVG")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the goals and the measured figures, as SVG")
     options = parser.parse_args()
     unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _leave)  # so that every `finally` is run
+        signal.signal(number, _exit)  # so that every `finally` is run
     machine = machine_line()
     print(machine)
     print(
-        "the gateway with default settings, but for QoS, store: memory where no disk is named, session_expiry: 0",
+        "the gateway with default settings, except QoS, store: memory where no disk is named, session_expiry: 0",
         flush=True,
     )
     began = time.monotonic()
@@ -81,7 +86,7 @@ def main() -> int:
         print_goals(goals)
     if options.plot:
         options.plot.write_text(draw_goals(goals, machine))
-    verdict = f"WRONG: {', '.join(wrong)}" if wrong else "nothing was lost, doubled or out of order"
+    verdict = f"WRONG: {', '.join(wrong)}" if wrong else "nothing was lost, duplicated or out of order"
     print(f"\n{time.monotonic() - began:.0f} s; {verdict}")
     return 1 if wrong else 0
 
@@ -103,7 +108,7 @@ def _run(name: str, options: argparse.Namespace, goals: list[Goal]) -> bool:
     return True
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
+def _exit(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 

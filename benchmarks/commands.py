@@ -1,4 +1,4 @@
-"""Commands: how many get through to an interface, and how long one takes to its answer while the device talks."""
+"""Commands: how many reach an interface per second, and the time until the answer while the device sends."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ STREAM_TOPIC = STATUS_TOPIC.replace("/probe/", "/talker/")
 
 
 def receive(lab: Lab) -> None:
-    """Commands in, as fast as they come."""
+    """Measure how many commands a second an interface receives."""
     count = 8_000 if lab.fast else 40_000
-    print(f"commands: {count:,} commands, QoS 0, from a plain socket to the broker, and through it to an interface,")
-    print("  the map and the guard between; bare paho (loop_start) compares the payload and counts.")
+    print(f"commands: {count:,} commands, QoS 0, from a plain socket through the broker to an interface,")
+    print("  through the map and the command guard; bare paho (loop_start) compares the payload and counts.")
 
-    def ours(ear: Subscriber) -> Process:
+    def ours(listener: Subscriber) -> Process:
         sink = {"type": str(ROOT / "benchmarks" / "sink_interface.py"), "count": count}
-        return contenders.gateway(lab, ear, sink, 0)
+        return contenders.gateway(lab, listener, sink, 0)
 
-    def bare(ear: Subscriber) -> Process:
-        return contenders.peer(lab, ear, "subscriber", count)
+    def bare(listener: Subscriber) -> Process:
+        return contenders.peer(lab, listener, "subscriber", count)
 
     runners = {OURS: partial(_receive_round, lab, ours, count), BARE: partial(_receive_round, lab, bare, count)}
     samples = run_rounds(lab, runners, (Metric("commands", "1/s"),))
@@ -42,21 +42,21 @@ def receive(lab: Lab) -> None:
 
 
 def _receive_round(lab: Lab, runner: Callable[[Subscriber], Process], count: int) -> Figures:
-    with Subscriber(lab.port, *FILTERS) as ear, Subscriber(lab.port) as mouth, runner(ear):
+    with Subscriber(lab.port, *FILTERS) as listener, Subscriber(lab.port) as publisher, runner(listener):
         start = time.monotonic()
-        given = commands(count)
-        sender = threading.Thread(target=lambda: mouth.publish_all(COMMAND_TOPIC, given), daemon=True)
+        payloads = commands(count)
+        sender = threading.Thread(target=lambda: publisher.publish_all(COMMAND_TOPIC, payloads), daemon=True)
         sender.start()
-        ear.wait_live(STATUS_TOPIC, b"DONE", 60.0)
+        listener.wait_live(STATUS_TOPIC, b"DONE", 60.0)
         return {"commands": count / (time.monotonic() - start)}
 
 
 def round_trip(lab: Lab) -> None:
-    """From a command to the status that answers it."""
+    """Measure the time from a command to the status that answers it."""
     count = 40 if lab.fast else 200
     print(f"round-trip: {count} commands, one after the other, each written to a pty and answered by a status, QoS 0,")
-    print("  while the device says so many lines a second; each answer must be that of its command.")
-    print("  Beside it the least that Python can do, one thread and one socket, and, at the highest rate, the shortest")
+    print("  while the device sends that many lines a second; each answer must be that of its command.")
+    print("  For comparison: the minimum in Python (one thread, one socket) and, at the highest rate, the shortest")
     print("  program with paho's loop_start.")
     ours = {rate: f"{rate:,} lines/s" for rate in _RATES}
     runners = {name: partial(_trip_round, lab, rate, count, _ours) for rate, name in ours.items()}
@@ -68,27 +68,27 @@ def round_trip(lab: Lab) -> None:
         lab.goals.append(Goal(f"command -> status at {name}: p99, ms", median(samples[name], "p99"), "<=", 1.2))
 
 
-def _ours(lab: Lab, ear: Subscriber, device: Device) -> Process:
+def _ours(lab: Lab, listener: Subscriber, device: Device) -> Process:
     options = contenders.serial_options(device.path)
-    options["decode"][0]["message"]["device"] = "talker"  # on a topic of its own: nobody reads along
-    rule = {"match": {"action": "SAY"}, "arguments": {"n": {"type": "integer"}}, "write": "S {n}"}
-    return contenders.gateway(lab, ear, {**options, "encode": [rule]}, 0)
+    options["decode"][0]["message"]["device"] = "talker"  # on a topic of its own, to which no client subscribes
+    rule = {"match": {"action": "SET"}, "arguments": {"n": {"type": "integer"}}, "write": "S {n}"}
+    return contenders.gateway(lab, listener, {**options, "encode": [rule]}, 0)
 
 
-def _least(lab: Lab, ear: Subscriber, device: Device) -> Process:
-    return contenders.bare_socket(lab, ear, device, STREAM_TOPIC)
+def _least(lab: Lab, listener: Subscriber, device: Device) -> Process:
+    return contenders.bare_socket(lab, listener, device, STREAM_TOPIC)
 
 
-def _bare(lab: Lab, ear: Subscriber, device: Device) -> Process:
-    return contenders.peer(lab, ear, "talker", device.path, STREAM_TOPIC)
+def _bare(lab: Lab, listener: Subscriber, device: Device) -> Process:
+    return contenders.peer(lab, listener, "talker", device.path, STREAM_TOPIC)
 
 
 def _trip_round(lab: Lab, rate: int, count: int, contender: Callable[[Lab, Subscriber, Device], Process]) -> Figures:
     with (
         Device() as device,
-        Subscriber(lab.port, READY_TOPIC) as ear,
-        contender(lab, ear, device),
-        Subscriber(lab.port, STATUS_TOPIC) as hand,
+        Subscriber(lab.port, READY_TOPIC) as listener,
+        contender(lab, listener, device),
+        Subscriber(lab.port, STATUS_TOPIC) as client,
         ending(
             spawn(
                 contenders.peer_command("streamer", device.end, rate),
@@ -98,43 +98,45 @@ def _trip_round(lab: Lab, rate: int, count: int, contender: Callable[[Lab, Subsc
         ),
     ):
         _check_stream(lab, rate)
-        delays = [_trip(hand, number) * 1000 for number in range(count + 10)][10:]
+        delays = [_measure_trip(client, number) * 1000 for number in range(count + 10)][10:]
         _check_written(lab, count + 10)
     return {"p50": percentile(delays, 50), "p99": percentile(delays, 99)}
 
 
 def _check_stream(lab: Lab, rate: int) -> None:
-    """Check for half a second what the device sends, and leave it alone then: reading along takes time.
+    """Check for half a second what the device sends, but not while measuring: that takes processor time.
 
-    A stream that is slower than wanted is no fault of what is measured: this machine may be busy, or small.
+    A stream that is slower than intended is not an error of the contender: the machine may be busy, or small.
     """
-    with Subscriber(lab.port, STREAM_TOPIC) as ear:
+    with Subscriber(lab.port, STREAM_TOPIC) as listener:
         start, received = time.monotonic(), []
         while time.monotonic() < start + 0.5:
-            received += [message.payload for message in ear.receive(0.05)]
+            received += [message.payload for message in listener.receive(0.05)]
         seconds = time.monotonic() - start
     if (rate and not received) or set(received) - {b'{"action": "TEMPERATURE", "celsius": 21.5}'}:
-        raise WrongResultError(f"{len(received)} lines within 0.5 s at {rate} lines/s, or others: {received[:1]}")
+        raise WrongResultError(
+            f"{len(received)} lines within 0.5 s at {rate} lines/s, or unexpected ones: {received[:1]}"
+        )
     if len(received) < rate * seconds / 2:
         reached = f"{len(received) / seconds:,.0f} of {rate:,} lines/s"
-        print(f"  Only {reached} came through on this machine: this round stands for that rate.")
+        print(f"  This machine reached only {reached}: this round was measured at that rate.")
 
 
 def _check_written(lab: Lab, count: int) -> None:
-    """Look whether the device was told each command, once; the last one may be on its way."""
+    """Check that each command was written to the device exactly once; the last one may still be on its way."""
     deadline = time.monotonic() + 2.0
-    wanted = b"".join(b"S %d\r\n" % number for number in range(count))
-    while (told := (lab.folder / "streamer.log").read_bytes()) != wanted:
+    expected = b"".join(b"S %d\r\n" % number for number in range(count))
+    while (written := (lab.folder / "streamer.log").read_bytes()) != expected:
         if time.monotonic() > deadline:
-            raise WrongResultError(f"the device was told {told[-40:]!r} instead of {count} commands, one by one")
+            raise WrongResultError(f"the device received {written[-40:]!r} instead of {count} commands in order")
         time.sleep(0.01)
 
 
-def _trip(hand: Subscriber, number: int) -> float:
+def _measure_trip(client: Subscriber, number: int) -> float:
     start = time.monotonic()
-    hand.publish(COMMAND_TOPIC, {"action": "SAY", "n": number})
+    client.publish(COMMAND_TOPIC, {"action": "SET", "n": number})
     while time.monotonic() < start + 10.0:
-        for message in hand.receive(1.0):
+        for message in client.receive(1.0):
             if f'"n": {number},'.encode() in message.payload and b'"response": "OK"' in message.payload:
                 return time.monotonic() - start
             raise WrongResultError(f"not the answer of command {number}: {message.payload!r}")

@@ -1,6 +1,6 @@
-"""Who is measured: the gateway and its peers. All send the same payloads to the same topic.
+"""The contenders: the gateway and its peers. All send the same payloads to the same topic.
 
-Each is a context manager that yields the process once it has said, over MQTT, that it is ready.
+Each is a context manager that yields the process once it has reported over MQTT that it is ready.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ADDRESS = {"function": "climate", "location": "lab", "device": "probe"}
 
 
 def subscriber(lab: Lab) -> Subscriber:
-    """Return a subscriber that sees whatever a contender publishes."""
+    """Return a subscriber that receives everything that a contender publishes."""
     return Subscriber(lab.port, *FILTERS)
 
 
@@ -44,7 +44,11 @@ def gateway_command(
         "name": "bench",
         "root": "bench",
         "topics": ["bench/+/+/+/+/+/C"],
-        "mqtt": {"port": port or lab.port, "qos": qos, "session_expiry": 0},  # each round begins without a past
+        "mqtt": {
+            "port": port or lab.port,
+            "qos": qos,
+            "session_expiry": 0,
+        },  # each round begins without an earlier session
         "outbox": {"store": "memory"},
         "interfaces": interfaces,
     }
@@ -70,12 +74,12 @@ def push_options() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def gateway(
-    lab: Lab, ear: Subscriber, interface: dict[str, Any], qos: int, *, disk: bool = False
+    lab: Lab, listener: Subscriber, interface: dict[str, Any], qos: int, *, disk: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the gateway, default settings but for QoS, session and outbox; checks at the end that it did not complain."""
+    """Run the gateway, with default settings except QoS, session and outbox; check its log at the end."""
     log = fresh_log(lab, "gateway")
     with ending(spawn(gateway_command(lab, {"device": interface}, qos, disk=disk), log)) as process:
-        _wait_ready(process, log, ear, READY_TOPIC)
+        _wait_ready(process, log, listener, READY_TOPIC)
         yield process
         stop_gateway(process, log)
 
@@ -89,23 +93,23 @@ def peer_command(module: str, *arguments: object) -> list[str]:
 
 
 @contextlib.contextmanager
-def peer(lab: Lab, ear: Subscriber, module: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+def peer(lab: Lab, listener: Subscriber, module: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module of `benchmarks.peers`; the first argument it gets is the broker's port."""
     log = fresh_log(lab, module)
     with ending(spawn(peer_command(module, lab.port, *arguments), log)) as process:
-        _wait_ready(process, log, ear, READY_TOPIC)
+        _wait_ready(process, log, listener, READY_TOPIC)
         yield process
 
 
 def bare_socket(
-    lab: Lab, ear: Subscriber, device: Device, topic: str = STATUS_TOPIC
+    lab: Lab, listener: Subscriber, device: Device, topic: str = STATUS_TOPIC
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """Run the least that Python can do, QoS 0, with what the device says on `topic`."""
-    return peer(lab, ear, "bare_socket", device.path, topic)
+    """Run the minimal program in Python, QoS 0, which publishes the lines of the device on `topic`."""
+    return peer(lab, listener, "bare_socket", device.path, topic)
 
 
 @contextlib.contextmanager
-def c_pipeline(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
+def c_pipeline(lab: Lab, listener: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
     """Run `cat DEVICE | mosquitto_pub -l`, QoS 0: no translation at all; its payloads are the lines."""
     program = find_tool("mosquitto_pub")
     if program is None:
@@ -116,7 +120,7 @@ def c_pipeline(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess
         command = [program, "-p", str(lab.port), "-t", STATUS_TOPIC, "-l"]
         with ending(spawn(command, log, stdin=cat.stdout.fileno())) as process:
             device.write(b"ready\n")
-            ear.wait_live(STATUS_TOPIC, b"ready")
+            listener.wait_live(STATUS_TOPIC, b"ready")
             yield process
 
 
@@ -126,8 +130,8 @@ def fresh_log(lab: Lab, name: str) -> Path:
     return log
 
 
-def _wait_ready(process: subprocess.Popen[bytes], log: Path, ear: Subscriber, topic: str) -> None:
+def _wait_ready(process: subprocess.Popen[bytes], log: Path, listener: Subscriber, topic: str) -> None:
     try:
-        ear.wait_live(topic, b"online")
+        listener.wait_live(topic, b"online")
     except WrongResultError as err:
         raise WrongResultError(f"{err} (exit code {process.poll()}): {log.read_text()[-400:]}") from err

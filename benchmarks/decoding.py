@@ -72,15 +72,15 @@ def _rules(options: dict[str, Any]) -> SerialRules:
 
 
 def kinds(lab: Lab) -> None:
-    """Frames of each kind."""
+    """Measure decoding for each kind of frame."""
     count = 5_000 if lab.fast else 20_000
     print(f"decode: {count:,} frames of each kind from bytes to messages, in chunks of 2 KiB, in this process")
-    runners = {name: _runner(_rules(options), make, said, count) for name, (options, make, said) in _KINDS.items()}
+    runners = {name: _runner(_rules(options), make, values, count) for name, (options, make, values) in _KINDS.items()}
     run_rounds(lab, runners, _METRICS)
 
 
 def rules(lab: Lab) -> None:
-    """One rule, and a hundred that are distinguished by a literal prefix."""
+    """Compare one rule with a hundred that are distinguished by a literal prefix."""
     count = 5_000 if lab.fast else 20_000
     print(f"rules: {count:,} lines decoded by the last of 100 rules with different prefixes, and by one rule")
 
@@ -93,8 +93,8 @@ def rules(lab: Lab) -> None:
     def value(number: int) -> dict[str, Any]:
         return {"value": number + 0.5}
 
-    hundred, one = _rules({"decode": [decode(n) for n in range(100)]}), _rules({"decode": [decode(99)]})
-    runners = {"100 rules": _runner(hundred, line, value, count), "1 rule": _runner(one, line, value, count)}
+    hundred, single = _rules({"decode": [decode(n) for n in range(100)]}), _rules({"decode": [decode(99)]})
+    runners = {"100 rules": _runner(hundred, line, value, count), "1 rule": _runner(single, line, value, count)}
     samples = run_rounds(lab, runners, _METRICS)
     ratio = median_ratio(samples["100 rules"], samples["1 rule"], "cost")
     lab.goals.append(Goal("100 decoding rules, of one", ratio, "<=", 1.5))
@@ -130,7 +130,7 @@ def _check(rules: SerialRules, make: Make, reading: Reading) -> None:
 
 
 def reading(lab: Lab) -> None:
-    """Lines from a pty: one read of all available bytes and the framer, compared with pyserial's `readline()`."""
+    """Compare one read of all available bytes, with the framer, with pyserial's `readline()`, for lines from a pty."""
     count = 2_000 if lab.fast else 10_000
     print(f"reading: {count:,} lines from a pty, processor time of the reading thread, compared with readline()")
     lines = [b"T %d.5" % number for number in range(count)]

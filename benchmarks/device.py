@@ -1,4 +1,4 @@
-"""A serial device that is a pseudo terminal: what it says is written here."""
+"""A simulated serial device: a pseudo-terminal to which the benchmark writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 
 class Device:
-    """A device at `path`. It stays there while nobody has it open, as a plugged adapter does."""
+    """A device at `path`, which exists even while no process has it open, as a plugged-in adapter does."""
 
     def __init__(self) -> None:
         self._master, self._slave = os.openpty()
@@ -24,7 +24,7 @@ class Device:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None and self._writer.is_alive():  # nobody takes what it writes any more
+        if self._writer is not None and self._writer.is_alive():  # no process reads what it writes any more
             os.set_blocking(self._master, False)
             termios.tcflush(self._slave, termios.TCIFLUSH)  # wakes it; the next write fails instead of waiting
             self._writer.join(5)
@@ -33,16 +33,16 @@ class Device:
 
     @property
     def end(self) -> int:
-        """The descriptor of the device's end, for a process that plays it."""
+        """The descriptor of the device's end, for a process that simulates it."""
         return self._master
 
     def write(self, data: bytes) -> None:
-        """Say `data`; waits until the kernel has taken it."""
+        """Send `data`; wait until the kernel has accepted all of it."""
         while data:
             data = data[os.write(self._master, data) :]
 
-    def write_behind(self, data: bytes) -> None:
-        """Say `data` as fast as it is taken, in a thread."""
+    def write_in_background(self, data: bytes) -> None:
+        """Send `data` as fast as it is read, in a thread."""
         self._writer = threading.Thread(target=self._write_all, args=(data,), name="device", daemon=True)
         self._writer.start()
 

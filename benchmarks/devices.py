@@ -1,4 +1,4 @@
-"""Many devices in one process: what each one more costs, and what all together get through, each live both ways."""
+"""Many devices in one process: what each additional one costs, and the throughput of all, in both directions."""
 
 from __future__ import annotations
 
@@ -37,19 +37,21 @@ _METRICS = (
 
 
 def run(lab: Lab) -> None:
-    """One, a hundred and a thousand devices."""
+    """Measure one, a hundred and a thousand devices."""
     count = 20_000 if lab.fast else _LINES
-    print(f"devices: {count:,} lines, QoS 0, from all devices at once; before them, a command to each device;")
-    print("  ready: from the start of the process until all ports are open; VmRSS and wake-ups: then, at rest.")
+    print(f"devices: {count:,} lines, QoS 0, from all devices simultaneously, after a command to each device;")
+    print(
+        "  ready: from the start of the process until all ports are open; VmRSS and wake-ups: afterwards, while idle."
+    )
     numbers = (1000, 1) if lab.fast else (1000, 1, 100)
     runners = {f"{number} ptys": partial(_round, lab, _ptys, number, count) for number in numbers}
     if not lab.fast:
         runners["200 TCP"] = partial(_round, lab, _tcp, 200, count)
     samples = run_rounds(lab, runners, _METRICS)
-    many, one = samples["1000 ptys"], samples["1 ptys"]
-    ratio = median(many, "lines") / median(one, "lines")
-    kib = (median(many, "VmRSS") - median(one, "VmRSS")) * 1024 / 999
-    woken = max(0.0, median(many, "wake-ups") - median(one, "wake-ups")) / 999
+    many, single = samples["1000 ptys"], samples["1 ptys"]
+    ratio = median(many, "lines") / median(single, "lines")
+    kib = (median(many, "VmRSS") - median(single, "VmRSS")) * 1024 / 999
+    woken = max(0.0, median(many, "wake-ups") - median(single, "wake-ups")) / 999
     lab.goals.extend(
         [
             Goal("1,000 devices: throughput, of that of one", ratio, ">=", 0.7),
@@ -74,7 +76,7 @@ def _ptys(count: int) -> Iterator[tuple[list[str], list[int]]]:
 
 @contextlib.contextmanager
 def _tcp(count: int) -> Iterator[tuple[list[str], list[int]]]:
-    """Listen on a port for each device; its descriptor becomes that of the connection, once there is one."""
+    """Listen on a port for each device; the list of descriptors gets that of each connection as it is accepted."""
     servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     descriptors: list[int] = []
 
@@ -100,21 +102,21 @@ def _round(lab: Lab, make: Any, devices: int, count: int) -> Figures:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     log = contenders.fresh_log(lab, "devices")
-    with make(devices) as (ports, ends), Subscriber(lab.port, _STATUSES, _STATES, LINK_TOPIC) as ear:
+    with make(devices) as (ports, ends), Subscriber(lab.port, _STATUSES, _STATES, LINK_TOPIC) as listener:
         interfaces = {f"d{number}": _options(port, number) for number, port in enumerate(ports)}
         began = time.monotonic()
         with ending(spawn(contenders.gateway_command(lab, interfaces, 0), log)) as process:
-            _wait_open(ear, devices, log)
+            _wait_open(listener, devices, log)
             ready = time.monotonic() - began
             for end in ends:
                 os.set_blocking(end, False)
-            _command_all(ear, ends)
+            _command_all(listener, ends)
             idle = thread_wakeups(process.pid)
             time.sleep(2.0)
             woken = sum(thread_wakeups(process.pid).values()) - sum(idle.values())
             resident = resident_kib(process.pid) / 1024
             cpu, start = cpu_seconds(process.pid), time.monotonic()
-            seconds = _stream(ear, ends, count // devices) - start
+            seconds = _stream(listener, ends, count // devices) - start
             cpu = cpu_seconds(process.pid) - cpu
             stop_gateway(process, log)
     return {
@@ -132,70 +134,70 @@ def _options(port: str, number: int) -> dict[str, Any]:
     return {**options, "address": address, "encode": [{"match": {"action": "PING"}, "write": "ping"}]}
 
 
-def _wait_open(ear: Subscriber, devices: int, log: Path) -> None:
+def _wait_open(listener: Subscriber, devices: int, log: Path) -> None:
     waiting = {f"bench/bench/d{number}/availability" for number in range(devices)}
     deadline = time.monotonic() + _START_TIMEOUT
     while waiting and time.monotonic() < deadline:
-        for message in ear.receive(1.0):
+        for message in listener.receive(1.0):
             if message.payload == b"online" and not message.retained:
                 waiting.discard(message.topic)
     if waiting:
         raise WrongResultError(f"{len(waiting)} of {devices} devices are not open: {log.read_text()[-400:]}")
 
 
-def _command_all(ear: Subscriber, ends: list[int]) -> None:
-    """Send a command to each device; return when each has read it, and each has been answered."""
+def _command_all(listener: Subscriber, ends: list[int]) -> None:
+    """Send a command to each device; return when each has received it and each command has been answered."""
     for number in range(len(ends)):
-        ear.publish(f"bench/climate//lab/p{number}/harness/C", {"action": "PING"})
-    heard = dict.fromkeys(ends, b"")
+        listener.publish(f"bench/climate//lab/p{number}/harness/C", {"action": "PING"})
+    received = dict.fromkeys(ends, b"")
     poll = select.poll()
     for end in ends:
         poll.register(end, select.POLLIN)
-    while not all(data.endswith(b"\r\n") for data in heard.values()):
+    while not all(data.endswith(b"\r\n") for data in received.values()):
         ready = poll.poll(_SILENCE * 1000)
         if not ready:
-            raise WrongResultError(f"{sum(not data for data in heard.values())} devices were not written to")
+            raise WrongResultError(f"{sum(not data for data in received.values())} devices received nothing")
         for end, _ in ready:
-            heard[end] += os.read(end, 100)
-    if set(heard.values()) != {b"ping\r\n"}:
-        raise WrongResultError(f"written to devices: {set(heard.values())}")
+            received[end] += os.read(end, 100)
+    if set(received.values()) != {b"ping\r\n"}:
+        raise WrongResultError(f"unexpected bytes written to devices: {set(received.values())}")
     answered, deadline = 0, time.monotonic() + _SILENCE
     while answered < len(ends) and time.monotonic() < deadline:
-        answered += sum(message.topic.endswith("/S") for message in ear.receive(1.0))
+        answered += sum(message.topic.endswith("/S") for message in listener.receive(1.0))
     if answered != len(ends):
         raise WrongResultError(f"{answered} of {len(ends)} commands were answered")
 
 
-def _stream(ear: Subscriber, ends: list[int], each: int) -> float:
-    """Have each device say `each` lines; return when the last has arrived. All must arrive, in their order."""
-    said, expected = b"".join(lines(each)), payloads(each)
-    feeder = threading.Thread(target=_feed, args=(ends, said), daemon=True)
+def _stream(listener: Subscriber, ends: list[int], each: int) -> float:
+    """Send `each` lines from each device; return the time of the last arrival. All must arrive, in their order."""
+    data, expected = b"".join(lines(each)), payloads(each)
+    feeder = threading.Thread(target=_feed, args=(ends, data), daemon=True)
     feeder.start()
-    heard, last, total = defaultdict[str, list[bytes]](list), time.monotonic(), 0
+    received, last, total = defaultdict[str, list[bytes]](list), time.monotonic(), 0
     while total < each * len(ends) and time.monotonic() < last + _SILENCE:
         time.sleep(0.005)  # few reads: the processor is for the gateway
-        for message in ear.receive(1.0):
-            heard[message.topic].append(message.payload)
+        for message in listener.receive(1.0):
+            received[message.topic].append(message.payload)
             total += 1
             last = time.monotonic()
     feeder.join(_SILENCE)
-    wrong = [topic for topic, found in heard.items() if found != expected]
-    if wrong or len(heard) != len(ends):
+    wrong = [topic for topic, messages in received.items() if messages != expected]
+    if wrong or len(received) != len(ends):
         raise WrongResultError(
-            f"{total} of {each * len(ends)} lines arrived; wrong on {len(wrong)} of {len(heard)} topics"
+            f"{total} of {each * len(ends)} lines arrived; wrong on {len(wrong)} of {len(received)} topics"
         )
     return last
 
 
-def _feed(ends: list[int], said: bytes) -> None:
+def _feed(ends: list[int], data: bytes) -> None:
     poll = select.poll()
-    left = {end: memoryview(said) for end in ends}
+    remaining = {end: memoryview(data) for end in ends}
     for end in ends:
         poll.register(end, select.POLLOUT)
-    while left:
+    while remaining:
         for end, _ in poll.poll():
             with contextlib.suppress(BlockingIOError):
-                left[end] = left[end][os.write(end, left[end]) :]
-            if not left[end]:
+                remaining[end] = remaining[end][os.write(end, remaining[end]) :]
+            if not remaining[end]:
                 poll.unregister(end)
-                del left[end]
+                del remaining[end]

@@ -1,4 +1,4 @@
-"""The goals, what was measured of them, and the two as a table and as a plot (SVG 1.1). Pure, but for printing."""
+"""The goals and their measured figures, as a table and as a plot (SVG 1.1). Pure, except for printing."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from xml.sax.saxutils import escape
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure, what it came to, and what it is to be at least (`>=`) or at most (`<=`)."""
+    """The name of a figure, its measured value, and the target: at least (`>=`) or at most (`<=`)."""
 
     figure: str
     measured: float
     sign: Literal[">=", "<="]
-    wanted: float
+    target: float
 
     @property
     def share(self) -> float:
-        """How far it is reached: 1 is the goal, more is better."""
+        """The degree to which the goal is reached: 1 is the goal, more is better."""
         if self.sign == ">=":
-            return self.measured / self.wanted
-        return self.wanted / max(self.measured, 1e-9)
+            return self.measured / self.target
+        return self.target / max(self.measured, 1e-9)
 
     @property
     def is_met(self) -> bool:
-        """Whether it is reached."""
+        """Whether the goal is reached."""
         return self.share >= 1.0
 
 
@@ -36,11 +36,11 @@ def print_goals(goals: Sequence[Goal]) -> None:
     print("goals")
     for goal in goals:
         verdict = "met" if goal.is_met else "MISSED"
-        print(f"  {goal.figure:58} {goal.measured:>9.3g}   goal {goal.sign} {goal.wanted:<7g} {verdict}")
+        print(f"  {goal.figure:64} {goal.measured:>9.3g}   goal {goal.sign} {goal.target:<7g} {verdict}")
 
 
 _WIDTH, _LEFT, _ROW, _TOP, _RIGHT = 960, 470, 26, 64, 110  # pixels
-_MOST = 4.0  # a bar is cut at so many times, or parts, of the goal: the axis is logarithmic
+_MAX_FACTOR = 4.0  # a bar ends at this multiple, or fraction, of the goal: the axis is logarithmic
 
 
 _STYLE = """\
@@ -66,16 +66,16 @@ def draw_goals(goals: Sequence[Goal], machine: str) -> str:
     ]
     for index, goal in enumerate(goals):
         y = _TOP + index * _ROW
-        length = max(-1.0, min(1.0, math.log(max(goal.share, 1e-9)) / math.log(_MOST))) * scale
+        length = max(-1.0, min(1.0, math.log(max(goal.share, 1e-9)) / math.log(_MAX_FACTOR))) * scale
         left, width = (middle, length) if length >= 0 else (middle + length, -length)
         kind = "met" if goal.is_met else "missed"
         rows.append(f'<text x="{_LEFT - 12}" y="{y + 15}" text-anchor="end">{escape(goal.figure)}</text>')
         rows.append(f'<rect x="{left:.1f}" y="{y + 3}" width="{max(width, 1):.1f}" height="16" class="{kind}"/>')
-        value = escape(f"{goal.measured:.3g} ({goal.sign} {goal.wanted:g})")
+        value = escape(f"{goal.measured:.3g} ({goal.sign} {goal.target:g})")
         rows.append(f'<text x="{_WIDTH - 12}" y="{y + 15}" text-anchor="end" class="quiet">{value}</text>')
     rows.append(f'<path d="M{middle},{_TOP - 6} V{height - 26}" stroke="#1b1f24" stroke-width="1.5"/>')
-    for factor in (1 / _MOST, 1 / 2, 2, _MOST):
-        x = middle + math.log(factor) / math.log(_MOST) * scale
+    for factor in (1 / _MAX_FACTOR, 1 / 2, 2, _MAX_FACTOR):
+        x = middle + math.log(factor) / math.log(_MAX_FACTOR) * scale
         rows.append(f'<path d="M{x:.1f},{_TOP - 6} V{height - 26}" stroke="#d0d7de" stroke-dasharray="3 3"/>')
         rows.append(f'<text x="{x:.1f}" y="{height - 10}" text-anchor="middle" class="quiet">{factor:g} x</text>')
     rows.append("</svg>\n")

@@ -1,4 +1,4 @@
-"""The project as its users have it: installed from a wheel, without what developers have in their environment."""
+"""The project as its users have it: installed from a wheel, without the development environment."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from benchmarks.lab import ROOT
 
 
 def install(folder: Path) -> Path:
-    """Build a wheel and install it into a fresh environment in `folder`; return the folder of its commands.
+    """Build a wheel and install it into a new environment in `folder`; return the folder of its commands.
 
-    The packages that it needs are those of this environment; what starts with Python here, such as the finder of an
-    editable installation, which takes some 30 ms, does not start there.
+    It uses the packages of this environment, but not the hooks that start with Python here, such as the finder of an
+    editable installation, which takes about 30 ms.
     """
     source, environment = folder / "source", folder / "environment"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "benchmarks")

@@ -1,4 +1,4 @@
-"""What all benchmarks stand on: a broker of their own, processes that end with them, and what the kernel counts."""
+"""The base of all benchmarks: their own broker, processes that end with them, and the counters of the kernel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ max_queued_messages 0
 
 
 class Broker(Mosquitto):
-    """The broker of the tests, without a log line for each message, and without limits that would drop some."""
+    """The broker of the tests, without a log line for each message, and without limits on its queues."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, _BROKER)
@@ -49,9 +49,9 @@ class Broker(Mosquitto):
 
 @dataclass(frozen=True)
 class Lab:
-    """Where a benchmark runs: folder, broker, how many rounds, how long they may take (s), and whether in a hurry.
+    """Where a benchmark runs: folder, broker, number of rounds, their longest time (s), and whether `--fast` is set.
 
-    `goals` takes what came of the goals.
+    Each benchmark appends its results to `goals`.
     """
 
     folder: Path
@@ -75,11 +75,11 @@ def spawn(
     pass_fds: Sequence[int] = (),
     path: Path | None = ROOT,
 ) -> subprocess.Popen[bytes]:
-    """Start a process that is killed with this one, whatever that one dies of. Output goes to `log`.
+    """Start a process that is killed when this one ends for any reason. Its output goes to `log`.
 
-    `path` is where Python looks first for modules; None: nowhere but where it does by itself.
+    `path` is the first folder that Python searches for modules; None: only the default folders.
     """
-    # An empty PYTHONDONTWRITEBYTECODE is none: who starts twice has compiled but once.
+    # An empty PYTHONDONTWRITEBYTECODE counts as unset, so that the second start of a program finds its bytecode.
     python = {"PYTHONPATH": str(path or ""), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
     with log.open("ab") as file:
         return subprocess.Popen(
@@ -101,7 +101,7 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Kill `process` at the end, if it still runs then."""
+    """Kill `process` at the end, if it is still running."""
     try:
         yield process
     finally:
@@ -112,7 +112,7 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
 
 
 def stop_gateway(process: subprocess.Popen[bytes], log: Path) -> None:
-    """End a gateway as systemd would; raise `WrongResultError` unless it says that all was well."""
+    """Stop a gateway as systemd would; raise `WrongResultError` if its exit code is not 0 or its log has a warning."""
     process.send_signal(signal.SIGTERM)
     try:
         code = process.wait(15)
@@ -126,11 +126,11 @@ def stop_gateway(process: subprocess.Popen[bytes], log: Path) -> None:
         raise WrongResultError(f"the gateway ended with {code}: {bad[:3] or text[-400:]}")
 
 
-# --- what the kernel counts
+# --- counters of the kernel
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time (s) that a process has taken so far, in all its threads."""
+    """Return the processor time (s) that a process has used so far, in all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
 
@@ -141,12 +141,12 @@ def resident_kib(pid: int) -> int:
 
 
 def thread_wakeups(pid: int) -> dict[int, int]:
-    """Return how often each thread of a process, by its id, has gone to sleep of its own will."""
-    found: dict[int, int] = {}
+    """Return how often each thread of a process, by its id, has made a voluntary context switch."""
+    switches: dict[int, int] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # it has just ended
-            found[int(task.name)] = _status(task / "status", "voluntary_ctxt_switches")
-    return found
+        with contextlib.suppress(OSError):  # the thread has just ended
+            switches[int(task.name)] = _status(task / "status", "voluntary_ctxt_switches")
+    return switches
 
 
 def _status(path: Path, key: str) -> int:

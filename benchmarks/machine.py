@@ -1,4 +1,4 @@
-"""One line about the machine, without which no figure means anything."""
+"""One line that describes the machine, without which no figure can be interpreted."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def _mosquitto() -> str:
     program = find_tool("mosquitto")
     if program is None:
         return "no mosquitto"
-    said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False, timeout=10).stdout
-    return said.splitlines()[0].strip() if said else "mosquitto of unknown version"
+    usage = subprocess.run([program, "-h"], capture_output=True, text=True, check=False, timeout=10).stdout
+    return usage.splitlines()[0].strip() if usage else "mosquitto of unknown version"

@@ -1,4 +1,4 @@
-"""Node-RED from the npm registry, with its serial node, where npm is there: a flow that does what the gateway does."""
+"""Node-RED from the npm registry, with its serial node, if npm is available: a flow that does the gateway's work."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ return {payload: kind};"""
 
 
 @functools.cache
-def is_there() -> bool:
-    """Tell whether it can be run, installed at need; say why not."""
+def is_available() -> bool:
+    """Return whether Node-RED can be run; install it if necessary, and print the reason if it cannot be run."""
     program = _FOLDER / "node_modules" / "node-red" / "red.js"
     npm = shutil.which("npm")
     if npm is not None and not program.exists():
@@ -38,18 +38,18 @@ def is_there() -> bool:
             command = [npm, "install", "--no-audit", "--no-fund", "--silent", *_PACKAGES]
             subprocess.run(command, cwd=_FOLDER, check=True, capture_output=True, timeout=300)
     if not program.exists():
-        print(f"  {NAME} is left out: {'npm could not install it' if npm else 'there is no npm'}")
+        print(f"  {NAME} is left out: {'npm could not install it' if npm else 'npm is missing'}")
     return program.exists()
 
 
 def last_payload(count: int) -> bytes:
-    """Return the last of `payloads(count)` as it writes it: JSON without blanks."""
+    """Return the last of `payloads(count)` as Node-RED writes it: JSON without blanks."""
     return json.dumps({"action": "TEMPERATURE", "celsius": (count - 1) / 10}, separators=(",", ":")).encode()
 
 
 @contextlib.contextmanager
-def node_red(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
-    """Run it on a pty, without its editor."""
+def node_red(lab: Lab, listener: Subscriber, device: Device) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Node-RED on a pty, without its editor."""
     folder = lab.folder / "node-red"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -71,7 +71,7 @@ def node_red(lab: Lab, ear: Subscriber, device: Device) -> Iterator[subprocess.P
                 raise WrongResultError(f"Node-RED did not start: {log.read_text()[-400:]}")
             time.sleep(0.05)
         device.write(b"ready\n")
-        ear.wait_live(STATUS_TOPIC, b"ready")
+        listener.wait_live(STATUS_TOPIC, b"ready")
         yield process
 
 

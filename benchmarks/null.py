@@ -1,4 +1,4 @@
-"""What a line costs without the broker: processor time, and the rate, against a broker that discards what it gets."""
+"""The cost of a line without a real broker: processor time and rate, with a broker that discards everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.contenders import BARE, OURS
 from benchmarks.device import Device
 from benchmarks.goals import Goal
 from benchmarks.lab import Lab, cpu_seconds, ending, spawn
-from benchmarks.original import READLINE, WAYS, original, python
+from benchmarks.legacy import READLINE, WAYS, legacy_gateway, python
 from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import STATUS_TOPIC, lines
@@ -24,16 +24,16 @@ from benchmarks.topics import STATUS_TOPIC, lines
 Contender: TypeAlias = Callable[[int, str], AbstractContextManager["subprocess.Popen[bytes]"]]
 
 _OURS_TIMES = 5
-_TIMEOUT = 30.0  # s for what the broker is to say
+_TIMEOUT = 30.0  # s for a line of output of the null broker
 
 
 def run(lab: Lab) -> None:
-    """The gateway, the original and a pty reader with paho."""
+    """Compare the gateway, version 1.1.4 and a pty reader with paho."""
     count = 8_000 if lab.fast else 40_000
     print(
-        f"cpu: {count:,} lines from a pty, QoS 0, to a broker that discards them; processor time of the process alone."
+        f"cpu: {count:,} lines from a pty, QoS 0, to a broker that discards them; processor time of the process only."
     )
-    print(f"  {OURS} gets {_OURS_TIMES} times as many: half a second says more of the machine's mood than of it.")
+    print(f"  {OURS} gets {_OURS_TIMES} times as many, since half a second is too short a time to measure.")
 
     @contextlib.contextmanager
     def ours(port: int, device: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -47,19 +47,21 @@ def run(lab: Lab) -> None:
         with ending(spawn(command, contenders.fresh_log(lab, "null"))) as process:
             yield process
 
-    given: dict[str, Contender] = {OURS: ours}
+    contender_of: dict[str, Contender] = {OURS: ours}
     if python():
-        given |= {name: partial(original, lab, WAYS[name]) for name in sorted(WAYS, key=READLINE.__ne__)}
-    given[BARE] = bare
+        contender_of |= {name: partial(legacy_gateway, lab, WAYS[name]) for name in sorted(WAYS, key=READLINE.__ne__)}
+    contender_of[BARE] = bare
     counts = {OURS: count * _OURS_TIMES}
-    runners = {name: partial(_round, lab, one, counts.get(name, count)) for name, one in given.items()}
+    runners = {
+        name: partial(_round, lab, contender, counts.get(name, count)) for name, contender in contender_of.items()
+    }
     samples = run_rounds(lab, runners, (Metric("processor", "us/line", 1), Metric("lines", "1/s")))
     if READLINE in samples:
         cost, rate = (median_ratio(samples[OURS], samples[READLINE], key) for key in ("processor", "lines"))
         lab.goals.extend(
             [
-                Goal("null broker: processor per line, of the original, readline", cost, "<=", 0.1),
-                Goal("null broker: lines/s, of the original, readline", rate, ">=", 25),
+                Goal("null broker: processor per line, of mqttgateway 1.1.4, readline", cost, "<=", 0.1),
+                Goal("null broker: lines/s, of mqttgateway 1.1.4, readline", rate, ">=", 25),
             ]
         )
 
@@ -67,23 +69,23 @@ def run(lab: Lab) -> None:
 def _round(lab: Lab, contender: Contender, count: int) -> Figures:
     log = contenders.fresh_log(lab, "broker")
     with Device() as device, ending(spawn(contenders.peer_command("null_broker", STATUS_TOPIC, count), log)):
-        port = int(_said(log, 0).removeprefix("port "))
+        port = int(_printed_line(log, 0).removeprefix("port "))
         with contender(port, device.path) as process:
-            _said(log, 1)
+            _printed_line(log, 1)
             cpu = cpu_seconds(process.pid)
-            device.write_behind(b"".join(lines(count)))
-            found, seconds, bad = _said(log, 2).split()
+            device.write_in_background(b"".join(lines(count)))
+            arrived, seconds, bad = _printed_line(log, 2).split()
             cpu = cpu_seconds(process.pid) - cpu
-    if (found, bad) != (str(count), "0"):
-        raise WrongResultError(f"{found} of {count} lines, {bad} of them wrong")
+    if (arrived, bad) != (str(count), "0"):
+        raise WrongResultError(f"{arrived} of {count} lines, {bad} of them wrong")
     return {"processor": cpu / count * 1e6, "lines": count / float(seconds)}
 
 
-def _said(log: Path, number: int) -> str:
-    """Return a line of the null broker, once it is there."""
+def _printed_line(log: Path, number: int) -> str:
+    """Return line `number` of the output of the null broker; wait for it."""
     deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline:
-        if len(said := log.read_text().splitlines()) > number:
-            return said[number]
+        if len(printed := log.read_text().splitlines()) > number:
+            return printed[number]
         time.sleep(0.02)
-    raise WrongResultError(f"the null broker has not come to its line {number + 1}: {log.read_text()[-400:]}")
+    raise WrongResultError(f"the null broker has not printed line {number + 1}: {log.read_text()[-400:]}")

@@ -1,4 +1,4 @@
-"""What the outbox costs: to put, to commit, to take and settle; what it writes; what an outage takes of memory."""
+"""The cost of the outbox: put, commit, take and settle; bytes written to disk; memory during an outage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DAY = 86_400
 
 
 def run(lab: Lab) -> None:
-    """Run all of it."""
+    """Run all measurements of the outbox."""
     _speed(lab)
     _latency(lab)
     _writes(lab)
@@ -91,10 +91,10 @@ def _produce(outbox: Outbox, count: int) -> None:
 def _take(outbox: Outbox, count: int) -> list[Entry]:
     taken: list[Entry] = []
     while len(taken) < count:
-        found = outbox.take(100)
-        outbox.settle(found)
-        taken += found
-        if not found:
+        batch = outbox.take(100)
+        outbox.settle(batch)
+        taken += batch
+        if not batch:
             time.sleep(0.0002)
     return taken
 
@@ -120,20 +120,20 @@ def _latency(lab: Lab) -> None:
 
 def _writes(lab: Lab) -> None:
     seconds = 8 if lab.fast else 20
-    print(f"writes: one message a second, acknowledged after 2 ms, for {seconds} s; bytes that went to the disk")
-    print("  (/proc/PID/io), as much as that is in a day.")
+    print(f"writes: one message a second, acknowledged after 2 ms, for {seconds} s; bytes written to the disk")
+    print("  (/proc/PID/io), extrapolated to a day.")
 
     def with_interval(commit_interval: float) -> Callable[[], Figures]:
         def measure() -> Figures:
             with _on_disk(lab, commit_interval) as outbox:
                 time.sleep(0.2)
-                before = _written()
+                written_before = _written()
                 for number in range(seconds):
                     outbox.put(_message(number, "home/t"))
                     time.sleep(0.002)
                     outbox.settle(outbox.take(1))
                     time.sleep(0.998)
-                written = _written() - before
+                written = _written() - written_before
             return {"a day": written / seconds * _DAY / 1024**2}
 
         return measure
@@ -149,8 +149,8 @@ def _written() -> int:
 
 def _outage(lab: Lab) -> None:
     count = 36_000 if lab.fast else 360_000
-    print(f"outage: {count:,} messages that wait (an hour of 100 a second is 360,000), in a process of its own:")
-    print("  what its memory grows by, and how fast they go out afterwards, in order, each settled.")
+    print(f"outage: {count:,} waiting messages (an hour at 100 a second is 360,000), in a process of its own:")
+    print("  the growth of its memory, and the rate at which they are taken afterwards, in order, each settled.")
 
     def measure(kind: str) -> Callable[[], Figures]:
         def figures() -> Figures:
@@ -168,28 +168,28 @@ def _outage(lab: Lab) -> None:
     run_rounds(lab, {DISK: measure(DISK), MEMORY: measure(MEMORY)}, metrics, factor=0.4)
 
 
-def _suffer(kind: str, count: int, path: Path) -> None:
-    """Be the process of `_outage`."""
+def _measure_outage(kind: str, count: int, path: Path) -> None:
+    """Run the measurement of `_outage`, in its own process."""
     outbox = DurableOutbox() if kind == DISK else Outbox(OutboxOptions(max_bytes=1024**3))
     writer = None
     if isinstance(outbox, DurableOutbox):
         writer = OutboxWriter(outbox, OutboxStore(path))
         writer.start()
-    before = resident_kib(os.getpid())
+    initial_kib = resident_kib(os.getpid())
     for number in range(count):
         outbox.put(Publication("home/t", b"%d" % number, 1))
         if number % 100 == 0:
             outbox.wait_for_room()
-    grown = resident_kib(os.getpid()) - before
+    grown = resident_kib(os.getpid()) - initial_kib
     began = time.perf_counter()
     taken = 0
     while taken < count:
-        found = outbox.take(100)
-        if [int(each.publication.payload) for each in found] != list(range(taken, taken + len(found))):
-            raise WrongResultError(f"the order behind {taken}")
-        outbox.settle(found)
-        taken += len(found)
-        if not found:
+        batch = outbox.take(100)
+        if [int(each.publication.payload) for each in batch] != list(range(taken, taken + len(batch))):
+            raise WrongResultError(f"wrong order after message {taken}")
+        outbox.settle(batch)
+        taken += len(batch)
+        if not batch:
             time.sleep(0.0002)
     rate = count / (time.perf_counter() - began)
     print(grown / 1024, rate)
@@ -198,4 +198,4 @@ def _suffer(kind: str, count: int, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    _suffer(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    _measure_outage(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""An interface for the gateway: at a command, it pushes as many messages as the command says, as fast as it can."""
+"""An interface for the gateway: on a command, it pushes `count` messages as fast as it can."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PushInterface(Interface):
     waits_itself = True
 
     def loop(self) -> None:
-        """Wait for one command and serve it; return as well when the gateway stops."""
+        """Wait for one command and execute it; return without one when the gateway stops."""
         command = self.msglist_in.pull(block=True)
         if command is None:
             return

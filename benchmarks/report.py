@@ -1,4 +1,4 @@
-"""From the figures of rounds to lines of a table: median, spread, and the ratio to the peer. Pure, but for printing."""
+"""Turns the figures of rounds into a table: median, spread, and ratio to the peer. Pure, except for printing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 Figures: TypeAlias = Mapping[str, float]
-"""What one round of one contender has measured, by the name of the metric."""
+"""The figures of one round of one contender, by the key of the metric."""
 
 
 class WrongResultError(Exception):
-    """Something was lost, doubled, out of order or wrong: the figures of such a run are worth nothing."""
+    """Something was lost, duplicated, out of order or wrong: the figures of such a run are invalid."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def median_ratio(ours: Sequence[Figures], peers: Sequence[Figures], key: str) ->
 
 
 def ratios(ours: Sequence[Figures], peers: Sequence[Figures], key: str) -> list[float]:
-    """Return ours / peer, round by round, so that what slowed a whole round down cancels out."""
+    """Return ours / peer, round by round, so that a disturbance of a whole round cancels out."""
     return [our[key] / peer[key] for our, peer in zip(ours, peers, strict=False) if peer[key]]
 
 
@@ -54,9 +54,9 @@ def print_table(metrics: Sequence[Metric], samples: Mapping[str, Sequence[Figure
         print(f"  {metric.key} [{metric.unit}]{f'   goal: {metric.goal}' if metric.goal else ''}")
         for name, rounds in samples.items():
             _print_row(name, [figures[metric.key] for figures in rounds], metric.decimals, f"({len(rounds)} rounds)")
-        found = ratios(samples[first], samples[second], metric.key)
-        if first != second and found:
-            _print_row(f"ratio to {second}", found, 2)
+        round_ratios = ratios(samples[first], samples[second], metric.key)
+        if first != second and round_ratios:
+            _print_row(f"ratio to {second}", round_ratios, 2)
 
 
 def _print_row(name: str, values: Sequence[float], decimals: int, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a gateway costs while nothing happens: wake-ups, memory, and the time to start."""
+"""The cost of an idle gateway: wake-ups and memory; and the time that it needs to start."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from benchmarks.subscriber import Subscriber
 from benchmarks.topics import LINK_TOPIC, STATUS_TOPIC, lines, payloads
 from tests.support.waiting import wait_until
 
-_SETTLE = 1.0  # s after the start in which imports and first messages end
+_SETTLE = 1.0  # s after the start, when imports and first messages are over
 LIBRARIES = "the four libraries"
 
 
 def idle(lab: Lab) -> None:
-    """Wake-ups of a process that has nothing to do."""
+    """Measure the wake-ups of an idle process."""
     seconds, windows = (5.0, 1) if lab.fast else (10.0, max(1, min(lab.rounds, 3)))
     print("idle: voluntary context switches of all threads (/proc), with one silent serial device and the link up;")
     print(f"  {windows} x {seconds:g} s, the gateway and a pty reader with paho's loop_start side by side.")
@@ -31,20 +31,20 @@ def idle(lab: Lab) -> None:
     threads: dict[str, list[str]] = {}
     with ExitStack() as stack:
         pids: dict[str, int] = {}
-        heard: list[tuple[Device, Subscriber]] = []
+        pairs: list[tuple[Device, Subscriber]] = []
         for name in samples:
-            device, ear = stack.enter_context(Device()), stack.enter_context(contenders.subscriber(lab))
-            heard.append((device, ear))
+            device, listener = stack.enter_context(Device()), stack.enter_context(contenders.subscriber(lab))
+            pairs.append((device, listener))
             options = contenders.serial_options(device.path)
-            ours = contenders.gateway(lab, ear, options, 0)
-            bare = contenders.peer(lab, ear, "serial_publisher", device.path, 0)
+            ours = contenders.gateway(lab, listener, options, 0)
+            bare = contenders.peer(lab, listener, "serial_publisher", device.path, 0)
             pids[name] = stack.enter_context(ours if name == OURS else bare).pid
         time.sleep(_SETTLE)
         for _ in range(windows):
-            before = {name: (cpu_seconds(pid), thread_wakeups(pid)) for name, pid in pids.items()}
+            previous = {name: (cpu_seconds(pid), thread_wakeups(pid)) for name, pid in pids.items()}
             time.sleep(seconds)
             for name, pid in pids.items():
-                cpu, wakeups = before[name]
+                cpu, wakeups = previous[name]
                 woken = {thread: count - wakeups.get(thread, 0) for thread, count in thread_wakeups(pid).items()}
                 threads[name] = [f"{'main' if t == pid else t} {n / seconds:.1f}" for t, n in sorted(woken.items())]
                 samples[name].append(
@@ -53,8 +53,8 @@ def idle(lab: Lab) -> None:
                         "processor": (cpu_seconds(pid) - cpu) / seconds * 100,
                     }
                 )
-        for device, ear in heard:
-            _check_heard(device, ear)
+        for device, listener in pairs:
+            _check_line_arrives(device, listener)
     lab.goals.append(Goal("idle: wake-ups, 1/s", median(samples[OURS], "wake-ups"), "<=", 1.0))
     print_table((Metric("wake-ups", "1/s", 1, "at most 1"), Metric("processor", "%", 2)), samples)
     for name, parts in threads.items():
@@ -62,10 +62,10 @@ def idle(lab: Lab) -> None:
 
 
 def start(lab: Lab) -> None:
-    """Time from the start of the process to the CONNACK."""
-    print("start: from the start of the process until a subscriber sees what is published on CONNACK (`online`);")
+    """Measure the time from the start of the process to the CONNACK."""
+    print("start: from the start of the process until a subscriber receives the `online` that is published on CONNACK;")
     print("  the gateway with one serial device, checks included, against Python with paho that only connects;")
-    print("  both in an environment as pip makes it from the wheel, without what developers have in theirs.")
+    print("  both in an environment that pip created from the wheel, without the development tools.")
     commands = install(lab.folder)
 
     def ours() -> Figures:
@@ -85,30 +85,30 @@ def start(lab: Lab) -> None:
 
 def _start_round(lab: Lab, command: Sequence[str], device: Device | None) -> Figures:
     log = contenders.fresh_log(lab, "start")
-    with contenders.subscriber(lab) as ear:
+    with contenders.subscriber(lab) as listener:
         began = time.monotonic()
         with ending(spawn(list(command), log, path=None)) as process:
-            ear.wait_live(LINK_TOPIC, b"online")
+            listener.wait_live(LINK_TOPIC, b"online")
             milliseconds = (time.monotonic() - began) * 1000
             if device is not None:
                 wait_until(lambda: "is open" in log.read_text(), what="the port to be open")
-                _check_heard(device, ear)
+                _check_line_arrives(device, listener)
                 stop_gateway(process, log)
     return {"start": milliseconds}
 
 
 def memory(lab: Lab) -> None:
-    """Resident memory after the start."""
+    """Measure the resident memory after the start."""
     print(f"memory: VmRSS {_SETTLE:g} s after the start, with one serial device and the link up;")
     print("  against Python that has imported paho, PyYAML, jsonschema and pyserial, and the pty reader with paho.")
 
     def ours() -> Figures:
         with (
             Device() as device,
-            contenders.subscriber(lab) as ear,
-            contenders.gateway(lab, ear, contenders.serial_options(device.path), 1) as process,
+            contenders.subscriber(lab) as listener,
+            contenders.gateway(lab, listener, contenders.serial_options(device.path), 1) as process,
         ):
-            _check_heard(device, ear)
+            _check_line_arrives(device, listener)
             return _memory_of(process.pid)
 
     def libraries() -> Figures:
@@ -117,17 +117,17 @@ def memory(lab: Lab) -> None:
             deadline = time.monotonic() + 10
             while "ready" not in log.read_text():
                 if time.monotonic() > deadline:
-                    raise WrongResultError(f"the libraries are not imported within 10 s: {log.read_text()[-400:]}")
+                    raise WrongResultError(f"the libraries were not imported within 10 s: {log.read_text()[-400:]}")
                 time.sleep(0.01)
             return _memory_of(process.pid)
 
     def bare() -> Figures:
         with (
             Device() as device,
-            contenders.subscriber(lab) as ear,
-            contenders.peer(lab, ear, "serial_publisher", device.path, 1) as process,
+            contenders.subscriber(lab) as listener,
+            contenders.peer(lab, listener, "serial_publisher", device.path, 1) as process,
         ):
-            _check_heard(device, ear)
+            _check_line_arrives(device, listener)
             return _memory_of(process.pid)
 
     runners = {OURS: ours, LIBRARIES: libraries, BARE: bare}
@@ -135,10 +135,10 @@ def memory(lab: Lab) -> None:
     lab.goals.append(Goal("resident memory, MiB", median(samples[OURS], "VmRSS"), "<=", 32))
 
 
-def _check_heard(device: Device, ear: Subscriber) -> None:
-    """Look whether it works: a line of the device arrives."""
+def _check_line_arrives(device: Device, listener: Subscriber) -> None:
+    """Check that the contender works: a line of the device arrives."""
     device.write(lines(1)[0])
-    ear.wait_live(STATUS_TOPIC, payloads(1)[0])
+    listener.wait_live(STATUS_TOPIC, payloads(1)[0])
 
 
 def _memory_of(pid: int) -> Figures:

@@ -1,4 +1,4 @@
-"""Runs contenders in turn, round after round, and prints what came of it."""
+"""Runs the contenders alternately, round after round, and prints the results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, print_table
 
 Contenders: TypeAlias = Mapping[str, Callable[[], Figures]]
-"""By name, what runs one round: ours first, then the peer of the ratio, then others."""
+"""The function that runs one round, by name: the gateway first, then the peer of the ratio, then others."""
 
 Samples: TypeAlias = Mapping[str, Sequence[Figures]]
-"""By name, what each round has measured."""
+"""The figures of each round, by name."""
 
 
 def run_rounds(lab: Lab, contenders: Contenders, metrics: Sequence[Metric], *, factor: float = 1.0) -> Samples:
-    """Run all contenders in turn, each second round backwards; print a table, and return what is in it.
+    """Run all contenders alternately, every second round in reverse; print a table, and return its figures.
 
-    `factor` times the usual number of rounds are run, at least one; fewer where the time is over.
+    `factor` times the usual number of rounds are run, at least one; fewer if the time is up.
     """
     samples: dict[str, list[Figures]] = {name: [] for name in contenders}
     deadline = time.monotonic() + lab.budget
@@ -27,7 +27,7 @@ def run_rounds(lab: Lab, contenders: Contenders, metrics: Sequence[Metric], *, f
     for number in range(max(1, round(lab.rounds * factor))):
         began = time.monotonic()
         if number and began + longest > deadline:
-            print(f"  time is over after {number} rounds")
+            print(f"  the time is up after {number} rounds")
             break
         for name in list(contenders) if number % 2 == 0 else reversed(list(contenders)):
             samples[name].append(contenders[name]())

@@ -1,4 +1,4 @@
-"""An interface for the gateway that takes commands: when the last has come, it says whether all were in order, once."""
+"""An interface for the gateway that counts commands: after the last it reports whether all came in order, once each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.routing.outlet import Outlet
 
 
 class SinkInterface(Interface):
-    """Counts commands; the option `count` tells which is the last."""
+    """Counts commands; the option `count` is their total number."""
 
     waits_itself = True
 
@@ -19,12 +19,12 @@ class SinkInterface(Interface):
         self._is_right = True
 
     def loop(self) -> None:
-        """Take what is there."""
+        """Check the commands that are waiting."""
         msg = self.msglist_in.pull(block=True)
         while msg is not None:
             self._is_right = self._is_right and msg.argument("n") == self._next
             self._next += 1
             if msg.argument("n") == self.params["count"] - 1:
-                said = "DONE" if self._is_right and self._next == self.params["count"] else "WRONG"
-                self.msglist_out.push(InternalMsg(function="climate", location="lab", device="probe", action=said))
+                result = "DONE" if self._is_right and self._next == self.params["count"] else "WRONG"
+                self.msglist_out.push(InternalMsg(function="climate", location="lab", device="probe", action=result))
             msg = self.msglist_in.pull()

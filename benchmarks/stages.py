@@ -1,6 +1,6 @@
-"""Where the time of a line goes: each stage by itself, in this process, and their sum.
+"""The processor time of a line: each stage alone, in this process, and their sum.
 
-The last one needs a socket: a connected pair, whose other end is read by a thread that discards.
+The last stage needs a socket: one end of a connected pair, whose other end is read by a thread that discards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.translation.payload import make_payload
 from interfaces.serial_interface import SerialInterface
 
 _CHUNK = 2048  # bytes of a read from a pty
-_BATCH = 100  # messages that the outlet gives to the outbox at a time
+_BATCH = 100  # messages that the outlet passes to the outbox at a time
 _SLICE = 1000  # lines
 JSON, PASS = "of which JSON", "link: encode, write"
 PUT, SEND = "through the outbox: put", "through the outbox: take, encode, write, settle"
@@ -42,8 +42,8 @@ _STAGES = ("framing", "decoding", "map", PASS)
 def run(lab: Lab) -> None:
     """Print the cost of each stage, and of their sum."""
     count = 5_000 if lab.fast else 20_000
-    print(f"stages: {count:,} lines, processor time of each stage by itself, from bytes to packets (QoS 0).")
-    print("  Past the outbox, which is how they go as long as nothing waits; through it instead: the last two.")
+    print(f"stages: {count:,} lines, processor time of each stage alone, from bytes to packets (QoS 0).")
+    print("  Messages bypass the outbox, as they do while it is empty; the last two rows are for the way through it.")
     names = (*_STAGES[:3], JSON, PASS, "sum", PUT, SEND)
     run_rounds(lab, {"stages": _Stages(count).measure}, [Metric(name, "us/line", 2) for name in names])
 
@@ -56,32 +56,32 @@ class _Stages:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def measure(self) -> Figures:
-        """Run each stage on what the one before has made, a slice at a time: no more is in memory at once in a run."""
+        """Run each stage on the result of the previous one, a slice at a time, since a run has no more in memory."""
         self._seconds.clear()
         outbox = Outbox()
         params = fill_defaults(contenders.serial_options("loop://"), SerialInterface.SCHEMA)
         interface = SerialInterface(params, MsgList(), Outlet("device", self._map, outbox))
         client = HookedClient(CallbackAPIVersion.VERSION2)
-        client._sock = BufferedSocket(_discarded())  # type: ignore[assignment]  # a link that is up, without a broker
+        client._sock = BufferedSocket(_discarding_socket())  # type: ignore[assignment]  # a link that is up, without a broker
         sender = Sender(client, outbox, 0.0, time.monotonic)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
         sender.begin()
         sender.send_pending()  # a new link first publishes the states
-        given, expected = lines(self._count), payloads(self._count)
+        device_lines, expected = lines(self._count), payloads(self._count)
         for at in range(0, self._count, _SLICE):
-            publications = self._translate(interface, b"".join(given[at : at + _SLICE]))
+            publications = self._translate(interface, b"".join(device_lines[at : at + _SLICE]))
             if [publication[:2] for publication in publications] != [
-                (STATUS_TOPIC, one) for one in expected[at : at + _SLICE]
+                (STATUS_TOPIC, payload) for payload in expected[at : at + _SLICE]
             ]:
-                raise WrongResultError("what comes out is not what went in")
+                raise WrongResultError("the publications are not those of the lines")
             batches = [publications[start : start + _BATCH] for start in range(0, _SLICE, _BATCH)]
             self._timed(PASS, lambda batches=batches: [sender.send_directly(batch) for batch in batches])  # type: ignore[misc]
             self._timed(PUT, lambda batches=batches: [outbox.put_all(batch) for batch in batches])  # type: ignore[misc]
             self._timed(SEND, lambda: _send(sender, client, outbox))
-        if (passed := outbox.counts().delivered) != 2 * self._count:
-            raise WrongResultError(f"{passed} of {2 * self._count} were sent")
-        found = {name: seconds / self._count * 1e6 for name, seconds in self._seconds.items()}
-        return {**found, "sum": sum(found[stage] for stage in _STAGES)}
+        if (sent := outbox.counts().delivered) != 2 * self._count:
+            raise WrongResultError(f"{sent} of {2 * self._count} were sent")
+        costs = {name: seconds / self._count * 1e6 for name, seconds in self._seconds.items()}
+        return {**costs, "sum": sum(costs[stage] for stage in _STAGES)}
 
     def _translate(self, interface: SerialInterface, data: bytes) -> list[Publication]:
         frames: list[tuple[bytes, str]] = []
@@ -102,15 +102,15 @@ class _Stages:
 
 
 def _send(sender: Sender, client: HookedClient, outbox: Outbox) -> None:
-    """Send what waits, as the main thread does."""
+    """Send the waiting messages, as the main thread does."""
     while len(outbox):
         sender.send_pending()
         client.loop_write()
         sender.settle()
 
 
-def _discarded() -> socket.socket:
-    """Return a socket whose other end is read by a thread, and nothing made of it."""
+def _discarding_socket() -> socket.socket:
+    """Return a socket whose other end is read by a thread that discards everything."""
     ours, theirs = socket.socketpair()
 
     def discard() -> None:

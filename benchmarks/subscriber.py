@@ -1,6 +1,6 @@
-"""The subscriber that measures: MQTT 3.1.1 on a plain socket, so that it costs next to nothing beside what it measures.
+"""The measuring subscriber: MQTT 3.1.1 on a plain socket, so that it costs little compared with what it measures.
 
-It subscribes with QoS 0 and has no thread. Packets are read as they come and taken apart when time is not taken.
+It subscribes with QoS 0 and has no thread. Bytes are read as they arrive, and parsed when no time is measured.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from benchmarks.report import WrongResultError
 from tests.support.packets import CONNECT, PUBLISH, SUBSCRIBE, packet, text
 
 _CHUNK = 1 << 20  # bytes read at a time
-_PAUSE = 0.004  # s between two reads of a stream: rare enough to leave the processor to others
-_SILENCE = 10.0  # s without a byte after which what is missing is lost
+_PAUSE = 0.004  # s between two reads of a stream: long enough to leave the processor to the contender
+_SILENCE = 10.0  # s without a byte; messages that are missing then are lost
 _RETAINED = 0x01
 
 
@@ -40,13 +40,13 @@ class Subscriber:
         self._chunk = memoryview(bytearray(_CHUNK))
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._poll = select.poll()  # select knows no descriptors above 1,023
+        self._poll = select.poll()  # select cannot handle descriptors above 1,023
         self._poll.register(self._socket, select.POLLIN)
         self._send(CONNECT, text("MQTT") + bytes([4, 2, 0, 0]) + text(""))  # level 4, clean session, no keepalive
         self._expect(0x20)
         if filters:
-            wanted = b"".join(text(topic_filter) + b"\0" for topic_filter in filters)
-            self._send(SUBSCRIBE, bytes([0, 1]) + wanted, flags=2)
+            subscriptions = b"".join(text(topic_filter) + b"\0" for topic_filter in filters)
+            self._send(SUBSCRIBE, bytes([0, 1]) + subscriptions, flags=2)
             self._expect(0x90)
 
     def __enter__(self) -> Subscriber:
@@ -62,7 +62,7 @@ class Subscriber:
         self._send(PUBLISH, text(topic) + json.dumps(members).encode())
 
     def publish_all(self, topic: str, payloads: Sequence[bytes]) -> None:
-        """Publish payloads of some bytes, QoS 0, as fast as the broker takes them."""
+        """Publish payloads of some bytes, QoS 0, as fast as the broker accepts them."""
         head = text(topic)
         self._socket.sendall(b"".join(bytes([0x30, len(head) + len(payload)]) + head + payload for payload in payloads))
 
@@ -76,7 +76,7 @@ class Subscriber:
         return messages
 
     def wait_live(self, topic: str, payload: bytes, timeout: float = 10.0) -> None:
-        """Return when `payload` is published on `topic`; what was retained there does not count."""
+        """Return when `payload` is published on `topic`; retained messages do not count."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             for message in self.receive(deadline - time.monotonic()):
@@ -87,25 +87,27 @@ class Subscriber:
     def stream(self, last: bytes, timeout: float = 60.0) -> tuple[float, list[Received]]:
         """Read until a message has ended with `last`; return the moment (s, monotonic) and all messages.
 
-        Ends as well after a silence or after `timeout` (s): what has come until then is returned.
+        It also ends after a silence or after `timeout` (s), and then returns what has arrived.
         """
         deadline = time.monotonic() + timeout
-        heard = time.monotonic()
-        while not self._buffer.endswith(last) and time.monotonic() < min(deadline, heard + _SILENCE):
+        last_read = time.monotonic()
+        while not self._buffer.endswith(last) and time.monotonic() < min(deadline, last_read + _SILENCE):
             if self._is_readable(0.1):
                 self._read()
-                heard = time.monotonic()
+                last_read = time.monotonic()
                 if not self._buffer.endswith(last):
                     time.sleep(_PAUSE)
         end, messages = _messages(self._buffer)
         del self._buffer[:end]
-        return heard, messages
+        return last_read, messages
 
     def _is_readable(self, timeout: float) -> bool:
         return bool(self._poll.poll(max(0.0, timeout) * 1000))
 
     def _read(self) -> None:
-        size = self._socket.recv_into(self._chunk)  # into what is there: to allocate a MiB for each read costs more
+        size = self._socket.recv_into(
+            self._chunk
+        )  # into the existing buffer: allocating a MiB for each read costs more
         if not size:
             raise WrongResultError("the broker has closed the connection of the subscriber")
         self._buffer += self._chunk[:size]
@@ -115,7 +117,7 @@ class Subscriber:
 
     def _expect(self, head: int) -> None:
         """Wait for the acknowledgement that begins with `head`; retained messages stay behind it."""
-        while not any(found[0] == head for found in packets_in(self._buffer)):
+        while not any(each[0] == head for each in packets_in(self._buffer)):
             self._read()
         start = 0
         for first, _, end in packets_in(bytes(self._buffer)):

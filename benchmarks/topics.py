@@ -1,4 +1,4 @@
-"""What is sent: the lines of the device, the topics and payloads they become, and the check that they have arrived."""
+"""The test data: the lines of the device, their topics and payloads, and the check that all have arrived."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FILTERS = ("bench/+/+/+/+/+/S", "bench/+/availability", "bench/+/+/availability"
 
 
 def lines(count: int) -> list[bytes]:
-    """Return what the device says: lines like `T 21.5`, no two the same."""
+    """Return the lines of the device, which are like `T 21.5`, no two of them equal."""
     return [f"T {number / 10}\n".encode() for number in range(count)]
 
 
 def payloads(count: int) -> list[bytes]:
-    """Return what is to arrive for `lines(count)`."""
+    """Return the payloads expected for `lines(count)`."""
     return [json.dumps({"action": "TEMPERATURE", "celsius": number / 10}).encode() for number in range(count)]
 
 
-def last_of_original(count: int) -> bytes:
-    """Return the last of `payloads(count)` as the original writes it."""
+def last_of_legacy(count: int) -> bytes:
+    """Return the last of `payloads(count)` as version 1.1.4 writes it."""
     return json.dumps({"celsius": (count - 1) / 10, "action": "TEMPERATURE"}).encode()
 
 
@@ -35,7 +35,7 @@ def commands(count: int) -> list[bytes]:
 
 
 def _content(payload: bytes) -> object:
-    """Return what a payload says: the original writes the action last."""
+    """Return the content of a payload, whatever its order: version 1.1.4 writes the action last."""
     return json.loads(payload) if payload.startswith(b"{") else payload
 
 
@@ -50,7 +50,9 @@ def check_arrived(received: Iterable[tuple[str, bytes]], expected: Sequence[byte
     if got != list(expected) and list(map(_content, got)) != list(map(_content, expected)):
         lost = len(set(expected) - set(got))
         pairs = zip(got, expected, strict=False)
-        first = next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(got), len(expected)))
+        first = next(
+            (index for index, (actual, right) in enumerate(pairs) if actual != right), min(len(got), len(expected))
+        )
         raise WrongResultError(
-            f"{len(got)} messages instead of {len(expected)}, {lost} lost; number {first} is the first that is wrong"
+            f"{len(got)} messages instead of {len(expected)}, {lost} lost; number {first} is the first wrong one"
         )

@@ -1,4 +1,4 @@
-"""What the map costs: translation both ways, by the number of its entries, and the time to load it. In this process."""
+"""The cost of the map: translation in both directions, by the number of its entries; and the time to load it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import MsgMap
 
 _SIZES = (100_000, 10, 1_000)  # ours first, then the peer of the ratio
-_DISTINCT = 10  # words in use, spread over all of a map: what is asked for is a map's size, not that of its caches
+_DISTINCT = 10  # words in use, spread over the whole map: this measures the effect of the map's size, not of its caches
 
 
 def run(lab: Lab) -> None:
-    """Maps of 10, 1,000 and 100,000 entries."""
+    """Measure maps of 10, 1,000 and 100,000 entries."""
     count = 5_000 if lab.fast else 30_000
-    print(f"map: {count:,} messages both ways through maps of three sizes, {_DISTINCT} devices in use;")
+    print(f"map: {count:,} messages in both directions through maps of three sizes, {_DISTINCT} devices in use;")
     print("  load: from the file to the map, all checks included.")
     files = {size: _write(lab.folder, size) for size in _SIZES}
     maps = {size: load_map(file, sender="bench") for size, file in files.items()}
@@ -47,22 +47,24 @@ def _write(folder: Path, size: int) -> Path:
 
 def _runner(msg_map: MsgMap, file: Path, size: int, count: int) -> Callable[[], Figures]:
     used = [index * (size // _DISTINCT) for index in range(_DISTINCT)]
-    said = [InternalMsg(function="f", device=f"device {n}", action="T", arguments={"v": 1}) for n in used]
-    heard = [(f"bench/f///word{n}/else/S", b'{"action": "T", "v": 1}') for n in used]
+    messages = [InternalMsg(function="f", device=f"device {n}", action="T", arguments={"v": 1}) for n in used]
+    received = [(f"bench/f///word{n}/else/S", b'{"action": "T", "v": 1}') for n in used]
 
     def write() -> None:
         for number in range(count):
-            msg_map.internal2mqtt(said[number % _DISTINCT])
+            msg_map.internal2mqtt(messages[number % _DISTINCT])
 
     def read() -> None:
         for number in range(count):
-            msg_map.mqtt2internal(*heard[number % _DISTINCT])
+            msg_map.mqtt2internal(*received[number % _DISTINCT])
 
     def run() -> Figures:
-        if [msg_map.mqtt2internal(*one).device for one in heard] != [msg.device for msg in said]:
-            raise WrongResultError("what is read is not what was written")
-        if [msg_map.internal2mqtt(msg)[:2] for msg in said] != [(t.replace("/else/", "/bench/"), p) for t, p in heard]:
-            raise WrongResultError("what is written is not what was said")
+        if [msg_map.mqtt2internal(*each).device for each in received] != [msg.device for msg in messages]:
+            raise WrongResultError("the messages read are not those expected")
+        if [msg_map.internal2mqtt(msg)[:2] for msg in messages] != [
+            (t.replace("/else/", "/bench/"), p) for t, p in received
+        ]:
+            raise WrongResultError("the publications are not those of the messages")
         load = _seconds(partial(load_map, file, sender="bench"))
         return {"write": _seconds(write) / count * 1e6, "read": _seconds(read) / count * 1e6, "load": load}
 

@@ -24,6 +24,9 @@ Any other exception that reaches a supervisor is a bug, and is logged with its t
 Three classes describe what is wrong. A `Problem` is what a check yields: it knows the option, but not the file. It
 becomes a `Finding` when its place in a file is known; a `ConfigurationError` carries all findings. A `RefusedError` is
 about one message at run time, not about a file.
+
+A function whose name ends with `problem` answers a question and raises nothing: it returns None, or a text that says
+what is wrong. The caller knows the place and the remedy, and whether it is a finding, a refused message or an argument.
 """
 
 from __future__ import annotations

@@ -30,14 +30,9 @@ from gateway.routing.outlet import Outlet
 
 LOG = package_logger(__name__)
 
-_FIRST_RETRY = 0.5  # s; a device that was unplugged and plugged in again is found within about a second
-_LAST_RETRY = 30.0  # s; a device that is missing for days costs next to nothing
 _STABLE = 5.0  # s that a device must have worked for its next failure to count as the first one
 _BUSY = 0.005  # s between two waits; what a device sends in a longer interval is noticed late
 _BATCH = 100  # messages written to the device before it is read again
-# After an answer, s to wait for the next message before the device is read; 1 ms is the resolution of `poll`.
-_NEXT_MESSAGE = 0.001
-_LONGEST_DELAY = 0.001  # s after which no further message is waited for: the device is read after twice that at most
 
 
 class Interface:
@@ -137,12 +132,23 @@ class DeviceInterface(Interface):
     clock: Callable[[], float] = time.monotonic
     """The source of all times here (s, monotonic). A test replaces it in a subclass."""
 
+    # A device that was unplugged and plugged in again is found within about a second; one that is missing for days
+    # costs next to nothing.
+    reopen_delays: ClassVar[tuple[float, float]] = (0.5, 30.0)
+    """The first and the longest delay (s) before a device that failed is opened again."""
+
+    next_message_wait: ClassVar[float] = 0.001  # the resolution of `poll`
+    """After an answer, the time (s) to wait for the next message before the device is read."""
+
+    longest_read_delay: ClassVar[float] = 0.001
+    """The time (s) after which no further message is waited for: the device is read after twice that at most."""
+
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.is_open = False
         self.is_readable = False  # during read(): whether the descriptor is readable
         self._outages = Outages(msglist_out.name)
-        self._backoff = Backoff(_FIRST_RETRY, _LAST_RETRY)
+        self.reopen_backoff = Backoff(*self.reopen_delays)
         self._next_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
@@ -251,9 +257,9 @@ class DeviceInterface(Interface):
                 self.msglist_out.answer(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
         self._open_commands.release()
         if was_open and self.clock() - self._open_since >= _STABLE:
-            self._backoff.reset()
+            self.reopen_backoff.reset()
             self._outages.end()
-        delay = self._backoff.next_delay()
+        delay = self.reopen_backoff.next_delay()
         self._next_open = self.clock() + delay
         self.msglist_out.record_failure(self._outages.report(self.describe(), err, was_open=was_open))
 
@@ -280,14 +286,14 @@ class DeviceInterface(Interface):
         receives the next command. After an answer the caller must check again whether the device is readable, since
         time has passed.
         """
-        until = self.clock() + _LONGEST_DELAY
+        until = self.clock() + self.longest_read_delay
         has_answered = False
         while self._process_messages():
             has_answered = True
             if self.measures_silence or self.clock() >= until:
                 self.msglist_out.yield_to_sender()
                 break
-            self.msglist_in.wait(_NEXT_MESSAGE)
+            self.msglist_in.wait(self.next_message_wait)
         return has_answered
 
     def _process_messages(self) -> bool:

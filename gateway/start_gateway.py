@@ -34,7 +34,7 @@ from gateway.runtime.open_outbox import open_outbox
 from gateway.runtime.process_limits import apply_process_limits
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.signals import handle_signals
-from gateway.runtime.stats import Stats, summary
+from gateway.runtime.stats import FILE_PREFIX, Stats, summary
 from gateway.runtime.thread_errors import log_thread_errors
 from gateway.runtime.watch import Watch
 
@@ -105,7 +105,7 @@ class Gateway:
         file = self.writer.stats() if self.writer is not None else {}
         return {
             "mqtt": self.client.stats(),
-            "outbox": {**self.outbox.stats(), **{f"file_{name}": number for name, number in file.items()}},
+            "outbox": {**self.outbox.stats(), **{f"{FILE_PREFIX}{name}": number for name, number in file.items()}},
             "routing": self.router.stats(),
             "interfaces": self._interfaces.stats(),
             "removed_interfaces": self._interfaces.removed_stats(),
@@ -146,7 +146,8 @@ class Gateway:
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
         states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
-        stale = list(stale_topics(self.outbox.retained, maps, [*states, *self._interfaces.document_topics]))
+        # A copy: during a reload, other threads send, and what they send with retain is added to the original.
+        stale = list(stale_topics(dict(self.outbox.retained), maps, [*states, *self._interfaces.document_topics]))
         for topic in stale:
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
         if stale:

@@ -1,4 +1,4 @@
-"""The tests. Before anything in them is imported, this makes sure that what they need is there."""
+"""The tests. Before any of them is imported, this checks that the packages that they need are installed."""
 
 from __future__ import annotations
 

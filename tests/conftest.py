@@ -1,4 +1,4 @@
-"""What every test gets: no unexpected warning in the log, no thread left behind; and the things at the boundary."""
+"""Fixtures of every test: it must log no unexpected warning and leave no thread; and fixtures of the boundary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ settings.load_profile("project")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip by name what is marked `root` where there is no root; in CI that fails."""
+    """Skip tests that are marked `root` without root's rights; in CI they fail."""
     if item.get_closest_marker("root") is not None and os.geteuid() != 0:
         missing = f"{item.name} needs root"
         if os.environ.get("CI") == "true":
@@ -33,14 +33,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a test has logged may be no text (an unpaired surrogate), and must pass between two processes as text."""
+    """Escape unpaired surrogates in the log of a test, which must pass between two processes as text."""
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
 
 
 class ExpectedLogs:
-    """Log texts that a test expects at WARNING or above; each must come at least once, but for those it only allows."""
+    """Log texts that a test expects at WARNING or above; each must occur at least once, except allowed ones."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
@@ -50,7 +50,7 @@ class ExpectedLogs:
         self.parts += parts
 
     def allow(self, *parts: str) -> None:
-        """Take texts that come with one version of a broker and not with another."""
+        """Allow texts that occur with some versions of a broker only."""
         self.allowed += parts
 
 
@@ -61,18 +61,18 @@ def expected_logs() -> ExpectedLogs:
 
 @pytest.fixture(autouse=True, scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What whoever runs the tests has at home is neither looked at nor touched."""
+    """Set an empty home, so that the files of the user who runs the tests are neither read nor changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             patch.delenv(name, raising=False)
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # or the tests would find one another
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # not shared by parallel tests
         yield
 
 
 @pytest.fixture(autouse=True)
-def fresh_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test has reported must not keep the next one quiet."""
+def reset_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reset the throttles, so that reports of one test do not suppress those of the next."""
     classes: list[type[ThrottledException]] = [ThrottledException]
     for cls in classes:
         classes += cls.__subclasses__()
@@ -89,18 +89,18 @@ def no_unexpected_warning(caplog: pytest.LogCaptureFixture, expected_logs: Expec
     unexpected = [text for text in texts if not any(part in text for part in expected)]
     assert not unexpected, f"unexpected warnings in the log: {unexpected}"
     missing = [part for part in expected_logs.parts if not any(part in text for text in texts)]
-    assert not missing, f"expected in the log, and not there: {missing}, but: {texts}"
+    assert not missing, f"expected in the log, but missing: {missing}; logged: {texts}"
 
 
 @pytest.fixture
 def root_logger() -> Iterator[logging.Logger]:
-    """The root logger, as it was before at the end."""
+    """The root logger, which is restored at the end."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield root
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
-        with contextlib.suppress(OSError):  # that disk is full
+        with contextlib.suppress(OSError):  # its disk is full
             handler.close()
     root.setLevel(level)
     logging.getLogger(TRAFFIC).setLevel(logging.NOTSET)
@@ -108,17 +108,17 @@ def root_logger() -> Iterator[logging.Logger]:
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    before = set(threading.enumerate())
+    threads = set(threading.enumerate())
     yield
     deadline = time.monotonic() + 5
-    for thread in set(threading.enumerate()) - before:
+    for thread in set(threading.enumerate()) - threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), f"thread {thread.name!r} was left behind"
+        assert not thread.is_alive(), f"thread {thread.name!r} is still running"
 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A Mosquitto of the test's own, running, on a free port of the loopback."""
+    """A running Mosquitto for this test, on a free port of the loopback."""
     mosquitto_or_skip()
     with Mosquitto(tmp_path) as broker:
         yield broker

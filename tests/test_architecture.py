@@ -50,9 +50,9 @@ PURE = (
     "interfaces.rules.decoding",
     "interfaces.rules.template",
 )
-"""They translate and do nothing else: each can be read, tested and fuzzed alone."""
+"""These modules only translate: each can be read, tested and fuzzed alone."""
 
-SAID_TO_BE_PURE = sorted(
+DECLARED_PURE = sorted(
     name for path in MODULES if (name := name_of(path)).startswith("interfaces.") and "Pure" in first_line(path)
 )
 
@@ -81,7 +81,7 @@ IMPURE |= {"threading", "time"}
 
 def path_of(name: str) -> Path | None:
     path = PROJECT.joinpath(*name.split("."))
-    return next((found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()), None)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 def imports(path: Path, *, at_top_only: bool = False) -> Iterator[str]:
@@ -101,7 +101,7 @@ def imports(path: Path, *, at_top_only: bool = False) -> Iterator[str]:
 
 def all_imports(name: str) -> dict[str, str]:
     """Return everything that a module imports, also by way of other modules of the project, and by way of which."""
-    found: dict[str, str] = {}
+    ways: dict[str, str] = {}
     waiting = [(name, name)]
     seen = {name}
     while waiting:
@@ -109,29 +109,29 @@ def all_imports(name: str) -> dict[str, str]:
         path = path_of(module)
         assert path is not None
         for imported in imports(path):
-            found.setdefault(imported, way)
+            ways.setdefault(imported, way)
             if path_of(imported) is not None and imported not in seen:
                 seen.add(imported)
                 waiting.append((imported, f"{way} -> {imported}"))
-    return found
+    return ways
 
 
 # --- imports
 
 
 def test_the_search_for_imports_finds_them() -> None:
-    found = all_imports("gateway.start_gateway")
-    assert {"gateway.mqtt.client", "paho.mqtt.client", "socket", "gateway.errors"} <= set(found)
-    assert found["socket"].startswith("gateway.start_gateway -> gateway.")
-    assert "interfaces.serial_interface" not in found
+    ways = all_imports("gateway.start_gateway")
+    assert {"gateway.mqtt.client", "paho.mqtt.client", "socket", "gateway.errors"} <= set(ways)
+    assert ways["socket"].startswith("gateway.start_gateway -> gateway.")
+    assert "interfaces.serial_interface" not in ways
 
 
-@pytest.mark.parametrize("name", sorted({*PURE, *SAID_TO_BE_PURE}))
+@pytest.mark.parametrize("name", sorted({*PURE, *DECLARED_PURE}))
 def test_a_pure_module_imports_no_io_no_clock_and_no_thread(name: str) -> None:
-    found = {
+    impure = {
         f"{way} -> {imported}" for imported, way in all_imports(name).items() if imported.partition(".")[0] in IMPURE
     }
-    assert not found
+    assert not impure
 
 
 DATA_OF_PAHO = tuple(f"paho.mqtt.{name}" for name in ("enums", "matcher", "packettypes", "properties", "reasoncodes"))
@@ -162,12 +162,12 @@ def test_an_interface_knows_the_gateway_only_by_its_contract(path: Path) -> None
 
 @pytest.mark.parametrize("name", [*PURE, *NOT_FOR_INTERFACES])
 def test_what_these_tests_name_is_there(name: str) -> None:
-    """Or they would hold nothing any more, once a module is called something else."""
+    """Otherwise these lists would check nothing after a module is renamed."""
     assert path_of(name) is not None
 
 
 def test_the_core_is_not_started_by_importing_it() -> None:
-    """What a run needs only sometimes is imported only then: the command line must start fast."""
+    """Modules that a run needs only sometimes are imported only then: the command line must start fast."""
     heavy = {
         "gateway.start_gateway",
         "gateway.configuration.option_docs",
@@ -176,7 +176,7 @@ def test_the_core_is_not_started_by_importing_it() -> None:
     }
     path = path_of("gateway.cli.main")
     assert path is not None
-    assert all(path_of(name) for name in heavy), "a module that is not there is imported by nobody"
+    assert all(path_of(name) for name in heavy), "a module that does not exist is imported by none"
     assert heavy.isdisjoint(imports(path, at_top_only=True))
 
 
@@ -186,7 +186,7 @@ SHADOWED = {"__init__", "__repr__", "_create_socket", "_handle_pubackcomp", "_ha
 SHADOWED |= {"_mid_generate", "loop_read", "loop_write", "want_write"}
 SHADOWED |= {"_packet_handle", "_sock_recv", "_send_pingreq", "_handle_pingresp"}
 SHADOWED |= {"on_connect", "on_disconnect", "on_message", "on_subscribe", "on_unsubscribe"}
-"""What MgClient changes of paho's class, on purpose."""
+"""The attributes of paho's class that MgClient overrides on purpose."""
 
 SET_THROUGH_PROPERTIES = {
     "connect_timeout",
@@ -221,7 +221,7 @@ def names_set_on_self() -> set[str]:
 
 
 class Empty:
-    """What every class has, in this version of Python."""
+    """The attributes of every class, in this version of Python."""
 
 
 def test_no_method_of_the_client_shadows_one_of_its_base_class_unawares() -> None:
@@ -247,6 +247,31 @@ def test_the_clients_repr_shows_where_and_in_what_state() -> None:
 
 
 # --- size and shape
+
+REWIRES = {"gateway.interface": {"msglist_in.accepts", "msglist_out.open_commands"}}
+"""What a constructor changes in its arguments all the same: a test of an interface has no supervisor that would."""
+
+
+def assigned_in_arguments(path: Path) -> set[str]:
+    """Return what the constructors of a module assign to attributes of their arguments."""
+    result = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            arguments = {each.arg for each in (*function.args.args, *function.args.kwonlyargs)} - {"self"}
+            result |= {
+                ast.unparse(node)
+                for node in ast.walk(function)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Store)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in arguments
+            }
+    return result
+
+
+def test_constructors_do_not_rewire_their_arguments() -> None:
+    assigned = {name_of(path): assigned_in_arguments(path) for path in MODULES}
+    assert {name: attributes for name, attributes in assigned.items() if attributes} == REWIRES
 
 
 def test_modules_stay_small_enough_to_read_in_one_sitting() -> None:

@@ -1,4 +1,4 @@
-"""Faults of a serial line: pieces, damage, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
+"""Faults of a serial line: small chunks, damage, silence, hang-ups. Nothing crashes, leaks, or is counted wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 import serial
 from serial.rfc2217 import PortManager
 
+from gateway.interface import DeviceInterface
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port
 from tests.support.configuration import write_conf
@@ -34,7 +35,7 @@ SENTENCES: dict[str, Any] = {
     "framing": {"start": "$"},
     "encoding": "latin-1",
     "checksum": {"type": "xor", "form": "hex", "from": 1, "to": -3},
-    "decode": [{"regex": r"\$(?P<body>.*)\*..", "message": {"action": "SAID", "arguments": {"body": "{body}"}}}],
+    "decode": [{"regex": r"\$(?P<body>.*)\*..", "message": {"action": "LINE", "arguments": {"body": "{body}"}}}],
 }
 """NMEA 0183 in general: the text between `$` and `*`, if the checksum is correct."""
 
@@ -129,7 +130,7 @@ def test_every_intact_sentence_arrives_and_nothing_else(
             at += len(sentence)
 
 
-# --- much that is nothing
+# --- much data without a frame
 
 
 def test_a_line_of_10_mb_does_not_fill_the_memory(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -229,13 +230,13 @@ def test_frames_are_found_after_random_bytes(
 
 # --- a device that stops reading
 
-SAY = [{"match": {"action": "SAY"}, "arguments": {"text": {}}, "write": "{text}"}]
-HEAR = [{"regex": "(?P<text>.*)", "message": {"action": "HEARD", "arguments": {"text": "{text}"}}}]
+ENCODE = [{"match": {"action": "SEND"}, "arguments": {"text": {}}, "write": "{text}"}]
+DECODE = [{"regex": "(?P<text>.*)", "message": {"action": "RECEIVED", "arguments": {"text": "{text}"}}}]
 
 
 def talker(line: PtyDevice, **options: Any) -> dict[str, Any]:
     """Return the options of a device to which a text is sent, and which does not answer."""
-    rule = {"match": {"action": "SAY"}, "arguments": {"text": {"max_length": 4000}, "n": {"type": "integer"}},
+    rule = {"match": {"action": "SEND"}, "arguments": {"text": {"max_length": 4000}, "n": {"type": "integer"}},
             "write": "{n} {text}"}  # fmt: skip
     return {"type": "serial", "port": str(line.path), "encode": [rule], **options}
 
@@ -257,7 +258,7 @@ def test_a_device_that_stops_reading_is_closed(
         with RunningGateway(conf) as running:
             listener.wait_topic("home/gw/serial/availability", b"online")
             for number in range(60):
-                listener.publish("home/////me/C", json.dumps({"action": "SAY", "n": number, "text": "x" * 4000}))
+                listener.publish("home/////me/C", json.dumps({"action": "SEND", "n": number, "text": "x" * 4000}))
             wait_until(lambda: len(outcomes(listener.pairs())) == 60, what=lambda: str(outcomes(listener.pairs())))
             began = time.monotonic()
             running.stop()
@@ -275,7 +276,7 @@ def test_a_gateway_stops_though_its_device_reads_nothing(tmp_path: Path, mosquit
         with GatewayProcess(conf) as gateway:
             listener.wait_topic("home/gw/serial/availability", b"online")
             for number in range(60):
-                listener.publish("home/////me/C", json.dumps({"action": "SAY", "n": number, "text": "x" * 4000}))
+                listener.publish("home/////me/C", json.dumps({"action": "SEND", "n": number, "text": "x" * 4000}))
             wait_until(stands_still(lambda: len(outcomes(listener.pairs()))), what="the socket to be full")
             assert 1 <= len(outcomes(listener.pairs())) < 60
             assert gateway.stop() < 4
@@ -304,8 +305,7 @@ def stands_still(count: Callable[[], int], seconds: float = 0.5) -> Callable[[],
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry to open a lost device every few milliseconds."""
-    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.01)
-    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.02)
+    monkeypatch.setattr(DeviceInterface, "reopen_delays", (0.01, 0.02))
 
 
 def descriptors() -> int:
@@ -356,10 +356,10 @@ def test_a_port_that_never_exists_is_logged_once(
     tmp_path: Path, impatient: None, caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("tty-none: there is no such device; will keep retrying")
-    with RunningInterface(tmp_path, port=str(tmp_path / "tty-none"), encode=SAY) as running:
+    with RunningInterface(tmp_path, port=str(tmp_path / "tty-none"), encode=ENCODE) as running:
         running.wait_availability("offline")
         running.wait_tries(5)
-        running.command("SAY", text="hello")
+        running.command("SEND", text="hello")
         assert running.wait_replies(1) == ["OFFLINE"]
         assert running.replies()[0].arguments["reason"] == f"{tmp_path / 'tty-none'} is offline"
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
@@ -369,11 +369,11 @@ def test_pending_commands_get_their_outcome_when_the_device_disappears(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(" has failed: ")
-    ask = [{**SAY[0], "response": {"regex": "never"}, "timeout": 60}]
+    ask = [{**ENCODE[0], "response": {"regex": "never"}, "timeout": 60}]
     with PtyDevice(tmp_path) as line, RunningInterface(tmp_path, port=str(line.path), encode=ask) as running:
         running.wait_availability("online")
         for text in ("one", "two", "three"):
-            running.command("SAY", text=text)
+            running.command("SEND", text=text)
         line.read_until(b"one\r\n")
         line.unplug()
         assert running.wait_replies(3) == ["OFFLINE"] * 3
@@ -390,7 +390,7 @@ def test_a_second_opener_is_refused(tmp_path: Path, expected_logs: ExpectedLogs)
     with (
         PtyDevice(tmp_path) as line,
         serial.Serial(str(line.path), exclusive=True) as first,
-        RunningInterface(tmp_path, port=str(line.path), decode=HEAR) as running,
+        RunningInterface(tmp_path, port=str(line.path), decode=DECODE) as running,
     ):
         running.wait_availability("offline")
         first.close()
@@ -408,21 +408,21 @@ def test_all_settings_of_a_port_are_applied(level: bool, flow_control: str, tmp_
     settings |= {"baudrate": 1200, "stopbits": 2, "parity": "none", "bytesize": 8}
     with (
         PtyDevice(tmp_path) as line,
-        RunningInterface(tmp_path, port=str(line.path), encode=SAY, decode=HEAR, **settings) as running,
+        RunningInterface(tmp_path, port=str(line.path), encode=ENCODE, decode=DECODE, **settings) as running,
     ):
         running.wait_availability("online")
         line.write(b"hello\n")
         assert running.wait_messages(1)[0].arguments == {"text": "hello"}
-        running.command("SAY", text="hi")
+        running.command("SEND", text="hi")
         assert line.read_until(b"\r\n") == b"hi\r\n"
 
 
 def test_nothing_is_written_before_the_settle_time(tmp_path: Path) -> None:
     with PtyDevice(tmp_path) as line:
         began = time.monotonic()
-        with RunningInterface(tmp_path, port=str(line.path), encode=SAY, decode=HEAR, settle=0.5) as running:
+        with RunningInterface(tmp_path, port=str(line.path), encode=ENCODE, decode=DECODE, settle=0.5) as running:
             running.wait_availability("online")
-            running.command("SAY", text="hi")
+            running.command("SEND", text="hi")
             line.write(b"booting\n")
             assert running.wait_messages(1)[0].arguments == {"text": "booting"}  # it is read meanwhile
             assert line.read_until(b"\r\n") == b"hi\r\n"
@@ -430,11 +430,11 @@ def test_nothing_is_written_before_the_settle_time(tmp_path: Path) -> None:
 
 
 def test_loop_returns_what_is_written(tmp_path: Path) -> None:
-    with RunningInterface(tmp_path, port="loop://", encode=SAY, decode=HEAR) as running:
+    with RunningInterface(tmp_path, port="loop://", encode=ENCODE, decode=DECODE) as running:
         running.wait_availability("online")
-        running.command("SAY", text="hello")
+        running.command("SEND", text="hello")
         running.wait_messages(2)
-        assert [msg.action for msg in running.messages] == ["SAY", "HEARD"]
+        assert [msg.action for msg in running.messages] == ["SEND", "RECEIVED"]
         assert running.messages[1].arguments == {"text": "hello"}
 
 
@@ -442,9 +442,9 @@ def test_spy_records_the_traffic(tmp_path: Path) -> None:
     notes = tmp_path / "spy.txt"
     with PtyDevice(tmp_path) as line:
         port = f"spy://{line.path}?file={notes}"
-        with RunningInterface(tmp_path, port=port, encode=SAY, decode=HEAR) as running:
+        with RunningInterface(tmp_path, port=port, encode=ENCODE, decode=DECODE) as running:
             running.wait_availability("online")
-            running.command("SAY", text="hello")
+            running.command("SEND", text="hello")
             assert line.read_until(b"\r\n") == b"hello\r\n"
             line.write(b"world\n")
             running.wait_messages(2)
@@ -490,11 +490,11 @@ class TcpPort:
 
 def test_a_port_behind_tcp_that_disappears_and_returns(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(" has failed: ")
-    expected_logs.allow("nothing listens there")  # tried in the moment between two listeners
+    expected_logs.allow("nothing listens there")  # a try between two listeners
     lines = sentences(1000, seed=9)
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
-        encode = [{**SAY[0], "write": "$${text}*"}]
+        encode = [{**ENCODE[0], "write": "$${text}*"}]
         with RunningInterface(tmp_path, port=port, encode=encode, **SENTENCES) as running:
             connection = tcp.accept()
             running.wait_availability("online")
@@ -503,16 +503,16 @@ def test_a_port_behind_tcp_that_disappears_and_returns(tmp_path: Path, expected_
             closed = time.monotonic()
             running.wait_availability("online", "offline")
             assert time.monotonic() - closed < 1
-            running.command("SAY", text="hello")
+            running.command("SEND", text="hello")
             assert running.wait_replies(1) == ["OFFLINE"]
             tcp.listen()
             connection = tcp.accept()
             running.wait_availability("online", "offline", "online")
             connection.sendall(b"".join(lines[500:]))
-            running.command("SAY", text="hello")
+            running.command("SEND", text="hello")
             running.wait_messages(1002)
             assert connection.recv(100) == b"$hello*%02X\r\n" % xor(b"hello")
-            messages = [msg for msg in running.messages if msg.action == "SAID"]
+            messages = [msg for msg in running.messages if msg.action == "LINE"]
             assert texts(messages) == bodies(lines)
 
 
@@ -520,7 +520,7 @@ def test_a_tcp_port_that_reads_nothing_is_closed(tmp_path: Path, expected_logs: 
     expected_logs.expect(" has failed: it accepted no data for 0.3 s")
     with TcpPort() as tcp:
         port = f"socket://127.0.0.1:{tcp.number}"
-        long = [{"match": {"action": "SAY"}, "arguments": {"text": {"max_length": 4000}}, "write": "{text}"}]
+        long = [{"match": {"action": "SEND"}, "arguments": {"text": {"max_length": 4000}}, "write": "{text}"}]
         with RunningInterface(tmp_path, port=port, encode=long, write_timeout=0.3) as running:
             tcp.accept()
             running.wait_availability("online")
@@ -528,7 +528,7 @@ def test_a_tcp_port_that_reads_nothing_is_closed(tmp_path: Path, expected_logs: 
             while running.availability == ["online"]:
                 assert count < 10_000
                 for _ in range(50):
-                    running.command("SAY", text="x" * 4000)
+                    running.command("SEND", text="x" * 4000)
                     count += 1
                 running.wait_replies(count)
             assert set(running.wait_replies(count)) == {"OK", "OFFLINE"}
@@ -598,17 +598,17 @@ def test_a_port_behind_rfc_2217(tmp_path: Path, expected_logs: ExpectedLogs) -> 
     }
     with Rfc2217Server() as server:
         port = f"rfc2217://127.0.0.1:{server.number}"
-        with RunningInterface(tmp_path, port=port, encode=SAY, decode=HEAR, **settings) as running:
+        with RunningInterface(tmp_path, port=port, encode=ENCODE, decode=DECODE, **settings) as running:
             running.wait_availability("online")
             device = server.device
             assert (device.baudrate, device.parity, device.stopbits, device.bytesize) == (19200, "E", 2, 7)
             assert (device.dtr, device.rts) == (False, False)
             before = time.monotonic()
             for number in range(20):
-                running.command("SAY", text=f"line {number} {'x' * 40}")
+                running.command("SEND", text=f"line {number} {'x' * 40}")
             running.wait_messages(40)
-            assert time.monotonic() - before < 2  # 1000 bytes there and back
-            replies = [msg.arguments["text"] for msg in running.messages if msg.action == "HEARD"]
+            assert time.monotonic() - before < 2  # 1000 bytes in each direction
+            replies = [msg.arguments["text"] for msg in running.messages if msg.action == "RECEIVED"]
             assert replies == [f"line {number} {'x' * 40}" for number in range(20)]
             server.is_reachable = False
             gone = time.monotonic()

@@ -1,4 +1,4 @@
-"""What reaches a device, and what does not, through a gateway as its users run it and a real broker."""
+"""Commands that reach a device, and those that must not, through a gateway process and a real broker."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.waiting import wait_until
 
 GATE = "home/security//yard/gate/me/C"
 NAMES = ("left", "right")
-# A broker of MQTT 5 is not even asked for what it has retained.
+# A broker of MQTT 5 is told not to send retained messages.
 V3 = {"version": "3.1.1"}
 
 
 def got(listener: Listener, name: str = "gw") -> list[str]:
-    """Return what has reached the device of the gateway `name`."""
+    """Return the messages that have reached the device of the gateway `name`."""
     topic = f"home/trial////{name}/S"
     return [json.loads(payload)["what"] for result, payload in listener.pairs() if result == topic]
 

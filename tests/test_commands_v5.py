@@ -1,4 +1,4 @@
-"""Commands over MQTT 5: answers where they are asked for, and what waited in the session."""
+"""Commands over MQTT 5: replies on the response topic, and commands that were queued in the session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWERS = "me/response"
 
 
 class Client:
-    """A client of MQTT 5 that asks to be answered at a topic of its own."""
+    """A client of MQTT 5 that requests replies on its own response topic."""
 
     def __init__(self, port: int) -> None:
         self.messages: list[mqtt.MQTTMessage] = []

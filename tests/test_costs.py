@@ -1,4 +1,4 @@
-"""What things cost, in counts that do not depend on the machine: calls, steps, allocations, system calls, wake-ups."""
+"""Costs in counts that do not depend on the machine: calls, steps, allocations, system calls, wake-ups."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def calls(work: Callable[[], object]) -> int:
     """Return how many Python functions `work` calls."""
     count = 0
 
-    def note(_frame: FrameType, event: str, _argument: object) -> None:
+    def record_event(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal count
         count += event == "call"
 
     before = sys.getprofile()
-    sys.setprofile(note)
+    sys.setprofile(record_event)
     try:
         work()
     finally:
@@ -82,17 +82,17 @@ def calls(work: Callable[[], object]) -> int:
 
 
 def steps(work: Callable[[], object]) -> int:
-    """Return how many steps of Python's machine `work` takes: unlike calls, they tell a loop."""
+    """Return how many bytecode steps `work` takes; unlike calls, these reveal a loop."""
     count = 0
 
-    def note(frame: FrameType, event: str, _argument: object) -> Any:
+    def record_event(frame: FrameType, event: str, _argument: object) -> Any:
         nonlocal count
         frame.f_trace_opcodes = True
         count += event == "opcode"
-        return note
+        return record_event
 
     before = sys.gettrace()
-    sys.settrace(note)
+    sys.settrace(record_event)
     try:
         work()
     finally:
@@ -160,7 +160,7 @@ def bring_up(client: MgClient) -> None:
 
 @contextlib.contextmanager
 def commanded() -> Iterator[tuple[MgClient, socket.socket, MsgList]]:
-    """A client with a link that is up, the broker's end of it, and the inbox that gets what comes."""
+    """A client with a link that is up, the broker's end of it, and the inbox that receives its messages."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     inbox, wakeup = MsgList(), Wakeup()
@@ -200,7 +200,7 @@ def test_a_command_that_comes_alone_is_done_with_after_few_calls() -> None:
 
 
 def test_a_line_that_comes_alone_is_on_its_way_after_few_calls() -> None:
-    """Each function that has not been called for a while takes microseconds: nothing of it is in a cache."""
+    """Each function that has not been called for a while takes microseconds, because it is in no cache."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     outbox, wakeup = Outbox(), Wakeup()
@@ -307,7 +307,7 @@ def test_the_load_time_of_a_configuration_grows_with_its_interfaces_and_no_faste
 
 def test_what_looks_like_many_frames_in_one_another_costs_no_more_calls_than_its_bytes_allow() -> None:
     framer = MarkerFramer(b"<", b">", is_valid=lambda frame: False)
-    for _ in range(4):  # until no checksum is left to be spent
+    for _ in range(4):  # until every checksum has been used
         framer.feed(b"<>" * 500)
     assert calls(lambda: framer.feed(b"<>" * 500)) < 10 * 1000
 
@@ -328,7 +328,7 @@ def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosqu
             wait_until(lambda: sum(topic.endswith("/S") for topic, _ in listener.pairs()) >= 300)
             lines = trace.read_text().splitlines()[before:]
     reads = [line for line in lines if re.search(r"read\(\d+, \"T ", line)]
-    assert len(reads) <= 30  # one for what is there, not one for each byte or line
+    assert len(reads) <= 30  # one for all available bytes, not one for each byte or line
     assert len(lines) <= 100  # 10 if nothing interrupts
 
 
@@ -349,7 +349,7 @@ def test_a_line_wakes_the_thread_of_its_interface_and_not_the_main_one(tmp_path:
             lines = trace.read_text().splitlines()
     main = lines[0].split()[0]
     of_main = [line for line in lines[before:] if line.startswith(f"{main} ")]
-    assert len(of_main) < count, of_main  # some looks at the keepalive, if it takes long
+    assert len(of_main) < count, of_main  # some checks of the keepalive, if it takes long
 
 
 def test_at_rest_nobody_wakes_but_for_the_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -357,17 +357,17 @@ def test_at_rest_nobody_wakes_but_for_the_keepalive(tmp_path: Path, mosquitto: M
     conf, trace = tmp_path / "gw.conf", tmp_path / "trace"
     with PtyDevice(tmp_path) as device, mosquitto.client("home/#") as listener:
         interface = {"type": "serial", "port": str(device.path), "decode": [RULE]}
-        mqtt = {"port": mosquitto.port, "keepalive": 4}  # looked at every half a second
+        mqtt = {"port": mosquitto.port, "keepalive": 4}  # checked every half a second
         options = {"name": "gw", "root": "home", "topics": [], "mqtt": mqtt, "outbox": {"store": "memory"}}
         conf.write_text(json.dumps({**options, "interface": interface}))
         with GatewayProcess(conf, prefix=(strace, "-f", "-qq", "-o", str(trace))):
             listener.wait_topic("home/gw/serial/availability", b"online")
 
-            def calls_between_looks() -> list[int]:
-                """Return how many system calls lie between the main thread's looks at the keepalive."""
+            def calls_between_checks() -> list[int]:
+                """Return how many system calls the main thread makes between its checks of the keepalive."""
                 lines = trace.read_text().splitlines()
-                looks = [number for number, line in enumerate(lines) if re.search(r"\], 2, 500[) ]", line)]
-                return [after - before for before, after in itertools.pairwise(looks)]
+                checks = [number for number, line in enumerate(lines) if re.search(r"\], 2, 500[) ]", line)]
+                return [after - before for before, after in itertools.pairwise(checks)]
 
-            wait_until(lambda: len(calls_between_looks()) > 6, what="looks at the keepalive")
-            assert min(calls_between_looks()[-3:]) <= 2, trace.read_text()[-2000:]
+            wait_until(lambda: len(calls_between_checks()) > 6, what="checks of the keepalive")
+            assert min(calls_between_checks()[-3:]) <= 2, trace.read_text()[-2000:]

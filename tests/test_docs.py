@@ -1,4 +1,4 @@
-"""The documentation says what is so: every block is loaded, run or compared, every link leads somewhere."""
+"""The documentation is true: every block is loaded, run or compared, and every link has a target."""
 
 from __future__ import annotations
 
@@ -182,9 +182,9 @@ _ENVIRONMENT = {"SITE": "north", "MQTT_PASSWORD": "secret"}
 
 
 def _completed(text: str) -> str:
-    """Return part of a configuration with what it needs to be whole."""
-    given = set(re.findall(r"^(\w+):", text, re.MULTILINE))
-    return text + "".join(f"{line}\n" for name, line in _BASE.items() if name not in given)
+    """Return part of a configuration, completed with the options that it needs."""
+    option_names = set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return text + "".join(f"{line}\n" for name, line in _BASE.items() if name not in option_names)
 
 
 def _load(block: Block, folder: Path) -> None:
@@ -197,23 +197,23 @@ def _load(block: Block, folder: Path) -> None:
 
 
 def _run_console(block: Block, folder: Path) -> None:
-    """Run the commands of a console block in `folder`; they must say and return what it shows."""
+    """Run the commands of a console block in `folder`; their output and exit code must be as shown."""
     environment = {"HOME": "/home/me", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         name, *words = shlex.split(command)
-        known = ("check", "map", "migrate", "options", "--version", "--help")
-        assert name == "mqttgateway" and words[0] in known, block.place
+        subcommands = ("check", "map", "migrate", "options", "--version", "--help")
+        assert name == "mqttgateway" and words[0] in subcommands, block.place
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
-        said = (ran.stdout + ran.stderr).replace(
+        output = (ran.stdout + ran.stderr).replace(
             str(shipped("conf")), "/opt/mqttgateway/lib/python3.11/site-packages/gateway/conf"
         )
-        assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {said}"
+        assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {output}"
         if shown:
             pattern = re.escape(shown).replace(re.escape("..."), ".*")
-            assert re.fullmatch(pattern, said), f"{block.place}: {command} says\n{said}\nand not\n{shown}"
+            assert re.fullmatch(pattern, output), f"{block.place}: {command} prints\n{output}\ninstead of\n{shown}"
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
@@ -236,7 +236,7 @@ def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
 
 
 def _told(text: str) -> list[str]:
-    """Return the lines of a log or of `watch`, without what differs from run to run."""
+    """Return the lines of a log or of `watch`, without the parts that differ from run to run."""
     text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3} ", "", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
     text = re.sub(r"uptime=\d+", "uptime=N", text)
@@ -245,9 +245,9 @@ def _told(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("$ ")]
 
 
-def _shown_run(what: str) -> tuple[list[str], list[str]]:
+def _shown_run(heading: str) -> tuple[list[str], list[str]]:
     """Return the words of the command that README shows, and its output."""
-    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == what]
+    (block,) = [block for block in README.blocks("console") if block.settings.get("run") == heading]
     return shlex.split(block.text.splitlines()[0])[2:], _told(block.text)
 
 
@@ -275,8 +275,8 @@ def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
     topic, _, payload = README.only("text mqtt").text.strip().partition(" ")
     msg = load_map(shipped("maps") / "dummy_map.json", sender="dummy2mqtt").mqtt2internal(topic, payload.encode())
     (block,) = [block for block in README.blocks("console") if block.settings.get("run") == "watch"]
-    kind, _, rest = block.text.splitlines()[-1].partition(" ")[2].partition(" ")
-    assert str(msg) == f"{kind} {rest.strip()}"
+    kind, _, message = block.text.splitlines()[-1].partition(" ")[2].partition(" ")
+    assert str(msg) == f"{kind} {message.strip()}"
 
 
 def test_a_serial_device_takes_ten_lines_and_one_for_a_broker_elsewhere(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_architecture_names_the_threads_and_the_states_of_the_link() -> None:
 
 
 def test_every_old_option_has_its_row() -> None:
-    """The rows name what the translation knows, and where each option has gone."""
+    """The rows list the options that the translation knows, and the new place of each."""
     table = rows(MIGRATION.section("## Every option"))
     old = [re.findall(r"`\[(\w+)\] (\w+)`", cells[0])[0] for cells in table]
     targets = {(section, option.lower()): set(re.findall(r"`([a-z_.]+)`", cells[1]))
@@ -475,7 +475,7 @@ def _map_of(block: Block, folder: Path) -> MsgMap:
 
 
 def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
-    """Yield the pairs of lines of each block with this mark, and the map that stands before it."""
+    """Yield the pairs of lines of each block with this mark, and the map before it."""
     msg_map: MsgMap | None = None
     assert any(mark in block.marks for block in MAPS.blocks("text"))
     for block in MAPS.blocks("json", "text"):
@@ -488,9 +488,9 @@ def _pairs(mark: str, folder: Path) -> Iterator[tuple[MsgMap, str, str]]:
 
 
 def _message(line: str) -> InternalMsg:
-    """Return the message that a line as of `watch` stands for."""
-    said, *arguments = re.split(r" (?=\w+=)", line)
-    kind, address, action = said.split(" ")
+    """Return the message of a line in the format of `watch`."""
+    head, *arguments = re.split(r" (?=\w+=)", line)
+    kind, address, action = head.split(" ")
     words = ("" if word == "-" else word for word in address.split("/"))
     values: dict[str, Argument] = {
         name: ast.literal_eval(value) for name, _, value in (text.partition("=") for text in arguments)
@@ -566,9 +566,9 @@ def _running(conf: Path, **params: object) -> Iterator[Desk]:
     """Run the interface of a configuration, with some of its options changed, as the gateway does."""
     (options,) = load_configuration(conf, {}).interfaces
     desk = Desk(options.msg_map)
-    given = {**options.params, **params}
+    options_used = {**options.params, **params}
     supervisor = Supervisor(
-        options.name, lambda: options.cls(given, desk.inbox, desk.outlet), desk.inbox, desk.outlet
+        options.name, lambda: options.cls(options_used, desk.inbox, desk.outlet), desk.inbox, desk.outlet
     )  # fmt: skip
     supervisor.start()
     try:
@@ -671,7 +671,7 @@ def test_the_entry_point_is_of_the_group_that_is_searched() -> None:
 
 
 def _templates() -> list[re.Pattern[str]]:
-    """Return a pattern for every text in the source that says something and has places for values."""
+    """Return a pattern for every text in the source that has words and places for values."""
     patterns = []
     for path in (*_modules("gateway").values(), *_modules("interfaces").values()):
         for node in ast.walk(ast.parse(path.read_text())):

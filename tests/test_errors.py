@@ -25,10 +25,10 @@ def bases() -> Iterator[tuple[str, str]]:
 
 
 def test_every_error_derives_from_the_one_root_or_is_a_declared_exception_to_that() -> None:
-    known, result = {"GatewayError"}, set(bases())
-    while more := {name for name, base in result if base in known} - known:
-        known |= more
-    assert {"LinkError", "StoreError", "LockedStoreError", "ControlError", "ChecksumError"} <= known, "all are found"
+    derived, result = {"GatewayError"}, set(bases())
+    while more := {name for name, base in result if base in derived} - derived:
+        derived |= more
+    assert {"LinkError", "StoreError", "LockedStoreError", "ControlError", "ChecksumError"} <= derived, "all are found"
     builtin = {"Exception", "OSError", "ValueError", "RuntimeError", "TypeError", "KeyError", "LookupError"}
     assert {name: base for name, base in result if base in builtin} == {"GatewayError": "Exception", **ELSEWHERE}
     assert all(name in (errors.__doc__ or "") for name in ELSEWHERE)

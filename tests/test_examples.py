@@ -24,7 +24,7 @@ from tests.support.simulators import (
 )
 from tests.support.waiting import wait_until
 
-_POLL = 0.1  # s; the examples ask every 5 to 10 s
+_POLL = 0.1  # s; the examples poll every 5 to 10 s
 _NEVER = 3600.0  # s; only when the port opens
 
 NAVIGATION = "boat/navigation"
@@ -43,8 +43,8 @@ OK = {"response": "OK", "reason": ""}
 def test_nmea_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with NmeaInstrument(tmp_path) as boat, Example(tmp_path, mosquitto, "nmea2mqtt", boat.path, "boat") as example:
         boat.send_sentence("SDDPT,5.3,0.4,")
-        boat.send_sentence("SDDPT,,0.4,")  # no depth: what is left of it is said
-        boat.send_sentence("SDMTW,,C")  # nothing to say
+        boat.send_sentence("SDDPT,,0.4,")  # no depth: the remaining values are published
+        boat.send_sentence("SDMTW,,C")  # no value to publish
         boat.send_sentence("SDMTW,-1.5,C")
         boat.send_sentence("SDHDG,229.8,,,1.3,E")
         boat.send_sentence("WIMWV,57.5,R,13.0,N,A")
@@ -363,8 +363,8 @@ def test_tank_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto) -> 
         tank.send_level(512, -3, 0b0010_0001)
         tank.send_level(513, -3, 0b0010_0001)  # within the deadband
         tank.send_level(515, -4, 0b0010_0001)
-        tank.send_level(0x0D0A, 0x55, 0b0011_0010)  # holds the stop marker
-        tank.send_level(0x00AA, 0x55, 0)  # holds the start marker, and behind it what its checksum takes for a frame
+        tank.send_level(0x0D0A, 0x55, 0b0011_0010)  # contains the stop marker
+        tank.send_level(0x00AA, 0x55, 0)  # contains the start marker, followed by bytes with the checksum of a frame
         topic = f"{TANK}/tank2mqtt/S"
 
         def level(percent: float, celsius: int, pump: bool, alarm: bool, mode: str) -> tuple[str, dict[str, Any]]:

@@ -29,13 +29,14 @@ from gateway.routing.outlet import Outlet
 from gateway.runtime.supervisor import Supervisor
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
 
 # --- a device in memory, and an interface to it
 
 
 class Device:
-    """A device that speaks in lines, over a pair of sockets: the test holds one end, the interface the other."""
+    """A device that sends lines, over a pair of sockets: the test has one end, the interface the other."""
 
     def __init__(self) -> None:
         self.is_there = True
@@ -152,11 +153,11 @@ class Bench:
     def lines(self, count: int) -> list[str]:
         """Return the lines that have become statuses, once there are `count` of them."""
 
-        def found() -> list[str]:
+        def received() -> list[str]:
             return [msg.action for msg in self.desk.collect() if msg.device == "line"]
 
-        wait_until(lambda: len(found()) >= count, what=lambda: f"{count} lines; got {found()}")
-        return found()
+        wait_until(lambda: len(received()) >= count, what=lambda: f"{count} lines; got {received()}")
+        return received()
 
     def stop(self) -> None:
         if self._supervisor is not None:
@@ -216,8 +217,8 @@ def test_reading_and_writing_do_not_keep_each_other_waiting(cls: type[Lines], be
 def test_a_command_just_after_an_answer_is_processed_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 1.0)
-    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.5)
+    monkeypatch.setattr(DeviceInterface, "next_message_wait", 1.0)
+    monkeypatch.setattr(DeviceInterface, "longest_read_delay", 0.5)
 
     class Echo(Lines):
         def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
@@ -236,8 +237,8 @@ def test_a_command_just_after_an_answer_is_processed_before_the_device_is_read(
 def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", -1.0)
-    monkeypatch.setattr("gateway.routing.outlet._YIELD_SECONDS", 1.0)
+    monkeypatch.setattr(DeviceInterface, "longest_read_delay", -1.0)
+    monkeypatch.setattr(Outlet, "yield_seconds", 1.0)
     done: list[str] = []
     is_put = threading.Event()
 
@@ -269,9 +270,9 @@ def test_an_answer_is_sent_by_another_thread_before_the_device_is_read(
 def test_data_that_arrives_while_waiting_for_the_next_message_is_noticed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or what is due meanwhile, such as the end of an answer's time, would come first."""
-    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 0.1)
-    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 0.1)
+    """Otherwise something due meanwhile, such as the timeout of an answer, would come first."""
+    monkeypatch.setattr(DeviceInterface, "next_message_wait", 0.1)
+    monkeypatch.setattr(DeviceInterface, "longest_read_delay", 0.1)
     done: list[object] = []
 
     class Noting(Lines):
@@ -395,14 +396,13 @@ def test_a_missing_device_is_logged_once_and_opened_when_it_appears(
 def test_another_reason_why_a_device_is_missing_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
-    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.001)
+    monkeypatch.setattr(DeviceInterface, "reopen_delays", (0.001, 0.001))
     reasons = ["No such device"] * 3 + ["Permission denied"] * 3 + ["No such device", "Permission denied"] * 3
-    left = iter(reasons)
+    remaining = iter(reasons)
 
     class Refused(Lines):
         def open(self) -> None:
-            reason = next(left, "")
+            reason = next(remaining, "")
             if reason:
                 raise OSError(reason)
             super().open()
@@ -412,7 +412,7 @@ def test_another_reason_why_a_device_is_missing_is_logged(
     bench.start(Refused)
     bench.desk.wait_availability("offline", "online")
     logged = [text for text in caplog.messages if "cannot open" in text]
-    assert len(logged) == 2, "each of them once, however often they take turns"
+    assert len(logged) == 2, "each of them once, however often they alternate"
     report_suppressed(time.monotonic() + 600)
     assert "No such device; will keep retrying (3 more times in the last " in caplog.messages[-1]
 
@@ -420,9 +420,8 @@ def test_another_reason_why_a_device_is_missing_is_logged(
 def test_a_device_that_was_unplugged_and_then_denies_access_is_logged(
     bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That it is not there any more goes without saying; that it is back under other rules does not."""
-    monkeypatch.setattr("gateway.interface._FIRST_RETRY", 0.001)
-    monkeypatch.setattr("gateway.interface._LAST_RETRY", 0.001)
+    """That the device is absent is already logged; that it is back with other rules is not."""
+    monkeypatch.setattr(DeviceInterface, "reopen_delays", (0.001, 0.001))
     tries: list[OSError] = [FileNotFoundError(2, "No such device")] * 3 + [PermissionError(13, "Permission denied")]
 
     class Replugged(Lines):
@@ -481,7 +480,7 @@ def test_a_device_that_fails_as_soon_as_it_is_open_is_tried_less_and_less_often(
     class Dead(Lines):
         def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
             super().__init__(params, msglist_in, msglist_out)
-            self._backoff = Backoff(0.5, 30.0, longest)
+            self.reopen_backoff = Backoff(0.5, 30.0, longest)
 
         def fileno(self) -> int | None:
             raise OSError(5, "Input/output error")
@@ -572,7 +571,7 @@ def test_an_interface_with_a_missing_device_stops_immediately(bench: Bench, expe
     class Patient(Lines):
         def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
             super().__init__(params, msglist_in, msglist_out)
-            self._backoff = Backoff(3600.0, 3600.0, uniform=lambda _, bound: bound)
+            self.reopen_backoff = Backoff(3600.0, 3600.0, uniform=lambda _, bound: bound)
 
     bench.device.is_there = False
     bench.start(Patient)
@@ -640,7 +639,7 @@ from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 
 class Heater(DeviceInterface):
-    """What a user writes: four short methods, or fewer."""
+    """An interface as an author writes it: four short methods, or fewer."""
 
     SCHEMA = {"properties": {"degrees": {"type": "number", "default": 20, "description": "Target."}}}
     read_interval = 0.01
@@ -675,14 +674,14 @@ def cls(kind: str, tmp_path: Path) -> type[Any]:
 @pytest.fixture
 def params(kind: str, cls: type[Any]) -> Iterator[Mapping[str, Any]]:
     """Options for the interface, and where it needs one, a device: a pty."""
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     descriptors: list[int] = []
     if kind == "serial":
         descriptors += pty.openpty()
         tty.setraw(descriptors[1])
         encode = [{"match": {"device": "gate", "action": "GATE_OPEN"}, "write": "21"}]
-        given = {"port": os.ttyname(descriptors[1]), "encode": encode}
-    yield fill_defaults(given, interface_schema(cls))
+        options = {"port": os.ttyname(descriptors[1]), "encode": encode}
+    yield fill_defaults(options, interface_schema(cls))
     for fd in descriptors:
         os.close(fd)
 
@@ -825,17 +824,9 @@ def test_the_dummy_refuses_unknown_commands(action: str, arguments: dict[str, Ar
 # --- the clock
 
 
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_all_times_of_a_device_come_from_the_clock_of_its_class(expected_logs: ExpectedLogs) -> None:
     """A day passes in no time: reads are due, and the delay before the device is opened again is over."""
-    fake = FakeClock()
+    fake = FakeClock(100.0)
     events: list[str] = []
 
     class Polled(DeviceInterface):

@@ -99,7 +99,7 @@ def numbered(*numbers: int, device: str = "d") -> list[tuple[str, int]]:
 def test_the_verdict(seen: list[tuple[str, int]], acknowledged: list[tuple[str, int]], verdict: Verdict) -> None:
     result = judge(numbered(0, 1, 2), seen, acknowledged)
     assert result == verdict
-    assert result.is_good is not bool(verdict.lost or verdict.disordered)
+    assert result.is_ok is not bool(verdict.lost or verdict.disordered)
 
 
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
@@ -120,8 +120,8 @@ def test_entries_are_read_from_books_and_publications() -> None:
 # --- the proxy
 
 
-class Ear:
-    """A peer that keeps the bytes that come, and answers each piece with its length in bytes of `!`."""
+class RecordingPeer:
+    """A peer that keeps the bytes that it receives, and answers each chunk with as many bytes of `!`."""
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -133,23 +133,23 @@ class Ear:
 
 
 def through(passage: Passage, expected: Callable[[bytes], object], *, more: bytes = b"") -> tuple[bytes, bytes]:
-    """Send `STREAM` and `more` through a proxy; return what the peer and the client got, once `expected` of these."""
-    ear = Ear()
+    """Send `STREAM` and `more` through a proxy until the peer has the `expected` bytes; return those of both ends."""
+    recorder = RecordingPeer()
     with (
-        Peer(ear) as peer,
+        Peer(recorder) as peer,
         Proxy(peer.port, passage) as proxy,
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.settimeout(10)
         me.sendall(STREAM + more)
-        wait_until(lambda: expected(bytes(ear.received)), what=lambda: f"it; got {len(ear.received)} bytes")
+        wait_until(lambda: expected(bytes(recorder.received)), what=lambda: f"it; got {len(recorder.received)} bytes")
         answered = bytearray()
         try:
-            while len(answered) < len(ear.received) and (data := me.recv(4096)):
+            while len(answered) < len(recorder.received) and (data := me.recv(4096)):
                 answered += data
         except ConnectionResetError:
             answered += b"reset"
-        return bytes(ear.received), bytes(answered)
+        return bytes(recorder.received), bytes(answered)
 
 
 @pytest.mark.parametrize("way", [Way(), Way(longest=50), Way(rate=1_000_000), Way(delay=0.05)])
@@ -175,33 +175,33 @@ def test_a_way_ends_behind_a_byte(end: str) -> None:
 
 def test_data_that_is_not_mqtt_passes_unread() -> None:
     noise = b"\x16\x03\x01" + bytes(range(256)) * 20
-    ear, seen = Ear(), []
+    recorder, seen = RecordingPeer(), []
     with (
-        Peer(ear) as peer,
+        Peer(recorder) as peer,
         Proxy(peer.port, on_packet=lambda *what: seen.append(what)) as proxy,
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(noise)
-        wait_until(lambda: ear.received == noise, what="all of it")
+        wait_until(lambda: recorder.received == noise, what="all of it")
     assert seen == []
 
 
 def test_each_packet_is_reported_once_with_its_direction() -> None:
-    ear, seen = Ear(), []
+    recorder, seen = RecordingPeer(), []
     with (
-        Peer(ear) as peer,
+        Peer(recorder) as peer,
         Proxy(peer.port, Passage(up=Way(longest=7)), on_packet=lambda *what: seen.append(what)) as proxy,
         socket.create_connection(("127.0.0.1", proxy.port)) as me,
     ):
         me.sendall(STREAM)
-        wait_until(lambda: ear.received == STREAM, what="all of it")
+        wait_until(lambda: recorder.received == STREAM, what="all of it")
         informed = [(number, result.kind) for number, is_up, result in seen if is_up]
     assert informed == [(0, CONNECT), *[(0, PUBLISH)] * 200]
 
 
 def test_a_link_can_be_paused_blocked_or_cut() -> None:
-    ear = Ear()
-    with Peer(ear) as peer, Proxy(peer.port) as proxy:
+    recorder = RecordingPeer()
+    with Peer(recorder) as peer, Proxy(peer.port) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.settimeout(10)
             proxy.hang()
@@ -209,19 +209,19 @@ def test_a_link_can_be_paused_blocked_or_cut() -> None:
             me.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 me.recv(1)
-            assert not ear.received
+            assert not recorder.received
             me.settimeout(10)
-            proxy.go_on()
-            wait_until(lambda: ear.received == STREAM, what="all of it")
-            proxy.shut()
+            proxy.resume()
+            wait_until(lambda: recorder.received == STREAM, what="all of it")
+            proxy.refuse_connections()
             while me.recv(4096):
                 pass
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.settimeout(10)
             assert me.recv(1) == b""
-        proxy.open()
-        ear.received.clear()
+        proxy.accept_connections()
+        recorder.received.clear()
         with socket.create_connection(("127.0.0.1", proxy.port)) as me:
             me.sendall(STREAM)
-            wait_until(lambda: ear.received == STREAM, what="all of it")
+            wait_until(lambda: recorder.received == STREAM, what="all of it")
         assert proxy.connections == 2

@@ -442,11 +442,11 @@ def test_the_list_for_messages_is_always_empty(echo: Bench) -> None:
 
 
 def test_a_separate_list_is_a_queue_with_push_and_pull() -> None:
-    own = OriginalList()
-    assert own.pull() is None
-    own.push(1)
-    own.put(2)
-    assert (own.pull(), own.get(), own.pull(True, 0.01)) == (1, 2, None)
+    separate = OriginalList()
+    assert separate.pull() is None
+    separate.push(1)
+    separate.put(2)
+    assert (separate.pull(), separate.get(), separate.pull(True, 0.01)) == (1, 2, None)
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:
@@ -460,7 +460,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 
 
 class OneAtATime(MsgList):
-    """A list that counts how often two threads pull at once, and gives them time to."""
+    """A list that counts how often two threads pull simultaneously, and pauses so that they can."""
 
     clashes = 0
     _is_busy = False
@@ -528,7 +528,7 @@ def test_a_loop_that_waits_for_ever_comes_back_when_the_gateway_stops(tmp_path: 
         benches[0].inbox.wake()
         return done.is_set()
 
-    wait_until(is_back, what="the loop to come back")
+    wait_until(is_back, what="the loop to return")
     assert benches[0].interface.interface.got is None
     thread.join(5)
     benches[0].stop()
@@ -560,22 +560,22 @@ def test_items_of_the_interface_and_messages_are_returned_once_each_in_order(ste
 
     inbox = MsgList()
     interface = adapt(It)({}, inbox, Desk().outlet)
-    inn, theirs, own, got = interface.interface.inn, list[str](), list[str](), list[str]()
+    inn, theirs, own_items, got = interface.interface.inn, list[str](), list[str](), list[str]()
     for number, step in enumerate(steps):
         if step == "push":
             inbox.push(InternalMsg(action=str(number)))
             theirs.append(str(number))
         elif step == "put":
             inn.put(str(number))
-            own.append(str(number))
+            own_items.append(str(number))
         else:
             item = inn.pull() if step == "pull" else inn.get(False) if not inn.empty() else None
             if item is not None:
                 got.append(item if isinstance(item, str) else item.action)
-        assert inn.qsize() == len(theirs) + len(own) - len(got)
+        assert inn.qsize() == len(theirs) + len(own_items) - len(got)
     while (item := inn.pull()) is not None:
         got.append(item if isinstance(item, str) else item.action)
     assert [item for item in got if item in theirs] == theirs
-    assert [item for item in got if item in own] == own
+    assert [item for item in got if item in own_items] == own_items
     interface.loop_stop()
     inbox.close()

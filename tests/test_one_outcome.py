@@ -54,7 +54,7 @@ class Bench:
         return [(msg.action, msg.argument("response")) for msg in self.desk.collect() if "response" in msg.arguments]
 
     def wait_outcomes(self, *expected: tuple[str, object]) -> None:
-        """Return once there are as many outcomes as `expected`; fail if they are others, or more follow at the end."""
+        """Return once there are as many outcomes as `expected`; fail if they differ, or if more follow at the end."""
         wait_until(lambda: len(self.outcomes()) >= len(expected), what=lambda: f"{expected}; got {self.outcomes()}")
         self.stop()
         assert self.outcomes() == list(expected)
@@ -181,7 +181,7 @@ def test_commands_answered_before_the_failure_are_not_answered_again(bench: Benc
 
 
 def test_the_outcome_does_not_contain_the_text_of_the_error(bench: Bench, expected_logs: ExpectedLogs) -> None:
-    """It goes out to everybody; the log knows which words are secret, and is not for everybody."""
+    """Every client receives it; only the log masks secrets, and not all users may read it."""
     expected_logs.expect(FAILED)
 
     def do(msg: InternalMsg) -> None:
@@ -234,7 +234,7 @@ def test_a_device_interface_that_fails_in_write_answers_the_open_commands(
 
 @pytest.mark.parametrize("error", [ValueError("bad"), OSError(5, "I/O error")])
 def test_one_that_answers_at_close_does_it_once(error: Exception, bench: Bench, expected_logs: ExpectedLogs) -> None:
-    """As the serial interface does, which has a queue of its own."""
+    """As the serial interface does, which has its own queue."""
     expected_logs.expect("dev: ")
     waiting: list[InternalMsg] = []
 
@@ -325,7 +325,7 @@ def test_a_command_that_waited_too_long_for_a_plain_class_is_answered(
 
 
 class Hung:
-    """Stands still at the first command that it takes, until the bench lets it go; answers then, if it is to."""
+    """Blocks at the command HANG until the bench releases it; then replies, if `answers` is set."""
 
     def __init__(self, bench: Bench, *, answers: bool = True) -> None:
         self.bench, self.answers = bench, answers
@@ -339,16 +339,16 @@ class Hung:
             self.bench.desk.outlet.push(msg.reply("OK"))
 
 
-def look_until(bench: Bench, *parts: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Look after the interface until the log has one line with each of `parts`."""
+def check_until(bench: Bench, *parts: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Check the interface until the log has one line with all of `parts`."""
     assert bench.supervisor is not None
 
-    def is_said() -> bool:
+    def is_logged() -> bool:
         bench.supervisor.check()  # type: ignore[union-attr]
         report_overdue()
         return all(any(part in text for text in caplog.messages) for part in parts)
 
-    wait_until(is_said, what=lambda: f"{parts}; got {caplog.messages}")
+    wait_until(is_logged, what=lambda: f"{parts}; got {caplog.messages}")
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -369,16 +369,16 @@ def test_a_hanging_interface_is_logged_with_its_line_and_waiting_commands_are_an
     bench.command("HANG")
     assert hung.entered.wait(10)
     bench.command("WAITS")
-    look_until(bench, f"dev: {method} has not returned for", caplog=caplog)
+    check_until(bench, f"dev: {method} has not returned for", caplog=caplog)
     (named,) = [text for text in caplog.messages if "has not returned" in text]
     assert f"{__file__}:" in named
     assert "(__call__)" in named
     assert bench.outcomes() == [], "both may still be done in time"
     bench.ahead = 11.0
-    look_until(bench, "waited too long", caplog=caplog)
+    check_until(bench, "waited too long", caplog=caplog)
     wait_until(lambda: len(bench.outcomes()) == 2)
     bench.release.set()
-    look_until(bench, "returned after", caplog=caplog)
+    check_until(bench, "returned after", caplog=caplog)
     if answers:
         bench.command("NEXT")
     bench.wait_outcomes(("WAITS", "TIMEOUT"), ("HANG", "TIMEOUT"), *([("NEXT", "OK")] if answers else []))
@@ -411,9 +411,9 @@ def test_whatever_hangs_is_named(
     if method == "close()":
         bench.desk.wait_availability("online")
         supervisor.request_stop()
-    look_until(bench, f"dev: {method} has not returned for", caplog=caplog)
+    check_until(bench, f"dev: {method} has not returned for", caplog=caplog)
     bench.release.set()
-    look_until(bench, f"dev: {method} returned after", caplog=caplog)
+    check_until(bench, f"dev: {method} returned after", caplog=caplog)
 
 
 def test_commands_for_an_interface_whose_constructor_hangs_are_answered(
@@ -467,7 +467,7 @@ def test_the_open_command_of_an_abandoned_interface_is_answered_once(bench: Benc
 
 
 def test_one_that_never_answers_is_not_answered_for(bench: Bench) -> None:
-    """Who has returned from its turn has done what it took."""
+    """A command counts as executed when the method has returned."""
     done: list[str] = []
     bench.start(lambda: Plain(bench, lambda msg: done.append(msg.action)))
     bench.command("A", "B")
@@ -476,7 +476,7 @@ def test_one_that_never_answers_is_not_answered_for(bench: Bench) -> None:
 
 
 class Threaded:
-    """Takes commands in a thread of its own; answers A, and is at B when it is stopped."""
+    """Executes commands in its own thread; answers A, and is executing B when it is stopped."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.is_running = bench, True
@@ -513,7 +513,7 @@ def test_old_commands_of_an_interface_with_own_threads_are_not_answered_in_its_p
     bench.wait_outcomes(("A", "OK"))
 
 
-# --- commands come while everything goes wrong
+# --- commands that arrive during failures
 
 
 def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, expected_logs: ExpectedLogs) -> None:
@@ -556,7 +556,7 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("value", "text"),
     [
         ("text", "dev: read() returned 'text' (str) instead of a list of InternalMsg: nothing is sent"),
         ({"a": 1}, "dev: read() returned {'a': 1} (dict) instead of a list of InternalMsg: nothing is sent"),
@@ -577,25 +577,25 @@ def test_each_of_many_commands_has_one_outcome_whatever_happens(bench: Bench, ex
 )
 @pytest.mark.parametrize("method", ["read()", "write()"])
 def test_what_is_not_a_message_is_logged_and_the_interface_continues(
-    given: Any, text: str, method: str, bench: Bench, expected_logs: ExpectedLogs
+    value: Any, text: str, method: str, bench: Bench, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect(text.replace("read()", method))
     calls: list[object] = []
 
-    def give(*_: object) -> Any:
+    def act(*_: object) -> Any:
         calls.append(None)
-        return given if len(calls) == 1 else None
+        return value if len(calls) == 1 else None
 
-    attributes = {"read": give, "read_interval": 0.01} if method == "read()" else {}
-    supervisor = bench.start(lamp(bench, give if method == "write()" else lambda msg: [msg.reply("OK")], **attributes))
+    attributes = {"read": act, "read_interval": 0.01} if method == "read()" else {}
+    supervisor = bench.start(lamp(bench, act if method == "write()" else lambda msg: [msg.reply("OK")], **attributes))
     if method == "write()":
         bench.command("ODD")
-    is_sent = isinstance(given, list | InternalMsg)
+    is_sent = isinstance(value, list | InternalMsg)
     if is_sent:
         assert [msg.action for msg in bench.desk.wait_messages(1)] == ["A"]
     wait_until(lambda: len(calls) > (method == "read()"))
     bench.stop()
-    assert bench.desk.outlet.refused == (not isinstance(given, InternalMsg))
+    assert bench.desk.outlet.refused == (not isinstance(value, InternalMsg))
     assert supervisor.failures == 0
 
 

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel and the sdist are built, and the wheel works in a fresh environment; the systemd unit."""
+"""The distribution: the wheel and the sdist are built, the wheel works in a new environment; and the systemd unit."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
+    (path,) = dist.glob("*.whl")
+    return path
 
 
 def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> None:
@@ -103,7 +103,7 @@ def test_sdist_holds_what_a_wheel_is_built_from(dist: Path) -> None:
 
 @pytest.fixture(scope="module")
 def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command of the wheel, installed with pip into a fresh environment.
+    """The command of the wheel, installed with pip into a new environment.
 
     The packages that it needs are those of the environment of the tests: a line in a .pth file brings them in,
     but not the project itself, whose own .pth file is not looked at there.
@@ -135,8 +135,8 @@ def test_installed_command_says_its_version(command: Path, tmp_path: Path) -> No
 def test_installed_command_checks_its_examples_from_any_folder(command: Path, tmp_path: Path, conf: str) -> None:
     ran = _run(command, "check", "--conf", conf, folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    (own,) = command.parents[1].glob("lib/python3*/site-packages/gateway/conf")
-    assert ran.stdout.startswith(f"{own / conf}: OK\n"), "its own files are used, not those of the checkout"
+    (installed_conf,) = command.parents[1].glob("lib/python3*/site-packages/gateway/conf")
+    assert ran.stdout.startswith(f"{installed_conf / conf}: OK\n"), "its own files are used, not those of the checkout"
 
 
 def test_installed_command_prints_its_options(command: Path, tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_the_update_of_the_readme_updates_although_the_version_is_the_same(wheel
     command = tmp_path / "venv" / "bin" / "mqttgateway"
 
     def install(words: list[str], file: Path) -> None:
-        given = [str(file) if word == "dist/*.whl" else word for word in words]
-        subprocess.run([*pip, *given, "--no-index"], check=True, capture_output=True)
+        arguments = [str(file) if word == "dist/*.whl" else word for word in words]
+        subprocess.run([*pip, *arguments, "--no-index"], check=True, capture_output=True)
 
     install(["install", "--no-deps", "dist/*.whl"], old)
     assert _run(command, "--version", folder=tmp_path).stderr == "old\n"
@@ -213,9 +213,9 @@ def test_everything_that_is_imported_is_declared() -> None:
     extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
     declared = {re.split(r"[^\w-]", line)[0].lower() for line in [*PROJECT["dependencies"], *extras]}
     owners = metadata.packages_distributions()
-    found = {(file, owner.lower()) for file, package in _imported() for owner in owners[package]}
-    assert ("client.py", "paho-mqtt") in found
-    assert not [f"{file} needs {owner}" for file, owner in sorted(found) if owner not in declared]
+    imported = {(file, owner.lower()) for file, package in _imported() for owner in owners[package]}
+    assert ("client.py", "paho-mqtt") in imported
+    assert not [f"{file} needs {owner}" for file, owner in sorted(imported) if owner not in declared]
 
 
 # --- systemd

@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_each_removed_interface(running: Running) -> N
     gc.collect()
     tracemalloc.start()
     try:
-        for _ in range(3):  # fills the buffers that keep the last few reloads
+        for _ in range(3):  # fills the buffers with the last few reloads
             running.reload()
         gc.collect()
         initial = allocated()

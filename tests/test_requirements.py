@@ -20,7 +20,7 @@ def test_what_the_tests_need_is_declared_and_here() -> None:
 
 
 def test_a_run_without_it_says_in_one_line_what_to_do(tmp_path: Path) -> None:
-    """As after `pip install .`: the packages of a run are there, the checkout is not installed itself."""
+    """As after `pip install .`: the packages of a run are installed, the checkout itself is not."""
     packages = Path(next(path for path in sys.path if path.endswith("site-packages")))
     for path in packages.iterdir():
         if not path.name.startswith(("hypothesis", "__editable__", "mqttgateway")) and path.suffix != ".pth":

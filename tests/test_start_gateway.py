@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gateway.configuration.load_config import load_configuration
+from gateway.message import InternalMsg
 from gateway.start_gateway import Gateway
+from gateway.translation.mqtt_map import MsgMap
 from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.cable import Cable
 from tests.support.configuration import trial, write_conf
@@ -59,6 +61,35 @@ def test_each_interface_has_a_thread_of_its_name(tmp_path: Path, mosquitto: Mosq
             gateway.close()
         listener.wait_topic(GATEWAY, b"offline")
     assert gateway.outbox.counts().delivered == gateway.outbox.counts().accepted
+
+
+def test_a_device_may_publish_a_new_retained_topic_while_a_reload_looks_for_stale_ones(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = load_configuration(write_conf(tmp_path, mosquitto.port, interface=trial("Recorder")), {})
+    gateway = Gateway(configuration, lambda: configuration)
+    for number in range(3):
+        gateway.outbox.record_retained(f"home/lamp/{number}", b"1")
+    read, seen = MsgMap.mqtt2internal, []
+
+    def read_while_others_publish(msg_map: MsgMap, topic: str, payload: bytes) -> InternalMsg:
+        seen.append(topic)
+        gateway.outbox.record_retained(f"home/door/{len(seen)}", b"1")  # as an interface does when it sends
+        return read(msg_map, topic, payload)
+
+    runner = threading.Thread(target=gateway.run, name="main of the gateway")
+    runner.start()
+    try:
+        wait_until(lambda: gateway.client.is_subscribed)
+        monkeypatch.setattr(MsgMap, "mqtt2internal", read_while_others_publish)
+        gateway.reload()
+        wait_until(lambda: len(seen) >= 3 or not runner.is_alive())
+        runner.join(0.2)
+        assert runner.is_alive(), "it goes on"
+    finally:
+        gateway.stop()
+        runner.join(10)
+        gateway.close()
 
 
 def test_the_order_of_an_orderly_stop(tmp_path: Path) -> None:
@@ -362,7 +393,7 @@ def test_its_own_messages_are_dropped_as_echoes(tmp_path: Path, mosquitto: Mosqu
 
 
 def test_a_flood_of_commands_does_not_affect_other_interfaces(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    interfaces = {"deaf": trial("Deaf", sender="deaf"), "hall": trial("Recorder", sender="hall")}
+    interfaces = {"deaf": trial("NeverReading", sender="deaf"), "hall": trial("Recorder", sender="hall")}
     conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, log={"level": "warning"})
     with mosquitto.client("home/+/+/+/+/hall/S") as listener, GatewayProcess(conf) as gateway:
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")

@@ -1,1 +1,1 @@
-"""Peers: the shortest programs that do the gateway's work, each a process of its own, without code of the gateway."""
+"""Peers: the shortest programs that do the gateway's work, each run as its own process, without code of the gateway."""

@@ -1,4 +1,7 @@
-"""Connects with paho, says so, and stays: what a start costs at least. Arguments: the broker's port, a topic."""
+"""Connects with paho, publishes that it is online, and keeps running: the minimal cost of a start.
+
+Arguments: the broker's port, a topic.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ def main(port: int, topic: str) -> None:
     """Run until killed."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
 
-    def say(*_: object) -> None:
+    def publish_online(*_: object) -> None:
         client.publish(topic, b"online", qos=1)
 
-    client.on_connect = say
+    client.on_connect = publish_online
     client.connect("127.0.0.1", port)
     client.loop_forever()
 

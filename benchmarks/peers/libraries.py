@@ -1,4 +1,4 @@
-"""Imports the four libraries that the gateway needs, and stays: what its memory cannot be below."""
+"""Imports the four libraries that the gateway needs, and keeps running: the lower bound of its memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A broker that discards: it accepts one client, acknowledges, and counts what is published on one topic.
+"""A broker that discards all messages: it accepts one client, acknowledges, and counts the messages on one topic.
 
-It prints `port N`, `ready` once the client has connected, subscribed if it does, and been quiet;
-`COUNT SECONDS BAD` when the last payload has come: how many, in how long, and how many were wrong.
+It prints `port N`; `ready` once the client has connected, has subscribed if it does, and has sent nothing for a while;
+and `COUNT SECONDS BAD` when the last payload has arrived: how many, in what time, and how many were wrong.
 Arguments: the topic, the number of messages. The payloads expected are those of `benchmarks.topics`, as JSON.
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 
 from benchmarks.subscriber import packets_in
-from benchmarks.topics import last_of_original, payloads
+from benchmarks.topics import last_of_legacy, payloads
 
 _QUIET = 0.5  # s
 
@@ -32,15 +32,15 @@ def main(topic: str, count: int) -> None:
 
 
 def _serve(client: socket.socket, topic: bytes, expected: list[bytes]) -> None:
-    rest = _welcome(client)
+    incomplete = _welcome(client)
     print("ready", flush=True)
-    ends = (expected[-1], last_of_original(len(expected)))
+    ends = (expected[-1], last_of_legacy(len(expected)))
     longest = max(map(len, ends))
-    # What comes is only looked at once all of it is there: a broker that reads along takes time from its client.
-    chunks, began, tail = [rest], 0.0, b""
+    # Packets are parsed only after all of them have arrived: parsing would take processor time from the client.
+    chunks, began, tail = [incomplete], 0.0, b""
     while not any(end in tail for end in ends):
         if not (chunk := client.recv(1 << 18)):
-            raise ConnectionError("the client has left")
+            raise ConnectionError("the client has disconnected")
         began = began or time.monotonic()
         chunks.append(chunk)
         tail = tail[-longest:] + chunk
@@ -48,30 +48,30 @@ def _serve(client: socket.socket, topic: bytes, expected: list[bytes]) -> None:
     head = len(topic).to_bytes(2, "big") + topic
     data = b"".join(chunks)
     bodies = [data[body:end] for _, body, end in packets_in(data)]
-    _say([body[len(head) :] for body in bodies if body.startswith(head) and b"{" in body], expected, seconds)
+    _print_result([body[len(head) :] for body in bodies if body.startswith(head) and b"{" in body], expected, seconds)
     while client.recv(1 << 18):
         pass
 
 
 def _welcome(client: socket.socket) -> bytes:
-    """Answer a client until it has subscribed, if it does, and been quiet; return what it has begun to say."""
-    rest, is_new = b"", False
+    """Answer a client until it has subscribed, if it does, and is silent; return the bytes of an incomplete packet."""
+    incomplete, is_new = b"", False
     while not is_new or select.select([client], [], [], _QUIET)[0]:
         if not (chunk := client.recv(1 << 18)):
-            raise ConnectionError("the client has left")
-        data, done = rest + chunk, 0
+            raise ConnectionError("the client has disconnected")
+        data, done = incomplete + chunk, 0
         for first, body, end in packets_in(data):
             is_new = _answer(client, first, data[body:end]) or is_new
             done = end
-        rest = data[done:]
-    return rest
+        incomplete = data[done:]
+    return incomplete
 
 
 _version = 4
 
 
 def _answer(client: socket.socket, first: int, body: bytes) -> bool:
-    """Acknowledge a packet; tell whether it is one with which a client begins."""
+    """Acknowledge a packet; return whether it is a CONNECT or SUBSCRIBE."""
     global _version
     kind = first >> 4
     if kind == 3 and first & 0x06:  # QoS 1, such as the availability
@@ -83,8 +83,8 @@ def _answer(client: socket.socket, first: int, body: bytes) -> bool:
     elif kind == 8:
         filters = _filters(body[2:])
         properties = b"\x00" if _version == 5 else b""
-        rest = body[:2] + properties + b"\x00" * filters
-        client.sendall(bytes([0x90, len(rest)]) + rest)
+        suback = body[:2] + properties + b"\x00" * filters
+        client.sendall(bytes([0x90, len(suback)]) + suback)
     elif kind == 12:
         client.sendall(b"\xd0\x00")
     return kind in (1, 8)
@@ -92,19 +92,20 @@ def _answer(client: socket.socket, first: int, body: bytes) -> bool:
 
 def _filters(body: bytes) -> int:
     at = 1 + body[0] if _version == 5 else 0  # short properties only
-    found = 0
+    count = 0
     while at < len(body):
         at += 3 + int.from_bytes(body[at : at + 2], "big")
-        found += 1
-    return found
+        count += 1
+    return count
 
 
-def _say(found: list[bytes], expected: list[bytes], seconds: float) -> None:
+def _print_result(payloads: list[bytes], expected: list[bytes], seconds: float) -> None:
     # v5 has the length of the properties before the payload: 0 or a few bytes; JSON begins with a brace.
     bad = sum(
-        json.loads(one[one.index(b"{") :]) != json.loads(other) for one, other in zip(found, expected, strict=False)
+        json.loads(payload[payload.index(b"{") :]) != json.loads(other)
+        for payload, other in zip(payloads, expected, strict=False)
     )
-    print(f"{len(found)} {seconds:.6f} {bad}", flush=True)
+    print(f"{len(payloads)} {seconds:.6f} {bad}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC, payloads
 
 
 def main(port: int, count: int, qos: int) -> None:
-    """Publish `count` messages once told to, and stay."""
-    told = threading.Event()
+    """Publish `count` messages after the first command, and keep running."""
+    commanded = threading.Event()
     ready = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda *_: told.set()
+    client.on_message = lambda *_: commanded.set()
     client.on_subscribe = lambda *_: ready.set()
 
     def subscribe(*_: object) -> None:
@@ -28,7 +28,7 @@ def main(port: int, count: int, qos: int) -> None:
     ready.wait(10)
     messages = payloads(count)
     client.publish(READY_TOPIC, b"online", qos=1).wait_for_publish(10)
-    told.wait()
+    commanded.wait()
     for message in messages:
         client.publish(STATUS_TOPIC, message, qos)
     threading.Event().wait()

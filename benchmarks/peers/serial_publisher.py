@@ -1,4 +1,7 @@
-"""A pty reader and paho's `loop_start`: reads what is there, splits it, publishes. Arguments: port, device, QoS."""
+"""A pty reader and paho's `loop_start`: reads all available bytes, splits them into lines, publishes them.
+
+Arguments: port, device, QoS.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ def main(port: int, device: str, qos: int) -> None:
     client.loop_start()
     fd = os.open(device, os.O_RDWR | os.O_NOCTTY)
     client.publish(READY_TOPIC, b"online", qos=1).wait_for_publish(10)
-    rest = b""
+    partial_line = b""
     while data := os.read(fd, 65536):
-        *frames, rest = (rest + data).split(b"\n")
+        *frames, partial_line = (partial_line + data).split(b"\n")
         for frame in frames:
             kind, _, value = frame.decode().partition(" ")
             if kind == "T":

@@ -1,4 +1,4 @@
-"""A device that says lines at a rate, and prints what is written to it.
+"""A device that sends lines at a given rate, and prints everything that is written to it.
 
 Arguments: the descriptor of its end of the pty, lines/s.
 """
@@ -10,11 +10,11 @@ import os
 import sys
 import time
 
-_TICK = 0.001  # s between two writes: what a USB adapter brings in one frame of the bus
+_TICK = 0.001  # s between two writes, as a USB adapter delivers its bytes once a frame of the bus
 
 
 def main(descriptor: int, rate: float) -> None:
-    """Run until killed; what is not taken in time is not said later."""
+    """Run until killed; lines that are not read in time are dropped."""
     os.set_blocking(descriptor, False)
     due = time.monotonic()
     while True:

@@ -1,4 +1,4 @@
-"""Paho's `loop_start` that receives: says, when the last message has come, whether all were in order, once.
+"""Paho's `loop_start` that receives: when the last message has arrived, publishes whether all came in order, once each.
 
 Arguments: port, count.
 """
@@ -17,26 +17,26 @@ from benchmarks.topics import COMMAND_TOPIC, READY_TOPIC, STATUS_TOPIC, commands
 def main(port: int, count: int) -> None:
     """Run until killed."""
     expected = commands(count)
-    found, is_right = 0, True
+    received, is_right = 0, True
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
 
     def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        nonlocal found, is_right
-        is_right = is_right and found < count and message.payload == expected[found]
-        found += 1
+        nonlocal received, is_right
+        is_right = is_right and received < count and message.payload == expected[received]
+        received += 1
         if message.payload == expected[-1]:
-            client.publish(STATUS_TOPIC, b"DONE" if is_right and found == count else b"WRONG")
+            client.publish(STATUS_TOPIC, b"DONE" if is_right and received == count else b"WRONG")
 
     client.on_message = on_message
 
     def subscribe(*_: object) -> None:
         client.subscribe(COMMAND_TOPIC)
 
-    def say_ready(*_: object) -> None:
+    def publish_ready(*_: object) -> None:
         client.publish(READY_TOPIC, b"online")
 
     client.on_connect = subscribe
-    client.on_subscribe = say_ready
+    client.on_subscribe = publish_ready
     client.connect("127.0.0.1", port)
     client.loop_start()
     threading.Event().wait()

@@ -1,8 +1,8 @@
-"""A pty reader and paho's `loop_start`, which answers: what a device says is published, and commands are written to it.
+"""A pty reader and paho's `loop_start`, which answers: it publishes the lines of a device, and writes commands to it.
 
-With TCP_NODELAY, which paho does not set: without, an answer waits 40 ms for the acknowledgement of what goes before.
+With TCP_NODELAY, which paho does not set: without it, an answer waits 40 ms for the acknowledgement of earlier bytes.
 
-Arguments: port, device, the topic of what the device says.
+Arguments: port, device, the topic for the lines of the device.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def main(port: int, device: str, topic: str) -> None:
     def subscribe(*_: object) -> None:
         client.subscribe(COMMAND_TOPIC)
 
-    def say_ready(*_: object) -> None:
+    def publish_ready(*_: object) -> None:
         client.publish(READY_TOPIC, b"online")
 
     client.on_message = on_message
     client.on_connect = subscribe
-    client.on_subscribe = say_ready
+    client.on_subscribe = publish_ready
     client.connect("127.0.0.1", port)
     sock: Any = client.socket()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.loop_start()
-    rest = b""
+    partial_line = b""
     while data := os.read(fd, 65536):
-        *frames, rest = (rest + data).split(b"\n")
+        *frames, partial_line = (partial_line + data).split(b"\n")
         for frame in frames:
             kind, _, value = frame.decode().partition(" ")
             if kind == "T":

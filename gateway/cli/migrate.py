@@ -100,8 +100,8 @@ def _files(document: IniDocument) -> list[str]:
     return list(dict.fromkeys([document.file, *(entry.file for entry in document.entries.values())]))
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _same(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()
 
 
 def _values(document: IniDocument, configuration: Configuration) -> dict[DataPath, Any]:

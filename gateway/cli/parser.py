@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
-def _choice_hint(word: str, known: Sequence[str], *, is_command: bool) -> str:
+def _choice_hint(word: str, choices: Sequence[str], *, is_command: bool) -> str:
     """Return what was probably meant with a word that is none of the `known` ones, or an empty text."""
     if is_command and _FILE.fullmatch(word):
         return f": run a configuration with '{NAME} --conf {word}', check it with '{NAME} check --conf {word}'"
@@ -52,9 +52,9 @@ def _choice_hint(word: str, known: Sequence[str], *, is_command: bool) -> str:
         return f": a gateway is run without a command: {NAME} --conf FILE"
     if is_command and word in ("help", "version"):
         return f": did you mean '--{word}'?"
-    if _FILE.fullmatch(word) and "check" in known:
+    if _FILE.fullmatch(word) and "check" in choices:
         return f": to check it: {NAME} map check {word}"
-    return _near(word, known)
+    return _near(word, choices)
 
 
 def _hint(argument: str, parser: Parser) -> str:
@@ -72,8 +72,8 @@ def _hint(argument: str, parser: Parser) -> str:
     return _near(argument, options)
 
 
-def _near(word: str, known: Sequence[str]) -> str:
+def _near(word: str, choices: Sequence[str]) -> str:
     import difflib  # not at the top: a run does not need it
 
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word, choices, n=1)
     return f": did you mean {close[0]!r}?" if close else ""

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.topic import filter_matches
-from gateway.message import InternalMsg
+from gateway.message import ONLINE, InternalMsg
 from gateway.routing.command_index import CommandIndex
 
-_ONLINE = b"online"
 _MAX_LISTED = 10  # filters or addresses
 
 
@@ -34,7 +33,7 @@ def why_unanswered(
             f"no gateway {name!a} has ever been connected to this broker (nothing is retained on "
             f"{availability_topic}): {start}"
         )
-    if availability[availability_topic] != _ONLINE:
+    if availability[availability_topic] != ONLINE:
         return f"the gateway {name!a} is offline: {start}, or read its log to see why it stopped"
     online = f"the gateway {name!a} is online, but"
     subscribed = [
@@ -50,7 +49,7 @@ def why_unanswered(
             return f"{online} none of its devices accepts commands"
         return f"{online} has no device with this address; it accepts commands for: {addresses}"
     for interface in addressed:
-        if availability.get(configuration.availability_topic(interface.name), _ONLINE) != _ONLINE:
+        if availability.get(configuration.availability_topic(interface.name), ONLINE) != ONLINE:
             return f"{online} the device of its interface {interface.name!a} is offline: read its log to see why"
     names = " or ".join(repr(interface.name) for interface in addressed)
     return (

@@ -70,7 +70,7 @@ class Document:
         places = [self.keys, self.values] if at_key else [self.values, self.keys]
         at = path
         while True:
-            place = next((known[at] for known in places if at in known), None)
+            place = next((positions[at] for positions in places if at in positions), None)
             if place or not at:
                 return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy)
             at = at[:-1]

@@ -126,12 +126,13 @@ def _edition(file: Path) -> str:
 def _load_entry_point(name: str) -> type[Any]:
     points = [point for point in _entry_points() if point.name == name]
     if not points:
-        known = [*BUILT_IN, *(point.name for point in _entry_points())]
-        raise CodeNotFoundError(f"no interface is called {name!r}", did_you_mean(name, known))
+        names = [*BUILT_IN, *(point.name for point in _entry_points())]
+        raise CodeNotFoundError(f"no interface is called {name!r}", did_you_mean(name, names))
     try:
         cls = points[0].load()
     except (Exception, SystemExit) as err:
-        raise CodeNotFoundError(_import_failed(points[0].value, err), "fix or reinstall its package") from err
+        remedy = _remedy(err, "fix or reinstall its package")
+        raise CodeNotFoundError(_import_failed(points[0].value, err), remedy) from err
     if not isinstance(cls, type) or not _is_interface(cls):
         what = f"{points[0].value} is not a class with loop() or loop_start()"
         raise CodeNotFoundError(what, "fix or reinstall its package")
@@ -152,8 +153,10 @@ def find_hook(name: str, folder: Path, loaded: dict[str, ModuleType]) -> Callabl
     module = loaded[module_name]
     function = getattr(module, function_name, None)
     if not callable(function) or isinstance(function, type):
-        known = [name for name, value in sorted(vars(module).items()) if isinstance(value, FunctionType)]
-        raise CodeNotFoundError(f"{module_name} has no function {function_name!r}", did_you_mean(function_name, known))
+        functions = [name for name, value in sorted(vars(module).items()) if isinstance(value, FunctionType)]
+        raise CodeNotFoundError(
+            f"{module_name} has no function {function_name!r}", did_you_mean(function_name, functions)
+        )
     try:
         _check_call(function, 1)
     except (TypeError, ValueError) as err:

@@ -126,7 +126,9 @@ class LoadContext:
         if has_secret:
             problems.append(who_may_read(self.path))
         problems += map(who_may_read, self.secret_files)
-        yield from (str(Finding(str(found.path), 0, 0, "", found.what, found.remedy)) for found in problems if found)
+        yield from (
+            str(Finding(str(problem.path), 0, 0, "", problem.what, problem.remedy)) for problem in problems if problem
+        )
         for path in (self.path, *self.maps, *self.code, *self.secret_files):
             access = group_that_may_change(path)
             if access is not None:

@@ -188,19 +188,23 @@ class InterfacesLoader:
         findings = check_schema(context.document, options, schema, at)
         context.add(findings)
         # An unknown option must not keep the others from being checked.
-        known = {k: v for k, v in options.items() if k in schema["properties"] or schema["additionalProperties"]}
-        params = {k: v for k, v in fill_defaults(known, schema).items() if k not in common_schema()["properties"]}
-        if (not findings or not check_schema(context.document, known, schema, at)) and hasattr(cls, "check"):
+        known_options = {
+            k: v for k, v in options.items() if k in schema["properties"] or schema["additionalProperties"]
+        }
+        params = {
+            k: v for k, v in fill_defaults(known_options, schema).items() if k not in common_schema()["properties"]
+        }
+        if (not findings or not check_schema(context.document, known_options, schema, at)) and hasattr(cls, "check"):
             for problem in cls.check(params):
                 context.complain((*at, *problem.path), problem.what, problem.remedy)
         return options, params
 
     def _without_unknown(self, at: DataPath, options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that the interface knows: in versions before 3.0, unknown options were ignored."""
-        known = schema["properties"]
+        properties = schema["properties"]
         for name in options if not schema["additionalProperties"] else ():
-            if name not in known:
+            if name not in properties:
                 what = f"the interface {options['type']} has no such option; it is ignored"
-                finding = self._context.document.finding((*at, name), what, did_you_mean(name, known), at_key=True)
+                finding = self._context.document.finding((*at, name), what, did_you_mean(name, properties), at_key=True)
                 self._context.notes.append(str(finding))
-        return {k: v for k, v in options.items() if k in known or schema["additionalProperties"]}
+        return {k: v for k, v in options.items() if k in properties or schema["additionalProperties"]}

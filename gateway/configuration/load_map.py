@@ -311,12 +311,12 @@ def _dead_filters(
     document: Document, at: Path, topics: Sequence[str], wrong: Collection[object], built: MsgMap
 ) -> Iterator[Finding]:
     for index, topic_filter in enumerate(topics):
-        if index not in wrong and not built.hears(topic_filter):
+        if index not in wrong and not built.can_match(topic_filter):
             what = f"{topic_filter!a} matches no topic that this map accepts{_misfit(topic_filter, built)}"
             remedy = (
                 f"a topic is {built.shapes}, in the words of the map; one of another form needs a syntax in the map"
             )
-            if built.hears(topic_filter.lstrip("/")):
+            if built.can_match(topic_filter.lstrip("/")):
                 remedy = f"write {topic_filter.lstrip('/')}"
             yield document.finding((*at, "topics", index), what, remedy)
 

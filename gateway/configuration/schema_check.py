@@ -156,11 +156,11 @@ class _Explanation:
 
     def _of_unknown_options(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
         schema, instance, path = _schema_of(error), cast(Any, error.instance), self._path(error)
-        known = set(schema.get("properties", {}))
+        option_names = set(schema.get("properties", {}))
         patterns = schema.get("patternProperties", ())
         for key in instance:
-            if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-                remedy = self._remedy_of_name(path, key, known)
+            if key not in option_names and not any(re.search(pattern, key) for pattern in patterns):
+                remedy = self._remedy_of_name(path, key, option_names)
                 yield self.document.finding((*path, key), "unknown option", remedy, at_key=True)
 
     def _of_missing_options(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
@@ -209,7 +209,7 @@ class _Explanation:
         value = Value(key, error.instance, self._is_shown(error), self.document.is_json)
         return remedy_of_type(value, schemas, self.schema)
 
-    def _remedy_of_name(self, path: Path, name: str, known: Collection[str]) -> str:
+    def _remedy_of_name(self, path: Path, name: str, option_names: Collection[str]) -> str:
         """Return the remedy for an unknown option at `path`: where it belongs, or the name that was probably meant."""
         if not self.at and len(path) <= 2:
             places = [place for place in _places_of(name, self.schema) if place[:-1] != path]
@@ -217,7 +217,7 @@ class _Explanation:
             del places[_MAX_PLACES:]
             if places:
                 return f"it belongs elsewhere: {' or '.join(map(dotted, places))}"
-        return did_you_mean(name, known)
+        return did_you_mean(name, option_names)
 
     def _of_branches(self, error: jsonschema.ValidationError) -> Iterator[Finding]:
         """Explain the alternative that the value fits best: the one whose type it has."""

@@ -27,14 +27,14 @@ def config_schema() -> Mapping[str, Any]:
 
 def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
     """Return the JSON Schema of the options of an interface class, with the options that all interfaces have."""
-    common, own = common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
+    common, interface_part = common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
     return {
-        **own,
+        **interface_part,
         "type": "object",
-        "additionalProperties": own.get("additionalProperties", False),
-        "$defs": {**config_schema()["$defs"], **own.get("$defs", {})},
-        "required": [*common["required"], *own.get("required", ())],
-        "properties": {**common["properties"], **own.get("properties", {})},
+        "additionalProperties": interface_part.get("additionalProperties", False),
+        "$defs": {**config_schema()["$defs"], **interface_part.get("$defs", {})},
+        "required": [*common["required"], *interface_part.get("required", ())],
+        "properties": {**common["properties"], **interface_part.get("properties", {})},
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 _MAX_ENTRIES = 20_000
-_MAX_KEY_CHARACTERS = 500
+_MAX_KEY_LENGTH = 500  # characters or bytes
 
 
 def put(cache: dict[Any, Any], key: Hashable, value: object) -> None:
@@ -15,7 +15,7 @@ def put(cache: dict[Any, Any], key: Hashable, value: object) -> None:
     A text of great length is not stored: keys such as topics come from other clients of the broker, which could
     fill the memory with them.
     """
-    if isinstance(key, str) and len(key) > _MAX_KEY_CHARACTERS:
+    if isinstance(key, str | bytes) and len(key) > _MAX_KEY_LENGTH:
         return
     if len(cache) >= _MAX_ENTRIES:
         cache.clear()

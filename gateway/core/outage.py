@@ -38,7 +38,7 @@ class Outages:
         """Log why `device` cannot be used, unless that reason was logged last; return it as text."""
         reason = str(err)
         text = f"{device} has failed: {reason}" if was_open else f"cannot open {device}: {reason}"
-        # A device that was unplugged fails first, and is then absent: the log has said so with the first reason.
+        # A device that was unplugged fails first, and is then absent: the first reason is already in the log.
         if reason == self._logged_reason or (self._has_failed and _is_absent(err)):
             return text
         self._has_failed = was_open

@@ -14,25 +14,25 @@ def quote(value: object) -> str:
     return text if len(text) <= _MAX_QUOTED else f"{text[:76]}...{text[0]}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return a remedy that names the words of `known` that `word` may be a misspelling of.
 
     If none is similar, the remedy lists all known words.
     """
-    known = sorted(set(known))
-    close = close_matches(word, known)
+    candidates = sorted(set(candidates))
+    close = close_matches(word, candidates)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
+    return f"known here: {', '.join(candidates)}" if candidates else "remove it"
 
 
-def close_matches(word: str, known: Iterable[str]) -> list[str]:
+def close_matches(word: str, candidates: Iterable[str]) -> list[str]:
     """Return the words of `known` that `word` may be a misspelling of, the most similar first; case is ignored."""
     import difflib  # here, since only a file with an error needs it
 
     word = word[:_MAX_COMPARED]
     by_case: dict[str, list[str]] = {}
-    for candidate in known:
+    for candidate in candidates:
         by_case.setdefault(candidate.casefold(), []).append(candidate)
     if word.casefold() in by_case:
         return by_case[word.casefold()]

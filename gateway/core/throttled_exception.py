@@ -25,7 +25,7 @@ _MAX_KEYS = 1000  # keys remembered per class: they contain topics and words tha
 
 _REMEMBERED = 3600.0  # s, and at least ten periods, for which an error is remembered that does not occur any more
 _LONGEST = 1000  # characters kept of a message; a line of the log is not longer
-_MAX_LINES = 20  # reports per class at a time: the suppressed errors must not flood the log in turn
+_MAX_LINES = 20  # reports per class at a time: the reports of suppressed errors must not flood the log either
 
 
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")

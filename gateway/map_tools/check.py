@@ -173,7 +173,7 @@ def _errors_by_place(source: MapSource) -> dict[tuple[int, int], MapFinding]:
 def _dead_filters(msg_map: MsgMap) -> Iterator[Flaw]:
     probe = Probe(msg_map)
     for topic_filter in msg_map.topics:
-        is_dead = not filter_problem(topic_filter) and not msg_map.hears(topic_filter)
+        is_dead = not filter_problem(topic_filter) and not msg_map.can_match(topic_filter)
         for form in probe.forms if is_dead else ():
             topic = form.topic_matching(topic_filter)
             try:

@@ -234,7 +234,7 @@ def _matched_words(probe: Probe, form: FormProbe, name: str) -> set[str] | None:
     words: set[str] = set()
     at = form.level_of(name)
     for topic_filter in probe.map.topics if form.topic is not None else ():
-        if form.form.hears(topic_filter):
+        if form.form.can_match(topic_filter):
             level = "+" if at is None else expanded_levels(topic_filter, len(form.form.levels))[at]
             if level == "+":
                 return None
@@ -246,7 +246,7 @@ def _internal_words(probe: Probe, form: FormProbe, name: str, matched: set[str])
     """Find filters with an internal word whose MQTT word is a different one."""
     field_map = probe.map.fields[name]
     for topic_filter in probe.map.topics:
-        if not form.form.hears(topic_filter):
+        if not form.form.can_match(topic_filter):
             continue
         word = (
             form.level_word(name, expanded_levels(topic_filter, len(form.form.levels))[form.level_of(name) or 0]) or ""
@@ -262,7 +262,7 @@ def _internal_words(probe: Probe, form: FormProbe, name: str, matched: set[str])
 
 def _filter_for(probe: Probe, form: FormProbe, name: str, topic: str) -> str:
     """Return a filter like the first of the map for this form, but for the word that the field has in `topic`."""
-    model = next((each for each in probe.map.topics if form.form.hears(each)), form.form.filter)
+    model = next((each for each in probe.map.topics if form.form.can_match(each)), form.form.filter)
     at = form.level_of(name) or 0
     levels = _intersection(form, model)
     return "/".join([*levels[:at], topic.split("/")[at], *levels[at + 1 :]])
@@ -325,7 +325,7 @@ def _ends(node: _Node) -> Iterator[str]:
 def _overlap(probe: Probe, one: str, other: str) -> Iterator[Flaw]:
     """Yield a flaw if there is a topic that both filters match and that the map reads."""
     for form in probe.forms_matching(one):
-        if form.form.hears(other):
+        if form.form.can_match(other):
             merged = (other_level if level == "+" else level for level, other_level in zip(
                 expanded_levels(one, len(form.form.levels)), _intersection(form, other), strict=True))  # fmt: skip
             topic, payload = form.topic_matching("/".join(merged)), form.payload

@@ -216,7 +216,7 @@ class Probe:
 
     def forms_matching(self, topic_filter: str) -> list[FormProbe]:
         """Return the forms that have topics which the filter matches."""
-        return [form for form in self.forms if form.topic is not None and form.form.hears(topic_filter)]
+        return [form for form in self.forms if form.topic is not None and form.form.can_match(topic_filter)]
 
     def matching_filter(self, topic: str) -> str | None:
         """Return the first filter of the map that matches `topic`."""

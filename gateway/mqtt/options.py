@@ -53,10 +53,10 @@ _SERVER = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>
 
 def parse_server(text: str, default_port: int) -> Server:
     """Return the server that is written `host`, `host:port` or `[IPv6 address]:port`; raise `ValueError` if none is."""
-    found = _SERVER.fullmatch(text)
-    if found is None:
+    match = _SERVER.fullmatch(text)
+    if match is None:
         raise ValueError("it is not of the form host:port")
-    port = int(found["port"] or default_port)
+    port = int(match["port"] or default_port)
     if not 0 < port < 65_536:
         raise ValueError(f"{port} is no port")
-    return Server(found["v6"] or found["host"], port)
+    return Server(match["v6"] or match["host"], port)

@@ -10,10 +10,10 @@ import math
 
 from paho.mqtt.properties import Properties
 
+from gateway.core.bounded_cache import put
 from gateway.message import Publication
 
 _PUBLISH, _DUP = 0x30, 0x08
-_MAX_CACHED_TOPICS = 20_000
 _MAX_TOPIC = 65_535  # bytes
 
 NO_PROPERTIES = (b"", b"\0")
@@ -99,9 +99,8 @@ def _topic_name(topic: str) -> bytes:
     data = topic.encode()
     if not data or b"+" in data or b"#" in data or len(data) > _MAX_TOPIC:
         raise ValueError("a topic must not be empty, contain wildcards (+ or #), or be longer than 65535 bytes")
-    if len(_topic_names) >= _MAX_CACHED_TOPICS:
-        _topic_names.clear()
-    name = _topic_names[topic] = len(data).to_bytes(2, "big") + data
+    name = len(data).to_bytes(2, "big") + data
+    put(_topic_names, topic, name)
     return name
 
 

@@ -21,6 +21,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket, MQTTException
 from paho.mqtt.properties import Properties
 
+from gateway.core.bounded_cache import put
 from gateway.message import Publication
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.dial import Connection, is_websocket
@@ -34,8 +35,6 @@ _KIND, _QOS, _RETAIN, _DUP = 0xF0, 0x06, 0x01, 0x08  # in the first byte of a PU
 _LONGEST_BEGINNING = 2 + 65_535 + 2  # bytes of a PUBLISH that hold its topic and its packet identifier
 MAXIMUM_PACKET = 512 * 1024
 """Bytes of the longest packet that is accepted: the longest payload (`MAX_PAYLOAD_BYTES`) and more."""
-
-_MAX_TOPICS, _LONGEST_TOPIC = 20_000, 500  # received topics that are cached, and bytes of the longest of them
 
 
 class InFlight:
@@ -313,11 +312,6 @@ class HookedClient(mqtt.Client):
         self.drop_out_messages()
 
     @property
-    def mg_unacknowledged(self) -> int:
-        """How many publications with QoS 1 are not acknowledged yet."""
-        return len(self._unacknowledged)
-
-    @property
     def mg_unsent(self) -> int:
         """How many queued bytes the connection has not accepted yet."""
         buffer = self._buffer
@@ -431,7 +425,7 @@ class HookedClient(mqtt.Client):
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """Record a PUBACK.
 
-        paho creates a reason code and properties for each, which costs more than the rest of a publication altogether.
+        paho creates a reason code and properties for each, which costs more than everything else in a publication.
         """
         packet = self._in_packet["packet"]
         if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):
@@ -522,10 +516,7 @@ class HookedClient(mqtt.Client):
         if not topic or not topic.isascii() or b"\0" in topic or b"+" in topic or b"#" in topic:
             return ""
         plain = topic.decode("ascii")
-        if len(topic) <= _LONGEST_TOPIC:
-            if len(self._topics) >= _MAX_TOPICS:
-                self._topics.clear()
-            self._topics[topic] = plain
+        put(self._topics, topic, plain)
         return plain
 
     def _deliver(self, message: Received) -> MQTTErrorCode:

@@ -1,6 +1,6 @@
 """Proves how old a message can be at most that the broker has just delivered. Pure.
 
-A network can delay for minutes what a broker has sent, while the link stays up. A message does not tell when it was
+A network can delay for minutes what a broker has sent, while the link stays up. A message does not show when it was
 sent, but a broker delivers everything through one queue, in order: what is read after the answer to a question was sent
 after that question. So the gateway asks frequently, and what is read more than `max_age` after the last question that
 was answered may be older than that: it counts as late.

@@ -291,7 +291,7 @@ class Sender:
         return not offsets
 
     def send_pending(self) -> bool:
-        """Send from the outbox what window and connection have room for; return whether anything is in flight now.
+        """Send from the outbox what window and connection have room for; return whether more is in flight than before.
 
         On a new link the states are sent first: once messages are acknowledged, no state would be suspected.
         """

@@ -176,7 +176,7 @@ class Outbox:
         return dropped
 
     def retry(self, publication: Publication, dead_letter: int) -> str | None:
-        """Accept a dead letter again if no message has to be dropped for it; return why it was not, or why not.
+        """Accept a dead letter again if no message has to be dropped for it; return None, or why it was not accepted.
 
         `dead_letter` is its number. It keeps its row in the file under that number until it is committed as one that
         waits, or is delivered. If it is refused again before that, its row has never changed.
@@ -204,7 +204,10 @@ class Outbox:
 
     @property
     def retained(self) -> dict[str, bytes]:
-        """By topic, the last payload that was sent with retain. It is published again when a broker has lost it."""
+        """By topic, the last payload that was sent with retain. It is published again when a broker has lost it.
+
+        Without the lock, iterate only over a copy: whatever thread sends may add a topic.
+        """
         return self._retained.payloads
 
     def record_retained(self, topic: str, payload: bytes) -> None:
@@ -321,7 +324,7 @@ class Outbox:
             self._losses.log_dead_letters_dropped(dropped)
 
     def requeue(self, entries: Iterable[Entry]) -> None:
-        """Return entries in flight that were never sent to the front of their lanes, in their order.
+        """Put entries in flight that were never sent back at the front of their lanes, in their order.
 
         Those that no longer fit, because other messages have come in the meantime, are dropped as the oldest.
         """
@@ -370,6 +373,10 @@ class Outbox:
             self._waiters.flush(source, self._last_number, self._lanes.count_of(source), timeout)
 
     # --- state
+
+    def now(self) -> float:
+        """Return the time (s) by the clock of the outbox, which dates its entries. Any thread may call it."""
+        return self._clock()
 
     def __len__(self) -> int:
         """Return how many publications the broker does not have yet: waiting and in flight."""

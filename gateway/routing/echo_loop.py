@@ -57,8 +57,8 @@ class EchoLoops:
                 unread = self._unread.setdefault((msg.iscmd, msg.action), deque(maxlen=_MAX_UNREAD))
         unread.append(msg)
 
-    def admit(self, msg: InternalMsg, own: str) -> None:
-        """Raise `RefusedError` if the incoming message `msg` is part of a loop with the sender name `own`."""
+    def admit(self, msg: InternalMsg, own_name: str) -> None:
+        """Raise `RefusedError` if the incoming message `msg` is part of a loop with the sender name `own_name`."""
         unread = self._unread.get((msg.iscmd, msg.action))
         if unread is None:  # nothing of this kind was sent
             return
@@ -69,9 +69,9 @@ class EchoLoops:
             if trips is not None and self._is_broken(trips):
                 raise RefusedError(
                     "echo loop",
-                    f"echo loop between {own!a} and {msg.sender!a}: each repeats what the other sends ({msg})",
+                    f"echo loop between {own_name!a} and {msg.sender!a}: each repeats what the other sends ({msg})",
                     "let only one of the two receive it: use narrower topics in a map, or filters",
-                    key=f"{own} {msg.sender}",
+                    key=f"{own_name} {msg.sender}",
                 )
 
     def stats(self) -> dict[str, int]:

@@ -28,7 +28,6 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
-_YIELD_SECONDS = 0.0002  # s in which another thread can send what is in the outbox
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
 
@@ -62,6 +61,9 @@ class Outlet:
     `devices` remember what the interface has reported, and hold back what is not worth reporting.
     """
 
+    yield_seconds = 0.0002
+    """The time (s) in which another thread can send the messages in the outbox."""
+
     def __init__(
         self,
         name: str,
@@ -91,7 +93,7 @@ class Outlet:
         self.refused = 0
         self._late_answers = 0
         self._bad_values = 0
-        self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox
+        self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
 
     @property
     def is_available(self) -> bool:
@@ -188,7 +190,7 @@ class Outlet:
     def yield_to_sender(self) -> None:
         """Give the sending thread a chance to run before the caller continues: Python runs one thread at a time."""
         if self._outbox.has_waiting:
-            time.sleep(_YIELD_SECONDS)
+            time.sleep(self.yield_seconds)
 
     def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_from_interface: bool = True) -> str | None:
         """Send `msg`; return None, or why it was refused."""

@@ -22,18 +22,18 @@ def stale_topics(retained: Mapping[str, bytes], maps: Iterable[MsgMap], kept: Co
 
 
 def topics_to_forget(
-    target: str, retained: Mapping[str, bytes], maps: Iterable[MsgMap], own: str, live: Collection[str]
+    target: str, retained: Mapping[str, bytes], maps: Iterable[MsgMap], own_topic: str, live: Collection[str]
 ) -> list[str]:
     """Return the topics that `target` means: one topic, or all of a device, or of an interface that was removed.
 
     A device or interface is found by its name in `retained` (payload by topic); one without a retained message cannot
     be forgotten. Only topics that this gateway owns or could write are returned: those in `retained`, those below its
-    `own` topic, and those that its `maps` write. Topics in `live` are published as long as the gateway runs, and
+    `own_topic`, and those that its `maps` write. Topics in `live` are published as long as the gateway runs, and
     therefore refused. Raises `GatewayError` if there is none.
     """
     maps = list(maps)
     if "/" not in target and target not in retained:
-        availability = f"{own}/{target}/availability"
+        availability = f"{own_topic}/{target}/availability"
         candidates = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == target]
         candidates += [availability] if availability in retained else []
         topics = [topic for topic in candidates if topic not in live]
@@ -49,11 +49,11 @@ def topics_to_forget(
     if problem:
         raise GatewayError(f"the topic {target!a:.200}: {problem}")
     if target in live:
-        is_of_gateway = "/" not in target.removeprefix(f"{own}/")
+        is_of_gateway = "/" not in target.removeprefix(f"{own_topic}/")
         by_hand = "stop the gateway first, then publish an empty retained message"
         remedy = by_hand if is_of_gateway else "remove its interface first"
         raise GatewayError(f"{target} is published as long as this gateway runs: {remedy}")
-    if target in retained or target.startswith(f"{own}/") or any(msg_map.can_write(target) for msg_map in maps):
+    if target in retained or target.startswith(f"{own_topic}/") or any(msg_map.can_write(target) for msg_map in maps):
         return [target]
     raise GatewayError(
         f"this gateway does not write the topic {target}: let its owner remove it, or publish an empty retained message"

@@ -182,7 +182,7 @@ def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer)
         answer(page_of(messages, matches, count, limit)._asdict())
 
     if part == "memory":
-        offset = time.time() - time.monotonic()
+        offset = time.time() - gateway.outbox.now()
         entries = gateway.outbox.peek(after, limit)
         answer(page_of((from_entry(e, offset) for e in entries), matches, count, limit)._asdict())
     elif part not in ("waiting", "set aside"):

@@ -24,7 +24,13 @@ the locks of the data path: while messages pass, two of them may differ by those
 
 DEVICE = "device"
 
+FILE_PREFIX = "file_"
+"""How the names begin that the counters of the outbox's writer have among those of the outbox."""
+
+_NO_COUNTERS = ("file_disk_free_bytes",)  # a level that would only be noise in a line of counters
+
 _MOST_COUNTERS = 200  # of one interface, whose code comes from somewhere else
+_LARGEST = 2**63 - 1  # Python raises an error where it would have to write an integer of very many digits
 
 
 def total(interfaces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,10 +44,14 @@ def total(interfaces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def valid_counters(value: object) -> dict[str, int]:
-    """Return the counters in what the code of an interface has returned: the integers that have a name."""
+    """Return the counters in what the code of an interface has returned: the integers of 64 bits that have a name."""
     if not isinstance(value, Mapping):
         return {}
-    pairs = [(name, number) for name, number in value.items() if isinstance(name, str) and type(number) is int]
+    pairs = [
+        (name, number)
+        for name, number in value.items()
+        if isinstance(name, str) and type(number) is int and abs(number) <= _LARGEST
+    ]
     return dict(pairs[:_MOST_COUNTERS])
 
 
@@ -51,12 +61,21 @@ def in_words(counters: Mapping[str, int]) -> str:
 
 
 def summary(stats: Stats) -> str:
-    """Return the counters that are not 0 in one line, without those of the outbox; those of all interfaces added up."""
+    """Return the counters that are not 0 in one line, those of all interfaces added up.
+
+    Of the outbox only those of its file: `OutboxCounts.in_words` has what became of the messages.
+    """
     interfaces = total([*stats["interfaces"].values(), stats["removed_interfaces"]])
     device = interfaces.pop(DEVICE, {})
+    file = {
+        name.removeprefix(FILE_PREFIX): number
+        for name, number in stats["outbox"].items()
+        if name.startswith(FILE_PREFIX) and name not in _NO_COUNTERS
+    }
     parts = {
         "received": in_words(stats["routing"]) or "nothing",
         "link": in_words(stats["mqtt"]),
+        "outbox file": in_words(file),
         "interfaces": in_words(interfaces),
         "devices": in_words(device),
         "log": in_words(stats["log"]),

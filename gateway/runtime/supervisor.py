@@ -26,6 +26,7 @@ from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
 
+_STATS_SECONDS = 0.5  # s that an interface has to return its counters
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
 _STABLE = 60.0  # s without a failure after which the next failure counts as the first: the delays start from the lowest
 
@@ -56,11 +57,13 @@ class Supervisor:
         self._attention = threading.Event()
         self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._open_commands = outlet.open_commands = inbox.open_commands
-        inbox.on_stale = self._answer_stale
+        self._open_commands = inbox.open_commands
         self._answers_later = False  # whether it answers the commands that it has pulled after `loop` has returned
         self._longest_call = LONGEST_CALL
         self._interface: Interface | None = None  # the one that runs, if it is derived from `Interface`
+        self._is_abandoned = False  # it hangs although it was asked to stop
+        self._last_stats: dict[str, int] = {}  # what the interface has answered last
+        self._stats_thread: threading.Thread | None = None
         self._ended_stats: Counter[str] = Counter()  # what those before it have counted
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
@@ -68,7 +71,9 @@ class Supervisor:
         self.failures = 0
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread. From now on, inbox and outlet report to this supervisor what becomes of commands."""
+        self._outlet.open_commands = self._open_commands
+        self._inbox.on_stale = self._answer_stale
         self._thread.start()
 
     def request_stop(self, reason: str = "the gateway is being stopped") -> None:
@@ -96,6 +101,7 @@ class Supervisor:
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
+            self._is_abandoned = True
             self._settle("OFFLINE", "the gateway was stopped while the interface executed the command")
             self._outlet.set_available(False)
             return False
@@ -125,10 +131,26 @@ class Supervisor:
         """Return what the interface counts itself, with what it counted before it was built again.
 
         Any thread may call it. The code of the interface may be wrong: an error in it is logged, and counts nothing.
+        If it does not answer, as when a call that hangs has the lock that its `stats()` waits for, its last counters
+        are returned.
         """
         total = self._ended_stats.copy()
-        total.update(self._stats_of(self._interface))
+        total.update(self._last_stats if self._is_abandoned else self._ask_stats(self._interface))
         return dict(total)
+
+    def _ask_stats(self, interface: Interface | None) -> dict[str, int]:
+        """Return what the interface counts; ask it in a thread of its own, which is abandoned if it does not answer."""
+        if interface is None or getattr(type(interface), "stats", None) is Interface.stats:
+            return {}
+        if self._stats_thread is None or not self._stats_thread.is_alive():
+
+            def ask() -> None:
+                self._last_stats = self._stats_of(interface)
+
+            self._stats_thread = threading.Thread(target=ask, name=f"{self.name} stats", daemon=True)
+            self._stats_thread.start()
+        self._stats_thread.join(_STATS_SECONDS)
+        return self._last_stats
 
     def _stats_of(self, interface: Interface | None) -> dict[str, int]:
         if interface is None:
@@ -136,7 +158,7 @@ class Supervisor:
         try:
             with self._call("stats()"):
                 return valid_counters(interface.stats())
-        except Exception as err:  # noqa: BLE001  (whatever it raises, the other counters are wanted)
+        except BaseException as err:  # noqa: BLE001  (whatever it raises, the other counters are wanted)
             failed = StatsFailed(f"{self.name}: its stats() failed: {_repr(err)}", key=self.name)
             if failed.trigger:
                 LOG.warning(failed.report)
@@ -227,7 +249,7 @@ class Supervisor:
                     _check_result("loop_stop()", stop())
             except BaseException as err:  # noqa: BLE001
                 LOG.warning("%s: its loop_stop() failed: %s", self.name, _repr(err))
-        last, self._interface = self._stats_of(self._interface), None
+        last, self._interface, self._last_stats = self._stats_of(self._interface), None, {}
         self._ended_stats.update(last)
         self._outlet.set_available(False)
 

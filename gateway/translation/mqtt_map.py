@@ -190,9 +190,9 @@ class MsgMap:
         levels = topic.split("/")
         return any(form.can_write(levels) for form in self.forms)
 
-    def hears(self, topic_filter: str) -> bool:
+    def can_match(self, topic_filter: str) -> bool:
         """Return whether this map reads any topic that matches `topic_filter`."""
-        return any(form.hears(topic_filter) for form in self.forms)
+        return any(form.can_match(topic_filter) for form in self.forms)
 
     def is_command_topic(self, topic: str) -> bool:
         """Return whether `topic` can be that of a command, in the words of this map or of another gateway."""

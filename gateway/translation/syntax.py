@@ -172,7 +172,7 @@ class BoundForm:
         except MessageError:
             return False
 
-    def hears(self, topic_filter: str) -> bool:
+    def can_match(self, topic_filter: str) -> bool:
         """Return whether any topic that matches `topic_filter` has this form."""
         return filter_can_match(topic_filter, self.levels)
 

@@ -242,7 +242,7 @@ class _Part(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A position in a level: the index of a part, and the text read of it, as far as it matters for the rest."""
+    """A position in a level: the index of a part, and the text read of it, as far as the remaining parts need it."""
 
     part: int
     text: str

@@ -222,7 +222,7 @@ class Conversation:
         return transaction.data
 
     def _expire_commands(self, now: float) -> list[Result]:
-        """End commands that have waited too long: nobody expects them to be executed any more."""
+        """End commands that have waited too long: their clients no longer expect them to be executed."""
         expired: list[Result] = []
         queue, longest_wait = self._queues[Priority.COMMAND], self._rate_limit.longest_wait
         while queue and now >= queue[0].submitted_at + longest_wait:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -85,7 +84,7 @@ class SerialInterface(DeviceInterface):
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.options = SerialOptions.from_params(params)
-        reports = Reports(msglist_out.name)
+        reports = Reports(msglist_out.name, self.clock)
         self.session = Session(
             SerialRules(params), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
         )
@@ -131,7 +130,7 @@ class SerialInterface(DeviceInterface):
     def open(self) -> None:
         """Open the port and begin the conversation."""
         self._open()
-        self.session.start(time.monotonic())
+        self.session.start(self.clock())
 
     def _open(self) -> None:
         # Where silence is measured, the time between two reads of a long burst would count as silence.
@@ -159,7 +158,7 @@ class SerialInterface(DeviceInterface):
             with suppress(DeviceError):
                 port.close()
         self._open()
-        self.session.restart(time.monotonic())
+        self.session.restart(self.clock())
         fd = self.fileno()
         self._watch(-1 if fd is None else fd)
 
@@ -176,7 +175,7 @@ class SerialInterface(DeviceInterface):
         due = self.session.due()
         if self.fileno() is None:
             due = earliest(due, self._last_read + _POLL_INTERVAL)
-        return None if due is None else due - time.monotonic()
+        return None if due is None else due - self.clock()
 
     # --- messages
 
@@ -186,7 +185,7 @@ class SerialInterface(DeviceInterface):
         session = self.session
         try:
             with READ_LOCK if self.is_readable and self._uses_read_lock else _NO_LOCK:
-                now = self._last_read = time.monotonic()
+                now = self._last_read = self.clock()
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
                 messages.extend(session.receive(data, now))
@@ -207,7 +206,7 @@ class SerialInterface(DeviceInterface):
         """Queue a command and write it if the device is free; its outcome follows as a status."""
         if not self.accepts(msg):
             return
-        now = time.monotonic()
+        now = self.clock()
         refused = self.session.submit(msg, now)
         if refused is not None:
             yield refused
@@ -216,7 +215,7 @@ class SerialInterface(DeviceInterface):
 
     def ask(self, actions: Collection[str]) -> None:
         """Make the polls due whose answers make a message with one of these actions."""
-        self.session.ask(actions, time.monotonic())
+        self.session.ask(actions, self.clock())
 
     def _on_request_ended(self, msg: InternalMsg, is_answered: bool) -> None:
         """Pass on that a request for `msg` was answered without it, or not at all."""

@@ -24,7 +24,7 @@ READ_CHUNK = 2048
 """Bytes read at a time: a few milliseconds of work, after which waiting commands are written."""
 
 READ_ALL = 65536
-"""Bytes that are more than any driver's buffer holds: everything that has arrived is read at once."""
+"""Bytes that are more than any driver's buffer holds: one read returns everything that has arrived."""
 
 _CONNECT_TIMEOUT = 5.0  # s, as in pyserial
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}

@@ -82,11 +82,11 @@ class Scene:
 Outcome: TypeAlias = Callable[[Scene], int]
 
 
-def command(line: str, *before: str) -> Outcome:
-    """Execute a command, after the commands `before`."""
+def command(line: str, *previous: str) -> Outcome:
+    """Execute a command, after the commands `previous`."""
 
     def outcome(scene: Scene) -> int:
-        for earlier in before:
+        for earlier in previous:
             scene.ended(earlier)
         return scene.ended(line)
 

@@ -290,9 +290,9 @@ def test_a_folder_instead_of_a_file_is_reported(conf: Path, capsys: pytest.Captu
     assert result.err == f"{conf.parent}: it is a folder: name the file in it\n"
 
 
-@pytest.mark.parametrize("given", ["", "a\0b", "~no-such-user/x.conf", "x" * 5000])
-def test_a_name_that_no_file_can_have_is_not_found(given: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(capsys, "check", "--conf", given)
+@pytest.mark.parametrize("name", ["", "a\0b", "~no-such-user/x.conf", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_not_found(name: str, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, "check", "--conf", name)
     assert result.code == EXIT_CONFIGURATION
     assert "no such file" in result.err
 

@@ -27,7 +27,7 @@ def comparable(configuration: Configuration) -> Any:
     """Return the content of a configuration, without the name of its file."""
 
     def shown(msg_map: MsgMap) -> Any:
-        fields = {name: (field.maptype, field._read, field._written) for name, field in msg_map.fields.items()}
+        fields = {name: (field.maptype, field.entries) for name, field in msg_map.fields.items()}
         return msg_map.root, msg_map.topics, msg_map.sender, msg_map.status_qos, fields
 
     interfaces = [(i.name, i.cls.__name__, i.params, shown(i.msg_map)) for i in configuration.interfaces]
@@ -176,13 +176,13 @@ def test_old_and_new_file_are_equivalent(
             lines.append(f"{option}: {value}")
     old = write(tmp_path, "\n".join(lines))
     try:
-        before = load_configuration(old, {})
+        legacy = load_configuration(old, {})
     except ConfigurationError:
         assume(False)
     assert convert(old, None, {}) == EXIT_OK
     new = tmp_path / "dummy2mqtt.yaml"
     yaml.safe_load(new.read_text())  # it is YAML for others, too
-    assert comparable(load_configuration(new, {})) == comparable(before)
+    assert comparable(load_configuration(new, {})) == comparable(legacy)
 
 
 def test_a_password_goes_into_a_file_for_its_owner_only_and_is_not_printed(

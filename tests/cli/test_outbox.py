@@ -39,18 +39,18 @@ def full(conf: Path) -> Path:
 
 def run(conf: Path, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = EXIT_OK) -> list[str]:
     assert main(["outbox", *arguments, "--conf", str(conf)]) == code
-    found = capsys.readouterr()
+    captured = capsys.readouterr()
     where = f"in {conf.with_name('gw.outbox')}:"
-    assert where not in found.out.splitlines(), "an export is for programs"
-    return [line for line in (found.out + found.err).splitlines() if line != where]
+    assert where not in captured.out.splitlines(), "an export is for programs"
+    return [line for line in (captured.out + captured.err).splitlines() if line != where]
 
 
 def test_a_list_shows_waiting_messages_and_dead_letters(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, other, long, aside, total = run(full, capsys, "list")
-    assert one.endswith(" event  home/a one")
-    assert other.endswith(r" latest home/b \\xff\n"), "nothing that is sent can harm a terminal"
+    event, latest, long, dead, total = run(full, capsys, "list")
+    assert event.endswith(" event  home/a one")
+    assert latest.endswith(r" latest home/b \\xff\n"), "nothing that is sent can harm a terminal"
     assert long.endswith("x...")
-    assert aside.endswith(" dead letter home/c big: too large for the broker")
+    assert dead.endswith(" dead letter home/c big: too large for the broker")
     assert total == "3 messages waiting (1 event, 1 latest, 1 bulk), 1 dead letters"
 
 
@@ -60,11 +60,16 @@ def test_a_list_is_bounded_and_filtered(full: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_export_is_a_json_object_a_line(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = [json.loads(line) for line in run(full, capsys, "export")]
-    assert [each["topic"] for each in found] == ["home/a", "home/b", "home/a", "home/c"]
-    assert (found[0]["payload"], found[0]["qos"], found[0]["retain"], found[0]["lane"]) == ("one", 1, False, "event")
-    assert (found[1]["payload_base64"], found[1]["retain"]) == ("/wo=", True)
-    assert found[3]["set_aside"] == "too large for the broker"
+    lines = [json.loads(line) for line in run(full, capsys, "export")]
+    assert [each["topic"] for each in lines] == ["home/a", "home/b", "home/a", "home/c"]
+    assert (lines[0]["payload"], lines[0]["qos"], lines[0]["retain"], lines[0]["lane"]) == (
+        "one",
+        1,
+        False,
+        "event",
+    )
+    assert (lines[1]["payload_base64"], lines[1]["retain"]) == ("/wo=", True)
+    assert lines[3]["set_aside"] == "too large for the broker"
 
 
 def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(
@@ -134,9 +139,9 @@ def test_the_file_of_the_service_is_found_while_it_does_not_run(
     store.commit([Row.of(1, Lane.EVENT, NOON, Publication("home/a", b"one", 1))], [])
     store.close()
     assert main(["outbox", "list", "--conf", str(conf)]) == EXIT_OK
-    found = capsys.readouterr()
-    assert found.err == f"in {service / 'gw.outbox'}:\n"
-    assert "home/a one" in found.out
+    captured = capsys.readouterr()
+    assert captured.err == f"in {service / 'gw.outbox'}:\n"
+    assert "home/a one" in captured.out
     assert main(["check", "--conf", str(conf)]) == EXIT_OK
     assert f"  outbox        {service / 'gw.outbox'} (when systemd runs the gateway)\n" in capsys.readouterr().out
 

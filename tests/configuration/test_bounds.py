@@ -1,4 +1,4 @@
-"""Configurations and maps that are wrong, or merely too large, from the first line to the last: bounded, and said."""
+"""Configurations and maps that are wrong or too large everywhere: the findings are bounded, and say so."""
 
 from __future__ import annotations
 

@@ -280,6 +280,6 @@ def test_a_form_that_is_wrong_hides_no_fault_of_another() -> None:
         }
     )
     assert len(actual) == 3, actual
-    assert any("syntax.commands[0].payload" in one for one in actual)
-    assert any("syntax.commands[1].topic" in one and "occurs twice" in one for one in actual)
-    assert any("syntax.statuses[0].topic" in one and "has no place for device" in one for one in actual)
+    assert any("syntax.commands[0].payload" in finding for finding in actual)
+    assert any("syntax.commands[1].topic" in finding and "occurs twice" in finding for finding in actual)
+    assert any("syntax.statuses[0].topic" in finding and "has no place for device" in finding for finding in actual)

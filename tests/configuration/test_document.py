@@ -29,14 +29,14 @@ json_texts = st.builds(
 
 
 def findings_in(text: str) -> list[str]:
-    """Return what is said of a YAML or JSON text called `f`, one text for each finding."""
+    """Return the findings in a YAML or JSON text called `f`, as texts."""
     with pytest.raises(ConfigurationError) as info:
         load_json(text, "f") if text.lstrip()[:1] in ("{", "[") else load_yaml(text, "f", {})
     return [str(finding) for finding in info.value.findings]
 
 
 def paths(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield every path of a value, and what stands there."""
+    """Yield every path of a value, and the value."""
     yield path, value
     steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, inner in steps:
@@ -128,7 +128,7 @@ LAYOUT = "check indentation, colons and quotes"
 
 @pytest.fixture(params=["C", "Python"])
 def yaml_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read YAML with the loader in C, and as where it is missing: they tell a plain scalar differently."""
+    """Read YAML with the loader in C, and without it: the two mark a plain scalar differently."""
     if request.param == "Python":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
 

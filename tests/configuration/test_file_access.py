@@ -42,7 +42,7 @@ class Quiet:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that everybody may enter, as /etc; those of pytest are its owner's alone."""
+    """A folder that all users may enter, as /etc; the folders of pytest are private to their owner."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -85,14 +85,14 @@ def test_what_all_may_write_to_is_named_with_the_remedy(folder: Path) -> None:
     actual = who_may_change(file)
     assert actual == (file, "it can be changed by every user", "run chmod o-w on the file")
     folder.chmod(0o750)
-    assert who_may_change(file) is None, "nobody gets there"
+    assert who_may_change(file) is None, "no other user can reach it"
     file.chmod(0o600)
     folder.chmod(0o777)
     actual = who_may_change(file)
     assert actual is not None
     assert actual.what == f"the folder {folder}, and so file, can be changed by every user"
     folder.chmod(0o1777)
-    assert who_may_change(file) is None, "sticky: everybody has their own"
+    assert who_may_change(file) is None, "sticky: each user can change only their own files"
 
 
 @pytest.mark.root

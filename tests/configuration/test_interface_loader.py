@@ -19,7 +19,7 @@ def write(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 
 def refusal(type_name: str, folder: Path) -> tuple[str, str]:
-    """Return what is said of a type that cannot be loaded, and the remedy."""
+    """Return the finding about a type that cannot be loaded, and the remedy."""
     with pytest.raises(CodeNotFoundError) as caught:
         find_interface(type_name, folder)
     assert isinstance(caught.value, GatewayError)
@@ -172,7 +172,7 @@ def test_a_class_of_a_version_before_3_0_with_a_fourth_argument_is_reported(tmp_
 def test_after_an_error_the_fixed_file_is_accepted(tmp_path: Path) -> None:
     write(tmp_path, "1 / 0\n")
     refusal("mine.py", tmp_path)
-    write(tmp_path, ONE + "# mended\n")
+    write(tmp_path, ONE + "# fixed\n")
     assert find_interface("mine.py", tmp_path).__name__ == "Door"
 
 
@@ -189,7 +189,7 @@ def test_two_files_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed package that registers several interfaces, not all of them good."""
+    """An installed package that registers several interfaces, not all of them valid."""
     info = tmp_path / "heatpump-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: heatpump\nVersion: 1.0\n")
@@ -229,6 +229,11 @@ def test_a_registered_interface_that_cannot_be_used_says_why(name: str, what: st
     assert refusal(name, package) == (what.replace("%s", str(package)), "fix or reinstall its package")
 
 
+def test_a_registered_interface_with_an_import_that_has_moved_gets_the_new_one_as_remedy(package: Path) -> None:
+    write(package, "from gateway.mailbox import MsgList\n", "heatpump_broken.py")
+    assert refusal("broken", package)[1] == "import MsgList or Wakeup from gateway.api"
+
+
 def test_a_registered_class_that_is_not_there_says_so(package: Path) -> None:
     reported, _ = refusal("absent", package)
     assert reported.startswith(
@@ -236,7 +241,7 @@ def test_a_registered_class_that_is_not_there_says_so(package: Path) -> None:
     )
 
 
-# --- hooks (what is said of each mistake is tested with the configuration that makes it)
+# --- hooks (the finding for each mistake is tested with the configuration that contains it)
 
 
 def test_a_hook_of_a_package_that_is_broken_says_where(package: Path) -> None:

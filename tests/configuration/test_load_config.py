@@ -40,14 +40,14 @@ def load(folder: Path, text: str, **environment: str) -> Configuration:
 
 
 def findings(folder: Path, text: str, **environment: str) -> list[str]:
-    """Return what is said of a configuration that cannot be used, without the folder."""
+    """Return the findings in an invalid configuration, without the folder."""
     with pytest.raises(ConfigurationError) as caught:
         load(folder, text, **environment)
     assert str(caught.value) == "\n".join(map(str, caught.value.findings))
     return [str(finding).replace(f"{folder}/", "") for finding in caught.value.findings]
 
 
-# --- good ones
+# --- valid configurations
 
 
 def test_a_minimal_configuration_has_the_defaults(folder: Path) -> None:
@@ -475,11 +475,11 @@ def test_everything_is_reported_together_in_the_order_of_the_file(folder: Path) 
     ],
 )  # fmt: skip
 def test_what_was_meant_is_shown_in_its_right_form(text: str, reported: str, folder: Path) -> None:
-    given = {line.partition(":")[0] for line in text.splitlines()}
+    option_names = {line.partition(":")[0] for line in text.splitlines()}
     base = {"root": "root: home\n", "topics": "topics: []\n", "interface": "interface: {type: dummy}\n"}
-    if "interfaces" in given:
+    if "interfaces" in option_names:
         del base["interface"]
-    whole = text + "".join(line for name, line in base.items() if name not in given)
+    whole = text + "".join(line for name, line in base.items() if name not in option_names)
     assert [finding.partition(": ")[2] for finding in findings(folder, whole)] == [reported]
 
 
@@ -513,8 +513,8 @@ def test_a_name_that_cannot_be_seen_is_escaped(folder: Path) -> None:
 
 
 def test_a_secret_of_the_wrong_type_is_shown_by_no_remedy(folder: Path) -> None:
-    given = findings(folder, MINIMAL + "mqtt: {port: '${P}', keepalive: '${P}', host: ['${P}']}\n", P="hunter2")
-    assert given and "hunter2" not in "".join(given)
+    reported = findings(folder, MINIMAL + "mqtt: {port: '${P}', keepalive: '${P}', host: ['${P}']}\n", P="hunter2")
+    assert reported and "hunter2" not in "".join(reported)
 
 
 # --- several brokers, and other ways to them
@@ -572,10 +572,10 @@ def test_what_does_not_go_together_is_reported(mqtt: str, reported: str, folder:
     assert actual.startswith(reported)
 
 
-@pytest.mark.parametrize(("given", "version"), [("5", 5), ("3.1.1", "3.1.1"), ("'3.1.1'", "3.1.1")])
-def test_versions(given: str, version: object, folder: Path) -> None:
-    assert load(folder, MINIMAL + f"mqtt: {{version: {given}}}\n").mqtt.version == version
-    assert load(folder, MINIMAL + "mqtt: {version: '${V}'}\n", V=given.strip("'")).mqtt.version == version
+@pytest.mark.parametrize(("text", "version"), [("5", 5), ("3.1.1", "3.1.1"), ("'3.1.1'", "3.1.1")])
+def test_versions(text: str, version: object, folder: Path) -> None:
+    assert load(folder, MINIMAL + f"mqtt: {{version: {text}}}\n").mqtt.version == version
+    assert load(folder, MINIMAL + "mqtt: {version: '${V}'}\n", V=text.strip("'")).mqtt.version == version
 
 
 def test_a_unix_socket_lies_beside_the_configuration(folder: Path) -> None:
@@ -671,7 +671,7 @@ def test_an_encrypted_key_is_refused_and_never_asks_for_a_password(folder: Path,
     assert "the key is encrypted: store it unencrypted, readable by the gateway only" in reported
 
 
-# --- interfaces that are anybody's code
+# --- interfaces with arbitrary code
 
 
 @pytest.mark.parametrize(
@@ -739,7 +739,7 @@ anything = st.recursive(
 
 
 def fitting(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Draw what a schema asks for, or nearly: an option in twenty is anything."""
+    """Draw data that a schema accepts, except that one option in twenty is arbitrary."""
     return st.integers(0, 19).flatmap(lambda dice: anything if dice == 0 else exactly_fitting(schema, shared))
 
 

@@ -49,12 +49,12 @@ def test_filters_of_the_gateway_lie_outside_those_of_an_interface(folder: Path) 
         "interfaces:\n  one:\n    type: dummy\n"
         "    filters: {in: [{allow: {action: ON}}], out: []}\n  two: {type: dummy}\n"
     )
-    one, two = load(folder, text).interfaces
-    assert [str(step) for step in one.filters.incoming[0].steps] == ["deny commands with location 'a' or 'b'"]
-    assert [each.name for each in one.filters.incoming] == ["filters.in", "interfaces.one.filters.in"]
-    assert [each.name for each in one.filters.outgoing] == ["interfaces.one.filters.out", "filters.out"]
-    assert [each.name for each in two.filters.incoming] == ["filters.in"]
-    assert "filters" not in one.params
+    first, second = load(folder, text).interfaces
+    assert [str(step) for step in first.filters.incoming[0].steps] == ["deny commands with location 'a' or 'b'"]
+    assert [each.name for each in first.filters.incoming] == ["filters.in", "interfaces.one.filters.in"]
+    assert [each.name for each in first.filters.outgoing] == ["interfaces.one.filters.out", "filters.out"]
+    assert [each.name for each in second.filters.incoming] == ["filters.in"]
+    assert "filters" not in first.params
 
 
 def test_the_hooks_of_one_file_share_what_it_holds(hooks: Path) -> None:
@@ -157,8 +157,8 @@ def test_a_word_that_one_of_the_maps_knows_is_right_for_all_of_them(folder: Path
 
 def test_the_commands_part_is_adopted(folder: Path) -> None:
     assert load(folder, MINIMAL).commands == CommandOptions()
-    given = "commands: {timestamp_argument: t, timestamp_required: true, max_age: 5, duplicate_window: 2}\n"
-    assert load(folder, MINIMAL + given).commands == CommandOptions("t", True, 5, 2)
+    text = "commands: {timestamp_argument: t, timestamp_required: true, max_age: 5, duplicate_window: 2}\n"
+    assert load(folder, MINIMAL + text).commands == CommandOptions("t", True, 5, 2)
 
 
 def test_an_age_needs_a_timestamp_that_the_map_can_read(folder: Path) -> None:

@@ -31,7 +31,7 @@ def build(data: Any) -> MsgMap:
 
 
 def findings_of(text: str) -> list[str]:
-    """Return what is said of the text of a map called `map.json`, one text for each finding."""
+    """Return the findings in the text of a map called `map.json`, as texts."""
     document = load_json(text, "map.json")
     with pytest.raises(ConfigurationError) as info:
         build_map(document, document.data, sender="gw")
@@ -40,7 +40,7 @@ def findings_of(text: str) -> list[str]:
 
 
 def findings_in(**data: Any) -> list[str]:
-    """Return what is said of a map in one line, without its places."""
+    """Return the findings in a map of one line, without their places."""
     texts = findings_of(json.dumps({"root": "home", "topics": [], **data}))
     assert all(text.startswith("map.json:1:") for text in texts)
     return [text.split(": ", 1)[1] for text in texts]
@@ -148,7 +148,7 @@ def test_the_schema_of_a_map_is_a_schema_and_knows_every_field() -> None:
     }
 
 
-# --- all findings at once
+# --- all findings together
 
 
 def test_everything_that_breaks_the_schema_is_reported_together() -> None:
@@ -230,7 +230,7 @@ def test_a_word_for_an_empty_level_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "actual"),
+    ("parts", "actual"),
     [
         ({"empty_level": ""}, "empty_level: it is empty: for example -"),
         ({"empty_level": "a/b"}, "empty_level: 'a/b': '/' is not allowed in a topic: use another word"),
@@ -260,8 +260,8 @@ def test_a_word_for_an_empty_level_is_accepted() -> None:
         ),
     ],
 )
-def test_a_word_that_cannot_stand_for_an_empty_level_is_reported(given: dict[str, Any], actual: str) -> None:
-    assert findings_in(**given) == [actual]
+def test_a_word_that_cannot_stand_for_an_empty_level_is_reported(parts: dict[str, Any], actual: str) -> None:
+    assert findings_in(**parts) == [actual]
 
 
 def test_a_word_for_an_empty_level_may_be_one_of_a_field_outside_topics_or_without_empty_words() -> None:
@@ -365,8 +365,8 @@ def test_a_map_that_touches_the_words_of_outcomes_is_a_finding(argkey: dict[str,
 
 def test_a_map_may_leave_the_words_of_outcomes_as_they_are() -> None:
     """As strict maps had to, when they were asked."""
-    own = {name: [name] for name in ("response", "reason", "requested")}
-    build({"root": "home", "topics": [], "argkey": {"maptype": "strict", "map": own}})
+    unchanged = {name: [name] for name in ("response", "reason", "requested")}
+    build({"root": "home", "topics": [], "argkey": {"maptype": "strict", "map": unchanged}})
     build({"root": "home", "topics": [], "argkey": {"maptype": "none", "map": {"level": ["response"]}}})
 
 
@@ -381,7 +381,7 @@ def test_the_value_of_a_payload_is_not_called_by_a_word_of_outcomes() -> None:
 
 
 def test_a_map_of_a_version_before_3_0_that_touches_the_words_of_outcomes_still_loads(tmp_path: Path) -> None:
-    """It answered under these names, which now stand as they are; that is said."""
+    """Outcomes were published under these names, which are no longer translated; a note reports it."""
     plain = {name: {"maptype": "none"} for name in FIELDS}
     argkey = {"maptype": "strict", "map": {"response": ["answer"], "level": ["lvl"]}}
     file = tmp_path / "old_map.json"

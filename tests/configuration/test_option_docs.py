@@ -40,7 +40,7 @@ def options(schema: Any, path: str = "") -> Iterator[tuple[str, str, Mapping[str
 
 
 def test_the_shipped_default_configuration_is_what_the_schemas_say() -> None:
-    assert default_configuration() == DEFAULT_CONF, "write it anew: mqttgateway options > conf/default.conf"
+    assert default_configuration() == DEFAULT_CONF, "write it again: mqttgateway options > conf/default.conf"
 
 
 def test_it_loads_and_says_the_defaults_that_the_program_has() -> None:

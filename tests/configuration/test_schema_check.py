@@ -17,7 +17,7 @@ from tests.support.strategies import json_values, map_data
 
 
 def findings_in(schema: Any, text: str, environment: dict[str, str] | None = None) -> list[str]:
-    """Return what is said of the YAML `text`, called `f`, in the order of its places."""
+    """Return the findings in the YAML `text`, called `f`, in the order of their places."""
     document = load_yaml(text, "f", environment or {})
     return [str(finding) for finding in sorted(set(check_schema(document, document.data, schema)))]
 

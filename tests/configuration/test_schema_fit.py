@@ -74,8 +74,8 @@ _NAMES = st.sampled_from(("_note", "a", "", "type", "kind", "match", "map", "val
 @st.composite
 def nearly_right(draw: st.DrawFn) -> tuple[Any, Any]:
     """Draw what is shipped, with a slip or two, and its schema."""
-    given, schema = draw(st.sampled_from(SHIPPED))
-    value = copy.deepcopy(given)
+    valid, schema = draw(st.sampled_from(SHIPPED))
+    value = copy.deepcopy(valid)
     slips = _SLIPS.map(copy.deepcopy)  # what is put in may be changed by the next slip
     for _ in range(draw(st.integers(0, 2))):
         inside = draw(st.sampled_from(_insides(value)))

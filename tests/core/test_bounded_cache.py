@@ -19,4 +19,6 @@ def test_a_text_of_great_length_is_not_stored() -> None:
     put(cache, "x" * 501, 1)
     put(cache, "x" * 500, 2)
     put(cache, ("x" * 501, "y"), 3)
-    assert cache == {"x" * 500: 2, ("x" * 501, "y"): 3}
+    put(cache, b"x" * 501, 4)
+    put(cache, b"x" * 500, 5)
+    assert cache == {"x" * 500: 2, ("x" * 501, "y"): 3, b"x" * 500: 5}

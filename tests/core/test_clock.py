@@ -19,7 +19,7 @@ def test_it_goes_on_as_time_does() -> None:
 
 @pytest.mark.root
 def test_the_time_in_which_the_machine_was_suspended_counts() -> None:
-    """In a namespace in which the machine has been suspended for a day, as far as the kernel's clocks tell."""
+    """In a namespace in which the machine has been suspended for a day, according to the kernel's clocks."""
     code = "import time; from gateway.core.clock import boot_time; print(boot_time() - time.monotonic())"
     command = ["unshare", "--time", "--fork", "--boottime", str(SHIFTED), "--", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.throttled_exception import PERIOD, Throttle, ThrottledException, kind_of, report_suppressed
 from tests.conftest import ExpectedLogs
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.fake_clock import FakeClock
 
 
 class ReadFailed(ThrottledException):
@@ -54,7 +47,7 @@ def test_it_can_be_raised_and_has_its_message_even_if_it_is_suppressed() -> None
 
 
 def test_within_the_period_the_error_is_counted_and_then_reported_once_with_the_count() -> None:
-    clock = Clock()
+    clock = FakeClock()
     assert ReadFailed("no answer", clock=clock).trigger
     for step in (0.0, 1.0, PERIOD - 1.001):
         clock.now += step
@@ -67,7 +60,7 @@ def test_within_the_period_the_error_is_counted_and_then_reported_once_with_the_
 
 
 def test_a_lone_error_after_the_period_is_reported_without_a_count() -> None:
-    clock = Clock()
+    clock = FakeClock()
     ReadFailed("no answer", clock=clock)
     clock.now += 3 * PERIOD
     err = ReadFailed("no answer", clock=clock)
@@ -86,7 +79,7 @@ def test_every_class_and_every_key_has_a_counter_of_its_own() -> None:
 
 
 def test_the_period_is_that_of_the_class_or_of_the_call() -> None:
-    clock = Clock()
+    clock = FakeClock()
     LateWriteFailed("x", clock=clock)
     clock.now += 5.0
     assert LateWriteFailed("x", clock=clock).trigger
@@ -101,7 +94,7 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
     class Failed(ThrottledException):
         period = 20.0
 
-    clock = Clock()
+    clock = FakeClock()
     happened: Counter[str] = Counter()
     reported: Counter[str] = Counter()
     last_report: dict[str, float] = {}
@@ -126,7 +119,7 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
 
 
 def test_errors_of_many_threads_are_all_counted_and_one_is_reported() -> None:
-    clock = Clock()
+    clock = FakeClock()
     triggered: list[str] = []
 
     def fail() -> None:
@@ -157,7 +150,7 @@ class Flicker(ThrottledException):
     """Comes in bursts."""
 
 
-def burst(clock: Clock, count: int, key: str = "", level: int = logging.WARNING) -> None:
+def burst(clock: FakeClock, count: int, key: str = "", level: int = logging.WARNING) -> None:
     for number in range(count):
         clock.now += 0.001
         Flicker(f"no answer to {number}", key=key, clock=clock, level=level)
@@ -167,7 +160,7 @@ def test_the_end_of_a_burst_is_reported_when_the_period_is_over(
     caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
 ) -> None:
     expected_logs.expect("no answer to 57 (57 more times in the last 60 s)")
-    clock = Clock()
+    clock = FakeClock()
     burst(clock, 58)
     report_suppressed(clock.now + PERIOD - 1)
     assert caplog.messages == []
@@ -181,7 +174,7 @@ def test_the_end_of_a_burst_is_reported_when_the_period_is_over(
 
 def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no answer to 1 (once more in the last 0 s)")
-    clock = Clock()
+    clock = FakeClock()
     burst(clock, 1, "alone")
     burst(clock, 2, "port 1")
     burst(clock, 3, "port 2", logging.INFO)
@@ -195,7 +188,7 @@ def test_at_the_end_everything_is_reported(caplog: pytest.LogCaptureFixture, exp
 def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("others of this kind (")
     expected_logs.expect("no answer to 2 (2 more times")
-    clock = Clock()
+    clock = FakeClock()
     for number in range(3000):
         burst(clock, 3, str(number))
     report_suppressed(clock.now + PERIOD)
@@ -205,7 +198,7 @@ def test_a_thousand_kinds_of_bursts_are_no_flood(caplog: pytest.LogCaptureFixtur
 
 
 def test_an_error_that_comes_no_more_is_forgotten() -> None:
-    clock = Clock()
+    clock = FakeClock()
     burst(clock, 1, "port 1")
     clock.now += 3599.0
     report_suppressed(clock.now)
@@ -227,7 +220,7 @@ def test_a_class_that_is_logged_by_its_users_is_not_reported(caplog: pytest.LogC
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.booleans()), max_size=40))
 def test_every_error_is_in_the_log_once(steps: list[tuple[str, float, bool]]) -> None:
-    clock, throttle, informed = Clock(), Throttle(), 0
+    clock, throttle, informed = FakeClock(), Throttle(), 0
     for key, pause, looks in steps:
         clock.now += pause
         counted = throttle.count(key, PERIOD, clock.now, "no answer")
@@ -253,7 +246,7 @@ def test_the_kind_of_a_reason_omits_its_variable_parts(one: str, other: str, is_
 
 
 def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
-    clock = Clock()
+    clock = FakeClock()
 
     class Refused(ThrottledException):
         """Its keys contain text of other clients."""
@@ -275,7 +268,7 @@ def test_keys_that_a_stranger_chooses_make_few_lines_in_a_period() -> None:
 
 def test_keys_that_are_ours_are_all_reported_at_once() -> None:
     """Of a hundred interfaces that fail, each is named."""
-    clock = Clock()
+    clock = FakeClock()
     assert all(ReadFailed("x", key=str(number), clock=clock).trigger for number in range(200))
 
 

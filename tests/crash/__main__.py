@@ -14,7 +14,7 @@ from tests.support.stream import Stream
 
 
 def main() -> int:
-    """Run the rounds and print what has become of the messages; return 1 if the gateway has lost any."""
+    """Run the rounds and print the verdict on the messages; return 1 if the gateway has lost any."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description="Kills gateway and broker under load.")
     parser.add_argument("rounds", nargs="?", type=int, default=100, help="how many gateways are killed (default 100)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="seed of all random choices")
@@ -24,7 +24,7 @@ def main() -> int:
         crash = Crash(Path(folder), options.seed, {"outbox": {"store": options.store}})
         verdict = crash.run(options.rounds, _progress)
         _print(verdict, crash.tally, options.seed)
-    return 0 if verdict.is_good else 1
+    return 0 if verdict.is_ok else 1
 
 
 def _progress(rounds: int, stream: Stream) -> None:

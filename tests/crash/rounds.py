@@ -74,15 +74,15 @@ class Crash:
         hangs = chance.random() < _HANGS
         broker_dies = chance.random() < _BROKER_DIES
         broker_first = chance.random() < 0.5
-        (stream.proxy.hang if hangs else stream.proxy.go_on)()
-        size = _size(stream.book)
+        (stream.proxy.hang if hangs else stream.proxy.resume)()
+        size = _size(stream.journal)
         gateway = self._start(stream)
         try:
             if dies_in_start:
                 _wait(chance.uniform(0, 0.15))
             else:
                 wait_until(
-                    lambda: _size(stream.book) > size or gateway.poll() is not None,
+                    lambda: _size(stream.journal) > size or gateway.poll() is not None,
                     15,
                     "a status to be accepted",
                     0.002,
@@ -106,15 +106,15 @@ class Crash:
         """Kill the broker and start it again. No gateway connects to it before the witness does."""
         assert stream.witness is not None
         broker.kill()
-        stream.proxy.shut()
+        stream.proxy.refuse_connections()
         stream.witness.wait_lost()
         broker.start()
         stream.witness.wait_subscribed()
-        stream.proxy.open()
+        stream.proxy.accept_connections()
 
     def _drain(self, stream: Stream) -> None:
         """Give a last gateway, without load, the time to deliver the remaining statuses."""
-        stream.proxy.go_on()
+        stream.proxy.resume()
         stream.reconfigure(rate=0)
         gateway = self._start(stream)
         accepted, idle_checks = set(stream.accepted), 0

@@ -16,11 +16,11 @@ def restart(stream: Stream, broker: Mosquitto) -> None:
     """Kill the broker and start it again; the witness reconnects before the gateway."""
     assert stream.witness is not None
     broker.kill()
-    stream.proxy.shut()
+    stream.proxy.refuse_connections()
     stream.witness.wait_lost()
     broker.start()
     stream.witness.wait_subscribed()
-    stream.proxy.open()
+    stream.proxy.accept_connections()
 
 
 def test_killed_mid_stream_three_times(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -18,7 +18,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.packets import PUBACK, SUBSCRIBE, publish
 from tests.support.peer import Peer, serve
 from tests.support.proxy import Passage, Way
-from tests.support.stream import LOAD, Stream, doer, lines
+from tests.support.stream import LOAD, Stream, lines, recorder
 from tests.support.waiting import wait_until
 
 FULL = bool(os.environ.get("FAULTS_FULL"))
@@ -46,8 +46,8 @@ def send_until_done(send: Callable[[str], None], folder: Path) -> None:
     wait_until(is_done, 20, "a new command to be executed", pause=_PAUSE)
 
 
-def stream_and_doer(folder: Path, port: int, **options: Any) -> Stream:
-    return Stream(folder, port, more={"doer": doer(folder)}, **options)
+def stream_and_recorder(folder: Path, port: int, **options: Any) -> Stream:
+    return Stream(folder, port, more={"recorder": recorder(folder)}, **options)
 
 
 def stale(folder: Path) -> list[int | str]:
@@ -57,7 +57,7 @@ def stale(folder: Path) -> list[int | str]:
 def test_a_retained_command_is_not_executed_at_any_connect(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"recorder": recorder(tmp_path)}) as stream,
     ):
         other.publish(GATE, command(1), retain=True)
         gateway = stream.start()
@@ -77,16 +77,16 @@ def test_a_command_sent_during_an_outage_is_not_executed_after_it(
 ) -> None:
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"recorder": recorder(tmp_path)}) as stream,
     ):
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
-        stream.proxy.shut()
+        stream.proxy.refuse_connections()
         gateway.wait_log("lost the broker")
         for number in range(20):
             other.publish(GATE, command(number), retain=retain)
         (tmp_path / "done").unlink()
-        stream.proxy.open()
+        stream.proxy.accept_connections()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         assert stale(tmp_path) == []
         stream.stop()
@@ -95,7 +95,7 @@ def test_a_command_sent_during_an_outage_is_not_executed_after_it(
 def test_a_command_sent_while_the_gateway_was_down_is_not_executed(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, rate=100, more={"doer": doer(tmp_path)}) as stream,
+        Stream(tmp_path, mosquitto.port, rate=100, more={"recorder": recorder(tmp_path)}) as stream,
     ):
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
@@ -110,7 +110,7 @@ def test_a_command_sent_while_the_gateway_was_down_is_not_executed(tmp_path: Pat
 
 def test_a_command_that_a_broker_sends_again_is_executed_once(tmp_path: Path) -> None:
     with Peer(serve()) as peer:
-        conf = write_conf(tmp_path, peer.port, interface=doer(tmp_path))
+        conf = write_conf(tmp_path, peer.port, interface=recorder(tmp_path))
         with GatewayProcess(conf) as gateway:
             wait_until(lambda: peer.packets(SUBSCRIBE), what="the subscription")
             (talk,) = peer.conversations
@@ -134,7 +134,7 @@ def test_many_commands_at_the_same_time(tmp_path: Path, mosquitto: Mosquitto) ->
     """20,000, or 200,000 in full: commands are executed once and in order, or counted as rejected."""
     count = 200_000 if FULL else 20_000
     with mosquitto.client() as other, Stream(
-        tmp_path, mosquitto.port, count=1000, rate=300, more={"doer": doer(tmp_path)}, direct=True
+        tmp_path, mosquitto.port, count=1000, rate=300, more={"recorder": recorder(tmp_path)}, direct=True
     ) as stream:  # fmt: skip
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
@@ -190,7 +190,9 @@ def test_queued_commands_are_not_executed_however_slowly_they_arrive(
     passages = (Passage(), Passage(down=hindered))
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, *passages, rate=20, more={"doer": doer(tmp_path)}, conf=conf) as stream,
+        Stream(
+            tmp_path, mosquitto.port, *passages, rate=20, more={"recorder": recorder(tmp_path)}, conf=conf
+        ) as stream,
     ):
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
@@ -209,7 +211,7 @@ def test_each_new_command_right_after_queued_ones_is_executed(tmp_path: Path, mo
     conf = {"map": replaying_map(tmp_path)}
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, rate=200, more={"doer": doer(tmp_path)}, conf=conf) as stream,
+        Stream(tmp_path, mosquitto.port, rate=200, more={"recorder": recorder(tmp_path)}, conf=conf) as stream,
     ):
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
@@ -221,7 +223,7 @@ def test_each_new_command_right_after_queued_ones_is_executed(tmp_path: Path, mo
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         for number in range(28):  # one after the other, without a pause
             other.publish(GATE, command(number), qos=1)
-            wait_until(lambda wanted=number: wanted in done(tmp_path), 5, f"command {number}")  # type: ignore[misc]
+            wait_until(lambda expected=number: expected in done(tmp_path), 5, f"command {number}")  # type: ignore[misc]
         assert stale(tmp_path) == list(range(28))
         stream.stop()
 
@@ -235,7 +237,9 @@ def test_commands_that_the_network_delayed_are_not_executed(
     mqtt = {"keepalive": 60, "version": version}
     with (
         mosquitto.client() as other,
-        Stream(tmp_path, mosquitto.port, rate=20, more={"doer": doer(tmp_path)}, conf=conf, mqtt=mqtt) as stream,
+        Stream(
+            tmp_path, mosquitto.port, rate=20, more={"recorder": recorder(tmp_path)}, conf=conf, mqtt=mqtt
+        ) as stream,
     ):
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
@@ -244,7 +248,7 @@ def test_commands_that_the_network_delayed_are_not_executed(
             other.publish(GATE, command(number), qos=1)
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 9, 20, "the network to hang", pause=0.5)
-        stream.proxy.go_on()
+        stream.proxy.resume()
         gateway.wait_log("rejected: the network may have delayed the command for longer than commands.max_age")
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         assert stale(tmp_path) == []

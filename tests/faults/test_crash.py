@@ -16,5 +16,5 @@ def test_messages_kept_in_memory_are_lost(tmp_path: Path) -> None:
 
 def test_messages_kept_on_disk_survive(tmp_path: Path) -> None:
     verdict = Crash(tmp_path, seed=4).run(6)
-    assert verdict.is_good, verdict
+    assert verdict.is_ok, verdict
     assert verdict.accepted > 100

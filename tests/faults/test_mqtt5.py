@@ -11,7 +11,7 @@ from tests.support.broker import Mosquitto
 from tests.support.configuration import replaying_map
 from tests.support.ledger import Verdict, entry_of
 from tests.support.packets import CONNECT, PINGREQ, PUBLISH, V3, V5, Packet
-from tests.support.peer import Peer, goodbye, refuse, serve
+from tests.support.peer import Peer, disconnect_packet, refuse, serve
 from tests.support.stream import Stream, load
 from tests.support.waiting import wait_until
 from tests.support.witness import Witness
@@ -31,7 +31,7 @@ def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
     """Each code of table 3.1 (in full), one after the other, until the broker accepts the connection."""
     codes = _REFUSALS if FULL else _FEW
     with Peer(*map(refuse, codes), serve()) as peer:
-        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.acknowledged) as stream:
             gateway = stream.start()
             assert stream.finish(60 if FULL else 20) == Verdict(200, 200, 0)
             assert {each.version for each in peer.packets(CONNECT)} == {V5}
@@ -40,8 +40,8 @@ def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
 
 
 def test_a_broker_without_mqtt_5(tmp_path: Path) -> None:
-    with Peer(serve(speaks=[V3])) as peer:
-        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
+    with Peer(serve(versions=[V3])) as peer:
+        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.acknowledged) as stream:
             stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
             assert {each.version for each in peer.packets(CONNECT)} == {V3, V5}
@@ -51,7 +51,7 @@ def test_a_broker_without_mqtt_5(tmp_path: Path) -> None:
 def test_never_more_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
     few = {"receive_maximum": 7}
     with Peer(serve(values=few, pubacks=0), serve(values=few)) as peer:
-        with Stream(tmp_path, peer.port, count=300, rate=3000, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=300, rate=3000, seen=peer.acknowledged) as stream:
             stream.start()
             stream.wait_accepted(300)
             wait_until(lambda: len(peer.packets(PUBLISH)) >= 7, what="the window to be used")
@@ -64,8 +64,8 @@ def test_never_more_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
 
 def test_a_message_larger_than_the_broker_accepts_becomes_a_dead_letter(tmp_path: Path) -> None:
     with Peer(serve(values={"maximum_packet_size": 2000})) as peer:
-        large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken, more={"large": large}) as stream:
+        large = load(tmp_path, journal=str(tmp_path / "large"), device="large", size=5000, count=2)
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged, more={"large": large}) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
             gateway.wait_log("dead letter: ")
@@ -89,7 +89,7 @@ def test_a_broker_without_qos_1(tmp_path: Path) -> None:
 
 def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
     with Peer(serve(values={"retain_available": 0})) as peer:
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged) as stream:
             stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
             assert not [each for each in peer.packets(PUBLISH) if each.flags & 1]
@@ -98,7 +98,7 @@ def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
 
 def test_the_keepalive_of_the_broker_is_used(tmp_path: Path) -> None:
     with Peer(serve(values={"server_keep_alive": 1})) as peer:
-        with Stream(tmp_path, peer.port, count=10, seen=peer.taken, mqtt={"keepalive": 60}) as stream:
+        with Stream(tmp_path, peer.port, count=10, seen=peer.acknowledged, mqtt={"keepalive": 60}) as stream:
             stream.start()
             wait_until(lambda: len(peer.packets(PINGREQ)) >= 2, 6, "two PINGREQ")
             stream.stop()
@@ -109,7 +109,7 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
         return 0x87 if "/d1/" in packet.topic else 0
 
     with Peer(serve(reasons=not_d1)) as peer:
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged) as stream:
             gateway = stream.start()
             wait_until(lambda: len(stream.seen) == 200, what=lambda: f"the others: {stream.verdict()}: {stream.log}")
             gateway.wait_log("dead letter: ")
@@ -121,9 +121,9 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
 @pytest.mark.parametrize("reason", [0x8B, 0x8E, 0x98])
 def test_a_broker_that_sends_disconnect(reason: int, tmp_path: Path) -> None:
     """It is shutting down, another client has connected with its client id, or its administrator has acted."""
-    leaves = serve(until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50, last=goodbye(reason))
+    leaves = serve(until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50, last=disconnect_packet(reason))
     with Peer(leaves, serve()) as peer:
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged) as stream:
             gateway = stream.start()
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost) == (300, ())
@@ -138,7 +138,7 @@ def test_a_session_that_is_resumed_or_lost(is_resumed: bool, tmp_path: Path) -> 
     leaves = serve(pubacks=20, until=lambda talk: count_of_load(talk.of_kind(PUBLISH)) >= 50)
     with Peer(leaves, serve(is_resumed=is_resumed)) as peer:
         conf = {"map": replaying_map(tmp_path)}
-        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.taken, conf=conf) as stream:
+        with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged, conf=conf) as stream:
             stream.start()
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost, verdict.disordered) == (300, (), ())

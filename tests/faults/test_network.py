@@ -22,7 +22,7 @@ def test_a_link_that_hangs_and_continues(tmp_path: Path, mosquitto: Mosquitto) -
         stream.wait_seen(100)
         stream.proxy.hang()
         stream.wait_accepted(600)
-        stream.proxy.go_on()
+        stream.proxy.resume()
         assert stream.finish().duplicated == 0
         stream.stop()
         assert stream.proxy.connections == 1

@@ -31,7 +31,7 @@ def moved_files(stream: Stream, kind: str) -> list[Path]:
 
 def fill(stream: Stream, count: int) -> None:
     """Let `count` statuses be accepted while there is no broker, and kill the gateway."""
-    stream.proxy.shut()
+    stream.proxy.refuse_connections()
     gateway = stream.start()
     stream.wait_accepted(count)
     gateway.kill()
@@ -40,7 +40,7 @@ def fill(stream: Stream, count: int) -> None:
 def drain(stream: Stream, count: int) -> None:
     """Start the gateway without load, and wait until what is on disk has arrived."""
     stream.reconfigure(rate=0)
-    stream.proxy.open()
+    stream.proxy.accept_connections()
     stream.start()
     wait_until(
         lambda: len(set(stream.seen)) >= count, 20, lambda: f"{count} to arrive: {stream.verdict()}: {stream.log}"
@@ -49,7 +49,7 @@ def drain(stream: Stream, count: int) -> None:
 
 def check_it_works(stream: Stream) -> None:
     """Start the gateway, and wait until statuses have arrived."""
-    stream.proxy.open()
+    stream.proxy.accept_connections()
     stream.start()
     stream.wait_seen(50)
 
@@ -61,7 +61,7 @@ def test_killed_with_much_waiting(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, count=3000, rate=10_000) as stream:
         fill(stream, 3000)
         drain(stream, 3000)
-        assert stream.verdict().is_good
+        assert stream.verdict().is_ok
         stream.stop()
 
 
@@ -70,19 +70,19 @@ def test_killed_again_and_again_while_it_drains(tmp_path: Path, mosquitto: Mosqu
     with Stream(tmp_path, mosquitto.port, count=1500, rate=10_000) as stream:
         fill(stream, 1500)
         stream.reconfigure(rate=0)
-        stream.proxy.open()
+        stream.proxy.accept_connections()
         for _ in range(3):
             gateway = stream.start()
             stream.wait_seen(chance.randint(1, 200))
             gateway.kill()
         drain(stream, 1500)
-        assert stream.verdict().is_good
+        assert stream.verdict().is_ok
         stream.stop()
 
 
 def test_stopped_without_a_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Stream(tmp_path, mosquitto.port, rate=1000) as stream:
-        stream.proxy.shut()
+        stream.proxy.refuse_connections()
         gateway = stream.start()
         stream.wait_accepted(500)
         assert gateway.stop() < 4
@@ -103,9 +103,9 @@ def test_stopped_immediately_by_a_second_signal(tmp_path: Path, mosquitto: Mosqu
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.wait() in (0, 1)
         stream.proxy.cut()
-        stream.proxy.go_on()
+        stream.proxy.resume()
         drain(stream, len(stream.accepted))
-        assert stream.verdict().is_good
+        assert stream.verdict().is_ok
         stream.stop()
 
 
@@ -120,7 +120,7 @@ def test_a_torn_write_at_the_end_of_the_log(tmp_path: Path, mosquitto: Mosquitto
         with log.open("ab") as file:
             file.write(noise(5000, seed=1))
         drain(stream, 500)
-        assert stream.verdict().is_good
+        assert stream.verdict().is_ok
         assert moved_files(stream, "*") == []
         stream.stop()
 
@@ -187,7 +187,7 @@ def test_a_file_of_a_later_version_is_refused_and_not_changed(tmp_path: Path, mo
             later.execute(f"PRAGMA user_version = {version}")
         later.close()
         drain(stream, 200)
-        assert stream.verdict().is_good
+        assert stream.verdict().is_ok
 
 
 def test_a_file_that_another_gateway_uses(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -235,7 +235,7 @@ def test_a_disk_that_fills_up(
     """The policy decides; what was accepted and not dropped arrives, also if the gateway is killed meanwhile."""
     outbox = {"discard": discard}
     with Stream(tmp_path, mosquitto.port, rate=4000, count=5000, size=4000, conf={"outbox": outbox}) as stream:
-        stream.proxy.shut()
+        stream.proxy.refuse_connections()
         gateway = stream.start()
         gateway.wait_log("disk full")
         stream.wait_accepted(len(stream.accepted) + (100 if discard == "old" else 0))
@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up(
             stream.reconfigure(rate=0)
             gateway = stream.start()
             gateway.wait_log("no connection to the broker")
-        stream.proxy.open()
+        stream.proxy.accept_connections()
         if ending == "link":
             gateway.wait_log("disk has room again")
         wait_until(lambda: stream.seen, what="the broker to be found")

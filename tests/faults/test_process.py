@@ -71,11 +71,11 @@ def test_a_clock_that_is_set_under_load(seconds: int, tmp_path: Path, mosquitto:
         stream.wait_seen(100)
         set_clock(seconds)
         stream.wait_seen(100)
-        stream.proxy.shut()  # and while messages wait
+        stream.proxy.refuse_connections()  # and while messages wait
         gateway.wait_log(time.strftime("%Y-", time.gmtime(time.time() + seconds)))
         stream.wait_accepted(800)
         set_clock(0)
-        stream.proxy.open()
+        stream.proxy.accept_connections()
         assert stream.finish().lost_by_broker == ()
         assert stream.stop() < 4
 
@@ -98,13 +98,13 @@ def test_a_flood_without_a_broker_is_cut_at_the_limits_and_counted(
 ) -> None:
     outbox = {"max_messages": 1000, "discard": discard}
     with Stream(tmp_path, mosquitto.port, count=5000, rate=20_000, conf={"outbox": outbox}) as stream:
-        stream.proxy.shut()
+        stream.proxy.refuse_connections()
         gateway = stream.start()
         gateway.wait_log("outbox full")
-        wanted = 5000 if discard == "old" else 1000
-        stream.wait_accepted(wanted)
+        expected = 5000 if discard == "old" else 1000
+        stream.wait_accepted(expected)
         wait_until((tmp_path / "accepted.end").exists, what="all to be pushed")
-        stream.proxy.open()
+        stream.proxy.accept_connections()
         wait_until(lambda: len(stream.seen) >= 1000, what=lambda: f"{stream.verdict()}: {stream.log}")
         stream.stop()
         verdict = stream.verdict()

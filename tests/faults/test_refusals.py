@@ -18,15 +18,15 @@ from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.ledger import Verdict
 from tests.support.packets import CONNACK, V3, packet
-from tests.support.peer import Act, Peer, accept_and_read_no_more, close_after_connect, refuse, say, serve
+from tests.support.peer import Act, Peer, accept_and_read_no_more, answer_with, close_after_connect, refuse, serve
 from tests.support.stream import Stream, load
 from tests.support.waiting import wait_until
 
 
 def test_connections_refused_by_return_code(tmp_path: Path) -> None:
     """A broker with MQTT 3.1.1 does not understand the first CONNECT, which may be one of MQTT 5."""
-    with Peer(say(packet(CONNACK, b"\0\1")), *map(refuse, (1, 2, 3, 4, 5, 0x55)), serve(speaks=[V3])) as peer:
-        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken) as stream:
+    with Peer(answer_with(packet(CONNACK, b"\0\1")), *map(refuse, (1, 2, 3, 4, 5, 0x55)), serve(versions=[V3])) as peer:
+        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.acknowledged) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
             assert "no connection to the broker: " in gateway.log
@@ -35,12 +35,12 @@ def test_connections_refused_by_return_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "act",
-    [close_after_connect, say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), accept_and_read_no_more],
+    [close_after_connect, answer_with(b"HTTP/1.1 400 Bad Request\r\n\r\n"), accept_and_read_no_more],
     ids=lambda a: a.__name__,
 )
 def test_a_server_that_is_no_broker_at_first(act: Act, tmp_path: Path) -> None:
     with Peer(act, serve()) as peer:
-        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.taken,
+        with Stream(tmp_path, peer.port, count=200, rate=1000, seen=peer.acknowledged,
                     mqtt={"keepalive": 1, "connect_timeout": 1}) as stream:  # fmt: skip
             stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
@@ -98,7 +98,7 @@ def _is_denied(folder: Path, more: str) -> None:
 
 def test_a_packet_over_the_maximum_of_the_broker_does_not_block_the_others(tmp_path: Path) -> None:
     with Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 2000\n") as broker:
-        large = load(tmp_path, book=str(tmp_path / "large"), device="large", size=5000, count=2)
+        large = load(tmp_path, journal=str(tmp_path / "large"), device="large", size=5000, count=2)
         with Stream(tmp_path, broker.port, count=300, rate=500, more={"large": large}) as stream:
             stream.start()
             verdict = stream.finish(5)

@@ -90,7 +90,7 @@ def test_a_handshake_that_never_answers(tmp_path: Path) -> None:
 
     with Peer(stay_silent, served) as peer:
         mqtt = {"connect_timeout": 1, "tls": {"enabled": True, "ca_file": str(authority.ca_file)}}
-        with Stream(tmp_path, peer.port, count=200, rate=1000, mqtt=mqtt, seen=peer.taken) as stream:
+        with Stream(tmp_path, peer.port, count=200, rate=1000, mqtt=mqtt, seen=peer.acknowledged) as stream:
             gateway = stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
             assert "does not answer the TLS handshake within 1 s" in gateway.log

@@ -28,6 +28,7 @@ from gateway.logs.init_logger import (
 )
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
+from tests.support.fake_clock import FakeClock
 
 LOG = logging.getLogger("test")
 
@@ -82,12 +83,12 @@ def test_under_systemd_every_line_of_a_traceback_has_the_priority(
 def test_the_level_is_the_least_important_kind_that_is_written(
     level: str, capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
-    wanted = LEVELS[LEVELS.index(level) :]
-    expected_logs.expect(*(f"at {name}" for name in wanted if name in ("warning", "error", "critical")))
+    expected = LEVELS[LEVELS.index(level) :]
+    expected_logs.expect(*(f"at {name}" for name in expected if name in ("warning", "error", "critical")))
     start(LogOptions(level=level), JOURNAL_STREAM="8:1234")
     for name in LEVELS:
         LOG.log(logging.getLevelNamesMapping()[name.upper()], "at %s", name)
-    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(wanted)
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == list(expected)
 
 
 def test_the_file_may_have_a_level_of_its_own(
@@ -268,14 +269,6 @@ def test_a_secret_is_masked_as_the_bytes_that_its_device_receives(
 # --- how much
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
@@ -286,7 +279,7 @@ class Collector(logging.Handler):
 
 
 def test_lines_over_the_limit_are_suppressed_and_counted() -> None:
-    clock, handler = Clock(), Collector()
+    clock, handler = FakeClock(0.0), Collector()
     handler.addFilter(RateLimit(handler, limit=3, clock=clock))
 
     def log(text: str) -> None:

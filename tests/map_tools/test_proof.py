@@ -128,7 +128,7 @@ def field(maptype: str, **entries: list[str]) -> dict[str, Any]:
     return {"maptype": maptype, "map": entries}
 
 
-HEARS = {"root": "home", "topics": ["home/+/+/+/+/+/C"]}
+READS = {"root": "home", "topics": ["home/+/+/+/+/+/C"]}
 SENDS = {"root": "home", "topics": []}
 
 CASES: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
@@ -169,24 +169,24 @@ def test_a_flaw_is_found_and_shown(data: dict[str, Any], path: tuple[object, ...
 
 
 GOOD: dict[str, dict[str, Any]] = {
-    "no field maps": HEARS,
-    "strict, with aliases": {**HEARS, "function": field("strict", lighting=["lights", "lamps"])},
-    "loose, the same words": {**HEARS, "action": field("loose", on=["on"], off=["off"])},
-    "loose, words exchanged": {**HEARS, "action": field("loose", on=["off"], off=["on"])},
-    "an entry for the empty word": {**HEARS, "location": field("strict", **{"": ["none"], "all": [""]})},
+    "no field maps": READS,
+    "strict, with aliases": {**READS, "function": field("strict", lighting=["lights", "lamps"])},
+    "loose, the same words": {**READS, "action": field("loose", on=["on"], off=["off"])},
+    "loose, words exchanged": {**READS, "action": field("loose", on=["off"], off=["on"])},
+    "an entry for the empty word": {**READS, "location": field("strict", **{"": ["none"], "all": [""]})},
     "outcomes in strict maps": {
-        **HEARS,
+        **READS,
         "argkey": field("strict", level=["lvl"]),
         "argvalue": field("strict", A=["a"]),
     },
-    "outcomes, and values that mean another word": {**HEARS, "argvalue": field("strict", YES=["OK"])},
+    "outcomes, and values that mean another word": {**READS, "argvalue": field("strict", YES=["OK"])},
     "the words of outcomes as they are": {
-        **HEARS,
+        **READS,
         "argkey": field("strict", response=["response"]),
         "argvalue": field("strict", A=["a"]),
     },
     "strict values where nothing is answered": {**SENDS, "argvalue": field("strict", OK=["1"])},
-    "switched off, and the same words": {**HEARS, "device": field("none", lamp=["lamp"])},
+    "switched off, and the same words": {**READS, "device": field("none", lamp=["lamp"])},
 }
 
 

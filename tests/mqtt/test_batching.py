@@ -8,7 +8,7 @@ from tests.support.fake_clock import FakeClock
 
 HOUR = 3600.0  # s
 CLOSE = 0.00005  # s: closely after a message
-APART = 0.0001  # s: not so closely any more
+APART = 0.0001  # s: not closely after it
 
 
 def test_messages_that_follow_each_other_closely_are_recognized() -> None:

@@ -29,11 +29,11 @@ from tests.support.peer import (
     Peer,
     accept_and_read_no_more,
     accept_then_silence,
+    answer_with,
     close_after_connect,
-    close_at_once,
+    close_immediately,
     packet,
     refuse,
-    say,
     serve,
     stay_silent,
 )
@@ -198,7 +198,7 @@ def test_a_broker_that_refuses_the_version_of_the_protocol(expected_logs: Expect
             link.run_until(is_up(link), "the next attempt")
 
 
-@pytest.mark.parametrize("act", [close_at_once, close_after_connect])
+@pytest.mark.parametrize("act", [close_immediately, close_after_connect])
 def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: 127.0.0.1:")
     with Peer(act, serve()) as peer, Link(peer.port, version="3.1.1") as link:
@@ -228,7 +228,7 @@ def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: Expec
 )
 def test_garbage_instead_of_a_connack(data: bytes, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: ")
-    with Peer(say(data), serve()) as peer, Link(peer.port, version="3.1.1", connect_timeout=0.5) as link:
+    with Peer(answer_with(data), serve()) as peer, Link(peer.port, version="3.1.1", connect_timeout=0.5) as link:
         link.client.mg_connect()
         link.run_until(is_backing_off(link), "the failure")
         link.run_until(is_up(link), "the next attempt")

@@ -17,7 +17,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.link import Link
 from tests.support.packets import publish
-from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, goodbye, serve
+from tests.support.peer import CONNECT, PUBLISH, SUBSCRIBE, Act, Conversation, Packet, Peer, disconnect_packet, serve
 from tests.support.waiting import wait_until
 
 ASKING = {
@@ -117,7 +117,10 @@ def test_other_messages_whose_acknowledgements_are_lost_with_the_link_are_not_de
 def test_a_broker_that_reports_that_it_closes_because_of_a_message(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 3 bytes to 't'")
     expected_logs.allow(FORBIDDEN)
-    with Peer(closes_on(b"bad", goodbye(reason))) as peer, Link(peer.port, availability="av", client=ASKING) as link:
+    with (
+        Peer(closes_on(b"bad", disconnect_packet(reason))) as peer,
+        Link(peer.port, availability="av", client=ASKING) as link,
+    ):
         link.connect()
         link.put("t", b"bad")
         link.put("t", b"good")
@@ -128,7 +131,7 @@ def test_a_broker_that_reports_that_it_closes_because_of_a_message(reason: int, 
 @pytest.mark.parametrize("reason", [0x8E, 0x8B, 0x89, 0x98, 0x8D])
 def test_no_message_is_blamed_where_the_broker_has_another_reason(reason: int, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ")
-    acts = itertools.repeat(closes_on(b"good", goodbye(reason)), 8)
+    acts = itertools.repeat(closes_on(b"good", disconnect_packet(reason)), 8)
     with Peer(*acts, serve()) as peer, Link(peer.port) as link:
         link.connect()
         link.put("t", b"good")
@@ -156,10 +159,10 @@ def test_no_message_is_blamed_that_was_sent_long_before(expected_logs: ExpectedL
         link.put("t", b"good")
         for count in range(1, 9):
             link.client.mg_connect()
-            link.run_until(lambda wanted=count: len(peer.packets(PUBLISH)) == wanted, "it to be sent")  # type: ignore[misc]
+            link.run_until(lambda expected=count: len(peer.packets(PUBLISH)) == expected, "it to be sent")  # type: ignore[misc]
             link.clock.shift += 11
             peer.conversations[-1].hang_up()
-            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects > expected, "the next link")  # type: ignore[misc]
         drain(link)
         assert link.outbox.counts().set_aside == 0
 
@@ -210,19 +213,19 @@ def test_a_real_broker_of_3_1_1_that_closes_because_of_a_large_message(
 def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("lost the broker: ", "dead letter: 8000000 bytes to 't'")
 
-    def close_at_once_when_it_comes(conversation: Conversation) -> None:
+    def close_immediately_when_it_comes(conversation: Conversation) -> None:
         conversation.read()
         conversation.connack()
         first = conversation.sock.recv(5)
         while first[:1] in b"\x32\x33" and len(first) == 5 and first[1] < 128:  # short: the broker has read all of it
             length = first[1]
-            remaining = conversation._take(length - 3)
+            remaining = conversation.receive(length - 3)
             at = 2 + 1 - 0
             mid = (first[2:] + remaining)[at : at + 2]
             conversation.send(b"\x40\x02" + mid)
             first = conversation.sock.recv(5)
 
-    with Peer(close_at_once_when_it_comes) as peer, Link(peer.port, version="3.1.1", availability="a") as link:
+    with Peer(close_immediately_when_it_comes) as peer, Link(peer.port, version="3.1.1", availability="a") as link:
         link.connect()
         link.put("t", bytes(8_000_000), 0)
         link.put("t", b"after")
@@ -284,15 +287,15 @@ def test_a_takeover_is_logged_once_with_its_remedy_and_backed_off(expected_logs:
         conversation.read()
         conversation.connack()
         assert conversation.is_over.wait(10)
-        conversation.send(goodbye(0x8E))
+        conversation.send(disconnect_packet(0x8E))
 
     with Peer(taken_over) as peer, Link(peer.port) as link:
         for count in range(1, 5):
             link.client.mg_connect()
-            link.run_until(lambda wanted=count: link.client.connects == wanted, "the link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects == expected, "the link")  # type: ignore[misc]
             link.pass_time(40)  # s: it was stable
             peer.conversations[-1].is_over.set()
-            link.run_until(lambda wanted=count: len(link.bounds) == wanted, "the takeover")  # type: ignore[misc]
+            link.run_until(lambda expected=count: len(link.bounds) == expected, "the takeover")  # type: ignore[misc]
         assert link.bounds == [1, 2, 4, 8]
 
 
@@ -317,7 +320,7 @@ def test_two_clients_with_one_id_at_a_real_broker(
         assert first.bounds == [2.0**number for number in range(len(first.bounds))]
 
 
-# --- a broker that fails, or something between
+# --- a broker that fails, or a network device before it
 
 
 def closes_on_any_publish_until(is_well: threading.Event) -> Act:
@@ -356,7 +359,7 @@ def test_no_message_is_blamed_where_every_publish_ends_the_link(
 
             def is_online() -> bool:
                 link.pass_time(1)
-                return any(topic == "av" for topic, _ in peer.taken())
+                return any(topic == "av" for topic, _ in peer.acknowledged())
 
             link.run_until(is_online, "the availability")
 
@@ -431,7 +434,7 @@ def test_no_message_is_blamed_where_every_nth_publish_ends_the_link(count: int, 
         assert link.outbox.counts().set_aside == 0
         is_well.set()
         drain(link)
-        accepted = [payload for topic, payload in peer.taken() if topic == "t"]
+        accepted = [payload for topic, payload in peer.acknowledged() if topic == "t"]
         assert list(dict.fromkeys(accepted)) == [b"0", b"1", b"2", b"3"]
         assert link.outbox.counts().set_aside == 0
 

@@ -435,7 +435,7 @@ def test_a_message_put_without_a_link_waits_and_does_not_wake_the_main_thread() 
         link.put("a", b"1")
         assert not woken(link)
         assert link.outbox.has_waiting
-        link.outbox.settle(link.outbox.take(1))  # or the end would try to send it
+        link.outbox.settle(link.outbox.take(1))  # otherwise it would be sent at the stop
 
 
 def test_threads_that_put_simultaneously_lose_duplicate_and_mix_no_message(mosquitto: Mosquitto) -> None:
@@ -485,7 +485,7 @@ def test_batches_of_many_lanes_over_a_slow_network_keep_their_order(
     ):
         link.connect()
         sock: Any = link.client.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # not a whole batch at once
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # less than a whole batch at a time
         putting = [threading.Thread(target=put, args=(thread,)) for thread in range(threads)]
         for putter in putting:
             putter.start()
@@ -531,7 +531,7 @@ def woken(link: Link) -> bool:
     return bool(select.select([link.wakeup.fileno()], [], [], 0)[0])
 
 
-# --- what comes in
+# --- received messages
 
 
 def test_a_message_whose_handling_fails_does_no_harm(mosquitto: Mosquitto, expected_logs: ExpectedLogs) -> None:
@@ -791,7 +791,7 @@ def test_subscriptions_go_first_and_online_waits_until_all_of_them_are_answered(
         for pkt in subscribes:
             assert pkt is not None
             assert pkt.kind == SUBSCRIBE, "nothing else is sent before the subscriptions"
-            conversation.suback(pkt, bytes(refused.get(wanted, 1) for wanted in pkt.filters))
+            conversation.suback(pkt, bytes(refused.get(topic_filter, 1) for topic_filter in pkt.filters))
         for pkt in conversation.packets_until_closed():
             if pkt.kind == PUBLISH and pkt.qos:
                 conversation.puback(pkt)

@@ -25,11 +25,11 @@ from tests.support.peer import (
     Conversation,
     Packet,
     Peer,
+    answer_with,
     close_after_connect,
-    close_at_once,
-    goodbye,
+    close_immediately,
+    disconnect_packet,
     refuse,
-    say,
     serve,
     stay_silent,
 )
@@ -82,11 +82,11 @@ def test_only_3_1_1_is_used_where_it_is_configured() -> None:
 @pytest.mark.parametrize(
     "act",
     [
-        pytest.param(serve(speaks=[V3]), id="return code 1"),
+        pytest.param(serve(versions=[V3]), id="return code 1"),
         pytest.param(refuse(0x84), id="reason code 0x84"),
         pytest.param(close_after_connect, id="closes"),
         pytest.param(stay_silent, id="sends nothing"),
-        pytest.param(say(b"\x20\x02\x00\x03"), id="an answer that is no CONNACK of version 5"),
+        pytest.param(answer_with(b"\x20\x02\x00\x03"), id="an answer that is no CONNACK of version 5"),
     ],
 )
 def test_3_1_1_is_used_with_a_broker_that_refuses_mqtt_5(act: Act, caplog: pytest.LogCaptureFixture) -> None:
@@ -104,7 +104,7 @@ def test_the_version_is_remembered_and_mqtt_5_tried_again_later(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("lost the broker: ")
-    with Peer(serve(speaks=[V3])) as peer, Link(peer.port) as link:
+    with Peer(serve(versions=[V3])) as peer, Link(peer.port) as link:
         link.connect()
         for expected in ([V5, V3, V3], [V5, V3, V3, V3]):
             peer.conversations[-1].hang_up()
@@ -162,7 +162,7 @@ def test_mqtt_5_stays_with_a_broker_that_has_accepted_it(act: Act, expected_logs
         assert versions(peer) == [V5, V5, V5]
 
 
-@pytest.mark.parametrize("act", [close_at_once, close_after_connect])
+@pytest.mark.parametrize("act", [close_immediately, close_after_connect])
 def test_falling_back_is_not_a_failure(act: Act) -> None:
     """`send` and `watch` end at the first failure, which this is not."""
     with Peer(act, serve()) as peer, Link(peer.port, delay=100) as link:
@@ -228,7 +228,7 @@ def test_whether_a_session_is_wanted_counts_from_the_next_connect_on(expected_lo
             link.connect()
             link.client.mg_subscribe((), wants_session=wants_session)
             peer.conversations[-1].hang_up()
-            link.run_until(lambda wanted=count: link.client.connects > wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects > expected, "the next link")  # type: ignore[misc]
         assert [pkt.is_clean for pkt in peer.packets(CONNECT)] == [True, False, True, False]
 
 
@@ -328,7 +328,7 @@ def test_after_new_filters_a_quiet_session_has_no_waiting_messages() -> None:
     assert not arrivals[0].resumed
 
 
-# --- the topic by which the gateway knows what the broker remembers
+# --- the run topic, which shows what the broker remembers
 
 
 @pytest.mark.parametrize("how", ["SUBACK", "PUBACK", "silence"])
@@ -386,7 +386,7 @@ def test_states_are_published_again_only_to_a_broker_that_has_lost_them(
         for count in (2, 3):
             sock: Any = link.client.socket()
             sock.shutdown(socket.SHUT_RDWR)
-            link.run_until(lambda wanted=count: link.client.connects == wanted, "the next link")  # type: ignore[misc]
+            link.run_until(lambda expected=count: link.client.connects == expected, "the next link")  # type: ignore[misc]
             link.run_for(0.3)
         assert not link.client.session_present
         assert len(other.messages) == 1, "the broker has not lost it"
@@ -533,7 +533,7 @@ def test_a_real_broker_keeps_retained_and_own_messages_to_itself(mosquitto: Mosq
         assert link.received == [("a/other", b"2", False)]
 
 
-# --- what is published
+# --- publications
 
 
 def test_a_command_expires_at_the_broker_when_it_would_in_the_outbox() -> None:
@@ -728,7 +728,7 @@ def test_a_state_that_the_broker_refuses_is_suspended_and_tried_again_later(expe
         link.connect()
         link.put("a", b"1")
         link.run_until(lambda: link.outbox.counts().delivered == 1, "the publication")
-        assert link.client.mg_unacknowledged == 0
+        assert link.client.stats()["unacknowledged"] == 0
         peer.conversations[0].hang_up()
         link.run_until(lambda: link.client.connects == 2, "the next link")
         link.put("a", b"2")
@@ -749,13 +749,22 @@ def test_a_state_that_the_broker_refuses_is_suspended_and_tried_again_later(expe
 @pytest.mark.parametrize(
     ("last", "text"),
     [
-        (goodbye(0x8B), "closed the connection (Server shutting down): the gateway retries until the broker is back"),
         (
-            goodbye(0x9C, {"server_reference": "other:1883"}),
+            disconnect_packet(0x8B),
+            "closed the connection (Server shutting down): the gateway retries until the broker is back",
+        ),
+        (
+            disconnect_packet(0x9C, {"server_reference": "other:1883"}),
             "closed the connection (Use another server, 'other:1883'): set mqtt.host to the server that it names",
         ),
-        (goodbye(0x98, {"reason_string": "go away"}), "closed the connection (Administrative action, 'go away'): ask"),
-        (goodbye(0x8D), "closed the connection (Keep alive timeout): check the network, or raise mqtt.keepalive"),
+        (
+            disconnect_packet(0x98, {"reason_string": "go away"}),
+            "closed the connection (Administrative action, 'go away'): ask",
+        ),
+        (
+            disconnect_packet(0x8D),
+            "closed the connection (Keep alive timeout): check the network, or raise mqtt.keepalive",
+        ),
     ],
 )
 def test_the_reason_that_the_broker_gives_for_closing_is_logged(

@@ -24,9 +24,9 @@ from tests.support.peer import (
     PUBLISH,
     Conversation,
     Peer,
-    close_at_once,
+    answer_with,
+    close_immediately,
     refuse,
-    say,
     serve,
     stay_silent,
 )
@@ -77,7 +77,7 @@ def test_messages_in_flight_are_sent_to_the_next_broker(tmp_path: Path, expected
             link.connect()
             assert where(link) == str(first.port)
             assert first.process is not None
-            first.process.send_signal(signal.SIGSTOP)  # it reads nothing any more
+            first.process.send_signal(signal.SIGSTOP)  # it reads no more
             for number in range(300):
                 link.put("n", b"%d" % number)
             link.step(0.0)
@@ -117,7 +117,8 @@ def test_the_link_returns_to_the_preferred_broker_when_it_answers_again(
 
 def test_the_link_does_not_return_to_a_preferred_broker_that_refuses(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("Server unavailable")
-    with Peer(refuse(0x88), refuse(0x03), say(b"HTTP/1.1 "), close_at_once, serve()) as first, Peer(serve()) as second:  # noqa: SIM117
+    acts = (refuse(0x88), refuse(0x03), answer_with(b"HTTP/1.1 "), close_immediately, serve())
+    with Peer(*acts) as first, Peer(serve()) as second:  # noqa: SIM117
         with Link(0, servers=at(first.port, second.port), version=5) as link:
             link.connect()
             for tries in range(2, 5):

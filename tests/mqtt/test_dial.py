@@ -14,7 +14,7 @@ import pytest
 from gateway.mqtt.dial import LinkError, Server, TlsOptions, dial, tls_context
 from tests.support.broker import free_port
 from tests.support.certificates import Authority, server_context
-from tests.support.peer import Peer, close_at_once, say, stay_silent
+from tests.support.peer import Peer, answer_with, close_immediately, stay_silent
 from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
@@ -87,7 +87,7 @@ def test_an_invalid_name(host: str) -> None:
 
 
 def test_an_address_that_cannot_be_reached() -> None:
-    text = failure("255.255.255.255", 1883)  # broadcast: refused by this machine, nothing leaves it
+    text = failure("255.255.255.255", 1883)  # broadcast: refused by this machine; no packet is sent
     assert text.startswith("the connection to 255.255.255.255:1883 failed (")
     assert text.endswith("): check network, mqtt.host and mqtt.port")
 
@@ -189,7 +189,7 @@ def test_without_verification_any_certificate_is_accepted(authority: Authority) 
 
 
 def test_a_port_without_tls_that_answers_something_else() -> None:
-    with Peer(say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
+    with Peer(answer_with(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
         text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
     assert text == (
         f"{HOST}:{peer.port} does not support TLS: is mqtt.port its TLS port? or set mqtt.tls.enabled to false"
@@ -197,7 +197,7 @@ def test_a_port_without_tls_that_answers_something_else() -> None:
 
 
 def test_a_port_without_tls_that_closes() -> None:
-    with Peer(close_at_once) as peer:
+    with Peer(close_immediately) as peer:
         text = failure(HOST, peer.port, tls_context(TlsOptions(enabled=True)))
     assert "TLS handshake" in text
     assert "mqtt" in text.rpartition(": ")[2], text

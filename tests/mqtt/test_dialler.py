@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def test_a_discarded_connection_is_closed(how: str, is_open: bool, wakeup: Wakeu
         slow.allowed.set()
     dialler.start(slow)
     if is_open:
-        wait_until(lambda: dialler._result is not None, 5, "the connection")
+        wait_until(lambda: select.select([wakeup], [], [], 0)[0], 5, "the connection")
     if how == "start":
         next_one.allowed.set()
         dialler.start(next_one)

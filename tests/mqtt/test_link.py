@@ -43,7 +43,7 @@ class Bench:
         self.client.mg_serve(on_connect=self.link.on_connack, on_disconnect=self.link.on_disconnect)
 
     def run_until(self, state: LinkState) -> None:
-        """Connect, and read what comes, until the link has this state."""
+        """Connect, and read packets until the link has this state."""
 
         def is_reached() -> bool:
             if self.link.state is LinkState.CONNECTING:
@@ -147,6 +147,17 @@ def test_a_step_that_fails_ends_the_link_and_nothing_else(expected_logs: Expecte
         bench.bring_up()
         bench.link.guard(fail)
         assert bench.link.state is LinkState.BACKING_OFF
+
+
+def test_a_link_returns_to_the_preferred_broker_only_once() -> None:
+    with bench_for(serve(), serve()) as (bench, _):
+        bench.bring_up()
+        bench.link.is_returning = True
+        bench.link.check()
+        assert bench.link.state is LinkState.BACKING_OFF
+        bench.bring_up()
+        bench.link.check()
+        assert (bench.link.state, bench.link.connects) == (LinkState.UP, 2)
 
 
 def test_dropping_does_nothing_without_a_connection() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -178,3 +179,15 @@ def test_no_packet_of_ours_is_larger_than_half_a_mebibyte() -> None:
     """So a broker's limit above that need not be checked: see `BrokerLimits`."""
     largest = PublishProperties(1.0, bytes(65_535))
     assert publish_size("t" * 65_535, bytes(MAX_PAYLOAD_BYTES), 1, largest, is_v5=True) < 512 * 1024
+
+
+def test_long_topics_do_not_fill_the_memory() -> None:
+    """A client chooses the response topic of its command, and so on which topics the gateway publishes."""
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            publish_packet(f"{number}{'x' * 60_000}", b"1", 0, 0, NO_PROPERTIES[False])
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 1_000_000

@@ -24,7 +24,7 @@ VERSIONS = {V3: MQTTProtocolVersion.MQTTv311, V5: MQTTProtocolVersion.MQTTv5}
 
 
 def received(cls: type[mqtt.Client], version: int, data: bytes, *, sent: int = 0) -> tuple[Any, ...]:
-    """Return what a client does with a received packet, with `sent` publications unacknowledged."""
+    """Return the effect of a received packet on a client, with `sent` publications unacknowledged."""
     client = cls(CallbackAPIVersion.VERSION2)
     client._protocol = VERSIONS[version]
     client.on_socket_register_write = lambda *_: None
@@ -135,7 +135,7 @@ def test_paho_has_the_attributes_that_are_used() -> None:
 
 
 class Desk:
-    """A client of each kind, connected to a socket of the test, and what they have written."""
+    """A client of each kind, connected to a socket of the test, and the bytes that they have written."""
 
     def __init__(self, cls: type[mqtt.Client], version: int, *, buffered: bool) -> None:
         self.near, self.far = socket.socketpair()
@@ -155,7 +155,7 @@ class Desk:
         self.far.close()
 
     def written(self) -> bytes:
-        """Return what has been written, as far as the socket has accepted it."""
+        """Return the written bytes that the socket has accepted."""
         self.client.loop_write()
         self.far.setblocking(False)
         try:

@@ -10,7 +10,17 @@ from gateway.mqtt.dial import LinkError, Server, dial
 from gateway.mqtt.probe import connect_packet, probe
 from tests.support.broker import Mosquitto
 from tests.support.packets import V3, Splitter
-from tests.support.peer import CONNECT, DISCONNECT, Act, Peer, close_after_connect, refuse, say, serve, stay_silent
+from tests.support.peer import (
+    CONNECT,
+    DISCONNECT,
+    Act,
+    Peer,
+    answer_with,
+    close_after_connect,
+    refuse,
+    serve,
+    stay_silent,
+)
 from tests.support.waiting import wait_until
 
 
@@ -37,7 +47,7 @@ def test_it_sends_connect_and_disconnect_and_nothing_else() -> None:
     [
         (refuse(5), "it answered 20 02 00 05"),
         (close_after_connect, "it answered nothing"),
-        (say(b"HTTP/1.1 400"), "it answered 48 54 54 50"),
+        (answer_with(b"HTTP/1.1 400"), "it answered 48 54 54 50"),
     ],
 )
 def test_a_broker_that_does_not_accept(act: Act, text: str) -> None:

@@ -109,7 +109,7 @@ def test_whatever_the_network_does_nothing_older_than_the_maximum_age_counts_as_
     clock = FakeClock()
     promptness = Promptness(30.0, clock)
     promptness.begin(clock.now)
-    stream: list[tuple[float, str, float]] = []  # when it arrives, what it is, when the broker sent it
+    stream: list[tuple[float, str, float]] = []  # time of arrival, kind, time at which the broker sent it
     last_there = last_here = clock.now
 
     def read_until(now: float) -> None:

@@ -29,7 +29,7 @@ class Bench:
         return self.sent[-1]
 
     def publish(self, room: int = 100) -> list[tuple[str, bytes]]:
-        """Publish what is pending, and return it."""
+        """Publish the pending states, and return them."""
         self.published.clear()
         self.states.resume_due()
         self.states.publish_pending(self._publish, lambda: room - len(self.published))

@@ -104,7 +104,7 @@ def test_a_broker_that_retained_the_last_token_that_it_acknowledged_remembers_us
 def test_a_broker_that_retained_nothing_or_another_token_does_not_remember_us(
     retained: bytes | None,
 ) -> None:
-    """A broker that was killed may come back with a copy of its memory from half an hour ago."""
+    """A killed broker may restart with a copy of its memory from half an hour ago."""
     bench = Bench()
     bench.run.token_acknowledged(bench.connect(session_present=False))
     bench.run.on_message(bench.run.token, retain=False)

@@ -17,7 +17,7 @@ HOUR = 3600.0  # s
 
 
 class Bench:
-    """A send lock with what it needs; `sent` holds the threads that have sent, `progress` what comes of it."""
+    """A send lock and its parts; `sent` lists the threads that have sent, `progress` the results."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -35,7 +35,7 @@ class Bench:
         return self.progress.pop(0) if len(self.progress) > 1 else self.progress[0]
 
     def is_woken(self) -> bool:
-        """Return whether the main thread was woken, and let it sleep again."""
+        """Return whether the main thread was woken since the last call."""
         is_woken = bool(select.select([self.wakeup.fileno()], [], [], 0)[0])
         self.wakeup.clear()
         return is_woken
@@ -145,7 +145,7 @@ def test_the_main_thread_gets_the_lock_before_the_same_thread_takes_it_again(ben
     assert not bench.lock.is_contended
 
 
-# --- a main thread that stands still
+# --- a blocked main thread
 
 
 def test_after_a_standstill_only_the_main_thread_sends(bench: Bench) -> None:

@@ -64,13 +64,13 @@ class Bench:
                 self._ours.send(b"x" * 4096)
 
     def send(self) -> None:
-        """Send what waits in the outbox."""
+        """Send the waiting messages of the outbox."""
         self.sender.send_pending()
         self.client.loop_write()
         self.sender.settle()
 
     def received(self) -> list[Packet]:
-        """Return what the other end has received since the last call."""
+        """Return the bytes that the other end has received since the last call."""
         try:
             return self._splitter.feed(self._theirs.recv(1 << 20))
         except BlockingIOError:
@@ -220,6 +220,23 @@ def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_
         "states_suspended": 0,
         "states_published": 2,
     }
+
+
+def test_a_state_with_qos_0_that_was_lost_with_its_link_is_published_on_the_next_one(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("does not support QoS 1")
+    only_qos_0 = BrokerLimits(maximum_qos=0)
+    bench.link_up(only_qos_0)
+    bench.block_connection()
+    bench.sender.states.set("av", b"online")
+    bench.sender.publish_states()
+    bench.client.loop_write()
+    assert (len(bench.sender), bench.sender.stats()["states_published"]) == (1, 1)
+    bench.sender.link_lost(may_be_a_message=False)
+    bench.link_up(only_qos_0)
+    bench.sender.publish_states()
+    assert bench.sender.stats()["states_published"] == 2
 
 
 def test_what_the_broker_does_not_support_is_sent_without(bench: Bench, expected_logs: ExpectedLogs) -> None:

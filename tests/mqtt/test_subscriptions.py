@@ -83,7 +83,7 @@ def test_in_a_resumed_session_only_filters_of_ours_count() -> None:
 
 @given(st.lists(filters, min_size=1, max_size=4, unique=True), st.lists(filters, max_size=4, unique=True), topics)
 def test_at_each_moment_of_a_change_exactly_one_copy_counts(old: list[str], new: list[str], topic: str) -> None:
-    """The broker sends one copy for each filter that it has and that matches; old ones go when new ones are there."""
+    """The broker sends one copy for each matching filter; old filters are removed once new ones are active."""
     subscriptions = Subscriptions()
     numbers = dict(subscriptions.add(old))
 

@@ -48,7 +48,7 @@ class Bench:
         self.transmitter.send()
 
     def payloads(self) -> list[bytes]:
-        """Return the payloads that have come at the broker's end since the last call."""
+        """Return the payloads received at the broker's end since the last call."""
         data = b""
         with contextlib.suppress(BlockingIOError):
             while part := self.theirs.recv(1 << 16):

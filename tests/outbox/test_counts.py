@@ -8,23 +8,16 @@ import pytest
 from gateway.outbox.counts import COUNTERS, LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.options import DiscardPolicy
 from tests.conftest import ExpectedLogs
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.fake_clock import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock(0.0)
 
 
 @pytest.fixture
-def losses(clock: Clock, expected_logs: ExpectedLogs) -> LossLog:
+def losses(clock: FakeClock, expected_logs: ExpectedLogs) -> LossLog:
     return LossLog(DiscardPolicy.NEW, clock)
 
 
@@ -77,7 +70,7 @@ def test_two_threads_log_a_watermark_once(expected_logs: ExpectedLogs, caplog: p
 
 
 def test_losses_are_logged_immediately_then_once_a_minute_and_in_total(
-    losses: LossLog, clock: Clock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+    losses: LossLog, clock: FakeClock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("outbox full: new messages are refused", "outbox has room again")
     for now in (0.0, 1.0, 61.0, 62.0):
@@ -107,7 +100,7 @@ def test_of_many_reasons_the_oldest_is_ended(
 
 
 def test_what_is_held_back_is_logged_by_a_tick_after_its_minute(
-    losses: LossLog, clock: Clock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+    losses: LossLog, clock: FakeClock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("within their lifetime", "dead letters: only the last 1000")
     losses.log_expired(1)

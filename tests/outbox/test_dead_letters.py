@@ -38,8 +38,8 @@ def fill(path: Path, *rows: DeadLetterRow) -> None:
         store.commit([], [], rows)
 
 
-def left(path: Path) -> tuple[list[bytes], list[bytes]]:
-    """Return what waits in the file, and the dead letters."""
+def stored(path: Path) -> tuple[list[bytes], list[bytes]]:
+    """Return the waiting messages in the file, and the dead letters."""
     with contextlib.closing(OutboxStore(path)) as store:
         return [row.payload for row in store.rows()], [row.payload for row in store.dead_letter_rows()]
 
@@ -70,11 +70,11 @@ def test_in_a_file_retried_dead_letters_go_behind_what_waits(path: Path) -> None
         store.commit([Row.of(7, Lane.EVENT, NOON, Publication("t", b"first", 1))], [])
         assert retry_in_file(store, lambda _: True, NOON) == Retried(120, 0, 0)
         assert retry_in_file(store, lambda _: True, NOON) == Retried(0, 0, 0)
-    assert left(path) == ([b"first", *(b"%d" % number for number in range(120))], [])
+    assert stored(path) == ([b"first", *(b"%d" % number for number in range(120))], [])
 
 
 def test_an_outdated_state_stays_a_dead_letter(path: Path) -> None:
-    fill(path, dead("s", b"old", 1), dead("s", b"new", 1), dead("sent", b"x", 1), dead("waits", b"x", 1))
+    fill(path, dead("s", b"old", 1), dead("s", b"newer", 1), dead("sent", b"x", 1), dead("waits", b"x", 1))
     with contextlib.closing(OutboxStore(path)) as store:
         waits = Publication("waits", b"newer", 1, retain=True, lane=Lane.LATEST)
         store.commit([Row.of(1, Lane.LATEST, NOON, waits)], [], retained=[("sent", b"newer")])
@@ -82,7 +82,7 @@ def test_an_outdated_state_stays_a_dead_letter(path: Path) -> None:
             b"old"
         ]
         assert retry_in_file(store, lambda _: True, NOON) == Retried(1, 3, 0)
-    assert left(path) == ([b"newer", b"new"], [b"old", b"x", b"x"])
+    assert stored(path) == ([b"newer", b"newer"], [b"old", b"x", b"x"])
 
 
 # --- in a running outbox
@@ -96,7 +96,7 @@ def test_in_a_running_outbox_a_dead_letter_is_sent_and_removed_once_it_is_safe(p
         assert retry(writer) == Retried(0, 0, 0), "they are being retried already, or sent"
         wait_until(lambda: outbox.at_risk == 0)
         assert [entry.publication.payload for entry in outbox.take(9)] == [b"1", b"2", b"3"]
-    assert left(path) == ([b"1", b"2", b"3"], [])
+    assert stored(path) == ([b"1", b"2", b"3"], [])
 
 
 def test_without_room_dead_letters_stay_and_nothing_is_dropped(path: Path, expected_logs: ExpectedLogs) -> None:
@@ -104,10 +104,10 @@ def test_without_room_dead_letters_stay_and_nothing_is_dropped(path: Path, expec
     fill(path, *(dead("t", b"%d" % number) for number in range(5)))
     outbox = DurableOutbox(DISK_DEFAULTS._replace(max_messages=3))
     with running(path, outbox) as writer:
-        outbox.put(Publication("t", b"fresh", 1))
+        outbox.put(Publication("t", b"newer", 1))
         assert retry(writer) == Retried(2, 0, 3)
         assert str(retry(writer)).endswith("3 stay, because the outbox is full: try again when it is emptier")
-    assert left(path) == ([b"fresh", b"0", b"1"], [b"2", b"3", b"4"])
+    assert stored(path) == ([b"newer", b"0", b"1"], [b"2", b"3", b"4"])
     assert outbox.counts().dropped == 0
 
 
@@ -136,7 +136,7 @@ def test_a_state_of_which_a_newer_one_was_sent_stays_also_over_a_restart(
         (entry,) = outbox.take(1)
         assert entry.publication.payload == b"four"
         outbox.settle([entry])
-    assert left(path) == ([], [b"two"])
+    assert stored(path) == ([], [b"two"])
 
 
 def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs: ExpectedLogs) -> None:
@@ -146,12 +146,12 @@ def test_numbers_of_a_file_that_is_lost_are_forgotten(path: Path, expected_logs:
     with running(path, outbox) as writer:
         assert retry(writer) == Retried(1, 0, 0)
         path.unlink()
-        outbox.put(Publication("t", b"fresh", 1))
+        outbox.put(Publication("t", b"newer", 1))
         wait_until(lambda: outbox.at_risk == 0 and path.exists())
         first, second = outbox.take(2)
         outbox.dead_letter(second, "no broker accepts it")
         outbox.settle([first])
-    assert left(path) == ([], [b"fresh"])
+    assert stored(path) == ([], [b"newer"])
 
 
 # --- lists

@@ -23,6 +23,7 @@ from gateway.outbox.pending_writes import MAX_BYTES, MAX_ENTRIES
 from gateway.outbox.queues import HEAD, Entry, Source
 from gateway.outbox.retained import MAX_BYTES as RETAINED_BYTES
 from tests.conftest import ExpectedLogs
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
 
 OVERHEAD = 500  # bytes that the outbox counts for each publication beyond its topic and payload
@@ -33,14 +34,6 @@ Step = tuple[str, int]
 def options(**changed: Any) -> OutboxOptions:
     """Return options without lifetimes."""
     return OutboxOptions(**{"command_lifetime": 0.0, **changed})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def publication(number: int, size: int = 10, *, is_command: bool = False) -> Publication:
@@ -263,6 +256,18 @@ def test_what_is_requeued_into_a_full_outbox_is_dropped_oldest_first(expected_lo
     assert numbers(outbox.take(10)) == [2, 3, 4, 5]
 
 
+def test_what_is_requeued_before_one_that_does_not_fit_is_dropped_with_it(expected_logs: ExpectedLogs) -> None:
+    """It is older; if it was kept because it is small, an older message would outlive a newer one."""
+    expected_logs.expect("outbox full: the oldest messages are dropped", "% full")
+    outbox = Outbox(options(max_bytes=4 * (OVERHEAD + 18)))
+    outbox.put_all([publication(1), publication(2, size=800)])
+    taken = outbox.take(2)
+    outbox.put_all([publication(3), publication(4)])
+    outbox.requeue(taken)
+    assert numbers(outbox.take(10)) == [3, 4]
+    assert outbox.counts().dropped_old == 2
+
+
 def test_the_bytes_that_are_counted_are_those_that_are_used(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     limit = 1024 * 1024
@@ -305,7 +310,7 @@ def test_filling_up_with_bytes_counts_as_well(expected_logs: ExpectedLogs) -> No
 
 def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("2 messages were dropped: no broker accepted them within their lifetime")
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(options(command_lifetime=30.0), clock=clock)
     outbox.put(publication(0, is_command=True))
     outbox.put(publication(1))
@@ -321,7 +326,7 @@ def test_a_command_that_waited_too_long_is_dropped_and_a_status_is_not(expected_
 
 
 def test_a_lifetime_of_zero_has_no_end() -> None:
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(options(command_lifetime=0.0), clock=clock)
     outbox.put(publication(0, is_command=True))
     clock.now = 1e9
@@ -343,7 +348,7 @@ class Bench:
 
     def __init__(self, discard: DiscardPolicy, max_messages: int, max_bytes: int) -> None:
         self.max_messages, self.max_bytes = max_messages, max_bytes
-        self.clock = Clock()
+        self.clock = FakeClock(0.0)
         self.outbox = Outbox(
             options(max_messages=max_messages, max_bytes=max_bytes, discard=discard, command_lifetime=30.0),
             clock=self.clock,
@@ -599,7 +604,7 @@ def test_a_publication_may_have_a_lifetime_of_its_own(
 ) -> None:
     if not arrives:
         expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
-    clock, receipt = Clock(), Receipt()
+    clock, receipt = FakeClock(0.0), Receipt()
     outbox = Outbox(options(command_lifetime=1.0, status_lifetime=1.0), clock=clock)
     outbox.put(Publication("a", b"", lifetime=lifetime), receipt)
     clock.now = late
@@ -792,7 +797,7 @@ def test_how_much_a_full_outbox_loses_is_logged_at_intervals_and_at_its_end(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("outbox has room again", "outbox full", "% full")
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(options(max_messages=10), clock=clock)
     for number in range(339):
         outbox.put(publication(number))
@@ -809,7 +814,7 @@ def test_what_never_fits_is_counted_in_the_log_though_the_outbox_is_nearly_empty
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("outbox has room again", "outbox full")
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(options(max_bytes=10_000), clock=clock)
     for _ in range(20):
         outbox.put(Publication("t", bytes(20_000)))
@@ -837,7 +842,7 @@ def test_very_many_dead_letters_of_one_reason_are_counted(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("dead letter")
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(clock=clock)
     for number in range(500):
         outbox.put(Publication(f"t/{number}", b"x"))
@@ -853,7 +858,7 @@ def test_very_many_dead_letters_of_one_reason_are_counted(
 
 def test_all_that_expires_is_counted_in_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
     expected_logs.expect("in their lifetime")
-    clock = Clock()
+    clock = FakeClock(0.0)
     outbox = Outbox(options(status_lifetime=1.0), clock=clock)
     for _ in range(3):
         outbox.put_all([publication(number) for number in range(4)])

@@ -128,8 +128,8 @@ class Scene:
         self.store.gate.set()
         self.writer.close()
 
-    def left(self) -> tuple[list[bytes], list[bytes]]:
-        """Return what waits in the file, and the dead letters."""
+    def stored(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the waiting messages in the file, and the dead letters."""
         with contextlib.closing(OutboxStore(self.path)) as store:
             return [row.payload for row in store.rows()], [row.payload for row in store.dead_letter_rows()]
 
@@ -156,7 +156,7 @@ def test_each_message_is_in_the_file_exactly_once_after_each_commit(steps: list[
             assert set(state.values()) <= {1}, (state, scene.store.states)
             assert on_disk - scene.delivered <= set(state), "an undelivered message that was on disk is still there"
             on_disk |= set(state)
-        waiting, dead_letters = scene.left()
+        waiting, dead_letters = scene.stored()
         assert set(Counter(waiting + dead_letters).values()) <= {1}
         assert not scene.delivered & {*waiting, *dead_letters}
         lost = {b"%d" % number for number in range(scene.put_so_far)} - scene.delivered - {*waiting, *dead_letters}
@@ -183,7 +183,7 @@ def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path
         scene.commit()
     assert scene.retry() == Retried(3, 0, 0)
     scene.end()
-    assert scene.left() == ([b"0", b"1", b"2"], [])
+    assert scene.stored() == ([b"0", b"1", b"2"], [])
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
@@ -303,7 +303,7 @@ def test_dead_letters_beyond_those_that_are_kept_are_counted_and_logged(
     counts = scene.outbox.counts()
     assert (counts.set_aside, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
     assert str(counts) == "0 delivered, 3 dead letters, 3 dead letters dropped"
-    assert len(scene.left()[1]) == 1000
+    assert len(scene.stored()[1]) == 1000
 
 
 def test_dead_letters_that_are_dropped_before_a_commit_are_counted_too(expected_logs: ExpectedLogs) -> None:

@@ -27,15 +27,8 @@ from gateway.outbox.store import OutboxStore, open_store
 from gateway.outbox.writer import OutboxWriter
 from tests.conftest import ExpectedLogs
 from tests.support.disk import small_disk
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def on_disk(clock: Callable[[], float] = boot_time, **changed: Any) -> DurableOutbox:
@@ -126,7 +119,7 @@ def test_many_that_come_at_once_are_committed_together(path: Path) -> None:
 
 
 def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path) -> None:
-    clock = Clock()
+    clock = FakeClock()
     outbox = on_disk(commit_interval=10.0, clock=clock)
     for number in range(100):
         outbox.put(message(number))
@@ -234,14 +227,14 @@ def test_a_lifetime_goes_on_over_a_restart(
     path: Path, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
-    clock = Clock()
+    clock = FakeClock()
     with running(path, DurableOutbox(clock=clock), clock=clock) as (outbox, _):
         put_safely(outbox, message(1, lifetime=60.0))
         clock.now += 50
         put_safely(outbox, message(2, lifetime=60.0))
     wall = time.time()
     monkeypatch.setattr(time, "time", lambda: wall + 90.0)
-    other = Clock()
+    other = FakeClock()
     other.now = 5.0  # as after a start of the machine
     with running(path, DurableOutbox(clock=other), clock=other) as (outbox, _):
         assert payloads(take_all(outbox, 1)) == [2]
@@ -273,7 +266,7 @@ def test_a_wall_clock_that_was_put_back_ends_no_lifetime_later(path: Path, monke
 
 def test_entries_read_back_keep_their_age(path: Path, expected_logs: ExpectedLogs) -> None:
     """Not as old as the run: it would be dropped for its age."""
-    clock = Clock()
+    clock = FakeClock()
     with running(path, on_disk(status_lifetime=60.0, clock=clock), clock=clock) as (outbox, _):
         clock.now += 1000
         for number in range(5000):
@@ -479,7 +472,7 @@ def test_a_full_disk_is_logged_handled_by_the_policy_and_recovered_from(
 
 
 def put_until_full(outbox: DurableOutbox, disk: Path, size: int) -> None:
-    """Put messages of `size` bytes, in two lanes by turns, until less than an eighth of the disk is free."""
+    """Put messages of `size` bytes, in two lanes alternately, until less than an eighth of the disk is free."""
 
     def is_full() -> bool:
         status = os.statvfs(disk)
@@ -896,3 +889,15 @@ def test_spilled_entries_are_read_back_when_all_before_them_were_dropped(
         outbox.put_all([Publication("t", b"new")] * HEAD)
         wait_until(lambda: outbox.has_waiting, what="the spilled entries to be read back, although none is taken")
         assert payloads(take_all(outbox, HEAD + count)[:count]) == list(range(count))
+
+
+def test_the_sender_is_called_when_messages_were_read_back(path: Path) -> None:
+    """The broker may have taken everything that was in memory: then nobody else would send the next ones."""
+    with running(path) as (outbox, _):
+        outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(3 * HEAD)])
+        wait_until(lambda: outbox.stats()["spilled"] > 0)
+        calls: list[int] = []
+        outbox.on_put = lambda _: calls.append(outbox.stats()["spilled"])
+        spilled = outbox.stats()["spilled"]
+        outbox.settle(outbox.take(3 * HEAD))
+        wait_until(lambda: any(count < spilled for count in calls))

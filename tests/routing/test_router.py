@@ -115,7 +115,7 @@ def test_two_maps_with_one_filter_both_get_the_message() -> None:
     routes = [Route(MsgMap("home", ["home/#"], sender=name), {name: inbox}) for name, inbox in inboxes.items()]
     router = Router(routes)
     router.deliver(Arrival("home/////me/C", b"on"))
-    router.deliver(Arrival("home/////a/C", b"on"))  # an echo for one is news for the other
+    router.deliver(Arrival("home/////a/C", b"on"))  # an echo for one is a new message for the other
     assert [len(inbox) for inbox in inboxes.values()] == [1, 2]
     assert router.counts == {"received": 2, "delivered": 3, "echo": 1}
     for inbox in inboxes.values():

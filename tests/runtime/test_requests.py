@@ -10,18 +10,22 @@ import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.control.client import ask
-from gateway.control.protocol import ControlError
+from gateway.control.protocol import Answer, ControlError
 from gateway.message import Lane, Publication
+from gateway.outbox.outbox import Outbox
 from gateway.outbox.rows import DeadLetterRow, Row
 from gateway.outbox.store import OutboxStore
+from gateway.runtime.requests import kinds_of
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
+from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.peer import PUBLISH, Peer, packet, serve
 from tests.support.waiting import wait_until
@@ -246,7 +250,7 @@ def test_forget_clears_only_the_retained_topics_of_the_gateway(tmp_path: Path, m
 
 
 def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
-    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, 1, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     long = "\U0001f37b" * 700
     fill(
         tmp_path / "gw.outbox",
@@ -262,7 +266,7 @@ def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
 
 
 def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
-    conf = write_conf(tmp_path, 1, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, 1, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [set_aside("home/x", b"dead")])
     offline = output(conf, "outbox", "list", "--count", "3")
     with GatewayProcess(conf) as gateway:
@@ -294,9 +298,21 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
         gateway.kill()
 
 
+def test_times_in_a_list_are_right_although_the_machine_was_suspended() -> None:
+    """The clock of the outbox goes on during a suspension, `time.monotonic` does not."""
+    outbox = Outbox(clock=FakeClock(1000.0))
+    outbox.put(Publication("home/x", b"1", 1))
+    gateway: Any = SimpleNamespace(outbox=outbox, writer=None)
+    replies: list[bytes] = []
+    answer = Answer(lambda _, reply: replies.append(reply))
+    kinds_of(gateway)["outbox list"].handle({"part": "memory"}, answer)
+    ((since, *_),) = json.loads(replies[0])["result"]["rows"]
+    assert since == pytest.approx(time.time(), abs=60)
+
+
 @pytest.mark.parametrize("is_running", [True, False])
 def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Deaf"), outbox={"file": "gw.outbox"})
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
     letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
                set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
     fill(tmp_path / "gw.outbox", {}, letters)

@@ -51,6 +51,13 @@ def test_only_integers_with_a_name_are_counters() -> None:
     assert len(valid_counters({f"c{number}": number for number in range(10_000)})) == 200
 
 
+def test_a_number_that_is_no_count_of_anything_is_no_counter() -> None:
+    # Python refuses to write an integer of more than 4,300 digits, so status and the last line of the log would fail.
+    assert valid_counters({"frames": 2**63 - 1, "bytes": 2**63, "huge": 10**5000, "low": -(10**5000)}) == {
+        "frames": 2**63 - 1
+    }
+
+
 def test_the_counters_of_interfaces_add_up() -> None:
     one = {"pushed": 3, "failures": 1, "device": {"frames": 5}}
     other = {"pushed": 4, "device": {"frames": 1, "bytes": 9}}
@@ -66,15 +73,15 @@ def test_counters_in_words_leave_out_those_that_are_0() -> None:
 def test_the_summary_names_every_counter_that_is_not_0() -> None:
     stats: dict[str, dict[str, Any]] = {
         "mqtt": {"connects": 2},
-        "outbox": {"accepted": 9},
+        "outbox": {"accepted": 9, "file_commits": 3, "file_write_errors": 0, "file_disk_free_bytes": 4096},
         "routing": {"received": 5, "queued_command": 1},
         "interfaces": {"hall": {"pushed": 1, "device": {"frames": 4}}, "door": {"pushed": 2, "device": {}}},
         "removed_interfaces": {"pushed": 10, "device": {"frames": 1}},
         "log": {"lines_suppressed": 0, "errors_suppressed": 8},
     }
     assert summary(stats) == (
-        "received: 5 received, 1 queued command; link: 2 connects; interfaces: 13 pushed; devices: 5 frames; "
-        "log: 8 errors suppressed"
+        "received: 5 received, 1 queued command; link: 2 connects; outbox file: 3 commits; interfaces: 13 pushed; "
+        "devices: 5 frames; log: 8 errors suppressed"
     )
 
 
@@ -115,14 +122,16 @@ def numbers_in(line: str) -> dict[str, int]:
 def figures_of(stats: dict[str, Any]) -> dict[str, int]:
     """Return the figures that the stop line should have, by the same names."""
     sent = {"delivered": "delivered", "superseded": "superseded by newer ones", "dropped_old": "dropped as the oldest",
-            "refused_new": "refused as the newest", "expired": "expired", "set_aside": "set aside",
+            "refused_new": "refused as the newest", "expired": "expired", "set_aside": "dead letters",
             "dead_letters_dropped": "dead letters dropped"}  # fmt: skip
     figures = {f"sent: {words}": stats["outbox"][name] for name, words in sent.items()}
     interfaces = total([*stats["interfaces"].values(), stats["removed_interfaces"]])
     devices = interfaces.pop("device", {})
+    file = {name.removeprefix("file_"): number for name, number in stats["outbox"].items()
+            if name.startswith("file_") and name != "file_disk_free_bytes"}  # fmt: skip
     parts = {
-        "received": stats["routing"], "link": stats["mqtt"], "interfaces": interfaces, "devices": devices,
-        "log": stats["log"],
+        "received": stats["routing"], "link": stats["mqtt"], "outbox file": file, "interfaces": interfaces,
+        "devices": devices, "log": stats["log"],
     }  # fmt: skip
     for title, counters in parts.items():
         figures |= {f"{title}: {name.replace('_', ' ')}": number for name, number in counters.items()}
@@ -136,7 +145,8 @@ def test_the_stop_line_prints_the_figures_of_stats(
     expected_logs.expect("the interface failed and will be restarted", "commands answered with OFFLINE", "dropped: ")
     interfaces = {"hall": trial("Ticker", interval=0.01), "bad": trial("Failing", failures=1000),
                   "counts": trial("Counting"), "gone": trial("Counting")}  # fmt: skip
-    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces)
+    outbox = {"file": "gw.outbox"}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, outbox=outbox)
     running = Running(conf)
     gateway = running.gateway
     try:
@@ -148,7 +158,7 @@ def test_the_stop_line_prints_the_figures_of_stats(
             wait_until(lambda: gateway.stats()["interfaces"]["bad"]["commands_unanswered"])
             wait_until(lambda: gateway.stats()["interfaces"]["gone"]["device"].get("commands") == 1)
             wait_until(lambda: gateway.stats()["outbox"]["delivered"] > 20)
-            write_conf(tmp_path, mosquitto.port,
+            write_conf(tmp_path, mosquitto.port, outbox=outbox,
                        interfaces={name: each for name, each in interfaces.items() if name != "gone"})  # fmt: skip
             gateway.reload()
             wait_until(lambda: "gone" not in gateway.stats()["interfaces"])
@@ -263,8 +273,11 @@ def test_reading_them_does_not_wait_for_the_locks_of_the_data_path(
         reader.join(10)
 
 
-def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: its stats() failed: RuntimeError('not open')")
+@pytest.mark.parametrize("err", [RuntimeError("not open"), SystemExit(3)])
+def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(
+    err: BaseException, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(f"dev: its stats() failed: {err!r}")
     desk = Desk()
 
     class Wrong(Interface):
@@ -274,7 +287,7 @@ def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(ex
             self.msglist_in.pull(block=True)
 
         def stats(self) -> dict[str, int]:
-            raise RuntimeError("not open")
+            raise err
 
     supervisor = Supervisor("dev", lambda: Wrong({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
     supervisor.start()
@@ -282,6 +295,68 @@ def test_what_the_code_of_an_interface_gets_wrong_costs_only_its_own_counters(ex
     assert supervisor.device_stats() == {}
     supervisor.request_stop()
     assert supervisor.join(10)
+
+
+def test_an_interface_that_hangs_keeps_nobody_who_asks_for_its_counters() -> None:
+    """`status` must answer also while a call hangs with the lock that the counters wait for."""
+    desk = Desk()
+    lock, may_hang, may_end = threading.Lock(), threading.Event(), threading.Event()
+
+    class Hanging(Interface):
+        def loop(self) -> None:
+            may_hang.wait(20)
+            with lock:
+                may_end.wait(20)
+
+        def stats(self) -> dict[str, int]:
+            with lock:  # which it holds while it hangs
+                return {"frames": 1}
+
+    supervisor = Supervisor("dev", lambda: Hanging({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    try:
+        wait_until(lambda: supervisor.device_stats() == {"frames": 1})
+        may_hang.set()
+        wait_until(lock.locked)
+        before = threading.active_count()
+        assert [supervisor.device_stats() for _ in range(3)] == [{"frames": 1}] * 3
+        assert threading.active_count() == before + 1, "one waits for it, and not one for each question"
+    finally:
+        supervisor.request_stop()
+        may_hang.set()
+        may_end.set()
+        assert supervisor.join(10)
+    wait_until(lambda: not any(thread.name == "dev stats" for thread in threading.enumerate()))
+
+
+def test_an_interface_that_was_abandoned_is_not_asked_for_its_counters() -> None:
+    desk = Desk()
+    lock, may_end = threading.Lock(), threading.Event()
+
+    class Hanging(Interface):
+        def loop(self) -> None:
+            with lock:
+                may_end.wait(20)
+
+        def stats(self) -> dict[str, int]:
+            with lock:  # which it holds while it hangs
+                return {"frames": 1}
+
+    supervisor = Supervisor("dev", lambda: Hanging({}, desk.inbox, desk.outlet), desk.inbox, desk.outlet)
+    supervisor.start()
+    wait_until(lock.locked)
+    supervisor.request_stop()
+    assert not supervisor.join(0.01)
+    results: list[dict[str, int]] = []
+    reader = threading.Thread(target=lambda: results.append(supervisor.device_stats()))
+    reader.start()
+    try:
+        reader.join(2)
+        assert results == [{}], "the gateway could never stop"
+    finally:
+        may_end.set()
+        reader.join(10)
+        assert supervisor.join(10)
 
 
 def test_an_interface_that_is_built_again_counts_on(expected_logs: ExpectedLogs) -> None:

@@ -130,14 +130,14 @@ def test_an_interface_needs_no_loop_stop(bench: Bench) -> None:
 
 
 def test_an_interface_that_does_not_pull_its_messages_causes_no_busy_loop(bench: Bench) -> None:
-    class Deaf(Looping):
+    class NeverReading(Looping):
         def loop(self) -> None:
             self.calls += 1
 
-    deaf, other_desk = Deaf(bench.desk), Desk()
+    deaf, other_desk = NeverReading(bench.desk), Desk()
     bench.desk.inbox.push(InternalMsg(iscmd=True, action="A"))
     bench.start(lambda: deaf)
-    normal = Deaf(other_desk)
+    normal = NeverReading(other_desk)
     bench.start(lambda: normal, other_desk)
     wait_until(lambda: normal.calls >= 5)
     assert deaf.calls < 50

@@ -25,14 +25,14 @@ def find_tool(name: str) -> str | None:
 
 
 def tool_or_skip(name: str, package: str) -> str:
-    """Return where a tool is; without it the test is skipped, but in CI it fails."""
-    found = find_tool(name)
-    if found is None:
+    """Return the path of a tool; if it is missing, skip the test, or fail it in CI."""
+    path = find_tool(name)
+    if path is None:
         missing = f"{name} is missing: apt install {package}"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    return found
+    return path
 
 
 def mosquitto_or_skip() -> str:
@@ -45,7 +45,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-_NO_LIMIT = "max_queued_messages 0\n"  # or the broker drops what a slow listener has not taken yet
+_NO_LIMIT = "max_queued_messages 0\n"  # otherwise the broker drops messages that a slow listener has not read yet
 
 
 class Mosquitto:
@@ -53,7 +53,7 @@ class Mosquitto:
 
     def __init__(self, folder: Path, extra: str = "allow_anonymous true\n", port: int | None = None) -> None:
         self.port = port or free_port()
-        self.far_port = 0  # of a second listener, where a test gives it one
+        self.far_port = 0  # of a second listener, if a test configures one
         self.config = folder / f"mosquitto-{self.port}.conf"
         self.log = folder / f"mosquitto-{self.port}.log"
         self.config.write_text(f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{_NO_LIMIT}{extra}")
@@ -95,7 +95,7 @@ class Mosquitto:
 
 
 class Listener:
-    """A paho client with its own thread that keeps what it receives; the test's view of the broker."""
+    """A paho client with its own thread that keeps the messages that it receives; the test's view of the broker."""
 
     def __init__(self, port: int, *filters: str, qos: int = 1, username: str = "", password: str = "") -> None:
         self.messages: list[mqtt.MQTTMessage] = []
@@ -141,11 +141,11 @@ class Listener:
     def wait_for(self, condition: Callable[[mqtt.MQTTMessage], bool], timeout: float = 10) -> mqtt.MQTTMessage:
         """Return the first message that meets `condition`, once it has arrived."""
 
-        def found() -> mqtt.MQTTMessage | None:
+        def first_match() -> mqtt.MQTTMessage | None:
             return next(filter(condition, list(self.messages)), None)
 
-        wait_until(found, timeout=timeout, what=lambda: f"a message; got {self.pairs()}")
-        message = found()
+        wait_until(first_match, timeout=timeout, what=lambda: f"a message; got {self.pairs()}")
+        message = first_match()
         assert message is not None
         return message
 

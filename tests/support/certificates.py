@@ -1,7 +1,7 @@
-"""Certificates made by the openssl command when a test needs them: one authority, and what it signs.
+"""Certificates made by the openssl command when a test needs them: one authority, and the certificates that it signs.
 
-They have what RFC 5280 asks for (section 4.2: key usage, key identifiers, constraints), and so what Python 3.13 and
-later demand of certificates that the system trusts (`ssl.VERIFY_X509_STRICT`).
+They have the extensions that RFC 5280 requires (section 4.2: key usage, key identifiers, constraints). Python 3.13 and
+later demand these of certificates that the system trusts (`ssl.VERIFY_X509_STRICT`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.broker import find_tool
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
-# `openssl ca` is the command that takes both ends of a validity in every version: one in the past needs that.
+# `openssl ca` accepts both ends of a validity in every version, which a validity in the past needs.
 _SETTINGS = """\
 [ca]
 default_ca = authority
@@ -46,7 +46,7 @@ authorityKeyIdentifier = keyid
 class Authority:
     """A certificate authority of one test; `ca_file` is its certificate.
 
-    `key_usage=False` makes one as many homes have it, by the recipe of mosquitto-tls(7): without key usage.
+    With `key_usage=False`, it has no key usage, as in the recipe of mosquitto-tls(7) that many homes use.
     """
 
     def __init__(self, folder: Path, *, key_usage: bool = True) -> None:
@@ -79,11 +79,11 @@ class Authority:
     def server_signed_by_a_server(self) -> ssl.SSLContext:
         """Return the TLS settings of a server whose certificate was signed by one that may not sign."""
         middle, key = self.sign("middle")
-        (own, own_key) = self.sign("forged")
-        self.run("x509", "-req", "-in", "forged.csr", "-CA", middle.name, "-CAkey", key.name, "-out", own.name,
+        (forged, forged_key) = self.sign("forged")
+        self.run("x509", "-req", "-in", "forged.csr", "-CA", middle.name, "-CAkey", key.name, "-out", forged.name,
                       "-days", "2", "-copy_extensions", "copy")  # fmt: skip
-        own.write_bytes(own.read_bytes() + middle.read_bytes())
-        return server_context(own, own_key)
+        forged.write_bytes(forged.read_bytes() + middle.read_bytes())
+        return server_context(forged, forged_key)
 
     def run(self, *arguments: str) -> None:
         done = subprocess.run(["openssl", *arguments], cwd=self._folder, capture_output=True, text=True, check=False)

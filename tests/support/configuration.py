@@ -29,7 +29,7 @@ def write_conf(
 
 
 def replaying_map(folder: Path) -> str:
-    """Write a map in which one command, `set`, may come late and all others may not; return its name."""
+    """Write a map in which the command `set` may arrive late, and no other may; return its name."""
     delivery = [{"match": {"action": "set"}, "replay": True}]
     document = {"root": "home", "topics": ["home/+/+/+/+/+/C"], "delivery": delivery}
     (folder / "replay_map.json").write_text(json.dumps(document))
@@ -42,7 +42,7 @@ def trial(kind: str, **options: Any) -> dict[str, Any]:
 
 
 def shipped_conf(folder: Path, name: str, port: int, device: Path | None = None) -> Path:
-    """Copy a shipped configuration, with nothing changed but the port of the broker and the path of the device."""
+    """Copy a shipped configuration, with only the port of the broker and the path of the device changed."""
     text = (SHIPPED / "conf" / name).read_text()
     if device is not None:
         text, count = re.subn(r"(?m)^  port: /dev/\S+$", f"  port: {device}", text)
@@ -57,10 +57,10 @@ def shipped_conf(folder: Path, name: str, port: int, device: Path | None = None)
 
 
 def serial_params(**options: Any) -> dict[str, Any]:
-    """Return the options of a serial device as its interface gets them: those given, and the defaults of the others."""
+    """Return the options of a serial device as its interface gets them: `options`, and the defaults of the others."""
     schema = interface_schema(SerialInterface)
-    given = {"type": "serial", "port": "loop://", **options}
-    document = load_json(json.dumps(given), "options")
-    assert not list(check_schema(document, given, schema))
-    params: dict[str, Any] = fill_defaults(given, schema)
+    written = {"type": "serial", "port": "loop://", **options}
+    document = load_json(json.dumps(written), "options")
+    assert not list(check_schema(document, written, schema))
+    params: dict[str, Any] = fill_defaults(written, schema)
     return params

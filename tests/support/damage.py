@@ -1,4 +1,4 @@
-"""What a bad wire does to bytes: seeded, so that a failure comes again."""
+"""Damage that a bad line does to bytes: seeded, so that a failure can be reproduced."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import random
 
 def flip_bits(data: bytes, share: float, seed: int) -> bytes:
     """Flip each bit with the probability `share`."""
-    chance = random.Random(seed)
+    generator = random.Random(seed)
     damaged = bytearray(data)
     for index in range(8 * len(data)):
-        if chance.random() < share:
+        if generator.random() < share:
             damaged[index // 8] ^= 1 << index % 8
     return bytes(damaged)
 
 
 def lose_bytes(data: bytes, share: float, seed: int) -> bytes:
     """Lose each byte with the probability `share`."""
-    chance = random.Random(seed)
-    return bytes(byte for byte in data if chance.random() >= share)
+    generator = random.Random(seed)
+    return bytes(byte for byte in data if generator.random() >= share)
 
 
 def noise(size: int, seed: int, *, without: bytes = b"") -> bytes:
     """Return random bytes, none of them one of `without`."""
-    chance = random.Random(seed)
+    generator = random.Random(seed)
     allowed = bytes(byte for byte in range(256) if byte not in without)
-    return bytes(chance.choices(allowed, k=size))
+    return bytes(generator.choices(allowed, k=size))

@@ -1,7 +1,7 @@
 """The documentation as a test sees it: pages, their fenced blocks, headings, links and inline commands.
 
-The info string of a block says what it is and so how it is checked: the first word is the language, the others
-are marks (`partial`) or settings (`file=hall.conf`), which nobody sees on the rendered page.
+The info string of a block determines how it is checked: the first word is the language, the others are marks
+(`partial`) or settings (`file=hall.conf`), which do not appear on the rendered page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it stands, its language, its marks and settings, its text."""
+    """A fenced block: its place, its language, its marks and settings, its text."""
 
     place: str
     language: str
@@ -28,11 +28,11 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """Language, marks and names of settings: what decides how it is checked."""
+        """Language, marks and names of settings, which determine how it is checked."""
         return " ".join((self.language, *sorted(self.marks), *(f"{name}=" for name in sorted(self.settings))))
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Yield a line and the indented one below it, again and again."""
+        """Yield each line with the indented line below it."""
         lines = self.text.splitlines()
         assert len(lines) % 2 == 0, self.place
         for line, below in zip(lines[::2], lines[1::2], strict=True):
@@ -61,39 +61,39 @@ class Page:
 
     def blocks(self, *languages: str) -> list[Block]:
         """Return the blocks of `languages`, or all."""
-        found = []
+        blocks = []
         for match in _BLOCK.finditer(self.text):
             language, *marks = match["info"].split()
             line = self.text.count("\n", 0, match.start()) + 1
             settings = dict(mark.split("=", 1) for mark in marks if "=" in mark)
             plain = frozenset(mark for mark in marks if "=" not in mark)
-            found.append(Block(f"{self.name}:{line}", language, plain, settings, match["text"]))
-        return [block for block in found if not languages or block.language in languages]
+            blocks.append(Block(f"{self.name}:{line}", language, plain, settings, match["text"]))
+        return [block for block in blocks if not languages or block.language in languages]
 
     def only(self, kind: str) -> Block:
         """Return the one block of `kind`."""
-        found = [block for block in self.blocks() if block.kind == kind]
-        assert len(found) == 1, f"{self.name}: {len(found)} blocks of {kind!r}"
-        return found[0]
+        blocks = [block for block in self.blocks() if block.kind == kind]
+        assert len(blocks) == 1, f"{self.name}: {len(blocks)} blocks of {kind!r}"
+        return blocks[0]
 
     def links(self) -> list[str]:
         """Return the targets of all links."""
         return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", self.prose)
 
     def anchors(self) -> set[str]:
-        """Return what its headings are called in a link."""
+        """Return the anchors of its headings in links."""
         headings = re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE)
         return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
     def inline_code(self) -> list[str]:
-        """Return what stands in backticks, tables included."""
+        """Return the texts in backticks, tables included."""
         return re.findall(r"`([^`\n]+)`", self.prose)
 
     def section(self, heading: str) -> str:
         """Return the text under `heading`, up to the next one."""
-        _, found, rest = self.text.partition(f"\n{heading}\n")
-        assert found, f"{self.name}: no heading {heading!r}"
-        return re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
+        _, separator, following = self.text.partition(f"\n{heading}\n")
+        assert separator, f"{self.name}: no heading {heading!r}"
+        return re.split(r"^#", following, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -112,7 +112,7 @@ def page(name: str) -> Page:
 
 
 WRITTEN_ELSEWHERE = ("docs/serial.md",)
-"""Pages whose blocks follow rules of their own and are checked by tests of their own."""
+"""Pages whose blocks follow other rules and are checked by other tests."""
 
 PAGES = [
     Page(path)

@@ -1,6 +1,6 @@
-"""Starts gateways fast: processes forked from one that has imported all they need.
+"""Starts gateways fast: processes forked from one that has imported the program.
 
-Each runs the command as any other; the imports, which take most of a start, are saved.
+Each runs the command in the usual way, but saves the imports, which take most of the time of a start.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _CONTEXT.set_forkserver_preload(["gateway.cli.main", "gateway.start_gateway", "g
 class ForkedGateway:
     """`mqttgateway ARGUMENTS` in a process of its own, with the methods of `subprocess.Popen` that tests use.
 
-    What it says is appended to the files `out` and `err`.
+    Its output is appended to the files `out` and `err`.
     """
 
     def __init__(self, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str]) -> None:
-        given = list(arguments), dict(environment), os.fspath(out), os.fspath(err), os.fspath(Path.cwd())
-        self._process = _CONTEXT.Process(target=_run, args=given)
+        start = list(arguments), dict(environment), os.fspath(out), os.fspath(err), os.fspath(Path.cwd())
+        self._process = _CONTEXT.Process(target=_run, args=start)
         self._process.start()
         self.pid = self._process.pid or 0
 
@@ -55,7 +55,7 @@ class ForkedGateway:
 
 
 def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, folder: str) -> None:
-    """Be the gateway: with its own folder, environment, signals and standard streams."""
+    """Run the gateway in this process: with its own folder, environment, signals and standard streams."""
     from gateway.cli.main import main
     from gateway.early_signals import EarlySignals
 

@@ -1,4 +1,4 @@
-"""A gateway as its users run it: the command in a process of its own, its log kept."""
+"""A gateway as its users run it: the command in its own process, with its log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND = (sys.executable, "-m", "gateway")
 class GatewayProcess:
     """`mqttgateway ARGUMENTS --conf FILE`; what it writes to standard error is `log`, to standard output `output`.
 
-    `prefix` is a command that runs it, such as `ip netns exec NAME`; `environment` is put on top of ours.
+    `prefix` is a command that runs it, such as `ip netns exec NAME`; `environment` is added to that of the tests.
     """
 
     def __init__(
@@ -78,24 +78,24 @@ class GatewayProcess:
         return self.process.poll()
 
     def wait_log(self, text: str, count: int = 1, timeout: float = 15) -> None:
-        """Return once the log holds `text` `count` times; fail if the process ends before."""
+        """Return once the log has `text` `count` times; fail if the process ends before that."""
 
-        def there() -> bool:
+        def is_complete() -> bool:
             ended = self.process.poll() is not None
-            found = self.log.count(text) >= count
-            assert found or not ended, f"ended with {self.returncode}: {self.log}"
-            return found
+            is_logged = self.log.count(text) >= count
+            assert is_logged or not ended, f"ended with {self.returncode}: {self.log}"
+            return is_logged
 
-        wait_until(there, timeout, lambda: f"{text!r} in the log:\n{self.log}")
+        wait_until(is_complete, timeout, lambda: f"{text!r} in the log:\n{self.log}")
 
     def wait_output(self, pattern: str, timeout: float = 15) -> re.Match[str]:
         """Return the match of `pattern` in the output, once there is one."""
         wait_until(
             lambda: re.search(pattern, self.output), timeout, lambda: f"{pattern!r} in:\n{self.output}{self.log}"
         )
-        found = re.search(pattern, self.output)
-        assert found is not None
-        return found
+        match = re.search(pattern, self.output)
+        assert match is not None
+        return match
 
     def wait(self, timeout: float = 15) -> int:
         """Return the exit code, once the process has ended."""
@@ -105,7 +105,7 @@ class GatewayProcess:
             raise AssertionError(f"it did not end within {timeout} s:\n{self.log}") from None
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> float:
-        """Send a signal and wait for the end; return how long that took (s). It must end in order, with 0."""
+        """Send a signal and wait for the end; return how long that took (s). The exit code must be 0."""
         began = time.monotonic()
         self.process.send_signal(number)
         code = self.wait(timeout)
@@ -113,30 +113,30 @@ class GatewayProcess:
         return time.monotonic() - began
 
     def wake_ups(self, seconds: float) -> int:
-        """Return how often the threads of the process have waited for something within `seconds`."""
-        before, deadline = self._switches(), time.monotonic() + seconds
+        """Return how often the threads of the process have made a voluntary context switch within `seconds`."""
+        previous, deadline = self._switches(), time.monotonic() + seconds
         wait_until(lambda: time.monotonic() >= deadline, seconds + 5)
-        return self._switches() - before
+        return self._switches() - previous
 
     def _switches(self) -> int:
-        found = 0
+        total = 0
         for status in Path(f"/proc/{self.process.pid}/task").glob("*/status"):
             with contextlib.suppress(OSError):  # a thread that has just ended
                 lines = status.read_text().splitlines()
-                found += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
-        return found
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+        return total
 
     def kill(self) -> None:
         if self.process.poll() is None:
             if isinstance(self.process, ForkedGateway):
                 self.process.kill()
             else:
-                os.killpg(self.process.pid, signal.SIGKILL)  # what traces it does not take it along
+                os.killpg(self.process.pid, signal.SIGKILL)  # killing a tracer does not kill the traced process
             self.process.wait()
 
 
 def run_command(conf: Path, *arguments: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself, and return what it said."""
+    """Run a command until it ends, and return its output and exit code."""
     return subprocess.run(
         [*COMMAND, *arguments, "--conf", str(conf)],
         stdin=subprocess.DEVNULL,

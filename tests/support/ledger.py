@@ -1,6 +1,6 @@
-"""The books of a test: what was accepted, what has arrived, and the verdict. Pure.
+"""The bookkeeping of a test: accepted and received statuses, and the verdict. Pure.
 
-An entry is the device that a status is of, and its number. Numbers of a device only grow.
+An entry is the device of a status, and its number. The numbers of a device only increase.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SHOWN = 5  # entries of a list that a verdict names
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of what was accepted.
+    """The fate of all accepted statuses.
 
-    `lost` was never taken by the broker, as far as anybody saw. `lost_by_broker` was acknowledged by it and then
-    never passed on. `disordered` arrived for the first time behind a higher number of the same device.
+    `lost` ones were neither acknowledged nor passed on by the broker, as far as was observed. `lost_by_broker` ones
+    were acknowledged, but never passed on. `disordered` ones first arrived after a higher number of the same device.
     """
 
     accepted: int
@@ -42,14 +42,14 @@ class Verdict:
         return text
 
     @property
-    def is_good(self) -> bool:
-        """Whether the gateway has kept its promise; what the broker has lost is not its fault."""
+    def is_ok(self) -> bool:
+        """Whether the gateway delivered everything in order; losses of the broker do not count."""
         return not self.lost and not self.disordered
 
 
 def judge(accepted: Iterable[Entry], seen: Sequence[Entry], acknowledged: Iterable[Entry] = ()) -> Verdict:
-    """Compare what was accepted with what a subscriber has seen, and with what the broker has acknowledged."""
-    promised, arrived, taken = list(dict.fromkeys(accepted)), Counter(seen), set(acknowledged)
+    """Compare the accepted entries with those that a subscriber received, and those that the broker acknowledged."""
+    promised, arrived, confirmed = list(dict.fromkeys(accepted)), Counter(seen), set(acknowledged)
     highest: dict[str, int] = {}
     disordered: list[Entry] = []
     for device, number in dict.fromkeys(seen):
@@ -61,14 +61,14 @@ def judge(accepted: Iterable[Entry], seen: Sequence[Entry], acknowledged: Iterab
         accepted=len(promised),
         delivered=len(promised) - len(missing),
         duplicated=arrived.total() - len(arrived),
-        lost=tuple(entry for entry in missing if entry not in taken),
-        lost_by_broker=tuple(entry for entry in missing if entry in taken),
+        lost=tuple(entry for entry in missing if entry not in confirmed),
+        lost_by_broker=tuple(entry for entry in missing if entry in confirmed),
         disordered=tuple(disordered),
     )
 
 
 def entry_of(topic: str, payload: bytes) -> Entry | None:
-    """Return the entry that a publication of `load_interface.Load` is; None for anything else."""
+    """Return the entry of a publication of `load_interface.Load`; None for any other publication."""
     levels = topic.split("/")
     if len(levels) < 5 or levels[-1] != "S" or levels[1] != "load":
         return None
@@ -81,6 +81,6 @@ def entries_of(pairs: Iterable[tuple[str, bytes]]) -> list[Entry]:
     return [entry for topic, payload in pairs if (entry := entry_of(topic, payload)) is not None]
 
 
-def entries_in(book: str) -> list[Entry]:
-    """Return the entries in the text of a book; a last line without an end was not written out and does not count."""
-    return [(device, int(number)) for device, number in re.findall(r"(?m)^(\S+) (\d+)\n", book)]
+def entries_in(journal: str) -> list[Entry]:
+    """Return the entries in the text of a journal; an incomplete last line does not count."""
+    return [(device, int(number)) for device, number in re.findall(r"(?m)^(\S+) (\d+)\n", journal)]

@@ -1,4 +1,4 @@
-"""An `MgClient` with what it needs around it; the test runs its loop, step by step."""
+"""An `MgClient` with its outbox, wakeup and clocks; the test runs its loop, step by step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gateway.mqtt.options import MqttOptions
 from gateway.outbox.outbox import Outbox
 
 DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "client_id": "test", "connect_timeout": 5.0}
-"""The options of a link for which a test gives none."""
+"""The options of a link that a test does not set."""
 
 
 class ShiftedClock:
-    """The monotonic clock, moved on by `shift` seconds; within `frozen` it stands still."""
+    """The monotonic clock, advanced by `shift` seconds; within `frozen` it is stopped."""
 
     def __init__(self) -> None:
         self.shift = 0.0
@@ -31,7 +31,7 @@ class ShiftedClock:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop the clock: however long something takes, it takes no time by this clock."""
+        """Stop the clock: no time passes by it within this context."""
         self._stopped_at = time.monotonic()
         try:
             yield
@@ -42,8 +42,8 @@ class ShiftedClock:
 class Link:
     """A client for the broker at `port`; `client` are options of `MgClient`, other keywords are those of `MqttOptions`.
 
-    The delays of the backoff are always `delay` seconds; `bounds` are the upper bounds that they were drawn from.
-    `steps` counts the steps of the loop. `send_clock` is that of the send lock: bursts and standstills.
+    The delays of the backoff are always `delay` seconds; `bounds` are the upper bounds of the drawn delays.
+    `steps` counts the steps of the loop. `send_clock` is that of the send lock, for bursts and a blocked main thread.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class Link:
         assert self.outbox.put(Publication(topic, payload, qos))
 
     def connect(self) -> None:
-        """Begin to connect, and run the loop until the link is up and its subscriptions are answered."""
+        """Start to connect, and run the loop until the link is up and its subscriptions are answered."""
         self.client.mg_connect()
         self.run_until(lambda: self.state is LinkState.UP and self.client.is_subscribed, "the link to be up")
 
     def pass_time(self, seconds: float) -> None:
-        """Move the clock on by `seconds`, as if the broker had sent something at the end of them."""
+        """Advance the clock by `seconds`, as if the broker had sent something at their end."""
         self.clock.shift += seconds
         self.client.link.monitor.last_received = self.clock()
 

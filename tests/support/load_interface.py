@@ -1,6 +1,7 @@
-"""Interfaces that make and take load, named in a configuration by this file's path; what they did stands in a file.
+"""Interfaces that produce and consume load, named in a configuration by this file's path.
 
-The file outlives a process that is killed: each line of it has left the process when `os.write` returns.
+They keep a journal in a file, which survives the kill of the process: each line has left the process when `os.write`
+returns.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from typing import Any, ClassVar
 from gateway.api import DeliveryError, Interface, InternalMsg, MsgList, Outlet, Receipt
 from tests.support.ledger import entries_in
 
-_BATCH = 50  # statuses pushed before what was accepted of them is written down
+_BATCH = 50  # statuses pushed before the accepted ones are written to the journal
 _PAUSE = 0.005  # s between two batches
-_PATIENCE = 0.1  # s to wait for the disk before going on without its answer
-_NEXT_LIFE = 1_000_000  # numbers of a new process begin at a multiple of this: none is used twice
+_ACCEPT_TIMEOUT = 0.1  # s to wait for the disk before continuing without its answer
+_NUMBERS_PER_PROCESS = 1_000_000  # numbers of a new process start at a multiple of this, so that none is used twice
 
 
 class Load(Interface):
-    """Pushes `rate` numbered statuses a second, `count` in all (0: no end), of `devices` devices in turn.
+    """Pushes `rate` numbered statuses a second, `count` in all (0: no end), of `devices` devices alternately.
 
-    The devices are called `device` and a number. `book` gets a line `DEVICE NUMBER` for each status, once the
-    gateway has accepted it, and a file beside it with the ending `.end` says that all was pushed. The payload is padded
-    with `size` bytes.
+    The devices are called `device` and a number. `journal` gets a line `DEVICE NUMBER` for each status, once the
+    gateway has accepted it; an empty file beside it with the ending `.end` is created after the last. The payload is
+    padded with `size` bytes.
     """
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "required": ["book"],
+        "required": ["journal"],
         "properties": {
-            "book": {"type": "string"},
+            "journal": {"type": "string"},
             "device": {"type": "string", "default": "d"},
             "devices": {"type": "integer", "default": 3},
             "rate": {"type": "number", "default": 500},
@@ -45,15 +46,15 @@ class Load(Interface):
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
-        self._book = os.open(params["book"], os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        last = max((number for _, number in entries_in(Path(params["book"]).read_text())), default=-1)
-        self._first = (last // _NEXT_LIFE + 1) * _NEXT_LIFE
+        self._book = os.open(params["journal"], os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        last = max((number for _, number in entries_in(Path(params["journal"]).read_text())), default=-1)
+        self._first = (last // _NUMBERS_PER_PROCESS + 1) * _NUMBERS_PER_PROCESS
         self._pushed = 0
         self._pending: list[tuple[str, Receipt]] = []
         self._began = time.monotonic()
 
     def loop(self) -> None:
-        """Push what is due, write down what was accepted, and pause."""
+        """Push the statuses that are due, write the accepted ones to the journal, and pause."""
         due = (time.monotonic() - self._began) * self.params["rate"]
         end = min(int(due), self.params["count"] or int(due), self._pushed + _BATCH)
         for number in range(self._pushed, end):
@@ -62,17 +63,17 @@ class Load(Interface):
             msg = InternalMsg(function="load", device=device, action="N", arguments=arguments)
             self._pending.append((f"{device} {self._first + number}\n", self.msglist_out.publish(msg)))
         self._pushed = end
-        self._write_down()
+        self._write_accepted()
         if end == self.params["count"]:
-            Path(f"{self.params['book']}.end").touch()
+            Path(f"{self.params['journal']}.end").touch()
         if end >= int(due) or end == self.params["count"]:
             self.msglist_in.pull(block=True, timeout=_PAUSE)
 
-    def _write_down(self) -> None:
-        """Write down what was accepted: committed, if there is a disk behind the outbox."""
+    def _write_accepted(self) -> None:
+        """Write the accepted statuses to the journal; with an outbox on disk, they are committed."""
         with contextlib.suppress(DeliveryError):
             if self._pending:
-                self._pending[-1][1].wait_accepted(_PATIENCE)
+                self._pending[-1][1].wait_accepted(_ACCEPT_TIMEOUT)
         lines, pending, self._pending = "", self._pending, []
         for line, receipt in pending:
             if receipt.is_accepted:
@@ -83,33 +84,33 @@ class Load(Interface):
             os.write(self._book, lines.encode())
 
     def loop_stop(self) -> None:
-        """Close the book."""
-        self._write_down()
+        """Write the last accepted statuses, and close the journal."""
+        self._write_accepted()
         os.close(self._book)
 
 
-class Doer(Interface):
-    """Writes each command that reaches it to `book`, a line of action and arguments, and answers it if it `answers`."""
+class CommandRecorder(Interface):
+    """Writes each command to `journal`, as a line of action and arguments, and replies if `answers` is set."""
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "required": ["book"],
-        "properties": {"book": {"type": "string"}, "answers": {"type": "boolean", "default": False}},
+        "required": ["journal"],
+        "properties": {"journal": {"type": "string"}, "answers": {"type": "boolean", "default": False}},
     }
     waits_itself = True
 
     def loop(self) -> None:
-        """Do one command."""
+        """Record one command."""
         msg = self.msglist_in.pull(block=True, timeout=5.0)
         if msg is None or not msg.iscmd:
             return
-        with Path(self.params["book"]).open("a") as book:
-            book.write(f"{msg.action} {json.dumps(dict(msg.arguments))}\n")
+        with Path(self.params["journal"]).open("a") as journal:
+            journal.write(f"{msg.action} {json.dumps(dict(msg.arguments))}\n")
         if self.params["answers"]:
             self.msglist_out.push(msg.reply("OK"))
 
 
 class Repeater(Interface):
-    """Says every status again that it hears: two of them with overlapping maps never come to an end."""
+    """Repeats every status that it receives, so that two of them with overlapping maps never stop."""
 
     waits_itself = True
 

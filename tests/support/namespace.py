@@ -1,8 +1,8 @@
-"""A network namespace behind a cable of its own: what runs in it reaches this machine by that cable only. Needs root.
+"""A network namespace with its own cable: programs in it reach this machine only by that cable. Needs root.
 
 with Namespace() as place:          # a broker listens at place.address
     Gateway(..., prefix=place.prefix)
-    place.pull()                    # and no end of a TCP connection is told
+    place.pull()                    # neither end of a TCP connection is notified
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tests.support.broker import find_tool, tool_or_skip
 
 
 class Namespace:
-    """`prefix` runs a command in it; `address` is this machine as seen from there."""
+    """`prefix` runs a command in it; `address` is this machine's address in it."""
 
     def __init__(self) -> None:
         for tool in ("ip", "tc"):
             tool_or_skip(tool, "iproute2")
-        # A /30 of 10.201.0.0/16. Drawn, not made of the process id: two containers on one network may have the same.
+        # A /30 of 10.201.0.0/16. Random, since two containers on one network can have the same process id.
         number = random.randrange(16384)
         self.name = f"mg{number}"
         self._net = f"10.201.{number // 64}.{number % 64 * 4 + 1}", f"10.201.{number // 64}.{number % 64 * 4 + 2}"
@@ -45,18 +45,18 @@ class Namespace:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run("ip", "netns", "del", self.name)  # and with it the cable, once its last process has ended
+        self._run("ip", "netns", "del", self.name)  # and the cable with it, once its last process has ended
 
     def pull(self) -> None:
-        """Take the cable off at this machine's end: nothing passes, and nothing says so."""
+        """Unplug the cable at this machine's end: nothing passes, and neither side is notified."""
         self._run("ip", "link", "set", f"{self.name}a", "down")
 
     def plug_in(self) -> None:
-        """Put the cable back."""
+        """Plug the cable in again."""
         self._run("ip", "link", "set", f"{self.name}a", "up")
 
     def slow_down(self, rate: str) -> None:
-        """Let no more pass from there than `rate`, as tc(8) writes it."""
+        """Limit the outgoing traffic of the namespace to `rate`, in the notation of tc(8)."""
         self._run("tc", "-n", self.name, "qdisc", "replace", "dev", f"{self.name}b", "root", "tbf", "rate", rate,
                   "burst", "4kb", "latency", "50ms")  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""MQTT control packets (3.1.1 and 5) to bytes and back, as far as the tests need them, and without paho. Pure.
+"""MQTT control packets (3.1.1 and 5) to bytes and back, as far as the tests need them, without paho. Pure.
 
-Sections named are those of the standard, MQTT 5.0.
+Section numbers are those of the MQTT 5.0 standard.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ V3, V5 = 4, 5  # protocol levels of 3.1.1 and 5
 Value: TypeAlias = "int | str | bytes | tuple[str, str]"
 
 _PROPERTIES = {
-    # Section 2.2.2.2: name, identifier, type (as struct has it; s: text, b: bytes, p: pair of texts, v: varint)
+    # Section 2.2.2.2: name, identifier, type (of struct, or s: text, b: bytes, p: pair of texts, v: varint)
     "message_expiry": (0x02, "I"),
     "content_type": (0x03, "s"),
     "response_topic": (0x08, "s"),
@@ -48,7 +48,7 @@ _NAMES = {identifier: (name, form) for name, (identifier, form) in _PROPERTIES.i
 
 @dataclass(frozen=True)
 class Packet:
-    """One control packet as it came: its kind, the four flag bits, what follows the fixed header, and the version."""
+    """A received control packet: its kind, the four flag bits, the bytes after the fixed header, and the version."""
 
     kind: int
     flags: int
@@ -57,7 +57,7 @@ class Packet:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes on the line."""
+        """The number of its bytes on the line."""
         return 1 + len(varint(len(self.body))) + len(self.body)
 
     @property
@@ -80,7 +80,7 @@ class Packet:
 
     @property
     def properties(self) -> dict[str, Value]:
-        """The properties of a PUBLISH or a CONNECT of version 5; those said more than once, the last time."""
+        """The properties of a PUBLISH or a CONNECT of version 5; of a repeated one, the last value."""
         if self.kind == CONNECT:
             return read_properties(self.body, 10)[0] if self.version == V5 else {}
         return self._split_publish()[0]
@@ -93,7 +93,7 @@ class Packet:
 
     @property
     def reason(self) -> int:
-        """The reason code of a PUBACK or DISCONNECT; 0 where it is left out."""
+        """The reason code of a PUBACK or DISCONNECT; 0 if it is omitted."""
         at = 2 if self.kind == PUBACK else 0
         return self.body[at] if len(self.body) > at else 0
 
@@ -106,12 +106,12 @@ class Packet:
     def subscriptions(self) -> list[tuple[str, int]]:
         """The filters of a SUBSCRIBE, each with its options: the QoS, and the bits of section 3.8.3.1."""
         at = read_properties(self.body, 2)[1] if self.version == V5 else 2
-        found, rest = [], self.body[at:]
-        while rest:
-            end = 2 + int.from_bytes(rest[:2], "big")
-            found.append((rest[2:end].decode(), rest[end]))
-            rest = rest[end + 1 :]
-        return found
+        subscriptions, remaining = [], self.body[at:]
+        while remaining:
+            end = 2 + int.from_bytes(remaining[:2], "big")
+            subscriptions.append((remaining[2:end].decode(), remaining[end]))
+            remaining = remaining[end + 1 :]
+        return subscriptions
 
     @property
     def client_id(self) -> str:
@@ -121,15 +121,15 @@ class Packet:
 
     @property
     def is_clean(self) -> bool:
-        """Whether a CONNECT asks for a session without a past."""
+        """Whether a CONNECT asks for a new session."""
         return bool(self.body[7] & 2)
 
     def _split_publish(self) -> tuple[dict[str, Value], bytes]:
         at = 2 + len(self.topic.encode()) + (2 if self.qos else 0)
         if self.version != V5:
             return {}, self.body[at:]
-        found, at = read_properties(self.body, at)
-        return found, self.body[at:]
+        values, at = read_properties(self.body, at)
+        return values, self.body[at:]
 
 
 def packet(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
@@ -138,7 +138,7 @@ def packet(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """Return a text as it stands in a packet."""
+    """Return a text as encoded in a packet."""
     return len(value.encode()).to_bytes(2, "big") + value.encode()
 
 
@@ -153,7 +153,7 @@ def varint(value: int) -> bytes:
 
 
 def properties(values: Mapping[str, Value] | None = None) -> bytes:
-    """Return the properties of a packet of version 5, with their length in front; none: a length of 0."""
+    """Return the properties of a packet of version 5, preceded by their length; without any, a length of 0."""
     data = b""
     for name, value in (values or {}).items():
         identifier, form = _PROPERTIES[name]
@@ -170,25 +170,25 @@ def properties(values: Mapping[str, Value] | None = None) -> bytes:
 
 
 def read_properties(data: bytes, at: int) -> tuple[dict[str, Value], int]:
-    """Return the properties that stand in `data` from `at` on, and where they end."""
+    """Return the properties in `data` from `at` on, and their end."""
     length, at = _read_varint(data, at)
     end = at + length
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     while at < end:
         name, form = _NAMES[data[at]]
         at += 1
         if form == "v":
-            found[name], at = _read_varint(data, at)
+            values[name], at = _read_varint(data, at)
         elif form in "sbp":
             value, at = _read_bytes(data, at)
-            found[name] = value if form == "b" else value.decode()
+            values[name] = value if form == "b" else value.decode()
             if form == "p":
                 second, at = _read_bytes(data, at)
-                found[name] = (value.decode(), second.decode())
+                values[name] = (value.decode(), second.decode())
         else:
-            (found[name],) = struct.unpack_from(f">{form}", data, at)
+            (values[name],) = struct.unpack_from(f">{form}", data, at)
             at += struct.calcsize(form)
-    return found, end
+    return values, end
 
 
 def publish(topic: str, payload: bytes, mid: int = 0, *, flags: int = 0, version: int = V3, **values: Value) -> bytes:
@@ -198,7 +198,7 @@ def publish(topic: str, payload: bytes, mid: int = 0, *, flags: int = 0, version
 
 
 class Splitter:
-    """Takes a stream of bytes in any pieces and returns the packets in it; a CONNECT among them tells the version."""
+    """Splits a stream of bytes, in chunks of any size, into packets; a CONNECT among them sets the version."""
 
     def __init__(self, version: int = V3) -> None:
         self.version = version
@@ -231,7 +231,7 @@ def version_of(connect: bytes) -> int:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the variable byte integer at `at`, and where it ends; -1 if it is not complete."""
+    """Return the variable byte integer at `at`, and its end; -1 if it is not complete."""
     value, shift = 0, 0
     while at < len(data):
         byte = data[at]

@@ -1,9 +1,9 @@
-"""A TCP peer that speaks as much MQTT (3.1.1 or 5, as it is spoken to) as its script says: the broker that misbehaves.
+"""A scripted TCP peer that implements parts of MQTT (3.1.1 or 5, as the client does): a misbehaving broker.
 
     with Peer(refuse(5), serve()) as peer:      # the first connection is refused, the second served
         client.connect("127.0.0.1", peer.port)
 
-Each connection follows one act of the script, in the order in which they come; the last act is repeated.
+Each connection follows one act of the script, in the order of their arrival; the last act is repeated.
 Every wait has a deadline, and all threads are joined at the end.
 """
 
@@ -40,17 +40,17 @@ from tests.support.packets import (
 __all__ = ["CONNACK", "CONNECT", "DISCONNECT", "PINGREQ", "PUBACK", "PUBLISH", "SUBACK", "SUBSCRIBE"]
 __all__ += ["Packet", "packet"]
 
-_DEADLINE = 20.0  # s that a peer waits for anything; a test is over long before
+_DEADLINE = 20.0  # s that a peer waits for anything; no test takes that long
 
 
 @dataclass
 class Conversation:
-    """One connection: what has come on it, and how to answer."""
+    """One connection: the packets received on it, and methods to answer them."""
 
     sock: socket.socket
     packets: list[Packet] = field(default_factory=list)
     acknowledged: list[Packet] = field(default_factory=list)  # each PUBLISH answered with a PUBACK of success
-    version: int = V3  # as CONNECT says
+    version: int = V3  # that of the CONNECT
     is_closed: bool = False
     is_over: threading.Event = field(default_factory=threading.Event)  # set when the test hangs up or ends
 
@@ -59,58 +59,59 @@ class Conversation:
 
     def read(self) -> Packet | None:
         """Return the next packet, or None when the client has closed."""
-        head = self._take(1)
+        head = self.receive(1)
         if not head:
             return None
         length, shift = 0, 0
         while True:
-            (byte,) = self._take(1) or b"\0"
+            (byte,) = self.receive(1) or b"\0"
             length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 break
-        body = self._take(length)
+        body = self.receive(length)
         if head[0] >> 4 == CONNECT:
             self.version = version_of(body)
-        found = Packet(head[0] >> 4, head[0] & 15, body, self.version)
-        self.packets.append(found)
-        return found
+        received = Packet(head[0] >> 4, head[0] & 15, body, self.version)
+        self.packets.append(received)
+        return received
 
     def connack(self, code: int = 0, values: Mapping[str, Value] | None = None, *, is_resumed: bool = False) -> None:
         """Answer CONNECT, with the properties `values` if it was of version 5."""
         self.send(packet(CONNACK, bytes([is_resumed, code]) + self._end(values)))
 
-    def puback(self, found: Packet, code: int = 0) -> None:
-        """Answer a PUBLISH; version 5 can say that it failed."""
+    def puback(self, publish: Packet, code: int = 0) -> None:
+        """Answer a PUBLISH; in version 5, `code` can be that of a failure."""
         if code < 0x80:
-            self.acknowledged.append(found)
-        self.send(packet(PUBACK, found.mid + (bytes([code]) if code else b"")))
+            self.acknowledged.append(publish)
+        self.send(packet(PUBACK, publish.mid + (bytes([code]) if code else b"")))
 
     def _end(self, values: Mapping[str, Value] | None = None) -> bytes:
-        """Return what a packet of version 5 has more than one of 3.1.1."""
+        """Return the properties of a packet of version 5; nothing for 3.1.1."""
         return properties(values) if self.version == V5 else b""
 
-    def suback(self, found: Packet, codes: bytes) -> None:
+    def suback(self, subscribe: Packet, codes: bytes) -> None:
         """Answer a SUBSCRIBE with a code for each filter."""
-        self.send(packet(SUBACK, found.mid + self._end() + codes))
+        self.send(packet(SUBACK, subscribe.mid + self._end() + codes))
 
     def packets_until_closed(self) -> Iterator[Packet]:
-        while (found := self.read()) is not None:
-            yield found
+        while (received := self.read()) is not None:
+            yield received
 
     def hang_up(self) -> None:
-        """Close from the test's thread."""
+        """Close the connection from the test's thread."""
         self.is_over.set()
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def of_kind(self, kind: int) -> list[Packet]:
-        return [found for found in list(self.packets) if found.kind == kind]
+        return [each for each in list(self.packets) if each.kind == kind]
 
-    def _take(self, count: int) -> bytes:
+    def receive(self, count: int) -> bytes:
+        """Return the next `count` bytes; `b""` if the client has closed the connection."""
         data = b""
         while len(data) < count:
-            part = self.sock.recv(min(count - len(data), 65536))  # what is no MQTT may ask for any number
+            part = self.sock.recv(min(count - len(data), 65536))  # data that is not MQTT may announce any length
             if not part:
                 return b""
             data += part
@@ -121,7 +122,7 @@ Act: TypeAlias = Callable[[Conversation], None]
 
 
 class Peer:
-    """Listens on a free port of the loopback while the context lasts; `conversations` holds what has come."""
+    """Listens on a free port of the loopback within the context; `conversations` holds all connections."""
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None) -> None:
         self._script = script
@@ -153,12 +154,12 @@ class Peer:
 
     def packets(self, kind: int) -> list[Packet]:
         """Return all packets of a kind, of all connections."""
-        return [found for conversation in list(self.conversations) for found in conversation.of_kind(kind)]
+        return [each for conversation in list(self.conversations) for each in conversation.of_kind(kind)]
 
-    def taken(self) -> list[tuple[str, bytes]]:
+    def acknowledged(self) -> list[tuple[str, bytes]]:
         """Return topic and payload of each PUBLISH that was acknowledged, of all connections."""
         conversations = list(self.conversations)
-        return [(found.topic, found.payload) for each in conversations for found in list(each.acknowledged)]
+        return [(publish.topic, publish.payload) for each in conversations for publish in list(each.acknowledged)]
 
     def _accept(self) -> None:
         while True:
@@ -179,7 +180,7 @@ class Peer:
             if self._tls is not None:
                 conversation.sock = self._tls.wrap_socket(conversation.sock, server_side=True)
             act(conversation)
-        except OSError:  # the client has gone, or the test is over
+        except OSError:  # the client has disconnected, or the test is over
             pass
         except BaseException as err:  # noqa: BLE001  (raised again in the test's thread)
             self._problems.append(err)
@@ -191,8 +192,8 @@ class Peer:
 # --- acts
 
 
-def close_at_once(_conversation: Conversation) -> None:
-    """Close without a word."""
+def close_immediately(_conversation: Conversation) -> None:
+    """Close without an answer."""
 
 
 def close_after_connect(conversation: Conversation) -> None:
@@ -201,13 +202,13 @@ def close_after_connect(conversation: Conversation) -> None:
 
 
 def stay_silent(conversation: Conversation) -> None:
-    """Read what comes and never answer."""
+    """Read all packets and never answer."""
     for _ in conversation.packets_until_closed():
         pass
 
 
-def say(data: bytes) -> Act:
-    """Answer CONNECT with `data`, whatever it is, and then read on."""
+def answer_with(data: bytes) -> Act:
+    """Answer CONNECT with `data`, and then read without answering."""
 
     def act(conversation: Conversation) -> None:
         conversation.read()
@@ -218,7 +219,7 @@ def say(data: bytes) -> Act:
 
 
 def refuse(code: int) -> Act:
-    """Answer CONNECT with a return or reason code that refuses it, and close, as the standard says."""
+    """Answer CONNECT with a return or reason code that refuses it, and close, as the standard demands."""
 
     def act(conversation: Conversation) -> None:
         conversation.read()
@@ -227,7 +228,7 @@ def refuse(code: int) -> Act:
     return act
 
 
-def goodbye(reason: int, values: Mapping[str, Value] | None = None) -> bytes:
+def disconnect_packet(reason: int, values: Mapping[str, Value] | None = None) -> bytes:
     """Return the DISCONNECT with which a broker of version 5 ends a connection; for `serve(last=...)`."""
     return packet(DISCONNECT, bytes([reason]) + properties(values))
 
@@ -244,34 +245,36 @@ def serve(
     values: Mapping[str, Value] | None = None,
     is_resumed: bool = False,
     reasons: Callable[[Packet], int] = lambda _: 0,
-    speaks: Collection[int] = (V3, V5),
+    versions: Collection[int] = (V3, V5),
 ) -> Act:
-    """Be a broker that routes nothing.
+    """Act as a broker that routes nothing.
 
-    CONNACK comes once `when` is set; filters in `refused` get that return code; at most `pubacks` PUBLISH
-    are acknowledged; `first` is said after CONNACK; the connection is closed when `until` is true after a
-    packet, after `last` has been said. For version 5: `values` are the properties of CONNACK, `is_resumed`
-    its session present, and `reasons` gives the reason code of the PUBACK for a PUBLISH. A version that it
-    does not speak is refused as a broker of 3.1.1 does: in the form of 3.1.1, with return code 1.
+    CONNACK is sent once `when` is set; filters in `refused` get that return code; at most `pubacks` PUBLISH
+    are acknowledged; `first` is sent after CONNACK; when `until` is true after a packet, `last` is sent and the
+    connection is closed. For version 5: `values` are the properties of CONNACK, `is_resumed` is its session
+    present flag, and `reasons` returns the reason code of the PUBACK for a PUBLISH. A version that is not in
+    `versions` is refused as a broker of 3.1.1 does: in the format of 3.1.1, with return code 1.
     """
 
     def act(conversation: Conversation) -> None:
         conversation.read()
         if when is not None:
             assert when.wait(_DEADLINE), "the test never allowed the CONNACK"
-        if conversation.version not in speaks:
+        if conversation.version not in versions:
             conversation.send(packet(CONNACK, b"\0\1"))
             return
         conversation.connack(0, values, is_resumed=is_resumed)
         conversation.send(first)
         answered = 0
-        for found in conversation.packets_until_closed():
-            if found.kind == SUBSCRIBE:
-                conversation.suback(found, bytes((refused or {}).get(wanted, 1) for wanted in found.filters))
-            elif found.kind == PUBLISH and found.qos and (pubacks is None or answered < pubacks):
+        for received in conversation.packets_until_closed():
+            if received.kind == SUBSCRIBE:
+                conversation.suback(
+                    received, bytes((refused or {}).get(topic_filter, 1) for topic_filter in received.filters)
+                )
+            elif received.kind == PUBLISH and received.qos and (pubacks is None or answered < pubacks):
                 answered += 1
-                conversation.puback(found, reasons(found))
-            elif found.kind == PINGREQ and pings:
+                conversation.puback(received, reasons(received))
+            elif received.kind == PINGREQ and pings:
                 conversation.send(packet(PINGRESP))
             if until(conversation):
                 conversation.send(last)
@@ -281,14 +284,14 @@ def serve(
 
 
 def accept_then_silence(conversation: Conversation) -> None:
-    """Accept CONNECT and then be gone, as a broker behind a cable that was pulled."""
+    """Accept CONNECT and then answer nothing, as a broker behind an unplugged cable."""
     conversation.read()
     conversation.connack()
     stay_silent(conversation)
 
 
 def accept_and_read_no_more(conversation: Conversation) -> None:
-    """Accept CONNECT and take nothing more off the line, as a broker that hangs."""
+    """Accept CONNECT and then read nothing, as a broker that hangs."""
     conversation.read()
     conversation.connack()
     conversation.is_over.wait(_DEADLINE)

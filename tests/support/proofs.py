@@ -1,4 +1,4 @@
-"""Strategies for maps with filters in the words of the map; and a check that the example of a flaw shows the flaw."""
+"""Strategies for maps with filters in the words of the map; and a check that the example of a flaw demonstrates it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def loadable_maps(draw: st.DrawFn) -> tuple[MapData, MsgMap]:
     """Draw a map that loads, with filters, as data and built."""
     data = draw(map_data())
     sender = draw(own_names(data))
-    hears = make_map(data, sender).hears
+    can_match = make_map(data, sender).can_match
     drawn = draw(st.lists(filters(data), max_size=4, unique=True))
     data["topics"] = [
-        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and hears(topic_filter)
+        topic_filter for topic_filter in drawn if not filter_problem(topic_filter) and can_match(topic_filter)
     ]
     return data, make_map(data, sender)
 
@@ -76,11 +76,14 @@ def _filters_near(draw: st.DrawFn, msg_map: MsgMap) -> str:
     """Draw a filter that matches topics of the map."""
     form = draw(st.sampled_from(msg_map.forms))
     words = draw(topics_for((form,))).split("/")
-    levels = [draw(st.sampled_from(("+", own, word))) for own, word in zip(form.filter.split("/"), words, strict=True)]
+    levels = [
+        draw(st.sampled_from(("+", filter_level, word)))
+        for filter_level, word in zip(form.filter.split("/"), words, strict=True)
+    ]
     if draw(st.integers(0, 3)) == 0:
         levels[draw(st.integers(0, len(levels) - 1)) :] = ["#"]
     drawn = "/".join(levels)
-    return drawn if not filter_problem(drawn) and msg_map.hears(drawn) else form.filter
+    return drawn if not filter_problem(drawn) and msg_map.can_match(drawn) else form.filter
 
 
 def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
@@ -89,7 +92,7 @@ def any_loadable_maps() -> st.SearchStrategy[MsgMap]:
 
 
 def any_cases() -> st.SearchStrategy[tuple[MapData, MsgMap]]:
-    """Draw what `loadable_maps` or `declared_maps` draw."""
+    """Draw a map as `loadable_maps` or `declared_maps` do."""
     return loadable_maps() | declared_maps()
 
 
@@ -109,7 +112,7 @@ def fields_with_flaws(flaws: list[Flaw], *severities: str) -> set[str]:
 
 
 class ExampleCheck:
-    """Checks with the map itself whether the example of a flaw shows the flaw."""
+    """Checks with the map itself whether the example of a flaw demonstrates the flaw."""
 
     def __init__(self, msg_map: MsgMap, flaw: Flaw) -> None:
         self.map, self.flaw, self.example = msg_map, flaw, flaw.example
@@ -120,7 +123,7 @@ class ExampleCheck:
         assert self.example is not None, self.flaw
         return bool(getattr(self, self.flaw.kind.replace("-", "_"))())
 
-    # --- what a message does
+    # --- the effect of a message
 
     @property
     def message(self) -> InternalMsg:
@@ -171,14 +174,14 @@ class ExampleCheck:
         return isinstance(self.read, MessageError) or word_of(field, self.read) != internal
 
     def json_only(self) -> bool:
-        return isinstance(self.read, MessageError)  # PayloadError, or what else the JSON says is refused
+        return isinstance(self.read, MessageError)  # PayloadError, or another content of the JSON is refused
 
     def unused(self) -> bool:
         field = str(self.flaw.path[0])
         if "no form" in self.flaw.what:
             return not any(field in form.places for form in self.map.syntax)
         word = str(word_of(field, self.message))
-        written = self.map.fields[field].write(word)  # the word itself, or what stands for an empty level
+        written = self.map.fields[field].write(word)  # the word itself, or the word for an empty level
         return (written == word or not word) and written != self.map.fields[field].entries[word][0]
 
     def never_written(self) -> bool:
@@ -220,11 +223,11 @@ class ExampleCheck:
         return filter_matches(str(self.flaw.path[1]), publication.topic) and self.map.is_echo(back)
 
     def unsent(self) -> bool:
-        wanted = self.map.for_sender(self.map.sender, ()).internal2mqtt(self.message).topic
+        topic = self.map.for_sender(self.map.sender, ()).internal2mqtt(self.message).topic
         assert self.example is not None
         if self.example.outcome.startswith("sent as "):
-            return wanted not in self.example.outcome or self.map.internal2mqtt(self.message).topic != wanted
-        return self.is_refused() and filter_matches(str(self.flaw.path[1]), wanted)
+            return topic not in self.example.outcome or self.map.internal2mqtt(self.message).topic != topic
+        return self.is_refused() and filter_matches(str(self.flaw.path[1]), topic)
 
     def overlap(self) -> bool:
         return self.is_matched() and len(self.matching_filters()) > 1 and isinstance(self.read, InternalMsg)

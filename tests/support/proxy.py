@@ -1,10 +1,10 @@
-"""The network between gateway and broker, as its script says: slow, in pieces, hanging, cut off.
+"""A scripted network between gateway and broker: slow, in small chunks, hanging, or cut off.
 
     with Proxy(broker.port, Passage(up=Way(after_packets=20, end="reset")), Passage()) as proxy:
-        ...                     # the first connection is reset after 20 packets, all others are left alone
+        ...                     # the first connection is reset after 20 packets, all others pass unchanged
 
-Each connection follows one passage of the script, in the order in which they come; the last is repeated. What
-is random has a seed.
+Each connection follows one passage of the script, in the order of their arrival; the last is repeated. Random
+values have a seed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tests.support.packets import CONNECT, Packet, Splitter
 
 _CHUNK = 1 << 16
 _DEADLINE = 20.0  # s; no test takes that long
-_TICK = 0.02  # s between two pieces where a rate is kept
+_TICK = 0.02  # s between two chunks if there is a rate
 
 
 @dataclass(frozen=True)
 class Way:
-    """What happens to what passes in one direction of a connection.
+    """The treatment of the bytes in one direction of a connection.
 
-    `longest` (bytes; 0: any) bounds the pieces, whose lengths are random; `rate` (bytes/s; 0: any) how fast they
-    pass; the first waits `delay` s, and what comes after `pause_after` bytes `pause` s. After `after_bytes` or
-    `after_packets`, whichever comes first, this is the `end`: both directions are closed or reset, or this one swallows
-    what comes and says nothing (`hang`).
+    `longest` (bytes; 0: any) limits the length of the chunks, which is random; `rate` (bytes/s; 0: any) limits the
+    throughput; the first chunk is delayed by `delay` s, and the bytes after `pause_after` bytes by `pause` s. After
+    `after_bytes` or `after_packets`, whichever comes first, `end` follows: both directions are closed or reset, or
+    this one discards all further bytes silently (`hang`).
     """
 
     longest: int = 0
@@ -48,7 +48,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Passage:
-    """What happens on one connection: on the way up to the broker, and down from it."""
+    """The treatment of one connection: up to the broker, and down from it."""
 
     up: Way = Way()
     down: Way = Way()
@@ -73,7 +73,7 @@ class Proxy:
         self._seed = seed
         self._on_packet = on_packet
         self._threads: list[threading.Thread] = []
-        self._joints: list[_Joint] = []
+        self._open_connections: list[_ProxiedConnection] = []
         self._is_over = threading.Event()
         self._passes = threading.Event()
         self._passes.set()
@@ -96,33 +96,33 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
         self._accepting.join(_DEADLINE)
         self._listener.close()
-        self.go_on()
+        self.resume()
         self.cut()
         for thread in self._threads:
             thread.join(_DEADLINE)
 
-    # --- what a test does to all connections
+    # --- methods for tests, which affect all connections
 
     def hang(self) -> None:
-        """Pass nothing on, and close nothing."""
+        """Forward nothing, and close nothing."""
         self._passes.clear()
 
-    def go_on(self) -> None:
-        """Pass on again, also what has come meanwhile."""
+    def resume(self) -> None:
+        """Forward again, also the bytes that have arrived meanwhile."""
         self._passes.set()
 
     def cut(self, *, reset: bool = False) -> None:
         """Close all connections, or reset them."""
-        for joint in list(self._joints):
-            joint.end(reset=reset)
+        for connection in list(self._open_connections):
+            connection.end(reset=reset)
 
-    def shut(self) -> None:
-        """Cut all connections, and close new ones at once, until `open` is called."""
+    def refuse_connections(self) -> None:
+        """Cut all connections, and close new ones immediately, until `accept_connections` is called."""
         self._accepts.clear()
         self.cut()
 
-    def open(self) -> None:
-        """Take connections again."""
+    def accept_connections(self) -> None:
+        """Accept connections again."""
         self._accepts.set()
 
     # --- its threads
@@ -133,7 +133,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self._joints = [joint for joint in self._joints if joint.is_open]
+            self._open_connections = [connection for connection in self._open_connections if connection.is_open]
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             try:
                 if not self._accepts.is_set():
@@ -146,18 +146,18 @@ class Proxy:
 
     def _join(self, client: socket.socket, broker: socket.socket) -> None:
         passage = self._script[min(self.connections, len(self._script) - 1)]
-        joint = _Joint(self.connections, client, broker, self._on_packet)
+        connection = _ProxiedConnection(self.connections, client, broker, self._on_packet)
         self.connections += 1
-        self._joints.append(joint)
+        self._open_connections.append(connection)
         for is_up, way in ((True, passage.up), (False, passage.down)):
             name = f"proxy {'up' if is_up else 'down'}"
-            thread = threading.Thread(target=self._pass, args=(way, joint, is_up), name=name)
+            thread = threading.Thread(target=self._pass, args=(way, connection, is_up), name=name)
             self._threads.append(thread)
             thread.start()
 
-    def _pass(self, way: Way, joint: _Joint, is_up: bool) -> None:
-        chance = random.Random(f"{self._seed} {joint.number} {is_up}")
-        source, target = (joint.client, joint.broker) if is_up else (joint.broker, joint.client)
+    def _pass(self, way: Way, connection: _ProxiedConnection, is_up: bool) -> None:
+        generator = random.Random(f"{self._seed} {connection.number} {is_up}")
+        source, target = (connection.client, connection.broker) if is_up else (connection.broker, connection.client)
         limits = _Limits(way)
         until_pause = way.pause_after
         with contextlib.suppress(OSError):  # the other direction has ended, or the test is over
@@ -167,21 +167,21 @@ class Proxy:
                 if way.pause and until_pause >= 0 > until_pause - len(data):
                     self._is_over.wait(way.pause)
                 until_pause -= len(data)
-                self._send(way, target, limits.take(data, joint.see(is_up, data)), chance)
+                self._send(way, target, limits.allow(data, connection.scan(is_up, data)), generator)
                 if limits.is_reached:
                     while way.end == "hang" and source.recv(_CHUNK):
                         pass
                     break
-        joint.end(reset=limits.is_reached and way.end == "reset")
-        joint.leave()
+        connection.end(reset=limits.is_reached and way.end == "reset")
+        connection.leave()
 
-    def _send(self, way: Way, target: socket.socket, data: bytes, chance: random.Random) -> None:
+    def _send(self, way: Way, target: socket.socket, data: bytes, generator: random.Random) -> None:
         while data:
             size = len(data)
             if way.rate:
                 size = max(1, int(way.rate * _TICK))
             if way.longest:
-                size = min(size, chance.randint(1, way.longest))
+                size = min(size, generator.randint(1, way.longest))
             self._passes.wait(_DEADLINE)
             target.sendall(data[:size])
             if way.rate and self._is_over.wait(min(size, len(data)) / way.rate):
@@ -190,7 +190,7 @@ class Proxy:
 
 
 class _Limits:
-    """Counts what passes in one direction."""
+    """Counts the bytes and packets of one direction."""
 
     def __init__(self, way: Way) -> None:
         self._bytes = way.after_bytes
@@ -198,8 +198,8 @@ class _Limits:
         self.is_first = True
         self.is_reached = False
 
-    def take(self, data: bytes, ends: list[int]) -> bytes:
-        """Return what of `data` may pass; `ends` is where packets end in it."""
+    def allow(self, data: bytes, ends: list[int]) -> bytes:
+        """Return the part of `data` that may pass; `ends` are the ends of packets in it."""
         self.is_first = False
         size = len(data)
         if self._bytes is not None:
@@ -214,7 +214,7 @@ class _Limits:
         return data[:size]
 
 
-class _Joint:
+class _ProxiedConnection:
     """One connection: its two sockets, and the packets on them."""
 
     def __init__(
@@ -230,8 +230,8 @@ class _Joint:
         self.is_open = True
         self._on_packet = on_packet
         self._splitters = {True: Splitter(), False: Splitter()}
-        self._rests = {True: 0, False: 0}  # bytes of a packet that is not complete yet
-        self._is_mqtt: bool | None = None  # not known before the client has said something
+        self._incomplete = {True: 0, False: 0}  # bytes of a packet that is not complete yet
+        self._is_mqtt: bool | None = None  # unknown until the client has sent something
         self._lock = threading.Lock()
         self._is_reset = False
         self._users = 2  # threads
@@ -239,35 +239,35 @@ class _Joint:
             sock.settimeout(None)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def see(self, is_up: bool, data: bytes) -> list[int]:
-        """Return where in `data` packets end; nowhere, if the client did not begin with CONNECT, as with TLS."""
+    def scan(self, is_up: bool, data: bytes) -> list[int]:
+        """Return the ends of packets in `data`; none, if the client did not start with CONNECT, as with TLS."""
         if self._is_mqtt is None:
             self._is_mqtt = is_up and data[0] == CONNECT << 4  # a handshake of TLS begins with 0x16
         if not self._is_mqtt:
             return []
-        found = self._splitters[is_up].feed(data)
+        packets = self._splitters[is_up].feed(data)
         self._splitters[False].version = self._splitters[True].version
-        ends, at = [], -self._rests[is_up]
-        for each in found:
+        ends, at = [], -self._incomplete[is_up]
+        for each in packets:
             at += each.size
             ends.append(at)
             if self._on_packet is not None:
                 self._on_packet(self.number, is_up, each)
-        self._rests[is_up] = len(data) - at
+        self._incomplete[is_up] = len(data) - at
         return ends
 
     def end(self, *, reset: bool = False) -> None:
-        """End both directions, whose threads then leave; the last one closes, and that resets what is to be reset."""
+        """End both directions, so that their threads end; the last one closes or resets the sockets."""
         with self._lock:
             self._is_reset = self._is_reset or reset
             for sock in (self.client, self.broker):
-                with contextlib.suppress(OSError):  # this one has gone, the other may not
+                with contextlib.suppress(OSError):  # this one is closed; the other may be open
                     if self._is_reset:
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     sock.shutdown(socket.SHUT_RD if self._is_reset else socket.SHUT_RDWR)
 
     def leave(self) -> None:
-        """Close the sockets when both threads have left."""
+        """Close the sockets when both threads have ended."""
         with self._lock:
             self._users -= 1
             if self._users == 0:

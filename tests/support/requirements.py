@@ -1,4 +1,4 @@
-"""What the tests need beside the gateway's own code. This imports nothing that may be missing."""
+"""The packages that the tests need beside the gateway's own code. This module imports nothing that may be missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway in this process, in a thread of its own, and what goes over a real broker to and from it."""
+"""A gateway in a thread of this process, and its messages by way of a real broker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RunningGateway:
     def __init__(self, conf: Path) -> None:
         self._built: list[Any] = []
         configuration = load_configuration(conf, {})
-        interfaces = tuple(options._replace(cls=self._kept(options)) for options in configuration.interfaces)
+        interfaces = tuple(options._replace(cls=self._keeping(options)) for options in configuration.interfaces)
         self.name = configuration.name
         self.gateway = Gateway(configuration._replace(interfaces=interfaces))
         self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
@@ -66,8 +66,8 @@ class RunningGateway:
         wait_until(lambda: self._built, what="the interface to be built")
         return self._built[-1]
 
-    def _kept(self, options: InterfaceOptions) -> type[Any]:
-        """Return what builds an interface as ever, and keeps it where a test can look at its counts."""
+    def _keeping(self, options: InterfaceOptions) -> type[Any]:
+        """Return a function that builds the interface and keeps it, so that a test can read its counters."""
 
         def build(*parts: Any) -> Any:
             interface = options.cls(*parts)
@@ -78,9 +78,9 @@ class RunningGateway:
 
 
 class Example:
-    """A shipped example at work: its gateway, the broker, and a listener to everything below `root`.
+    """A running shipped example: its gateway, the broker, and a listener to everything below `root`.
 
-    Nothing is changed in its configuration but the ports, and the interval of the polls if `every` (s) is given.
+    Only the ports in its configuration are changed, and the interval of the polls if `every` (s) is set.
     """
 
     def __init__(
@@ -116,15 +116,15 @@ class Example:
         return self.running.interface
 
     def wait_availability(self, *expected: str) -> None:
-        """Return once exactly `expected` has been said of the device, one after the other."""
+        """Return once exactly `expected` has been published for the device, in this order."""
 
-        def said() -> list[str]:
+        def published() -> list[str]:
             return [payload.decode() for topic, payload in self.listener.pairs() if topic == self.availability]
 
-        wait_until(lambda: said() == list(expected), what=lambda: f"{expected}; got {said()}")
+        wait_until(lambda: published() == list(expected), what=lambda: f"{expected}; got {published()}")
 
     def readings(self) -> list[tuple[str, Any]]:
-        """Return all messages but replies and availability: topic, and payload as JSON or as plain text."""
+        """Return all messages except replies and availability: topic, and payload as JSON or as plain text."""
         return [(topic, payload) for topic, payload in self._messages() if not _is_reply(payload)]
 
     def wait_readings(self, count: int) -> list[tuple[str, Any]]:
@@ -133,32 +133,32 @@ class Example:
         return self.readings()
 
     def wait_reading(self, topic: str, **payload: Any) -> None:
-        """Return once there is this reading."""
-        wanted = (topic, payload)
-        wait_until(lambda: wanted in self.readings(), what=lambda: f"{wanted}; got {self.readings()}")
+        """Return once this reading has been published."""
+        reading = (topic, payload)
+        wait_until(lambda: reading in self.readings(), what=lambda: f"{reading}; got {self.readings()}")
 
     def command(self, address: str, action: str, **arguments: Any) -> dict[str, Any]:
-        """Send a command and return the outcome, which is all that is said to it."""
-        before = len(self._replies(address))
+        """Send a command and return its outcome, which must be the only reply."""
+        previous = len(self._replies(address))
         payload = json.dumps({"action": action, **arguments}) if arguments else action
         self.listener.publish(f"{address}/tester/C", payload)
-        return self.wait_reply(address, before)
+        return self.wait_reply(address, previous)
 
-    def wait_reply(self, address: str, before: int = 0) -> dict[str, Any]:
-        """Return the one reply from there that comes after the first `before`."""
-        wait_until(lambda: len(self._replies(address)) > before, what=lambda: f"a reply; got {self.listener.pairs()}")
-        (reply,) = self._replies(address)[before:]
+    def wait_reply(self, address: str, previous: int = 0) -> dict[str, Any]:
+        """Return the only reply of `address` after the first `previous` ones."""
+        wait_until(lambda: len(self._replies(address)) > previous, what=lambda: f"a reply; got {self.listener.pairs()}")
+        (reply,) = self._replies(address)[previous:]
         return reply
 
     def _replies(self, address: str) -> list[dict[str, Any]]:
         topic = f"{address}/{self._name}/S"
-        return [payload for found, payload in self._messages() if found == topic and _is_reply(payload)]
+        return [payload for reply_topic, payload in self._messages() if reply_topic == topic and _is_reply(payload)]
 
     def _messages(self) -> list[tuple[str, Any]]:
-        own = [pair for pair in self.listener.pairs() if f"/{self._name}/" in pair[0]]
+        pairs = [pair for pair in self.listener.pairs() if f"/{self._name}/" in pair[0]]
         return [
             (topic, json.loads(payload) if payload[:1] == b"{" else payload.decode())
-            for topic, payload in own
+            for topic, payload in pairs
             if not topic.endswith(("/availability", "/run"))
         ]
 
@@ -168,9 +168,9 @@ def _is_reply(payload: Any) -> bool:
 
 
 class RunningInterface(Desk):
-    """A serial interface in its thread, without broker: its desk, and its counts.
+    """A serial interface in its thread, without a broker: its `Desk`, and its counters.
 
-    Its options are those of the YAML in `text`, and the others.
+    Its options are those of the YAML in `text`, and `options`.
     """
 
     def __init__(self, folder: Path, text: str = "", **options: Any) -> None:
@@ -179,12 +179,12 @@ class RunningInterface(Desk):
         lines += text.splitlines()
         conf = folder / "gw.conf"
         conf.write_text("root: home\ntopics: []\ninterface:\n" + "".join(f"  {line}\n" for line in lines))
-        (given,) = load_configuration(conf, {}).interfaces
+        (interface_options,) = load_configuration(conf, {}).interfaces
         self.built: list[Any] = []
-        self._supervisor = Supervisor("dev", lambda: self._build(given), self.inbox, self.outlet)
+        self._supervisor = Supervisor("dev", lambda: self._build(interface_options), self.inbox, self.outlet)
 
-    def _build(self, given: InterfaceOptions) -> Any:
-        self.built.append(given.cls(given.params, self.inbox, self.outlet))
+    def _build(self, interface_options: InterfaceOptions) -> Any:
+        self.built.append(interface_options.cls(interface_options.params, self.inbox, self.outlet))
         return self.built[-1]
 
     def __enter__(self) -> Self:
@@ -203,8 +203,8 @@ class RunningInterface(Desk):
 
     @property
     def tries_to_open(self) -> int:
-        """How often the port was tried in a row without having held."""
-        return int(self.interface._backoff.tries)
+        """The number of consecutive tries to open the port without lasting success."""
+        return int(self.interface.reopen_backoff.tries)
 
     def wait_tries(self, count: int) -> None:
         wait_until(lambda: self.tries_to_open >= count, what=f"{count} tries to open")

@@ -1,7 +1,7 @@
-"""What hypothesis draws messages, maps, topics, payloads and JSON texts from.
+"""Hypothesis strategies for messages, maps, topics, payloads and JSON texts.
 
-`words` and what is made of them are kept short and few, so that words of a map, of a message and of another
-map meet often. Names with `any_` also draw what must be refused.
+`words` are short and few, so that a map, a message and another map often have words in common. Strategies whose
+names begin with `any_` also draw values that must be refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ words = st.sampled_from(_PLAIN + _BRACES[:2]) | st.text(
 """Words that may stand in a topic."""
 
 texts = st.sampled_from(_PLAIN + _BRACES) | st.text(max_size=4)
-"""Texts that UTF-8 can say: actions, names and values of arguments."""
+"""Texts that UTF-8 can encode: actions, names and values of arguments."""
 
 any_words = st.sampled_from(_PLAIN + _BRACES + _ILLEGAL) | st.text(st.characters(), max_size=4)
 
@@ -38,7 +38,7 @@ roots = st.sampled_from(("home", "site/home", "a/b/c", "gw", "C"))
 
 
 def json_values(text: st.SearchStrategy[str] = texts) -> st.SearchStrategy[Any]:
-    """Draw what JSON can say, with `text` for its strings and keys."""
+    """Draw a value that JSON can express, with `text` for its strings and keys."""
     leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=8
@@ -76,7 +76,7 @@ def field_data(
 
 
 def _broken_field_data() -> st.SearchStrategy[MapData]:
-    """Draw one field as no file may hold it: words with two meanings, words that are illegal in a topic."""
+    """Draw one field that no file may contain: words with two meanings, words that are illegal in a topic."""
     entries = st.dictionaries(any_words, st.lists(any_words, min_size=1, max_size=3), max_size=5)
     return st.fixed_dictionaries({"maptype": st.sampled_from(("none", "loose", "strict")), "map": entries})
 
@@ -89,7 +89,7 @@ def map_data(draw: st.DrawFn) -> MapData:
     for name in draw(st.lists(st.sampled_from(FIELDS), unique=True)):
         mqtt_words = words if name in ADDRESS_FIELDS else texts
         internal = texts
-        if name == "argkey":  # no map touches the words of outcomes
+        if name == "argkey":  # no map translates the words of outcomes
             mqtt_words, internal = (some.filter(lambda word: word not in OUTCOME_WORDS) for some in (texts, texts))
         data[name] = draw(field_data(mqtt_words.filter(lambda word: word != "action"), internal))
     empty = draw(st.sampled_from(("", "", "-", "none")))
@@ -105,8 +105,8 @@ plain_names = words.filter(bool)
 def own_names(data: Mapping[str, Any]) -> st.SearchStrategy[str]:
     """Draw a name for the gateway, often one that the sender map gives a meaning."""
     entries = data.get("sender", {}).get("map", {})
-    known = {word for internal, aliases in entries.items() for word in (internal, *aliases)}
-    taken = sorted(word for word in known if word and not word_problem(word))
+    map_words = {word for internal, aliases in entries.items() for word in (internal, *aliases)}
+    taken = sorted(word for word in map_words if word and not word_problem(word))
     names = plain_names | st.sampled_from(taken) if taken else plain_names
     return names.filter(lambda name: name != data.get("empty_level"))
 
@@ -134,7 +134,7 @@ def _known_or(data: Mapping[str, Any], field: str, others: st.SearchStrategy[str
 
 @st.composite
 def messages(draw: st.DrawFn, data: Mapping[str, Any] | None = None) -> InternalMsg:
-    """Draw a message of legal words, those that the map of `data` knows most of all."""
+    """Draw a message of legal words, mostly those of the map of `data`."""
     data = data or {}
     values = _known_or(data, "argvalue", texts) | json_values()
     keys = _known_or(data, "argkey", texts.filter(lambda key: key != "action"))
@@ -161,14 +161,14 @@ def maps_and_messages(draw: st.DrawFn) -> tuple[MsgMap, InternalMsg]:
 
 @st.composite
 def any_maps_and_messages(draw: st.DrawFn) -> tuple[MsgMap, InternalMsg]:
-    """Draw a map that nothing has checked, and a message that need not be one."""
+    """Draw an unchecked map, and a message that may be invalid."""
     data = draw(map_data())
     for name in draw(st.lists(st.sampled_from(FIELDS), unique=True)):
         data[name] = draw(_broken_field_data())
     return make_map(data, draw(own_names(data) | any_words)), draw(any_messages() | messages(data))
 
 
-# --- what may come from a broker
+# --- messages from a broker
 
 _SIGNS = ("{", "}", "[", "]", ":", ",", " ", "\n", '"', "\\", "[" * 1000, "é", "\ufeff", "NaN", "-Infinity")
 _VALUES = (
@@ -187,7 +187,7 @@ _VALUES = (
 )
 
 json_like_texts = st.lists(st.sampled_from(_SIGNS + _VALUES), max_size=12).map("".join)
-"""Texts of the signs of JSON, in an order that need not make sense."""
+"""Texts of JSON tokens, in any order."""
 
 
 def _objects(text: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
@@ -207,13 +207,13 @@ payloads = (
 
 
 @st.composite
-def topics(draw: st.DrawFn, root: str, known: st.SearchStrategy[str] = words) -> str:
+def topics(draw: st.DrawFn, root: str, level_words: st.SearchStrategy[str] = words) -> str:
     """Draw a topic that a map with `root` reads, if it has the `known` words."""
-    levels = [draw(known) for _ in ADDRESS_FIELDS]
+    levels = [draw(level_words) for _ in ADDRESS_FIELDS]
     return "/".join((root, *levels, draw(st.sampled_from("CS"))))
 
 
 def any_topics(root: str) -> st.SearchStrategy[str]:
-    """Draw any topic, also what no broker sends."""
+    """Draw any topic, also those that no broker sends."""
     wrong = st.lists(st.just(root) | any_words, max_size=9).map("/".join)
     return topics(root) | topics(root, any_words) | wrong | st.text(st.characters())

@@ -3,10 +3,10 @@
     with Stream(tmp_path, broker.port, count=1000) as stream:
         stream.start()
         stream.wait_seen(200)
-        ...                          # something bad
-        stream.finish()              # all is accepted, and all that was accepted has arrived, in order
+        ...                          # a fault
+        stream.finish()              # checks that all statuses were accepted and have arrived, in order
 
-The proxy is the place to break the link, and to see what the broker has acknowledged.
+The proxy can break the link, and observes the acknowledgements of the broker.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ LOAD = Path(__file__).parent / "load_interface.py"
 
 
 def load(folder: Path, **options: Any) -> dict[str, Any]:
-    """Return the options of a load interface that keeps its book in `folder`."""
-    return {"type": f"{LOAD}:Load", "book": str(folder / "accepted"), **options}
+    """Return the options of a load interface whose journal is in `folder`."""
+    return {"type": f"{LOAD}:Load", "journal": str(folder / "accepted"), **options}
 
 
-def doer(folder: Path, **options: Any) -> dict[str, Any]:
-    """Return the options of an interface that writes down the commands it is given."""
-    return {"type": f"{LOAD}:Doer", "book": str(folder / "done"), **options}
+def recorder(folder: Path, **options: Any) -> dict[str, Any]:
+    """Return the options of an interface that records its commands."""
+    return {"type": f"{LOAD}:CommandRecorder", "journal": str(folder / "done"), **options}
 
 
 def lines(file: Path) -> list[str]:
-    """Return the lines of a book that need not be there yet."""
+    """Return the lines of a journal; none if it does not exist yet."""
     return file.read_text().splitlines() if file.exists() else []
 
 
 class Stream:
-    """The gateway, from `start` on, and what it was given and has delivered.
+    """The gateway, from `start` on, and the statuses that it has accepted and delivered.
 
-    `passages` is the script of the proxy; `port` that of a broker, which a witness listens to unless `seen` says
-    what the broker has got. Other options are of the load interface, `mqtt` and `outbox` of the configuration,
-    `more` are interfaces beside that of the load.
+    `passages` is the script of the proxy; `port` is that of a broker, to which a witness subscribes unless `seen`
+    returns what the broker has received. `mqtt` and `conf` are options of the configuration, `more` are further
+    interfaces, and `options` are those of the load interface.
     """
 
     def __init__(
@@ -66,16 +66,16 @@ class Stream:
         **options: Any,
     ) -> None:
         self.folder = folder
-        self.book = folder / "accepted"
-        self.proxy = Proxy(port, *passages, seed=seed, on_packet=self._note)
+        self.journal = folder / "accepted"
+        self.proxy = Proxy(port, *passages, seed=seed, on_packet=self._on_packet)
         self.witness = Witness(port) if seen is None else None
         self.gateway: GatewayProcess | None = None
         self.acknowledged: list[Entry] = []
         self._seen = seen
         self._count = options.get("count", 0)
-        self._flying: dict[tuple[int, bytes], Entry] = {}
+        self._in_flight: dict[tuple[int, bytes], Entry] = {}
         interfaces = {"load": load(folder, **options), **(more or {})}
-        # Tries follow one another as fast as the configuration lets them, and a dead link is found out soon.
+        # Retry as often as the configuration allows, and detect a dead link soon.
         mqtt = {"reconnect_max": 0.1, "keepalive": 2, **(mqtt or {})}
         self.conf = write_conf(folder, port if direct else self.proxy.port, mqtt=mqtt, interfaces=interfaces,
                                **(conf or {}))  # fmt: skip
@@ -110,7 +110,7 @@ class Stream:
         self.conf.write_text(json.dumps(document))
 
     def use_servers(self, *servers: str) -> None:
-        """Go round the proxy, to several brokers, for the next start."""
+        """Bypass the proxy and use several brokers, from the next start on."""
         document = json.loads(self.conf.read_text())
         del document["mqtt"]["port"]
         document["mqtt"]["servers"] = servers
@@ -122,7 +122,7 @@ class Stream:
 
     @property
     def accepted(self) -> list[Entry]:
-        return entries_in(self.book.read_text()) if self.book.exists() else []
+        return entries_in(self.journal.read_text()) if self.journal.exists() else []
 
     @property
     def seen(self) -> list[Entry]:
@@ -130,60 +130,60 @@ class Stream:
         return entries_of(pairs)
 
     def witness_pairs(self) -> list[tuple[str, bytes]]:
-        """Return all that the witness has seen, statuses of the load and others."""
+        """Return all messages that the witness has received, of the load and others."""
         assert self.witness is not None
         return list(self.witness.pairs)
 
     def verdict(self) -> Verdict:
-        """Judge what has happened up to now."""
+        """Return the verdict on everything so far."""
         return judge(self.accepted, self.seen, self.acknowledged)
 
     def wait_accepted(self, count: int, timeout: float = 20) -> None:
-        """Return once the gateway has accepted `count` statuses; fail if it ends before by itself."""
+        """Return once the gateway has accepted `count` statuses; fail if it ends with an error before that."""
 
-        def there() -> bool:
-            found = len(self.accepted) >= count
-            assert found or self.gateway is None or self.gateway.returncode in (None, 0), self._state()
-            return found
+        def is_accepted() -> bool:
+            is_complete = len(self.accepted) >= count
+            assert is_complete or self.gateway is None or self.gateway.returncode in (None, 0), self._state()
+            return is_complete
 
-        wait_until(there, timeout, lambda: f"{count} accepted: {self._state()}", 0.02)
+        wait_until(is_accepted, timeout, lambda: f"{count} accepted: {self._state()}", 0.02)
 
     def wait_seen(self, count: int, timeout: float = 20) -> None:
-        """Return once the broker has passed on `count` more statuses than now."""
-        wanted = len(self.seen) + count
-        wait_until(lambda: len(self.seen) >= wanted, timeout, lambda: f"{wanted} to be seen: {self._state()}", 0.02)
+        """Return once the broker has passed on `count` more statuses."""
+        total = len(self.seen) + count
+        wait_until(lambda: len(self.seen) >= total, timeout, lambda: f"{total} to be seen: {self._state()}", 0.02)
 
     def finish(self, timeout: float = 20) -> Verdict:
-        """Return the verdict, once all is accepted and the broker has it: nothing may be lost, or out of order."""
+        """Return the verdict, once the broker has all accepted statuses; fail if any is lost or out of order."""
         self.wait_accepted(self._count, timeout)
         accepted = self.accepted
         wait_until(
             lambda: set(accepted) <= {*self.seen, *self.acknowledged},
             timeout,
-            lambda: f"the rest: {self._state()}",
+            lambda: f"the remaining statuses: {self._state()}",
             0.05,
         )
-        # What the broker has acknowledged it may be about to pass on.
+        # The broker may not yet have passed on everything that it has acknowledged.
         with contextlib.suppress(AssertionError):
             wait_until(lambda: set(accepted) <= set(self.seen), 1.0, pause=0.05)
         verdict = self.verdict()
-        assert verdict.is_good, self._state()
+        assert verdict.is_ok, self._state()
         assert "Traceback" not in self.log, self.log
         return verdict
 
     def stop(self) -> float:
-        """Stop the gateway in order; return how long it took (s)."""
+        """Stop the gateway with a signal; return how long it took (s)."""
         assert self.gateway is not None
         return self.gateway.stop()
 
     def _state(self) -> str:
         return f"{self.verdict()}\n{self.log[-3000:]}"
 
-    def _note(self, connection: int, is_up: bool, packet: Packet) -> None:
-        """Write down what the broker acknowledges."""
+    def _on_packet(self, connection: int, is_up: bool, packet: Packet) -> None:
+        """Record the acknowledgements of the broker."""
         if is_up and packet.kind == PUBLISH and packet.qos and (entry := entry_of(packet.topic, packet.payload)):
-            self._flying[connection, packet.mid] = entry
+            self._in_flight[connection, packet.mid] = entry
         elif not is_up and packet.kind == PUBACK and packet.reason < 0x80:
-            entry = self._flying.pop((connection, packet.mid), None)
+            entry = self._in_flight.pop((connection, packet.mid), None)
             if entry is not None:
                 self.acknowledged.append(entry)

@@ -1,4 +1,4 @@
-"""What hypothesis draws syntaxes from, and the messages and topics that try them."""
+"""Hypothesis strategies for syntaxes, and for messages and topics to test them with."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _COMMON = {"function": "lighting", "gateway": "", "location": "b", "device": "a"
 
 _short_words = st.sampled_from(("", "a", "b", "-", "ab", "a-b", "--", "set", "stat", "$x", "C", "S"))
 tried_words = _short_words | words
-"""Words that stand in templates too, so that topics of different forms meet."""
+"""Words that also occur in templates, so that topics of different forms coincide."""
 
 
 @st.composite
 def templates(draw: st.DrawFn) -> str:
-    """Draw a template, now and then one that cannot be."""
+    """Draw a template, sometimes an invalid one."""
     fields = draw(st.lists(st.sampled_from(PLACEHOLDERS), unique=True, max_size=4))
     parts = [f"{{{name}}}" for name in fields]
     for _ in range(draw(st.integers(0, 4))):
@@ -84,8 +84,8 @@ def messages_for(draw: st.DrawFn, data: MapData, form: MessageForm) -> InternalM
     """Draw a message that nearly has this form of the map `data`."""
     address = {name: form.constants.get(name, "") for name in PLACEHOLDERS}
     for name in form.places:
-        known = sorted(data.get(name, {}).get("map", {}))
-        address[name] = draw(st.sampled_from(known) | tried_words if known else tried_words)
+        map_words = sorted(data.get(name, {}).get("map", {}))
+        address[name] = draw(st.sampled_from(map_words) | tried_words if map_words else tried_words)
     odd = draw(st.sampled_from((*[""] * 20, *PLACEHOLDERS)))
     if odd:
         address[odd] = draw(tried_words)
@@ -111,11 +111,11 @@ def topics_for(draw: st.DrawFn, forms: Sequence[BoundForm]) -> str:
 
 def readers(msg_map: MsgMap, topic: str) -> list[BoundForm]:
     """Return the forms of `msg_map` that read `topic`."""
-    found = []
+    forms = []
     for form in msg_map.forms:
         try:
             if form.read_topic(topic.split("/")) is not None:
-                found.append(form)
+                forms.append(form)
         except MessageError:
             pass
-    return found
+    return forms

@@ -1,4 +1,4 @@
-"""Interfaces that a configuration names by this file's path: well behaved ones, and others."""
+"""Interfaces that a configuration names by this file's path: correct ones and faulty ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def status(action: str, **arguments: Any) -> InternalMsg:
 
 
 class Ticker(Interface):
-    """Counts, `interval` seconds a number, and says LAST when it is stopped."""
+    """Publishes a number every `interval` seconds, and LAST when it is stopped."""
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {"properties": {"interval": {"type": "number", "default": 0.05}}}
     waits_itself = True
@@ -34,7 +34,7 @@ class Ticker(Interface):
 
 
 class Recorder(Interface):
-    """Says what has reached the device."""
+    """Publishes each message that has reached the device."""
 
     waits_itself = True
 
@@ -60,7 +60,7 @@ class Counting(Recorder):
 
 
 class Threaded:
-    """The other form of the contract: threads of its own, started and stopped."""
+    """The other form of the contract, with `loop_start` and `loop_stop`."""
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         self.msglist_out = msglist_out
@@ -73,7 +73,7 @@ class Threaded:
 
 
 class Failing(Interface):
-    """Fails at its first `failures` starts, each time after a TRIED, and then stays."""
+    """Fails at its first `failures` starts, each time after a TRIED, and then keeps running."""
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "properties": {
@@ -96,7 +96,7 @@ class Failing(Interface):
 
 
 class Dying(Interface):
-    """Starts a thread that dies, and stays."""
+    """Starts a thread that dies, and keeps running."""
 
     def loop(self) -> None:
         threading.Thread(target=self._die, name="its own").start()
@@ -106,22 +106,22 @@ class Dying(Interface):
         raise ValueError("on purpose")
 
 
-class Deaf(Interface):
-    """Never takes a message, and stops in time."""
+class NeverReading(Interface):
+    """Never reads a message, and stops in time."""
 
     def loop(self) -> None:
         time.sleep(0.05)
 
 
 class Stuck(Interface):
-    """Never comes back."""
+    """Never returns from `loop`."""
 
     def loop(self) -> None:
         threading.Event().wait()
 
 
 class Repeater(Interface):
-    """Repeats everything it hears, in the name of its own gateway: the worst neighbour."""
+    """Repeats every message that it receives, in the name of its own gateway, as in an echo loop."""
 
     waits_itself = True
 

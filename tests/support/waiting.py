@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: the only place in the tests that pauses."""
+"""Waits for a condition, with a deadline: the only place in the tests that pauses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subscriber that costs next to nothing: what it has seen is what the broker has passed on, in that order."""
+"""A subscriber with little overhead, which records what the broker passes on, in that order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 16
 class Witness:
     """Subscribed to `topic_filter` with QoS 0, by MQTT 3.1.1 on a plain socket; connects again until it is closed.
 
-    `pairs` holds topic and payload of what has come, without what was retained.
+    `pairs` holds topic and payload of each received message, except retained ones.
     """
 
     def __init__(self, port: int, topic_filter: str = "home/#") -> None:
@@ -41,11 +41,11 @@ class Witness:
         self._thread.join(10)
 
     def wait_subscribed(self) -> None:
-        """Return once it would see what is published from now on."""
+        """Return once it receives all later publications."""
         wait_until(self._is_subscribed.is_set, what="the witness to be subscribed")
 
     def wait_lost(self) -> None:
-        """Return once it has read all that a broker that was killed had still said."""
+        """Return once it has read everything that a killed broker had sent."""
         wait_until(lambda: not self._is_subscribed.is_set(), what="the witness to notice the end of the broker")
 
     def _run(self) -> None:
@@ -63,21 +63,21 @@ class Witness:
         sock.sendall(packet(CONNECT, text("MQTT") + b"\x04\x02\0\0" + text("")))  # level 4, clean, no keepalive
         splitter = Splitter()
         while not self._is_over.is_set() and (data := sock.recv(_CHUNK)):
-            for found in splitter.feed(data):
-                self._take(sock, found)
+            for received in splitter.feed(data):
+                self._on_packet(sock, received)
 
-    def _take(self, sock: socket.socket, found: Packet) -> None:
-        if found.kind == CONNACK:
+    def _on_packet(self, sock: socket.socket, received: Packet) -> None:
+        if received.kind == CONNACK:
             sock.sendall(packet(SUBSCRIBE, b"\0\1" + text(self._filter) + b"\0", flags=2))
-        elif found.kind == SUBACK:
+        elif received.kind == SUBACK:
             self._is_subscribed.set()
-        elif found.kind == PUBLISH and not found.flags & 1:
-            self.pairs.append((found.topic, found.payload))
+        elif received.kind == PUBLISH and not received.flags & 1:
+            self.pairs.append((received.topic, received.payload))
 
     def _hang_up(self) -> None:
         sock = self._socket
         try:
             if sock is not None:
                 sock.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it has gone already
+        except OSError:  # it is closed already
             pass

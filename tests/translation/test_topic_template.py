@@ -149,13 +149,13 @@ _SENDER = FieldMap("sender", "strict", {"me": ["a"]})
 _TEXTS = ["".join(letters) for size in range(7) for letters in itertools.product("ab-", repeat=size)]
 
 
-def _reads(one: Level, text: str) -> bool:
-    """Return whether `one` reads `text`, by what `split` returns; the sender may be anybody."""
-    words = one.split(text)
+def _reads(parsed: Level, text: str) -> bool:
+    """Return whether `parsed` reads `text`, by the words that `split` returns; any sender is accepted."""
+    words = parsed.split(text)
     if words is None:
         return False
-    known = [None if field_map.field == "sender" else field_map.readable() for field_map in one.maps]
-    return all(few is None or word in few for word, few in zip(words, known, strict=True))
+    readable = [None if field_map.field == "sender" else field_map.readable() for field_map in parsed.maps]
+    return all(few is None or word in few for word, few in zip(words, readable, strict=True))
 
 
 def common_text(one: Level, other: Level) -> str | None:

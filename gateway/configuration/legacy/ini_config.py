@@ -265,7 +265,7 @@ class _Translator:
         """Set the topics that can match a message under `root`; versions before 3.0 ignored the first level."""
         msg_map = None if root_problem(root) else MsgMap(root, sender=self.name)
         for place, topic in _topics(entry):
-            if msg_map and not filter_problem(topic) and not msg_map.hears(topic):
+            if msg_map and not filter_problem(topic) and not msg_map.can_match(topic):
                 what = (
                     f"{quote(topic)} matches no topic under the root {root!a}, so the gateway does not subscribe to it"
                 )
@@ -323,7 +323,7 @@ class _Translator:
 
     def remaining(self) -> None:
         """Add notes about options without a meaning: obsolete ones, and those that earlier versions ignored, too."""
-        known = {option for section, option in self.used if section in ("MQTT", "MAP", "LOG")}
+        used_options = {option for section, option in self.used if section in ("MQTT", "MAP", "LOG")}
         for ini in self.texts:
             for first, again in islice(ini.repeated(), MAX_FINDINGS + 1):  # more would not be kept
                 self.note(
@@ -336,15 +336,15 @@ class _Translator:
                                               did_you_mean(section.name.upper(), _SECTIONS)))  # fmt: skip
             for entry in (ini.entries(name) for name in ("MQTT", "MAP", "LOG") if name in ini.sections()):
                 for option in entry.values():
-                    self.note_unused(option, known)
+                    self.note_unused(option, used_options)
 
-    def note_unused(self, entry: Entry, known: set[str]) -> None:
+    def note_unused(self, entry: Entry, used_options: set[str]) -> None:
         reason = OBSOLETE.get((entry.section, entry.option))
         if reason and entry.text and reason not in self.reported:
             self.reported.add(reason)
             self.note(entry, f"no longer has a meaning: {reason}")
         elif not reason and entry.section != "DEFAULT" and (entry.section, entry.option) not in self.used:
-            self.note(entry, "unknown option; it is ignored", did_you_mean(entry.option, known))
+            self.note(entry, "unknown option; it is ignored", did_you_mean(entry.option, used_options))
 
 
 def _at(entry: Entry, what: str, remedy: str) -> Finding:

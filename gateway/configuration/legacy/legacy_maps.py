@@ -91,18 +91,20 @@ def _without_empty_map(name: str, field: Mapping[str, Any], notes: list[str]) ->
 
 
 def _without_unknown(data: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
+    supported: dict[str, Any] = {}
     for key, value in data.items():
         if key in FIELDS and isinstance(value, dict):
-            known[key] = {part: value[part] for part in value if part in ("maptype", "map")}
-            notes += (f"{key}.{part} is not part of a map and is ignored" for part in value if part not in known[key])
+            supported[key] = {part: value[part] for part in value if part in ("maptype", "map")}
+            notes += (
+                f"{key}.{part} is not part of a map and is ignored" for part in value if part not in supported[key]
+            )
             if value.get("maptype") == "none":
-                known[key].pop("map", None)  # versions before 3.0 ignored it
+                supported[key].pop("map", None)  # versions before 3.0 ignored it
         elif key in _KEYS:
-            known[key] = value
+            supported[key] = value
         else:
             notes.append(f"{key} is not part of a map and is ignored")
-    return known
+    return supported
 
 
 # --- before June 2018

@@ -74,7 +74,7 @@ class Framer(ABC):
         return None
 
     def restart_silence(self, now: float) -> None:  # noqa: B027  (only one framing measures silence)
-        """Measure silence from `now` (s) on: nobody has read the device before, so bytes may have arrived unseen."""
+        """Measure silence from `now` (s) on: the device was not read before, so bytes may have arrived unseen."""
 
     def reset(self) -> None:
         """Discard a partial frame, because the connection is a new one."""

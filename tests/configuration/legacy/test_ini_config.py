@@ -32,7 +32,7 @@ def load(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> Configuratio
 
 
 def notes(folder: Path, text: str) -> list[str]:
-    """Return what is said of a configuration that runs, without the folder."""
+    """Return the notes about a valid configuration, without the folder."""
     return [note.replace(f"{folder}/", "") for note in load(folder, text).notes]
 
 
@@ -42,7 +42,7 @@ def options_of(reported: Iterable[str]) -> list[str]:
 
 
 def findings(folder: Path, text: str, name: str = "dummy2mqtt.conf") -> list[str]:
-    """Return what is said of a configuration that cannot be used, without the folder."""
+    """Return the findings in an invalid configuration, without the folder."""
     with pytest.raises(ConfigurationError) as caught:
         load(folder, text, name)
     return [str(finding).replace(f"{folder}/", "") for finding in caught.value.findings]
@@ -186,7 +186,7 @@ def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "file"),
+    ("option_text", "file"),
     [
         ("mapping: on", "dummy2mqtt.map"),
         ("mapping: on\nmapfilename: .", "dummy2mqtt.map"),
@@ -196,18 +196,18 @@ def test_an_option_that_the_interface_does_not_know_is_not_read(folder: Path) ->
         ("mapfilename: my.json", "my.json"),  # of before there was 'mapping'
     ],
 )
-def test_a_map_is_found_by_the_rules_of_a_version_before_3_0(folder: Path, given: str, file: str) -> None:
+def test_a_map_is_found_by_the_rules_of_a_version_before_3_0(folder: Path, option_text: str, file: str) -> None:
     folder = folder / "conf"
     (folder / "maps").mkdir(parents=True)
     (folder / file).write_text('{"root": "mapped", "topics": []}')
-    assert load(folder, f"[MQTT]\n{given}\n").root == "mapped"
+    assert load(folder, f"[MQTT]\n{option_text}\n").root == "mapped"
 
 
 @pytest.mark.parametrize(
-    "given", ["mapping: off\nmapfilename: my.json", "mapping: on\nmapfilename:", "mapfilename: my.json"]
+    "option_text", ["mapping: off\nmapfilename: my.json", "mapping: on\nmapfilename:", "mapfilename: my.json"]
 )
-def test_without_mapping_or_file_there_is_no_map(folder: Path, given: str) -> None:
-    configuration = load(folder, f"{MINIMAL}{given}\n")
+def test_without_mapping_or_file_there_is_no_map(folder: Path, option_text: str) -> None:
+    configuration = load(folder, f"{MINIMAL}{option_text}\n")
     assert (configuration.root, configuration.interfaces[0].msg_map.topics) == ("home", ("home/#",))
     assert load(folder, "[MQTT]\nmapfilename: my.json\ntopics: /lighting/#").root == ""
     assert load(folder, "[MQTT]\nmapfilename: my.json\nroot: home").root == "home"
@@ -257,25 +257,25 @@ def test_topics_that_can_match_nothing_are_reported_and_left_out(folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("given", "level", "file_level"),
+    ("option_text", "level", "file_level"),
     [
         ("", "warning", "info"),
         ("consolelevel: debug", "debug", "info"),
         ("consolelevel: Info\nfilelevel: Warn", "info", "warning"),
-        ("consolelevel: CRITICAL", "warning", "info"),  # standard error got every warning, whatever it said
+        ("consolelevel: CRITICAL", "warning", "info"),  # standard error got every warning, whatever the option was
         ("consolelevel: none\ndebug: on", "warning", "debug"),
         ("debug: off", "warning", "info"),
         ("debug: on\nfilelevel: ERROR", "warning", "error"),
     ],
 )
-def test_levels_are_those_of_a_version_before_3_0(folder: Path, given: str, level: str, file_level: str) -> None:
-    log = load(folder, f"{MINIMAL}[LOG]\nlogfilename: x.log\n{given}\n").log
+def test_levels_are_those_of_a_version_before_3_0(folder: Path, option_text: str, level: str, file_level: str) -> None:
+    log = load(folder, f"{MINIMAL}[LOG]\nlogfilename: x.log\n{option_text}\n").log
     assert log == LogOptions(level, str(folder / "x.log"), 50_000_000, 3, file_level=file_level)
 
 
-@pytest.mark.parametrize("given", ["logfilename:", "logfilename: .\nfilelevel: NONE", "filelevel: DEBUG"])
-def test_without_name_or_level_there_is_no_log_file(folder: Path, given: str) -> None:
-    assert load(folder, f"{MINIMAL}[LOG]\n{given}\n").log == LogOptions("warning")
+@pytest.mark.parametrize("option_text", ["logfilename:", "logfilename: .\nfilelevel: NONE", "filelevel: DEBUG"])
+def test_without_name_or_level_there_is_no_log_file(folder: Path, option_text: str) -> None:
+    assert load(folder, f"{MINIMAL}[LOG]\n{option_text}\n").log == LogOptions("warning")
 
 
 def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,11 +285,11 @@ def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pyt
     assert load(folder, f"{MINIMAL}[LOG]\nlogfilename: .\n").log.file == str(folder / "here" / "dummy2mqtt.log")
 
 
-# --- what is said
+# --- notes and findings
 
 
 @pytest.mark.parametrize(
-    ("given", "reported"),
+    ("option_text", "reported"),
     [
         ("[MQTT]\ntimeout: 0.01", f"[MQTT] timeout: {NO_MEANING}: the gateway waits for the network without polling"),
         ("[MQTT]\nkeepalive: 0", "[MQTT] keepalive: 0 switched keepalive off; a dead link is now always noticed"),
@@ -306,15 +306,15 @@ def test_a_log_file_that_is_there_is_gone_on_with(folder: Path, monkeypatch: pyt
         ("[Mqtt]\nhost: a", "[Mqtt]: unknown section; it is ignored: did you mean 'MQTT'?"),
     ],
 )
-def test_what_has_no_meaning_is_reported_once(folder: Path, given: str, reported: str) -> None:
-    (note,) = notes(folder, f"{MINIMAL}{given}\n")
+def test_what_has_no_meaning_is_reported_once(folder: Path, option_text: str, reported: str) -> None:
+    (note,) = notes(folder, f"{MINIMAL}{option_text}\n")
     assert reported in note
     assert note.startswith("dummy2mqtt.conf:")
 
 
-@pytest.mark.parametrize("given", ["[CONFIG]\nlocation: x\nerror: y", "[LOG]\nemailhost:\nemailport:"])
-def test_what_never_had_one_is_not(folder: Path, given: str) -> None:
-    assert notes(folder, f"{MINIMAL}{given}\n") == []
+@pytest.mark.parametrize("option_text", ["[CONFIG]\nlocation: x\nerror: y", "[LOG]\nemailhost:\nemailport:"])
+def test_what_never_had_one_is_not(folder: Path, option_text: str) -> None:
+    assert notes(folder, f"{MINIMAL}{option_text}\n") == []
 
 
 def test_what_counts_in_every_section_is_reported_only_where_all_is_read(folder: Path) -> None:
@@ -324,7 +324,7 @@ def test_what_counts_in_every_section_is_reported_only_where_all_is_read(folder:
 
 
 @pytest.mark.parametrize(
-    ("given", "reported"),
+    ("option_text", "reported"),
     [
         ("port: many", '6:7: [MQTT] port: expected a whole number, found "many": for example 1883'),
         ("port: 0", "6:7: [MQTT] port: expected at least 1, found 0: for example 1883"),
@@ -337,8 +337,8 @@ def test_what_counts_in_every_section_is_reported_only_where_all_is_read(folder:
         ("filename: nope.cfg", "6:1: [MQTT] filename: no such file: nope.cfg: check the path"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_reported_with_its_place_and_old_name(folder: Path, given: str, reported: str) -> None:
-    assert findings(folder, f"{MINIMAL}[MQTT]\n{given}\n") == [f"dummy2mqtt.conf:{reported}"]
+def test_what_is_wrong_is_reported_with_its_place_and_old_name(folder: Path, option_text: str, reported: str) -> None:
+    assert findings(folder, f"{MINIMAL}[MQTT]\n{option_text}\n") == [f"dummy2mqtt.conf:{reported}"]
 
 
 def test_what_is_wrong_in_a_common_file_is_reported_with_its_place(folder: Path) -> None:
@@ -453,7 +453,7 @@ def test_yaml_that_is_not_utf_8_is_refused(folder: Path) -> None:
 def test_a_lone_section_is_a_configuration_with_all_defaults(folder: Path) -> None:
     configuration = load(folder, "[INTERFACE]\n")
     assert configuration.mqtt == MqttOptions(client_id="dummy2mqtt")
-    assert [one.cls for one in configuration.interfaces] == [DummyInterface]
+    assert [each.cls for each in configuration.interfaces] == [DummyInterface]
     assert configuration.notes == ()
 
 

@@ -1,4 +1,4 @@
-"""Maps of earlier versions: those of their four layouts load and mean what was documented; no other is touched."""
+"""Legacy maps: all four layouts load with the meaning of their documentation; no other map is changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(text: str, file: str = "map.json") -> tuple[Any, list[str]]:
 
 
 def load(folder: Path, text: str) -> tuple[MsgMap, list[str]]:
-    """Return the map in a file with `text`, and what was said of it, without the path."""
+    """Return the map in a file with `text`, and the notes about it, without the path."""
     path, notes = folder / "map.json", list[str]()
     path.write_text(text)
     msg_map = load_map(path, sender="gw", log=notes.append)
@@ -146,7 +146,7 @@ def reversed_maps(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def documented(maptype: str, entries: Mapping[str, str], word: str) -> str | None:
-    """Return the internal word that the original's documentation gives for an MQTT word; None: refused."""
+    """Return the internal word for an MQTT word by the documentation of version 1; None if it is refused."""
     if maptype == "none" or (word not in entries and (not word or maptype == "loose")):
         return word
     return entries.get(word)
@@ -156,19 +156,19 @@ def documented(maptype: str, entries: Mapping[str, str], word: str) -> str | Non
 def test_a_reversed_map_is_read_as_documented(maps: tuple[dict[str, Any], dict[str, Any]], data: st.DataObject) -> None:
     old, _ = maps
     msg_map = make_today(old)
-    known = sorted({word for name in ADDRESS_FIELDS for word in old[name].get("map", {})})
-    topic = data.draw(topics("home", words | st.sampled_from(known) if known else words))
+    map_words = sorted({word for name in ADDRESS_FIELDS for word in old[name].get("map", {})})
+    topic = data.draw(topics("home", words | st.sampled_from(map_words) if map_words else words))
     action = data.draw(words.filter(lambda word: word and word.lstrip(" ")[:1] != "{"))
     levels = dict(zip((*ADDRESS_FIELDS, "action"), [*topic.split("/")[1:-1], action], strict=True))
-    wanted = {name: documented(old[name]["maptype"], old[name].get("map", {}), w) for name, w in levels.items()}
+    expected = {name: documented(old[name]["maptype"], old[name].get("map", {}), w) for name, w in levels.items()}
     if levels["sender"] == msg_map.fields["sender"].write("gw"):
-        wanted["sender"] = "gw"  # today the gateway's own name is always known
-    if None in wanted.values():
+        expected["sender"] = "gw"  # today the gateway's own name is always known
+    if None in expected.values():
         with pytest.raises(WordError):
             msg_map.mqtt2internal(topic, action.encode())
         return
     msg = msg_map.mqtt2internal(topic, action.encode())
-    assert {name: getattr(msg, name) for name in levels} == wanted
+    assert {name: getattr(msg, name) for name in levels} == expected
 
 
 def make_today(data: dict[str, Any]) -> MsgMap:
@@ -206,7 +206,7 @@ def test_a_map_in_the_current_form_is_never_read_as_another(
     assert not notes
     unused = [name for name in FIELDS if name in data and data[name]["maptype"] == "none"]
     without = {**data, **{name: {"maptype": "none"} for name in unused}}
-    assert document.data in (data, without), "a map of type none may go: nothing looks at it"
+    assert document.data in (data, without), "a map of type none may be removed: it is not used"
 
 
 @given(st.recursive(st.none() | st.booleans() | words, lambda inner: st.lists(inner) | st.dictionaries(texts, inner)))
@@ -318,7 +318,7 @@ def test_a_word_twice_in_an_old_map_is_a_finding_although_a_version_before_3_0_u
     assert findings(tmp_path, text) == ["2:2: device.map.a: duplicate option, first in line 1: remove one of the two"]
 
 
-# --- what is said
+# --- notes
 
 
 def test_what_a_map_was_read_as_is_reported_once_by_check_and_in_the_log(

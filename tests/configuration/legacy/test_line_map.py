@@ -24,7 +24,7 @@ TAKEN = "read as a map of version 0.x, line by line: the root is 'house', as in 
 
 
 def load(folder: Path, text: str, encoding: str = "utf-8") -> tuple[MsgMap, list[str]]:
-    """Return the map in a file with `text`, and what was said of it, without the path."""
+    """Return the map in a file with `text`, and the notes about it, without the path."""
     path, notes = folder / "gw.map", list[str]()
     path.write_bytes(text.encode(encoding))
     msg_map = load_map(path, sender="gw", log=notes.append)

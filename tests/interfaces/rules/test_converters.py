@@ -283,7 +283,7 @@ _values = (
 @settings(max_examples=1000)
 @given(st.sampled_from(sorted(CONVERTERS)), _settings, _values)
 def test_any_setting_and_value_raise_nothing_but_conversion_errors(name: str, setting: Any, value: Any) -> None:
-    """An invalid setting is result when the pipeline is made, not when the first frame arrives."""
+    """An invalid setting is reported when the pipeline is built, not when the first frame arrives."""
     try:
         steps = pipeline({name: setting})
     except ConversionError as err:

@@ -57,7 +57,7 @@ def test_a_message_whose_word_has_no_value_is_left_out() -> None:
 
 @pytest.mark.parametrize("frame", [b"", b"x", b"T3 -4.50\n", b"xT3 -4.50", b"t3 1", b"\xff\xfe"])
 def test_a_frame_that_no_rule_matches_as_a_whole(frame: bytes) -> None:
-    """For bytes that are not UTF-8, an error that says so is allowed, too."""
+    """For bytes that are not UTF-8, an error about that is allowed, too."""
     try:
         assert rules(decode=[TEMPERATURE]).decoder.decode(frame) is None
     except CodecError as err:

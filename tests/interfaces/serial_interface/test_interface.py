@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import serial
 
-from gateway.devices.declaration import Signature
-from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import READ_LOCK, SerialInterface
 from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort
@@ -27,6 +26,7 @@ from tests.support.broker import Listener, Mosquitto, free_port
 from tests.support.configuration import serial_params, write_conf
 from tests.support.desk import Desk
 from tests.support.device import PtyDevice
+from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
@@ -383,8 +383,8 @@ def test_an_interface_with_nothing_to_read_does_not_use_the_read_lock(device: Pt
 def test_an_interface_that_measures_silence_does_not_wait_for_the_next_command(
     device: PtyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.interface._NEXT_MESSAGE", 5.0)
-    monkeypatch.setattr("gateway.interface._LONGEST_DELAY", 5.0)
+    monkeypatch.setattr(DeviceInterface, "next_message_wait", 5.0)
+    monkeypatch.setattr(DeviceInterface, "longest_read_delay", 5.0)
     framing = {"type": "gap", "gap": 0.01}
     encode = [{"match": {"action": "SAY"}, "write": "x"}]
     interface, desk = opened(port=str(device.path), framing=framing, decode=DECODE, encode=encode)
@@ -555,90 +555,28 @@ def test_a_change_of_any_other_option_is_rejected(changed: dict[str, Any]) -> No
     desk.inbox.close()
 
 
-# --- devices
+# --- the clock
 
 
-POLLED: dict[str, Any] = {
-    "address": {"function": "heating", "device": "boiler"},
-    "decode": [],
-    "conversation": {
-        "timeout": 0.05,
-        "reopen_after": 3,
-        "polls": [
-            {
-                "every": 0.05,
-                "write": "T?",
-                "response": {
-                    "regex": "T (?P<t>.*)",
-                    "values": {"t": "float"},
-                    "message": {"action": "TEMPERATURE", "arguments": {"celsius": "{t}"}},
-                },
-            }
-        ],
-    },
-}
-BOILER = Device("boiler", (Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),)),))
+def test_all_times_of_a_serial_device_come_from_the_clock_of_its_class(device: PtyDevice) -> None:
+    """A minute passes in no time: the next poll is due."""
+    fake = FakeClock(10_000_000.0)
 
+    class Timed(SerialInterface):
+        clock = fake
 
-def loop_answered(interface: SerialInterface, device: PtyDevice, answer: bytes, condition: Callable[[], bool]) -> None:
-    """Loop, with an answer to read after each step, until the condition is true."""
+    polls = [{"write": "?", "every": 60.0, "on_open": False}]
+    desk = Desk()
+    interface = Timed(serial_params(port=str(device.path), conversation={"polls": polls}), desk.inbox, desk.outlet)
 
-    def is_answered() -> bool:
-        device.write(answer)
-        return condition()
+    def step(seconds: float) -> int:
+        fake.now += seconds
+        desk.inbox.wake()  # so that the step does not really wait
+        interface.loop()
+        return interface.stats()["frames_sent"]
 
-    loop_until(interface, is_answered)
-
-
-def test_the_port_is_opened_again_where_nothing_answers(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
-    expected_logs.allow("nothing has answered 3 requests in a row: closing the port", "did not answer within 0.05 s")
-    interface, desk = opened(port=str(device.path), **POLLED)
-    loop_until(interface, lambda: interface.stats()["ports_reopened"] == 2)
-    assert desk.availability == ["online"]
-    loop_answered(interface, device, b"T 21\n", lambda: interface.stats()["requests_done"] > 0)
+    assert [step(1.0), step(1.0)] == [0, 0]
+    assert interface.time_to_read() == 59.0
+    assert step(60.0) == 1
     interface.loop_stop()
     desk.inbox.close()
-
-
-def test_a_port_that_cannot_be_opened_again_is_offline(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
-    expected_logs.allow("nothing has answered", "did not answer", "there is no such device")
-    interface, desk = opened(port=str(device.path), **POLLED)
-    path = device.path.readlink()
-    device.path.unlink()
-    loop_until(interface, lambda: not interface.is_open)
-    device.path.symlink_to(path)
-    assert desk.availability == ["online", "offline"]
-    desk.inbox.close()
-
-
-def test_a_device_that_does_not_answer_is_offline_and_a_bad_value_is_bad(
-    device: PtyDevice, expected_logs: ExpectedLogs
-) -> None:
-    expected_logs.allow("did not answer within 0.05 s", "could not be read", "frame dropped: t: nan", "nothing has")
-    interface, desk = opened(port=str(device.path), **POLLED)
-    desk.outlet.devices.configure([BOILER], POLLED["address"], {})
-    assert desk.outlet.devices.stats()["devices_offline"] == 0
-    loop_until(interface, lambda: desk.outlet.devices.stats()["devices_offline"] == 1)
-    loop_answered(interface, device, b"T nan\n", lambda: desk.outlet.devices.stats()["bad_values"] > 0)
-    assert desk.outlet.devices.stats()["devices_offline"] == 0
-    interface.loop_stop()
-    desk.inbox.close()
-
-
-def test_polls_are_asked_for(device: PtyDevice) -> None:
-    conversation = {"polls": [{**POLLED["conversation"]["polls"][0], "every": 3600}]}
-    interface, desk = opened(port=str(device.path), **{**POLLED, "conversation": conversation})
-    assert interface.stats()["frames_sent"] == 1
-    device.write(b"T 21\n")
-    loop_until(interface, lambda: interface.stats()["requests_done"] == 1)
-    interface.ask({"TEMPERATURE"})
-    interface.loop()
-    assert interface.stats()["frames_sent"] == 2
-    interface.loop_stop()
-    desk.inbox.close()
-
-
-def test_the_signatures_are_those_of_the_rules() -> None:
-    assert SerialInterface.signatures(serial_params(**POLLED)).reads == {
-        ("TEMPERATURE", "celsius"): Signature(PointType.NUMBER)
-    }

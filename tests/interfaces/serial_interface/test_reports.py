@@ -6,25 +6,16 @@ import pytest
 
 from interfaces.serial_interface.reports import DropReason, Reports
 from tests.conftest import ExpectedLogs
-
-
-class Clock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.fake_clock import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def reports(clock: Clock, request: pytest.FixtureRequest) -> Reports:
+def reports(clock: FakeClock, request: pytest.FixtureRequest) -> Reports:
     """Reports under a name of their own: what was logged before is remembered by name."""
     return Reports(request.node.name, clock)
 
@@ -34,7 +25,7 @@ def texts(caplog: pytest.LogCaptureFixture, reports_name: str) -> list[str]:
 
 
 def test_a_checksum_error_is_logged_with_the_frame_and_counted(
-    reports: Reports, clock: Clock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
+    reports: Reports, clock: FakeClock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
     expected_logs: ExpectedLogs,
 ) -> None:  # fmt: skip
     expected_logs.expect("frame dropped: ")
@@ -75,7 +66,7 @@ def test_the_kinds_of_unmatched_frames_are_counted_up_to_a_limit(reports: Report
 
 
 def test_bytes_without_frames_are_logged_once_per_period(
-    reports: Reports, clock: Clock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
+    reports: Reports, clock: FakeClock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
     expected_logs: ExpectedLogs,
 ) -> None:  # fmt: skip
     expected_logs.expect("bytes discarded that contain no frame")

@@ -1,7 +1,8 @@
-"""The original (mqttgateway 1.1.4, from the package index) with an interface that reads a pty, in one of three ways.
+"""mqttgateway 1.1.4 from the package index, with an interface that reads a pty, in one of three ways.
 
-Run by the Python of a virtual environment that has it, not by ours. Argument: its configuration file, which names the
-way: `thread`, which reads what is there; `readline`, a thread with pyserial's readline(); `loop`, the single loop.
+Run by the Python of the virtual environment in which it is installed. Argument: its configuration file, which names
+the way: `thread`, which reads all available bytes; `readline`, a thread with pyserial's readline(); `loop`, the single
+loop.
 """
 # mypy: ignore-errors
 
@@ -19,7 +20,7 @@ from mqttgateway.start_gateway import startgateway
 
 
 class Reader:
-    """Makes messages of lines."""
+    """Converts lines to messages."""
 
     def __init__(self, params, msglist_in, msglist_out):  # noqa: ARG002
         self._device = params["device"]
@@ -57,7 +58,7 @@ class Reader:
 
 
 class Threaded(Reader):
-    """A thread that reads what is there."""
+    """A thread that reads all available bytes."""
 
     def loop_start(self):
         """Start the thread."""
@@ -80,7 +81,7 @@ class ReadLine(Threaded):
 
 
 class Looped(Reader):
-    """The single loop: what is there is read in each turn."""
+    """The single loop: each call reads the available bytes."""
 
     _fd = -1
 
