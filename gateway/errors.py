@@ -87,6 +87,13 @@ class FilteredError(RefusedError):
         super().__init__("filtered", why)
 
 
+class CommandRefusedError(RefusedError):
+    """Raise it in a method that executes a command: the command is answered with REFUSED and the text of the error."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("refused by the device", why)
+
+
 class DeviceError(GatewayError):
     """The device cannot be opened, has disappeared, or did not accept what was written to it."""
 
