@@ -66,6 +66,7 @@ class Gateway:
 
         self.outbox, self.writer = open_outbox(configuration.outbox)
         self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability)
+        self.outbox.on_level_change = self._interfaces.notify_level
         self.router = Router(answer=self.outbox.put)
         self.client = MgClient(
             configuration.mqtt,
@@ -166,6 +167,7 @@ class Gateway:
                     if control is not None and control.has_requests:
                         control.run_requests()
                     self.client.loop_with_reconnect()
+                    self._notify_link()
                     self._watch.check()
                     self._interfaces.drop_ended()
             finally:
@@ -173,6 +175,12 @@ class Gateway:
                 if control is not None:
                     control.close()
             return self._shut_down()
+
+    def _notify_link(self) -> None:
+        client = self.client
+        self._interfaces.set_link(
+            is_up=client.link_state is LinkState.UP, session_present=client.session_present, number=client.connects
+        )
 
     def _log_start(self) -> None:
         configuration = self.configuration

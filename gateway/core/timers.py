@@ -14,6 +14,15 @@ Function = Callable[[], object]
 _MIN_PRUNED = 64
 
 
+def _call(function: Function) -> object:
+    return function()
+
+
+def name_of(function: Function) -> str:
+    """Return the name of `function` for the log."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
 class Timer:
     """A function that is called once after a delay, or periodically, until `cancel` is called."""
 
@@ -27,24 +36,28 @@ class Timer:
         self._period = period
 
     def __repr__(self) -> str:
-        name = getattr(self._function, "__qualname__", repr(self._function))
-        return f"<Timer {name} every {self._period:g} s>" if self._period is not None else f"<Timer {name}>"
+        return f"<Timer {self.name} every {self._period:g} s>" if self._period is not None else f"<Timer {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return name_of(self._function)
 
     def cancel(self) -> None:
         """End the timer: the function is not called any more. Any thread may call this, also more than once."""
         self.is_cancelled = True
 
-    def run(self, now: float) -> None:
+    def run(self, now: float, call: Callable[[Function], object] = _call) -> None:
         """Call the function, and schedule the next call. An exception of the function is raised, but ends no period."""
         if self._period is None:
             self.is_cancelled = True
-            self._function()
+            call(self._function)
             return
         # The rhythm is kept: calls that were missed, for example while the machine was suspended, are skipped.
         missed = max(0, math.floor((now - self.when) / self._period))
         self.when += (missed + 1) * self._period
         self._timers.add(self)
-        if self._function() is True:
+        if call(self._function) is True:
             self.is_cancelled = True
 
 
@@ -92,8 +105,8 @@ class Timers:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else math.inf
 
-    def run_due(self, on_error: Callable[[Timer, Exception], None]) -> int:
-        """Call the functions that are due now; return how many were called.
+    def run_due(self, on_error: Callable[[Timer, Exception], None], call: Callable[[Function], object] = _call) -> int:
+        """Call the functions that are due now, each by `call`; return how many were called.
 
         An exception of a function is passed to `on_error`, and ends neither its timer nor others. If a function starts
         a timer that is due immediately, that one is called by the next `run_due`, so that the thread is never blocked.
@@ -107,7 +120,7 @@ class Timers:
                 continue
             called += 1
             try:
-                timer.run(now)
+                timer.run(now, call)
             except Exception as err:  # noqa: BLE001  (the author's code may raise anything)
                 on_error(timer, err)
         return called

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.core.activity import current
 from gateway.core.open_commands import OpenCommands
@@ -42,6 +43,18 @@ class LateAnswer(ThrottledException):
     """An interface has answered a command too late: the gateway has answered it in its place already."""
 
 
+class LinkStatus(NamedTuple):
+    """The state of the link to the broker, as far as interfaces need it.
+
+    `session_present`: whether the broker still had a session of the gateway. `number` counts the links, so that the
+    status of one link differs from that of the next one.
+    """
+
+    is_up: bool = False
+    session_present: bool = False
+    number: int = 0
+
+
 class Outlet:
     """The `msglist_out` of one interface.
 
@@ -74,11 +87,18 @@ class Outlet:
         self.refused = 0
         self._late_answers = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox
+        self.link = LinkStatus()
+        """The state of the link to the broker, replaced as a whole by the main thread. Any thread may read it."""
 
     @property
     def is_available(self) -> bool:
         """Whether the device is available, as far as is known."""
         return self._is_available is True
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the outbox, which all interfaces share, is nearly full. Any thread may read it."""
+        return self._outbox.is_crowded
 
     def stats(self) -> dict[str, int]:
         """Return the counts of messages since the start. Any thread may call this."""
@@ -111,19 +131,25 @@ class Outlet:
         """
         return self._send(outcome, None, is_from_interface=False) is None
 
-    def push_all(self, messages: Iterable[InternalMsg]) -> None:
-        """Send `messages`, as one `push` for each would, but faster: the outbox receives them in batches."""
+    def push_all(self, messages: Iterable[InternalMsg]) -> int:
+        """Send `messages`, as one `push` for each would, but faster: the outbox receives them in batches.
+
+        Return how many were refused: by a filter, by the map, or by the outbox because it is full. An answer that the
+        outbox refuses counts once for each topic that it goes to.
+        """
         messages = self.as_messages(messages)
+        refused = 0
         batch = Batch()
         batch.source = self._source
         is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
         try:
             for msg in messages:
-                self._translate(msg, batch, is_traffic_logged)
+                refused += self._translate(msg, batch, is_traffic_logged) is not None
                 if len(batch) >= _BATCH_SIZE:
-                    self._put(batch)
+                    refused += self._put(batch)
         finally:
-            self._put(batch)  # also the messages before an error
+            refused += self._put(batch)  # also the messages before an error
+        return refused
 
     def as_messages(self, result: object) -> Iterable[InternalMsg]:
         """Return the messages in `result`, which a method of an interface has returned. None stands for no messages.
@@ -247,13 +273,15 @@ class Outlet:
                 batch.extend(answers)
                 return
 
-    def _put(self, batch: Batch) -> None:
-        """Put `batch` into the outbox, and clear it; apply backpressure if it is time."""
+    def _put(self, batch: Batch) -> int:
+        """Put `batch` into the outbox, and clear it; apply backpressure if it is time. Return how many were refused."""
+        refused = 0
         if batch:
-            self._outbox.put_all(batch)
+            refused = self._outbox.put_all(batch)
             batch.clear()
         if self.pushed >= self._next_backpressure:
             self._apply_backpressure()
+        return refused
 
     def _apply_backpressure(self) -> None:
         """Make the calling thread wait while the outbox is nearly full."""
