@@ -53,8 +53,8 @@ class _DeliveringOutbox(Outbox):
             receipt.mark_delivered()
         return True
 
-    def put_all(self, publications: Sequence[Publication]) -> int:
-        return len(publications)
+    def put_all(self, publications: Sequence[Publication]) -> int:  # noqa: ARG002
+        return 0
 
     def wait_for_room(self, longest: float = 0.2) -> None:
         """Return immediately."""
