@@ -207,8 +207,7 @@ class DeviceInterface(Interface):
         )
         self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
-        if hasattr(msglist_out, "on_ask"):
-            msglist_out.on_ask = self.ask
+        msglist_out.on_ask = self.ask
         self._open_commands = msglist_out.open_commands = msglist_in.open_commands
         self._device_fd = -1
 
@@ -272,11 +271,9 @@ class DeviceInterface(Interface):
     def heard(self, device_id: str) -> None:
         """Record that a device of `devices` works, although it has sent no reading: it is not silent.
 
-        Any thread may call this. Raises `KeyError` if the interface has devices, but none with this id.
+        Any thread may call this. An unknown id is logged; without devices, nothing happens.
         """
-        record = getattr(self.msglist_out, "heard", None)
-        if record is not None:
-            record(device_id)
+        self.msglist_out.heard(device_id)
 
     # --- what this class does for the device
 
@@ -341,7 +338,8 @@ class DeviceInterface(Interface):
                 with self._call("close"):
                     self.close()
         finally:
-            self._timers.clear()  # they refer to the interface, and would keep it in memory
+            self._timers.clear()  # these refer to the interface, and would keep it in memory
+            self.msglist_out.on_ask = lambda _: None
 
     def _open_if_due(self) -> bool:
         if self.clock() < self._next_open:
@@ -421,9 +419,7 @@ class DeviceInterface(Interface):
             if msg is None:
                 break
             with self._call("write"):
-                for answer in self.msglist_out.as_messages(self.write(msg)):  # if it is a generator, it runs here
-                    self.msglist_out.push(answer)
-                    has_answered = True
+                has_answered |= self.msglist_out.push_each(self.write(msg)) > 0  # if it is a generator, it runs here
             if self._open_commands.commands and not (self.answers_at_close and self.accepts(msg)):
                 self._open_commands.release(msg)
         return has_answered

@@ -25,6 +25,7 @@ from gateway.logs.init_logger import init_logger, log_stats
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
+from gateway.routing.device_memory import Documents
 from gateway.routing.router import Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.interface_host import InterfaceHost
@@ -65,7 +66,13 @@ class Gateway:
         self._control: ControlServer | None = None
 
         self.outbox, self.writer = open_outbox(configuration.outbox)
-        self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability)
+        documents = Documents(
+            lambda topic, payload: self.client.set_state(topic, payload),
+            self.outbox.record_retained,
+            lambda device, kind: self.configuration.document_topic(device, kind),
+            self._wakeup.set,
+        )
+        self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability, documents)
         self.outbox.on_level_change = self._interfaces.notify_level
         self.router = Router(answer=self.outbox.put)
         self.client = MgClient(
@@ -78,6 +85,7 @@ class Gateway:
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
+        self._configure_devices()
         self._set_routes()
         self._clear_stale_topics()
 
@@ -110,11 +118,17 @@ class Gateway:
     def _publish_availability(self, name: str, payload: bytes) -> None:
         self.client.set_state(self.configuration.availability_topic(name), payload)
 
+    def _configure_devices(self) -> None:
+        """Use the devices of the configuration; what the broker retains of others is cleared as stale."""
+        for topic in self._interfaces.configure_devices(dict(self.outbox.retained)):
+            self.client.forget_state(topic)
+
     def _set_routes(self) -> None:
         """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
         configuration = self.configuration
         routes = self._interfaces.routes(configuration.commands)
-        self.router.set_routes(routes, configuration.availability_topics, configuration.response_topics)
+        own_topics = [*configuration.availability_topics, *self._interfaces.document_topics]
+        self.router.set_routes(routes, own_topics, configuration.response_topics)
         replays = configuration.replays
         self.client.mg_subscribe(
             self.router.filters,
@@ -133,7 +147,7 @@ class Gateway:
         states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
         states.append(configuration.run_topic)
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
-        stale = list(stale_topics(self.outbox.retained, maps, states))
+        stale = list(stale_topics(self.outbox.retained, maps, [*states, *self._interfaces.document_topics]))
         for topic in stale:
             self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
         if stale:
@@ -166,8 +180,9 @@ class Gateway:
                     self._reload_if_requested()
                     if control is not None and control.has_requests:
                         control.run_requests()
-                    self.client.loop_with_reconnect()
+                    self.client.loop_with_reconnect(self._interfaces.due_in)
                     self._notify_link()
+                    self._interfaces.tick()
                     self._watch.check()
                     self._interfaces.drop_ended()
             finally:
@@ -254,6 +269,7 @@ class Gateway:
         changes += interface_changes
         for name in removed:
             self.client.forget_state(previous.availability_topic(name))
+        self._configure_devices()
         self._set_routes()
         self._watch_hooks()
         self._clear_stale_topics()
@@ -295,6 +311,7 @@ class Gateway:
         """Stop the interfaces first, so that their last statuses are sent; then publish `offline` and disconnect."""
         LOG.info("stopping")
         self._interfaces.stop()
+        self._interfaces.remember_devices()
         # What is kept on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)

@@ -25,8 +25,8 @@ from gateway.api import (
     integer,
 )
 from gateway.core.backoff import Backoff
-from gateway.devices.declaration import Signature
-from gateway.devices.point import PointType
+from gateway.devices.declaration import Signature, declare
+from gateway.devices.point import Device, PointType
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.routing.outlet import LinkStatus
@@ -339,18 +339,57 @@ def test_an_outlet_may_ask_for_the_values_that_a_command_has_changed() -> None:
         def ask(self, actions: Collection[str]) -> None:
             self.asked = list(actions)
 
-    class WithDevices(RecordingOutlet):
-        def __init__(self) -> None:
-            super().__init__()
-            self.on_ask: Callable[[Collection[str]], None] = lambda _: None
-
-    inbox, outlet = MsgList(), WithDevices()
+    inbox, outlet = MsgList(), RecordingOutlet()
     interface = Asking({}, inbox, outlet)
     outlet.on_ask(["TEMPERATURE"])
     assert interface.asked == ["TEMPERATURE"]
     DeviceInterface({}, inbox, outlet)
     outlet.on_ask(["TEMPERATURE"])  # the default does nothing
     inbox.close()
+
+
+class AskingLamp(Lamp):
+    """A lamp of which the gateway knows a point; its state is told only for some levels."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.asked: list[str] = []
+
+    @command("LAMP_ON", level=integer(0, 100))
+    def switch_on(self, level: int) -> list[InternalMsg]:
+        told = InternalMsg(device="lamp", action="LAMP_STATE", arguments={"level": level})
+        return [told] if level > 50 else []
+
+    def ask(self, actions: Collection[str]) -> None:
+        self.asked += actions
+
+
+def lamp_device() -> Device:
+    points = {"level": {"from": "LAMP_STATE.level", "write": "LAMP_ON.level"}}
+    data = [{"id": "lamp", "address": {"device": "lamp"}, "points": points}]
+    (device,) = declare(data, AskingLamp.signatures({}), {}).devices
+    return device
+
+
+def test_a_value_is_asked_for_only_if_no_message_after_the_command_tells_it(scenes: Callable[..., Scene]) -> None:
+    scene = scenes(AskingLamp)
+    scene.outlet.devices.configure([lamp_device()], {}, {})
+    send(scene, "LAMP_ON", level=80)
+    assert scene.actions == ["LAMP_ON", "LAMP_STATE"]
+    assert scene.interface.asked == []  # type: ignore[attr-defined]
+    send(scene, "LAMP_ON", level=20)
+    assert scene.interface.asked == ["LAMP_STATE"]  # type: ignore[attr-defined]
+
+
+def test_a_device_that_the_configuration_does_not_know_is_logged_if_it_is_heard(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: there is no device with the id 'lamps'")
+    desk = Desk()
+    interface = AskingLamp({}, desk.inbox, desk.outlet)
+    interface.heard("none")  # the configuration has no devices at all
+    desk.outlet.devices.configure([lamp_device()], {}, {})
+    interface.heard("lamp")
+    interface.heard("lamps")
+    desk.inbox.close()
 
 
 # --- notifications

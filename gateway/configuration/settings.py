@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
@@ -30,6 +31,8 @@ class InterfaceOptions(NamedTuple):
     msg_map: MsgMap
     filters: Filters = Filters()
     addresses: Addresses | None = None
+    devices: tuple[Device, ...] = ()
+    max_devices: int = 100
 
 
 class Configuration(NamedTuple):
@@ -55,6 +58,10 @@ class Configuration(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
+
+    def document_topic(self, device: str, kind: str) -> str:
+        """Return the topic of a document of a device, by the device's id; `kind` is `state` or `availability`."""
+        return "/".join(filter(None, (self.root, self.name, device, kind)))
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""

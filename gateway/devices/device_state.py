@@ -55,6 +55,11 @@ class DeviceState:
             self._set_online(True, "")
         return is_sooner
 
+    def recover(self) -> None:
+        """Record that the interface works again: a device that need not be heard from time to time is there."""
+        if not self.is_online and self.device.silent_after is None:
+            self._set_online(True, "")
+
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
         for reading in self.reading_of.values():
@@ -86,20 +91,27 @@ class DeviceState:
 
     def due(self) -> float:
         """Return when the time alone changes something; infinite: never."""
-        document = self.document_due
-        silence = self.last_heard + self.silence_limit if self.is_online else math.inf
+        is_counted = self.is_online and self.last_heard != NEVER
+        silence = self.last_heard + self.silence_limit if is_counted else math.inf
         points = (
             reading.seen_at + point.silent_after
             for point, reading in zip(self.device.points, self.reading_of.values(), strict=True)
             if point.silent_after is not None and reading.quality is Quality.GOOD
         )
-        return min(document, silence, *points)
+        if self.is_changed:
+            return min(self.document_due, _whole(min(silence, *points, math.inf)))
+        # In whole seconds: or a thousand quiet devices would wake the process each at its own moment.
+        return _whole(min(self.document_due, silence, *points))
 
     def check_silence(self, now: float) -> None:
         """Note what has not been heard for too long."""
-        if self.is_online and now >= self.last_heard + self.silence_limit:
+        if self.is_online and self.last_heard != NEVER and now >= self.last_heard + self.silence_limit:
             self.lose(f"nothing heard for {self.silence_limit:.0f} s")
         for point, reading in zip(self.device.points, self.reading_of.values(), strict=True):
             is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after
             if is_late and reading.quality is Quality.GOOD:
                 reading.quality, self.is_changed = Quality.STALE, True
+
+
+def _whole(seconds: float) -> float:
+    return seconds if math.isinf(seconds) else float(math.ceil(seconds))

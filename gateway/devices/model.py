@@ -71,6 +71,8 @@ class Model:
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
+        self.bad: list[str] = []
+        """The arguments of the message that was observed last which were no values."""
         self._own = own or {}
         self._max_devices = max_devices
         self._groups: dict[tuple[object, ...], _Group] = {}
@@ -142,6 +144,7 @@ class Model:
             if is_sooner:
                 self._schedule(state, state.due())
         if bad:
+            self.bad = bad
             self.bad_values += len(bad)
             rest = {name: value for name, value in msg.arguments.items() if name not in bad}
             if not rest:
@@ -292,6 +295,13 @@ class Model:
         for state in self.states.values():
             state.lose(reason)
             if state.is_changed:
+                self._mark_changed(state)
+
+    def recover_all(self) -> None:
+        """Record that the interface works again."""
+        for state in self.states.values():
+            state.recover()
+            if state.is_status_new:
                 self._mark_changed(state)
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:

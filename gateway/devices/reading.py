@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.devices.point import Point, PointType
@@ -43,6 +44,11 @@ DUE, WAITING, CHANGED, BAD = 1, 2, 4, 8
 """What a value that has come makes of its message, bit by bit: it goes out now; it has changed, and goes out at the end
 of the interval; the state of the device is another one; it is no value. Plain numbers, for they are added up for each
 value of each line, and those of `enum.Flag` take ten times as long."""
+
+
+def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
+    """Return the names of the arguments that are no values: numbers that are infinite or none (NaN)."""
+    return [name for name, value in arguments.items() if type(value) is float and value - value != 0.0]
 
 
 class Reading:

@@ -11,7 +11,7 @@ it, that of publishing, or of two documents of a device the older one could be p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -29,12 +29,14 @@ class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
     `remember` takes the same, for the next run of the gateway. `topic` returns that of a document of a device, by the
-    device's id and the kind: `state` or `availability`.
+    device's id and the kind: `state` or `availability`. `wake` is called when `due_in` has become sooner than it was
+    when it was asked for last: whoever waits for it must ask again.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
     topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
+    wake: Callable[[], None] = lambda: None
 
 
 class DeviceMemory:
@@ -49,6 +51,9 @@ class DeviceMemory:
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
+        self._planned = math.inf  # when whoever calls `tick` will do so at the latest
+        self.is_used = False
+        """Whether any devices are declared, or any readings remembered."""
         self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
         self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
 
@@ -86,25 +91,39 @@ class DeviceMemory:
                 if payload and restore(state, payload):
                     model.touch(state)
             self._model = model
+            self.is_used = not model.is_empty
         self.publish_changed()
         return [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
 
-    def observe(self, msg: InternalMsg) -> InternalMsg | None:
-        """Return what of `msg` is to go out, or None: nothing; see `Model.observe`."""
-        if msg.report is None and self._model.is_empty:
-            return msg
+    def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
+        """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
+
+        See `Model.observe`.
+        """
+        if msg.report is None and not self.is_used:
+            return msg, ()
+        self.is_used = True
         with self._lock:
-            return self._model.observe(msg, self._clock(), self._wall_clock())
+            model = self._model
+            observed = model.observe(msg, self._clock(), self._wall_clock())
+            bad: Sequence[str] = ()
+            if model.bad:
+                bad, model.bad = model.bad, []
+        if model.due() < self._planned:
+            self._wake()
+        return observed, bad
 
     def publish_changed(self) -> None:
         """Publish the documents of the devices that have changed, but for those that have to wait for it."""
-        if self._model.is_empty:
+        if not self.is_used:
             return
         with self._publishing:
             with self._lock:
                 now = self._clock()
                 documents = self._written(self._model.changed(now), now)
             self._publish(documents)
+        if self._model.due() < self._planned:
+            self._wake()
 
     def tick(self) -> list[InternalMsg]:
         """Do what time alone brings about; return the messages that are to be sent for it, past the rules."""
@@ -118,10 +137,15 @@ class DeviceMemory:
             self._publish(documents)
         return pending.messages
 
+    def _wake(self) -> None:
+        self._planned = self._model.due()
+        self._documents.wake()
+
     @property
     def due_in(self) -> float:
         """The seconds until `tick` has something to do; infinite: nothing, as far as is known now."""
-        due = self._model.due()
+        # Noted before the caller begins to wait: what becomes due sooner from now on wakes it.
+        self._planned = due = self._model.due()
         return math.inf if due == math.inf else max(0.0, due - self._clock())
 
     # --- what is heard of devices beside their messages
@@ -143,6 +167,16 @@ class DeviceMemory:
         with self._lock:
             self._model.lose_all(reason)
         self.publish_changed()
+
+    def recover_all(self) -> None:
+        """Record that the interface works again."""
+        with self._lock:
+            self._model.recover_all()
+        self.publish_changed()
+
+    def now(self) -> float:
+        """Return the time (s) by the clock of the model."""
+        return self._clock()
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions that would tell what a command has changed; see `Model.to_ask`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.core.activity import current
@@ -13,12 +13,14 @@ from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
+from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
+from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
 from gateway.translation.mqtt_map import MsgMap
@@ -39,8 +41,19 @@ class WrongType(ThrottledException):
     """An interface has passed an object that is not a message, or not an iterable of messages."""
 
 
+class BadValue(ThrottledException):
+    """A value of a message is none: it is left out, and the rest of the message is sent."""
+
+
 class LateAnswer(ThrottledException):
     """An interface has answered a command too late: the gateway has answered it in its place already."""
+
+
+class UnknownDevice(ThrottledException):
+    """An interface has heard a device with an unknown id.
+
+    That is no error of the interface: the configuration may declare other devices than the interface does, or none.
+    """
 
 
 class LinkStatus(NamedTuple):
@@ -55,11 +68,18 @@ class LinkStatus(NamedTuple):
     number: int = 0
 
 
+class _Batch(Batch):
+    """The publications of some messages, and the outcomes of commands among these messages."""
+
+    outcomes: tuple[InternalMsg, ...] = ()
+
+
 class Outlet:
     """The `msglist_out` of one interface.
 
     `outbox` receives the publications. `publish_available` is called with the availability of the device when that
     has changed. `filters` are those for outgoing messages; `record_sent` is called with each message that is sent.
+    `devices` remember what the interface has reported, and hold back what is not worth reporting.
     """
 
     def __init__(
@@ -70,8 +90,12 @@ class Outlet:
         publish_available: Callable[[bool], None] = lambda _: None,
         filters: Sequence[MessageFilter] = (),
         record_sent: Callable[[InternalMsg], None] = lambda _: None,
+        devices: DeviceMemory | None = None,
     ) -> None:
         self.name = name
+        self.devices = devices or DeviceMemory(time.monotonic, time.time)
+        self.on_ask: Callable[[Collection[str]], None] = lambda _: None
+        """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
         self._map = msg_map
         self._outbox = outbox
         self._publish_available = publish_available
@@ -86,6 +110,7 @@ class Outlet:
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
         self._late_answers = 0
+        self._bad_values = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox
         self.link = LinkStatus()
         """The state of the link to the broker, replaced as a whole by the main thread. Any thread may read it."""
@@ -102,7 +127,9 @@ class Outlet:
 
     def stats(self) -> dict[str, int]:
         """Return the counts of messages since the start. Any thread may call this."""
-        return {"pushed": self.pushed, "refused": self.refused, "late_answers": self._late_answers}
+        counts = {"pushed": self.pushed, "refused": self.refused, "late_answers": self._late_answers}
+        devices = self.devices.stats()
+        return {**counts, **devices, "bad_values": devices["bad_values"] + self._bad_values}
 
     def set_route(
         self,
@@ -139,9 +166,10 @@ class Outlet:
         """
         messages = self.as_messages(messages)
         refused = 0
-        batch = Batch()
+        batch = _Batch()
         batch.source = self._source
         is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
+        began = self.devices.now() if self.devices.is_used else 0.0
         try:
             for msg in messages:
                 refused += self._translate(msg, batch, is_traffic_logged) is not None
@@ -149,7 +177,26 @@ class Outlet:
                     refused += self._put(batch)
         finally:
             refused += self._put(batch)  # also the messages before an error
+            if self.devices.is_used:
+                self._update_devices(began, batch.outcomes)
         return refused
+
+    def push_each(self, messages: Iterable[InternalMsg]) -> int:
+        """Send `messages`, each as soon as it is produced, as `push` does; return how many there were.
+
+        The devices ask for what a command has changed only after the last message, because any of them may tell it.
+        """
+        began = self.devices.now() if self.devices.is_used else 0.0
+        outcomes: list[InternalMsg] = []
+        count = 0
+        try:
+            for msg in self.as_messages(messages):
+                count += 1
+                self._send(msg, None, outcomes=outcomes)
+        finally:
+            if count and self.devices.is_used:
+                self._update_devices(began, outcomes)
+        return count
 
     def as_messages(self, result: object) -> Iterable[InternalMsg]:
         """Return the messages in `result`, which a method of an interface has returned. None stands for no messages.
@@ -193,28 +240,51 @@ class Outlet:
         if self._outbox.has_waiting:
             time.sleep(_YIELD_SECONDS)
 
-    def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_from_interface: bool = True) -> str | None:
-        """Send `msg`; return None, or why it was refused."""
-        batch = Batch()
+    def _send(
+        self,
+        msg: InternalMsg,
+        receipt: Receipt | None,
+        *,
+        is_from_interface: bool = True,
+        outcomes: list[InternalMsg] | None = None,
+    ) -> str | None:
+        """Send `msg`; return None, or why it was refused.
+
+        With `outcomes`, an outcome is appended to it, and the caller updates the devices.
+        """
+        batch = _Batch()
+        began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
         if refusal is not None:
             if batch:  # the outcome of a command, for its response topic alone
                 self._outbox.put_all(batch)
             return refusal
-        is_accepted = self._outbox.put(batch[0], receipt, self._source)
+        is_accepted = self._outbox.put(batch[0], receipt, self._source) if batch else True
         for publication in batch[1:]:
             self._outbox.put(publication, None, self._source)
+        if not batch and receipt is not None:  # nothing new: what it says has been reported already
+            receipt.mark_delivered()
+        if outcomes is not None:
+            outcomes.extend(batch.outcomes)
+        elif self.devices.is_used:
+            self._update_devices(began, batch.outcomes)
         # Another caller than the interface may be the main thread, which must not wait for itself.
         if is_from_interface and self.pushed >= self._next_backpressure:
             self._apply_backpressure()
         return None if is_accepted else "the outbox is full"
 
     def _translate(
-        self, msg: object, batch: Batch, is_traffic_logged: bool, is_from_interface: bool = True
+        self,
+        msg: object,
+        batch: _Batch,
+        is_traffic_logged: bool,
+        is_from_interface: bool = True,
+        is_observed: bool = False,
     ) -> str | None:
         """Append the publications for `msg` to `batch`, and log it as traffic; return None, or why it was refused.
 
-        A refused outcome may still have been appended for its response topic.
+        A refused outcome may still have been appended for its response topic. A message that `is_observed` has passed
+        the filters and the devices before.
         """
         if not isinstance(msg, InternalMsg):
             self.refused += 1
@@ -224,10 +294,23 @@ class Outlet:
         if is_answer and not self.open_commands.answer(msg):
             return self._refuse_late(msg)
         try:
-            if self._filters:
+            if self._filters and not is_observed:
                 msg = apply_filters(self._filters, msg)
+            if (self.devices.is_used or msg.report is not None) and not is_observed:
+                observed, bad = self.devices.observe(msg)
+                if bad:
+                    self._log_bad_values(msg, bad)
+                if observed is None:
+                    return None
+                msg = observed
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
+            bad = bad_values(msg.arguments) if not msg.is_outcome else ()
+            if bad and len(bad) < len(msg.arguments):
+                self._bad_values += len(bad)
+                self._log_bad_values(msg, bad)
+                rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
+                return self._translate(rest, batch, is_traffic_logged, is_from_interface, is_observed=True)
             self._refuse(msg, err)
             if not msg.is_outcome or isinstance(err, RefusedError):
                 return str(err)
@@ -240,17 +323,68 @@ class Outlet:
         if is_traffic_logged:
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         batch.append(publication)
+        if self.devices.is_used and msg.is_outcome:
+            batch.outcomes += (msg,)
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None
 
-    def _respond(self, reply_to: ReplyTo, publication: Publication, batch: Batch) -> None:
+    def _log_bad_values(self, msg: InternalMsg, bad: Sequence[str]) -> None:
+        for name in bad:
+            text = f"{self.name}: {msg.action}: {name!a} is left out: {_shown(msg.arguments[name])} is no value of it"
+            error = BadValue(text, key=f"{self.name} {msg.action} {name}")
+            if error.trigger:
+                LOG.warning(error.report)
+
+    def _update_devices(self, began: float, outcomes: Sequence[InternalMsg]) -> None:
+        """Publish the documents of devices that have changed, and ask for what commands have changed.
+
+        `outcomes` are those that were sent. `began` is the time (s, the devices' clock) at which the messages began: a
+        reading since then needs no question.
+        """
+        self.devices.publish_changed()
+        if outcomes:
+            actions = {action for outcome in outcomes for action in self.devices.to_ask(outcome, began)}
+            if actions:
+                self.on_ask(actions)
+
+    # --- devices
+
+    def tick(self) -> None:
+        """Send what is due by time alone: last values at the end of an interval, refreshes, documents.
+
+        The main thread calls this, so it never waits. The messages have passed the filters already.
+        """
+        batch = _Batch()
+        batch.source = self._source
+        for msg in self.devices.tick():
+            self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+        if batch:
+            self._outbox.put_all(batch)
+
+    def heard(self, device: str) -> None:
+        """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
+        try:
+            self.devices.heard(device)
+        except KeyError:
+            unknown = UnknownDevice(
+                f"{self.name}: there is no device with the id {device!a}", key=f"{self.name} {device}"
+            )
+            if self.devices.topics and unknown.trigger:
+                LOG.warning(unknown.report)
+
+    def request_unanswered(self, msg: InternalMsg) -> None:
+        """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
+        if self.devices.is_used:
+            self.devices.unanswered(msg)
+
+    def _respond(self, reply_to: ReplyTo, publication: Publication, batch: _Batch) -> None:
         """Append the answer for the response topics of a command and of its duplicates."""
         if reply_to.topic:
             batch.append(publication.answering(reply_to))
         batch.extend(self._outcomes.record(reply_to, publication))
 
-    def _write_reduced(self, msg: InternalMsg, batch: Batch) -> Publication | None:
+    def _write_reduced(self, msg: InternalMsg, batch: _Batch) -> Publication | None:
         """Return an outcome that the map cannot write, without its arguments except `response` and `reason`.
 
         The client must get an outcome even if the device has answered with a value that JSON cannot represent, or if
@@ -265,15 +399,15 @@ class Outlet:
                 self._respond_only(msg, reduced, msg.reply_to, batch)
             return None
 
-    def _respond_only(self, msg: InternalMsg, reduced: InternalMsg, reply_to: ReplyTo, batch: Batch) -> None:
+    def _respond_only(self, msg: InternalMsg, reduced: InternalMsg, reply_to: ReplyTo, batch: _Batch) -> None:
         for outcome in msg, reduced:
             with contextlib.suppress(MessageError):
-                answers = Batch()
+                answers = _Batch()
                 self._respond(reply_to, self._map.answer(outcome), answers)
                 batch.extend(answers)
                 return
 
-    def _put(self, batch: Batch) -> int:
+    def _put(self, batch: _Batch) -> int:
         """Put `batch` into the outbox, and clear it; apply backpressure if it is time. Return how many were refused."""
         refused = 0
         if batch:
@@ -327,6 +461,10 @@ class Outlet:
         if is_available != self._is_available:
             self._is_available = is_available
             self._publish_available(is_available)
+            if is_available:
+                self.devices.recover_all()
+            else:
+                self.devices.lose_all(self.last_failure[1] if self.last_failure else "the interface is not running")
 
 
 def _shown(result: object) -> str:

@@ -53,7 +53,8 @@ class InboxFull(ThrottledException):
 
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
 _ALLOWABLE = (_UNMARKED, _STATUS)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS = ("availability", "run")  # the last levels of the topics on which gateways publish their own state
+_GATEWAY_LEVELS = ("availability", "run", "state")
+"""The last levels of the topics on which gateways publish their own state, and that of their devices."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
     "late command", "duplicate command", "expired command", "undated command", "for nobody", "echo loop", "filtered",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
@@ -11,6 +12,7 @@ from gateway.core.inbox import ByteBudget, MsgList
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
+from gateway.routing.device_memory import DeviceMemory, Documents
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import LinkStatus, Outlet
 from gateway.routing.router import Route
@@ -23,17 +25,26 @@ class InterfaceHost:
     """An interface with its inbox, outlet and thread.
 
     `publish` publishes its availability; any thread may call it. `room` limits the memory that the messages waiting for
-    all interfaces may use. Only the main thread calls the methods, except `check`, `stats` and
-    `notify`.
+    all interfaces may use. `documents` is where the state documents of its devices go. Only the main thread calls the
+    methods, except `check`, `stats` and `notify`.
     """
 
     def __init__(
-        self, options: InterfaceOptions, outbox: Outbox, publish: Callable[[bytes], None], budget: ByteBudget
+        self,
+        options: InterfaceOptions,
+        outbox: Outbox,
+        publish: Callable[[bytes], None],
+        budget: ByteBudget,
+        documents: Documents | None = None,
     ) -> None:
         self.options = options
         self.inbox = MsgList(budget=budget)
         filters = _watched(options.filters.outgoing, options.name)
-        self.outlet = Outlet(options.name, options.msg_map, outbox, self._publish_availability, filters)
+        # A clock that stands still while the machine is suspended: nothing could be heard of a device meanwhile.
+        self.devices = DeviceMemory(time.monotonic, time.time, documents)
+        self.outlet = Outlet(
+            options.name, options.msg_map, outbox, self._publish_availability, filters, devices=self.devices
+        )
         self.route: Route | None = None
         self._publish = publish
         self._is_retired = False
@@ -93,6 +104,25 @@ class InterfaceHost:
         """Notify the interface, in its own thread, of the level of the outbox. Any thread may call it."""
         self._supervisor.notify()
 
+    def configure_devices(self, retained: Mapping[str, bytes]) -> list[str]:
+        """Use the devices of the options; return the topics of the documents of devices that are gone.
+
+        `retained` are the payloads that the broker retains, by topic: with them, devices begin as an earlier run has
+        left them.
+        """
+        address = self.options.params.get("address")
+        own = (
+            {field: word for field, word in address.items() if isinstance(word, str)}
+            if isinstance(address, Mapping)
+            else {}
+        )
+        return self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+
+    def tick(self) -> None:
+        """Do what is due for the devices by time alone."""
+        if self.devices.is_used:
+            self.outlet.tick()
+
     def reconfigure(self, options: InterfaceOptions) -> list[str]:
         """Change over to other options; return which of them have changed. Call `routes_of` after it."""
         previous = self.options
@@ -100,6 +130,8 @@ class InterfaceHost:
         self.options = options = options._replace(msg_map=previous.msg_map) if is_same_map else options
         changes = [] if is_same_map else ["map"]
         changes += ["filters"] if options.filters != previous.filters else []
+        are_other_devices = (options.devices, options.max_devices) != (previous.devices, previous.max_devices)
+        changes += ["devices"] if are_other_devices else []
         is_other_type = (options.cls.__module__, options.cls.__qualname__) != (
             previous.cls.__module__,
             previous.cls.__qualname__,

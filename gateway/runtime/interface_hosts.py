@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -11,12 +12,15 @@ from gateway.core.inbox import ByteBudget
 from gateway.core.package_logger import package_logger
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
+from gateway.routing.device_memory import Documents
 from gateway.routing.outlet import LinkStatus
 from gateway.routing.route import Route
 from gateway.runtime.interface_host import InterfaceHost, routes_of
 from gateway.runtime.stats import total
 
 LOG = package_logger(__name__)
+
+_SHORTEST_TICK = 0.25  # s between two looks at the devices: each may be due at a moment of its own
 
 STOP_SECONDS = 1.5
 """Seconds for all interfaces together to return from their calls, and to close their devices."""
@@ -30,9 +34,15 @@ class InterfaceHosts:
     """
 
     def __init__(
-        self, options: Iterable[InterfaceOptions], outbox: Outbox, publish_availability: Callable[[str, bytes], None]
+        self,
+        options: Iterable[InterfaceOptions],
+        outbox: Outbox,
+        publish_availability: Callable[[str, bytes], None],
+        documents: Documents | None = None,
     ) -> None:
         self._outbox = outbox
+        self._documents = documents
+        self._next_tick = 0.0
         self._publish_availability = publish_availability
         self._room = ByteBudget()  # shared by the inboxes of all interfaces
         self._link = LinkStatus()
@@ -44,7 +54,11 @@ class InterfaceHosts:
 
     def _host(self, options: InterfaceOptions) -> InterfaceHost:
         host = InterfaceHost(
-            options, self._outbox, lambda payload: self._publish_availability(options.name, payload), self._room
+            options,
+            self._outbox,
+            lambda payload: self._publish_availability(options.name, payload),
+            self._room,
+            self._documents,
         )
         host.set_link(self._link)
         return host
@@ -107,6 +121,36 @@ class InterfaceHosts:
         """Notify the interfaces that the outbox is nearly full, or has room again. Any thread may call it."""
         for host in self:
             host.notify()
+
+    def configure_devices(self, retained: Mapping[str, bytes]) -> list[str]:
+        """Use the devices of the options of each interface; return the topics of the documents of those that are gone.
+
+        See `InterfaceHost.configure_devices`.
+        """
+        return [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
+
+    @property
+    def document_topics(self) -> list[str]:
+        """The topics of the documents of all devices that are known now."""
+        return [topic for host in self.by_name.values() for topic in host.devices.topics]
+
+    @property
+    def due_in(self) -> float | None:
+        """The seconds until `tick` has something to do; None: nothing, as far as is known now."""
+        used = [host.devices.due_in for host in self.by_name.values() if host.devices.is_used]
+        due = min(used, default=math.inf)
+        return None if due == math.inf else max(due, self._next_tick - time.monotonic())
+
+    def tick(self) -> None:
+        """Do what is due for the devices of all interfaces by time alone."""
+        self._next_tick = time.monotonic() + _SHORTEST_TICK
+        for host in self.by_name.values():
+            host.tick()
+
+    def remember_devices(self) -> None:
+        """Write the last state of each device to the disk, for the next run."""
+        for host in self:
+            host.devices.remember_all()
 
     def drop_ended(self) -> None:
         """Drop the removed interfaces whose threads have ended, and keep their counters."""

@@ -33,7 +33,7 @@ class Bench:
         self.memory.configure(devices, {}, kept or {})
 
     def push(self, msg: InternalMsg) -> InternalMsg | None:
-        passed = self.memory.observe(msg)
+        passed, _ = self.memory.observe(msg)
         self.memory.publish_changed()
         return passed
 

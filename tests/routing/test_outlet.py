@@ -270,4 +270,6 @@ def test_the_counts_of_an_outlet(expected_logs: ExpectedLogs) -> None:
     desk = Desk()
     desk.outlet.push(InternalMsg(device="lamp", action="ON"))
     desk.outlet.push(InternalMsg(device="a/b", action="ON"))
-    assert desk.outlet.stats() == {"pushed": 1, "refused": 1, "late_answers": 0}
+    counts = {name: count for name, count in desk.outlet.stats().items() if count}
+    assert counts == {"pushed": 1, "refused": 1}
+    assert {"late_answers", "devices", "bad_values", "readings_suppressed"} <= desk.outlet.stats().keys()

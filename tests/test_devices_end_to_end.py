@@ -1,0 +1,165 @@
+"""Devices behind a real broker: their state documents, their silence, a restart, a reload."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.configuration.load_config import load_configuration
+from gateway.configuration.settings import Configuration
+from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.message import InternalMsg, ReportRule
+from gateway.start_gateway import Gateway
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto
+from tests.support.configuration import trial, write_conf
+from tests.support.waiting import wait_until
+
+TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
+HUMIDITY = Point("humidity", PointType.NUMBER, (Feed("TEMPERATURE", "percent"),))
+BOILER = Device("boiler", (TEMPERATURE, HUMIDITY), address={"device": "boiler"})
+STATE, AVAILABILITY = "home/gw/boiler/state", "home/gw/boiler/availability"
+
+
+def reading(**arguments: Any) -> InternalMsg:
+    return InternalMsg(device="boiler", action="TEMPERATURE", arguments=arguments)
+
+
+class Running:
+    """A gateway in a thread, whose one interface sends what a test pushes."""
+
+    def __init__(self, folder: Path, port: int, devices: Sequence[Device], **options: Any) -> None:
+        self.folder, self.port, self.options = folder, port, options
+        self.devices = tuple(devices)
+        self.gateway = Gateway(self.load(), self.load)
+        self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
+        self._thread.start()
+        try:
+            wait_until(lambda: self.gateway.client.is_subscribed)
+            wait_until(lambda: self.gateway.hosts["dev"].outlet.is_available)
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self) -> Configuration:
+        interfaces = {"dev": trial("Recorder")}
+        configuration = load_configuration(
+            write_conf(self.folder, self.port, interfaces=interfaces, **self.options), {}
+        )
+        (dev,) = configuration.interfaces
+        return configuration._replace(interfaces=(dev._replace(devices=self.devices),))
+
+    def push(self, msg: InternalMsg) -> bool:
+        return self.gateway.hosts["dev"].outlet.push(msg)
+
+    def close(self) -> None:
+        self.gateway.stop()
+        self._thread.join(20)
+        self.gateway.close()
+
+
+@contextmanager
+def running(folder: Path, port: int, *devices: Device, **options: Any) -> Iterator[Running]:
+    gateway = Running(folder, port, devices, **options)
+    try:
+        yield gateway
+    finally:
+        gateway.close()
+
+
+def retained(mosquitto: Mosquitto, topic: str) -> bytes | None:
+    """Return what the broker retains on `topic`."""
+    with mosquitto.client(topic) as client:
+        try:
+            wait_until(lambda: client.pairs(), timeout=0.5)
+        except AssertionError:
+            return None
+        return bytes(client.pairs()[0][1])
+
+
+def state(mosquitto: Mosquitto) -> dict[str, Any]:
+    payload = retained(mosquitto, STATE)
+    return {} if not payload else json.loads(payload)
+
+
+def test_whoever_comes_later_finds_the_state_of_a_device(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        assert gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        assert state(mosquitto)["_quality"] == {"humidity": "unknown"}
+        assert retained(mosquitto, AVAILABILITY) == b"online"
+        gateway.push(reading(celsius=22.0))
+        gateway.push(reading(celsius=22.5))
+        wait_until(lambda: state(mosquitto)["temperature"] == 22.5)
+    assert retained(mosquitto, AVAILABILITY) == b"offline"
+    assert state(mosquitto)["_quality"]["temperature"] == "stale"
+
+
+def test_a_silent_device_is_offline_though_its_interface_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER._replace(silent_after=1.0)) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"offline")
+        assert state(mosquitto)["_reason"] == "nothing heard for 1 s"
+        assert retained(mosquitto, "home/gw/dev/availability") == b"online"
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"online")
+
+
+def test_the_last_value_within_an_interval_is_sent_at_its_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    rule = ReportRule(on_change=True, interval=0.4)
+    with mosquitto.client("home/+/+/+/boiler/#") as listener, running(tmp_path, mosquitto.port) as gateway:
+        for value in (1, 2, 3):
+            assert gateway.push(reading(celsius=value).reported_by(rule))
+        wait_until(lambda: len(listener.pairs()) == 2)
+        values = [json.loads(payload)["celsius"] for _, payload in listener.pairs()]
+        assert values == [1, 3]
+
+
+def test_a_value_that_is_none_takes_only_itself_out(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: TEMPERATURE: 'percent' is left out: nan is no value of it")
+    for devices in ((), (BOILER,)):
+        with (
+            mosquitto.client("home/+/+/+/boiler/#") as listener,
+            running(tmp_path, mosquitto.port, *devices) as gateway,
+        ):
+            assert gateway.push(reading(celsius=21.5, percent=float("nan")))
+            wait_until(lambda: listener.pairs())
+            assert json.loads(listener.pairs()[0][1]) == {"action": "TEMPERATURE", "celsius": 21.5}
+            assert gateway.gateway.hosts["dev"].outlet.stats()["bad_values"] == 1
+
+
+def test_after_a_restart_a_device_begins_with_what_was_known_as_stale(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    outbox = {"file": str(tmp_path / "gw.outbox")}
+    with running(tmp_path, mosquitto.port, BOILER, outbox=outbox) as gateway:
+        gateway.push(reading(celsius=21.5, percent=40))
+        wait_until(lambda: state(mosquitto).get("humidity") == 40)
+    with mosquitto.client() as broker:
+        broker.publish(STATE, b"", qos=1, retain=True)
+    with running(tmp_path, mosquitto.port, BOILER, outbox=outbox) as gateway:
+        wait_until(lambda: state(mosquitto).get("humidity") == 40)
+        assert state(mosquitto)["_quality"] == {"temperature": "stale", "humidity": "stale"}
+        gateway.push(reading(celsius=22.0))
+        wait_until(lambda: state(mosquitto)["temperature"] == 22.0)
+        assert state(mosquitto)["_quality"] == {"humidity": "stale"}
+
+
+def test_the_documents_of_a_device_that_is_gone_are_removed(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        gateway.devices = (BOILER._replace(name="Boiler"),)
+        gateway.gateway.reload()
+        wait_until(lambda: gateway.gateway.hosts["dev"].options.devices == gateway.devices)
+        assert state(mosquitto)["temperature"] == 21.5
+        gateway.devices = ()
+        gateway.gateway.reload()
+        wait_until(lambda: retained(mosquitto, STATE) is None)
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) is None)
