@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import api
+from gateway.api import InternalMsg, MsgList, RecordingOutlet, Wakeup
 from gateway.configuration.interface_loader import BUILT_IN
 from tests.support.docs import page, rows
 
@@ -25,6 +27,16 @@ def test_the_documentation_describes_exactly_the_names_of_the_api() -> None:
     table = rows(page("docs/interfaces.md").section("## The stable API"))
     described = [name.strip("`") for cells in table for name in cells[0].split(", ")]
     assert sorted(described) == api.__all__
+
+
+def test_the_members_that_the_documentation_names_exist() -> None:
+    classes = {"InternalMsg": InternalMsg, "MsgList": MsgList, "Outlet": RecordingOutlet(), "Wakeup": Wakeup}
+    described = rows(page("docs/interfaces.md").section("### Their attributes and methods"))
+    assert {cells[0].strip("`") for cells in described} == set(classes)
+    for cells in described:
+        members = re.findall(r"`([a-z_]+)(?:\(.*?\))?`", cells[1])
+        assert members
+        assert [name for name in members if not hasattr(classes[cells[0].strip("`")], name)] == []
 
 
 def imported_by(*modules: str) -> set[str]:

@@ -386,7 +386,7 @@ def test_pending_commands_get_their_outcome_when_the_device_disappears(
 
 
 def test_a_second_opener_is_refused(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect(": another program has it open")
+    expected_logs.expect(": another program or interface has it open")
     with (
         PtyDevice(tmp_path) as line,
         serial.Serial(str(line.path), exclusive=True) as first,

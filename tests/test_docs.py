@@ -144,6 +144,7 @@ def test_there_are_commands_to_check() -> None:
 
 
 _SHELL_WORDS = {
+    "chown",
     "git",
     "openssl",
     "cd",
@@ -267,7 +268,7 @@ def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
         gateway.stop()
     for name, process in (("gateway", gateway), ("watch", watch)):
         missing = set(_shown_run(name)[1]) - set(_told(process.log + process.output))
-        assert not missing, f"{name}: not said: {missing}"
+        assert not missing, f"{name}: missing: {missing}"
 
 
 def test_the_payload_of_the_picture_is_that_of_its_last_line() -> None:
@@ -716,6 +717,20 @@ def test_messages_of_the_log_are_those_of_the_program() -> None:
     assert not unknown, "no such text in the source any more"
 
 
+def _texts_to_search_for() -> list[str]:
+    """Return the texts that the pages tell a reader to look for in the log."""
+    searches = re.findall(r"[Ss]earch\s+the\s+log\s+for\s([^.;]*)", OPERATIONS.prose)
+    quoted = [text for search in searches for text in re.findall(r"`([^`]+)`", search)]
+    cells = [cells[0] for cells in rows(README.section("### If nothing arrives"))]
+    return [*quoted, *(cell.strip("`") for cell in cells if cell.startswith("`"))]
+
+
+def test_what_to_search_the_log_for_is_in_the_source() -> None:
+    source = "".join(path.read_text() for path in (*_modules("gateway").values(), *_modules("interfaces").values()))
+    assert len(_texts_to_search_for()) >= 7
+    assert not [text for text in _texts_to_search_for() if text not in source]
+
+
 def _password_file(folder: Path) -> Path:
     tool = find_tool("mosquitto_passwd")
     assert tool is not None
@@ -745,7 +760,7 @@ def test_an_outage_is_logged_as_shown(tmp_path: Path) -> None:
             gateway.stop()
     shown = _told(OPERATIONS.only("text run=").text)
     missing = set(shown) - set(_told(gateway.log))
-    assert not missing, f"not said: {missing}; but:\n{gateway.log}"
+    assert not missing, f"not in the log: {missing}; but:\n{gateway.log}"
 
 
 def test_certificates_made_as_shown_are_trusted_however_strictly(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def _lines(reply: Mapping[str, Any]) -> Iterator[str]:
     yield f"  configuration {reply['configuration']}"
     session = ", session resumed" if link["session_present"] else ""
     session += "" if link["is_caught_up"] or not session else ", messages queued in it are still arriving"
-    where = f"{link['broker']}, {link['protocol']}{session}, connected {link['connects']} times"
+    connected = {0: "never connected", 1: "connected once"}.get(link["connects"], f"connected {link['connects']} times")
+    where = f"{link['broker']}, {link['protocol']}{session}, {connected}"
     yield f"  link          {link['state']}: {where}"
     if link["last_failure"]:
         yield f"  last failure  {link['last_failure']}"

@@ -249,7 +249,10 @@ def _choose(module: ModuleType, class_name: str) -> type[Any]:
             what = f"{module.__file__} has no interface class {class_name!r}"
             raise CodeNotFoundError(what, did_you_mean(class_name, classes))
         return classes[class_name]
-    if len(classes) != 1:
-        what = f"{module.__file__} has {len(classes) or 'no'} classes with loop() or loop_start()"
-        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(classes), 'ClassName')}")
+    if not classes:
+        what = f"{module.__file__} has no class with loop() or loop_start()"
+        raise CodeNotFoundError(what, "derive a class from gateway.api.DeviceInterface, or name another file")
+    if len(classes) > 1:
+        what = f"{module.__file__} has {len(classes)} classes with loop() or loop_start()"
+        raise CodeNotFoundError(what, f"name one: FILE.py:{next(iter(classes))}")
     return next(iter(classes.values()))

@@ -41,7 +41,9 @@ def poll_milliseconds(timeout: float | None) -> float | None:
 
 
 class StaleCommand(ThrottledException):
-    """A command was rejected because its interface did not read it in time."""
+    """A command was rejected because its interface did not read it in time; the supervisor logs that."""
+
+    logged_as = "gateway.runtime"
 
 
 class AcceptsFailed(ThrottledException):

@@ -8,13 +8,15 @@ import logging
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 
-LOG = package_logger("gateway.interface")  # it is the interface that speaks of its device
+_LOGGED_AS = "gateway.interface"  # it is the interface that reports on its device
+LOG = package_logger(_LOGGED_AS)
 
 
 class DeviceGone(ThrottledException):
     """A device has failed, or cannot be opened: one report for each reason in each outage."""
 
     period = 600.0
+    logged_as = _LOGGED_AS
 
 
 class Outages:

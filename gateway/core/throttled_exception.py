@@ -160,7 +160,8 @@ class ThrottledException(Exception):  # noqa: N818  (a name of earlier versions 
     also be raised, like any exception.
 
     The last errors of a series are not followed by another one that would report their number: `report_suppressed`
-    logs it, to the logger of the package of the class (see `package_logger`), with the `level` that was given.
+    logs it, to the logger of the package of the class or of `logged_as` (see `package_logger`), with the `level` that
+    was given.
     """
 
     period: ClassVar[float] = PERIOD
@@ -168,6 +169,8 @@ class ThrottledException(Exception):  # noqa: N818  (a name of earlier versions 
     """False for a class whose users decide themselves whether and where they log it."""
     most_new_keys: ClassVar[float] = math.inf
     """Maximum number of new keys reported in a period: a limit if other clients choose them, and could fill the log."""
+    logged_as: ClassVar[str] = ""
+    """The module whose logger logs the errors, if that is not the module of the class."""
     throttle: ClassVar[Throttle] = Throttle()
 
     def __init_subclass__(cls) -> None:
@@ -203,7 +206,7 @@ def report_suppressed(now: float | None = None, *, is_last: bool = False) -> Non
     now = time.monotonic() if now is None else now
     for cls in _classes(ThrottledException):
         for error in cls.throttle.pop_suppressed(now, is_last=is_last) if cls.counts_are_logged else ():
-            package_logger(cls.__module__).log(error.level, error.report)
+            package_logger(cls.logged_as or cls.__module__).log(error.level, error.report)
 
 
 def _classes(cls: type[ThrottledException]) -> Iterator[type[ThrottledException]]:

@@ -282,13 +282,53 @@ class Model:
         self._schedule(state, state.due())
 
     def unanswered(self, msg: InternalMsg, most: int = 3) -> None:
-        """Record that a request for `msg` was not answered; after `most` in a row, the device is gone."""
-        group = self._groups.get(msg[:7])
-        for state in {id(state): state for state, *_ in (group.feeds if group else ())}.values():
+        """Record that a request for `msg` was not answered; after `most` in a row, the device is gone.
+
+        The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
+        """
+        for state in self._devices_fed_by(msg):
             state.unanswered += 1
             if state.unanswered >= most and state.is_online is not False and state.device.silent_after is None:
                 state.lose(f"{state.unanswered} requests in a row were not answered")
                 self._mark_changed(state)
+
+    def answered(self, msg: InternalMsg, now: float) -> None:
+        """Record that a request for `msg` was answered, but not with it: its device was heard."""
+        for state in self._devices_fed_by(msg):
+            state.hear(now)
+            if state.is_status_new:
+                self._mark_changed(state)
+            self._schedule(state, state.due())
+
+    def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
+        """Record that a device sent something for arguments of `msg` that is no value: `errors` tells why, by argument.
+
+        `msg` is the message without them. The points that they feed are bad, and the device was heard.
+        """
+        group = self._groups.get(msg[:7])
+        if group is None:
+            return
+        key = tuple([repr(msg.arguments.get(name)) for name in group.by]) if group.by else ()
+        series = group.children.get(key) or self._new_series(group, msg)
+        flags = 0
+        for name, error in errors.items():
+            reading = series.readings.get(name)
+            if reading is not None and reading.point is not None:
+                self.bad_values += 1
+                flags |= reading.set_bad(error)
+        for state in series.states:
+            state.hear(now)
+            if flags & CHANGED or state.is_status_new:
+                self._mark_changed(state)
+            self._schedule(state, state.due())
+
+    def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
+        """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
+        group, states = self._groups.get(msg[:7]), {}
+        for state, _, wanted in group.feeds if group is not None else ():
+            if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
+                states[state.device.id] = state
+        return list(states.values())
 
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, as when the port is gone."""

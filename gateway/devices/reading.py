@@ -88,9 +88,9 @@ class Reading:
         """
         # Minus itself, only an infinite number and one that is none (NaN) are not 0: cheaper than asking for each.
         if (type(value) is float and value - value != 0.0) or (self.none and value in self.none):
-            return self._set_bad(f"{value!r} is no value")
+            return self.set_bad(f"{value!r} is no value")
         if (self.types and type(value) not in self.types) or (self.choices and value not in self.choices):
-            return self._set_bad(f"{value!r:.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
+            return self.set_bad(f"{value!r:.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
         is_new = self.quality is not Quality.GOOD
         if is_new:
             self.quality, self.reason = Quality.GOOD, ""
@@ -108,7 +108,8 @@ class Reading:
             return verdict | DUE
         return verdict
 
-    def _set_bad(self, reason: str) -> int:
+    def set_bad(self, reason: str) -> int:
+        """Record that the device has sent something that is no value, and why; return its flags, as `update`."""
         is_new = self.quality is not Quality.BAD or self.reason != reason
         self.quality, self.reason = Quality.BAD, reason
         return BAD | CHANGED if is_new else BAD

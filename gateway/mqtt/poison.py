@@ -71,7 +71,7 @@ class PoisonDetector:
             self._suspect, self._losses = None, 0
 
     def try_alone(self, publication: Publication) -> None:
-        """Send `publication` alone on a link on which others have been acknowledged: one more loss proves it guilty."""
+        """Send `publication` alone on a link on which others were acknowledged: one more loss proves that it is bad."""
         self._suspect, self._losses = publication, _LOSSES - 1
         self._one_by_one = max(self._one_by_one, 1)
 

@@ -162,6 +162,18 @@ class DeviceMemory:
             self._model.unanswered(msg)
         self.publish_changed()
 
+    def answered(self, msg: InternalMsg) -> None:
+        """Record that a request for `msg` was answered, but not with it: the device was heard."""
+        with self._lock:
+            self._model.answered(msg, self._clock())
+        self.publish_changed()
+
+    def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str]) -> None:
+        """Record that values of `msg` could not be read: `errors` tells why, by argument."""
+        with self._lock:
+            self._model.values_unreadable(msg, errors, self._clock())
+        self.publish_changed()
+
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, and why."""
         with self._lock:

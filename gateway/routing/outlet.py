@@ -378,6 +378,19 @@ class Outlet:
         if self.devices.is_used:
             self.devices.unanswered(msg)
 
+    def request_refused(self, msg: InternalMsg) -> None:
+        """Record that a device answered a request for `msg`, but not with it: it is there, and told no reading."""
+        if self.devices.is_used:
+            self.devices.answered(msg)
+
+    def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str]) -> None:
+        """Record that a device sent no value, or none that can be read, for some arguments of a message.
+
+        `msg` is the message without them, and `errors` tells why, by argument. The interface has logged it.
+        """
+        if self.devices.is_used:
+            self.devices.values_unreadable(msg, errors)
+
     def _respond(self, reply_to: ReplyTo, publication: Publication, batch: _Batch) -> None:
         """Append the answer for the response topics of a command and of its duplicates."""
         if reply_to.topic:

@@ -49,7 +49,10 @@ def topics_to_forget(
     if problem:
         raise GatewayError(f"the topic {target!a:.200}: {problem}")
     if target in live:
-        raise GatewayError(f"{target} is published as long as this gateway runs: remove its interface first")
+        is_of_gateway = "/" not in target.removeprefix(f"{own}/")
+        by_hand = "stop the gateway first, then publish an empty retained message"
+        remedy = by_hand if is_of_gateway else "remove its interface first"
+        raise GatewayError(f"{target} is published as long as this gateway runs: {remedy}")
     if target in retained or target.startswith(f"{own}/") or any(msg_map.can_write(target) for msg_map in maps):
         return [target]
     raise GatewayError(

@@ -109,6 +109,11 @@ def _finite(number: float) -> int | float:
     raise ConversionError(f"{number!a} is not a number")
 
 
+def check_finite(value: Any) -> Any:
+    """Return `value`; raise `ConversionError` if it is a number that is not finite."""
+    return _finite(value) if type(value) is float else value
+
+
 def _whole_number(value: Any) -> int:
     """Return an integer, or the integer that a text contains; raise `ConversionError` if it is none."""
     number = _number(value)

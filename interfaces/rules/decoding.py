@@ -1,16 +1,16 @@
-"""Decoding: from frames to messages, by the rules of a configuration. Pure; the time is an argument."""
+"""Decoding: from frames to messages, by the rules of a configuration. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
-from interfaces.rules.change_filter import ChangeFilter
-from interfaces.rules.converters import ConversionError, pipeline
+from interfaces.rules.converters import ConversionError, check_finite, pipeline
 from interfaces.rules.extractors import (
     EXTRACTORS,
+    BinaryExtractor,
     Dispatch,
     ExtractError,
     Extractor,
@@ -19,7 +19,16 @@ from interfaces.rules.extractors import (
     make_extractor,
 )
 from interfaces.rules.layout import LayoutError
-from interfaces.rules.message_template import ANY, CodecError, MessageTemplate
+from interfaces.rules.message_template import (
+    ANY,
+    BadReading,
+    CodecError,
+    MessageTemplate,
+    PartialValues,
+    bad_readings,
+    make_messages,
+    make_templates,
+)
 from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import TemplateError
 
@@ -27,43 +36,86 @@ UNMATCHED = "no rule matches"
 """The reason why a frame without a rule is dropped, in the log and in the output of `check`."""
 
 
-class ValueReader:
-    """An extractor and the converters of its values."""
+class BadValue(NamedTuple):
+    """A value that could not be converted: the rule and the name of the value, and the error with both of them."""
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+    place: str
+    error: str
+
+
+class PartialMessages(list[InternalMsg]):
+    """The messages of a frame of which some values could not be converted: `bad` are those values.
+
+    `readings` are the messages in which they are missing.
+    """
+
+    def __init__(
+        self, messages: Iterable[InternalMsg], bad: Sequence[BadValue], readings: Sequence[BadReading]
+    ) -> None:
+        super().__init__(messages)
+        self.bad = bad
+        self.readings = readings
+
+
+def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
+    """Return the values of a frame that could not be converted; `place` is the rule, as the log names it."""
+    partial = [values.bad for values in sets if isinstance(values, PartialValues)]
+    return [BadValue(f"{place}: {name}", f"{place}: {name}: {error}") for bad in partial for name, error in bad.items()]
+
+
+class ValueReader:
+    """An extractor, the converters of its values, and the templates of the messages that are made of them."""
+
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        self.messages = make_templates(options, address)
         self.extractor: Extractor = make_extractor(options, encoding)
         self._extract = self.extractor.extract
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
-        self._default = pipeline(values[ANY]).read if ANY in values else None
+        self._default: Callable[[Any], Any] | None = None
+        if ANY in values:
+            self._default = pipeline(values[ANY]).read
+        elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
+            self._default = check_finite
 
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
 
-        Raises `CodecError` if a value cannot be converted.
+        Where a value cannot be converted, the others are returned as `PartialValues`. Raises `CodecError` if none of
+        the values of the frame can be converted.
         """
-        name = ""
         try:
             sets = self._extract(frame)
-            if sets is None:
-                return None
-            converters, default = self._converters, self._default
-            for values in sets:  # converted in place, which saves a dictionary for each frame
-                empty = []
-                for name, value in values.items():
-                    if value is None or value == "":
-                        empty.append(name)
-                        continue
-                    convert = converters.get(name, default)
-                    if convert is not None:
-                        value = convert(value)
-                    values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
-                for name in empty:
-                    del values[name]
-        except ConversionError as err:
-            raise CodecError(f"{name}: {err}") from err
         except ExtractError as err:
             raise CodecError(str(err)) from err
+        if sets is None:
+            return None
+        converters, default = self._converters, self._default
+        has_bad = False
+        for index, values in enumerate(sets):  # converted in place, which saves a dictionary for each frame
+            empty = []
+            bad: dict[str, str] = {}
+            for name, value in values.items():
+                if value is None or value == "":
+                    empty.append(name)
+                    continue
+                convert = converters.get(name, default)
+                if convert is not None:
+                    try:
+                        value = convert(value)
+                    except ConversionError as err:
+                        bad[name] = str(err)
+                        continue
+                values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
+            for name in empty:
+                del values[name]
+            if bad:
+                has_bad = True
+                good = {name: value for name, value in values.items() if name not in bad}
+                sets[index] = PartialValues(good, bad)
+        if has_bad and not any(sets):
+            errors = next(values.bad for values in sets if isinstance(values, PartialValues))
+            raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
 
 
@@ -72,34 +124,38 @@ class DecodeRule:
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
-        self.reader = ValueReader(options, encoding)
-        messages = [options["message"]] if "message" in options else options.get("messages", ())
-        self.messages = [MessageTemplate(message, address) for message in messages]
-        self.change_filter = ChangeFilter(options["publish"]) if options.get("publish") else None
+        self.reader = ValueReader(options, address, encoding)
+        self.messages = self.reader.messages
 
-    def decode(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
-        """Return the messages of a frame that arrived at `now` (s), or None if it does not match.
+    def decode(self, frame: bytes) -> list[InternalMsg] | None:
+        """Return the messages of a frame, or None if it does not match.
 
-        Raises `CodecError` if a value cannot be converted or formatted.
+        They are `PartialMessages` if a value cannot be converted. Raises `CodecError` if no message is left without
+        that value, or if a value cannot be formatted.
         """
+        bad: list[BadValue] = []
         try:
             sets = self.reader.read(frame)
             if sets is None:
                 return None
             messages: list[InternalMsg] = []
             for values in sets:
+                if type(values) is PartialValues:
+                    bad += bad_values(f"rule {self.name!a}", (values,))
+                    messages += make_messages(self.messages, (values,))
+                    continue
                 for template in self.messages:
                     msg = template.make(values)
                     if msg is not None:
                         messages.append(msg)
         except CodecError as err:
-            raise CodecError(f"rule {self.name!a}: {err}") from err
-        change_filter = self.change_filter
-        return messages if change_filter is None else [msg for msg in messages if change_filter.passes(msg, now)]
-
-
-class _Decode(Protocol):
-    def __call__(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None: ...
+            raise CodecError(f"rule {self.name!a}: {err}", err.readings) from err
+        if not bad:
+            return messages
+        readings = bad_readings(self.messages, sets)
+        if not messages:
+            raise CodecError(bad[0].error, readings)
+        return PartialMessages(messages, bad, readings)
 
 
 class Decoder:
@@ -108,37 +164,43 @@ class Decoder:
     def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
         self.rules = rules
         self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
-        self.decode: _Decode = self._decode_by_first
-        """Return the messages of a frame that arrived at the time `now` (s), or None if no rule matches it.
-
-        Raises `CodecError`.
-        """
+        self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
+        """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
         if every:
             self.decode = self._decode_by_every
         elif len(rules) == 1:
             self.decode = rules[0].decode
 
-    def _decode_by_first(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+    def _decode_by_first(self, frame: bytes) -> list[InternalMsg] | None:
         for index in self._candidates(frame):
-            messages = self.rules[index].decode(frame, now)
+            messages = self.rules[index].decode(frame)
             if messages is not None:
                 return messages
         return None
 
-    def _decode_by_every(self, frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+    def _decode_by_every(self, frame: bytes) -> list[InternalMsg] | None:
         result: list[InternalMsg] | None = None
         error: CodecError | None = None
+        bad: list[BadValue] = []
+        readings: list[BadReading] = []
         for index in self._candidates(frame):
             try:
-                messages = self.rules[index].decode(frame, now)
+                messages = self.rules[index].decode(frame)
             except CodecError as err:
-                error = err  # other rules may match nevertheless; only if none does, the error counts
+                error = error or err  # other rules may match nevertheless; only if none does, the frame is dropped
+                bad.append(BadValue(f"rule {self.rules[index].name!a}", str(err)))
+                readings += err.readings
                 continue
             if messages is not None:
                 result = [*(result or ()), *messages]
-        if result is None and error is not None:
-            raise error
-        return result
+                if isinstance(messages, PartialMessages):
+                    bad += messages.bad
+                    readings += messages.readings
+        if result is None:
+            if error is not None:
+                raise error
+            return None
+        return PartialMessages(result, bad, readings) if bad else result
 
     def find_rule(self, frame: bytes) -> DecodeRule | None:
         """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""

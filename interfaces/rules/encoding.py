@@ -217,7 +217,7 @@ class EncodeRule:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
-        self.answer = Answer(options, encoding)
+        self.answer = Answer(options, address, encoding)
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
@@ -244,8 +244,8 @@ class EncodeRule:
 class AnswerReader(ValueReader):
     """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        super().__init__(options, encoding)
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        super().__init__(options, address, encoding)
         self._same: Sequence[str] = options.get("same", ())
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
@@ -264,9 +264,9 @@ class AnswerReader(ValueReader):
 class Answer:
     """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self.response = AnswerReader(options["response"], encoding) if "response" in options else None
-        self.refusal = AnswerReader(options["refusal"], encoding) if "refusal" in options else None
+    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+        self.response = AnswerReader(options["response"], address, encoding) if "response" in options else None
+        self.refusal = AnswerReader(options["refusal"], address, encoding) if "refusal" in options else None
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
 
@@ -330,7 +330,7 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
 def _check_answer(
     kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    names = AnswerReader(options, encoding).extractor.names
+    names = AnswerReader(options, {}, encoding).extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
             yield Problem((kind,), reserved_argument(name), "use another word")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, reserved_argument
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, ReportRule, reserved_argument
 from interfaces.rules.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
@@ -15,14 +15,42 @@ ANY = "*"
 """In `values`: every value without a converter of its own. As `arguments`: every value."""
 
 
+class BadReading(NamedTuple):
+    """A message without those of its arguments whose values could not be converted: `errors` tells why, by argument."""
+
+    msg: InternalMsg
+    errors: Mapping[str, str]
+
+
 class CodecError(GatewayError):
-    """A frame or a command matches a rule, but one of its values does not fit: which one, and why."""
+    """A frame or a command matches a rule, but one of its values does not fit: which one, and why.
+
+    `readings` are those that the frame would have brought.
+    """
+
+    def __init__(self, text: str, readings: Sequence[BadReading] = ()) -> None:
+        super().__init__(text)
+        self.readings = readings
+
+
+class PartialValues(dict[str, Any]):
+    """The values of a frame, without those that could not be converted: `bad` has their errors, by name."""
+
+    def __init__(self, values: Mapping[str, Any], bad: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.bad = bad
 
 
 class MessageTemplate:
-    """The template of a message: of its words and arguments. `names` are the values that it needs."""
+    """The template of a message: of its words and arguments. `names` are the values that it needs.
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str]) -> None:
+    `report` is the rule by which the messages are reported; None: each of them.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], report: ReportRule | None = None
+    ) -> None:
+        self._report = report
         self.iscmd = options.get("type") == "command"
         words = {**address, **{name: options[name] for name in WORD_FIELDS if name in options}}
         self._words = {name: Template(words.get(name, "")) for name in WORD_FIELDS}
@@ -49,6 +77,50 @@ class MessageTemplate:
     def constant_words(self) -> Mapping[str, str]:
         """The words that do not depend on a frame, by field."""
         return self._constant_words
+
+    @property
+    def constant_message(self) -> InternalMsg | None:
+        """The message with those arguments that do not depend on a frame; None if one of its words depends on it."""
+        if self._prototype is None:
+            return None
+        constants = {
+            key: value.fill({}) if isinstance(value, Template) else value
+            for key, value in self._arguments.items()
+            if not isinstance(value, Template) or not value.names
+        }
+        return self._prototype.with_arguments(constants)
+
+    def can_make(self, values: PartialValues) -> bool:
+        """Return whether a message can be made without the values that could not be converted.
+
+        It cannot if one of its words needs such a value, or if none of its arguments would depend on the frame.
+        """
+        bad = values.bad.keys()
+        if any(not template.names.isdisjoint(bad) for template in self._words.values()):
+            return False
+        if self._has_all_values:
+            return bool(values)
+        needed = [template.names for template in self._arguments.values() if isinstance(template, Template)]
+        if all(names.isdisjoint(bad) for names in needed):
+            return True
+        return any(names and names <= values.keys() for names in needed)
+
+    def bad_reading(self, values: PartialValues) -> BadReading | None:
+        """Return what is missing in the message for these values; None: nothing, or it is unknown in which message."""
+        bad = values.bad
+        if any(not template.names <= values.keys() for template in self._words.values()):
+            return None
+        if self._has_all_values:
+            errors: Mapping[str, str] = bad
+        else:
+            errors = {
+                key: next(bad[name] for name in template.names if name in bad)
+                for key, template in self._arguments.items()
+                if isinstance(template, Template) and not template.names.isdisjoint(bad)
+            }
+        words = {name: template.fill(values) for name, template in self._words.items()}
+        arguments = values if self._has_all_values else self._fill_arguments(values)
+        return BadReading(self._message(words, arguments), errors) if errors else None
 
     def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
         """Return the message for `values`; arguments whose value is missing are left out.
@@ -81,7 +153,8 @@ class MessageTemplate:
 
     def _message(self, words: Mapping[str, str], arguments: Mapping[str, Any]) -> InternalMsg:
         function, gateway, location, device, sender, action = [words.get(name, "") for name in WORD_FIELDS]
-        return InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+        msg = InternalMsg(self.iscmd, function, gateway, location, device, sender, action, arguments)
+        return msg if self._report is None else msg.reported_by(self._report)
 
     def _fill_arguments(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {
@@ -89,3 +162,33 @@ class MessageTemplate:
             for key, value in self._arguments.items()
             if not isinstance(value, Template) or value.names <= values.keys()
         }
+
+
+def make_templates(rule: Mapping[str, Any], address: Mapping[str, str]) -> list[MessageTemplate]:
+    """Return the templates of the messages that a rule makes, which are reported as its `publish` says."""
+    messages = [rule["message"]] if "message" in rule else rule.get("messages", ())
+    report = ReportRule.of(rule["publish"]) if rule.get("publish") else None
+    if report is not None and not report.on_change and not report.interval and report.refresh is None:
+        report = None  # nothing is held back, so that nothing need be remembered
+    return [MessageTemplate(message, address, report) for message in messages]
+
+
+def make_messages(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> Iterator[InternalMsg]:
+    """Yield the messages of a frame that was read; raise `CodecError` if a value does not fit its format."""
+    for values in sets:
+        for template in templates:
+            if isinstance(values, PartialValues) and not template.can_make(values):
+                continue
+            msg = template.make(values)
+            if msg is not None:
+                yield msg
+
+
+def bad_readings(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> list[BadReading]:
+    """Return what is missing in the messages of a frame, because values of it could not be converted."""
+    partial = [values for values in sets if isinstance(values, PartialValues)]
+    try:
+        readings = [template.bad_reading(values) for values in partial for template in templates]
+    except TemplateError:
+        return []  # another value does not fit its format, and the frame is dropped for that
+    return [reading for reading in readings if reading is not None]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from interfaces.rules.extractors import Values
+from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.options import RateLimit
 
 
@@ -60,6 +61,7 @@ class Transaction:
         self.retries = retries
         self.submitted_at = 0.0
         self.attempts = 0
+        self.error = ""  # why the answer could not be read; the transaction waits for another one
 
 
 class Result(NamedTuple):
@@ -70,6 +72,12 @@ class Result(NamedTuple):
     reason: str = ""
     frame: bytes = b""
     values: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it was written as often as is allowed, and nothing came back that could be its answer."""
+        transaction = self.transaction
+        return self.outcome is Outcome.TIMED_OUT and transaction.attempts > 0 and not transaction.error
 
 
 class Conversation:
@@ -126,12 +134,16 @@ class Conversation:
             if self._late is not None:
                 self._end_late_wait(self._late, frame, now)
             return None
-        if current.refusal is not None and (values := current.refusal(frame)) is not None:
-            self._current = None
-            return Result(current, Outcome.REFUSED, "the device refused it", frame, tuple(values))
-        if current.response is not None and (values := current.response(frame)) is not None:
-            self._current = None
-            return Result(current, Outcome.DONE, "", frame, tuple(values))
+        try:
+            if current.refusal is not None and (values := current.refusal(frame)) is not None:
+                self._current = None
+                return Result(current, Outcome.REFUSED, "the device refused it", frame, tuple(values))
+            if current.response is not None and (values := current.response(frame)) is not None:
+                self._current = None
+                return Result(current, Outcome.DONE, "", frame, tuple(values))
+        except CodecError as err:
+            current.error = str(err)
+            raise
         return None
 
     def step(self, now: float) -> tuple[bytes, list[Result]]:
@@ -182,6 +194,10 @@ class Conversation:
             queue.clear()
         return [Result(transaction, Outcome.OFFLINE, "the device went offline") for transaction in transactions]
 
+    def discard(self, priority: Priority) -> None:
+        """Forget the transactions of this priority that wait to be written."""
+        self._queues[priority].clear()
+
     def _end_late_wait(self, late: Transaction, frame: bytes, now: float) -> None:
         """Stop waiting for a late answer if `frame` is that answer, or if the wait is over."""
         readers = (late.response, late.refusal)
@@ -219,6 +235,8 @@ def _unanswered(transaction: Transaction) -> Result:
     """Return the result of a transaction that no answer has ended until its timeout."""
     if transaction.response is None:
         return Result(transaction, Outcome.DONE)
+    if transaction.error:
+        return Result(transaction, Outcome.TIMED_OUT, f"the device's answer could not be read: {transaction.error}")
     attempts = f" ({transaction.attempts} attempts)" if transaction.attempts > 1 else ""
     reason = f"the device did not answer within {transaction.timeout:g} s{attempts}"
     return Result(transaction, Outcome.TIMED_OUT, reason)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
-from interfaces.rules.decoding import UNMATCHED
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.encoding import AnswerReader
+from interfaces.rules.message_template import CodecError, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
+_INSTEAD = ": while that is waited for, only the answer's own messages are made"
 _MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
@@ -47,7 +49,7 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
 
 
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
-    is_matched = False
+    is_matched = is_answer = False
     try:
         rule = rules.decoder.find_rule(frame)
         if rule is not None:
@@ -56,24 +58,35 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
             messages = rules.decoder.decode(frame)
             if not messages:
                 yield "no message: its values are empty"
+            yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()
-        for request in [*rules.opening, *rules.polls]:
-            sets = request.answer.response.read(frame) if request.answer.response is not None else None
+        for name, reader, verb in _readers(rules):
+            sets = reader.read(frame)
             if sets is not None:
-                is_matched = True
-                yield f"answers the request {request.name!a}"
-                made = [template.make(values) for values in sets for template in request.messages]
-                yield from (msg for msg in made if msg is not None)
-        for command in rules.encoder.rules:
-            for answer, verb in ((command.answer.response, "answers"), (command.answer.refusal, "refuses")):
-                if answer is not None and answer.read(frame) is not None:
-                    is_matched = True
-                    yield f"{verb} the command {command.words.get('action')!a}"
+                yield f"{verb} {name}{_INSTEAD if is_matched and reader.messages else ''}"
+                yield from _left_out(bad_values(name, sets))
+                yield from make_messages(reader.messages, sets)
+                is_answer = True
     except CodecError as err:
         yield Problem((), f"dropped: {err}")
         return
-    if not is_matched:
+    if not is_matched and not is_answer:
         yield Problem((), f"dropped: {UNMATCHED}")
+
+
+def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
+    """Yield each answer that may end a request or a command: of what, its reader, and what it does."""
+    answers = [(f"the request {request.name!a}", request.answer) for request in (*rules.opening, *rules.polls)]
+    answers += [(f"the command {rule.words.get('action')!a}", rule.answer) for rule in rules.encoder.rules]
+    for name, answer in answers:
+        if answer.response is not None:
+            yield name, answer.response, "answers"
+        if answer.refusal is not None:
+            yield name, answer.refusal, "refuses"
+
+
+def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:
+    yield from (f"left out: {error}" for _, error in bad)
 
 
 def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
+from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
@@ -24,6 +25,7 @@ from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPor
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.serial_interface.session import Session, earliest
+from interfaces.serial_interface.signatures import signatures
 
 READ_LOCK = threading.Lock()
 """Held by the one interface of the process that reads and decodes.
@@ -75,10 +77,18 @@ class SerialInterface(DeviceInterface):
 
         yield from explain_command(params, msg)
 
+    @classmethod
+    def signatures(cls, params: Mapping[str, Any]) -> Signatures:
+        """Return what is known of the messages that the rules make, and of the commands that they write."""
+        return signatures(params)
+
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
         self.options = SerialOptions.from_params(params)
-        self.session = Session(SerialRules(params), self.options, Reports(msglist_out.name))
+        reports = Reports(msglist_out.name)
+        self.session = Session(
+            SerialRules(params), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
+        )
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
         self._uses_read_lock = False
@@ -99,10 +109,11 @@ class SerialInterface(DeviceInterface):
         """Return the counters of the device since the start of the interface. Any thread may call this.
 
         Frames: `frames_received`, of which dropped: `frames_bad_checksum`, `frames_unreadable`, `frames_unmatched`
-        (`unmatched_kinds` different ones); `answers_received`. Bytes outside of frames: `bytes_discarded`,
-        `partial_frames_discarded`. Writing: `frames_sent`; how commands, and opening requests and polls have ended:
-        `commands_...` and `requests_...` with `done`, `timed_out`, `refused`, `offline`. Not published because of
-        `publish`: `readings_suppressed`.
+        (`unmatched_kinds` different ones); `answers_received`. Values that could not be converted, while others of
+        the frame could: `values_unreadable`. Bytes outside of frames: `bytes_discarded`, `partial_frames_discarded`.
+        Writing: `frames_sent`; how commands, and opening requests and polls have ended: `commands_...` and
+        `requests_...` with `done`, `timed_out`, `refused`, `offline`. How often the port was opened again because
+        nothing answered: `ports_reopened`.
         """
         return self.session.stats()
 
@@ -119,10 +130,13 @@ class SerialInterface(DeviceInterface):
 
     def open(self) -> None:
         """Open the port and begin the conversation."""
+        self._open()
+        self.session.start(time.monotonic())
+
+    def _open(self) -> None:
         # Where silence is measured, the time between two reads of a long burst would count as silence.
         self.port = open_port(self.options.port, READ_ALL if self.measures_silence else READ_CHUNK)
         self._update_read_lock_use()
-        self.session.start(time.monotonic())
 
     def close(self) -> None:
         """Close the port; commands that have not ended get their outcome: offline."""
@@ -131,6 +145,23 @@ class SerialInterface(DeviceInterface):
             self.msglist_out.push(reply)
         if port is not None:
             port.close()
+
+    def _reopen(self) -> None:
+        """Close the port and open it again, because nothing answers: an adapter may hang, or a connection be lost.
+
+        The device does not become offline for that: whoever is silent is known from its readings. Raises `DeviceError`
+        if the port cannot be opened; then it does.
+        """
+        self.session.report_dead()
+        self._watch(-1)
+        port, self.port = self.port, None
+        if port is not None:
+            with suppress(DeviceError):
+                port.close()
+        self._open()
+        self.session.restart(time.monotonic())
+        fd = self.fileno()
+        self._watch(-1 if fd is None else fd)
 
     def fileno(self) -> int | None:
         """Return the descriptor of the port, if it has one."""
@@ -165,6 +196,8 @@ class SerialInterface(DeviceInterface):
         yield from messages
         yield from session.expire_partial_frame(now)
         yield from session.step(now, self._write)
+        if session.is_dead:
+            self._reopen()
 
     def accepts(self, msg: InternalMsg) -> bool:
         """Return whether `msg` is a command for this device."""
@@ -180,6 +213,17 @@ class SerialInterface(DeviceInterface):
             yield refused
             return
         yield from self.session.step(now, self._write)
+
+    def ask(self, actions: Collection[str]) -> None:
+        """Make the polls due whose answers make a message with one of these actions."""
+        self.session.ask(actions, time.monotonic())
+
+    def _on_request_ended(self, msg: InternalMsg, is_answered: bool) -> None:
+        """Pass on that a request for `msg` was answered without it, or not at all."""
+        if is_answered:
+            self.msglist_out.request_refused(msg)
+        else:
+            self.msglist_out.request_unanswered(msg)
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)

@@ -46,7 +46,8 @@ class SerialOptions(NamedTuple):
     """The options of one serial device, except its rules. Times in seconds.
 
     `settle` is the time after opening in which nothing is written, `frame_timeout` the silence after which a partial
-    frame is discarded (None: never), `answer_timeout` the default time to wait for an answer.
+    frame is discarded (None: never), `answer_timeout` the default time to wait for an answer. After `reopen_after`
+    requests in a row without an answer of anything on the line, the port is closed and opened again (0: never).
     """
 
     port: PortOptions
@@ -54,6 +55,7 @@ class SerialOptions(NamedTuple):
     frame_timeout: float | None
     answer_timeout: float
     rate_limit: RateLimit
+    reopen_after: int = 0
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> SerialOptions:
@@ -65,4 +67,5 @@ class SerialOptions(NamedTuple):
             params["framing"].get("timeout"),
             conversation["timeout"],
             RateLimit(**conversation["pacing"]),
+            conversation["reopen_after"],
         )

@@ -27,6 +27,9 @@ READ_ALL = 65536
 """Bytes that are more than any driver's buffer holds: everything that has arrived is read at once."""
 
 _CONNECT_TIMEOUT = 5.0  # s, as in pyserial
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+"""After 60 s of silence, a probe every 10 s; the connection has failed when three of them are not answered."""
+
 _PARITIES = {
     "none": serial.PARITY_NONE,
     "even": serial.PARITY_EVEN,
@@ -162,6 +165,10 @@ def open_port(options: PortOptions, read_size: int = READ_CHUNK) -> Port:
 def _connect(address: tuple[str, int]) -> int:
     connection = socket.create_connection(address, _CONNECT_TIMEOUT)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Without this, a device that only sends, and that lost its power, would be waited for for ever.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
     return connection.detach()
 
 
@@ -201,9 +208,9 @@ _REASONS = {
     2: "there is no such device",
     5: "it was unplugged or has failed",
     6: "it was unplugged or has failed",
-    11: "another program has it open",
+    11: "another program or interface has it open",
     13: "no permission: add the user to the group dialout",
-    16: "another program has it open",
+    16: "another program or interface has it open",
     111: "nothing listens there",
 }
 

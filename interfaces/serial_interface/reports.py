@@ -29,6 +29,18 @@ class FrameDropped(ThrottledException):
     period = 600.0
 
 
+class ValueLeftOut(ThrottledException):
+    """A value of a frame that could not be converted; the others have been used."""
+
+    period = 600.0
+
+
+class NothingAnswers(ThrottledException):
+    """Nothing on the line has answered: the port is closed and opened again."""
+
+    period = 600.0
+
+
 class NoFrames(ThrottledException):
     """More bytes than a frame may have, and no frame in them."""
 
@@ -85,6 +97,22 @@ class Reports:
             details = f": {frame.hex(' ')}" if reason is DropReason.BAD_CHECKSUM else self._remedy(reason, frame)
             LOG.log(level, "%s%s", dropped.report, details)
 
+    def value_left_out(self, place: str, error: str, frame: bytes) -> None:
+        """Log that a value of `frame` was left out; `place` is its rule and its name, `error` the reason with both."""
+        warning = ValueLeftOut(f"{self._name}: value left out: {error}", key=f"{self._name} {place}", clock=self._clock)
+        if warning.trigger:
+            LOG.warning("%s: the device sent %s%s", warning.report, _sent(frame), self._remedy(None, frame))
+
+    def nothing_answers(self, count: int) -> None:
+        """Log that `count` requests in a row were not answered, and that the port is therefore reopened."""
+        warning = NothingAnswers(
+            f"{self._name}: nothing has answered {count} requests in a row: closing the port and opening it again",
+            key=self._name,
+            clock=self._clock,
+        )
+        if warning.trigger:
+            LOG.warning(warning.report)
+
     def no_frames(self, count: int) -> None:
         """Log that `count` bytes have been discarded, and that there was no frame in them."""
         warning = NoFrames(
@@ -106,7 +134,7 @@ class Reports:
         if warning.trigger:
             LOG.warning(warning.report)
 
-    def _remedy(self, reason: DropReason, frame: bytes) -> str:
+    def _remedy(self, reason: DropReason | None, frame: bytes) -> str:
         """Return how many other kinds of frames have no rule, and the command that explains why `frame` was dropped."""
         others = self.unmatched_kinds - 1 if reason is DropReason.UNMATCHED else 0
         counted = "1 other kind of frame has" if others == 1 else f"{others} other kinds of frames have"

@@ -40,13 +40,6 @@ class SerialRules:
         readers_of_rules = (rule.reader for rule in self.decoder.rules)
         return all(reader.extractor.is_quick for reader in (*readers, *readers_of_rules))
 
-    @property
-    def suppressed(self) -> int:
-        """How many messages the change filters have suppressed."""
-        filters = [rule.change_filter for rule in self.decoder.rules]
-        filters += [request.change_filter for request in (*self.opening, *self.polls)]
-        return sum(change_filter.suppressed for change_filter in filters if change_filter is not None)
-
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
         """Return the reply to a command with the device's answer: its values, or its text as `answer`."""
         if not result.frame:
@@ -124,12 +117,15 @@ def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...]
     rules: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
         (("decode", index), rule) for index, rule in enumerate(params["decode"])
     ]
-    for kind in ("opening", "polls"):
-        rules += [
-            (("conversation", kind, index, "response"), request["response"])
-            for index, request in enumerate(conversation[kind])
-            if "response" in request
-        ]
+    requests = [(("conversation", kind), conversation[kind]) for kind in ("opening", "polls")]
+    writing: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"]), *requests]
+    rules += [
+        ((*path, index, kind), request[kind])
+        for path, section in writing
+        for index, request in enumerate(section)
+        for kind in ("response", "refusal")
+        if kind in request
+    ]
     for path, rule in rules:
         if "message" in rule:
             yield (*path, "message"), rule["message"]

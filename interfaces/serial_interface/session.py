@@ -8,13 +8,14 @@ All times are in seconds and arguments, so that a test needs neither a device no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from gateway.errors import DeviceError
-from gateway.message import InternalMsg
-from interfaces.rules.encoding import Answer
-from interfaces.rules.message_template import CodecError
+from gateway.message import ADDRESS_AND_ACTION, InternalMsg
+from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
+from interfaces.rules.encoding import Answer, AnswerReader
+from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.conversation import Conversation, Outcome, Priority, Result, Transaction
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.options import SerialOptions
@@ -31,10 +32,19 @@ _COUNTED_OUTCOMES = {
 _COUNTERS = (
     "frames_received",
     *(reason.value for reason in DropReason),
+    "values_unreadable",
     "answers_received",
     "frames_sent",
+    "ports_reopened",
     *(f"{kind}_{outcome}" for kind in ("commands", "requests") for outcome in _COUNTED_OUTCOMES.values()),
 )
+
+
+class _Command(NamedTuple):
+    """A command that was submitted, and the answers that its rule expects."""
+
+    msg: InternalMsg
+    answer: Answer
 
 
 class Session:
@@ -43,10 +53,23 @@ class Session:
     Call `start` when the port is open, `receive` with bytes, `submit` with a command, `step` and
     `expire_partial_frame` when `due` has come, and `end` when the port is closed. Messages are returned by generators:
     those before an error are still delivered.
+
+    `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
+    known without the answer, and with whether the device has answered at all; only where the message did not come.
+    `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
     """
 
-    def __init__(self, rules: SerialRules, options: SerialOptions, reports: Reports) -> None:
+    def __init__(
+        self,
+        rules: SerialRules,
+        options: SerialOptions,
+        reports: Reports,
+        on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
+        on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
+    ) -> None:
         self.rules = rules
+        self._on_request_ended = on_request_ended
+        self._on_bad_reading = on_bad_reading
         self.codec = rules.codec
         self._options = options
         self._reports = reports
@@ -57,7 +80,7 @@ class Session:
         self._last_byte = 0.0
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
         self._frames_before = self._discarded_before = 0
-        self._suppressed_before = 0  # by the rules that were replaced
+        self._unanswered = 0  # requests and commands in a row, since the last frame
 
     @property
     def has_requests(self) -> bool:
@@ -72,7 +95,6 @@ class Session:
     def use_rules(self, rules: SerialRules) -> None:
         """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
         rules.codec = self.codec
-        self._suppressed_before += self.rules.suppressed
         self.rules = rules
         self._reports.forget_kinds()
 
@@ -84,19 +106,33 @@ class Session:
             "unmatched_kinds": self._reports.unmatched_kinds,
             "bytes_discarded": framer.discarded_bytes,
             "partial_frames_discarded": framer.discarded_frames,
-            "readings_suppressed": self._suppressed_before + self.rules.suppressed,
         }
 
     # --- the port
 
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and submit the opening requests."""
+        self._begin(now)
+        self._schedule.start(self._writable_at)
+
+    def restart(self, now: float) -> None:
+        """Go on with a port that was opened again at `now`: as `start`, but commands and polls go on waiting."""
+        self._conversation.discard(Priority.OPENING)
+        self._begin(now)
+        self._counts["ports_reopened"] += 1
+
+    def _begin(self, now: float) -> None:
         self.codec.framer.reset()
         self._conversation.reset()
+        self._unanswered = 0
         self._writable_at = now + self._options.settle
-        self._schedule.start(self._writable_at)
         for request in self._schedule.opening:
             self._submit_request(request, Priority.OPENING, now)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether so many requests in a row were not answered that the port is to be closed and opened again."""
+        return 0 < self._options.reopen_after <= self._unanswered
 
     def end(self) -> Iterator[InternalMsg]:
         """Yield the outcome of each command that has not ended: offline."""
@@ -113,6 +149,10 @@ class Session:
         if timeout is not None and framer.has_partial_frame:
             due = earliest(due, self._last_byte + timeout)
         return due
+
+    def report_dead(self) -> None:
+        """Log that nothing answers."""
+        self._reports.nothing_answers(self._unanswered)
 
     # --- from the device
 
@@ -138,6 +178,9 @@ class Session:
         on_frame = self._conversation.on_frame if self._conversation.needs_frames else None
         frames = list(frames)
         counts["frames_received"] += len(frames)
+        if (self._unanswered or self.rules.polls) and any(not error for _, error in frames):
+            self._unanswered = 0
+            self._schedule.mark_heard()
         for frame, checksum_error in frames:
             if checksum_error:
                 self._drop(DropReason.BAD_CHECKSUM, frame, checksum_error)
@@ -146,16 +189,31 @@ class Session:
                 result = on_frame(frame, now) if on_frame is not None else None
                 if result is not None:
                     counts["answers_received"] += 1
-                    yield from self._result_messages(result, now)
-                    continue
-                messages = decode(frame, now)
+                    yield from self._result_messages(result)
+                    if _makes_messages(result):
+                        continue
+                messages = decode(frame)
             except CodecError as err:
                 self._drop(DropReason.UNREADABLE, frame, str(err))
+                self._pass_on_bad(err.readings)
                 continue
             if messages is None:
-                self._drop(DropReason.UNMATCHED, frame)
-            else:
-                yield from messages
+                if result is None:
+                    self._drop(DropReason.UNMATCHED, frame)
+                continue
+            if type(messages) is PartialMessages:
+                self._report_bad(messages.bad, frame)
+                self._pass_on_bad(messages.readings)
+            yield from messages
+
+    def _report_bad(self, bad: Iterable[BadValue], frame: bytes) -> None:
+        for place, error in bad:
+            self._counts["values_unreadable"] += 1
+            self._reports.value_left_out(place, error, frame)
+
+    def _pass_on_bad(self, readings: Iterable[BadReading]) -> None:
+        for msg, errors in readings:
+            self._on_bad_reading(msg, errors)
 
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         self._counts[reason.value] += 1
@@ -179,7 +237,7 @@ class Session:
             data, arguments = self.codec.wrap(rule.encode(msg)), rule.arguments_of(msg)
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
-        transaction = self._transaction(data, rule.answer, Priority.COMMAND, msg, arguments)
+        transaction = self._transaction(data, rule.answer, Priority.COMMAND, _Command(msg, rule.answer), arguments)
         if not self._conversation.submit(transaction, now):
             waiting = self._options.rate_limit.max_waiting
             return self._refuse(msg, f"the send queue is full: {waiting} commands are already waiting")
@@ -207,6 +265,10 @@ class Session:
             answer.retries,
         )
 
+    def ask(self, actions: Collection[str], now: float) -> None:
+        """Make the polls due whose answers make a message with one of these actions. Call `step` to write them."""
+        self._schedule.ask(actions, max(now, self._writable_at))
+
     def step(self, now: float, write: Callable[[bytes], None]) -> Iterator[InternalMsg]:
         """Write with `write` what is due at `now`, and end transactions; yield the messages that they make.
 
@@ -229,28 +291,65 @@ class Session:
                     raise
                 self._counts["frames_sent"] += 1
             for result in results:
-                yield from self._result_messages(result, now)
+                yield from self._result_messages(result)
             if not data:
                 return
 
-    def _result_messages(self, result: Result, now: float = 0.0) -> Iterator[InternalMsg]:
-        """Yield the messages that the end of a transaction makes: a command's reply, or the readings of a poll."""
-        subject, outcome = result.transaction.subject, _COUNTED_OUTCOMES[result.outcome]
-        if isinstance(subject, InternalMsg):
-            self._counts[f"commands_{outcome}"] += 1
-            yield self.rules.with_answer(subject.reply(result.outcome.value, result.reason), result)
+    def _result_messages(self, result: Result) -> Iterator[InternalMsg]:
+        """Yield the messages that the end of a transaction makes: a command's reply, and the readings of the answer."""
+        subject: _Command | Request = result.transaction.subject
+        if result.is_unanswered:
+            self._unanswered += 1
+        if isinstance(subject, _Command):
+            self._counts[f"commands_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
+            yield self.rules.with_answer(subject.msg.reply(result.outcome.value, result.reason), result)
+            yield from self._answer_messages(f"command {subject.msg.action!a}", result)
             return
-        self._counts[f"requests_{outcome}"] += 1
-        request: Request = subject
-        self._schedule.mark_ended(request)
+        self._counts[f"requests_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
         if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
-            self._reports.request_failed(request.name, result.reason, result.frame)
-        for values in result.values if result.outcome is Outcome.DONE else ():
-            for template in request.messages:
-                msg = template.make(values)
-                change_filter = request.change_filter
-                if msg is not None and (change_filter is None or change_filter.passes(msg, now)):
-                    yield msg
+            self._reports.request_failed(subject.name, result.reason, result.frame)
+        messages = list(self._answer_messages(f"request {subject.name!a}", result))
+        self._end_request(subject, result, messages)
+        yield from messages
+
+    def _end_request(self, request: Request, result: Result, messages: Iterable[InternalMsg]) -> None:
+        """Record how a request has ended, for its schedule and for the devices that its answer is about."""
+        is_answered = bool(result.frame or result.transaction.error)
+        is_known = is_answered or result.is_unanswered
+        self._schedule.mark_ended(request, is_answered=is_answered if is_known else None)
+        if not is_known:
+            return
+        made = {msg[ADDRESS_AND_ACTION] for msg in messages}
+        for template in request.messages:
+            msg = template.constant_message
+            if msg is not None and msg[ADDRESS_AND_ACTION] not in made:
+                self._on_request_ended(msg, is_answered)
+
+    def _answer_messages(self, place: str, result: Result) -> Iterator[InternalMsg]:
+        """Yield the messages that the answer which has ended a transaction makes; report the values left out."""
+        reader = _reader(result)
+        if reader is None:
+            return
+        self._report_bad(bad_values(place, result.values), result.frame)
+        self._pass_on_bad(bad_readings(reader.messages, result.values))
+        try:
+            yield from make_messages(reader.messages, result.values)
+        except CodecError as err:
+            self._drop(DropReason.UNREADABLE, result.frame, f"{place}: {err}")
+
+
+def _reader(result: Result) -> AnswerReader | None:
+    """Return what has read the frame that ended a transaction; None: no frame has."""
+    if not result.frame:
+        return None
+    answer: Answer = result.transaction.subject.answer
+    return answer.refusal if result.outcome is Outcome.REFUSED else answer.response
+
+
+def _makes_messages(result: Result) -> bool:
+    """Return whether the answer makes messages of its own, so that no decode rule is asked about it."""
+    reader = _reader(result)
+    return reader is not None and bool(reader.messages)
 
 
 def earliest(*times: float | None) -> float | None:

@@ -46,9 +46,10 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
 
 def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the rules that make messages."""
+    conversation = params["conversation"]
     yield from params["decode"]
-    for kind in ("opening", "polls"):
-        yield from (request["response"] for request in params["conversation"][kind] if "response" in request)
+    for request in (*params["encode"], *conversation["opening"], *conversation["polls"]):
+        yield from (request[kind] for kind in ("response", "refusal") if kind in request)
 
 
 def _of_message(

@@ -80,8 +80,8 @@ def test_of_several_one_is_named(tmp_path: Path) -> None:
 def test_a_file_without_an_interface_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, "class Door: ...\n")
     assert refusal("mine.py", tmp_path) == (
-        f"{path} has no classes with loop() or loop_start()",
-        "name one: FILE.py:ClassName",
+        f"{path} has no class with loop() or loop_start()",
+        "derive a class from gateway.api.DeviceInterface, or name another file",
     )
 
 

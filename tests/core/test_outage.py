@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.outage import Outages
+from gateway.core.throttled_exception import report_suppressed
 from gateway.errors import DeviceError
 from tests.conftest import ExpectedLogs
 
@@ -52,3 +53,14 @@ def test_each_reason_is_logged_when_it_becomes_the_reason(
             assert outages.report("the line", err, was_open=err is GONE) == f"{state}: {err}"
         assert caplog.messages == [f"dev: {text}; will keep retrying" for text in logged] * times
         outages.end()
+
+
+def test_what_was_suppressed_is_logged_under_the_name_of_the_first_report(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever filters the log by `mqttgateway.interfaces` would otherwise miss it."""
+    expected_logs.expect("dev: the line has failed: the device has hung up; will keep retrying")
+    for _ in range(2):  # the interface was restarted in between
+        Outages("dev").report("the line", GONE, was_open=True)
+    report_suppressed(is_last=True)
+    assert [record.name for record in caplog.records] == ["mqttgateway.interfaces"] * 2

@@ -321,3 +321,53 @@ def test_a_reload_keeps_what_rules_remember_and_what_templates_found() -> None:
     assert other.carry_over(bench.model) == []
     assert other.states["attic"].reading_of["temperature"].value == 1
     assert other.observe(status("OTHER", x=1).reported_by(rule), 1, 1) is None
+
+
+# --- what an interface knows beside its messages
+
+
+def test_an_answer_without_a_reading_counts_as_heard() -> None:
+    bench = Bench(boiler())
+    for _ in range(2):
+        bench.model.unanswered(status("TEMPERATURE"))
+    bench.model.answered(status("TEMPERATURE"), bench.now)
+    online = []
+    for action in ("TEMPERATURE", "TEMPERATURE", "UNKNOWN", "TEMPERATURE"):
+        bench.model.unanswered(status(action))
+        bench.model.answered(status("UNKNOWN"), bench.now)
+        online.append(bench.model.states["boiler"].is_online)
+    assert online == [True, True, True, False]
+
+
+def test_requests_to_devices_of_one_address_are_told_apart_by_their_arguments() -> None:
+    units = [Device(f"unit{unit}", (TEMPERATURE,), where={"unit": unit}) for unit in (1, 2)]
+    model = Bench(*units).model
+    for _ in range(3):
+        model.unanswered(status("TEMPERATURE", unit=2))
+    assert [state.is_online for state in model.states.values()] == [None, False]
+    for _ in range(3):
+        model.unanswered(status("TEMPERATURE"))
+    assert [state.is_online for state in model.states.values()] == [False, False]
+
+
+def test_a_value_that_could_not_be_read_makes_its_point_bad() -> None:
+    bench = Bench(boiler())
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    bench.advance(10)
+    bench.model.values_unreadable(status("TEMPERATURE"), {"celsius": "'---' is not a number", "other": "x"}, bench.now)
+    bench.write(bench.model.changed(bench.now))
+    reading = bench.model.states["boiler"].reading_of["temperature"]
+    assert (reading.quality, reading.reason, reading.value) == (Quality.BAD, "'---' is not a number", 21.5)
+    assert bench.documents[-1][2]["_quality"]["temperature"] == "bad"
+    assert bench.model.bad_values == 1
+    bench.model.values_unreadable(status("HUMIDITY"), {"percent": "x"}, bench.now)
+    assert bench.model.bad_values == 1
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    assert reading.quality is Quality.GOOD
+
+
+def test_a_device_that_sends_no_value_at_all_is_heard() -> None:
+    bench = Bench(boiler())
+    bench.model.values_unreadable(status("TEMPERATURE"), {"celsius": "x"}, bench.now)
+    assert bench.model.states["boiler"].is_online is True
+    assert bench.model.states["boiler"].reading_of["temperature"].quality is Quality.BAD

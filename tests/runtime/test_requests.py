@@ -76,6 +76,7 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
         text = output(conf, "status")
+        assert ", connected once\n" in text
         assert text.startswith("gw: ")
         assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
         assert "  last failure  nothing listens at" in text
@@ -221,8 +222,8 @@ def test_forget_clears_only_the_retained_topics_of_the_gateway(tmp_path: Path, m
             assert output(conf, "forget", gone) == f"{gone}\n"
             for topic, why in (
                 (foreign, "this gateway does not write the topic"),
-                ("home/gw/availability", "is published as long as this gateway runs"),
-                ("home/gw/run", "is published as long as this gateway runs"),
+                ("home/gw/availability", "is published as long as this gateway runs: stop the gateway first"),
+                ("home/gw/run", "is published as long as this gateway runs: stop the gateway first"),
                 ("attic", "this gateway knows no device 'attic' with a retained state, and no removed interface"),
                 ("gw", "this gateway knows no device 'gw' with a retained state, and no removed interface"),
                 ("home/#", "'#' is not allowed in a topic"),

@@ -25,6 +25,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.desk import Desk
+from tests.support.docs import page, rows
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.waiting import wait_until
 
@@ -176,6 +177,11 @@ def test_stats_have_one_form(tmp_path: Path, mosquitto: Mosquitto) -> None:
         stats["interfaces"]["trial_interface"]
     )
     assert {"lines_suppressed", "errors_suppressed"} == set(stats["log"])
+    table = next(
+        part for part in page("docs/operations.md").section("## Counters").split("\n\n") if "in `mqtt`" in part
+    )
+    described = [name for cells in rows(table) for name in re.findall(r"`([a-z_]+)`", cells[0])]
+    assert sorted(described) == sorted(stats["mqtt"])
     wrong = [(path, value) for path, value in leaves(stats) if value != {} and type(value) is not int]
     assert wrong == []
     names = [name for path, _ in leaves({k: v for k, v in stats.items() if k != "interfaces"}) for name in path]

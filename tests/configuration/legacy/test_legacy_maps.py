@@ -1,4 +1,4 @@
-"""Maps of the original: those of its four layouts load and mean what its documentation says; no other is touched."""
+"""Maps of earlier versions: those of their four layouts load and mean what was documented; no other is touched."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import Any
 
 import pytest
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
-from gateway.message import InternalMsg
-from interfaces.rules.decoding import check_decode_rule
+from gateway.message import InternalMsg, ReportRule
+from interfaces.rules.decoding import PartialMessages, check_decode_rule
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.rules import SerialRules, check_rules
 from tests.support.configuration import serial_params
@@ -66,6 +68,68 @@ def test_a_value_that_cannot_be_converted_is_named() -> None:
     with pytest.raises(CodecError) as caught:
         rules(decode=[{"name": "probe", **TEMPERATURE}]).decoder.decode(b"T3 1.2.3")
     assert all(part in str(caught.value) for part in ("probe", "celsius", "'1.2.3'"))
+
+
+def decoded(frame: bytes, *decode: dict[str, Any], **options: Any) -> PartialMessages:
+    messages = rules(decode=list(decode), **options).decoder.decode(frame)
+    assert isinstance(messages, PartialMessages)
+    return messages
+
+
+def test_a_bad_value_takes_only_itself_out_of_the_message() -> None:
+    rule = {
+        "name": "w", "pairs": {"separator": ";"}, "values": {"*": "float"},
+        "message": {"action": "READING", "arguments": "*"},
+    }  # fmt: skip
+    messages = decoded(b"T1=21.5;T2=nan;T3=19.0;T4=---", rule)
+    assert [msg.arguments for msg in messages] == [{"T1": 21.5, "T3": 19.0}]
+    assert messages.bad == [
+        ("rule 'w': T2", "rule 'w': T2: nan is not a number"),
+        ("rule 'w': T4", "rule 'w': T4: '---' is not a number"),
+    ]
+    assert messages.readings == [(messages[0], {"T2": "nan is not a number", "T4": "'---' is not a number"})]
+
+
+def test_a_number_in_a_layout_that_is_none_is_left_out() -> None:
+    fields = [{"type": "f32", "name": "l1"}, {"type": "f32", "name": "l2"}]
+    rule = {"binary": {"fields": fields}, "message": {"action": "V", "arguments": "*"}}
+    messages = decoded(struct.pack(">ff", 230.0, math.nan), rule)
+    assert [msg.arguments for msg in messages] == [{"l1": 230.0}]
+    assert [error for _, error in messages.bad] == ["rule 'binary': l2: nan is not a number"]
+
+
+def test_of_several_messages_only_those_without_any_value_are_dropped() -> None:
+    messages = [
+        {"action": "A", "arguments": {"a": "{a}", "unit": "C"}},
+        {"action": "B", "arguments": {"b": "{b}"}},
+        {"action": "C", "device": "d{a}"},
+    ]
+    rule = {"regex": "(?P<a>.) (?P<b>.)", "values": {"a": "int", "b": "int"}, "messages": messages}
+    made = decoded(b"x 2", rule)
+    assert [msg.action for msg in made] == ["B"]
+    assert [(msg.action, dict(errors)) for msg, errors in made.readings] == [
+        ("A", {"a": "'x' is not an integer of base 10"})
+    ]
+
+
+def test_a_pair_that_cannot_be_converted_does_not_hide_the_others() -> None:
+    rule = {
+        "pairs": {"each": True}, "values": {"value": "int"},
+        "message": {"action": "{key}", "arguments": {"value": "{value}"}},
+    }  # fmt: skip
+    made = decoded(b"a=1 b=x c=3", rule)
+    assert [(msg.action, msg.argument("value")) for msg in made] == [("a", 1), ("c", 3)]
+    assert [msg.action for msg, _ in made.readings] == ["b"]
+
+
+def test_an_error_names_the_readings_that_the_frame_would_have_brought() -> None:
+    with pytest.raises(CodecError) as caught:
+        rules(
+            decode=[{**TEMPERATURE, "message": {"action": "T", "arguments": {"celsius": "{celsius}"}}}]
+        ).decoder.decode(b"T3 x")
+    (reading,) = caught.value.readings
+    assert (reading.msg.action, reading.msg.arguments) == ("T", {})
+    assert reading.errors == {"celsius": "'x' is not a number"}
 
 
 def test_the_first_rule_that_matches_is_used() -> None:
@@ -150,16 +214,31 @@ def test_every_matching_rule_is_used_with_decode_every_rule(every: bool) -> None
 def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() -> None:
     broken = {"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING}
     built = rules(decode=[broken, {"regex": "x", "message": {"action": "X"}}], decode_every_rule=True)
-    assert [message.action for message in built.decoder.decode(b"x") or []] == ["X"]
+    messages = built.decoder.decode(b"x")
+    assert isinstance(messages, PartialMessages)
+    assert [message.action for message in messages] == ["X"]
+    assert [error for _, error in messages.bad] == ["rule '(?P<t>.*)': t: 'x' is not a number"]
     with pytest.raises(CodecError, match="'y' is not a number"):
         built.decoder.decode(b"y")
 
 
-def test_a_repeated_reading_matches_but_is_not_published() -> None:
-    decode = [{"regex": "(?P<t>.*)", "values": {"t": "float"}, "message": READING, "publish": {"deadband": 1}}]
-    decoder = rules(decode=decode).decoder
-    made = [decoder.decode(frame, now) for now, frame in enumerate((b"20", b"20.5", b"22"))]
-    assert [[message.arguments["t"] for message in messages or []] for messages in made] == [[20.0], [], [22.0]]
+@pytest.mark.parametrize(
+    ("publish", "report"),
+    [
+        (None, None),
+        ({"by": ["t"]}, None),
+        ({"deadband": 1}, ReportRule(on_change=True, deadband=1)),
+        ({"refresh": 60, "by": ["t"]}, ReportRule(refresh=60, by=("t",))),
+    ],
+)
+@pytest.mark.parametrize("action", ["READING", "{n}"])
+def test_a_message_has_the_rule_by_which_it_is_reported(
+    publish: dict[str, Any] | None, report: ReportRule | None, action: str
+) -> None:
+    rule = {"regex": "(?P<n>.) (?P<t>.*)", "message": {"action": action, "arguments": "*"}}
+    decoder = rules(decode=[rule if publish is None else {**rule, "publish": publish}]).decoder
+    (message,) = decoder.decode(b"x 20") or []
+    assert message.report == report
 
 
 def test_an_expression_that_takes_too_long_is_named() -> None:

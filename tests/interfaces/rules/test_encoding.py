@@ -288,7 +288,7 @@ def test_control_characters_are_refused_even_if_the_pattern_allows_them(text: st
 
 def test_a_frame_with_other_values_than_the_command_is_not_its_answer() -> None:
     reader = AnswerReader(
-        {"regex": "N(?P<node>[0-9]+) (?P<v>.*)", "values": {"node": "int"}, "same": ["node"]}, "utf-8"
+        {"regex": "N(?P<node>[0-9]+) (?P<v>.*)", "values": {"node": "int"}, "same": ["node"]}, {}, "utf-8"
     )
     read = reader.read_for({"node": 5, "v": "x"})
     assert read(b"N5 on") == [{"node": 5, "v": "on"}]

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import serial
 
+from gateway.devices.declaration import Signature
+from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import READ_LOCK, SerialInterface
 from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort
@@ -184,7 +186,7 @@ def test_a_device_that_another_program_has_open(
 ) -> None:
     conf = serial_conf(tmp_path, mosquitto, device.path)
     with serial.Serial(str(device.path), exclusive=True), GatewayProcess(conf) as gateway:
-        gateway.wait_log(": another program has it open")
+        gateway.wait_log(": another program or interface has it open")
         other = gateway
         wait_availability(listener, b"offline")
         other.stop()
@@ -424,10 +426,10 @@ def test_messages_before_an_unexpected_exception_are_published() -> None:
     interface, desk = opened(decode=DECODE)
     decode = interface.session.rules.decoder.decode
 
-    def fails(frame: bytes, now: float = 0.0) -> list[InternalMsg] | None:
+    def fails(frame: bytes) -> list[InternalMsg] | None:
         if frame == b"T 3":
             raise RuntimeError("a bug")
-        return decode(frame, now)
+        return decode(frame)
 
     interface.session.rules.decoder.decode = fails
     assert interface.port is not None
@@ -551,3 +553,92 @@ def test_a_change_of_any_other_option_is_rejected(changed: dict[str, Any]) -> No
     assert not interface.reconfigure(serial_params(**changed))
     assert interface.params == serial_params()
     desk.inbox.close()
+
+
+# --- devices
+
+
+POLLED: dict[str, Any] = {
+    "address": {"function": "heating", "device": "boiler"},
+    "decode": [],
+    "conversation": {
+        "timeout": 0.05,
+        "reopen_after": 3,
+        "polls": [
+            {
+                "every": 0.05,
+                "write": "T?",
+                "response": {
+                    "regex": "T (?P<t>.*)",
+                    "values": {"t": "float"},
+                    "message": {"action": "TEMPERATURE", "arguments": {"celsius": "{t}"}},
+                },
+            }
+        ],
+    },
+}
+BOILER = Device("boiler", (Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),)),))
+
+
+def loop_answered(interface: SerialInterface, device: PtyDevice, answer: bytes, condition: Callable[[], bool]) -> None:
+    """Loop, with an answer to read after each step, until the condition is true."""
+
+    def is_answered() -> bool:
+        device.write(answer)
+        return condition()
+
+    loop_until(interface, is_answered)
+
+
+def test_the_port_is_opened_again_where_nothing_answers(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
+    expected_logs.allow("nothing has answered 3 requests in a row: closing the port", "did not answer within 0.05 s")
+    interface, desk = opened(port=str(device.path), **POLLED)
+    loop_until(interface, lambda: interface.stats()["ports_reopened"] == 2)
+    assert desk.availability == ["online"]
+    loop_answered(interface, device, b"T 21\n", lambda: interface.stats()["requests_done"] > 0)
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+def test_a_port_that_cannot_be_opened_again_is_offline(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
+    expected_logs.allow("nothing has answered", "did not answer", "there is no such device")
+    interface, desk = opened(port=str(device.path), **POLLED)
+    path = device.path.readlink()
+    device.path.unlink()
+    loop_until(interface, lambda: not interface.is_open)
+    device.path.symlink_to(path)
+    assert desk.availability == ["online", "offline"]
+    desk.inbox.close()
+
+
+def test_a_device_that_does_not_answer_is_offline_and_a_bad_value_is_bad(
+    device: PtyDevice, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("did not answer within 0.05 s", "could not be read", "frame dropped: t: nan", "nothing has")
+    interface, desk = opened(port=str(device.path), **POLLED)
+    desk.outlet.devices.configure([BOILER], POLLED["address"], {})
+    assert desk.outlet.devices.stats()["devices_offline"] == 0
+    loop_until(interface, lambda: desk.outlet.devices.stats()["devices_offline"] == 1)
+    loop_answered(interface, device, b"T nan\n", lambda: desk.outlet.devices.stats()["bad_values"] > 0)
+    assert desk.outlet.devices.stats()["devices_offline"] == 0
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+def test_polls_are_asked_for(device: PtyDevice) -> None:
+    conversation = {"polls": [{**POLLED["conversation"]["polls"][0], "every": 3600}]}
+    interface, desk = opened(port=str(device.path), **{**POLLED, "conversation": conversation})
+    assert interface.stats()["frames_sent"] == 1
+    device.write(b"T 21\n")
+    loop_until(interface, lambda: interface.stats()["requests_done"] == 1)
+    interface.ask({"TEMPERATURE"})
+    interface.loop()
+    assert interface.stats()["frames_sent"] == 2
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+def test_the_signatures_are_those_of_the_rules() -> None:
+    assert SerialInterface.signatures(serial_params(**POLLED)).reads == {
+        ("TEMPERATURE", "celsius"): Signature(PointType.NUMBER)
+    }

@@ -16,6 +16,7 @@ def test_the_defaults() -> None:
         frame_timeout=None,
         answer_timeout=1,
         rate_limit=RateLimit(),
+        reopen_after=10,
     )
 
 
@@ -27,5 +28,7 @@ def test_every_option() -> None:
     pacing: dict[str, Any] = {
         "pause": 0.1, "bytes_per_second": 10, "frames_per_second": 2, "max_waiting": 5, "longest_wait": 6,
     }  # fmt: skip
-    params = serial_params(**port, settle=4, framing={"timeout": 0.5}, conversation={"timeout": 7, "pacing": pacing})
-    assert SerialOptions.from_params(params) == (PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing))
+    params = serial_params(
+        **port, settle=4, framing={"timeout": 0.5}, conversation={"timeout": 7, "pacing": pacing, "reopen_after": 0}
+    )
+    assert SerialOptions.from_params(params) == (PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing), 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReportRule
 from interfaces.rules.message_template import CodecError
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.polling import Request, Schedule
@@ -47,9 +48,7 @@ def test_the_options_of_a_request() -> None:
     (template,) = request.messages
     message = template.make(values)
     assert message == InternalMsg(device="meter", action="VOLTAGE", arguments={"volts": 12.5})
-    assert request.change_filter is not None
-    assert request.change_filter.passes(message, 0.0)
-    assert not request.change_filter.passes(message, 1.0)
+    assert message.report == ReportRule(on_change=True)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_the_options_of_a_request() -> None:
 def test_the_name_and_the_content_of_a_request(options: dict[str, Any], name: str, content: bytes) -> None:
     request = Request(options, {}, "utf-8")
     assert (request.name, request.content) == (name, content)
-    assert (request.answer.response, request.messages, request.change_filter) == (None, [], None)
+    assert (request.answer.response, request.messages) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -153,6 +152,124 @@ def test_the_end_of_an_opening_request_changes_no_poll() -> None:
     schedule.pop_due(0.0, 0.0)
     schedule.mark_ended(opening)
     assert schedule.pop_due(1.0, 0.0) == []
+
+
+# --- units that do not answer
+
+
+def run(schedule: Schedule, until: float, dead: set[str], cost: float = 2.0) -> list[tuple[float, str]]:
+    """Return when each poll is sent on a line that takes one at a time; one to a dead unit costs `cost` seconds."""
+    now, queue, sent = 0.0, [], []
+    while now < until:
+        queue += schedule.pop_due(now, 0.0)
+        if not queue:
+            due = schedule.due()
+            assert due is not None and due > now
+            now = due
+            continue
+        request = queue.pop(0)
+        sent.append((now, request.name))
+        if request.name in dead:
+            now += cost
+            schedule.mark_ended(request, is_answered=False)
+        else:
+            schedule.mark_heard()
+            schedule.mark_ended(request, is_answered=True)
+    return sent
+
+
+def test_dead_units_are_polled_less_often_and_the_others_keep_their_rhythm() -> None:
+    names = ["a", "b", "c", "d", "e", "f"]
+    sent = run(started(*(poll(name, every=2) for name in names)), 3600.0, {"b", "c", "d"})
+    times = {name: [when for when, other in sent if other == name] for name in names}
+    assert len(times["a"]) > 1750, "a poll in 2 s, as if all were alive"
+    assert max(later - when for when, later in pairwise(times["a"])) <= 6
+    assert max(later - when for when, later in pairwise(times["a"][100:])) <= 4
+    for dead in "bcd":
+        pauses = [later - when for when, later in pairwise(times[dead])]
+        assert len(pauses) < 30
+        assert max(pauses) <= 304
+        assert pauses[-1] > 290
+
+
+def test_a_dead_unit_is_back_to_its_rhythm_with_its_first_answer() -> None:
+    dead = {"b"}
+    schedule = started(poll("a", every=2), poll("b", every=2))
+    run(schedule, 600.0, dead)
+    dead.clear()
+    schedule.mark_heard()
+    sent = run_on(schedule, 600.0, 1000.0)
+    times = [when for when, name in sent if name == "b"]
+    assert times[0] <= 900
+    assert [later - when for when, later in pairwise(times)] == [2.0] * (len(times) - 1)
+
+
+def run_on(schedule: Schedule, now: float, until: float) -> list[tuple[float, str]]:
+    """Return when each poll is sent where all are answered."""
+    sent = []
+    while now < until:
+        sent += [(now, name) for name in pop_due_answered(schedule, now)]
+        due = schedule.due()
+        assert due is not None
+        now = max(due, now)
+    return sent
+
+
+def pop_due_answered(schedule: Schedule, now: float) -> list[str]:
+    due = schedule.pop_due(now, 0.0)
+    for request in due:
+        schedule.mark_ended(request, is_answered=True)
+    return [request.name for request in due]
+
+
+def test_where_nothing_answers_each_poll_keeps_its_period() -> None:
+    """Nobody waits for the dead unit, and a device that is switched on again is found within one period."""
+    sent = run(started(poll("a", every=5)), 600.0, {"a"}, cost=1.0)
+    assert [later - when for when, later in pairwise(when for when, _ in sent)] == [5.0] * (len(sent) - 1)
+
+
+def test_polls_that_were_not_answered_are_due_one_at_a_time() -> None:
+    schedule = started(poll("a", every=1), poll("b", every=1), poll("c", every=1))
+    for request in schedule.pop_due(0.0, 0.0):
+        schedule.mark_ended(request, is_answered=request.name == "a")
+    first = schedule.pop_due(1.0, 0.0)
+    assert [request.name for request in first] == ["a", "b"]
+    assert schedule.due() is None, "a and b have not ended, and c waits for b"
+    schedule.mark_ended(first[1], is_answered=False)
+    assert [request.name for request in schedule.pop_due(1.5, 0.0)] == ["c"]
+
+
+# --- polls that are asked for
+
+
+VALUES = {"regex": "(?P<v>.*)", "message": {"action": "VALUE", "arguments": "*"}}
+
+
+def test_polls_that_make_a_message_with_an_action_are_asked_for() -> None:
+    other = {"regex": ".*", "message": {"action": "{x}"}}
+    schedule = started(poll("v", every=60, response=VALUES), poll("o", every=60, response=other), poll("n", every=60))
+    pop_due(schedule, 0.0)
+    schedule.ask({"VALUE", "X"}, 7.0)
+    assert schedule.due() == 7.0
+    assert pop_due(schedule, 7.0) == ["v"]
+    assert pop_due(schedule, 60.0) == ["o", "n"]
+    assert pop_due(schedule, 67.0) == ["v"]
+
+
+def test_also_a_keep_alive_and_one_that_is_sent_once_can_be_asked_for() -> None:
+    schedule = started(poll("idle", every=60, only_idle=True, response=VALUES), poll("once", response=VALUES), now=0.0)
+    pop_due(schedule, 0.0)
+    schedule.ask({"VALUE"}, 7.0)
+    assert pop_due(schedule, 7.0, last_written=6.9) == ["idle", "once"]
+    assert pop_due(schedule, 66.0, last_written=7.0) == []
+
+
+def test_a_poll_that_has_not_ended_need_not_be_asked_for() -> None:
+    schedule = started(poll("v", every=60, response=VALUES))
+    (request,) = schedule.pop_due(0.0, 0.0)
+    schedule.ask({"VALUE"}, 1.0)
+    schedule.mark_ended(request, is_answered=True)
+    assert schedule.due() == 60.0
 
 
 @given(

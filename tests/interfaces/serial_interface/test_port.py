@@ -108,7 +108,7 @@ def test_a_port_has_one_descriptor(line: tuple[int, str]) -> None:
 
 def test_the_lock_is_held_until_the_port_is_closed(line: tuple[int, str]) -> None:
     port = opened(line[1])
-    with pytest.raises(DeviceError, match="another program has it open"):
+    with pytest.raises(DeviceError, match="another program or interface has it open"):
         opened(line[1])
     port.close()
     opened(line[1]).close()
@@ -151,3 +151,15 @@ def test_a_port_without_a_descriptor_returns_all_bytes() -> None:
     assert port.fileno() is None
     assert len(port.read(is_readable=False)) == 4000
     port.close()
+
+
+def test_a_lost_connection_is_noticed_by_keepalive() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = opened(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        descriptor = port.fileno()
+        assert descriptor is not None
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 3]
+        port.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import DeviceError
-from gateway.message import InternalMsg
+from gateway.message import InternalMsg, ReportRule
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules
@@ -15,8 +15,12 @@ from interfaces.serial_interface.session import Session
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import serial_params
 
-READING = {"regex": "T (?P<t>.*)", "values": {"t": "int"}, "message": {"action": "T", "arguments": {"t": "{t}"}}}
-SET = {
+READING: dict[str, Any] = {
+    "regex": "T (?P<t>.*)",
+    "values": {"t": "int"},
+    "message": {"action": "T", "arguments": {"t": "{t}"}},
+}
+SET: dict[str, Any] = {
     "match": {"action": "SET"},
     "arguments": {"n": {"type": "integer"}},
     "write": "SET {n}",
@@ -24,8 +28,8 @@ SET = {
     "refusal": {"regex": "ERR"},
     "timeout": 2,
 }
-OFF = {"match": {"action": "OFF"}, "write": "OFF"}
-POLL = {
+OFF: dict[str, Any] = {"match": {"action": "OFF"}, "write": "OFF"}
+POLL: dict[str, Any] = {
     "name": "voltage",
     "every": 10,
     "write": "U?",
@@ -38,7 +42,15 @@ class Device:
 
     def __init__(self, name: str, now: float = 0.0, **options: Any) -> None:
         params = serial_params(**{"decode": [READING], "encode": [SET, OFF], **options})
-        self.session = Session(SerialRules(params), SerialOptions.from_params(params), Reports(name, lambda: 0.0))
+        self.ended: list[tuple[InternalMsg, bool]] = []
+        self.bad: list[tuple[InternalMsg, dict[str, str]]] = []
+        self.session = Session(
+            SerialRules(params),
+            SerialOptions.from_params(params),
+            Reports(name, lambda: 0.0),
+            lambda msg, is_answered: self.ended.append((msg, is_answered)),
+            lambda msg, errors: self.bad.append((msg, dict(errors))),
+        )
         self.written: list[bytes] = []
         self.error = ""
         self.session.start(now)
@@ -184,18 +196,175 @@ def test_bytes_without_any_frame_are_reported(
     assert len(caplog.messages) == 1
 
 
-def test_suppressed_readings_are_counted_also_after_other_rules_are_used(name: str) -> None:
-    repeated = {**READING, "publish": {"on_change": True}}
-    device = Device(name, decode=[repeated])
-    assert len(device.receive(b"T 1\nT 1\nT 1\n")) == 1
-    assert device.counts() == {"frames_received": 3, "readings_suppressed": 2}
-    device.session.use_rules(SerialRules(serial_params(decode=[repeated])))
-    assert len(device.receive(b"T 1\nT 1\n")) == 1
-    assert device.counts() == {"frames_received": 5, "readings_suppressed": 3}
-
-
 def test_only_a_framing_by_silence_measures_it(name: str) -> None:
     assert not Device(name).session.measures_silence
     device = Device(name, framing={"type": "gap", "gap": 0.5})
     assert device.session.measures_silence
     assert device.session.codec.framer.idle_seconds == 0.5
+
+
+# --- values that cannot be converted
+
+
+PAIR: dict[str, Any] = {
+    "name": "pair",
+    "regex": "(?P<a>.*),(?P<b>.*)",
+    "values": {"*": "float"},
+    "message": {"action": "PAIR", "arguments": "*"},
+}
+
+
+def test_a_bad_value_is_logged_by_name_with_its_frame(
+    name: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("value left out: rule 'pair': b: '---' is not a number: the device sent '1,---'")
+    device = Device(name, decode=[PAIR])
+    (msg,) = device.receive(b"1,---\n")
+    assert msg.arguments == {"a": 1.0}
+    device.receive(b"2,---\n")
+    assert device.counts() == {"frames_received": 2, "values_unreadable": 2}
+    assert len(caplog.messages) == 1
+    assert device.bad[0] == (msg, {"b": "'---' is not a number"})
+
+
+def test_a_frame_without_any_good_value_is_dropped(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: rule 'pair': a: ")
+    device = Device(name, decode=[PAIR])
+    assert device.receive(b"nan,---\n") == []
+    assert device.counts() == {"frames_received": 1, "frames_unreadable": 1}
+    assert device.bad == [(InternalMsg(action="PAIR"), {"a": "nan is not a number", "b": "'---' is not a number"})]
+
+
+def test_a_bad_value_in_the_answer_to_a_poll_or_a_command(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("request 'pair': b: '---' is not", "command 'READ': b: '---' is not")
+    numbers = {name: PAIR[name] for name in ("regex", "values")}
+    read = {"match": {"action": "READ"}, "write": "R?", "response": numbers}
+    response = {**numbers, "message": PAIR["message"]}
+    device = Device(
+        name, decode=[], encode=[read],
+        conversation={"polls": [{"name": "pair", "every": 10, "write": "P?", "response": response}]},
+    )  # fmt: skip
+    assert device.step(0.0) == []
+    (msg,) = device.receive(b"1,---\n")
+    assert (msg.arguments, device.bad) == ({"a": 1.0}, [(msg, {"b": "'---' is not a number"})])
+    assert device.submit("READ") is None
+    device.step(1.0)
+    (reply,) = device.receive(b"2,---\n", 1.0)
+    assert reply.arguments == {"a": 2.0, "response": "OK", "reason": ""}
+    assert device.counts()["values_unreadable"] == 2
+
+
+def test_a_poll_whose_answer_cannot_be_read_was_heard(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the device's answer could not be read: u: 'x' is not", "frame dropped: u: 'x' is not")
+    numbers = {**POLL["response"], "values": {"u": "float"}}
+    device = Device(name, conversation={"polls": [{**POLL, "response": numbers}]})
+    device.step(0.0)
+    assert device.receive(b"U x\n", 0.5) == []
+    device.step(1.0)
+    assert device.bad == [(InternalMsg(action="U"), {"u": "'x' is not a number"})]
+    assert device.ended == [(InternalMsg(action="U"), True)]
+
+
+# --- answers, and the rules for frames
+
+
+ANSWERED: dict[str, Any] = {"decode": [{"regex": "(?P<line>.*)", "message": {"action": "LINE", "arguments": "*"}}]}
+
+
+def test_an_answer_that_makes_messages_is_not_decoded_again(name: str) -> None:
+    device = Device(name, **ANSWERED, conversation={"polls": [POLL]})
+    device.step(0.0)
+    assert [msg.action for msg in device.receive(b"U 12\nU 13\n")] == ["U", "LINE"]
+
+
+def test_an_answer_that_makes_no_message_is_decoded(name: str) -> None:
+    polls = [{"name": "power", "every": 5, "write": "PW?", "response": {"regex": "PW.*"}}]
+    device = Device(name, **ANSWERED, conversation={"polls": polls})
+    device.step(0.0)
+    assert [msg.arguments for msg in device.receive(b"PWON\n")] == [{"line": "PWON"}]
+    device.submit("SET", n=1)
+    device.step(0.0)
+    assert [(msg.action, msg.argument("response")) for msg in device.receive(b"OK 1\n")] == [
+        ("SET", "OK"),
+        ("LINE", None),
+    ]
+
+
+def test_an_answer_that_no_rule_matches_is_not_dropped(name: str) -> None:
+    device = Device(name)
+    device.submit("SET", n=1)
+    device.step(0.0)
+    assert len(device.receive(b"OK 1\n")) == 1
+    assert "frames_unmatched" not in device.counts()
+
+
+def test_the_answers_to_a_command_make_their_messages(name: str) -> None:
+    message = {"action": "N", "arguments": {"n": "{now}"}}
+    rule = {
+        **SET,
+        "response": {**SET["response"], "message": message, "publish": {"on_change": True}},
+        "refusal": {"regex": "ERR(?P<code>.*)", "message": {"action": "FAULT", "arguments": {"code": "{code}"}}},
+    }  # fmt: skip
+    device = Device(name, encode=[rule])
+    device.submit("SET", n=1)
+    device.step(0.0)
+    reply, reading = device.receive(b"OK 8\n")
+    assert (reply.argument("response"), reply.argument("now")) == ("OK", 8)
+    assert (reading.action, reading.arguments, reading.report) == ("N", {"n": 8}, ReportRule(on_change=True))
+    device.submit("SET", n=1)
+    device.step(0.0)
+    reply, reading = device.receive(b"ERR7\n")
+    assert (reply.argument("response"), reading.action, reading.arguments) == ("REFUSED", "FAULT", {"code": "7"})
+
+
+# --- who is heard
+
+
+def test_which_requests_were_answered_is_passed_on(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("did not answer", "the device refused it")
+    response = {"regex": "U (?P<u>.*)", "message": {"action": "U", "arguments": {"unit": 3, "u": "{u}"}}}
+    device = Device(name, conversation={"polls": [{**POLL, "response": response, "refusal": {"regex": "ERR"}}]})
+    device.step(0.0)
+    device.receive(b"U 1\n", 0.1)
+    assert device.ended == []
+    device.step(10.0)
+    device.step(11.0)
+    assert device.ended == [(InternalMsg(action="U", arguments={"unit": 3}), False)]
+    device.step(20.0)
+    device.receive(b"ERR\n", 20.1)
+    assert device.ended[1:] == [(InternalMsg(action="U", arguments={"unit": 3}), True)]
+
+
+def test_a_poll_is_asked_for(name: str) -> None:
+    device = Device(name, conversation={"polls": [POLL]})
+    device.step(0.0)
+    device.receive(b"U 1\n", 0.1)
+    device.session.ask({"U"}, 3.0)
+    assert device.session.due() == 3.0
+    device.step(3.0)
+    assert device.written == [b"U?\r\n"] * 2
+
+
+def test_a_line_is_dead_where_nothing_answers(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("did not answer")
+    device = Device(name, conversation={"reopen_after": 3, "polls": [{**POLL, "every": 2}]})
+    for now in range(0, 8, 2):
+        assert not device.session.is_dead
+        device.step(float(now))
+        device.step(now + 1.0)
+        if now == 0:
+            device.receive(b"T 1\n", 1.5)
+    is_dead = device.session.is_dead
+    device.session.restart(8.0)
+    assert (is_dead, device.session.is_dead, device.counts()["ports_reopened"]) == (True, False, 1)
+
+
+def test_a_restart_repeats_the_opening_and_forgets_no_command(name: str) -> None:
+    device = Device(name, conversation={"opening": [{"write": "HI"}, {"write": "YOU", "response": {"regex": "ME"}}]})
+    device.submit("OFF")
+    device.session.restart(1.0)
+    device.step(1.0)
+    device.receive(b"ME\n", 1.0)
+    (done,) = device.step(1.0)
+    assert device.written == [b"HI\r\n", b"YOU\r\n", b"OFF\r\n"]
+    assert done.argument("response") == "OK"

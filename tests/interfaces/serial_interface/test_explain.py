@@ -1,0 +1,59 @@
+"""What `check` shows of a frame: which rule or answer reads it, what it makes, and what is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.errors import Problem
+from gateway.message import InternalMsg
+from interfaces.serial_interface.explain import explain_frame
+from tests.support.configuration import serial_params
+
+POWER: dict[str, Any] = {"regex": "PW(?P<p>ON|OFF)", "message": {"action": "POWER_{p}"}}
+
+
+def explained(frame: bytes, **options: Any) -> list[str]:
+    """Return what is shown, without the frame itself; messages by their actions."""
+    lines = []
+    for item in explain_frame(serial_params(**options), frame + b"\n"):
+        text = item.action if isinstance(item, InternalMsg) else item.what if isinstance(item, Problem) else item
+        lines.append(text)
+    return lines[1:]
+
+
+def polls(**response: Any) -> dict[str, Any]:
+    return {"polls": [{"name": "power", "every": 5, "write": "PW?", "response": {"regex": "PW.*", **response}}]}
+
+
+def test_a_value_that_is_left_out_is_shown() -> None:
+    rule = {"pairs": {"separator": ";"}, "values": {"*": "float"}, "message": {"action": "R", "arguments": "*"}}
+    assert explained(b"a=1;b=nan", decode=[rule]) == [
+        "matched rule 'pairs'", "left out: rule 'pairs': b: nan is not a number", "R",
+    ]  # fmt: skip
+    assert explained(b"b=nan", decode=[rule])[-1].startswith("dropped: ")
+
+
+def test_an_answer_without_messages_is_decoded_as_well() -> None:
+    lines = explained(b"PWON", decode=[POWER], conversation=polls())
+    assert lines == ["matched rule 'PW(?P<p>ON|OFF)'", "POWER_ON", "answers the request 'power'"]
+
+
+def test_an_answer_with_messages_of_its_own_takes_the_frame() -> None:
+    lines = explained(b"PWON", decode=[POWER], conversation=polls(message={"action": "ANSWER"}))
+    assert lines[:2] == ["matched rule 'PW(?P<p>ON|OFF)'", "POWER_ON"]
+    assert lines[2] == (
+        "answers the request 'power': while that is waited for, only the answer's own messages are made"
+    )
+    assert lines[3] == "ANSWER"
+    alone = explained(b"PWON", conversation=polls(message={"action": "ANSWER"}))
+    assert alone == ["answers the request 'power'", "ANSWER"]
+
+
+def test_the_messages_of_an_answer_to_a_command_are_shown() -> None:
+    rule = {
+        "match": {"action": "SET"}, "write": "S",
+        "response": {"regex": "OK", "message": {"action": "DONE"}}, "refusal": {"regex": "ERR"},
+    }  # fmt: skip
+    assert explained(b"OK", encode=[rule]) == ["answers the command 'SET'", "DONE"]
+    assert explained(b"ERR", encode=[rule]) == ["refuses the command 'SET'"]
+    assert explained(b"?", encode=[rule]) == ["dropped: no rule matches"]
