@@ -349,7 +349,7 @@ def test_an_outlet_may_ask_for_the_values_that_a_command_has_changed() -> None:
 
 
 class AskingLamp(Lamp):
-    """A lamp of which the gateway knows a point; its state is told only for some levels."""
+    """A lamp of which the gateway knows a point; it reports its state only for high levels."""
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
@@ -357,8 +357,8 @@ class AskingLamp(Lamp):
 
     @command("LAMP_ON", level=integer(0, 100))
     def switch_on(self, level: int) -> list[InternalMsg]:
-        told = InternalMsg(device="lamp", action="LAMP_STATE", arguments={"level": level})
-        return [told] if level > 50 else []
+        state = InternalMsg(device="lamp", action="LAMP_STATE", arguments={"level": level})
+        return [state] if level > 50 else []
 
     def ask(self, actions: Collection[str]) -> None:
         self.asked += actions
@@ -371,7 +371,7 @@ def lamp_device() -> Device:
     return device
 
 
-def test_a_value_is_asked_for_only_if_no_message_after_the_command_tells_it(scenes: Callable[..., Scene]) -> None:
+def test_a_value_is_asked_for_only_if_no_message_after_the_command_contains_it(scenes: Callable[..., Scene]) -> None:
     scene = scenes(AskingLamp)
     scene.outlet.devices.configure([lamp_device()], {}, {})
     send(scene, "LAMP_ON", level=80)
@@ -396,7 +396,7 @@ def test_a_device_that_the_configuration_does_not_know_is_logged_if_it_is_heard(
 
 
 class Notified(Interface):
-    """Records what it is notified of."""
+    """Records its notifications."""
 
     waits_itself = True
     fails = False

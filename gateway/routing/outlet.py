@@ -50,7 +50,7 @@ class LateAnswer(ThrottledException):
 
 
 class UnknownDevice(ThrottledException):
-    """An interface has heard a device with an unknown id.
+    """An interface has called `heard` with an unknown id.
 
     That is no error of the interface: the configuration may declare other devices than the interface does, or none.
     """
@@ -184,7 +184,7 @@ class Outlet:
     def push_each(self, messages: Iterable[InternalMsg]) -> int:
         """Send `messages`, each as soon as it is produced, as `push` does; return how many there were.
 
-        The devices ask for what a command has changed only after the last message, because any of them may tell it.
+        The value that a command has changed is asked for only after the last message, since any may contain it.
         """
         began = self.devices.now() if self.devices.is_used else 0.0
         outcomes: list[InternalMsg] = []

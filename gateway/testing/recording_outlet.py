@@ -41,7 +41,7 @@ class RecordingOutlet(Outlet):
         self.link = LinkStatus(up, session_present, self.link.number + up)
 
     def heard(self, device: str) -> None:
-        """Record that the interface has heard `device`."""
+        """Record that the interface has called `heard` for `device`."""
         self.heard_devices.append(device)
 
 
