@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.commands import boolean, choice, command, integer, number, text
 from gateway.core.inbox import MsgList, Wakeup
 from gateway.core.receipt import Receipt
-from gateway.errors import DeliveryError, DeviceError, Problem
+from gateway.core.timers import Timer
+from gateway.errors import CommandRefusedError, DeliveryError, DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
-from gateway.message import Argument, InternalMsg
+from gateway.message import Argument, InternalMsg, ReportRule
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Addresses",
     "Argument",
+    "CommandRefusedError",
     "DeliveryError",
     "DeviceError",
     "DeviceInterface",
@@ -35,7 +38,15 @@ __all__ = [
     "Problem",
     "Receipt",
     "RecordingOutlet",
+    "ReportRule",
+    "Timer",
     "Wakeup",
+    "boolean",
+    "choice",
+    "command",
+    "integer",
+    "number",
+    "text",
 ]
 
 

@@ -1,11 +1,11 @@
-"""Commands of an interface as methods: what they are called, which arguments they take, and who calls them.
+"""The commands of an interface as methods: which action each of them executes, and which arguments it has.
 
     class Lamp(DeviceInterface):
         @command("LAMP_ON", level=integer(0, 100, default=100))
         def switch_on(self, level):
             self.port.write(b"ON %d\\n" % level)
 
-`execute` calls the method that a message is for, and makes its outcome. Pure but for what the methods do.
+`execute` calls the method for the action of a command, and returns the outcome. Pure, except for what the methods do.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import PointType
-from gateway.errors import RefusedError
+from gateway.errors import CommandRefusedError, RefusedError
 from gateway.message import Argument, InternalMsg
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _COMMAND = "_mqttgateway_command"
 _REQUIRED = object()
-_SHOWN = 40  # characters of a value that does not fit
+_SHOWN = 40  # characters shown of a value that is not accepted
 
 
 class ArgumentSpec(NamedTuple):
-    """What an argument of a command must be. `default` is what it is where a command does not have it."""
+    """Type and range of an argument of a command. `default` is its value in a command without this argument."""
 
     type: PointType
     minimum: float | None = None
@@ -35,20 +36,23 @@ class ArgumentSpec(NamedTuple):
     default: Any = _REQUIRED
 
     def read(self, name: str, value: object) -> Argument:
-        """Return the value for the method; raise `RefusedError` that says what is wrong with it.
+        """Return the value for the method; raise `CommandRefusedError` if `value` is not accepted.
 
-        Numbers may be text that is a JSON number, and 50.0 is the integer 50: so controllers send them.
+        A number may also be text that is a JSON number, and 50.0 is accepted as the integer 50, because some clients
+        send numbers in these forms.
         """
         converted = _READERS[self.type](value)
-        if converted is None:
-            raise _refused(f"argument {name!a} is {_shown(value)}: expected {_a(self.type.value)}")
-        if self.choices and converted not in self.choices:
-            choices = ", ".join(map(str, self.choices))
-            raise _refused(f"argument {name!a} is {_shown(value)}: expected one of {choices}")
-        if self.minimum is not None and converted < self.minimum:
-            raise _refused(f"argument {name!a} is {_shown(value)}: expected at least {self.minimum:g}")
-        if self.maximum is not None and converted > self.maximum:
-            raise _refused(f"argument {name!a} is {_shown(value)}: expected at most {self.maximum:g}")
+        expected = ""
+        if self.choices and not _is_choice(value, self.choices):
+            expected = f"one of {', '.join(map(str, self.choices))}"
+        elif converted is None and not self.choices:
+            expected = _a(self.type.value)
+        elif self.minimum is not None and converted < self.minimum:
+            expected = f"at least {self.minimum:g}"
+        elif self.maximum is not None and converted > self.maximum:
+            expected = f"at most {self.maximum:g}"
+        if expected:
+            raise CommandRefusedError(f"argument {name!a} is {_shown(value)}: expected {expected}")
         return converted  # type: ignore[no-any-return]
 
 
@@ -63,7 +67,7 @@ def integer(minimum: int | None = None, maximum: int | None = None, *, default: 
 
 
 def boolean(*, default: Any = _REQUIRED) -> ArgumentSpec:
-    """Return the spec of an argument that is true or false; 1, 0, "on" and "off" are taken for them."""
+    """Return the spec of an argument that is true or false; 1, 0, "on" and "off" are accepted, too."""
     return ArgumentSpec(PointType.BOOLEAN, default=default)
 
 
@@ -83,11 +87,11 @@ class _Command(NamedTuple):
 
 
 def command(action: str, /, **arguments: ArgumentSpec) -> Callable[[_Method], _Method]:
-    """Make a method the one that executes the command `action`; `arguments` say what it takes, by name.
+    """Mark the method that executes the command `action`; `arguments` are the specs of its arguments, by name.
 
-    The method is called with the arguments by their names. What it returns goes out: None is the outcome OK; messages
-    are sent as they are, with the outcome OK in front unless one of them is an outcome. Where it raises
-    `RefusedError`, the outcome is REFUSED with its text.
+    The method is called with the arguments as keyword arguments. After None, the command is answered with OK. If the
+    method returns messages, they are sent, after the answer OK unless one of them is an outcome itself. If it raises
+    `CommandRefusedError`, the command is answered with REFUSED and the text of the error.
     """
 
     def mark(method: _Method) -> _Method:
@@ -97,71 +101,104 @@ def command(action: str, /, **arguments: ArgumentSpec) -> Callable[[_Method], _M
     return mark
 
 
-def commands_of(cls: type[Any]) -> dict[str, tuple[str, _Command]]:
-    """Return the commands of a class by action: the name of the method, and what it takes.
+# Without weak references, each reload of a file with an interface would keep the classes of the previous one in memory.
+_commands: WeakKeyDictionary[type[Any], Mapping[str, tuple[str, _Command]]] = WeakKeyDictionary()
 
-    Raises `TypeError` where two methods execute one action.
+
+def commands_of(cls: type[Any]) -> Mapping[str, tuple[str, _Command]]:
+    """Return the commands of a class by action, in the order of their definition: the method's name, and its arguments.
+
+    Raises `TypeError` if two methods execute the same action.
     """
-    found: dict[str, tuple[str, _Command]] = {}
-    for name in dir(cls):
-        made = getattr(getattr(cls, name, None), _COMMAND, None)
-        if made is None:
+    commands = _commands.get(cls)
+    if commands is None:
+        commands = _commands[cls] = _find_commands(cls)
+    return commands
+
+
+def _find_commands(cls: type[Any]) -> dict[str, tuple[str, _Command]]:
+    commands: dict[str, tuple[str, _Command]] = {}
+    names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+    for name in names:
+        mark = getattr(getattr(cls, name, None), _COMMAND, None)
+        if not isinstance(mark, _Command):
             continue
-        if made.action in found:
-            raise TypeError(f"{cls.__name__}: {found[made.action][0]} and {name} both execute {made.action!a}")
-        found[made.action] = name, made
-    return found
+        if mark.action in commands:
+            raise TypeError(f"{cls.__name__}: {commands[mark.action][0]} and {name} both execute {mark.action!a}")
+        commands[mark.action] = name, mark
+    return commands
 
 
 def signatures_of(cls: type[Any]) -> Signatures:
-    """Return what the commands of a class say of themselves; what statuses it makes is not known."""
+    """Return the signatures of the commands of a class; those of its statuses are not known."""
     writes: dict[tuple[str, str], Signature] = {}
-    for action, (_, made) in commands_of(cls).items():
-        for name, spec in made.arguments.items():
+    for action, (_, mark) in commands_of(cls).items():
+        for name, spec in mark.arguments.items():
             writes[action, name] = Signature(spec.type, spec.minimum, spec.maximum, spec.choices)
-        if not made.arguments:
+        if not mark.arguments:
             writes[action, ""] = Signature()
     return Signatures(None, writes or None)
 
 
 def execute(interface: object, msg: InternalMsg) -> list[InternalMsg]:
-    """Execute a command by the method that is for it; return its outcome, and what else the method returns.
+    """Execute a command by calling its method; return the outcome, and the other messages that the method returns.
 
-    A command that no method is for, or whose arguments do not fit, is refused with a reason that says what there is.
+    A command without a method, or with wrong arguments, is refused; the reason names the actions or arguments that
+    there are.
     """
-    known = commands_of(type(interface))
+    commands = commands_of(type(interface))
+    messages: list[InternalMsg] = []
+    outcome = msg.reply("OK")
     try:
-        if msg.action not in known:
-            there = f"use one of {', '.join(sorted(known))}" if known else "it has none"
-            raise _refused(f"{msg.action!a} is not an action of this device: {there}")
-        name, made = known[msg.action]
-        result = getattr(interface, name)(**_arguments(made, msg.arguments))
+        if msg.action not in commands:
+            remedy = f"use one of {', '.join(commands)}" if commands else "it has none"
+            raise CommandRefusedError(f"{msg.action!a} is not an action of this device: {remedy}")
+        name, mark = commands[msg.action]
+        result = getattr(interface, name)(**_arguments(mark, msg.arguments))
+        messages.extend(_messages(name, result))  # if it is a generator, it runs here
     except RefusedError as err:
-        return [msg.reply("REFUSED", str(err))]
-    messages = [result] if isinstance(result, InternalMsg) else [] if result is None else list(_messages(name, result))
-    return messages if any(each.is_outcome for each in messages) else [msg.reply("OK"), *messages]
+        outcome = msg.reply("REFUSED", str(err))
+    return messages if any(each.is_outcome for each in messages) else [outcome, *messages]
 
 
 def _messages(name: str, result: object) -> Iterable[InternalMsg]:
+    if result is None:
+        return
+    if isinstance(result, InternalMsg):
+        yield result
+        return
     if isinstance(result, str | bytes | Mapping) or not isinstance(result, Iterable):
-        raise TypeError(f"{name}() returned {_shown(result)}: return None, a message, or a list of messages")
-    return result
+        raise _not_messages(name, result)
+    for each in result:
+        if not isinstance(each, InternalMsg):
+            raise _not_messages(name, each)
+        yield each
 
 
-def _arguments(made: _Command, given: Mapping[str, Argument]) -> dict[str, Argument]:
-    for name in given:
-        if name not in made.arguments:
-            there = f"it has {', '.join(made.arguments)}" if made.arguments else "it has none"
-            raise _refused(f"{made.action} has no argument {name!a}: {there}")
+def _not_messages(name: str, result: object) -> TypeError:
+    return TypeError(f"{name}() returned {_shown(result)}: return None, a message, or a list of messages")
+
+
+def _arguments(mark: _Command, received: Mapping[str, Argument]) -> dict[str, Argument]:
+    for name in received:
+        if name not in mark.arguments:  # ignoring it would answer OK although what was requested was not done
+            names = ", ".join(mark.arguments)
+            there = f"the arguments of this command are {names}" if names else "this command has no arguments"
+            raise CommandRefusedError(f"argument {name!a} is unknown: {there}")
     values: dict[str, Argument] = {}
-    for name, spec in made.arguments.items():
-        if name in given:
-            values[name] = spec.read(name, given[name])
+    for name, spec in mark.arguments.items():
+        if name in received:
+            values[name] = spec.read(name, received[name])
         elif spec.default is _REQUIRED:
-            raise _refused(f"argument {name!a} is missing: expected {_a(spec.type.value)}")
+            raise CommandRefusedError(f"argument {name!a} is missing: expected {_a(spec.type.value)}")
         else:
             values[name] = spec.default
     return values
+
+
+def _is_choice(value: object, choices: Iterable[Argument]) -> bool:
+    """Return whether `value` is one of `choices`. True is not the choice 1, although they are equal in Python."""
+    return any(value == each and isinstance(value, bool) is isinstance(each, bool) for each in choices)
 
 
 # --- values
@@ -173,13 +210,16 @@ _WORDS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0"
 def _read_number(value: object) -> float | int | None:
     if isinstance(value, str):
         value = _parsed(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer that no float can hold
+        return None
 
 
 def _parsed(value: str) -> object:
-    import json  # as JSON has it: no underscores, no words such as "infinity"
+    import json  # unlike `float`, it accepts neither underscores nor words such as "infinity"
 
     try:
         return json.loads(value, parse_constant=lambda _: None)
@@ -208,10 +248,6 @@ _READERS: Mapping[PointType, Callable[[Any], Any]] = {
     PointType.CHOICE: lambda value: value,
     PointType.EVENT: lambda value: value if isinstance(value, str) else None,
 }
-
-
-def _refused(why: str) -> RefusedError:
-    return RefusedError("refused by the device", why)
 
 
 def _shown(value: object) -> str:

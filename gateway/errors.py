@@ -9,6 +9,7 @@
     |   +-- WordError         ... because of one word of it (a field, an argument)
     |   +-- RefusedError      ... or it can be translated, but a rule of the gateway refuses it
     |       +-- FilteredError ... namely a filter of the configuration
+    |       +-- CommandRefusedError   ... or the interface that the command is for
     +-- DeviceError           the device is missing or does not respond; it is closed and opened again
     +-- DeliveryError         a message was dropped, or not accepted or delivered in time
 
@@ -88,6 +89,13 @@ class FilteredError(RefusedError):
 
     def __init__(self, why: str) -> None:
         super().__init__("filtered", why)
+
+
+class CommandRefusedError(RefusedError):
+    """Raise it in a method that executes a command: the command is answered with REFUSED and the text of the error."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("refused by the device", why)
 
 
 class DeviceError(GatewayError):

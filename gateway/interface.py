@@ -13,16 +13,21 @@ is constructed again after a delay.
 
 from __future__ import annotations
 
+import math
 import select
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from gateway.commands import commands_of, execute, signatures_of
 from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
+from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import MsgList, poll_milliseconds
 from gateway.core.outage import Outages
 from gateway.core.package_logger import package_logger
+from gateway.core.timers import Function, Timer, Timers, name_of
+from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceError, Problem
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
@@ -53,6 +58,11 @@ class Interface:
     waits_itself: ClassVar[bool] = False
     """True if `loop()` itself waits for work; otherwise it is called about 20 times a second."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check the `@command` methods: a mistake in them is reported when the file is loaded."""
+        super().__init_subclass__(**options)
+        commands_of(cls)
+
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         self.params = params
         self.msglist_in = msglist_in
@@ -76,8 +86,25 @@ class Interface:
         """Return the addresses of its commands, words by field; None (the default) if it receives every message.
 
         Use this if there are many interfaces in a process: a command then wakes only the interface that it is for.
+        The address of a device that `devices` declares may be used here, too.
         """
         return None
+
+    @classmethod
+    def devices(cls, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG003
+        """Return the devices of the interface, in the form of the option `devices` of a configuration.
+
+        They are checked as that option is, and before the interface is constructed. Must not access any hardware.
+        """
+        return ()
+
+    @classmethod
+    def signatures(cls, params: Mapping[str, Any]) -> Signatures:  # noqa: ARG003
+        """Return the types of the arguments of its messages, from which types and ranges of points are derived.
+
+        By default these are the arguments of its `@command` methods; those of its statuses are unknown.
+        """
+        return signatures_of(cls)
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:  # noqa: ARG003
@@ -101,6 +128,35 @@ class Interface:
         Any thread may call it, so it must be fast and must not wait for the device.
         """
         return {}
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link to the broker is up now. Any thread may read it."""
+        return self.msglist_out.link.is_up
+
+    def on_link(self, up: bool, session_present: bool) -> Iterable[InternalMsg] | None:  # noqa: ARG002
+        """Handle a change of the link to the broker; return messages to send, or None.
+
+        This is called in the thread of `loop`, between two calls of it: with `up` when a link to the broker is up, and
+        after the construction of the interface if it is up already; without `up` when it is lost. `session_present`:
+        the broker still had the session of the gateway. If the link changes several times meanwhile, only its latest
+        state is reported. An exception is logged, and ends nothing.
+        """
+        return None
+
+    def on_crowded(self) -> Iterable[InternalMsg] | None:
+        """Handle that the outbox, which all interfaces share, is nearly full (80 %): send less, if possible.
+
+        This is called as `on_link` is.
+        """
+        return None
+
+    def on_room(self) -> Iterable[InternalMsg] | None:
+        """Handle that the outbox has room again (it is at most half full) after it was nearly full.
+
+        This is called as `on_link` is.
+        """
+        return None
 
     def reconfigure(self, params: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Apply new options while it runs; return False to be stopped and constructed again with them.
@@ -155,7 +211,9 @@ class DeviceInterface(Interface):
         self.listening_since = self._listened_until = (
             0.0  # since when data of the device would have been noticed immediately
         )
+        self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
+        msglist_out.on_ask = self.ask
         self._open_commands = msglist_out.open_commands = msglist_in.open_commands
         self._device_fd = -1
 
@@ -168,9 +226,13 @@ class DeviceInterface(Interface):
         """Return the messages that the device has sent up to now, without waiting for more."""
         return ()
 
-    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:  # noqa: ARG002
-        """Execute the command `msg`, or process a status; return the messages that answer it."""
-        return ()
+    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
+        """Execute the command `msg`, or process a status; return the messages that answer it.
+
+        By default the `@command` methods execute the commands that `accepts` accepts, and refuse those with unknown
+        actions or arguments. Without such methods, all messages are ignored.
+        """
+        return execute(self, msg) if commands_of(type(self)) and msg.iscmd and self.accepts(msg) else ()
 
     def close(self) -> None:
         """Close the device. This is called also when the device has failed."""
@@ -191,25 +253,80 @@ class DeviceInterface(Interface):
         """Return the name of the device for logs and answers."""
         return str(self.params.get("port", "the device"))
 
+    def ask(self, actions: Collection[str]) -> None:
+        """Ask the device for the statuses with `actions`: a command was executed, and no message had the new value.
+
+        This is called by the thread that has sent the outcome of the command, and must return quickly.
+        """
+
+    # --- for the methods of the device; call these in the thread of the interface
+
+    def every(self, seconds: float, function: Function) -> Timer:
+        """Call `function` every `seconds`, for the first time after one period; return a timer with `cancel()`.
+
+        The messages that it returns are sent, as those of `read`; if it returns True, the timer ends. An exception is
+        logged once for each kind, and does not end the timer. Calls that are missed are skipped. Timers continue while
+        the device has failed, and end with `loop_stop`. Raises `ValueError` unless `seconds` is finite and above 0.
+        """
+        return self._timers.every(seconds, function)
+
+    def after(self, seconds: float, function: Function) -> Timer:
+        """Call `function` once, after `seconds`; see `every`. Raises `ValueError` if `seconds` is below 0."""
+        return self._timers.after(seconds, function)
+
+    def heard(self, device_id: str) -> None:
+        """Record that a device of `devices` works, although it has sent no reading: it is not silent.
+
+        Any thread may call this. An unknown id is logged; without devices, nothing happens.
+        """
+        self.msglist_out.heard(device_id)
+
     # --- what this class does for the device
 
     def loop(self) -> None:
         """Execute one step: open the device if due, wait for it and for messages, and process what has arrived."""
         try:
-            if not self.is_open and not self._open_if_due():
-                self._wait(self._next_open - self.clock())
+            if self.is_open or self._open_if_due():
+                self._step()
+            else:
+                self._wait(self._until_timer(self._next_open - self.clock()))
                 self._answer_offline()
-                return
-            self.is_readable = self._wait(self.time_to_read())
-            if len(self.msglist_in) and self._process_messages_promptly():
-                self.is_readable = self._wait(0)
-            if self.is_readable or self._is_read_due():
-                if self.read_interval is not None:
-                    self._next_read = self.clock() + self.read_interval
-                with self._call("read"):
-                    self.msglist_out.push_all(self.read())  # if it is a generator, it runs here
         except (OSError, DeviceError) as err:
             self._fail(err)
+        if self._timers.due_in() == 0:
+            self._timers.run_due(self._on_timer_error, self._call_function)
+
+    def _step(self) -> None:
+        self.is_readable = self._wait(self._until_timer(self.time_to_read()))
+        if len(self.msglist_in) and self._process_messages_promptly():
+            self.is_readable = self._wait(0)
+        if self.is_readable or self._is_read_due():
+            if self.read_interval is not None:
+                self._next_read = self.clock() + self.read_interval
+            with self._call("read"):
+                self.msglist_out.push_all(self.read())  # if it is a generator, it runs here
+
+    def _until_timer(self, timeout: float | None) -> float | None:
+        """Return how long (s) to wait: up to `timeout` (None: unlimited), and at most until a timer is due."""
+        due = self._timers.due_in()
+        if due == math.inf:
+            return timeout
+        return due if timeout is None else min(timeout, due)
+
+    def _call_function(self, function: Function) -> object:
+        """Call the function of a timer, and send the messages that it returns; return whether the timer ends."""
+        with self._call(name_of(function)):
+            result: Any = function()
+            if result is None or isinstance(result, bool):
+                return result
+            self.msglist_out.push_all(result)
+            return None
+
+    def _on_timer_error(self, timer: Timer, err: Exception) -> None:
+        if isinstance(err, DeviceError) and self.is_open:
+            self._fail(err)
+        else:
+            log_callback_error(self.msglist_out.name, f"{timer.name}()", err)
 
     def _call(self, method: str) -> Call:
         return Call(f"{self.msglist_out.name}: {method}()", self.longest_call)
@@ -219,12 +336,16 @@ class DeviceInterface(Interface):
         return due is not None and due <= 0
 
     def loop_stop(self) -> None:
-        """Close the device when the interface stops."""
-        if self.is_open:
-            self.is_open = False
-            self._watch(-1)
-            with self._call("close"):
-                self.close()
+        """Close the device when the interface stops, and end the timers."""
+        try:
+            if self.is_open:
+                self.is_open = False
+                self._watch(-1)
+                with self._call("close"):
+                    self.close()
+        finally:
+            self._timers.clear()  # these refer to the interface, and would keep it in memory
+            self.msglist_out.on_ask = lambda _: None
 
     def _open_if_due(self) -> bool:
         if self.clock() < self._next_open:
@@ -304,9 +425,7 @@ class DeviceInterface(Interface):
             if msg is None:
                 break
             with self._call("write"):
-                for answer in self.msglist_out.as_messages(self.write(msg)):  # if it is a generator, it runs here
-                    self.msglist_out.push(answer)
-                    has_answered = True
+                has_answered |= self.msglist_out.push_each(self.write(msg)) > 0  # if it is a generator, it runs here
             if self._open_commands.commands and not (self.answers_at_close and self.accepts(msg)):
                 self._open_commands.release(msg)
         return has_answered

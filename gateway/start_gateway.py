@@ -73,6 +73,7 @@ class Gateway:
             self._wakeup.set,
         )
         self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability, documents)
+        self.outbox.on_level_change = self._interfaces.notify_level
         self.router = Router(answer=self.outbox.put)
         self.client = MgClient(
             configuration.mqtt,
@@ -181,6 +182,7 @@ class Gateway:
                     if control is not None and control.has_requests:
                         control.run_requests()
                     self.client.loop_with_reconnect(self._interfaces.due_in)
+                    self._notify_link()
                     self._interfaces.tick()
                     self._watch.check()
                     self._interfaces.drop_ended()
@@ -189,6 +191,12 @@ class Gateway:
                 if control is not None:
                     control.close()
             return self._shut_down()
+
+    def _notify_link(self) -> None:
+        client = self.client
+        self._interfaces.set_link(
+            is_up=client.link_state is LinkState.UP, session_present=client.session_present, number=client.connects
+        )
 
     def _log_start(self) -> None:
         configuration = self.configuration

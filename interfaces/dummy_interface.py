@@ -1,6 +1,6 @@
 """The dummy interface: a simulated lamp. Copy this file to write an interface of your own.
 
-It shows everything that an interface does: options with a schema, a status every few seconds, answers to commands.
+It shows everything that an interface does: options with a schema, the devices, a status every few seconds, commands.
 For a device with a file descriptor, override `fileno()`, too; see docs/interfaces.md.
 
 Being the template, it imports from `gateway.api` as an interface of yours does. The other interfaces that are part of
@@ -10,10 +10,10 @@ start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from gateway.api import Addresses, DeviceInterface, InternalMsg, MsgList, Outlet
+from gateway.api import Addresses, DeviceInterface, InternalMsg, MsgList, Outlet, command
 
 
 class DummyInterface(DeviceInterface):
@@ -35,13 +35,26 @@ class DummyInterface(DeviceInterface):
         }
     }
 
-    ACTIONS = ("LAMP_ON", "LAMP_OFF")
-
     @classmethod
     def addresses(cls, params: Mapping[str, Any]) -> Addresses:
         """Return the addresses of its commands, so that commands for other interfaces do not wake it."""
         return [
             {"device": device, "location": location} for device in ("lamp", "") for location in (params["location"], "")
+        ]
+
+    @classmethod
+    def devices(cls, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return its devices, each with its points: which status has the value, and which command sets it."""
+        return [
+            {
+                "id": "lamp",
+                "name": "Lamp",
+                "address": {"function": "lighting", "location": params["location"], "device": "lamp"},
+                "points": {
+                    "on": {"from": "LAMP_STATE.on", "write": {"LAMP_ON": True, "LAMP_OFF": False}},
+                    "uptime": {"from": "LAMP_STATE.uptime", "type": "integer", "unit": "s"},
+                },
+            }
         ]
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
@@ -58,17 +71,17 @@ class DummyInterface(DeviceInterface):
         """Return the messages of the device."""
         yield self.state()
 
-    def write(self, msg: InternalMsg) -> Iterable[InternalMsg]:
-        """Execute a command, and return the answers."""
-        if not self.accepts(msg):
-            return
-        problem = self.problem_of(msg)
-        if problem is not None:
-            yield msg.reply("REFUSED", problem)
-            return
-        self.is_on = msg.action == "LAMP_ON"
-        yield msg.reply("OK")
-        yield self.state()  # immediately, so that everyone sees the new state
+    @command("LAMP_ON")
+    def switch_on(self) -> Iterable[InternalMsg]:
+        """Execute the command LAMP_ON. It is answered with OK, and the returned messages are sent after the answer."""
+        self.is_on = True
+        return [self.state()]  # immediately, so that everyone sees the new state
+
+    @command("LAMP_OFF")
+    def switch_off(self) -> Iterable[InternalMsg]:
+        """Execute the command LAMP_OFF."""
+        self.is_on = False
+        return [self.state()]
 
     def close(self) -> None:
         """Close the device. A simulated one needs nothing."""
@@ -76,14 +89,6 @@ class DummyInterface(DeviceInterface):
     def accepts(self, msg: InternalMsg) -> bool:
         """Return whether a message is a command for this device."""
         return msg.iscmd and {"device": msg.device, "location": msg.location} in self.addresses(self.params)
-
-    def problem_of(self, msg: InternalMsg) -> str | None:
-        """Return what is wrong with a command for this device; None if it can be executed."""
-        if msg.action not in self.ACTIONS:
-            return f"{msg.action!a} is not an action of this device: use one of {', '.join(self.ACTIONS)}"
-        if msg.arguments:  # ignoring `level=5` would answer OK although the level was not set
-            return f"argument {next(iter(msg.arguments))!a} is unknown: this command has no arguments"
-        return None
 
     def describe(self) -> str:
         """Return the name of the device for the log."""

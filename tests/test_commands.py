@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from gateway.commands import boolean, choice, command, commands_of, execute, integer, number, signatures_of, text
 from gateway.devices.declaration import Signature
 from gateway.devices.point import PointType
-from gateway.errors import RefusedError
+from gateway.errors import CommandRefusedError
 from gateway.message import InternalMsg
 
 
@@ -33,12 +36,19 @@ class Lamp:
     @command("LABEL", label=text())
     def label(self, label: str) -> InternalMsg:
         if not label:
-            raise RefusedError("refused by the device", "a label has at least one character")
+            raise CommandRefusedError("a label has at least one character")
         return InternalMsg(iscmd=True, action="LABEL").reply("DONE", "in my own words")
 
     @command("BLINK")
     def blink(self) -> object:
         return "twice"
+
+    @command("FADE", steps=choice(1, 2))
+    def fade(self, steps: int) -> Iterator[object]:
+        yield InternalMsg(action="FADING")
+        if steps == 2:
+            raise CommandRefusedError("it is too dark")
+        yield steps
 
 
 def run(action: str, **arguments: Any) -> tuple[Any, list[InternalMsg]]:
@@ -76,12 +86,20 @@ def test_a_method_that_returns_no_messages_is_a_bug_that_is_named() -> None:
         run("BLINK")
 
 
+def test_a_generator_may_refuse_and_what_it_has_yielded_is_sent() -> None:
+    _, (outcome, status) = run("FADE", steps=2)
+    assert (outcome.argument("response"), outcome.argument("reason")) == ("REFUSED", "it is too dark")
+    assert status.action == "FADING"
+    with pytest.raises(TypeError, match=r"fade\(\) returned 1: return None"):
+        run("FADE", steps=1)
+
+
 @pytest.mark.parametrize(
     ("action", "arguments", "reason"),
     [
-        ("OF", {}, "'OF' is not an action of this device: use one of BLINK, LABEL, ON, SET"),
-        ("ON", {"lvl": 1}, "ON has no argument 'lvl': it has level"),
-        ("BLINK", {"times": 1}, "BLINK has no argument 'times': it has none"),
+        ("OF", {}, "'OF' is not an action of this device: use one of ON, SET, LABEL, BLINK, FADE"),
+        ("ON", {"lvl": 1}, "argument 'lvl' is unknown: the arguments of this command are level"),
+        ("BLINK", {"times": 1}, "argument 'times' is unknown: this command has no arguments"),
         ("SET", {}, "argument 'kelvin' is missing: expected a number"),
         ("ON", {"level": "much"}, "argument 'level' is 'much': expected an integer"),
         ("ON", {"level": 1.5}, "argument 'level' is 1.5: expected an integer"),
@@ -89,6 +107,9 @@ def test_a_method_that_returns_no_messages_is_a_bug_that_is_named() -> None:
         ("ON", {"level": 101}, "argument 'level' is 101: expected at most 100"),
         ("ON", {"level": -1}, "argument 'level' is -1: expected at least 0"),
         ("ON", {"level": "NaN"}, "argument 'level' is 'NaN': expected an integer"),
+        ("ON", {"level": 10**400}, f"argument 'level' is 1{'0' * 39}...: expected an integer"),
+        ("SET", {"kelvin": 2700, "mode": None}, "argument 'mode' is None: expected one of day, night"),
+        ("FADE", {"steps": True}, "argument 'steps' is True: expected one of 1, 2"),
         ("SET", {"kelvin": 1e999}, "argument 'kelvin' is inf: expected a number"),
         ("SET", {"kelvin": 2700, "gentle": "very"}, "argument 'gentle' is 'very': expected a boolean"),
         ("SET", {"kelvin": 2700, "mode": "dusk"}, "argument 'mode' is 'dusk': expected one of day, night"),
@@ -127,6 +148,7 @@ def test_the_commands_of_a_class_are_known_with_their_types() -> None:
         ("SET", "mode"): Signature(PointType.CHOICE, choices=("day", "night")),
         ("LABEL", "label"): Signature(PointType.TEXT),
         ("BLINK", ""): Signature(),
+        ("FADE", "steps"): Signature(PointType.CHOICE, choices=(1, 2)),
     }
     assert signatures_of(object).writes is None
 
@@ -149,3 +171,14 @@ def test_a_class_may_execute_a_command_in_another_way_than_its_base() -> None:
     lamp = Other()
     execute(lamp, InternalMsg(iscmd=True, action="ON"))
     assert lamp.calls == ["on"]
+
+
+def test_a_class_that_a_reload_has_replaced_is_freed() -> None:
+    class Replaced(Lamp):
+        pass
+
+    assert commands_of(Replaced) is commands_of(Replaced)
+    is_alive = weakref.ref(Replaced)
+    del Replaced
+    gc.collect()
+    assert is_alive() is None

@@ -633,6 +633,23 @@ def test_example_test_of_the_doorbell(examples: Path, monkeypatch: pytest.Monkey
     tests[0]()
 
 
+def test_example_tests_of_the_heater(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(examples)
+    tests = [test for name, test in runpy.run_path(str(examples / "test_heater.py")).items()
+             if name.startswith("test_")]  # fmt: skip
+    assert len(tests) == 5
+    for test in tests:
+        test()
+
+
+def test_example_heater_runs(examples: Path) -> None:
+    with _running(examples / "heater.conf") as desk:
+        desk.wait_availability("online")
+        desk.inbox.push(InternalMsg(iscmd=True, device="heater", action="SET_TARGET", arguments={"celsius": 19}))
+        outcome, target = desk.wait_messages(2)
+        assert (outcome.argument("response"), target.action) == ("OK", "TARGET")
+
+
 def test_example_parrot(examples: Path) -> None:
     with _running(examples / "parrot.conf") as desk:
         desk.inbox.push(InternalMsg(iscmd=True, device="cage", action="HELLO"))

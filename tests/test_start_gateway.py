@@ -333,6 +333,20 @@ def test_retained_messages_that_a_broker_has_lost_are_published_again(tmp_path: 
 # --- no busy loop
 
 
+def test_an_interface_is_notified_of_each_change_of_the_link(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    up = {"action": "LINK", "up": True, "session_present": False, "connected": True, "thread": "hall"}
+    down = {**up, "up": False, "connected": False}
+    with Cable(mosquitto.port) as cable, mosquitto.client(EVERYTHING) as listener:
+        conf = write_conf(tmp_path, cable.port, interfaces={"hall": trial("LinkReporter")})
+        with GatewayProcess(conf) as gateway:
+            wait_for_more(listener, "LINK", 1)
+            cable.cut()
+            gateway.wait_log("retrying in")
+            cable.restore()
+            wait_until(lambda: actions(listener, "LINK") == [up, down, up])
+            gateway.stop()
+
+
 def test_an_idle_gateway_sleeps(tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf) as gateway:

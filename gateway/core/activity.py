@@ -135,8 +135,23 @@ def where(thread: int | None) -> str:
     return " > ".join(reversed(places))
 
 
-def _place(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
+def where_raised(err: BaseException) -> str:
+    """Return the position at which `err` was raised: the innermost one outside of the gateway and the libraries."""
+    place, traceback = "", err.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if not place or not _is_of_others(frame.f_code.co_filename):
+            place = _place(frame, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return place or "an unknown position"
+
+
+def _is_of_others(file: str) -> bool:
+    return "site-packages" in file or file.startswith((_LIBRARY, _GATEWAY, "<"))
+
+
+def _place(frame: FrameType, line: int | None = None) -> str:
+    return f"{frame.f_code.co_filename}:{line or frame.f_lineno} ({frame.f_code.co_name})"
 
 
 def longest_call_of_main_thread(within: float = 60.0) -> str:

@@ -1,6 +1,6 @@
-"""Timers of one thread: functions that are called after a while, or again and again. Pure: the clock is an argument.
+"""The timers of one thread: functions that are called after a delay, or periodically. Pure: the clock is an argument.
 
-Nothing here waits or has a thread. Whoever has a loop waits for `due` at most, and calls `run_due` then.
+Nothing here waits or starts a thread: the owner waits in its loop for at most `due_in` seconds, and calls `run_due`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,20 @@ import math
 from collections.abc import Callable
 
 Function = Callable[[], object]
+_MIN_PRUNED = 64
+
+
+def _call(function: Function) -> object:
+    return function()
+
+
+def name_of(function: Function) -> str:
+    """Return the name of `function` for the log."""
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 class Timer:
-    """One function that is to be called; `cancel` it when that is no longer wanted."""
+    """A function that is called once after a delay, or periodically, until `cancel` is called."""
 
     __slots__ = ("_function", "_period", "_timers", "is_cancelled", "when")
 
@@ -26,37 +36,42 @@ class Timer:
         self._period = period
 
     def __repr__(self) -> str:
-        name = getattr(self._function, "__qualname__", repr(self._function))
-        return f"<Timer {name} every {self._period:g} s>" if self._period is not None else f"<Timer {name}>"
+        return f"<Timer {self.name} every {self._period:g} s>" if self._period is not None else f"<Timer {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return name_of(self._function)
 
     def cancel(self) -> None:
-        """Have the function not called any more. Any thread may call this, and more than once."""
+        """End the timer: the function is not called any more. Any thread may call this, also more than once."""
         self.is_cancelled = True
 
-    def run(self, now: float) -> None:
-        """Call the function, and plan its next call. Raises what the function raises; a period goes on all the same."""
+    def run(self, now: float, call: Callable[[Function], object] = _call) -> None:
+        """Call the function, and schedule the next call. An exception of the function is raised, but ends no period."""
         if self._period is None:
             self.is_cancelled = True
-            self._function()
+            call(self._function)
             return
-        # The beat is kept: calls that were missed, as in a suspended machine, are left out and not made up for.
+        # The rhythm is kept: calls that were missed, for example while the machine was suspended, are skipped.
         missed = max(0, math.floor((now - self.when) / self._period))
         self.when += (missed + 1) * self._period
         self._timers.add(self)
-        if self._function() is True:
+        if call(self._function) is True:
             self.is_cancelled = True
 
 
 class Timers:
-    """The timers of one thread. `clock` gives seconds that only grow."""
+    """The timers of one thread. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, Timer]] = []
+        self._limit = _MIN_PRUNED  # entries in the heap at which the cancelled ones are removed
         self._count = itertools.count()
 
     def every(self, seconds: float, function: Function) -> Timer:
-        """Call `function` every `seconds`, for the first time after one such period, until it returns True.
+        """Call `function` every `seconds`, for the first time after one period, until it returns True.
 
         Raises `ValueError` unless `seconds` is a finite number above 0.
         """
@@ -71,12 +86,17 @@ class Timers:
         return self.add(Timer(self, self._clock() + seconds, function, None))
 
     def add(self, timer: Timer) -> Timer:
-        """Plan the next call of `timer`, and return it."""
+        """Schedule the next call of `timer`, and return it."""
+        if len(self._heap) >= self._limit:
+            # A timer that is cancelled and replaced at each reading would otherwise fill the memory until it is due.
+            self._heap = [entry for entry in self._heap if not entry[2].is_cancelled]
+            heapq.heapify(self._heap)
+            self._limit = max(_MIN_PRUNED, 2 * len(self._heap))
         heapq.heappush(self._heap, (timer.when, next(self._count), timer))
         return timer
 
     def __len__(self) -> int:
-        """Return how many timers there are."""
+        """Return the number of timers that are not over or cancelled."""
         return sum(not timer.is_cancelled for *_, timer in self._heap)
 
     def due_in(self) -> float:
@@ -85,11 +105,11 @@ class Timers:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else math.inf
 
-    def run_due(self, on_error: Callable[[Timer, Exception], None]) -> int:
-        """Call what is due now; return how many functions that were.
+    def run_due(self, on_error: Callable[[Timer, Exception], None], call: Callable[[Function], object] = _call) -> int:
+        """Call the functions that are due now, each by `call`; return how many were called.
 
-        A function that raises is reported to `on_error`, and ends neither its timer nor another's. What a function
-        plans for now is called the next time, so that none can keep this thread for itself.
+        An exception of a function is passed to `on_error`, and ends neither its timer nor others. If a function starts
+        a timer that is due immediately, that one is called by the next `run_due`, so that the thread is never blocked.
         """
         now, due = self._clock(), []
         while self._heap and self._heap[0][0] <= now:
@@ -100,11 +120,11 @@ class Timers:
                 continue
             called += 1
             try:
-                timer.run(now)
+                timer.run(now, call)
             except Exception as err:  # noqa: BLE001  (the author's code may raise anything)
                 on_error(timer, err)
         return called
 
     def clear(self) -> None:
-        """Forget all timers."""
+        """End all timers."""
         self._heap.clear()

@@ -72,6 +72,8 @@ class Outbox:
 
         Also with whether sending may wait for more. See `count_direct` and `track_in_flight`.
         """
+        self.on_level_change: Callable[[], None] = lambda: None
+        """Called when `is_crowded` has changed, by any thread, which may have the send lock: it must return quickly."""
         self._max_messages, self._max_bytes = self.options.max_messages, self.options.max_bytes
         self._clock = clock
         self._lock = Lock()
@@ -388,6 +390,11 @@ class Outbox:
         return self._lanes.is_empty
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether the outbox has reached its high watermark, and has not fallen to its low one since."""
+        return self._gauge.is_high
+
+    @property
     def has_waiting(self) -> bool:
         """Whether `take` would return a publication now."""
         return self._lanes.has_ready
@@ -519,7 +526,9 @@ class Outbox:
     def _check_level(self) -> None:
         level = self._level()
         if self._gauge.crossed_watermark(level):
-            if self._gauge.log(level, len(self._lanes)) and not self._gauge.is_high:
-                self._losses.log_room()
+            if self._gauge.log(level, len(self._lanes)):
+                if not self._gauge.is_high:
+                    self._losses.log_room()
+                self.on_level_change()
         elif self._losses.is_pending:
             self._losses.tick()

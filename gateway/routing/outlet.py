@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.core.activity import current
 from gateway.core.open_commands import OpenCommands
@@ -45,6 +46,25 @@ class BadValue(ThrottledException):
 
 class LateAnswer(ThrottledException):
     """An interface has answered a command too late: the gateway has answered it in its place already."""
+
+
+class UnknownDevice(ThrottledException):
+    """An interface has called `heard` with an unknown id.
+
+    That is no error of the interface: the configuration may declare other devices than the interface does, or none.
+    """
+
+
+class LinkStatus(NamedTuple):
+    """The state of the link to the broker, as far as interfaces need it.
+
+    `session_present`: whether the broker still had a session of the gateway. `number` counts the links, so that the
+    status of one link differs from that of the next one.
+    """
+
+    is_up: bool = False
+    session_present: bool = False
+    number: int = 0
 
 
 class _Batch(Batch):
@@ -94,11 +114,18 @@ class Outlet:
         self._late_answers = 0
         self._bad_values = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
+        self.link = LinkStatus()
+        """The state of the link to the broker, replaced as a whole by the main thread. Any thread may read it."""
 
     @property
     def is_available(self) -> bool:
         """Whether the device is available, as far as is known."""
         return self._is_available is True
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the outbox, which all interfaces share, is nearly full. Any thread may read it."""
+        return self._outbox.is_crowded
 
     def stats(self) -> dict[str, int]:
         """Return the counts of messages since the start. Any thread may call this."""
@@ -133,22 +160,45 @@ class Outlet:
         """
         return self._send(outcome, None, is_from_interface=False) is None
 
-    def push_all(self, messages: Iterable[InternalMsg]) -> None:
-        """Send `messages`, as one `push` for each would, but faster: the outbox receives them in batches."""
+    def push_all(self, messages: Iterable[InternalMsg]) -> int:
+        """Send `messages`, as one `push` for each would, but faster: the outbox receives them in batches.
+
+        Return how many were refused: by a filter, by the map, or by the outbox because it is full. An answer that the
+        outbox refuses counts once for each topic that it goes to.
+        """
         messages = self.as_messages(messages)
+        refused = 0
         batch = _Batch()
         batch.source = self._source
         is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
         began = self.devices.now() if self.devices.is_used else 0.0
         try:
             for msg in messages:
-                self._translate(msg, batch, is_traffic_logged)
+                refused += self._translate(msg, batch, is_traffic_logged) is not None
                 if len(batch) >= _BATCH_SIZE:
-                    self._put(batch)
+                    refused += self._put(batch)
         finally:
-            self._put(batch)  # also the messages before an error
+            refused += self._put(batch)  # also the messages before an error
             if self.devices.is_used:
                 self._update_devices(began, batch.outcomes)
+        return refused
+
+    def push_each(self, messages: Iterable[InternalMsg]) -> int:
+        """Send `messages`, each as soon as it is produced, as `push` does; return how many there were.
+
+        The value that a command has changed is asked for only after the last message, since any may contain it.
+        """
+        began = self.devices.now() if self.devices.is_used else 0.0
+        outcomes: list[InternalMsg] = []
+        count = 0
+        try:
+            for msg in self.as_messages(messages):
+                count += 1
+                self._send(msg, None, outcomes=outcomes)
+        finally:
+            if count and self.devices.is_used:
+                self._update_devices(began, outcomes)
+        return count
 
     def as_messages(self, result: object) -> Iterable[InternalMsg]:
         """Return the messages in `result`, which a method of an interface has returned. None stands for no messages.
@@ -192,8 +242,18 @@ class Outlet:
         if self._outbox.has_waiting:
             time.sleep(self.yield_seconds)
 
-    def _send(self, msg: InternalMsg, receipt: Receipt | None, *, is_from_interface: bool = True) -> str | None:
-        """Send `msg`; return None, or why it was refused."""
+    def _send(
+        self,
+        msg: InternalMsg,
+        receipt: Receipt | None,
+        *,
+        is_from_interface: bool = True,
+        outcomes: list[InternalMsg] | None = None,
+    ) -> str | None:
+        """Send `msg`; return None, or why it was refused.
+
+        With `outcomes`, an outcome is appended to it, and the caller updates the devices.
+        """
         batch = _Batch()
         began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
@@ -206,7 +266,9 @@ class Outlet:
             self._outbox.put(publication, None, self._source)
         if not batch and receipt is not None:  # nothing new: what it says has been reported already
             receipt.mark_delivered()
-        if self.devices.is_used:
+        if outcomes is not None:
+            outcomes.extend(batch.outcomes)
+        elif self.devices.is_used:
             self._update_devices(began, batch.outcomes)
         # Another caller than the interface may be the main thread, which must not wait for itself.
         if is_from_interface and self.pushed >= self._next_backpressure:
@@ -303,8 +365,15 @@ class Outlet:
             self._outbox.put_all(batch)
 
     def heard(self, device: str) -> None:
-        """Record that a device was heard, though it told no reading. Raises `KeyError` if there is no such device."""
-        self.devices.heard(device)
+        """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
+        try:
+            self.devices.heard(device)
+        except KeyError:
+            unknown = UnknownDevice(
+                f"{self.name}: there is no device with the id {device!a}", key=f"{self.name} {device}"
+            )
+            if self.devices.topics and unknown.trigger:
+                LOG.warning(unknown.report)
 
     def request_unanswered(self, msg: InternalMsg) -> None:
         """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
@@ -353,13 +422,15 @@ class Outlet:
                 batch.extend(answers)
                 return
 
-    def _put(self, batch: _Batch) -> None:
-        """Put `batch` into the outbox, and clear it; apply backpressure if it is time."""
+    def _put(self, batch: _Batch) -> int:
+        """Put `batch` into the outbox, and clear it; apply backpressure if it is time. Return how many were refused."""
+        refused = 0
         if batch:
-            self._outbox.put_all(batch)
+            refused = self._outbox.put_all(batch)
             batch.clear()
         if self.pushed >= self._next_backpressure:
             self._apply_backpressure()
+        return refused
 
     def _apply_backpressure(self) -> None:
         """Make the calling thread wait while the outbox is nearly full."""

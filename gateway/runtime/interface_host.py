@@ -14,7 +14,7 @@ from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
 from gateway.routing.device_memory import DeviceMemory, Documents
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
-from gateway.routing.outlet import Outlet
+from gateway.routing.outlet import LinkStatus, Outlet
 from gateway.routing.router import Route
 from gateway.runtime.stats import DEVICE
 from gateway.runtime.supervisor import Supervisor
@@ -26,7 +26,7 @@ class InterfaceHost:
 
     `publish` publishes its availability; any thread may call it. `room` limits the memory that the messages waiting for
     all interfaces may use. `documents` is where the state documents of its devices go. Only the main thread calls the
-    methods, except `check` and `stats`.
+    methods, except `check`, `stats` and `notify`.
     """
 
     def __init__(
@@ -94,6 +94,15 @@ class InterfaceHost:
         """Return the counters of the interface (see `gateway.runtime.stats`). Any thread may call it."""
         inbox = {f"inbox_{name}": number for name, number in self.inbox.stats().items()}
         return {**self.outlet.stats(), **self._supervisor.stats(), **inbox, DEVICE: self._supervisor.device_stats()}
+
+    def set_link(self, link: LinkStatus) -> None:
+        """Notify the interface, in its own thread, of the state of the link to the broker."""
+        self.outlet.link = link
+        self._supervisor.notify()
+
+    def notify(self) -> None:
+        """Notify the interface, in its own thread, of the level of the outbox. Any thread may call it."""
+        self._supervisor.notify()
 
     def configure_devices(self, retained: Mapping[str, bytes]) -> list[str]:
         """Use the devices of the options; return the topics of the documents of devices that are gone.

@@ -13,6 +13,7 @@ from gateway.core.package_logger import package_logger
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.device_memory import Documents
+from gateway.routing.outlet import LinkStatus
 from gateway.routing.route import Route
 from gateway.runtime.interface_host import InterfaceHost, routes_of
 from gateway.runtime.stats import total
@@ -44,6 +45,7 @@ class InterfaceHosts:
         self._next_tick = 0.0
         self._publish_availability = publish_availability
         self._room = ByteBudget()  # shared by the inboxes of all interfaces
+        self._link = LinkStatus()
         self._known_routes: list[Route] = []
         self._retired: list[InterfaceHost] = []  # removed from the configuration; their threads may still run
         self._ended: dict[str, Any] = {}  # the sums of the counters of those that have ended
@@ -51,13 +53,15 @@ class InterfaceHosts:
         """Replaced as a whole by a reload, because other threads iterate over it."""
 
     def _host(self, options: InterfaceOptions) -> InterfaceHost:
-        return InterfaceHost(
+        host = InterfaceHost(
             options,
             self._outbox,
             lambda payload: self._publish_availability(options.name, payload),
             self._room,
             self._documents,
         )
+        host.set_link(self._link)
+        return host
 
     def __iter__(self) -> Iterator[InterfaceHost]:
         """Yield the hosts of the configured interfaces, and then those of the removed ones. Any thread may call it."""
@@ -101,6 +105,22 @@ class InterfaceHosts:
             self._retired.append(host)
             changes.append(f"{name} removed")
         return changes, list(removed)
+
+    def set_link(self, *, is_up: bool, session_present: bool, number: int) -> None:
+        """Notify the interfaces of the state of the link to the broker, if it has changed; `number` counts the links.
+
+        Each is notified in its own thread.
+        """
+        link = self._link
+        if is_up is not link.is_up or number != link.number:
+            self._link = LinkStatus(is_up, is_up and session_present, number)
+            for host in self:
+                host.set_link(self._link)
+
+    def notify_level(self) -> None:
+        """Notify the interfaces that the outbox is nearly full, or has room again. Any thread may call it."""
+        for host in self:
+            host.notify()
 
     def configure_devices(self, retained: Mapping[str, bytes]) -> list[str]:
         """Use the devices of the options of each interface; return the topics of the documents of those that are gone.

@@ -15,13 +15,14 @@ from typing import Any
 
 from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
 from gateway.core.backoff import Backoff
+from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import DeviceError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
-from gateway.routing.outlet import Outlet
+from gateway.routing.outlet import LinkStatus, Outlet
 from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
@@ -91,6 +92,15 @@ class Supervisor:
         ended, and `build` builds a new one. Messages for it wait meanwhile.
         """
         self._change = params, build
+        self._attention.set()
+        self._inbox.wake()
+
+    def notify(self) -> None:
+        """Make the thread of the interface notify it of the link and of the outbox, if that has changed.
+
+        Returns immediately, takes no lock that is held for long, and may be called by any thread, also with the send
+        lock. However often it is called, only the latest state counts.
+        """
         self._attention.set()
         self._inbox.wake()
 
@@ -194,6 +204,7 @@ class Supervisor:
     def _serve(self, interface: Any) -> None:
         if isinstance(interface, Interface):
             self._interface = interface
+        self._notified_link, self._notified_crowded = LinkStatus(), False
         if not getattr(interface, "reports_availability", False):
             self._outlet.set_available(True)
         self._answers_later = bool(getattr(interface, "answers_at_close", False))
@@ -201,6 +212,7 @@ class Supervisor:
         if callable(getattr(interface, "loop", None)):
             pause = 0.0 if getattr(interface, "waits_itself", False) else _PAUSE
             while not self._stopping.is_set() and self._apply_change(interface):
+                self._notify_interface()
                 began, pulled = time.monotonic(), self._inbox.pulled
                 with self._call("loop()", may_wait=True):
                     result = interface.loop()
@@ -219,7 +231,33 @@ class Supervisor:
             with self._call("loop_start()"):
                 _check_result("loop_start()", interface.loop_start())
             while not self._stopping.is_set() and self._apply_change(interface):
+                self._notify_interface()
                 self._attention.wait()
+
+    def _notify_interface(self) -> None:
+        """Notify the interface of the link to the broker, and of the level of the outbox, if that has changed."""
+        interface, outlet = self._interface, self._outlet
+        if interface is None:
+            return
+        link, previous = outlet.link, self._notified_link
+        if link is not previous:
+            self._notified_link = link
+            if link.is_up or previous.is_up:
+                self._call_hook("on_link()", lambda: interface.on_link(link.is_up, link.session_present))
+        if outlet.is_crowded is not self._notified_crowded:
+            self._notified_crowded = not self._notified_crowded
+            if self._notified_crowded:
+                self._call_hook("on_crowded()", interface.on_crowded)
+            else:
+                self._call_hook("on_room()", interface.on_room)
+
+    def _call_hook(self, method: str, function: Callable[[], Iterable[InternalMsg] | None]) -> None:
+        """Call a method of the interface, and send the messages that it returns; an exception is logged."""
+        try:
+            with self._call(method):
+                self._outlet.push_all(function() or ())
+        except Exception as err:  # noqa: BLE001  (whatever it raises, the interface goes on)
+            log_callback_error(self.name, method, err)
 
     def _call(self, method: str, *, may_wait: bool = False) -> Call:
         return Call(f"{self.name}: {method}", None if may_wait else self._longest_call)
@@ -274,7 +312,7 @@ class Supervisor:
         while True:
             answered += self._answer(self._inbox.pop_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
             remaining = until - time.monotonic()
-            if remaining <= 0 or self._attention.is_set():
+            if remaining <= 0 or self._stopping.is_set() or self._change is not None:
                 break
             self._inbox.wait(remaining)
         if answered:

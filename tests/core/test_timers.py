@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -118,6 +119,27 @@ def test_a_period_must_be_a_time(seconds: float) -> None:
 def test_a_delay_must_be_a_time(seconds: float) -> None:
     with pytest.raises(ValueError, match="a finite number of seconds, 0 or above"):
         Bench().timers.after(seconds, print)
+
+
+def test_timers_that_are_cancelled_and_replaced_again_and_again_use_no_memory() -> None:
+    class Owner:
+        """Alive as long as a timer that calls it."""
+
+        def call(self) -> None:
+            """Do nothing."""
+
+    bench, owners = Bench(), []
+    bench.timers.after(1, bench.note("first"))
+    timer = bench.timers.after(3600, print)
+    for _ in range(1000):
+        timer.cancel()
+        owner = Owner()
+        owners.append(weakref.ref(owner))
+        timer = bench.timers.after(3600, owner.call)
+    assert len(bench.timers) == 2
+    assert sum(owner() is not None for owner in owners) < 100
+    bench.advance(10)
+    assert bench.calls == [(1, "first")]
 
 
 def test_clear_forgets_all() -> None:

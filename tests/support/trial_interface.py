@@ -113,6 +113,19 @@ class NeverReading(Interface):
         time.sleep(0.05)
 
 
+class LinkReporter(Interface):
+    """Sends a status whenever it is notified of the link to the broker."""
+
+    waits_itself = True
+
+    def loop(self) -> None:
+        self.msglist_in.pull(block=True, timeout=1.0)
+
+    def on_link(self, up: bool, session_present: bool) -> Iterable[InternalMsg]:
+        thread = threading.current_thread().name
+        return [status("LINK", up=up, session_present=session_present, connected=self.is_connected, thread=thread)]
+
+
 class Stuck(Interface):
     """Never returns from `loop`."""
 
