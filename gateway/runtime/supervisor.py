@@ -65,6 +65,7 @@ class Supervisor:
         self._is_abandoned = False  # it hangs although it was asked to stop
         self._last_stats: dict[str, int] = {}  # what the interface has answered last
         self._stats_thread: threading.Thread | None = None
+        self._notified_link, self._notified_crowded = LinkStatus(), False  # what it was notified of last
         self._ended_stats: Counter[str] = Counter()  # what those before it have counted
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
