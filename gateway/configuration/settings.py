@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
@@ -17,11 +18,20 @@ from gateway.routing.message_filter import Filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
+DOCUMENT_KINDS = ("state", "availability")
+"""The documents of a device: the last levels of their topics."""
+
+
+def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
+    """Return the topic of a document of a device, below the root and the name of its gateway."""
+    return "/".join(filter(None, (root, gateway, device, kind)))
+
 
 class InterfaceOptions(NamedTuple):
     """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
 
     `addresses` are the addresses of the commands that the interface receives; None: it receives every message.
+    `devices` are the devices behind it; `max_devices` limits those that are added at their first reading.
     """
 
     name: str
@@ -30,6 +40,8 @@ class InterfaceOptions(NamedTuple):
     msg_map: MsgMap
     filters: Filters = Filters()
     addresses: Addresses | None = None
+    devices: tuple[Device, ...] = ()
+    max_devices: int = 100
 
 
 class Configuration(NamedTuple):
@@ -59,6 +71,10 @@ class Configuration(NamedTuple):
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+    def document_topic(self, device: str, kind: str) -> str:
+        """Return the topic of a document of the device with the id `device`; `kind` is one of `DOCUMENT_KINDS`."""
+        return document_topic(self.root, self.name, device, kind)
 
     @property
     def replays(self) -> bool:

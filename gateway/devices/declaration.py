@@ -6,6 +6,7 @@ written are those of the rule that writes it, the type of one that is read is th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -73,6 +74,7 @@ class _Builder:
 
     def device(self) -> Device:
         options = self._options
+        self._check_template()
         points = tuple(
             self._point((*self._path, "points", key), key, point) for key, point in options["points"].items()
         )
@@ -87,6 +89,20 @@ class _Builder:
             interval=options.get("interval", 1.0),
             refresh=options.get("refresh", 3600.0),
         )
+
+    def _check_template(self) -> None:
+        """Check that the id tells the devices of a template apart: it has all that a message leaves open, only that."""
+        address, where = self._options.get("address", {}), self._options.get("where", {})
+        named = re.findall(r"\{(\w+)\}", self._options["id"])
+        for name in named:
+            if name not in (*ADDRESS_OF_DEVICE, *where):
+                known = ", ".join((*ADDRESS_OF_DEVICE, *where))
+                self._add((*self._path, "id"), f"{{{name}}} has no meaning in it", f"known here: {known}")
+        for option, words in (("address", address), ("where", where)):
+            for name, word in words.items():
+                if isinstance(word, str) and word.startswith("{") and name not in named:
+                    what = f"{word!r} stands for any value, but the id is the same for all of them"
+                    self._add((*self._path, option, name), what, f"add {{{name}}} to the id")
 
     def _point(self, path: _Path, key: str, options: Mapping[str, Any]) -> Point:
         feeds = tuple(self._feeds(path, options.get("from", [])))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
+from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
@@ -60,6 +61,13 @@ class SerialInterface(DeviceInterface):
     def addresses(cls, params: Mapping[str, Any]) -> Addresses:
         """Return the addresses of the commands that the rules match, without their actions."""
         return command_addresses(params)
+
+    @classmethod
+    def signatures(cls, params: Mapping[str, Any]) -> Signatures:
+        """Return the actions and arguments of the messages that the rules make, and of the commands that they write."""
+        from interfaces.serial_interface.signatures import signatures  # only where devices are declared
+
+        return signatures(params)
 
     @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
