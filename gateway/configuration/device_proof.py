@@ -23,6 +23,7 @@ from gateway.translation.syntax import BoundForm
 Refusal = Callable[[InternalMsg], str]
 """Returns why an interface refuses a command; an empty text if it accepts it, or if that is unknown."""
 
+_REMEDY = "change the map, or the words of the device"
 _WORD, _CLIENT = "sample", "controller"
 _MAX_CHOICES = 100  # of a point that are tried
 _MAX_CLIENTS = 20  # names of senders that are tried
@@ -95,7 +96,7 @@ class _Prover:
             try:
                 self._map.internal2mqtt(msg)
             except MessageError as err:
-                return f"the map cannot write a message that feeds it: {err}", "add what is missing to the map"
+                return f"the map cannot write a message that feeds it: {err}", _REMEDY
         return None
 
     def _where(
@@ -152,7 +153,7 @@ class _Prover:
         try:
             publication = self._map.for_sender(client, ()).internal2mqtt(command)
         except MessageError as err:
-            return f"the map has no topic and payload for its command: {err}", "add what is missing to the map"
+            return f"the map cannot write its command: {err}", _REMEDY
         topic = publication.topic
         if not any(filter_matches(topic_filter, topic) for topic_filter in self._map.topics):
             what = f"the gateway does not subscribe to {topic!a}, the topic of its command"
@@ -160,7 +161,7 @@ class _Prover:
         try:
             received = self._map.mqtt2internal(topic, publication.payload)
         except MessageError as err:
-            return f"the map cannot read its command from {topic!a}: {err}", "add what is missing to the map"
+            return f"the map cannot read its command from {topic!a}: {err}", _REMEDY
         if received.replace(sender="") != command:
             return f"the map reads its command as another one: {received}", "change the map"
         return None

@@ -20,13 +20,19 @@ from gateway.translation.mqtt_map import MsgMap
 
 
 class DevicesLoader:
-    """Builds the devices of one interface, whose options stand at path `at` and have passed their check."""
+    """Builds the devices of one interface, whose options stand at path `at` and have passed their check.
 
-    def __init__(self, context: LoadContext, at: DataPath, cls: type[Any], params: Mapping[str, Any]) -> None:
+    `prefix` stands before the ids of the devices that the class declares: several interfaces may have the same class.
+    """
+
+    def __init__(
+        self, context: LoadContext, at: DataPath, cls: type[Any], params: Mapping[str, Any], prefix: str = ""
+    ) -> None:
         self._context = context
         self._at = (*at, "devices")
         self._class = cls
         self._params = params
+        self._prefix = prefix
 
     def load(self, data: Sequence[Mapping[str, Any]] | None, msg_map: MsgMap) -> tuple[Device, ...]:
         """Return the devices that `data` declares, or, if it is None, those that the class declares.
@@ -39,6 +45,7 @@ class DevicesLoader:
             self._context.add(findings)
             if findings:
                 return ()
+            data = [{**device, "id": self._prefix + device["id"]} for device in data]
         signatures = self._signatures()
         address = self._params.get("address", {})
         own = address if isinstance(address, Mapping) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,10 @@ class InterfacesLoader:
             return interface
         from gateway.configuration.load_devices import DevicesLoader  # most interfaces have none
 
+        prefix = "" if at == ("interface",) else re.sub(r"[^A-Za-z0-9_-]", "_", f"{interface.name}_")
+        loader = DevicesLoader(self._context, at, interface.cls, interface.params, prefix)
         try:
-            devices = DevicesLoader(self._context, at, interface.cls, interface.params).load(data, interface.msg_map)
+            devices = loader.load(data, interface.msg_map)
         except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
             self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
             return interface

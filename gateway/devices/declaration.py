@@ -252,11 +252,12 @@ def _type_by_unit(options: Mapping[str, Any]) -> PointType | None:
 
 
 def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
-    first: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for index, device in enumerate(devices):
-        other = first.setdefault(device.id.lower(), device.id)
-        if sum(each.id.lower() == device.id.lower() for each in devices[:index]):
+        other = ids.get(device.id.lower())
+        if other is not None:
             yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "give each its own")
+        ids.setdefault(device.id.lower(), device.id)
 
 
 def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
