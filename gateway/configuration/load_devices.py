@@ -34,10 +34,13 @@ class DevicesLoader:
         self._params = params
         self._prefix = prefix
 
-    def load(self, data: Sequence[Mapping[str, Any]] | None, msg_map: MsgMap) -> tuple[Device, ...]:
+    def load(
+        self, data: Sequence[Mapping[str, Any]] | None, msg_map: MsgMap, *, has_hook: bool = False
+    ) -> tuple[Device, ...]:
         """Return the devices that `data` declares, or, if it is None, those that the class declares.
 
-        What is wrong becomes findings. The code of the class may raise any exception.
+        What is wrong becomes findings. `has_hook`: a hook may change the messages of the interface, so that devices may
+        have others. The code of the class may raise any exception.
         """
         if data is None:
             data = [dict(device) for device in self._class.devices(self._params)]
@@ -46,7 +49,7 @@ class DevicesLoader:
             if findings:
                 return ()
             data = [{**device, "id": self._prefix + device["id"]} for device in data]
-        signatures = self._signatures()
+        signatures = self._signatures()._replace(are_all=not has_hook)
         address = self._params.get("address", {})
         own = address if isinstance(address, Mapping) else {}
         declared = declare(data, signatures, own)
@@ -83,7 +86,7 @@ def check_documents(
 
     `interfaces` are those that could be built, by their paths. Their documents have topics below `root`.
     """
-    maps = [interface.msg_map for interface in interfaces.values()]
+    maps = list(dict.fromkeys(interface.msg_map for interface in interfaces.values()))
     owners: dict[str, str] = {}
     names = {interface.name: interface for interface in interfaces.values()}
     for path, interface in interfaces.items():

@@ -204,8 +204,9 @@ class InterfacesLoader:
 
         prefix = "" if at == ("interface",) else re.sub(r"[^A-Za-z0-9_-]", "_", f"{interface.name}_")
         loader = DevicesLoader(self._context, at, interface.cls, interface.params, prefix)
+        has_hook = any(map(_has_hook, (options.get("filters"), self._data.get("filters"))))
         try:
-            devices = loader.load(data, interface.msg_map)
+            devices = loader.load(data, interface.msg_map, has_hook=has_hook)
         except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
             self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
             return interface
@@ -245,3 +246,9 @@ class InterfacesLoader:
                 finding = self._context.document.finding((*at, name), what, did_you_mean(name, known), at_key=True)
                 self._context.notes.append(str(finding))
         return {k: v for k, v in options.items() if k in known or schema["additionalProperties"]}
+
+
+def _has_hook(filters: Any) -> bool:
+    """Return whether a hook may change messages to MQTT. The filters of the gateway may not fit their schema."""
+    rules = filters.get("out") if isinstance(filters, dict) else None
+    return isinstance(rules, list) and any(isinstance(rule, dict) and "hook" in rule for rule in rules)

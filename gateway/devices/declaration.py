@@ -6,6 +6,7 @@ written are those of the rule that writes it, the type of one that is read is th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,10 +37,14 @@ class Signatures(NamedTuple):
     An action without arguments has `""` for one, and `ANY` stands for what only a message tells.
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
+    `addresses` are the words of its statuses, by action and field; a word with braces is known only from a message.
+    Unless `are_all`, there may be other statuses, too, as when a hook changes them.
     """
 
     reads: Mapping[tuple[str, str], Signature] | None = None
     writes: Mapping[tuple[str, str], Signature] | None = None
+    addresses: Mapping[str, Sequence[Mapping[str, str]]] | None = None
+    are_all: bool = True
 
 
 class Declared(NamedTuple):
@@ -54,7 +59,7 @@ def declare(data: Sequence[Mapping[str, Any]], signatures: Signatures, own: Mapp
     problems: list[Problem] = []
     devices = []
     for index, options in enumerate(data):
-        builder = _Builder((index,), options, signatures, problems)
+        builder = _Builder((index,), options, signatures, own, problems)
         devices.append(builder.device())
     problems += _doubled_ids(devices)
     problems += _doubled_feeds(devices, own)
@@ -65,11 +70,17 @@ class _Builder:
     """Makes one device of its options."""
 
     def __init__(
-        self, path: _Path, options: Mapping[str, Any], signatures: Signatures, problems: list[Problem]
+        self,
+        path: _Path,
+        options: Mapping[str, Any],
+        signatures: Signatures,
+        own: Mapping[str, str],
+        problems: list[Problem],
     ) -> None:
         self._path = path
         self._options = options
         self._signatures = signatures
+        self._words = {**own, **options.get("address", {})}
         self._problems = problems
 
     def device(self) -> Device:
@@ -145,7 +156,9 @@ class _Builder:
                     f"write {action}.ARGUMENT, or {{{action}: VALUE}} if the action itself is the value",
                 )
                 continue
-            self._check_known(place, "status", self._signatures.reads, action, argument)
+            if self._signatures.are_all:
+                self._check_known(place, "status", self._signatures.reads, action, argument)
+                self._check_address(place, action)
             yield Feed(action, argument, value)
 
     def _writes(self, path: _Path, target: Any) -> Iterator[Write]:
@@ -191,6 +204,28 @@ class _Builder:
         else:
             there = f"it has: {', '.join(arguments)}" if arguments else "it has no arguments"
             self._add(place, f"the {kind} {action!r} has no argument {argument!r}", there)
+
+    def _check_address(self, place: _Path, action: str) -> None:
+        """Check that a status with this action can be one of the device: its address has the words of the device."""
+        addresses = self._signatures.addresses or {}
+        known = addresses.get(action, ())
+        if not known or ANY in addresses or any(not self._wrong_words(words) for words in known):
+            return
+        wrong = self._wrong_words(known[0])
+        words = ", ".join(f"{field}: {json.dumps(word, ensure_ascii=False)}" for field, word in wrong.items())
+        field, word = next(iter(wrong.items()))
+        what = f"the status {action!r} is not one of this device: its {field} is {word!r}"
+        self._add(place, what, f"add address: {{{words}}} to the device")
+
+    def _wrong_words(self, words: Mapping[str, str]) -> dict[str, str]:
+        """Return those of the `words` of a message, by field, that the messages of the device do not have."""
+        wrong = {}
+        for field in ADDRESS_OF_DEVICE:
+            word, own = words.get(field, ""), self._words.get(field, "")
+            is_free = f"{{{field}}}" in self._options["id"] and field not in self._options.get("address", {})
+            if word != own and not is_free and "{" not in word and not own.startswith("{"):
+                wrong[field] = word
+        return wrong
 
     # --- types
 

@@ -227,12 +227,39 @@ def one_finding(folder: Path, text: str) -> str:
 
 
 def test_a_strict_map_knows_the_words_of_each_message(tmp_path: Path) -> None:
-    head = mapped(device={"maptype": "strict", "map": {"boiler": ["b1"]}})
+    head = mapped(argkey={"maptype": "strict", "map": {"celsius": ["c"]}})
     assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head)).interfaces[0].devices
-    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head, "      address: {device: b}\n")) == (
-        "t.from: the map cannot write a message that feeds it: device: 'b' is not in the map: add it there, or make "
+    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head, "      where: {unit: 3}\n")) == (
+        "t.from: the map cannot write a message that feeds it: argkey: 'unit' is not in the map: add it there, or make "
         "the map loose: change the map, or the words of the device"
     )
+
+
+def test_a_point_is_fed_by_messages_of_its_device(tmp_path: Path) -> None:
+    other = PLAIN.replace("message: {action: TEMPERATURE", "message: {device: tank, action: TEMPERATURE")
+    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", other)) == (
+        "t.from: the status 'TEMPERATURE' is not one of this device: its device is 'tank': "
+        'add address: {device: "tank"} to the device'
+    )
+    assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", other, "      address: {device: tank}\n"))
+    template = point("t", "{from: TEMPERATURE.celsius}", other).replace("id: boiler", "id: '{device}'")
+    assert load(tmp_path, template)
+    free = other.replace("device: tank", "device: 'tank{t}'")
+    assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", free))
+
+
+@pytest.mark.parametrize("place", ["filters", "interface"])
+def test_a_hook_may_make_other_messages(tmp_path: Path, place: str) -> None:
+    (tmp_path / "hooks.py").write_text("def calibrate(msg):\n    return msg\n")
+    filters = "filters: {out: [{hook: 'hooks.py:calibrate'}]}\n"
+    text = point("t", "{from: CALIBRATED.celsius, unit: °C}")
+    assert "no status" in one_finding(tmp_path, text)
+    assert load(tmp_path, filters + text if place == "filters" else f"{text}  {filters}").interfaces[0].devices
+
+
+def test_faulty_filters_are_no_crash(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, "filters: {out: 5}\n" + point("t", "{from: TEMPERATURE.celsius}"))
+    assert "filters.out: expected a list" in found
 
 
 def test_each_choice_can_be_written(tmp_path: Path) -> None:
