@@ -89,6 +89,9 @@ class _Builder:
         points = tuple(
             self._point((*self._path, "points", key), key, point) for key, point in options["points"].items()
         )
+        if "{" in options["id"] and not any(point.feeds for point in points) and not self._has_problem(self._path):
+            what = "no point is read, but a device of this kind is added at its first reading"
+            self._add((*self._path, "points"), what, "add a point with 'from', or declare each device")
         texts = {name: options.get(name, "") for name in ("name", "area", "manufacturer", "model")}
         return Device(
             options["id"],

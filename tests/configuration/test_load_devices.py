@@ -211,6 +211,7 @@ def test_an_id_that_is_the_name_of_an_interface(tmp_path: Path) -> None:
         ("- {id: '{unit}', points: {}}", "devices[0].id: {unit} has no meaning in it: known here: function, gateway"),
         ("- {id: '{device}', where: {unit: '{unit}'}, points: {}}", "add {unit} to the id"),
         ("- {id: a, address: {device: '{device}'}, points: {}}", "add {device} to the id"),
+        ("- {id: '{device}', points: {heater: {write: HEAT.on}}}", "devices[0].points: no point is read"),
     ],
 )
 def test_the_id_of_a_template_tells_its_devices_apart(tmp_path: Path, line: str, expected: str) -> None:
@@ -316,11 +317,12 @@ def test_the_rule_of_the_interface_accepts_the_command(tmp_path: Path) -> None:
     assert "the interface refuses" in one_finding(tmp_path, point("fan", "{write: FAN.level}"))
     zone = "      where: {zone: 2}\n"
     assert load(tmp_path, point("fan", "{write: FAN.level}", more=zone))
+    assert load(tmp_path, point("heater", "{write: HEAT.on}", more=zone))  # a command without this argument
 
 
 def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
-    text = point("fan", "{write: FAN.level}", more="      where: {zone: '{zone}'}\n").replace("id: b", "id: '{zone}-b")
-    assert load(tmp_path, text.replace("-boiler\n", "-boiler'\n"))
+    text = point("fan", "{from: MODE.mode, write: FAN.level}", more="      where: {zone: '{zone}'}\n")
+    assert load(tmp_path, text.replace("id: boiler", "id: '{zone}-boiler'"))
 
 
 # --- topics of documents
