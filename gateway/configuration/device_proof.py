@@ -102,7 +102,7 @@ class _Prover:
     def _where(
         self, point: Point, action: str, known: Mapping[tuple[str, str], Signature] | None
     ) -> dict[str, Argument]:
-        """Return the arguments by which messages of the device, and of the point, are told apart."""
+        """Return the arguments that distinguish the messages of the device, and of the point, from others."""
         where = {**self._device.where, **point.where}
         return {
             name: _sample_of(known.get((action, name)) if known else None) if _is_free(value) else value

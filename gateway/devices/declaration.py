@@ -1,7 +1,7 @@
-"""From the `devices` of a configuration to devices and points, or to everything that is wrong with them. Pure.
+"""Builds the devices and points of an interface from the value of `devices`, or reports all mistakes in it. Pure.
 
-The data fits its schema already. What can be derived is not declared again: the type and the range of a point that is
-written are those of the rule that writes it, the type of one that is read is that of what the interface makes of it.
+The data has passed the check against its schema. Type and range of a point that is written are derived from the rule of
+its command, and the type of a point that is only read from the rules for its messages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Path = tuple[str | int, ...]
 
 
 ANY = "*"
-"""An action, or an argument, that only a message tells."""
+"""An action, or an argument, whose name depends on the message."""
 
 
 class Signature(NamedTuple):
@@ -34,10 +34,10 @@ class Signature(NamedTuple):
 class Signatures(NamedTuple):
     """What an interface knows of its messages, by action and argument.
 
-    An action without arguments has `""` for one, and `ANY` stands for what only a message tells.
+    An action without arguments has `""` for one, and `ANY` stands for names that depend on the message.
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
-    `addresses` are the words of its statuses, by action and field; a word with braces is known only from a message.
+    `addresses` are the words of its statuses, by action and field; a word with braces depends on the message.
     Unless `are_all`, there may be other statuses, too, as when a hook changes them.
     """
 
@@ -105,7 +105,7 @@ class _Builder:
         )
 
     def _check_template(self) -> None:
-        """Check that the id tells the devices of a template apart: it has all that a message leaves open, only that."""
+        """Check that the id of a template has each word that depends on the message, and no other word in braces."""
         address, where = self._options.get("address", {}), self._options.get("where", {})
         named = re.findall(r"\{(\w+)\}", self._options["id"])
         for name in named:
@@ -122,7 +122,7 @@ class _Builder:
         feeds = tuple(self._feeds(path, options.get("from", [])))
         writes = tuple(self._writes(path, options.get("write", [])))
         if not feeds and not writes and not self._has_problem(path):
-            self._add(path, "is neither read nor written", "give it 'from', 'write', or both")
+            self._add(path, "is neither read nor written", "add 'from', 'write', or both")
         signature = self._signature(path, options, feeds, writes)
         return Point(
             key,
@@ -200,7 +200,7 @@ class _Builder:
         arguments = sorted(name for other, name in known if other == action and name)
         if not any(other == action for other, _ in known):
             actions = ", ".join(sorted({other for other, _ in known} - {ANY})) or "none"
-            self._add(place, f"no {kind} of this interface has the action {action!r}", f"there are: {actions}")
+            self._add(place, f"no {kind} of this interface has the action {action!r}", f"known here: {actions}")
         elif argument is None:
             remedy = f"write {action}.{arguments[0]}" if arguments else "check the rules of the interface"
             self._add(place, f"the {kind} {action!r} has arguments", remedy)
@@ -235,7 +235,7 @@ class _Builder:
     def _signature(
         self, path: _Path, options: Mapping[str, Any], feeds: Sequence[Feed], writes: Sequence[Write]
     ) -> Signature:
-        """Return type and range of a point: as declared, as its command takes them, or as its messages have them."""
+        """Return type and range of a point: as declared, or those of its command, or those of its messages."""
         written = _combined(self._signatures.writes, writes)
         read = _combined(self._signatures.reads, feeds)
         fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
@@ -248,7 +248,9 @@ class _Builder:
         elif kind is None and writes and all(write.argument is None for write in writes):
             kind = PointType.EVENT  # a button
         elif kind is None and not self._has_problem(path):
-            self._add(path, "its type cannot be told from the interface", "add type: number, boolean, text or choice")
+            self._add(
+                path, "its type cannot be derived from the interface", "add type: number, boolean, text or choice"
+            )
         choices = tuple(options.get("choices", written.choices or read.choices or ()))
         if not choices and kind is PointType.CHOICE:
             choices = tuple(dict.fromkeys(values))
@@ -259,15 +261,23 @@ class _Builder:
         numbers = {PointType.NUMBER, PointType.INTEGER}
         is_fit = written in (None, declared) or {written, declared} <= numbers or declared is PointType.CHOICE
         if written is not None and not is_fit:
-            what = f"is declared as {declared.value}, and its command takes a {written.value}"
-            self._add((*path, "type"), what, "leave 'type' out: it is that of the command")
+            what = f"is declared as {declared.value}, but its command has a {written.value}"
+            self._add((*path, "type"), what, "remove 'type': the default is the type of the command")
 
     def _range(self, path: _Path, options: Mapping[str, Any], written: Signature) -> tuple[float | None, float | None]:
         minimum, maximum = options.get("minimum", written.minimum), options.get("maximum", written.maximum)
         if written.minimum is not None and minimum is not None and minimum < written.minimum:
-            self._add((*path, "minimum"), f"is less than its command takes ({written.minimum:g})", "leave it out")
+            self._add(
+                (*path, "minimum"),
+                f"is less than the minimum of its command ({written.minimum:g})",
+                "use a larger one, or remove it",
+            )
         if written.maximum is not None and maximum is not None and maximum > written.maximum:
-            self._add((*path, "maximum"), f"is more than its command takes ({written.maximum:g})", "leave it out")
+            self._add(
+                (*path, "maximum"),
+                f"is more than the maximum of its command ({written.maximum:g})",
+                "use a smaller one, or remove it",
+            )
         return minimum, maximum
 
 
@@ -294,12 +304,12 @@ def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
     for index, device in enumerate(devices):
         other = ids.get(device.id.lower())
         if other is not None:
-            yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "give each its own")
+            yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "use another id")
         ids.setdefault(device.id.lower(), device.id)
 
 
 def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
-    """Find the points that one value of a message would feed twice: nobody could tell which of them it is."""
+    """Yield a problem for each value of a message that would feed two points."""
     first: dict[tuple[object, ...], str] = {}
     for index, device in enumerate(devices):
         words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
@@ -313,5 +323,5 @@ def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterato
                     yield Problem(
                         (index, "points", point.key, "from"),
                         f"{text} feeds {other} already",
-                        "tell the messages apart with 'where', or the devices with 'address'",
+                        "distinguish the messages by 'where', or the devices by 'address'",
                     )
