@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,46 +17,44 @@ from gateway.devices.point import Device
 from gateway.errors import Problem
 from gateway.interface import Interface
 from gateway.message import InternalMsg
-from gateway.translation.mqtt_map import MsgMap
+
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class DevicesLoader:
     """Builds the devices of one interface, whose options stand at path `at` and have passed their check.
 
-    `prefix` stands before the ids of the devices that the class declares: several interfaces may have the same class.
+    What is wrong becomes findings of `context`. `has_hook`: a hook may change the messages of the interface, so that
+    devices may have others. The code of the class may raise any exception.
     """
 
-    def __init__(
-        self, context: LoadContext, at: DataPath, cls: type[Any], params: Mapping[str, Any], prefix: str = ""
-    ) -> None:
+    def __init__(self, context: LoadContext, at: DataPath, interface: InterfaceOptions, *, has_hook: bool) -> None:
         self._context = context
         self._at = (*at, "devices")
-        self._class = cls
-        self._params = params
-        self._prefix = prefix
+        self._interface = interface
+        self._class = interface.cls
+        self._params = interface.params
+        self._has_hook = has_hook
+        # Several interfaces of a gateway may have the same class, and ids are unique within the gateway.
+        self._prefix = "" if at == ("interface",) else _NO_ID.sub("_", f"{interface.name}_")
 
-    def load(
-        self, data: Sequence[Mapping[str, Any]] | None, msg_map: MsgMap, *, has_hook: bool = False
-    ) -> tuple[Device, ...]:
-        """Return the devices that `data` declares, or, if it is None, those that the class declares.
+    def load_from_class(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...]:
+        """Return the devices that the class declares with `data`, which has not been checked."""
+        findings = check_schema(self._context.document, data, devices_schema(), self._at)
+        self._context.add(findings)
+        if findings:
+            return ()
+        return self.load_declared([{**device, "id": self._prefix + device["id"]} for device in data])
 
-        What is wrong becomes findings. `has_hook`: a hook may change the messages of the interface, so that devices may
-        have others. The code of the class may raise any exception.
-        """
-        if data is None:
-            data = [dict(device) for device in self._class.devices(self._params)]
-            findings = check_schema(self._context.document, data, devices_schema(), self._at)
-            self._context.add(findings)
-            if findings:
-                return ()
-            data = [{**device, "id": self._prefix + device["id"]} for device in data]
-        signatures = self._signatures()._replace(are_all=not has_hook)
+    def load_declared(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...]:
+        """Return the devices that `data` declares, the value of the option `devices`."""
+        signatures = self._signatures()._replace(are_all=not self._has_hook)
         address = self._params.get("address", {})
         own = address if isinstance(address, Mapping) else {}
         declared = declare(data, signatures, own)
         self._add(declared.problems)
         if not declared.problems:
-            self._add(prove(declared.devices, own, msg_map, signatures, self._refusal()))
+            self._add(prove(declared.devices, own, self._interface.msg_map, signatures, self._refusal()))
         return declared.devices
 
     def _add(self, problems: Sequence[Problem] | Iterator[Problem]) -> None:

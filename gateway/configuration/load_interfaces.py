@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -198,20 +197,26 @@ class InterfacesLoader:
         """Return the interface with the devices that its options declare, or else its class."""
         shared = shared_options(interface.cls, is_legacy=self._context.document.is_legacy)
         data = options.get("devices") if "devices" in shared else None
-        if data is None and not (issubclass(interface.cls, Interface) and hasattr(interface.cls, "devices")):
-            return interface
-        from gateway.configuration.load_devices import DevicesLoader  # most interfaces have none
-
-        prefix = "" if at == ("interface",) else re.sub(r"[^A-Za-z0-9_-]", "_", f"{interface.name}_")
-        loader = DevicesLoader(self._context, at, interface.cls, interface.params, prefix)
         has_hook = any(map(_has_hook, (options.get("filters"), self._data.get("filters"))))
         try:
-            devices = loader.load(data, interface.msg_map, has_hook=has_hook)
+            from_class = self._devices_of_class(interface) if data is None else []
+            if not data and not from_class:
+                return interface
+            from gateway.configuration.load_devices import DevicesLoader  # most interfaces have no devices
+
+            loader = DevicesLoader(self._context, at, interface, has_hook=has_hook)
+            devices = loader.load_declared(data) if data else loader.load_from_class(from_class)
         except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
             self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
             return interface
         most = options.get("max_devices", interface.max_devices) if "max_devices" in shared else interface.max_devices
         return interface._replace(devices=devices, max_devices=most)
+
+    @staticmethod
+    def _devices_of_class(interface: InterfaceOptions) -> list[dict[str, Any]]:
+        """Return the data of the devices that the class of an interface declares."""
+        declared = getattr(interface.cls, "devices", None) if issubclass(interface.cls, Interface) else None
+        return [dict(device) for device in declared(interface.params)] if declared else []
 
     def _complain_of_class(self, at: DataPath, cls: type[Any], err: Exception, remedy: str) -> None:
         reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"

@@ -68,13 +68,13 @@ class Configuration(NamedTuple):
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
 
+    def document_topic(self, device: str, kind: str) -> str:
+        """Return the topic of a document of a device, by the device's id; `kind` is `state` or `availability`."""
+        return "/".join(filter(None, (self.root, self.name, device, kind)))
+
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
-
-    def document_topic(self, device: str, kind: str) -> str:
-        """Return the topic of a document of the device with the id `device`; `kind` is one of `DOCUMENT_KINDS`."""
-        return document_topic(self.root, self.name, device, kind)
 
     @property
     def replays(self) -> bool:

@@ -25,6 +25,7 @@ from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPor
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.serial_interface.session import Session, earliest
+from interfaces.serial_interface.signatures import signatures
 
 READ_LOCK = threading.Lock()
 """Held by the one interface of the process that reads and decodes.
@@ -63,13 +64,6 @@ class SerialInterface(DeviceInterface):
         return command_addresses(params)
 
     @classmethod
-    def signatures(cls, params: Mapping[str, Any]) -> Signatures:
-        """Return the actions and arguments of the messages that the rules make, and of the commands that they write."""
-        from interfaces.serial_interface.signatures import signatures  # only where devices are declared
-
-        return signatures(params)
-
-    @classmethod
     def explain_frame(cls, params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
         """Yield what becomes of bytes from the device."""
         from interfaces.serial_interface.explain import explain_frame  # only for `check`, not for a run
@@ -82,6 +76,11 @@ class SerialInterface(DeviceInterface):
         from interfaces.serial_interface.explain import explain_command
 
         yield from explain_command(params, msg)
+
+    @classmethod
+    def signatures(cls, params: Mapping[str, Any]) -> Signatures:
+        """Return what is known of the messages that the rules make, and of the commands that they write."""
+        return signatures(params)
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
