@@ -39,10 +39,14 @@ class InterfacesLoader:
         self._name = name
         self._qos = qos
         self._built: dict[DataPath, InterfaceOptions] = {}
+        self._with_own_devices: list[DataPath] = []  # the interfaces whose class declares their devices
         self.common_map = self._common_map()
 
-    def load(self) -> Iterator[InterfaceOptions]:
-        """Yield every interface that can be built."""
+    def load(self) -> tuple[InterfaceOptions, ...]:
+        """Return every interface that can be built."""
+        return self._checked(tuple(self._load()))
+
+    def _load(self) -> Iterator[InterfaceOptions]:
         context, data = self._context, self._data
         if ("interface" in data) == ("interfaces" in data):
             what = "'interface' and 'interfaces' are mutually exclusive"
@@ -59,12 +63,14 @@ class InterfacesLoader:
             elif isinstance(options, dict) and isinstance(options.get("type"), str):
                 yield from self._interface(("interfaces", key), key, options)
 
-    def check_devices(self) -> None:
-        """Check what the devices of all interfaces that `load` has built have in common."""
-        if any(interface.devices for interface in self._built.values()):
-            from gateway.configuration.load_devices import check_documents
+    def _checked(self, interfaces: tuple[InterfaceOptions, ...]) -> tuple[InterfaceOptions, ...]:
+        """Check what the devices of all interfaces have in common; return the interfaces with those that are usable."""
+        if not any(interface.devices for interface in interfaces):
+            return interfaces
+        from gateway.configuration.load_devices import check_documents
 
-            check_documents(self._context, self._name, self.root, self._built)
+        checked = check_documents(self._context, self._name, self.root, self._built, self._with_own_devices)
+        return tuple(checked[interface.name] for interface in interfaces)
 
     @property
     def root(self) -> str:
@@ -205,7 +211,9 @@ class InterfacesLoader:
             from gateway.configuration.load_devices import DevicesLoader  # most interfaces have no devices
 
             loader = DevicesLoader(self._context, at, interface, has_hook=has_hook)
-            devices = loader.load_declared(data) if data else loader.load_from_class(from_class)
+            devices = loader.load(data) if data else loader.load_from_class(from_class)
+            if not data:
+                self._with_own_devices.append(at)
         except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
             self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
             return interface

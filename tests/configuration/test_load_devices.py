@@ -132,6 +132,32 @@ def test_interfaces_of_one_class_that_declares_devices_have_different_ones(tmp_p
     assert [interface.devices[0].id for interface in interfaces] == ["hall_lamp", "2__floor_lamp"]
 
 
+SWITCH = """[{'id': 'lamp', 'points': {
+    'on': {'from': 'STATE.on', 'write': 'SET.on', 'type': 'boolean'}, 'off': {'write': 'OFF'}}}]"""
+
+
+def test_points_of_a_class_are_only_read_if_no_command_can_arrive(tmp_path: Path) -> None:
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", SWITCH))
+    map_of = {"root": "home", "topics": ["home/#"], "action": {"maptype": "strict", "map": {"SET": ["set"]}}}
+    for head, points in (
+        ("root: home\ntopics: []\n", {"on": 0}),
+        ("root: home\ntopics: [home/#]\n", {"on": 1, "off": 1}),
+        (f"map: {json.dumps(map_of)}\n", {"on": 1}),
+    ):
+        (interface,) = load(tmp_path, head + "interface: {type: lamp.py}\n").interfaces
+        assert {point.key: len(point.writes) for point in interface.devices[0].points} == points
+
+
+def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", SWITCH))
+    form = {"topic": "{root}/{function}/{device}/state", "constants": {"gateway": "", "location": ""}}
+    head = "map: " + json.dumps({"root": "home", "topics": [], "syntax": {"commands": [], "statuses": [form]}})
+    configuration = load(tmp_path, head + "\ninterface: {type: lamp.py}\n")
+    assert configuration.interfaces[0].devices == ()
+    (note,) = configuration.notes
+    assert "the device 'lamp' is left out: its document 'home/gw/lamp/state' would be read as a message" in note
+
+
 @pytest.mark.parametrize(
     ("devices", "finding"),
     [
