@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +29,10 @@ from gateway.configuration.interface_loader import ENTRY_POINTS
 from gateway.configuration.legacy import ini_config
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
-from gateway.configuration.schemas import config_schema, interface_schema
+from gateway.configuration.schemas import config_schema, device_schema, interface_schema
 from gateway.core.paths import shipped
+from gateway.devices.document import state_document
+from gateway.devices.model import Model
 from gateway.errors import DeliveryError, MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.mqtt.dial import Server, dial
@@ -51,7 +54,7 @@ from tests.support.peer import Peer, stay_silent
 README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), page("CHANGELOG.md")
 CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
 INTERFACES, OPERATIONS = page("docs/interfaces.md"), page("docs/operations.md")
-MIGRATION = page("docs/migration.md")
+MIGRATION, DEVICES = page("docs/migration.md"), page("docs/devices.md")
 
 CHECKED_BLOCKS = {
     "yaml": "test_blocks_load_and_run_in_order",
@@ -62,6 +65,7 @@ CHECKED_BLOCKS = {
     "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
     "json file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
+    "json state": "test_the_state_document_is_as_shown",
     "console": "test_blocks_load_and_run_in_order",
     "console exit=": "test_blocks_load_and_run_in_order",
     "console run=": "test_the_picture_of_a_run_is_true",
@@ -451,6 +455,43 @@ def _option_tables() -> dict[str, Mapping[str, Any]]:
 @pytest.mark.parametrize("heading", _option_tables())
 def test_options_are_described_as_in_their_schema(heading: str) -> None:
     assert rows(CONFIGURATION.section(heading)) == _described(_option_tables()[heading])
+
+
+def _device_tables() -> dict[str, Mapping[str, Any]]:
+    schema = device_schema()
+    parts = schema["$defs"]
+    options = {
+        "### A device": schema["properties"],
+        "### A point": parts["declared_point"]["properties"],
+        "### `publish`": parts["declared_publish"]["properties"],
+    }
+    return {
+        heading: {
+            name: {**parts.get(option.get("$ref", "").rpartition("/")[2], {}), **option}
+            for name, option in table.items()
+        }
+        for heading, table in options.items()
+    }
+
+
+@pytest.mark.parametrize("heading", _device_tables())
+def test_options_of_devices_are_described_as_in_their_schema(heading: str) -> None:
+    assert rows(DEVICES.section(heading)) == _described(_device_tables()[heading])
+
+
+def test_the_state_document_is_as_shown(tmp_path: Path) -> None:
+    shown = json.loads(DEVICES.only("json state").text)
+    file = tmp_path / "boiler.conf"
+    file.write_text(DEVICES.blocks("yaml")[0].text)
+    (interface,) = load_configuration(file, {}).interfaces
+    words = interface.params["address"]
+    model = Model(interface.devices, words)
+    (state,) = model.states.values()
+    wall = datetime.fromisoformat(shown["_time"]["temperature"]).timestamp()
+    model.observe(InternalMsg(**words, action="TEMPERATURE", arguments={"celsius": 21.5}), 0.0, wall)
+    assert json.loads(state_document(state)) == shown
+    keys = {cells[0].strip("`") for cells in rows(DEVICES.section("## The documents of a device"))}
+    assert {key for key in shown if key.startswith("_")} < keys
 
 
 def test_exit_codes_are_those_of_the_command_line() -> None:

@@ -6,12 +6,14 @@ The configuration has been loaded, so it is valid. Nothing is opened.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
-from gateway.configuration.settings import Configuration, InterfaceOptions
+from gateway.configuration.settings import DOCUMENT_KINDS, Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
+from gateway.devices.point import Feed, Point, Write
 from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
@@ -63,6 +65,7 @@ def _summary(configuration: Configuration, interfaces: Sequence[InterfaceOptions
         yield from (f"    subscribes  {topic_filter}" for topic_filter in interface.msg_map.topics)
         yield from _filters("in", interface.filters.incoming)
         yield from _filters("out", interface.filters.outgoing)
+        yield from _devices(configuration, interface)
     yield from (f"  warning       {warning}" for warning in configuration.warnings)
     maps = dict.fromkeys(interface.msg_map for interface in interfaces)
     notes = (*configuration.notes, *(note for msg_map in maps for note in lane_notes(msg_map)))
@@ -85,6 +88,36 @@ def _filters(direction: str, filters: Sequence[MessageFilter]) -> Iterator[str]:
         default = "passes" if each.passes_unmatched else "is dropped"
         yield f"    {direction:<10}  {each.name}; a message that no rule matches {default}"
         yield from (f"                {step}" for step in each.steps)
+
+
+def _devices(configuration: Configuration, interface: InterfaceOptions) -> Iterator[str]:
+    for device in interface.devices:
+        texts = ", ".join(filter(None, (device.name, device.area)))
+        yield f"    device      {device.id}{f' ({texts})' if texts else ''}"
+        if "{" in device.id:
+            yield f"                added at the first reading, at most {interface.max_devices} devices"
+        yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in DOCUMENT_KINDS)
+        width = max((len(point.key) for point in device.points), default=0)
+        yield from (f"      {point.key:<{width}}  {_point(point)}" for point in device.points)
+
+
+def _point(point: Point) -> str:
+    """Return type, unit, range and messages of a point as text."""
+    kind = f"{point.type.value}{f' in {point.unit}' if point.unit else ''}"
+    low, high = (("" if limit is None else f"{limit:g}") for limit in (point.minimum, point.maximum))
+    limits = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
+    choices = f"one of {', '.join(map(str, point.choices))}" if point.choices else ""
+    sources = ", ".join(dict.fromkeys(map(_message_name, point.feeds)))
+    targets = ", ".join(dict.fromkeys(map(_message_name, point.writes)))
+    state = "assumed after a command" if point.assumed else ""
+    parts = (kind, limits, choices, sources and f"from {sources}", targets and f"written by {targets}", state)
+    return ", ".join(filter(None, parts))
+
+
+def _message_name(message: Feed | Write) -> str:
+    if message.argument is not None:
+        return f"{message.action}.{message.argument}"
+    return message.action if message.value is None else f"{message.action} ({json.dumps(message.value)})"
 
 
 def _transport(mqtt: MqttOptions) -> str:

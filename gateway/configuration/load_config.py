@@ -90,7 +90,7 @@ def _load(context: LoadContext) -> Configuration:
     mqtt = load_mqtt(context, data.get("mqtt", {}), name) if fits else MqttOptions()
     outbox = load_outbox(context, data.get("outbox", {}), name, mqtt.qos) if fits else OutboxOptions()
     loader = InterfacesLoader(context, data, name, mqtt.qos)
-    interfaces = tuple(loader.load())
+    interfaces = loader.load()
     commands = load_commands(context, data.get("commands", {}), interfaces) if fits else CommandOptions()
     maps = [interface.msg_map for interface in interfaces]
     common_filters = loader.filters_of(data, (), maps) if fits else Filters()
@@ -107,7 +107,7 @@ def _load(context: LoadContext) -> Configuration:
     return Configuration(
         file=context.path,
         name=name,
-        root=(loader.common_map or interfaces[0].msg_map).root,
+        root=loader.root,
         mqtt=mqtt,
         outbox=outbox,
         commands=commands,

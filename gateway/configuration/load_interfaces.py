@@ -13,7 +13,7 @@ from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
-from gateway.configuration.schemas import common_schema, interface_schema
+from gateway.configuration.schemas import interface_schema, shared_options
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.paths import find_map
 from gateway.core.quoting import did_you_mean
@@ -38,10 +38,15 @@ class InterfacesLoader:
         self._data = data
         self._name = name
         self._qos = qos
+        self._built: dict[DataPath, InterfaceOptions] = {}
+        self._with_own_devices: list[DataPath] = []  # the interfaces whose class declares their devices
         self.common_map = self._common_map()
 
-    def load(self) -> Iterator[InterfaceOptions]:
-        """Yield every interface that can be built."""
+    def load(self) -> tuple[InterfaceOptions, ...]:
+        """Return every interface that can be built."""
+        return self._checked(tuple(self._load()))
+
+    def _load(self) -> Iterator[InterfaceOptions]:
         context, data = self._context, self._data
         if ("interface" in data) == ("interfaces" in data):
             what = "'interface' and 'interfaces' are mutually exclusive"
@@ -57,6 +62,20 @@ class InterfacesLoader:
                 context.complain(("interfaces", key), f"the name {key!a} cannot be used: {problem}", at_key=True)
             elif isinstance(options, dict) and isinstance(options.get("type"), str):
                 yield from self._interface(("interfaces", key), key, options)
+
+    def _checked(self, interfaces: tuple[InterfaceOptions, ...]) -> tuple[InterfaceOptions, ...]:
+        """Check what the devices of all interfaces have in common; return the interfaces with those that are usable."""
+        if not any(interface.devices for interface in interfaces):
+            return interfaces
+        from gateway.configuration.load_devices import check_documents
+
+        checked = check_documents(self._context, self._name, self.root, self._built, self._with_own_devices)
+        return tuple(checked[interface.name] for interface in interfaces)
+
+    @property
+    def root(self) -> str:
+        """Return the root of the gateway's own topics: that of the common map, or else of the first interface."""
+        return (self.common_map or next(iter(self._built.values())).msg_map).root
 
     def filters_of(self, options: Mapping[str, Any], at: DataPath, maps: Sequence[MsgMap]) -> Filters:
         """Return the filters in `options`, which stand at path `at`, for interfaces with these maps."""
@@ -124,8 +143,7 @@ class InterfacesLoader:
         try:
             options, params = self._params(at, cls, options)
         except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
-            reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
-            context.complain((*at, "type"), f"the class {cls.__name__} fails: {reason}", "fix its SCHEMA or check()")
+            self._complain_of_class(at, cls, err, "fix its SCHEMA or check()")
             return
         sender = options.get("sender", self._name)
         if not isinstance(sender, str):
@@ -148,7 +166,11 @@ class InterfacesLoader:
                     context.complain((*at, *path), problem)
             has_no_errors = context.finding_count == count_before
         filters = self.filters_of(options, at, [msg_map]) if has_no_errors else Filters()
-        yield InterfaceOptions(name, cls, params, msg_map, filters, self._addresses(at, cls, params, is_sound))
+        interface = InterfaceOptions(name, cls, params, msg_map, filters, self._addresses(at, cls, params, is_sound))
+        if is_sound and has_no_errors:
+            interface = self._with_devices(at, interface, options)
+        self._built[at] = interface
+        yield interface
 
     def _map_of(self, at: DataPath, options: Mapping[str, Any], sender: str) -> MsgMap | None:
         if "map" in options:
@@ -177,12 +199,45 @@ class InterfacesLoader:
             self._context.complain(at, what, f"fix the class: the fields are {', '.join(ADDRESS_FIELDS)}")
         return addresses
 
+    def _with_devices(self, at: DataPath, interface: InterfaceOptions, options: Mapping[str, Any]) -> InterfaceOptions:
+        """Return the interface with the devices that its options declare, or else its class."""
+        shared = shared_options(interface.cls, is_legacy=self._context.document.is_legacy)
+        data = options.get("devices") if "devices" in shared else None
+        has_hook = any(map(_has_hook, (options.get("filters"), self._data.get("filters"))))
+        try:
+            from_class = self._devices_of_class(interface) if data is None else []
+            if not data and not from_class:
+                return interface
+            from gateway.configuration.load_devices import DevicesLoader  # most interfaces have no devices
+
+            loader = DevicesLoader(self._context, at, interface, has_hook=has_hook)
+            devices = loader.load(data) if data else loader.load_from_class(from_class)
+            if not data:
+                self._with_own_devices.append(at)
+        except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
+            return interface
+        most = options.get("max_devices", interface.max_devices) if "max_devices" in shared else interface.max_devices
+        return interface._replace(devices=devices, max_devices=most)
+
+    @staticmethod
+    def _devices_of_class(interface: InterfaceOptions) -> list[dict[str, Any]]:
+        """Return the data of the devices that the class of an interface declares."""
+        declared = getattr(interface.cls, "devices", None) if issubclass(interface.cls, Interface) else None
+        return [dict(device) for device in declared(interface.params)] if declared else []
+
+    def _complain_of_class(self, at: DataPath, cls: type[Any], err: Exception, remedy: str) -> None:
+        reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+        self._context.complain((*at, "type"), f"the class {cls.__name__} fails: {reason}", remedy)
+
     def _params(
         self, at: DataPath, cls: type[Any], options: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Check the options of an interface; return them as written, and with defaults, as its class receives them."""
-        context, schema = self._context, interface_schema(cls)
-        if context.document.is_legacy:
+        context = self._context
+        is_legacy = context.document.is_legacy
+        schema, shared = interface_schema(cls, is_legacy=is_legacy), shared_options(cls, is_legacy=is_legacy)
+        if is_legacy:
             options = self._without_unknown(at, options, schema)
         options = convert_substituted(context.document, options, schema, at)
         findings = check_schema(context.document, options, schema, at)
@@ -191,9 +246,7 @@ class InterfacesLoader:
         known_options = {
             k: v for k, v in options.items() if k in schema["properties"] or schema["additionalProperties"]
         }
-        params = {
-            k: v for k, v in fill_defaults(known_options, schema).items() if k not in common_schema()["properties"]
-        }
+        params = {k: v for k, v in fill_defaults(known_options, schema).items() if k not in shared}
         if (not findings or not check_schema(context.document, known_options, schema, at)) and hasattr(cls, "check"):
             for problem in cls.check(params):
                 context.complain((*at, *problem.path), problem.what, problem.remedy)
@@ -208,3 +261,9 @@ class InterfacesLoader:
                 finding = self._context.document.finding((*at, name), what, did_you_mean(name, properties), at_key=True)
                 self._context.notes.append(str(finding))
         return {k: v for k, v in options.items() if k in properties or schema["additionalProperties"]}
+
+
+def _has_hook(filters: Any) -> bool:
+    """Return whether a hook may change messages to MQTT. The filters of the gateway may not fit their schema."""
+    rules = filters.get("out") if isinstance(filters, dict) else None
+    return isinstance(rules, list) and any(isinstance(rule, dict) and "hook" in rule for rule in rules)

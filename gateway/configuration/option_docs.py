@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
-from gateway.configuration.schemas import config_schema, interface_schema
+from gateway.configuration.schemas import common_schema, config_schema, interface_schema
 
 _WIDTH = 110
 _Schema: TypeAlias = Mapping[str, Any]
@@ -54,7 +54,7 @@ def _interfaces(shared: _Writer) -> Iterator[str]:
             if name == "type":
                 yield from (mark + line for line in _comment(option, _WIDTH - 4) if type_name == "dummy")
                 yield f"{mark}type: {type_name}"
-            elif type_name == "dummy" or name not in ("map", "sender", "filters"):
+            elif type_name == "dummy" or name not in common_schema()["properties"]:
                 yield from (mark + line for line in writer.option(name, option, _WIDTH - 4))
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from gateway.core.option_schema import read_schema
 
+_OF_DEVICES = ("devices", "max_devices")
+"""The options of all interfaces that declare devices."""
+
 
 @cache
 def config_schema() -> Mapping[str, Any]:
@@ -25,22 +28,58 @@ def config_schema() -> Mapping[str, Any]:
     return {**schema, "properties": sections}
 
 
-def interface_schema(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the JSON Schema of the options of an interface class, with the options that all interfaces have."""
-    common, interface_part = common_schema(), getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
+def interface_schema(cls: type[Any], *, is_legacy: bool = False) -> Mapping[str, Any]:
+    """Return the JSON Schema of the options of an interface class, with the options that all interfaces have.
+
+    `is_legacy`: for an INI file of a version before 3.0. It cannot declare devices, so that the names of these options
+    are free for options of the interface.
+    """
+    common, interface_part = common_schema(), _own_schema(cls)
+    shared = {name: common["properties"][name] for name in shared_options(cls, is_legacy=is_legacy)}
     return {
         **interface_part,
         "type": "object",
         "additionalProperties": interface_part.get("additionalProperties", False),
-        "$defs": {**config_schema()["$defs"], **interface_part.get("$defs", {})},
+        "$defs": {**config_schema()["$defs"], **_device_definitions(), **interface_part.get("$defs", {})},
         "required": [*common["required"], *interface_part.get("required", ())],
-        "properties": {**common["properties"], **interface_part.get("properties", {})},
+        "properties": {**shared, **interface_part.get("properties", {})},
     }
+
+
+def shared_options(cls: type[Any], *, is_legacy: bool = False) -> list[str]:
+    """Return the names of the options of an interface class that are not its own, but those that all interfaces have.
+
+    An interface may have options of its own called `devices` and `max_devices`: then it cannot declare devices there.
+    """
+    own = {**_own_schema(cls)}.get("properties", {})
+    return [name for name in common_schema()["properties"] if name not in _OF_DEVICES or not (is_legacy or name in own)]
+
+
+def _own_schema(cls: type[Any]) -> Mapping[str, Any]:
+    return getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
 
 
 def common_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of the options that all interfaces have."""
     return read_schema(_path("interface_schema.json"))
+
+
+@cache
+def _device_definitions() -> Mapping[str, Any]:
+    """Return the definitions of a device and of its parts, by the names under which schemas refer to them."""
+    device = device_schema()
+    parts = {name: device[name] for name in ("type", "additionalProperties", "required", "properties")}
+    return {"declared_device": parts, **device["$defs"]}
+
+
+def devices_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of the value of `devices`."""
+    return {**common_schema()["properties"]["devices"], "$defs": _device_definitions()}
+
+
+def device_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a device of an interface."""
+    return read_schema(_path("device_schema.json"))
 
 
 def map_schema() -> Mapping[str, Any]:

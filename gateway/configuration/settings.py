@@ -18,11 +18,20 @@ from gateway.routing.message_filter import Filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
+DOCUMENT_KINDS = ("state", "availability")
+"""The documents of a device: the last levels of their topics."""
+
+
+def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
+    """Return the topic of a document of a device, below the root and the name of its gateway."""
+    return "/".join(filter(None, (root, gateway, device, kind)))
+
 
 class InterfaceOptions(NamedTuple):
     """One interface: its name, its class, its options with defaults filled in, its map, and its filters.
 
     `addresses` are the addresses of the commands that the interface receives; None: it receives every message.
+    `devices` are the devices behind it; `max_devices` limits those that are added at their first reading.
     """
 
     name: str

@@ -1,11 +1,13 @@
-"""From the `devices` of a configuration to devices and points, or to everything that is wrong with them. Pure.
+"""Builds the devices and points of an interface from the value of `devices`, or reports all mistakes in it. Pure.
 
-The data fits its schema already. What can be derived is not declared again: the type and the range of a point that is
-written are those of the rule that writes it, the type of one that is read is that of what the interface makes of it.
+The data has passed the check against its schema. Type and range of a point that is written are derived from the rule of
+its command, and the type of a point that is only read from the rules for its messages.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ _Path = tuple[str | int, ...]
 
 
 ANY = "*"
-"""An action, or an argument, that only a message tells."""
+"""An action, or an argument, whose name depends on the message."""
 
 
 class Signature(NamedTuple):
@@ -32,13 +34,17 @@ class Signature(NamedTuple):
 class Signatures(NamedTuple):
     """What an interface knows of its messages, by action and argument.
 
-    An action without arguments has `""` for one, and `ANY` stands for what only a message tells.
+    An action without arguments has `""` for one, and `ANY` stands for names that depend on the message.
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
+    `addresses` are the words of its statuses, by action and field; a word with braces depends on the message.
+    Unless `are_all`, there may be other statuses, too, as when a hook changes them.
     """
 
     reads: Mapping[tuple[str, str], Signature] | None = None
     writes: Mapping[tuple[str, str], Signature] | None = None
+    addresses: Mapping[str, Sequence[Mapping[str, str]]] | None = None
+    are_all: bool = True
 
 
 class Declared(NamedTuple):
@@ -53,7 +59,7 @@ def declare(data: Sequence[Mapping[str, Any]], signatures: Signatures, own: Mapp
     problems: list[Problem] = []
     devices = []
     for index, options in enumerate(data):
-        builder = _Builder((index,), options, signatures, problems)
+        builder = _Builder((index,), options, signatures, own, problems)
         devices.append(builder.device())
     problems += _doubled_ids(devices)
     problems += _doubled_feeds(devices, own)
@@ -64,18 +70,28 @@ class _Builder:
     """Makes one device of its options."""
 
     def __init__(
-        self, path: _Path, options: Mapping[str, Any], signatures: Signatures, problems: list[Problem]
+        self,
+        path: _Path,
+        options: Mapping[str, Any],
+        signatures: Signatures,
+        own: Mapping[str, str],
+        problems: list[Problem],
     ) -> None:
         self._path = path
         self._options = options
         self._signatures = signatures
+        self._words = {**own, **options.get("address", {})}
         self._problems = problems
 
     def device(self) -> Device:
         options = self._options
+        self._check_template()
         points = tuple(
             self._point((*self._path, "points", key), key, point) for key, point in options["points"].items()
         )
+        if "{" in options["id"] and not any(point.feeds for point in points) and not self._has_problem(self._path):
+            what = "no point is read, but a device of this kind is added at its first reading"
+            self._add((*self._path, "points"), what, "add a point with 'from', or declare each device")
         texts = {name: options.get(name, "") for name in ("name", "area", "manufacturer", "model")}
         return Device(
             options["id"],
@@ -88,11 +104,25 @@ class _Builder:
             refresh=options.get("refresh", 3600.0),
         )
 
+    def _check_template(self) -> None:
+        """Check that the id of a template has each word that depends on the message, and no other word in braces."""
+        address, where = self._options.get("address", {}), self._options.get("where", {})
+        named = re.findall(r"\{(\w+)\}", self._options["id"])
+        for name in named:
+            if name not in (*ADDRESS_OF_DEVICE, *where):
+                known = ", ".join((*ADDRESS_OF_DEVICE, *where))
+                self._add((*self._path, "id"), f"{{{name}}} has no meaning in it", f"known here: {known}")
+        for option, words in (("address", address), ("where", where)):
+            for name, word in words.items():
+                if isinstance(word, str) and word.startswith("{") and name not in named:
+                    what = f"{word!r} stands for any value, but the id is the same for all of them"
+                    self._add((*self._path, option, name), what, f"add {{{name}}} to the id")
+
     def _point(self, path: _Path, key: str, options: Mapping[str, Any]) -> Point:
         feeds = tuple(self._feeds(path, options.get("from", [])))
         writes = tuple(self._writes(path, options.get("write", [])))
         if not feeds and not writes and not self._has_problem(path):
-            self._add(path, "is neither read nor written", "give it 'from', 'write', or both")
+            self._add(path, "is neither read nor written", "add 'from', 'write', or both")
         signature = self._signature(path, options, feeds, writes)
         return Point(
             key,
@@ -129,7 +159,9 @@ class _Builder:
                     f"write {action}.ARGUMENT, or {{{action}: VALUE}} if the action itself is the value",
                 )
                 continue
-            self._check_known(place, "status", self._signatures.reads, action, argument)
+            if self._signatures.are_all:
+                self._check_known(place, "status", self._signatures.reads, action, argument)
+                self._check_address(place, action)
             yield Feed(action, argument, value)
 
     def _writes(self, path: _Path, target: Any) -> Iterator[Write]:
@@ -168,7 +200,7 @@ class _Builder:
         arguments = sorted(name for other, name in known if other == action and name)
         if not any(other == action for other, _ in known):
             actions = ", ".join(sorted({other for other, _ in known} - {ANY})) or "none"
-            self._add(place, f"no {kind} of this interface has the action {action!r}", f"there are: {actions}")
+            self._add(place, f"no {kind} of this interface has the action {action!r}", f"known here: {actions}")
         elif argument is None:
             remedy = f"write {action}.{arguments[0]}" if arguments else "check the rules of the interface"
             self._add(place, f"the {kind} {action!r} has arguments", remedy)
@@ -176,12 +208,34 @@ class _Builder:
             there = f"it has: {', '.join(arguments)}" if arguments else "it has no arguments"
             self._add(place, f"the {kind} {action!r} has no argument {argument!r}", there)
 
+    def _check_address(self, place: _Path, action: str) -> None:
+        """Check that a status with this action can be one of the device: its address has the words of the device."""
+        addresses = self._signatures.addresses or {}
+        known = addresses.get(action, ())
+        if not known or ANY in addresses or any(not self._wrong_words(words) for words in known):
+            return
+        wrong = self._wrong_words(known[0])
+        words = ", ".join(f"{field}: {json.dumps(word, ensure_ascii=False)}" for field, word in wrong.items())
+        field, word = next(iter(wrong.items()))
+        what = f"the status {action!r} is not one of this device: its {field} is {word!r}"
+        self._add(place, what, f"add address: {{{words}}} to the device")
+
+    def _wrong_words(self, words: Mapping[str, str]) -> dict[str, str]:
+        """Return those of the `words` of a message, by field, that the messages of the device do not have."""
+        wrong = {}
+        for field in ADDRESS_OF_DEVICE:
+            word, own = words.get(field, ""), self._words.get(field, "")
+            is_free = f"{{{field}}}" in self._options["id"] and field not in self._options.get("address", {})
+            if word != own and not is_free and "{" not in word and not own.startswith("{"):
+                wrong[field] = word
+        return wrong
+
     # --- types
 
     def _signature(
         self, path: _Path, options: Mapping[str, Any], feeds: Sequence[Feed], writes: Sequence[Write]
     ) -> Signature:
-        """Return type and range of a point: as declared, as its command takes them, or as its messages have them."""
+        """Return type and range of a point: as declared, or those of its command, or those of its messages."""
         written = _combined(self._signatures.writes, writes)
         read = _combined(self._signatures.reads, feeds)
         fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
@@ -194,7 +248,9 @@ class _Builder:
         elif kind is None and writes and all(write.argument is None for write in writes):
             kind = PointType.EVENT  # a button
         elif kind is None and not self._has_problem(path):
-            self._add(path, "its type cannot be told from the interface", "add type: number, boolean, text or choice")
+            self._add(
+                path, "its type cannot be derived from the interface", "add type: number, boolean, text or choice"
+            )
         choices = tuple(options.get("choices", written.choices or read.choices or ()))
         if not choices and kind is PointType.CHOICE:
             choices = tuple(dict.fromkeys(values))
@@ -205,15 +261,23 @@ class _Builder:
         numbers = {PointType.NUMBER, PointType.INTEGER}
         is_fit = written in (None, declared) or {written, declared} <= numbers or declared is PointType.CHOICE
         if written is not None and not is_fit:
-            what = f"is declared as {declared.value}, and its command takes a {written.value}"
-            self._add((*path, "type"), what, "leave 'type' out: it is that of the command")
+            what = f"is declared as {declared.value}, but its command has a {written.value}"
+            self._add((*path, "type"), what, "remove 'type': the default is the type of the command")
 
     def _range(self, path: _Path, options: Mapping[str, Any], written: Signature) -> tuple[float | None, float | None]:
         minimum, maximum = options.get("minimum", written.minimum), options.get("maximum", written.maximum)
         if written.minimum is not None and minimum is not None and minimum < written.minimum:
-            self._add((*path, "minimum"), f"is less than its command takes ({written.minimum:g})", "leave it out")
+            self._add(
+                (*path, "minimum"),
+                f"is less than the minimum of its command ({written.minimum:g})",
+                "use a larger one, or remove it",
+            )
         if written.maximum is not None and maximum is not None and maximum > written.maximum:
-            self._add((*path, "maximum"), f"is more than its command takes ({written.maximum:g})", "leave it out")
+            self._add(
+                (*path, "maximum"),
+                f"is more than the maximum of its command ({written.maximum:g})",
+                "use a smaller one, or remove it",
+            )
         return minimum, maximum
 
 
@@ -236,15 +300,16 @@ def _type_by_unit(options: Mapping[str, Any]) -> PointType | None:
 
 
 def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
-    first: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for index, device in enumerate(devices):
-        other = first.setdefault(device.id.lower(), device.id)
-        if sum(each.id.lower() == device.id.lower() for each in devices[:index]):
-            yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "give each its own")
+        other = ids.get(device.id.lower())
+        if other is not None:
+            yield Problem((index, "id"), f"{device.id!r} is the id of another device, {other!r}", "use another id")
+        ids.setdefault(device.id.lower(), device.id)
 
 
 def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
-    """Find the points that one value of a message would feed twice: nobody could tell which of them it is."""
+    """Yield a problem for each value of a message that would feed two points."""
     first: dict[tuple[object, ...], str] = {}
     for index, device in enumerate(devices):
         words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
@@ -258,5 +323,5 @@ def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterato
                     yield Problem(
                         (index, "points", point.key, "from"),
                         f"{text} feeds {other} already",
-                        "tell the messages apart with 'where', or the devices with 'address'",
+                        "distinguish the messages by 'where', or the devices by 'address'",
                     )

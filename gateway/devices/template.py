@@ -32,11 +32,12 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
             return None
         where[name] = msg.arguments[name]
     texts = {**words, **{name: str(value) for name, value in where.items()}}
-    device_id = _NO_ID.sub("_", _filled(template.id, texts))
-    return template._replace(id=device_id, name=_filled(template.name, texts), address=words, where=where)
+    device_id = _NO_ID.sub("_", filled(template.id, texts))
+    return template._replace(id=device_id, name=filled(template.name, texts), address=words, where=where)
 
 
-def _filled(text: str, words: Mapping[str, str]) -> str:
+def filled(text: str, words: Mapping[str, str]) -> str:
+    """Return `text` with the words in braces replaced by `words`; others stay."""
     return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), text)
 
 

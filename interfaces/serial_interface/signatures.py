@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
-from gateway.devices.point import PointType
+from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from interfaces.rules.extractors import make_extractor
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
@@ -29,8 +29,12 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
     The options have passed the check of the rules.
     """
     reads: dict[tuple[str, str], Signature] = {}
+    addresses: dict[str, list[Mapping[str, str]]] = {}
     for rule in _rules(params):
         for message in rule.get("messages", [rule["message"]] if "message" in rule else []):
+            if message.get("type") != "command":
+                words = {**params["address"], **{name: message[name] for name in ADDRESS_OF_DEVICE if name in message}}
+                addresses.setdefault(_action(message), []).append(words)
             for key, signature in _of_message(rule, message, params["encoding"]):
                 reads[key] = signature if reads.get(key, signature) == signature else Signature()
     writes: dict[tuple[str, str], Signature] = {}
@@ -41,7 +45,7 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
             writes[action, name] = _of_argument(options)
         if not arguments:
             writes[action, ""] = Signature()
-    return Signatures(reads, writes)
+    return Signatures(reads, writes, addresses)
 
 
 def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -58,9 +62,7 @@ def _of_message(
     """Yield action, argument and signature of what a rule makes; `ANY` stands for what only a frame tells."""
     if message.get("type") == "command":
         return
-    action = message.get("action", "")
-    if "{" in action:
-        action = ANY
+    action = _action(message)
     arguments = message.get("arguments", {})
     if arguments == "*":
         names = make_extractor(rule, encoding).names
@@ -69,6 +71,11 @@ def _of_message(
         yield (action, ""), Signature()
     for name, value in arguments.items():
         yield (action, name), _of_value(rule, value)
+
+
+def _action(message: Mapping[str, Any]) -> str:
+    action: str = message.get("action", "")
+    return ANY if "{" in action else action
 
 
 def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:

@@ -106,6 +106,48 @@ def test_check_shows_how_the_broker_is_reached(
     assert [line for line in lines if line.startswith(f"  protocol      {protocol}")]
 
 
+DEVICES = """\
+root: home
+topics: [home/#]
+interface:
+  type: serial
+  port: loop://
+  decode: [{regex: "B(?P<volts>.*)", message: {action: BATTERY, arguments: {volts: "{volts}"}}}]
+  encode:
+    - {match: {action: LEVEL}, arguments: {level: {type: integer, minimum: 0, maximum: 10}}, write: "L{level}"}
+    - {match: {action: MODE}, arguments: {mode: {choices: [eco, day]}}, write: "M{mode}"}
+    - {match: {action: OPEN}, write: "O"}
+    - {match: {action: CLOSE}, write: "C"}
+  devices:
+    - id: "{device}"
+      name: "Room {device}"
+      address: {device: "{device}"}
+      points:
+        level: {write: LEVEL.level, assumed: true, unit: "%"}
+        mode: {write: MODE.mode}
+        gate: {write: {OPEN: true, CLOSE: false}}
+        bell: {write: OPEN}
+        battery: {from: BATTERY.volts, type: number, unit: V}
+"""
+
+
+def test_check_shows_the_devices_with_their_points(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf.write_text(DEVICES)
+    result = run(capsys, "check", "--conf", "gw.conf")
+    assert (result.code, result.err) == (EXIT_OK, "")
+    assert result.out.partition("    device ")[2] == (
+        "     {device} (Room {device})\n"
+        "                added at the first reading, at most 100 devices\n"
+        "                home/gw/{device}/state\n"
+        "                home/gw/{device}/availability\n"
+        "      level    integer in %, 0 to 10, written by LEVEL.level, assumed after a command\n"
+        "      mode     choice, one of eco, day, written by MODE.mode\n"
+        "      gate     boolean, written by OPEN (true), CLOSE (false)\n"
+        "      bell     event, written by OPEN\n"
+        "      battery  number in V, from BATTERY.volts\n"
+    )
+
+
 def test_check_summarises_what_a_gateway_would_do(
     conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

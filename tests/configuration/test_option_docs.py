@@ -49,7 +49,7 @@ def test_it_loads_and_says_the_defaults_that_the_program_has() -> None:
     assert configuration.outbox == OutboxOptions()
     assert configuration.log == LogOptions()
     (interface,) = configuration.interfaces
-    assert interface.params == fill_defaults({}, SCHEMAS["dummy"])
+    assert {**interface.params, "max_devices": interface.max_devices} == fill_defaults({}, SCHEMAS["dummy"])
 
 
 def test_every_default_that_is_written_is_also_what_a_configuration_without_it_gets(tmp_path: Path) -> None:
@@ -72,8 +72,9 @@ def test_the_options_of_the_serial_interface_can_be_used_as_they_stand_there(tmp
     text = re.sub(r"^# ", "", block, flags=re.MULTILINE)
     path = tmp_path / "serial.conf"
     path.write_text(f"root: home\ntopics: []\ninterface:\n{text}\n")
-    params = load_configuration(path, {}).interfaces[0].params
-    assert params == fill_defaults({"port": params["port"]}, SCHEMAS["serial"])
+    (interface,) = load_configuration(path, {}).interfaces
+    defaults = fill_defaults({"port": interface.params["port"]}, SCHEMAS["serial"])
+    assert {**interface.params, "max_devices": interface.max_devices} == defaults
 
 
 def test_no_line_of_it_is_too_wide_to_read() -> None:

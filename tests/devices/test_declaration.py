@@ -102,23 +102,23 @@ def test_an_interface_that_does_not_know_its_messages_is_not_checked_against_the
 @pytest.mark.parametrize(
     ("point", "problem"),
     [
-        ({}, "0.points.p: is neither read nor written: give it 'from', 'write', or both"),
+        ({}, "0.points.p: is neither read nor written: add 'from', 'write', or both"),
         ({"from": "HEATING"}, ("0.points.p.from: 'HEATING' names no argument: "
          "write HEATING.ARGUMENT, or {HEATING: VALUE} if the action itself is the value")),
         ({"from": ".on"}, "0.points.p.from: '.on' is not ACTION.argument: name the action, a dot, and the argument"),
         ({"from": "WARMTH.celsius", "type": "number"}, ("0.points.p.from: no status of this interface has the action "
-         "'WARMTH': there are: GATE_CLOSED, GATE_OPEN, HEATING, TEMPERATURE")),
+         "'WARMTH': known here: GATE_CLOSED, GATE_OPEN, HEATING, TEMPERATURE")),
         ({"from": ["HEATING.on", "HEATING.off"]},
          "0.points.p.from.1: the status 'HEATING' has no argument 'off': it has: on"),
         ({"write": "HEAT"}, "0.points.p.write: the command 'HEAT' has arguments: write HEAT.on"),
         ({"write": "RESTART.now", "type": "number"},
          "0.points.p.write: the command 'RESTART' has no argument 'now': it has no arguments"),
-        ({"write": "LEVEL.level", "type": "text"}, ("0.points.p.type: is declared as text, and its command takes a "
-         "integer: leave 'type' out: it is that of the command")),
+        ({"write": "LEVEL.level", "type": "text"}, ("0.points.p.type: is declared as text, but its command has a "
+         "integer: remove 'type': the default is the type of the command")),
         ({"write": "LEVEL.level", "minimum": -1},
-         "0.points.p.minimum: is less than its command takes (0): leave it out"),
+         "0.points.p.minimum: is less than the minimum of its command (0): use a larger one, or remove it"),
         ({"write": "LEVEL.level", "maximum": 101},
-         "0.points.p.maximum: is more than its command takes (100): leave it out"),
+         "0.points.p.maximum: is more than the maximum of its command (100): use a smaller one, or remove it"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_point_is_told_with_its_place_and_remedy(point: dict[str, Any], problem: str) -> None:
@@ -127,20 +127,22 @@ def test_what_is_wrong_with_a_point_is_told_with_its_place_and_remedy(point: dic
 
 def test_a_type_that_cannot_be_told_is_asked_for() -> None:
     told = problems({"id": "boiler", "points": {"p": {"from": "ANY.thing"}}}, signatures=Signatures())
-    assert told == ["0.points.p: its type cannot be told from the interface: add type: number, boolean, text or choice"]
+    assert told == [
+        "0.points.p: its type cannot be derived from the interface: add type: number, boolean, text or choice"
+    ]
 
 
 def test_ids_are_unique_whatever_the_case() -> None:
     device = {"id": "boiler", "points": {}}
     told = problems(device, {**device, "id": "Boiler"}, {**device, "id": "pump"})
-    assert told == ["1.id: 'Boiler' is the id of another device, 'boiler': give each its own"]
+    assert told == ["1.id: 'Boiler' is the id of another device, 'boiler': use another id"]
 
 
 def test_no_value_feeds_two_points() -> None:
     point = {"from": "TEMPERATURE.celsius"}
     told = problems({"id": "a", "points": {"x": point}}, {"id": "b", "points": {"y": point}})
     assert told == [("1.points.y.from: TEMPERATURE.celsius feeds a.x already: "
-                    "tell the messages apart with 'where', or the devices with 'address'")]  # fmt: skip
+                    "distinguish the messages by 'where', or the devices by 'address'")]  # fmt: skip
     apart = [{"id": "a", "points": {"x": point}, "where": {"unit": 1}},
              {"id": "b", "points": {"y": point}, "where": {"unit": 2}}]  # fmt: skip
     assert problems(*apart) == []

@@ -1,0 +1,198 @@
+"""Proves the devices of an interface against its map and its commands, with sample messages. Pure.
+
+A device that passes works: the map writes each message that feeds a point; each command that writes a point arrives by
+a topic to which the gateway subscribes, and the interface accepts it. What is wrong is yielded as problems whose paths
+begin within `devices`. A device that stands for many (its id has words in braces) is proven with a sample word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from gateway.core.topic import filter_levels, filter_matches
+from gateway.devices.declaration import Signature, Signatures
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
+from gateway.devices.template import filled
+from gateway.errors import MessageError, Problem
+from gateway.message import Argument, InternalMsg
+from gateway.translation.field_map import FieldMap
+from gateway.translation.mqtt_map import MsgMap
+from gateway.translation.syntax import BoundForm
+
+Refusal = Callable[[InternalMsg], str]
+"""Returns why an interface refuses a command; an empty text if it accepts it, or if that is unknown."""
+
+_REMEDY = "change the map, or the words of the device"
+_WORD, _CLIENT = "sample", "controller"
+_MAX_CHOICES = 100  # of a point that are tried
+_MAX_CLIENTS = 20  # names of senders that are tried
+
+
+def prove(
+    devices: Sequence[Device], own: Mapping[str, str], msg_map: MsgMap, signatures: Signatures, refusal: Refusal
+) -> Iterator[Problem]:
+    """Yield what keeps messages from feeding the points of `devices`, and commands from writing them.
+
+    `own` are the words of the interface's messages, and `signatures` what is known of the messages.
+    """
+    for index, device in enumerate(devices):
+        prover = _Prover(device, own, msg_map, signatures, refusal)
+        for point in device.points:
+            at = (index, "points", point.key)
+            for feed in point.feeds:
+                problem = prover.feed_problem(point, feed)
+                if problem:
+                    yield Problem((*at, "from"), *problem)
+                    break
+            for write in point.writes:
+                problem = prover.write_problem(point, write)
+                if problem:
+                    yield Problem((*at, "write"), *problem)
+                    break
+
+
+def reader_of(topic: str, maps: Sequence[MsgMap]) -> BoundForm | None:
+    """Return the form of one of `maps` that reads `topic` as a message; None if there is none."""
+    levels = topic.split("/")
+    forms = (form for msg_map in maps for form in msg_map.forms if len(form.levels) == len(levels))
+    return next(
+        (form for form in forms if all(text in level for text, level in zip(levels, form.levels, strict=True))), None
+    )
+
+
+def sample_id(device: Device) -> str:
+    """Return the id of a device, or one that a device of its template could have."""
+    return filled(device.id, dict.fromkeys((*ADDRESS_OF_DEVICE, *device.where), _WORD))
+
+
+class _Prover:
+    """Proves the points of one device."""
+
+    def __init__(
+        self, device: Device, own: Mapping[str, str], msg_map: MsgMap, signatures: Signatures, refusal: Refusal
+    ) -> None:
+        self._device = device
+        self._map = msg_map
+        self._signatures = signatures
+        self._refusal = refusal
+        self._address = {field: self._word(field, own) for field in ADDRESS_OF_DEVICE}
+
+    def _word(self, field: str, own: Mapping[str, str]) -> str:
+        is_named = f"{{{field}}}" in self._device.id
+        word = self._device.address.get(field, "{" if is_named else own.get(field, ""))
+        return _sample_word(self._map.fields[field]) if word.startswith("{") else word
+
+    # --- messages that feed a point
+
+    def feed_problem(self, point: Point, feed: Feed) -> tuple[str, str] | None:
+        """Return what is wrong with a message that feeds a point, and the remedy; None if nothing is."""
+        arguments = self._where(point, feed.action, self._signatures.reads)
+        values = self._values(point) if feed.argument is not None else [None]
+        for value in values:
+            if feed.argument is not None:
+                arguments[feed.argument] = value
+            msg = InternalMsg(False, **self._address, action=feed.action, arguments=arguments)
+            try:
+                self._map.internal2mqtt(msg)
+            except MessageError as err:
+                return f"the map cannot write a message that feeds it: {err}", _REMEDY
+        return None
+
+    def _where(
+        self, point: Point, action: str, known: Mapping[tuple[str, str], Signature] | None
+    ) -> dict[str, Argument]:
+        """Return the arguments that distinguish the messages of the device, and of the point, from others."""
+        where = {**self._device.where, **point.where}
+        return {
+            name: _sample_of(known.get((action, name)) if known else None) if _is_free(value) else value
+            for name, value in where.items()
+        }
+
+    def _values(self, point: Point) -> Sequence[Argument]:
+        """Return values that the point can have, to be tried."""
+        if point.choices:
+            return point.choices[:_MAX_CHOICES]
+        if point.type is PointType.BOOLEAN:
+            return (True, False)
+        if point.type in (PointType.NUMBER, PointType.INTEGER):
+            low, high = point.minimum, point.maximum
+            number = 1 if low is None else low
+            number = number if high is None else min(number, high)
+            return (int(number),) if point.type is PointType.INTEGER else (float(number),)
+        return (_sample_word(self._map.fields["argvalue"]),)
+
+    # --- commands that write it
+
+    def write_problem(self, point: Point, write: Write) -> tuple[str, str] | None:
+        """Return what is wrong with a command that writes a point, and the remedy; None if nothing is."""
+        known = self._signatures.writes
+        arguments = {
+            name: value
+            for name, value in self._where(point, write.action, known).items()
+            if known is None or (write.action, name) in known
+        }
+        for value in self._values(point) if write.argument is not None else [None]:
+            if write.argument is not None:
+                arguments[write.argument] = value
+            command = InternalMsg(True, **self._address, action=write.action, arguments=arguments)
+            problem = self._arrival_problem(command)
+            if problem:
+                return problem
+            refusal = self._refusal(command)
+            if refusal:
+                return f"the interface refuses {command}: {refusal}", "change the command, or the rule that writes it"
+        return None
+
+    def _arrival_problem(self, command: InternalMsg) -> tuple[str, str] | None:
+        """Return why no client can send a command to the gateway, and the remedy; None if one can."""
+        problems = [self._arrival_problem_of(command, client) for client in self._clients()]
+        return None if None in problems else problems[0]
+
+    def _arrival_problem_of(self, command: InternalMsg, client: str) -> tuple[str, str] | None:
+        try:
+            publication = self._map.for_sender(client, ()).internal2mqtt(command)
+        except MessageError as err:
+            return f"the map cannot write its command: {err}", _REMEDY
+        topic = publication.topic
+        if not any(filter_matches(topic_filter, topic) for topic_filter in self._map.topics):
+            what = f"the gateway does not subscribe to {topic!a}, the topic of its command"
+            return what, "add a filter that matches it to the topics of the map"
+        try:
+            received = self._map.mqtt2internal(topic, publication.payload)
+        except MessageError as err:
+            return f"the map cannot read its command from {topic!a}: {err}", _REMEDY
+        if received.replace(sender="") != command:
+            return f"the map reads its command as another one: {received}", "change the map"
+        return None
+
+    def _clients(self) -> Iterator[str]:
+        """Yield names of clients that may send a command: a map, or its filters, may accept only certain ones."""
+        field = self._map.fields["sender"]
+        listed = field.entries if field.maptype == "strict" else ()
+        levels = (level for topic_filter in self._map.topics for level in filter_levels(topic_filter))
+        names = dict.fromkeys((*listed, _CLIENT, *(level for level in levels if level not in ("", "+", "#"))))
+        yield from islice((name for name in names if name and name != self._map.sender), _MAX_CLIENTS)
+
+
+def _is_free(value: Argument) -> bool:
+    return isinstance(value, str) and value.startswith("{")
+
+
+def _sample_word(field: FieldMap) -> str:
+    """Return a word that the field can have."""
+    entries = field.entries if field.maptype != "none" else ()
+    return next(filter(None, entries), _WORD)
+
+
+def _sample_of(signature: Signature | None) -> Argument:
+    """Return a value for an argument that a template leaves free."""
+    if signature is None:
+        return 1
+    if signature.choices:
+        return signature.choices[0]
+    if signature.type is PointType.TEXT:
+        return _WORD
+    if signature.type is PointType.BOOLEAN:
+        return True
+    return 1 if signature.minimum is None else int(signature.minimum)
