@@ -248,7 +248,7 @@ def test_the_clients_repr_shows_where_and_in_what_state() -> None:
 
 # --- size and shape
 
-REWIRES = {"gateway.interface": {"msglist_in.accepts", "msglist_out.open_commands"}}
+REWIRES = {"gateway.interface": {"msglist_in.accepts", "msglist_out.on_ask", "msglist_out.open_commands"}}
 """What a constructor changes in its arguments all the same: a test of an interface has no supervisor that would."""
 
 
