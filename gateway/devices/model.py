@@ -123,7 +123,7 @@ class Model:
         return self._observe(series, msg, now, wall)
 
     def _observe(self, series: _Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
-        rule, readings = msg.report, series.readings
+        rule, readings, arguments = msg.report, series.readings, msg.arguments
         verdict, bad = 0, []
         for constant, fixed in series.constants:
             verdict |= constant.update("", fixed, rule, now, wall)
@@ -150,12 +150,19 @@ class Model:
             if not rest:
                 return None
             msg = msg.with_arguments(rest)
-        is_ruled = rule is not None or any(reading.report is not None for reading in readings.values())
-        if not verdict & DUE and not (is_ruled and self._has_other_arguments(series, msg)):
+        is_held_back = not verdict & DUE and (rule is not None or self._has_rule(series, arguments))
+        if is_held_back and not self._has_other_arguments(series, msg):
             self._hold_back(series, msg if verdict & WAITING else None)
             return None
         self._set_reported(series, msg, now)
         return msg
+
+    @staticmethod
+    def _has_rule(series: _Series, arguments: Mapping[str, Argument]) -> bool:
+        """Return whether a point that these arguments feed has a report rule. Without any rule, all is published."""
+        readings = [reading for reading, _ in series.constants]
+        readings += [series.readings[name] for name in arguments if name in series.readings]
+        return any(reading.report is not None for reading in readings)
 
     def _has_other_arguments(self, series: _Series, msg: InternalMsg) -> bool:
         """Return whether the arguments of `msg` are others than those of the last one: it tells more, or less."""

@@ -167,6 +167,11 @@ def test_check_summarises_what_a_gateway_would_do(
         "    root        home\n"
         "    sender      me\n"
         "    subscribes  home/+/#\n"
+        "    device      a_lamp (Lamp)\n"
+        "                home/entry/a_lamp/state\n"
+        "                home/entry/a_lamp/availability\n"
+        "      on      boolean, from LAMP_STATE.on, written by LAMP_ON (true), LAMP_OFF (false)\n"
+        "      uptime  integer in s, from LAMP_STATE.uptime\n"
     )
 
 

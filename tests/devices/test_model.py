@@ -371,3 +371,25 @@ def test_a_device_that_sends_no_value_at_all_is_heard() -> None:
     bench.model.values_unreadable(status("TEMPERATURE"), {"celsius": "x"}, bench.now)
     assert bench.model.states["boiler"].is_online is True
     assert bench.model.states["boiler"].reading_of["temperature"].quality is Quality.BAD
+
+
+# --- messages without a rule
+
+
+TYPED = TEMPERATURE._replace(where={"type": "temperature"})
+
+
+@pytest.mark.parametrize(
+    ("point", "msg", "sent"),
+    [
+        (TYPED, status("TEMPERATURE", type="other", celsius="open"), {"type": "other", "celsius": "open"}),
+        (TEMPERATURE, status("TEMPERATURE", humidity=40), {"humidity": 40}),
+        (TEMPERATURE, status("TEMPERATURE"), {}),
+        (TEMPERATURE, status("TEMPERATURE", celsius=math.nan, humidity=40), {"humidity": 40}),
+        (TEMPERATURE._replace(report=ReportRule(True)), status("TEMPERATURE", humidity=40), {"humidity": 40}),
+    ],
+)
+def test_a_message_without_a_rule_is_always_sent(point: Point, msg: InternalMsg, sent: dict[str, Any]) -> None:
+    bench = Bench(boiler(point))
+    bench.push(status("TEMPERATURE", celsius=21.5, **point.where))
+    assert [dict(each.arguments) for each in bench.push(msg, msg)] == [sent, sent]
