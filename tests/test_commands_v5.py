@@ -82,6 +82,7 @@ def test_an_answer_arrives_on_the_response_topic_with_its_correlation_data(
         wait_until(lambda: "Sending SUBACK to gw" in mosquitto.log.read_text(), what="the subscription")
         client.send_command("LAMP_ON", 1)
         client.send_command("LAMP_DIM", 2)
+        client.wait_answers(2)  # before that, one answer would serve both
         client.send_command("LAMP_ON", 1)  # a sender that repeats itself
         client.send_command("LAMP_OFF", 3, to="home/security//yard/gate/you/C")
         client.send_command("LAMP_ON", 4)

@@ -152,6 +152,11 @@ class _Translator:
         self.log()
         self.interface()
         self.remaining()
+        if not {*_SECTIONS} & {*self.ini.sections()}:
+            # A list in YAML, such as [0], looks like the first line of INI. It must not run the default interface.
+            what = "it has none of the sections of a configuration of an earlier version"
+            known = ", ".join(f"[{name}]" for name in _SECTIONS)
+            self.findings.append(Finding(self.ini.file, 1, 1, "", what, f"these are {known}; write new ones in YAML"))
 
     def document(self) -> IniDocument:
         notes = tuple(sorted(set(self.notes)))
