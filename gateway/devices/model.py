@@ -20,7 +20,7 @@ from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, WAITING, Quality, Reading
 from gateway.devices.template import fits, instance_of
-from gateway.message import Argument, InternalMsg
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 MAX_SERIES = 10_000
 """Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
@@ -100,13 +100,13 @@ class Model:
         """Update what `msg` feeds; return what of it is to go out, or None: nothing.
 
         What is returned lacks the values that are none. A message that neither feeds a point nor has a report rule is
-        returned as it is.
+        returned as it is, and so is the outcome of a command: no rule holds it back.
         """
+        if "response" in msg.arguments and not msg.iscmd:
+            self._observe_outcome(msg, now, wall)
+            return msg
         group = self._groups.get(msg[:7])
         if group is None:
-            if msg.is_outcome:
-                self._observe_outcome(msg, now, wall)
-                return msg
             created = self._new_group(msg)
             if created is None:
                 return msg
@@ -445,8 +445,14 @@ class Model:
         return next((state for state in candidates if fits(state.device.where, arguments)), None)
 
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> None:
+        if msg.argument("response") != "OK":
+            return
+        if msg[:7] in self._groups:
+            # A status has the same action: what the outcome says of the state counts as one, but is sent already.
+            told = {name: value for name, value in msg.arguments.items() if name not in OUTCOME_WORDS}
+            self.observe(msg.with_arguments(told).answered_at(None), now, wall)
         state = self.device_of(msg)
-        if state is None or msg.argument("response") != "OK":
+        if state is None:
             return
         state.hear(now)
         for point in state.device.points:

@@ -393,3 +393,25 @@ def test_a_message_without_a_rule_is_always_sent(point: Point, msg: InternalMsg,
     bench = Bench(boiler(point))
     bench.push(status("TEMPERATURE", celsius=21.5, **point.where))
     assert [dict(each.arguments) for each in bench.push(msg, msg)] == [sent, sent]
+
+
+LAMP = Point(
+    "lamp", PointType.BOOLEAN, (Feed("LAMP", "on"),), (Write("LAMP", "on"),), report=ReportRule(True, refresh=60.0)
+)
+
+
+def test_the_outcome_of_a_command_that_is_called_like_a_status_is_never_held_back_nor_repeated() -> None:
+    bench = Bench(boiler(LAMP))
+    done = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OK")
+    assert bench.push(done, done) == [done, done]
+    assert bench.last["lamp"] is True
+    bench.now = 60.0
+    assert bench.model.tick(60.0).messages == [status("LAMP", on=True)]
+
+
+def test_a_command_that_failed_says_nothing_of_its_device() -> None:
+    bench = Bench(boiler(LAMP, silent_after=60.0))
+    bench.model.lose_all("the port is gone")
+    failed = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OFFLINE")
+    assert bench.push(failed) == [failed]
+    assert bench.model.states["boiler"].is_online is False
