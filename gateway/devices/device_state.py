@@ -68,6 +68,13 @@ class DeviceState:
         if self.is_online is not False or self.reason != reason:
             self._set_online(False, reason)
 
+    def carry_over(self, previous: DeviceState) -> None:
+        """Go on with what is known of the same device as a whole; the readings are carried over one by one."""
+        self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
+        self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
+        self.document_at = previous.document_at
+        self._gaps.extend(previous._gaps)
+
     def _set_online(self, is_online: bool, reason: str) -> None:
         self.is_status_new = self.is_status_new or self.is_online is not is_online
         self.is_online, self.reason, self.is_changed = is_online, reason, True

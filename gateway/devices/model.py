@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, WAITING, Quality, Reading
+from gateway.devices.report import NEVER
 from gateway.devices.template import fits, instance_of
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
@@ -203,8 +204,9 @@ class Model:
     # --- time
 
     def due(self) -> float:
-        """Return when `tick` has something to do; infinite: never, as far as is known now."""
-        return self._heap[0][0] if self._heap else math.inf
+        """Return when `tick` has something to do; infinite: never, as far as is known now. Needs no guard."""
+        first = self._heap[:1]  # in one step: another thread may take it away after a look whether there is one
+        return first[0][0] if first else math.inf
 
     def tick(self, now: float) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
@@ -497,8 +499,7 @@ class Model:
                 other = points.get(point.key)
                 if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
                     state.reading_of[point.key].carry_over(before.reading_of[point.key])
-            state.last_heard, state.unanswered = before.last_heard, before.unanswered
-            state.is_online, state.reason = before.is_online, before.reason
+            self._carry_over_state(state, before)
         for key, group in previous._groups.items():
             if not group.feeds and key not in self._groups:
                 self._groups[key] = group
@@ -506,15 +507,23 @@ class Model:
                 for series in group.children.values():
                     series.scheduled = math.inf
                     self._schedule(series, self._due_of(series))
+        self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
+        self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
             if state.device.id not in self.states:
                 self._adopt_found(state)
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
+    def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
+        state.carry_over(before)
+        if before.is_changed or before.document_at != NEVER:
+            self._mark_changed(state)  # its document may have other points now; and its silence goes on being watched
+
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
         if state.template is not None and any(template == state.template for template in self._templates):
             own = self._add(state.device, state.template)
-            own.reading_of, own.last_heard, own.is_online = state.reading_of, state.last_heard, state.is_online
+            own.reading_of = state.reading_of
+            self._carry_over_state(own, state)
             self.found_devices += 1

@@ -415,3 +415,47 @@ def test_a_command_that_failed_says_nothing_of_its_device() -> None:
     failed = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OFFLINE")
     assert bench.push(failed) == [failed]
     assert bench.model.states["boiler"].is_online is False
+
+
+def reloaded(bench: Bench, *devices: Device, **options: Any) -> None:
+    previous, bench.model = bench.model, Model(devices, OWN, **options)
+    bench.model.carry_over(previous)
+    bench.write(bench.model.changed(bench.now))
+
+
+def test_the_silence_of_a_device_is_noticed_also_after_a_reload() -> None:
+    bench = Bench(boiler(silent_after=60.0))
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    bench.advance(10)
+    reloaded(bench, boiler(silent_after=60.0))
+    bench.advance(60)
+    assert bench.statuses == [(0.0, "boiler", True), (60.0, "boiler", False)]
+
+
+def test_the_document_has_the_points_of_the_configuration_right_after_a_reload() -> None:
+    bench = Bench(boiler(refresh=3600.0))
+    bench.push(status("TEMPERATURE", celsius=21.5), status("HEATING", on=True))
+    bench.advance(10)
+    reloaded(bench, boiler(TEMPERATURE, refresh=3600.0))
+    assert "heater" not in bench.last
+    assert bench.last["temperature"] == 21.5
+    written = len(bench.documents)
+    bench.advance(3700)
+    assert len(bench.documents) == written + 1
+
+
+def test_why_a_device_that_a_template_found_is_offline_survives_a_reload() -> None:
+    meter = Device("meter{unit}", (TEMPERATURE,), where={"unit": "{unit}"}, silent_after=60.0)
+    bench = Bench(meter)
+    bench.push(status("TEMPERATURE", celsius=21.5, unit=3))
+    bench.advance(70)
+    reloaded(bench, meter)
+    assert bench.model.states["meter3"].reason == "nothing heard for 60 s"
+
+
+def test_an_action_that_is_first_told_after_a_reload_makes_the_others_old() -> None:
+    on, off = (InternalMsg(action=action).reported_by(ReportRule(on_change=True)) for action in ("ON", "OFF"))
+    bench = Bench()
+    bench.push(on)
+    reloaded(bench)
+    assert bench.push(off, on) == [off, on]
