@@ -63,8 +63,7 @@ class DeviceState:
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
         for reading in self.reading_of.values():
-            if reading.quality is Quality.GOOD:
-                reading.quality = Quality.STALE
+            reading.doubt()
         if self.is_online is not False or self.reason != reason:
             self._set_online(False, reason)
 

@@ -191,15 +191,24 @@ class Model:
         due = math.inf
         last = series.pending or series.reported
         rule = None if last is None else last.report
-        for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
+        for name, reading in self._readings_of(series, last):
             own = reading.report or rule
             if own is None:
                 continue
             if series.pending is not None:
+                if own.on_change and not reading.has_moved(name, own):
+                    continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
                 due = min(due, reading.reported_at + own.refresh)
         return due
+
+    @staticmethod
+    def _readings_of(series: _Series, msg: InternalMsg | None) -> list[tuple[str, Reading]]:
+        """Return the readings that `msg`, one of the series, tells: others of the series say nothing of it."""
+        names = () if msg is None else msg.arguments
+        told = [(name, series.readings[name]) for name in names if name in series.readings]
+        return [*told, *(("", reading) for reading, _ in series.constants)]
 
     # --- time
 
@@ -238,14 +247,17 @@ class Model:
 
     def _message_due(self, series: _Series, now: float) -> InternalMsg | None:
         """Return what a series is to send: what waited for the end of an interval, or the last message once more."""
-        if self._due_of(series) > now:
+        due = self._due_of(series)
+        if due == math.inf:
+            series.pending = None  # another message has taken back meanwhile what waited
+        if due > now:
             return None
         if series.pending is not None:
             # Another action may have told something else meanwhile: then it is that one's turn.
             is_so = all(reading.value == value for reading, value in series.constants)
             msg, series.pending = series.pending, None
             return msg if is_so else None
-        readings = (*series.readings.values(), *(reading for reading, _ in series.constants))
+        readings = [reading for _, reading in self._readings_of(series, series.reported)]
         is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
             reading.value == value for reading, value in series.constants
         )
@@ -345,6 +357,10 @@ class Model:
             state.lose(reason)
             if state.is_changed:
                 self._mark_changed(state)
+        for group in self._groups.values():
+            for series in group.children.values() if not group.feeds else ():
+                for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
+                    reading.doubt()  # or it would be refreshed though nobody knows whether it is still so
 
     def recover_all(self) -> None:
         """Record that the interface works again."""
@@ -375,7 +391,7 @@ class Model:
         by = tuple(dict.fromkeys((*group.by, *names)))
         if by != group.by:
             group.by = by
-            group.children.clear()  # what was remembered stood for several: each of them is reported once more
+            self._forget(group)  # what was remembered stood for several: each of them is reported once more
 
     def _new_group(self, msg: InternalMsg) -> _Group | None:
         """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
@@ -383,15 +399,23 @@ class Model:
             return self._groups[msg[:7]]
         if msg.report is None:
             return None
-        if self._ruled >= MAX_SERIES:
-            self._forget_oldest()
         group = self._groups[msg[:7]] = _Group()
         return group
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest(self, but: _Group) -> None:
         """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        key = next(key for key, group in self._groups.items() if not group.feeds)
-        self._ruled -= max(1, len(self._groups.pop(key).children))
+        key = next((key for key, group in self._groups.items() if not group.feeds and group is not but), None)
+        if key is None:
+            self._forget(but)
+        else:
+            self._forget(self._groups.pop(key))
+
+    def _forget(self, group: _Group) -> None:
+        for series in group.children.values():
+            series.scheduled = math.inf  # its place in the heap counts no more
+        if not group.feeds:
+            self._ruled -= len(group.children)
+        group.children.clear()
 
     def _new_series(self, group: _Group, msg: InternalMsg) -> _Series:
         series, arguments = _Series(), msg.arguments
@@ -408,6 +432,8 @@ class Model:
             if state not in series.states:
                 series.states.append(state)
         if not group.feeds:
+            if self._ruled >= MAX_SERIES:
+                self._forget_oldest(but=group)
             self._ruled += 1
             if not arguments:
                 series.constants.append((self._action_reading(msg), msg.action))
@@ -503,7 +529,7 @@ class Model:
         for key, group in previous._groups.items():
             if not group.feeds and key not in self._groups:
                 self._groups[key] = group
-                self._ruled += max(1, len(group.children))
+                self._ruled += len(group.children)
                 for series in group.children.values():
                     series.scheduled = math.inf
                     self._schedule(series, self._due_of(series))

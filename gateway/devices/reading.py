@@ -114,6 +114,15 @@ class Reading:
         self.quality, self.reason = Quality.BAD, reason
         return BAD | CHANGED if is_new else BAD
 
+    def doubt(self) -> None:
+        """Record that nobody knows whether a good value is still so."""
+        if self.quality is Quality.GOOD:
+            self.quality = Quality.STALE
+
+    def has_moved(self, name: str, rule: ReportRule) -> bool:
+        """Return whether the value of the argument `name` differs from what was reported last, as `rule` wants it."""
+        return has_moved(self.reported, self.value, rule.deadband_of(name) if rule.deadband else 0.0)
+
     def is_fit(self, value: object) -> bool:
         """Return whether `value` is one that the point can have."""
         return (not self.types or type(value) in self.types) and (not self.choices or value in self.choices)

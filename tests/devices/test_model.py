@@ -459,3 +459,22 @@ def test_an_action_that_is_first_told_after_a_reload_makes_the_others_old() -> N
     bench.push(on)
     reloaded(bench)
     assert bench.push(off, on) == [off, on]
+
+
+def of_two(**options: Any) -> Device:
+    rule = ReportRule.of(options)
+    names = ("celsius", "percent")
+    return boiler(*(Point(name, PointType.NUMBER, (Feed("CLIMATE", name),), report=rule) for name in names))
+
+
+def test_a_point_that_no_message_has_told_yet_ends_no_interval() -> None:
+    bench = Bench(of_two(on_change=True, interval=5.0))
+    assert len(bench.push(status("CLIMATE", celsius=20), status("CLIMATE", celsius=21))) == 1
+    assert bench.model.tick(4.0).messages == []
+    assert bench.model.tick(5.0).messages == [status("CLIMATE", celsius=21)]
+
+
+def test_a_point_that_no_message_has_told_yet_hinders_no_refresh() -> None:
+    bench = Bench(of_two(on_change=True, refresh=60.0))
+    bench.push(status("CLIMATE", celsius=20))
+    assert bench.model.tick(60.0).messages == [status("CLIMATE", celsius=20)]

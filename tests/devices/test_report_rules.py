@@ -180,3 +180,28 @@ def test_what_is_known_outside_is_never_far_off_nor_old(
         told = [told for when, told in sent if when <= at + interval]
         later = [other for when, other in readings[index + 1 :] if when <= at + interval]
         assert abs(value - told[-1]) <= deadband or later
+
+
+def test_a_forgotten_reading_is_not_refreshed() -> None:
+    model, rule = Model(), {"on_change": True, "refresh": 60.0}
+    assert model.observe(reading(rule, 1), 0, 0)
+    assert model.observe(reading({**rule, "by": ["child"]}, 1, child=1), 1, 1)
+    assert [dict(msg.arguments) for msg in model.tick(100).messages] == [{"value": 1, "child": 1}]
+
+
+def test_the_memory_of_one_rule_that_tells_readings_apart_is_bounded() -> None:
+    model, rule = Model(), {"on_change": True, "by": ["card"]}
+    for number in range(MAX_SERIES + 10):
+        model.observe(reading(rule, 1, card=number), 0, 0)
+    (group,) = model._groups.values()
+    assert len(group.children) <= MAX_SERIES
+    assert not model.observe(reading(rule, 1, card=MAX_SERIES + 9), 0, 0)
+
+
+def test_what_was_lost_is_not_refreshed_until_it_is_heard_again() -> None:
+    model, rule = Model(), {"on_change": True, "refresh": 60.0}
+    assert model.observe(reading(rule, 1), 0, 0)
+    model.lose_all("the port is gone")
+    assert not model.tick(100).messages
+    assert model.observe(reading(rule, 1), 200, 200)
+    assert model.tick(300).messages
