@@ -120,6 +120,7 @@ class Gateway:
 
     def _configure_devices(self) -> None:
         """Use the devices of the configuration; what the broker retains of others is cleared as stale."""
+        self._interfaces.remember_devices()  # a device may move to another interface, or be removed
         for topic in self._interfaces.configure_devices(dict(self.outbox.retained)):
             self.client.forget_state(topic)
 

@@ -32,6 +32,8 @@ def reading(**arguments: Any) -> InternalMsg:
 class Running:
     """A gateway in a thread, whose one interface sends what a test pushes."""
 
+    interface = "dev"
+
     def __init__(self, folder: Path, port: int, devices: Sequence[Device], **options: Any) -> None:
         self.folder, self.port, self.options = folder, port, options
         self.devices = tuple(devices)
@@ -46,7 +48,7 @@ class Running:
             raise
 
     def load(self) -> Configuration:
-        interfaces = {"dev": trial("Recorder")}
+        interfaces = {self.interface: trial("Recorder")}
         configuration = load_configuration(
             write_conf(self.folder, self.port, interfaces=interfaces, **self.options), {}
         )
@@ -163,3 +165,36 @@ def test_the_documents_of_a_device_that_is_gone_are_removed(
         gateway.gateway.reload()
         wait_until(lambda: retained(mosquitto, STATE) is None)
         wait_until(lambda: retained(mosquitto, AVAILABILITY) is None)
+
+
+def test_a_reload_gives_a_new_device_the_status_of_its_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port) as gateway:
+        gateway.devices = (BOILER,)
+        gateway.gateway.reload()
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"online")
+        assert state(mosquitto)["_status"] == "online"
+
+
+def test_the_documents_of_an_interface_that_is_gone_are_removed(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        gateway.interface, gateway.devices = "other", ()
+        gateway.gateway.reload()
+        wait_until(lambda: retained(mosquitto, STATE) is None)
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) is None)
+        wait_until(lambda: not gateway.gateway._interfaces._retired)
+        assert not {STATE, AVAILABILITY} & gateway.gateway.client.sender.states._states.keys()
+
+
+def test_a_device_may_move_to_another_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        gateway.interface = "other"
+        gateway.gateway.reload()
+        wait_until(lambda: "other" in gateway.gateway.hosts)
+        wait_until(lambda: not gateway.gateway._interfaces._retired)
+        wait_until(lambda: state(mosquitto).get("_quality", {}).get("temperature") == "stale")
+        wait_until(lambda: state(mosquitto)["_status"] == "online")
+        assert {STATE, AVAILABILITY} <= gateway.gateway.client.sender.states._states.keys()

@@ -13,6 +13,10 @@ _GAPS, _FEWEST_GAPS = 20, 3  # pauses between two messages that are remembered, 
 _GAP_FACTOR, _LEAST_SILENCE = 5.0, 60.0  # a device is silent after so many of its longest pauses; s, at least
 
 
+MOST_UNANSWERED = 3
+"""Requests in a row without an answer after which a device is gone, unless it has a limit of silence of its own."""
+
+
 class DeviceState:
     """One device at work: its points' readings, and when it was heard.
 
@@ -55,9 +59,20 @@ class DeviceState:
             self._set_online(True, "")
         return is_sooner
 
-    def recover(self) -> None:
-        """Record that the interface works again: a device that need not be heard from time to time is there."""
-        if not self.is_online and self.device.silent_after is None:
+    def recover(self, now: float) -> None:
+        """Record that the interface works again: a device that need not be heard from time to time is there.
+
+        One that has to be heard has its time for that from now on; one that did not answer when it was asked last is
+        offline until it does.
+        """
+        if self.is_online:
+            return
+        if self.device.silent_after is not None:
+            if self.is_online is None and self.last_heard == NEVER:
+                self.last_heard = now
+        elif self.unanswered >= MOST_UNANSWERED:
+            self.lose(f"{self.unanswered} requests in a row were not answered")
+        else:
             self._set_online(True, "")
 
     def lose(self, reason: str) -> None:
@@ -97,7 +112,7 @@ class DeviceState:
 
     def due(self) -> float:
         """Return when the time alone changes something; infinite: never."""
-        is_counted = self.is_online and self.last_heard != NEVER
+        is_counted = self.is_online is not False and self.last_heard != NEVER
         silence = self.last_heard + self.silence_limit if is_counted else math.inf
         points = (
             reading.seen_at + point.silent_after
@@ -111,7 +126,7 @@ class DeviceState:
 
     def check_silence(self, now: float) -> None:
         """Note what has not been heard for too long."""
-        if self.is_online and self.last_heard != NEVER and now >= self.last_heard + self.silence_limit:
+        if self.is_online is not False and self.last_heard != NEVER and now >= self.last_heard + self.silence_limit:
             self.lose(f"nothing heard for {self.silence_limit:.0f} s")
         for point, reading in zip(self.device.points, self.reading_of.values(), strict=True):
             is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.devices.device_state import DeviceState
+from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, WAITING, Quality, Reading
 from gateway.devices.report import NEVER
@@ -302,14 +302,18 @@ class Model:
             self._mark_changed(state)
         self._schedule(state, state.due())
 
-    def unanswered(self, msg: InternalMsg, most: int = 3) -> None:
-        """Record that a request for `msg` was not answered; after `most` in a row, the device is gone.
+    def unanswered(self, msg: InternalMsg) -> None:
+        """Record that a request for `msg` was not answered; after three in a row, the device is gone.
 
         The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
         """
         for state in self._devices_fed_by(msg):
             state.unanswered += 1
-            if state.unanswered >= most and state.is_online is not False and state.device.silent_after is None:
+            if (
+                state.unanswered >= MOST_UNANSWERED
+                and state.is_online is not False
+                and state.device.silent_after is None
+            ):
                 state.lose(f"{state.unanswered} requests in a row were not answered")
                 self._mark_changed(state)
 
@@ -362,12 +366,13 @@ class Model:
                 for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
                     reading.doubt()  # or it would be refreshed though nobody knows whether it is still so
 
-    def recover_all(self) -> None:
+    def recover_all(self, now: float) -> None:
         """Record that the interface works again."""
         for state in self.states.values():
-            state.recover()
+            state.recover(now)
             if state.is_status_new:
                 self._mark_changed(state)
+            self._schedule(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
         state = self.states[device.id] = DeviceState(device, template)

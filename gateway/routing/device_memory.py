@@ -92,8 +92,13 @@ class DeviceMemory:
                     model.touch(state)
             self._model = model
             self.is_used = not model.is_empty
+        topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+        with self._publishing:
+            for topic in topics:
+                self._remembered.pop(topic, None)
+                self._unwritten.pop(topic, None)
         self.publish_changed()
-        return [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+        return topics
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
@@ -183,7 +188,7 @@ class DeviceMemory:
     def recover_all(self) -> None:
         """Record that the interface works again."""
         with self._lock:
-            self._model.recover_all()
+            self._model.recover_all(self._clock())
         self.publish_changed()
 
     def now(self) -> float:

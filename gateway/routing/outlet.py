@@ -476,7 +476,14 @@ class Outlet:
         if is_available != self._is_available:
             self._is_available = is_available
             self._publish_available(is_available)
-            if is_available:
+            self.tell_devices()
+
+    def tell_devices(self) -> None:
+        """Have the devices know whether the interface is available, as far as that is known. Any thread may call it."""
+        told = None
+        while told is not self._is_available:  # another thread may change it meanwhile
+            told = self._is_available
+            if told:
                 self.devices.recover_all()
             else:
                 self.devices.lose_all(self.last_failure[1] if self.last_failure else "the interface is not running")

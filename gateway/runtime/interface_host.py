@@ -116,7 +116,9 @@ class InterfaceHost:
             if isinstance(address, Mapping)
             else {}
         )
-        return self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+        gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+        self.outlet.tell_devices()  # of those that are new
+        return gone
 
     def tick(self) -> None:
         """Do what is due for the devices by time alone."""

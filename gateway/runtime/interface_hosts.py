@@ -127,7 +127,10 @@ class InterfaceHosts:
 
         See `InterfaceHost.configure_devices`.
         """
-        return [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
+        gone = [topic for host in self._retired for topic in host.devices.configure((), {}, {})]
+        gone += [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
+        used = set(self.document_topics)  # a device may have moved to another interface
+        return [topic for topic in gone if topic not in used]
 
     @property
     def document_topics(self) -> list[str]:

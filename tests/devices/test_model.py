@@ -478,3 +478,22 @@ def test_a_point_that_no_message_has_told_yet_hinders_no_refresh() -> None:
     bench = Bench(of_two(on_change=True, refresh=60.0))
     bench.push(status("CLIMATE", celsius=20))
     assert bench.model.tick(60.0).messages == [status("CLIMATE", celsius=20)]
+
+
+def test_a_device_that_was_never_heard_is_silent_from_when_its_interface_works() -> None:
+    bench = Bench(boiler(silent_after=60.0))
+    bench.model.recover_all(0.0)
+    bench.advance(61)
+    assert bench.statuses == [(60.0, "boiler", False)]
+
+
+def test_a_device_that_did_not_answer_is_not_back_with_its_port() -> None:
+    bench = Bench(boiler())
+    bench.push(status("TEMPERATURE", celsius=21.5))
+    for _ in range(3):
+        bench.model.unanswered(status("TEMPERATURE"))
+    bench.model.lose_all("the port is reopened")
+    bench.model.recover_all(0.0)
+    bench.write(bench.model.changed(0.0))
+    assert bench.last["_status"] == "offline"
+    assert bench.last["_reason"] == "3 requests in a row were not answered"
