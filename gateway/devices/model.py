@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
-from gateway.devices.reading import BAD, CHANGED, DUE, WAITING, Quality, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, UNSET, WAITING, Quality, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.template import fits, instance_of
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
@@ -421,6 +421,15 @@ class Model:
         if not group.feeds:
             self._ruled -= len(group.children)
         group.children.clear()
+
+    def not_sent(self, msg: InternalMsg) -> None:
+        """Record that a message which was to go out did not: the next one like it is a change."""
+        group = self._groups.get(msg[:7])
+        key = tuple([repr(msg.arguments.get(name)) for name in group.by]) if group is not None and group.by else ()
+        series = None if group is None else group.children.get(key)
+        if series is not None:
+            for _, reading in self._readings_of(series, msg):
+                reading.reported = UNSET
 
     def _new_series(self, group: _Group, msg: InternalMsg) -> _Series:
         series, arguments = _Series(), msg.arguments

@@ -179,6 +179,12 @@ class DeviceMemory:
             self._model.values_unreadable(msg, errors, self._clock())
         self.publish_changed()
 
+    def not_sent(self, messages: Iterable[InternalMsg]) -> None:
+        """Record that messages which `observe` or `tick` has returned were not sent."""
+        with self._lock:
+            for msg in messages:
+                self._model.not_sent(msg)
+
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, and why."""
         with self._lock:

@@ -68,9 +68,10 @@ class LinkStatus(NamedTuple):
 
 
 class _Batch(Batch):
-    """The publications of some messages, and the outcomes of commands among these messages."""
+    """The publications of some messages, and those of these messages that are outcomes, or told by devices."""
 
     outcomes: tuple[InternalMsg, ...] = ()
+    reported: list[InternalMsg] | None = None
 
 
 class Outlet:
@@ -262,6 +263,8 @@ class Outlet:
                 self._outbox.put_all(batch)
             return refusal
         is_accepted = self._outbox.put(batch[0], receipt, self._source) if batch else True
+        if not is_accepted:
+            self.devices.not_sent(batch.reported or ())
         for publication in batch[1:]:
             self._outbox.put(publication, None, self._source)
         if not batch and receipt is not None:  # nothing new: what it says has been reported already
@@ -325,8 +328,13 @@ class Outlet:
         if is_traffic_logged:
             _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
         batch.append(publication)
-        if self.devices.is_used and msg.is_outcome:
-            batch.outcomes += (msg,)
+        if self.devices.is_used:
+            if msg.is_outcome:
+                batch.outcomes += (msg,)
+            elif batch.reported:
+                batch.reported.append(msg)
+            else:
+                batch.reported = [msg]
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None
@@ -361,8 +369,8 @@ class Outlet:
         batch.source = self._source
         for msg in self.devices.tick():
             self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
-        if batch:
-            self._outbox.put_all(batch)
+        if batch and self._outbox.put_all(batch):
+            self.devices.not_sent(batch.reported or ())
 
     def heard(self, device: str) -> None:
         """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
@@ -427,6 +435,9 @@ class Outlet:
         refused = 0
         if batch:
             refused = self._outbox.put_all(batch)
+            if refused:  # any of them, as far as is known here
+                self.devices.not_sent(batch.reported or ())
+            batch.reported = None
             batch.clear()
         if self.pushed >= self._next_backpressure:
             self._apply_backpressure()

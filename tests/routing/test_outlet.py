@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo
+from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
@@ -273,3 +273,19 @@ def test_the_counts_of_an_outlet(expected_logs: ExpectedLogs) -> None:
     counts = {name: count for name, count in desk.outlet.stats().items() if count}
     assert counts == {"pushed": 1, "refused": 1}
     assert {"late_answers", "devices", "bad_values", "readings_suppressed"} <= desk.outlet.stats().keys()
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_reading_that_the_outbox_has_refused_is_not_taken_for_reported(
+    desk: Desk, expected_logs: ExpectedLogs, is_batch: bool
+) -> None:
+    expected_logs.expect("outbox full: new messages are refused", "% full")
+    outbox = Outbox(OutboxOptions(max_messages=1, discard=DiscardPolicy.NEW))
+    outlet = Outlet("dev", desk.map, outbox)
+    on = InternalMsg(action="LAMP_ON", arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+    outlet.push(InternalMsg(action="LAMP_OFF"))
+    for _ in range(2):
+        assert outlet.push_all([on]) == 1 if is_batch else not outlet.push(on)
+    assert len(outbox.take(2)) == 1
+    assert outlet.push(on)
+    assert len(outbox.take(2)) == 1
