@@ -101,7 +101,10 @@ def test_whoever_comes_later_finds_the_state_of_a_device(tmp_path: Path, mosquit
     assert state(mosquitto)["_quality"]["temperature"] == "stale"
 
 
-def test_a_silent_device_is_offline_though_its_interface_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_silent_device_is_offline_though_its_interface_is_not(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 1 s")
     with running(tmp_path, mosquitto.port, BOILER._replace(silent_after=1.0)) as gateway:
         gateway.push(reading(celsius=21.5))
         wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"offline")

@@ -15,14 +15,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
+from gateway.core.package_logger import package_logger
+from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
 from gateway.devices.document import restore, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 
+LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
+
 _REMEMBER_INTERVAL = 60.0
 """Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
+
+
+class DeviceLost(ThrottledException):
+    """A device is offline though its interface works: it is silent, or does not answer."""
+
+    logged_as = "gateway.interface"
 
 
 class Documents(NamedTuple):
@@ -51,6 +61,9 @@ class DeviceMemory:
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
+        self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
+        self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
+        self._lost: set[str] = set()
         self._planned = math.inf  # when whoever calls `tick` will do so at the latest
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
@@ -188,6 +201,7 @@ class DeviceMemory:
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, and why."""
         with self._lock:
+            self._interface_reason = reason
             self._model.lose_all(reason)
         self.publish_changed()
 
@@ -215,12 +229,14 @@ class DeviceMemory:
             documents.append((self._documents.topic(state.device.id, "state"), state_document(state)))
             if state.is_status_new:
                 state.is_status_new = False
+                self._statuses.append((state.device.id, state.is_online, state.reason))
                 status = OFFLINE if state.is_online is False else ONLINE
                 documents.append((self._documents.topic(state.device.id, "availability"), status))
             self._model.set_written(state, now)
         return documents
 
     def _publish(self, documents: Iterable[tuple[str, bytes]]) -> None:
+        self._log_statuses()
         for topic, payload in documents:
             self._documents.publish(topic, payload)
             now = self._clock()
@@ -230,6 +246,20 @@ class DeviceMemory:
                 self._documents.remember(topic, payload)
             else:
                 self._unwritten[topic] = payload
+
+    def _log_statuses(self) -> None:
+        """Log which devices were lost though their interface was not, and which of these are back."""
+        while self._statuses:
+            device, is_online, reason = self._statuses.pop(0)
+            if is_online is False and reason != self._interface_reason:
+                self._lost.add(device)
+                lost = DeviceLost(f"device {device!a} is offline: {reason}", key=device)
+                if lost.trigger:
+                    LOG.warning(lost.report)
+            elif device in self._lost:
+                self._lost.discard(device)
+                if is_online:
+                    LOG.info("device %a is online again", device)
 
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""

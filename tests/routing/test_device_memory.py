@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
+
+import pytest
 
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg, ReportRule
 from gateway.routing.device_memory import DeviceMemory, Documents
+from tests.conftest import ExpectedLogs
 
 TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
 BOILER = Device("boiler", (TEMPERATURE,), silent_after=30)
@@ -50,7 +54,8 @@ class Bench:
         return [(at, json.loads(payload)["temperature"]) for at, topic, payload in self.published if "/state" in topic]
 
 
-def test_a_reading_is_published_as_state_and_availability() -> None:
+def test_a_reading_is_published_as_state_and_availability(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
     bench = Bench(BOILER)
     passed = bench.push(status(21.5))
     assert passed is not None and passed == status(21.5)
@@ -133,3 +138,19 @@ def test_many_threads_push_and_nothing_is_torn() -> None:
     bench.advance(5)
     last = {topic: json.loads(payload)["temperature"] for _, topic, payload in bench.published if "/state" in topic}
     assert last == {f"home/gw/{device.id}/state": 499 for device in devices}
+
+
+def test_a_device_that_is_lost_alone_is_logged_once_and_again_when_it_is_back(
+    caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    with caplog.at_level(logging.INFO):
+        bench.push(status(21.5))
+        bench.advance(90)
+        bench.push(status(21.5))
+        bench.memory.lose_all("the port is gone")  # which its interface logs
+        bench.memory.recover_all()
+        bench.push(status(21.5))
+    lines = [record.getMessage() for record in caplog.records if record.name == "mqttgateway.interfaces"]
+    assert lines == ["device 'boiler' is offline: nothing heard for 30 s", "device 'boiler' is online again"]

@@ -97,6 +97,7 @@ def test_a_port_that_cannot_be_opened_again_is_offline(device: PtyDevice, expect
 def test_a_device_that_does_not_answer_is_offline_and_a_bad_value_is_bad(
     device: PtyDevice, expected_logs: ExpectedLogs
 ) -> None:
+    expected_logs.expect("device 'boiler' is offline: 3 requests in a row were not answered")
     expected_logs.allow("did not answer within 0.05 s", "could not be read", "frame dropped: t: nan", "nothing has")
     interface, desk = opened(port=str(device.path), **POLLED)
     desk.outlet.devices.configure([BOILER], POLLED["address"], {})
