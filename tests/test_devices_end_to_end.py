@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
@@ -201,3 +204,19 @@ def test_a_device_may_move_to_another_interface(tmp_path: Path, mosquitto: Mosqu
         wait_until(lambda: state(mosquitto).get("_quality", {}).get("temperature") == "stale")
         wait_until(lambda: state(mosquitto)["_status"] == "online")
         assert {STATE, AVAILABILITY} <= gateway.gateway.client.sender.states._states.keys()
+
+
+def test_what_a_rule_has_reported_is_not_refreshed_after_the_rules_have_changed(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path, mosquitto.port) as gateway, mosquitto.client("home/#") as client:
+        gateway.push(reading(celsius=21.5).reported_by(ReportRule(on_change=True, refresh=0.5)))
+        sent = lambda: sum(b"celsius" in payload for _, payload in client.pairs())  # noqa: E731
+        wait_until(lambda: sent() > 1)
+        host = gateway.gateway.hosts["dev"]
+        monkeypatch.setattr(host._supervisor, "change", lambda *_: None)  # it changes over while it runs
+        host.reconfigure(host.options._replace(params={**host.options.params, "other": 1}))
+        time.sleep(0.3)
+        before = sent()
+        time.sleep(1.0)
+        assert sent() == before

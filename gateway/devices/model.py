@@ -361,10 +361,14 @@ class Model:
             state.lose(reason)
             if state.is_changed:
                 self._mark_changed(state)
+        self.doubt_ruled()
+
+    def doubt_ruled(self) -> None:
+        """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
         for group in self._groups.values():
             for series in group.children.values() if not group.feeds else ():
                 for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
-                    reading.doubt()  # or it would be refreshed though nobody knows whether it is still so
+                    reading.doubt()
 
     def recover_all(self, now: float) -> None:
         """Record that the interface works again."""

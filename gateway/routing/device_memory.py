@@ -198,6 +198,11 @@ class DeviceMemory:
             for msg in messages:
                 self._model.not_sent(msg)
 
+    def doubt_ruled(self) -> None:
+        """Record that the rules of the interface may be others now; see `Model.doubt_ruled`."""
+        with self._lock:
+            self._model.doubt_ruled()
+
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, and why."""
         with self._lock:

@@ -140,6 +140,7 @@ class InterfaceHost:
         )
         if is_other_type or dict(options.params) != dict(previous.params):
             changes.append("type" if is_other_type else "options")
+            self.devices.doubt_ruled()
             self._supervisor.change(None if is_other_type else options.params, self._builder(options))
         return changes
 
