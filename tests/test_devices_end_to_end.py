@@ -211,7 +211,10 @@ def test_what_a_rule_has_reported_is_not_refreshed_after_the_rules_have_changed(
 ) -> None:
     with running(tmp_path, mosquitto.port) as gateway, mosquitto.client("home/#") as client:
         gateway.push(reading(celsius=21.5).reported_by(ReportRule(on_change=True, refresh=0.5)))
-        sent = lambda: sum(b"celsius" in payload for _, payload in client.pairs())  # noqa: E731
+
+        def sent() -> int:
+            return sum(b"celsius" in pair[1] for pair in client.pairs())
+
         wait_until(lambda: sent() > 1)
         host = gateway.gateway.hosts["dev"]
         monkeypatch.setattr(host._supervisor, "change", lambda *_: None)  # it changes over while it runs
