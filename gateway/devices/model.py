@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
-from gateway.devices.reading import BAD, CHANGED, DUE, UNSET, WAITING, Quality, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Quality, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.template import fits, instance_of
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
@@ -124,7 +124,7 @@ class Model:
         return self._observe(series, msg, now, wall)
 
     def _observe(self, series: _Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
-        rule, readings, arguments = msg.report, series.readings, msg.arguments
+        rule, readings = msg.report, series.readings
         verdict, bad = 0, []
         for constant, fixed in series.constants:
             verdict |= constant.update("", fixed, rule, now, wall)
@@ -151,19 +151,12 @@ class Model:
             if not rest:
                 return None
             msg = msg.with_arguments(rest)
-        is_held_back = not verdict & DUE and (rule is not None or self._has_rule(series, arguments))
-        if is_held_back and not self._has_other_arguments(series, msg):
+        # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
+        if verdict & HELD and not verdict & DUE and not self._has_other_arguments(series, msg):
             self._hold_back(series, msg if verdict & WAITING else None)
             return None
         self._set_reported(series, msg, now)
         return msg
-
-    @staticmethod
-    def _has_rule(series: _Series, arguments: Mapping[str, Argument]) -> bool:
-        """Return whether a point that these arguments feed has a report rule. Without any rule, all is published."""
-        readings = [reading for reading, _ in series.constants]
-        readings += [series.readings[name] for name in arguments if name in series.readings]
-        return any(reading.report is not None for reading in readings)
 
     def _has_other_arguments(self, series: _Series, msg: InternalMsg) -> bool:
         """Return whether the arguments of `msg` are others than those of the last one: it tells more, or less."""

@@ -40,10 +40,10 @@ _TYPES: Final = {
 """The types of a point's values. A choice may be of any; bool is no number here, though Python derives it from int."""
 
 
-DUE, WAITING, CHANGED, BAD = 1, 2, 4, 8
+DUE, WAITING, CHANGED, BAD, HELD = 1, 2, 4, 8, 16
 """What a value that has come makes of its message, bit by bit: it goes out now; it has changed, and goes out at the end
-of the interval; the state of the device is another one; it is no value. Plain numbers, for they are added up for each
-value of each line, and those of `enum.Flag` take ten times as long."""
+of the interval; the state of the device is another one; it is no value; a rule holds it back. Plain numbers, for they
+are added up for each value of each line, and those of `enum.Flag` take ten times as long."""
 
 
 def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
@@ -102,8 +102,8 @@ class Reading:
         if not rule.on_change or has_moved(self.reported, value, rule.deadband_of(name) if rule.deadband else 0.0):
             if now - self.reported_at >= rule.interval:
                 return DUE | CHANGED
-            return WAITING | CHANGED if is_new else WAITING
-        verdict = CHANGED if is_new else 0
+            return HELD | WAITING | CHANGED if is_new else HELD | WAITING
+        verdict = HELD | CHANGED if is_new else HELD
         if rule.refresh is not None and now - self.reported_at >= rule.refresh:
             return verdict | DUE
         return verdict
