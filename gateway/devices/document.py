@@ -8,6 +8,7 @@ can be trusted, and whoever comes later finds what was known last.
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.devices.reading import Quality, Reading, Unset
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
+_MAX_BITS = 8192
 
 
 def is_state(point: Point) -> bool:
@@ -27,16 +29,27 @@ def is_state(point: Point) -> bool:
 def state_document(state: DeviceState) -> bytes:
     """Return the state document of a device, as UTF-8."""
     readings = {point.key: state.reading_of[point.key] for point in state.device.points if is_state(point)}
-    known = {key: reading for key, reading in readings.items() if not isinstance(reading.value, Unset)}
+    known = {
+        key: reading
+        for key, reading in readings.items()
+        if not isinstance(reading.value, Unset) and _is_writable(reading.value)
+    }
     document: dict[str, Any] = {key: reading.value for key, reading in known.items()}
     document["_status"] = _STATUS[state.is_online]
     if state.is_online is False:
         document["_reason"] = state.reason
     document["_quality"] = {
-        key: reading.quality.value for key, reading in readings.items() if reading.quality is not Quality.GOOD
+        key: reading.quality.value if _is_writable(reading.value) else Quality.BAD.value
+        for key, reading in readings.items()
+        if reading.quality is not Quality.GOOD or not _is_writable(reading.value)
     }
     document["_time"] = {key: iso_time(reading.time) for key, reading in known.items()}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _is_writable(value: object) -> bool:
+    """Return whether JSON can have `value`; Python writes no integer of more than 4300 digits."""
+    return type(value) is not int or value.bit_length() <= _MAX_BITS
 
 
 def restore(state: DeviceState, payload: bytes) -> int:
@@ -60,10 +73,12 @@ def restore(state: DeviceState, payload: bytes) -> int:
 
 
 def _restore(reading: Reading, value: Any, time: Any) -> bool:
-    if reading.quality is not Quality.UNKNOWN or not reading.is_fit(value):
+    is_number = not isinstance(value, float) or math.isfinite(value)
+    if reading.quality is not Quality.UNKNOWN or not is_number or not reading.is_fit(value):
         return False
     try:
         wall = datetime.fromisoformat(time).timestamp()
+        iso_time(wall)  # the year may be none of those that can be written again
     except (TypeError, ValueError, OverflowError):
         return False
     reading.restore(value, wall)

@@ -20,7 +20,7 @@ from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Quality, Reading
 from gateway.devices.report import NEVER
-from gateway.devices.template import fits, instance_of
+from gateway.devices.template import MAX_ID, fits, instance_of
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 MAX_SERIES = 10_000
@@ -106,7 +106,10 @@ class Model:
         if "response" in msg.arguments and not msg.iscmd:
             self._observe_outcome(msg, now, wall)
             return msg
-        group = self._groups.get(msg[:7])
+        try:
+            group = self._groups.get(msg[:7])
+        except TypeError:  # a word that is no text: the map refuses the message, and tells why
+            return msg
         if group is None:
             created = self._new_group(msg)
             if created is None:
@@ -464,7 +467,10 @@ class Model:
             return False
         for template in self._templates:
             device = instance_of(template, msg, self._own)
-            if device is None or device.id in self.states:
+            if device is None:
+                continue
+            if not 0 < len(device.id) <= MAX_ID or device.id in self.states:  # another word has made the same id
+                self.rejected_devices += 1
                 continue
             if self.found_devices >= self._max_devices:
                 self.rejected_devices += 1

@@ -36,8 +36,9 @@ _TYPES: Final = {
     PointType.INTEGER: (int,),
     PointType.TEXT: (str,),
     PointType.EVENT: (str,),
+    PointType.CHOICE: (str, int, float, bool),
 }
-"""The types of a point's values. A choice may be of any; bool is no number here, though Python derives it from int."""
+"""The types of a point's values; bool is no number here, though Python derives it from int."""
 
 
 DUE, WAITING, CHANGED, BAD, HELD = 1, 2, 4, 8, 16
@@ -87,10 +88,10 @@ class Reading:
         The rule of the point goes before it. The caller calls `set_reported` if the message goes out.
         """
         # Minus itself, only an infinite number and one that is none (NaN) are not 0: cheaper than asking for each.
-        if (type(value) is float and value - value != 0.0) or (self.none and value in self.none):
-            return self.set_bad(f"{value!r} is no value")
+        if (type(value) is float and value - value != 0.0) or (self.none and self._is_none(value)):
+            return self.set_bad(f"{_shown(value)} is no value")
         if (self.types and type(value) not in self.types) or (self.choices and value not in self.choices):
-            return self.set_bad(f"{value!r:.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
+            return self.set_bad(f"{_shown(value)} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
         is_new = self.quality is not Quality.GOOD
         if is_new:
             self.quality, self.reason = Quality.GOOD, ""
@@ -107,6 +108,11 @@ class Reading:
         if rule.refresh is not None and now - self.reported_at >= rule.refresh:
             return verdict | DUE
         return verdict
+
+    def _is_none(self, value: Argument) -> bool:
+        """Return whether `value` stands for no reading. False is not 0 here, though Python says that they are equal."""
+        is_flag = type(value) is bool
+        return any(value == none and (type(none) is bool) is is_flag for none in self.none)
 
     def set_bad(self, reason: str) -> int:
         """Record that the device has sent something that is no value, and why; return its flags, as `update`."""
@@ -140,3 +146,10 @@ class Reading:
         """Go on with the value of a reading that meant the same before the configuration was reloaded."""
         for name in ("value", "time", "seen_at", "quality", "reason", "reported", "reported_at"):
             setattr(self, name, getattr(previous, name))
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+        return f"a value of the type {type(value).__name__}"

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.message import Argument, InternalMsg
 
+MAX_ID = 64
+"""The characters that an id may have, as in a configuration: it is a level of a topic."""
+
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -15,9 +18,10 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
     """Return the device that a template stands for where `msg` is one of its messages; None if it is not.
 
     A word of the address, or an argument of `where`, that is written in braces is free, and so is a field that the id
-    of the template names. Characters that may not stand in an id become `_`.
+    of the template names. A message of another sender is none of them. Characters that may not stand in an id become
+    `_`.
     """
-    if not any(feed.action == msg.action for point in template.points for feed in point.feeds):
+    if msg.sender or not any(feed.action == msg.action for point in template.points for feed in point.feeds):
         return None
     words: dict[str, str] = {}
     for field, word in zip(ADDRESS_OF_DEVICE, msg[1:5], strict=True):

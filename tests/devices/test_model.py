@@ -497,3 +497,87 @@ def test_a_device_that_did_not_answer_is_not_back_with_its_port() -> None:
     bench.write(bench.model.changed(0.0))
     assert bench.last["_status"] == "offline"
     assert bench.last["_reason"] == "3 requests in a row were not answered"
+
+
+def test_the_outcome_of_a_repeated_command_is_sent_though_the_state_has_not_changed() -> None:
+    bench = Bench(boiler(LAMP._replace(report=ReportRule(on_change=True, refresh=60))))
+    bench.push(status("LAMP", on=True))
+    outcome = status("LAMP", on=True, response="OK", reason="")
+    assert [bench.push(outcome) for _ in range(3)] == [[outcome]] * 3
+    bench.now = 61
+    assert bench.model.tick(61).messages == [status("LAMP", on=True)]
+
+
+# --- values and words that nobody has thought of
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, {"a": math.nan}, [1], {1}, None, b"x", object()], ids=lambda value: type(value).__name__
+)
+@pytest.mark.parametrize("kind", list(PointType))
+def test_no_value_keeps_a_document_from_being_written(kind: PointType, value: Any) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(type=kind)))
+    bench.push(status("TEMPERATURE", celsius=value))
+    assert "temperature" not in bench.last
+    if kind is not PointType.EVENT:
+        assert bench.last["_quality"] == {"temperature": "bad"}
+
+
+def test_none_tells_false_and_0_apart() -> None:
+    bench = Bench(boiler(HEATER._replace(none=(0,))))
+    bench.push(status("HEATING", on=False))
+    assert bench.last["heater"] is False
+
+
+def test_a_word_that_is_no_text_is_left_to_the_map() -> None:
+    msg = status("TEMPERATURE", celsius=1.0).replace(device=["boiler"])
+    assert Bench(boiler()).push(msg) == [msg]
+
+
+def test_a_template_adds_nothing_for_another_sender_or_for_words_that_make_no_id() -> None:
+    bench = Bench(Device("{device}", (TEMPERATURE,)))
+    for word in ("", "x" * 65, "a.b", "a_b"):
+        bench.push(status("TEMPERATURE", celsius=1.0).replace(device=word))
+    bench.push(status("TEMPERATURE", celsius=1.0).replace(device="other", sender="somebody"))
+    assert list(bench.model.states) == ["a_b"]
+    assert bench.model.rejected_devices == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"temperature": NaN, "_time": {"temperature": "2026-01-01T00:00:00Z"}}',
+        '{"temperature": 1, "_time": {"temperature": "0001-01-01T00:00:00+05:00"}}',
+    ],
+)
+def test_a_kept_document_that_cannot_be_written_again_is_not_restored(text: str) -> None:
+    state = Bench(boiler()).model.states["boiler"]
+    assert not restore(state, text.encode())
+    assert "temperature" not in json.loads(state_document(state))
+
+
+# --- messages that lack some of the arguments that others have
+
+
+def test_the_interval_and_the_refresh_of_an_argument_do_not_depend_on_another_that_is_missing() -> None:
+    rule = ReportRule(on_change=True, interval=5, refresh=60)
+    flow = Point("flow", PointType.NUMBER, (Feed("TEMPERATURE", "flow"),), report=rule)
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule), flow))
+    first, second = status("TEMPERATURE", celsius=1.0), status("TEMPERATURE", celsius=2.0)
+    assert bench.push(first) == [first]
+    bench.now = 1
+    assert bench.push(second) == []
+    assert bench.model.tick(4).messages == []
+    assert bench.model.tick(5).messages == [second]
+    assert bench.model.tick(65).messages == [second]
+
+
+def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -> None:
+    rule = ReportRule(on_change=True)
+    flow = Point("flow", PointType.NUMBER, (Feed("TEMPERATURE", "flow"),), report=rule)
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule._replace(interval=5.0)), flow))
+    bench.push(status("TEMPERATURE", celsius=1.0, flow=1))
+    bench.now = 1
+    assert bench.push(status("TEMPERATURE", celsius=2.0, flow=1)) == []
+    assert bench.model.tick(4).messages == []
+    assert len(bench.model.tick(5).messages) == 1
