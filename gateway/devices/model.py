@@ -95,6 +95,11 @@ class Model:
         """Whether nothing is declared and nothing remembered."""
         return not (self._groups or self._templates)
 
+    @property
+    def has_templates(self) -> bool:
+        """Whether devices may come to be at their first reading."""
+        return bool(self._templates)
+
     # --- messages
 
     def observe(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:

@@ -67,6 +67,7 @@ class DeviceMemory:
         self._planned = math.inf  # when whoever calls `tick` will do so at the latest
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
+        self._kept: Mapping[str, bytes] = {}  # what an earlier run has left, for devices that are still to be found
         self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
         self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
 
@@ -105,6 +106,7 @@ class DeviceMemory:
                     model.touch(state)
             self._model = model
             self.is_used = not model.is_empty
+            self._kept = {**self._kept, **kept} if model.has_templates else {}
         topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
         with self._publishing:
             for topic in topics:
@@ -123,7 +125,11 @@ class DeviceMemory:
         self.is_used = True
         with self._lock:
             model = self._model
+            known = len(model.states)
             observed = model.observe(msg, self._clock(), self._wall_clock())
+            if self._kept and len(model.states) > known:
+                device, state = next(reversed(model.states.items()))  # a template has brought it about
+                restore(state, self._kept.get(self._documents.topic(device, "state"), b""))
             bad: Sequence[str] = ()
             if model.bad:
                 bad, model.bad = model.bad, []

@@ -154,3 +154,25 @@ def test_a_device_that_is_lost_alone_is_logged_once_and_again_when_it_is_back(
         bench.push(status(21.5))
     lines = [record.getMessage() for record in caplog.records if record.name == "mqttgateway.interfaces"]
     assert lines == ["device 'boiler' is offline: nothing heard for 30 s", "device 'boiler' is online again"]
+
+
+def test_a_device_that_is_gone_and_comes_back_is_kept_for_the_next_run_at_once() -> None:
+    bench = Bench(BOILER)
+    bench.push(status(21.5))
+    bench.memory.configure([], {}, {})
+    bench.memory.configure([BOILER], {}, {})
+    bench.kept.clear()
+    bench.push(status(22.5))
+    assert [topic for _, topic, _ in bench.kept] == ["home/gw/boiler/state", "home/gw/boiler/availability"]
+
+
+def test_a_device_of_a_template_begins_with_what_an_earlier_run_has_left() -> None:
+    flow = Point("flow", PointType.NUMBER, (Feed("FLOW", "litres"),))
+    then = "2026-01-01T00:00:00Z"
+    kept = json.dumps({"temperature": 20, "flow": 7, "_time": {"temperature": then, "flow": then}}).encode()
+    bench = Bench(Device("{device}", (TEMPERATURE, flow)), kept={"home/gw/north/state": kept})
+    bench.push(status(21.5).replace(device="north"))
+    document = json.loads(
+        next(payload for _, topic, payload in reversed(bench.published) if topic == "home/gw/north/state")
+    )
+    assert (document["temperature"], document["flow"], document["_quality"]) == (21.5, 7, {"flow": "stale"})
