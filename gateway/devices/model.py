@@ -272,10 +272,9 @@ class Model:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
         if not self._changed:
             return []
-        states = [state for state in self._changed.values() if state.is_status_new or now >= state.document_due]
-        for state in states:
-            del self._changed[state.device.id]
-        return states
+        # Those that wait are scheduled: looked at for each message, a thousand of them would cost more than all else.
+        changed, self._changed = self._changed, {}
+        return [state for state in changed.values() if state.is_status_new or now >= state.document_due]
 
     def set_written(self, state: DeviceState, now: float) -> None:
         """Record that the document of a device has been written."""
@@ -286,7 +285,8 @@ class Model:
         state.is_changed = True
         if state.device.id not in self._changed:
             self._changed[state.device.id] = state
-            self._schedule(state, state.due())
+            if state.scheduled > state.document_due:
+                self._schedule(state, state.due())
 
     def _schedule(self, entity: _Series | DeviceState, when: float) -> None:
         if when < entity.scheduled:
@@ -450,6 +450,8 @@ class Model:
                     series.readings[feed.argument] = state.reading_of[point.key]
             if state not in series.states:
                 series.states.append(state)
+        if not series.states and msg.report is None:
+            return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
         if not group.feeds:
             if self._ruled >= MAX_SERIES:
                 self._forget_oldest(but=group)

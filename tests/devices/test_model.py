@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -581,3 +582,20 @@ def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -
     assert bench.push(status("TEMPERATURE", celsius=2.0, flow=1)) == []
     assert bench.model.tick(4).messages == []
     assert len(bench.model.tick(5).messages) == 1
+
+
+# --- what is remembered is bounded
+
+
+def test_messages_that_feed_nothing_are_not_remembered() -> None:
+    template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+    bench = Bench(template, max_devices=2)
+    tracemalloc.start()
+    for unit in range(4000):
+        bench.model.observe(status("TEMPERATURE", celsius=1.0, unit=unit), 0, 0)
+    before = tracemalloc.get_traced_memory()[0]
+    for unit in range(4000, 8000):
+        bench.model.observe(status("TEMPERATURE", celsius=1.0, unit=unit), 0, 0)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 50_000
