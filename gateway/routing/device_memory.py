@@ -67,6 +67,7 @@ class DeviceMemory:
         self._planned = math.inf  # when whoever calls `tick` will do so at the latest
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
+        self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
         self._kept: Mapping[str, bytes] = {}  # what an earlier run has left, for devices that are still to be found
         self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
         self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
@@ -146,12 +147,12 @@ class DeviceMemory:
                 now = self._clock()
                 documents = self._written(self._model.changed(now), now)
             self._publish(documents)
-        if self._model.due() < self._planned:
+        if self._due() < self._planned:
             self._wake()
 
     def tick(self) -> list[InternalMsg]:
         """Do what time alone brings about; return the messages that are to be sent for it, past the rules."""
-        if self._clock() < self._model.due():
+        if self._clock() < self._due():
             return []
         with self._publishing:
             with self._lock:
@@ -159,17 +160,23 @@ class DeviceMemory:
                 pending = self._model.tick(now)
                 documents = self._written(pending.states, now)
             self._publish(documents)
+            if now >= self._write_at:
+                self._write_due(now)
         return pending.messages
 
+    def _due(self) -> float:
+        # Writes in whole seconds: or each of many documents would wake the process at a moment of its own.
+        return min(self._model.due(), self._write_at if self._write_at == math.inf else math.ceil(self._write_at))
+
     def _wake(self) -> None:
-        self._planned = self._model.due()
+        self._planned = self._due()
         self._documents.wake()
 
     @property
     def due_in(self) -> float:
         """The seconds until `tick` has something to do; infinite: nothing, as far as is known now."""
         # Noted before the caller begins to wait: what becomes due sooner from now on wakes it.
-        self._planned = due = self._model.due()
+        self._planned = due = self._due()
         return math.inf if due == math.inf else max(0.0, due - self._clock())
 
     # --- what is heard of devices beside their messages
@@ -257,6 +264,21 @@ class DeviceMemory:
                 self._documents.remember(topic, payload)
             else:
                 self._unwritten[topic] = payload
+                self._write_at = min(self._write_at, self._remembered[topic] + _REMEMBER_INTERVAL)
+
+    def _write_due(self, now: float) -> None:
+        """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.
+
+        The caller holds the lock of publishing.
+        """
+        self._write_at = math.inf
+        for topic in list(self._unwritten):
+            due = self._remembered[topic] + _REMEMBER_INTERVAL
+            if due <= now:
+                self._remembered[topic] = now
+                self._documents.remember(topic, self._unwritten.pop(topic))
+            else:
+                self._write_at = min(self._write_at, due)
 
     def _log_statuses(self) -> None:
         """Log which devices were lost though their interface was not, and which of these are back."""

@@ -176,3 +176,13 @@ def test_a_device_of_a_template_begins_with_what_an_earlier_run_has_left() -> No
         next(payload for _, topic, payload in reversed(bench.published) if topic == "home/gw/north/state")
     )
     assert (document["temperature"], document["flow"], document["_quality"]) == (21.5, 7, {"flow": "stale"})
+
+
+def test_the_last_document_is_written_to_the_disk_though_none_follows() -> None:
+    bench = Bench(BOILER._replace(silent_after=None))
+    bench.push(status(1))
+    bench.advance(10)
+    bench.push(status(2))
+    bench.advance(100)
+    written = [(at, json.loads(payload)["temperature"]) for at, topic, payload in bench.kept if "/state" in topic]
+    assert written == [(0, 1), (60, 2)]
