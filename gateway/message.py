@@ -141,7 +141,7 @@ class InternalMsg(_Fields):
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return a copy with other arguments, faster than `replace`. The mapping must not be changed afterwards."""
-        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), *self[8:]))
+        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), self[8], self[9]))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` if the message has none of that name."""

@@ -93,23 +93,22 @@ class ValueReader:
         converters, default = self._converters, self._default
         has_bad = False
         for index, values in enumerate(sets):  # converted in place, which saves a dictionary for each frame
-            empty = []
-            bad: dict[str, str] = {}
+            empty = bad = None  # made when they are needed: nearly all frames have neither
             for name, value in values.items():
                 if value is None or value == "":
-                    empty.append(name)
+                    empty = [*(empty or ()), name]
                     continue
                 convert = converters.get(name, default)
                 if convert is not None:
                     try:
                         value = convert(value)
                     except ConversionError as err:
-                        bad[name] = str(err)
+                        bad = {**(bad or {}), name: str(err)}
                         continue
                 values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
-            for name in empty:
+            for name in empty or ():
                 del values[name]
-            if bad:
+            if bad is not None:
                 has_bad = True
                 good = {name: value for name, value in values.items() if name not in bad}
                 sets[index] = PartialValues(good, bad)
