@@ -487,9 +487,9 @@ class Outlet:
         if is_available != self._is_available:
             self._is_available = is_available
             self._publish_available(is_available)
-            self.tell_devices()
+            self.notify_devices()
 
-    def tell_devices(self) -> None:
+    def notify_devices(self) -> None:
         """Have the devices know whether the interface is available, as far as that is known. Any thread may call it."""
         told = None
         while told is not self._is_available:  # another thread may change it meanwhile

@@ -117,7 +117,7 @@ class InterfaceHost:
             else {}
         )
         gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
-        self.outlet.tell_devices()  # of those that are new
+        self.outlet.notify_devices()  # of those that are new
         return gone
 
     def tick(self) -> None:
