@@ -14,7 +14,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
@@ -55,8 +55,12 @@ class _Group:
 
     def __init__(self) -> None:
         self.by: tuple[str, ...] = ()
-        self.children: dict[tuple[Any, ...], _Series] = {}
+        self.children: dict[tuple[str, ...], _Series] = {}
         self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
+
+    def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
+        """Return the key in `children` of messages with `arguments`."""
+        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
 
 
 class Model:
@@ -122,9 +126,9 @@ class Model:
             group = created
         rule = msg.report
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
-            self._tell_apart(group, rule.by)
+            self._distinguish_by(group, rule.by)
         arguments = msg.arguments
-        series = group.children.get(tuple([repr(arguments.get(name)) for name in group.by]) if group.by else ())
+        series = group.children.get(group.key_of(arguments))
         if series is None:
             if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
                 self._add_from_template(msg)
@@ -147,11 +151,7 @@ class Model:
                 bad.append(name)
             verdict |= result
         for state in series.states:
-            is_sooner = state.hear(now)
-            if verdict & CHANGED or state.is_status_new:
-                self._mark_changed(state)
-            if is_sooner:
-                self._schedule(state, state.due())
+            self._hear(state, now, is_changed=bool(verdict & CHANGED))
         if bad:
             self.bad = bad
             self.bad_values += len(bad)
@@ -221,7 +221,8 @@ class Model:
     def tick(self, now: float) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
 
-        The messages have passed filters and rules already. The states are those of which `write_document` may follow.
+        The messages have passed filters and rules already. Each of the states is to have its document
+        written; `set_written` records that.
         """
         pending = Pending([], [])
         again: list[_Series | DeviceState] = []
@@ -281,7 +282,8 @@ class Model:
         state.is_changed, state.document_at = False, now
         self._schedule(state, state.due())
 
-    def _mark_changed(self, state: DeviceState) -> None:
+    def mark_changed(self, state: DeviceState) -> None:
+        """Have the document of a device written, for what it has told or for what was restored of it."""
         state.is_changed = True
         if state.device.id not in self._changed:
             self._changed[state.device.id] = state
@@ -297,11 +299,14 @@ class Model:
 
     def heard(self, device: str, now: float) -> None:
         """Record that a device was heard, though it told no reading. Raises `KeyError` if there is no such device."""
-        state = self.states[device]
-        state.hear(now)
-        if state.is_status_new:
-            self._mark_changed(state)
-        self._schedule(state, state.due())
+        self._hear(self.states[device], now)
+
+    def _hear(self, state: DeviceState, now: float, is_changed: bool = False) -> None:
+        is_sooner = state.hear(now)
+        if is_changed or state.is_status_new:
+            self.mark_changed(state)
+        if is_sooner:
+            self._schedule(state, state.due())
 
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
@@ -316,15 +321,12 @@ class Model:
                 and state.device.silent_after is None
             ):
                 state.lose(f"{state.unanswered} requests in a row were not answered")
-                self._mark_changed(state)
+                self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
         """Record that a request for `msg` was answered, but not with it: its device was heard."""
         for state in self._devices_fed_by(msg):
-            state.hear(now)
-            if state.is_status_new:
-                self._mark_changed(state)
-            self._schedule(state, state.due())
+            self._hear(state, now)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
         """Record that a device sent something for arguments of `msg` that is no value: `errors` tells why, by argument.
@@ -334,8 +336,7 @@ class Model:
         group = self._groups.get(msg[:7])
         if group is None:
             return
-        key = tuple([repr(msg.arguments.get(name)) for name in group.by]) if group.by else ()
-        series = group.children.get(key) or self._new_series(group, msg)
+        series = group.children.get(group.key_of(msg.arguments)) or self._new_series(group, msg)
         flags = 0
         for name, error in errors.items():
             reading = series.readings.get(name)
@@ -343,10 +344,7 @@ class Model:
                 self.bad_values += 1
                 flags |= reading.set_bad(error)
         for state in series.states:
-            state.hear(now)
-            if flags & CHANGED or state.is_status_new:
-                self._mark_changed(state)
-            self._schedule(state, state.due())
+            self._hear(state, now, is_changed=bool(flags & CHANGED))
 
     def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
@@ -361,7 +359,7 @@ class Model:
         for state in self.states.values():
             state.lose(reason)
             if state.is_changed:
-                self._mark_changed(state)
+                self.mark_changed(state)
         self.doubt_ruled()
 
     def doubt_ruled(self) -> None:
@@ -376,7 +374,7 @@ class Model:
         for state in self.states.values():
             state.recover(now)
             if state.is_status_new:
-                self._mark_changed(state)
+                self.mark_changed(state)
             self._schedule(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
@@ -389,15 +387,11 @@ class Model:
                     (False, *words, device.address.get("sender", ""), feed.action), _Group()
                 )
                 group.feeds.append((state, point, {**device.where, **point.where}))
-                self._tell_apart(group, (*device.where, *point.where))
+                self._distinguish_by(group, (*device.where, *point.where))
         return state
 
-    def touch(self, state: DeviceState) -> None:
-        """Have the document of a device written, though nothing has come from it: it was restored, or lost outside."""
-        self._mark_changed(state)
-
-    def _tell_apart(self, group: _Group, names: Iterable[str]) -> None:
-        """Have the messages of a group told apart by the arguments `names`, too."""
+    def _distinguish_by(self, group: _Group, names: Iterable[str]) -> None:
+        """Distinguish the messages of a group by the arguments `names`, too."""
         by = tuple(dict.fromkeys((*group.by, *names)))
         if by != group.by:
             group.by = by
@@ -430,8 +424,7 @@ class Model:
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
         group = self._groups.get(msg[:7])
-        key = tuple([repr(msg.arguments.get(name)) for name in group.by]) if group is not None and group.by else ()
-        series = None if group is None else group.children.get(key)
+        series = None if group is None else group.children.get(group.key_of(msg.arguments))
         if series is not None:
             for _, reading in self._readings_of(series, msg):
                 reading.reported = UNSET
@@ -458,7 +451,7 @@ class Model:
             self._ruled += 1
             if not arguments:
                 series.constants.append((self._action_reading(msg), msg.action))
-        group.children[tuple([repr(arguments.get(name)) for name in group.by]) if group.by else ()] = series
+        group.children[group.key_of(arguments)] = series
         return series
 
     def _action_reading(self, msg: InternalMsg) -> Reading:
@@ -516,7 +509,7 @@ class Model:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     state.is_changed = True
         if state.is_changed or state.is_status_new:
-            self._mark_changed(state)
+            self.mark_changed(state)
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
@@ -568,7 +561,7 @@ class Model:
     def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
         state.carry_over(before)
         if before.is_changed or before.document_at != NEVER:
-            self._mark_changed(state)  # its document may have other points now; and its silence goes on being watched
+            self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
 
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""

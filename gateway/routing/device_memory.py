@@ -104,7 +104,7 @@ class DeviceMemory:
             for device, state in model.states.items():
                 payload = kept.get(self._documents.topic(device, "state"), b"")
                 if payload and restore(state, payload):
-                    model.touch(state)
+                    model.mark_changed(state)
             self._model = model
             self.is_used = not model.is_empty
             self._kept = {**self._kept, **kept} if model.has_templates else {}
