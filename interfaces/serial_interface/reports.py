@@ -105,32 +105,31 @@ class Reports:
 
     def nothing_answers(self, count: int) -> None:
         """Log that `count` requests in a row were not answered, and that the port is therefore reopened."""
-        warning = NothingAnswers(
+        self._warn(
+            NothingAnswers,
             f"{self._name}: nothing has answered {count} requests in a row: closing the port and opening it again",
             key=self._name,
-            clock=self._clock,
         )
-        if warning.trigger:
-            LOG.warning(warning.report)
 
     def no_frames(self, count: int) -> None:
         """Log that `count` bytes have been discarded, and that there was no frame in them."""
-        warning = NoFrames(
+        self._warn(
+            NoFrames,
             f"{self._name}: {count} bytes discarded that contain no frame: check baudrate, parity and framing",
             key=self._name,
-            clock=self._clock,
         )
-        if warning.trigger:
-            LOG.warning(warning.report)
 
     def request_failed(self, request: str, reason: str, frame: bytes = b"") -> None:
         """Log that the request of this name was not answered, or was refused by `frame`."""
         details = f": {_as_text(frame)}" if frame else ""
-        warning = RequestFailed(
+        self._warn(
+            RequestFailed,
             f"{self._name}: {request!a}: {reason}{details}",
             key=f"{self._name} {request}: {kind_of(reason)}",
-            clock=self._clock,
         )
+
+    def _warn(self, kind: type[ThrottledException], text: str, key: str) -> None:
+        warning = kind(text, key=key, clock=self._clock)
         if warning.trigger:
             LOG.warning(warning.report)
 
