@@ -151,7 +151,12 @@ class Model:
                 bad.append(name)
             verdict |= result
         for state in series.states:
-            self._hear(state, now, is_changed=bool(verdict & CHANGED))
+            # Not `_hear`: it asks when the device is due, which looks at all its points; too much for each message.
+            is_sooner = state.hear(now)
+            if verdict & CHANGED or state.is_status_new:
+                self.mark_changed(state)
+            if is_sooner:
+                self._schedule(state, state.due())
         if bad:
             self.bad = bad
             self.bad_values += len(bad)
@@ -302,11 +307,10 @@ class Model:
         self._hear(self.states[device], now)
 
     def _hear(self, state: DeviceState, now: float, is_changed: bool = False) -> None:
-        is_sooner = state.hear(now)
+        state.hear(now)
         if is_changed or state.is_status_new:
             self.mark_changed(state)
-        if is_sooner:
-            self._schedule(state, state.due())
+        self._schedule(state, state.due())
 
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
