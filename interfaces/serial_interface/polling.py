@@ -144,9 +144,15 @@ class Schedule:
             return
         poll.is_pending = False
         if is_answered:
-            poll.misses, poll.factor = 0, 1
+            self.mark_answered(request)
         elif is_answered is False:
             self._mark_missed(poll)
+
+    def mark_answered(self, request: Request) -> None:
+        """Record that a request which has ended before was answered after all: its device is there, but slow."""
+        for poll in self._polls:
+            if poll.request is request:
+                poll.misses, poll.factor = 0, 1
 
     def _mark_missed(self, poll: _Poll) -> None:
         poll.misses += 1

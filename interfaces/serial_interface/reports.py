@@ -53,6 +53,12 @@ class RequestFailed(ThrottledException):
     period = 600.0
 
 
+class LateAnswer(ThrottledException):
+    """The device has answered later than its timeout allows."""
+
+    period = 600.0
+
+
 class DropReason(enum.Enum):
     """Why a frame is dropped; the values are the names of the counters in `stats()`."""
 
@@ -126,6 +132,15 @@ class Reports:
             RequestFailed,
             f"{self._name}: {request!a}: {reason}{details}",
             key=f"{self._name} {request}: {kind_of(reason)}",
+        )
+
+    def late_answer(self, request: str, seconds: float, timeout: float) -> None:
+        """Log that a request or a command was answered `seconds` after it was written, later than its timeout (s)."""
+        self._warn(
+            LateAnswer,
+            f"{self._name}: {request}: answered after {seconds:.3g} s, but the timeout is {timeout:g} s: the answer is "
+            "used as a reading; choose a longer timeout",
+            key=f"{self._name} {request}",
         )
 
     def _warn(self, kind: type[ThrottledException], text: str, key: str) -> None:

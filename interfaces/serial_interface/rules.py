@@ -13,9 +13,9 @@ from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content, make_content
 from interfaces.rules.message_template import MessageTemplate
 from interfaces.rules.template import TemplateError
-from interfaces.serial_interface.conversation import Result
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
+from interfaces.serial_interface.transaction import Result
 
 
 class SerialRules:

@@ -16,12 +16,13 @@ from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
 from interfaces.rules.encoding import Answer, AnswerReader
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
-from interfaces.serial_interface.conversation import Conversation, Outcome, Priority, Result, Transaction
+from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.polling import Request, Schedule
 from interfaces.serial_interface.reports import DropReason, Reports
 from interfaces.serial_interface.rules import SerialRules
+from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 
 _COUNTED_OUTCOMES = {
     Outcome.DONE: "done",
@@ -34,6 +35,7 @@ _COUNTERS = (
     *(reason.value for reason in DropReason),
     "values_unreadable",
     "answers_received",
+    "answers_late",
     "frames_sent",
     "ports_reopened",
     *(f"{kind}_{outcome}" for kind in ("commands", "requests") for outcome in _COUNTED_OUTCOMES.values()),
@@ -104,6 +106,7 @@ class Session:
         return {
             **self._counts,
             "unmatched_kinds": self._reports.unmatched_kinds,
+            "answers_unattributed": self._conversation.unattributed,
             "bytes_discarded": framer.discarded_bytes,
             "partial_frames_discarded": framer.discarded_frames,
         }
@@ -174,7 +177,7 @@ class Session:
 
     def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
-        counts, decode = self._counts, self.rules.decoder.decode
+        counts = self._counts
         on_frame = self._conversation.on_frame if self._conversation.needs_frames else None
         frames = list(frames)
         counts["frames_received"] += len(frames)
@@ -186,25 +189,40 @@ class Session:
                 self._drop(DropReason.BAD_CHECKSUM, frame, checksum_error)
                 continue
             try:
-                result = on_frame(frame, now) if on_frame is not None else None
-                if result is not None:
-                    counts["answers_received"] += 1
-                    yield from self._result_messages(result)
-                    if _makes_messages(result):
-                        continue
-                messages = decode(frame)
+                results = on_frame(frame, now) if on_frame is not None else None
             except CodecError as err:
                 self._drop(DropReason.UNREADABLE, frame, str(err))
                 self._pass_on_bad(err.readings)
                 continue
-            if messages is None:
-                if result is None:
-                    self._drop(DropReason.UNMATCHED, frame)
-                continue
-            if type(messages) is PartialMessages:
-                self._report_bad(messages.bad, frame)
-                self._pass_on_bad(messages.readings)
-            yield from messages
+            if results is None:
+                yield from self._decode(frame)
+            else:
+                for result in results:
+                    yield from self._answered(result)
+
+    def _answered(self, result: Result) -> Iterator[InternalMsg]:
+        """Yield the messages of an answer; if it makes none of its own, those of the decode rules."""
+        self._counts["answers_received"] += 1
+        yield from self._result_messages(result)
+        if not _makes_messages(result):
+            yield from self._decode(result.frame, is_answer=True)
+
+    def _decode(self, frame: bytes, *, is_answer: bool = False) -> Iterable[InternalMsg]:
+        """Return the messages that the decode rules make of a frame."""
+        try:
+            messages = self.rules.decoder.decode(frame)
+        except CodecError as err:
+            self._drop(DropReason.UNREADABLE, frame, str(err))
+            self._pass_on_bad(err.readings)
+            return ()
+        if messages is None:
+            if not is_answer:
+                self._drop(DropReason.UNMATCHED, frame)
+            return ()
+        if type(messages) is PartialMessages:
+            self._report_bad(messages.bad, frame)
+            self._pass_on_bad(messages.readings)
+        return messages
 
     def _report_bad(self, bad: Iterable[BadValue], frame: bytes) -> None:
         for place, error in bad:
@@ -263,6 +281,7 @@ class Session:
             answer.refusal.read_for(arguments) if answer.refusal is not None else None,
             self._options.answer_timeout if answer.timeout is None else answer.timeout,
             answer.retries,
+            kind=id(answer),
         )
 
     def ask(self, actions: Collection[str], now: float) -> None:
@@ -286,31 +305,46 @@ class Session:
                     write(data)
                 except DeviceError as err:
                     for result in results:
+                        if result.frame:
+                            yield from self._answered(result)
+                            continue
                         offline = Result(result.transaction, Outcome.OFFLINE, f"the device failed: {err}")
                         yield from self._result_messages(offline)
                     raise
                 self._counts["frames_sent"] += 1
             for result in results:
-                yield from self._result_messages(result)
+                yield from self._answered(result) if result.frame else self._result_messages(result)
             if not data:
                 return
 
     def _result_messages(self, result: Result) -> Iterator[InternalMsg]:
         """Yield the messages that the end of a transaction makes: a command's reply, and the readings of the answer."""
         subject: _Command | Request = result.transaction.subject
+        if result.is_late:
+            yield from self._late_messages(subject, result)
+            return
         if result.is_unanswered:
             self._unanswered += 1
         if isinstance(subject, _Command):
             self._counts[f"commands_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
             yield self.rules.with_answer(subject.msg.reply(result.outcome.value, result.reason), result)
-            yield from self._answer_messages(f"command {subject.msg.action!a}", result)
+            yield from self._answer_messages(_name(subject), result)
             return
         self._counts[f"requests_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
         if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
             self._reports.request_failed(subject.name, result.reason, result.frame)
-        messages = list(self._answer_messages(f"request {subject.name!a}", result))
+        messages = list(self._answer_messages(_name(subject), result))
         self._end_request(subject, result, messages)
         yield from messages
+
+    def _late_messages(self, subject: _Command | Request, result: Result) -> Iterator[InternalMsg]:
+        """Yield the readings of an answer that has come after its transaction had ended; it is no outcome any more."""
+        self._counts["answers_late"] += 1
+        if result.seconds > result.transaction.timeout:
+            self._reports.late_answer(_name(subject), result.seconds, result.transaction.timeout)
+        if isinstance(subject, Request):
+            self._schedule.mark_answered(subject)
+        yield from self._answer_messages(_name(subject), result)
 
     def _end_request(self, request: Request, result: Result, messages: Iterable[InternalMsg]) -> None:
         """Record how a request has ended, for its schedule and for the devices that its answer is about."""
@@ -336,6 +370,11 @@ class Session:
             yield from make_messages(reader.messages, result.values)
         except CodecError as err:
             self._drop(DropReason.UNREADABLE, result.frame, f"{place}: {err}")
+
+
+def _name(subject: _Command | Request) -> str:
+    """Return what a log line calls a command or a request."""
+    return f"request {subject.name!a}" if isinstance(subject, Request) else f"command {subject.msg.action!a}"
 
 
 def _reader(result: Result) -> AnswerReader | None:

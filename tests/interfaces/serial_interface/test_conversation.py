@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from interfaces.rules.message_template import CodecError
-from interfaces.serial_interface.conversation import (
-    Conversation,
-    Outcome,
-    Priority,
-    ReadFrame,
-    Result,
-    Transaction,
-)
+from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.options import RateLimit
+from interfaces.serial_interface.transaction import Outcome, Priority, ReadFrame, Result, Transaction
 
 OPENING, COMMAND, POLL = Priority
 
@@ -40,13 +34,23 @@ def transaction(
     """Return a transaction that writes `name`; the device sends NAME to answer it, and not NAME to refuse it."""
     data = name.encode()
     answers = reader(data.upper()) if response else None
-    return Transaction(data, priority, name, answers, reader(b"not " + data.upper()) if refusal else None, **options)
+    refusals = reader(b"not " + data.upper()) if refusal else None
+    return Transaction(data, priority, name, answers, refusals, kind=name, **options)
 
 
 def started(*transactions: Transaction, **pacing: Any) -> Conversation:
     conversation = Conversation(RateLimit(**pacing))
     assert all(conversation.submit(each, 0.0) for each in transactions)
     return conversation
+
+
+def hear(conversation: Conversation, frame: bytes, now: float) -> Result | None:
+    """Return the one result of a frame; None if it is not an answer."""
+    results = conversation.on_frame(frame, now)
+    if results is None:
+        return None
+    (result,) = results
+    return result
 
 
 def run(conversation: Conversation, until: float, now: float = 0.0) -> list[tuple[float, Any]]:
@@ -80,8 +84,8 @@ def test_the_next_transaction_is_written_only_after_the_answer() -> None:
     conversation = started(transaction("a"), transaction("b"))
     assert conversation.step(0.0) == (b"a", [])
     assert conversation.step(0.5) == (b"", [])
-    assert conversation.on_frame(b"something else", 0.6) is None
-    result = conversation.on_frame(b"A", 0.7)
+    assert hear(conversation, b"something else", 0.6) is None
+    result = hear(conversation, b"A", 0.7)
     assert result is not None
     assert (result.transaction.subject, result.outcome, result.reason) == ("a", Outcome.DONE, "")
     assert (result.frame, result.values) == (b"A", ({"frame": b"A"},))
@@ -94,9 +98,9 @@ def test_a_transaction_without_answer_is_done_when_it_is_written() -> None:
 
 def test_an_unsolicited_frame_answers_no_transaction() -> None:
     conversation = started()
-    assert conversation.on_frame(b"A", 0.0) is None
+    assert hear(conversation, b"A", 0.0) is None
     assert conversation.submit(transaction("a"), 1.0)
-    assert conversation.on_frame(b"A", 1.0) is None, "it has not been written yet"
+    assert hear(conversation, b"A", 1.0) is None, "it has not been written yet"
     assert conversation.step(1.0) == (b"a", [])
 
 
@@ -106,7 +110,7 @@ def test_an_unsolicited_frame_answers_no_transaction() -> None:
 def test_the_device_refuses() -> None:
     conversation = started(transaction("a", refusal=True, retries=3))
     conversation.step(0.0)
-    result = conversation.on_frame(b"not A", 0.1)
+    result = hear(conversation, b"not A", 0.1)
     assert result is not None
     assert (result.outcome, result.reason) == (Outcome.REFUSED, "the device refused it")
     assert (result.frame, result.values) == (b"not A", ({"frame": b"not A"},))
@@ -122,14 +126,16 @@ def test_a_transaction_without_an_answer_times_out() -> None:
     assert run(conversation, 9.0, now=0.5) == [(1.0, b"b"), (3.0, ("b", Outcome.TIMED_OUT))]
 
 
-@pytest.mark.parametrize("frame", [b"A", b"not A"])
-def test_the_next_transaction_waits_for_a_late_answer(frame: bytes) -> None:
+@pytest.mark.parametrize(("frame", "outcome"), [(b"A", Outcome.DONE), (b"not A", Outcome.REFUSED)])
+def test_the_next_transaction_waits_for_a_late_answer(frame: bytes, outcome: Outcome) -> None:
     conversation = started(transaction("a", timeout=0.5, refusal=True), transaction("b"))
     run(conversation, 0.5)
     assert conversation.step(0.75) == (b"", [])
-    assert conversation.on_frame(b"something else", 0.75) is None
+    assert hear(conversation, b"something else", 0.75) is None
     assert conversation.due() == 1.0
-    assert conversation.on_frame(frame, 0.875) is None, "it arrives too late"
+    result = hear(conversation, frame, 0.875)
+    assert result is not None
+    assert (result.transaction.subject, result.outcome, result.is_late, result.seconds) == ("a", outcome, True, 0.875)
     assert conversation.step(0.875) == (b"b", [])
 
 
@@ -137,9 +143,18 @@ def test_the_wait_for_a_late_answer_is_limited() -> None:
     conversation = started(transaction("a", timeout=0.5))
     run(conversation, 0.5)
     assert conversation.is_idle
+    assert conversation.due() is None, "only a frame can cause anything"
+    assert conversation.submit(transaction("b"), 0.5)
+    assert conversation.due() == 1.0
+    assert conversation.step(1.0) == (b"b", [])
+
+
+def test_an_unreadable_late_answer_ends_the_wait() -> None:
+    conversation = started(transaction("a", timeout=0.5), transaction("b"))
+    run(conversation, 0.5)
     with pytest.raises(CodecError, match="unreadable"):
-        conversation.on_frame(b"A?", 0.75)
-    assert conversation.on_frame(b"A?", 1.0) is None
+        hear(conversation, b"A?", 0.75)
+    assert conversation.step(0.75) == (b"b", [])
 
 
 @pytest.mark.parametrize("retries", [1, 2])
@@ -153,7 +168,7 @@ def test_a_transaction_is_retried(retries: int) -> None:
 def test_an_answer_to_the_second_attempt_is_an_answer() -> None:
     conversation = started(transaction("a", timeout=0.5, retries=1))
     assert run(conversation, 0.7) == [(0.0, b"a"), (0.5, b"a")]
-    result = conversation.on_frame(b"A", 0.8)
+    result = hear(conversation, b"A", 0.8)
     assert result is not None
     assert result.outcome is Outcome.DONE
     assert conversation.step(9.0) == (b"", [])
@@ -163,8 +178,8 @@ def test_an_unreadable_answer_does_not_end_the_transaction() -> None:
     conversation = started(transaction("a", timeout=0.5))
     conversation.step(0.0)
     with pytest.raises(CodecError):
-        conversation.on_frame(b"A?", 0.1)
-    assert conversation.on_frame(b"A", 0.2) is not None
+        hear(conversation, b"A?", 0.1)
+    assert hear(conversation, b"A", 0.2) is not None
 
 
 def test_with_only_a_refusal_silence_means_success() -> None:
@@ -172,7 +187,7 @@ def test_with_only_a_refusal_silence_means_success() -> None:
     assert run(conversation, 9.0) == [(0.0, b"a"), (0.5, ("a", Outcome.DONE))]
     conversation = started(transaction("a", response=False, refusal=True, timeout=0.5))
     conversation.step(0.0)
-    result = conversation.on_frame(b"not A", 0.1)
+    result = hear(conversation, b"not A", 0.1)
     assert result is not None
     assert result.outcome is Outcome.REFUSED
 
@@ -185,8 +200,8 @@ def test_a_pause_follows_each_frame_in_either_direction() -> None:
         transaction("a"), transaction("b", response=False), transaction("c", response=False), pause=0.25
     )
     assert run(conversation, 0.0) == [(0.0, b"a")]
-    assert conversation.on_frame(b"A", 0.5) is not None
-    assert conversation.on_frame(b"unsolicited", 0.625) is None
+    assert hear(conversation, b"A", 0.5) is not None
+    assert hear(conversation, b"unsolicited", 0.625) is None
     assert run(conversation, 9.0, now=0.625) == [
         (0.875, ("b", Outcome.DONE)), (0.875, b"b"), (1.125, ("c", Outcome.DONE)), (1.125, b"c"),
     ]  # fmt: skip
@@ -211,7 +226,7 @@ def test_the_rate_limit(pacing: dict[str, float], times: list[float]) -> None:
 def test_a_retry_keeps_the_pause() -> None:
     conversation = started(transaction("a", timeout=0.5, retries=1), pause=0.25)
     conversation.step(0.0)
-    conversation.on_frame(b"unsolicited", 0.375)
+    hear(conversation, b"unsolicited", 0.375)
     assert run(conversation, 9.0, now=0.375) == [(0.625, b"a"), (1.125, ("a", Outcome.TIMED_OUT))]
 
 
@@ -275,14 +290,23 @@ class AnyConversation(RuleBasedStateMachine):
         self.results: list[Result] = []
         self.current_transaction: Transaction | None = None
         self.last_activity = -1.0
-        self.late: Transaction | None = None
+        self.writes: list[float] = []  # of the current or the last transaction, as far as they were not answered
+        self.late: Transaction | None = None  # the last one, as long as nothing else may be written
         self.late_until = 0.0
 
     def ended(self, results: list[Result]) -> None:
         self.results += results
         for result in results:
-            if result.outcome is Outcome.TIMED_OUT and result.transaction.attempts > 0:
-                self.late, self.late_until = result.transaction, self.now + result.transaction.timeout
+            is_waiting = result.transaction.response is not None or result.outcome is Outcome.REFUSED
+            if not (result.transaction.attempts and is_waiting and self.writes):
+                continue
+            self.late = result.transaction
+            if result.outcome is Outcome.TIMED_OUT:
+                self.late_until = self.writes[-1] + 2 * result.transaction.timeout
+            else:
+                first, *self.writes = self.writes
+                self.late_until = self.writes[-1] + 1.5 * (self.now - first) if self.writes else 0.0
+                self.late = self.late if self.writes else None
         if self.current_transaction in [result.transaction for result in results]:
             self.current_transaction = None
 
@@ -329,6 +353,7 @@ class AnyConversation(RuleBasedStateMachine):
             too_late = [result.transaction for result in results if result.outcome is Outcome.TIMED_OUT]
             others = [each for each in waiting if each not in too_late]
             assert written.attempts > 1 or written is min(others, key=lambda each: each.priority)
+            self.writes = [self.now] if written.attempts == 1 else [*self.writes, self.now]
             self.current_transaction = None if written in [result.transaction for result in results] else written
             self.last_activity = self.now
         assert not (data or results) or (due is not None and self.now >= due), "it did something before that was due"
@@ -342,9 +367,10 @@ class AnyConversation(RuleBasedStateMachine):
         self.last_activity = self.now
         frame = form.replace(b"%s", current.data.upper())
         try:
-            result = self.conversation.on_frame(frame, self.now)
+            result = hear(self.conversation, frame, self.now)
         except CodecError:
             assert form == b"%s?"
+            del self.writes[:1]
             return
         expected = {b"%s": current.response and Outcome.DONE, b"not %s": current.refusal and Outcome.REFUSED}.get(form)
         assert (result and result.outcome) == expected
@@ -354,14 +380,21 @@ class AnyConversation(RuleBasedStateMachine):
     @rule(form=st.sampled_from([b"%s", b"not %s"]))
     def receive_late_answer(self, form: bytes) -> None:
         assert self.late is not None
-        assert self.conversation.on_frame(form.replace(b"%s", self.late.data.upper()), self.now) is None
-        if (self.late.response if form == b"%s" else self.late.refusal) is not None:
-            self.late = None
+        late = self.late
+        result = hear(self.conversation, form.replace(b"%s", late.data.upper()), self.now)
         self.last_activity = self.now
+        if (late.response if form == b"%s" else late.refusal) is None:
+            assert result is None
+            return
+        assert result is not None
+        assert (result.transaction, result.is_late) == (late, True)
+        first, *self.writes = self.writes
+        self.late_until = self.writes[-1] + 1.5 * (self.now - first) if self.writes else 0.0
+        self.late = late if self.writes else None
 
     @rule()
     def receive_unsolicited_frame(self) -> None:
-        assert self.conversation.on_frame(b"unsolicited", self.now) is None
+        assert hear(self.conversation, b"unsolicited", self.now) is None
         self.last_activity = self.now
 
     @rule()

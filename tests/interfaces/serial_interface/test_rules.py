@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.errors import Problem
 from gateway.message import InternalMsg, ReplyTo
 from gateway.routing.command_index import CommandIndex
-from interfaces.serial_interface.conversation import Outcome, Priority, Result, Transaction
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
+from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 from tests.support.configuration import serial_params
 
 READING = {"action": "READING", "arguments": "*"}

@@ -317,6 +317,48 @@ def test_the_answers_to_a_command_make_their_messages(name: str) -> None:
     assert (reply.argument("response"), reading.action, reading.arguments) == ("REFUSED", "FAULT", {"code": "7"})
 
 
+# --- late answers
+
+
+def test_a_late_answer_to_a_poll_makes_its_message(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("did not answer", "request 'voltage': answered after 1.5 s, but the timeout is 1 s")
+    device = Device(name, conversation={"polls": [POLL]})
+    device.step(0.0)
+    device.step(1.0)
+    (msg,) = device.receive(b"U 230\n", 1.5)
+    assert (msg.action, msg.arguments) == ("U", {"u": "230"})
+    counts = device.counts()
+    assert (counts["requests_timed_out"], counts["answers_late"]) == (1, 1)
+    assert "requests_done" not in counts
+
+
+def test_a_late_answer_to_a_command_is_a_reading_and_no_second_outcome(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("command 'SET': answered after 3 s")
+    state = {"regex": "OK (?P<n>.*)", "message": {"action": "STATE", "arguments": {"n": "{n}"}}}
+    device = Device(name, decode=[state])
+    device.submit("SET", n=1)
+    device.step(0.0)
+    (outcome,) = device.step(2.0)
+    assert outcome.argument("response") == "TIMEOUT"
+    (msg,) = device.receive(b"OK 1\n", 3.0)
+    assert (msg.action, msg.arguments) == ("STATE", {"n": "1"})
+
+
+def test_an_answer_that_was_held_back_ends_its_command_and_is_decoded(name: str) -> None:
+    rule = {**OFF, "response": {"regex": "OK.*"}, "timeout": 1}
+    device = Device(name, encode=[SET, rule], decode=[{"regex": "OK (?P<n>.*)", "message": {"action": "STATE"}}])
+    device.submit("SET", n=1)
+    device.step(0.0)
+    device.step(2.0)
+    device.submit("OFF", 5.0)
+    device.step(5.0)
+    assert device.receive(b"OK 1\n", 5.25) == [], "it may still be the answer to SET"
+    held_until = device.session.due()
+    assert held_until == 5.0 + 1.5 * 5.25
+    outcome, state = device.step(held_until)
+    assert (outcome.action, outcome.argument("response"), state.action) == ("OFF", "OK", "STATE")
+
+
 # --- who is heard
 
 

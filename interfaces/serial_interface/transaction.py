@@ -1,0 +1,109 @@
+"""One exchange with a device: what is written, the answer that is expected, and how it has ended. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from interfaces.rules.extractors import Values
+from interfaces.rules.message_template import CodecError
+
+
+class Priority(enum.IntEnum):
+    """The order of writing: first the opening requests, then commands, then polls."""
+
+    OPENING = 0
+    COMMAND = 1
+    POLL = 2
+
+
+class Outcome(enum.Enum):
+    """How a transaction has ended; the values are the argument `response` of a reply."""
+
+    DONE = "OK"
+    TIMED_OUT = "TIMEOUT"
+    REFUSED = "REFUSED"
+    OFFLINE = "OFFLINE"
+
+
+ReadFrame = Callable[[bytes], "list[Values] | None"]
+
+
+class Transaction:
+    """A frame to write, and the answer that is expected.
+
+    `response` and `refusal` return the values of a frame, or None if it is not the answer. If there is only a
+    `refusal`, silence until the timeout means success. `subject` belongs to the caller. The device takes about the same
+    time for the transactions of one `kind`. Times in seconds.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        priority: Priority,
+        subject: Any = None,
+        response: ReadFrame | None = None,
+        refusal: ReadFrame | None = None,
+        timeout: float = 1.0,
+        retries: int = 0,
+        kind: Hashable = None,
+    ) -> None:
+        self.data = data
+        self.priority = priority
+        self.subject = subject
+        self.response = response
+        self.refusal = refusal
+        self.timeout = timeout
+        self.retries = retries
+        self.kind = kind
+        self.submitted_at = 0.0
+        self.attempts = 0
+        self.written_at = 0.0
+        self.unanswered: list[float] = []  # when it was written and not answered yet
+        self.error = ""  # why the answer could not be read; the transaction waits for another one
+
+    def read(self, frame: bytes) -> tuple[Outcome, tuple[Mapping[str, Any], ...]] | None:
+        """Return what `frame` answers, and its values; None if it is not the answer.
+
+        Raises `CodecError` if it is the answer but cannot be read.
+        """
+        if self.refusal is not None and (values := self.refusal(frame)) is not None:
+            return Outcome.REFUSED, tuple(values)
+        if self.response is not None and (values := self.response(frame)) is not None:
+            return Outcome.DONE, tuple(values)
+        return None
+
+    def fits(self, frame: bytes) -> bool:
+        """Return whether `frame` could be the answer."""
+        try:
+            return self.read(frame) is not None
+        except CodecError:
+            return True
+
+    def asks_the_same(self, other: Transaction) -> bool:
+        """Return whether it does not matter which of the two a frame answers: it is the value of the same request."""
+        return self.data == other.data and Priority.COMMAND not in (self.priority, other.priority)
+
+
+class Result(NamedTuple):
+    """The end of a transaction: the answering frame and its values, or the reason why there is none.
+
+    `is_late`: the transaction has ended before, and this is its answer nevertheless. It makes readings, but is no
+    outcome any more.
+    """
+
+    transaction: Transaction
+    outcome: Outcome
+    reason: str = ""
+    frame: bytes = b""
+    values: tuple[Mapping[str, Any], ...] = ()
+    is_late: bool = False
+    seconds: float = 0.0
+    """The time from the write to the answer, as far as it is known; 0: it is not."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it was written as often as is allowed, and nothing came back that could be its answer."""
+        transaction = self.transaction
+        return self.outcome is Outcome.TIMED_OUT and transaction.attempts > 0 and not transaction.error

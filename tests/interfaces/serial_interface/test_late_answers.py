@@ -1,0 +1,213 @@
+"""Answers that arrive later than their timeout: none is ever taken for that of another request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interfaces.serial_interface.conversation import Conversation
+from interfaces.serial_interface.options import RateLimit
+from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
+
+TIMEOUT = 1.0
+
+
+def number(frame: bytes) -> list[dict[str, object]] | None:
+    """Read any answer of the meter: which value it is, nobody can tell from it."""
+    return [{"value": frame}] if frame.startswith(b"=") else None
+
+
+def poll(name: str, *, retries: int = 0) -> Transaction:
+    return Transaction(name.encode(), Priority.POLL, name, number, None, TIMEOUT, retries, kind=name)
+
+
+def is_ok(frame: bytes) -> list[dict[str, object]] | None:
+    return [{}] if frame == b"OK" else None
+
+
+def is_error(frame: bytes) -> list[dict[str, object]] | None:
+    return [{}] if frame == b"ERR" else None
+
+
+def command(name: str, *, retries: int = 0) -> Transaction:
+    return Transaction(name.encode(), Priority.COMMAND, name, is_ok, is_error, TIMEOUT, retries, kind=name)
+
+
+class Device:
+    """A conversation with a device that answers in the order of the requests, and time that only passes here.
+
+    `answer(request)` returns the answer to a request and how long (s) it takes, or None: it does not answer.
+    """
+
+    def __init__(self, answer: Callable[[bytes], tuple[bytes, float] | None]) -> None:
+        self.conversation = Conversation(RateLimit())
+        self.now = 0.0
+        self.results: list[Result] = []
+        self._answer = answer
+        self._coming: list[tuple[float, bytes]] = []
+        self.written: list[tuple[float, bytes]] = []
+
+    def submit(self, *transactions: Transaction) -> None:
+        for transaction in transactions:
+            assert self.conversation.submit(transaction, self.now)
+
+    def run(self, until: float) -> None:
+        """Pass the time until `until`."""
+        while True:
+            data, results = self.conversation.step(self.now)
+            self.results += results
+            if data:
+                self.written.append((self.now, data))
+                answer = self._answer(data)
+                if answer is not None:
+                    earliest = self._coming[-1][0] if self._coming else 0.0
+                    self._coming.append((max(self.now + answer[1], earliest), answer[0]))
+                continue
+            due = self.conversation.due()
+            times = [when for when in (due, self._coming[0][0] if self._coming else None) if when is not None]
+            following = max(self.now, min(times, default=until))
+            if following >= until:
+                self.now = until
+                return
+            self.now = following
+            if self._coming and self._coming[0][0] <= self.now:
+                self.results += self.conversation.on_frame(self._coming.pop(0)[1], self.now) or ()
+
+    def readings(self) -> list[tuple[str, object]]:
+        """Return the subject and the value of each answer that has been used."""
+        return [(result.transaction.subject, result.values[0].get("value")) for result in self.results if result.frame]
+
+    def outcomes(self) -> list[tuple[str, Outcome]]:
+        """Return how the transactions have ended."""
+        return [(result.transaction.subject, result.outcome) for result in self.results if not result.is_late]
+
+
+def meter(latency: float) -> Device:
+    return Device(lambda request: (b"=" + request, latency))
+
+
+def test_the_answers_of_a_meter_that_is_slower_than_twice_the_timeout_are_its_own() -> None:
+    device = meter(latency=2.3)
+    for start in range(0, 60, 10):
+        device.submit(poll("volts"), poll("amperes"), poll("watts"))
+        device.run(start + 10)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+    last = [subject for subject, _ in device.readings()][-6:]
+    assert sorted(last) == sorted(["volts", "amperes", "watts"] * 2), "once it is known how slow it is, none is lost"
+    assert device.conversation.unattributed == 0
+
+
+def test_a_late_answer_within_the_window_is_the_answer() -> None:
+    device = meter(latency=1.3)
+    device.submit(poll("volts"), poll("amperes"))
+    device.run(10)
+    assert device.readings() == [("volts", b"=volts"), ("amperes", b"=amperes")]
+    assert [result.is_late for result in device.results if result.frame] == [True, True]
+    assert device.outcomes() == [("volts", Outcome.TIMED_OUT), ("amperes", Outcome.TIMED_OUT)]
+
+
+def test_after_a_lost_answer_the_next_one_is_used_as_soon_as_it_can_be_no_late_one() -> None:
+    requests = iter([None, (b"=amperes", 0.1)])
+    device = Device(lambda _: next(requests))
+    device.submit(poll("volts"), poll("amperes"))
+    device.run(10)
+    assert device.readings() == [("amperes", b"=amperes")]
+    assert device.conversation.unattributed == 0
+
+
+def test_the_same_request_again_need_not_wait_for_its_earlier_answer() -> None:
+    device = meter(latency=2.3)
+    device.submit(poll("volts"), poll("volts"))
+    device.run(2.35)
+    assert device.readings() == [("volts", b"=volts")]
+
+
+def test_each_attempt_may_be_answered() -> None:
+    answers = {b"OPEN": b"OK", b"CLOSE": b"ERR"}
+    device = Device(lambda request: (answers[request], 1.3))
+    device.submit(command("OPEN", retries=1), command("CLOSE", retries=1))
+    device.run(20)
+    assert device.outcomes() == [("OPEN", Outcome.DONE), ("CLOSE", Outcome.REFUSED)]
+    assert next(when for when, data in device.written if data == b"CLOSE") >= 2.3, "the second OK came first"
+
+
+def test_a_frame_that_only_an_earlier_request_can_have_asked_for_is_its_answer() -> None:
+    answers = {b"volts": (b"=230", 2.5), b"OPEN": (b"OK", 0.75)}
+    device = Device(lambda request: answers[request])
+    device.submit(poll("volts"))
+    device.run(2.0)
+    device.submit(command("OPEN"))
+    device.run(10)
+    assert device.readings() == [("volts", b"=230"), ("OPEN", None)]
+    assert device.outcomes() == [("volts", Outcome.TIMED_OUT), ("OPEN", Outcome.DONE)]
+
+
+def test_how_slow_a_device_is_also_counts_if_it_is_much_slower_than_was_expected() -> None:
+    device = meter(latency=9.0)
+    device.submit(poll("volts"))
+    device.run(10)
+    assert device.readings() == [("volts", b"=volts")], "nobody else has asked for it"
+    device.submit(poll("volts"), poll("amperes"))
+    device.run(60)
+    assert device.readings()[1:] == [("volts", b"=volts"), ("amperes", b"=amperes")]
+
+
+def test_while_a_frame_is_held_back_nothing_is_written() -> None:
+    requests = iter([None, (b"=amperes", 0.1), (b"=watts", 0.1)])
+    device = Device(lambda _: next(requests))
+    device.submit(poll("volts"), poll("amperes"), poll("watts"))
+    device.run(10)
+    (_, _), (written, _), (following, _) = device.written
+    assert following == pytest.approx(written + 1.5 * (written + 0.1))
+
+
+def test_a_new_connection_knows_nothing_of_the_old_one() -> None:
+    device = Device(lambda request: None if request == b"volts" else (b"=amperes", 0.1))
+    device.submit(poll("volts"))
+    device.run(3)
+    device.conversation.abort()
+    device.conversation.reset()
+    device.submit(poll("amperes"))
+    device.run(3.2)
+    assert device.readings() == [("amperes", b"=amperes")]
+
+
+REQUESTS = st.lists(st.sampled_from(["volts", "amperes", "watts", "volt-amperes"]), min_size=1, max_size=6)
+
+
+@given(
+    rounds=st.lists(REQUESTS, min_size=1, max_size=6),
+    latency=st.floats(0.05, 5.5).filter(lambda seconds: abs(seconds % 0.5) > 0.01),
+    period=st.sampled_from([0.0, 2.5, 10.0]),
+    retries=st.integers(0, 2),
+)
+def test_no_answer_is_ever_taken_for_that_of_another_request(
+    rounds: list[list[str]], latency: float, period: float, retries: int
+) -> None:
+    device = meter(latency)
+    for names in rounds:
+        device.submit(*(poll(name, retries=retries) for name in names))
+        device.run(device.now + period)
+    device.run(device.now + 1000)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+    ended = [result.transaction for result in device.results if not result.is_late]
+    assert len(ended) == len(set(ended)) == sum(map(len, rounds)), "each ends once"
+
+
+@given(
+    rounds=st.lists(REQUESTS, min_size=1, max_size=6),
+    lost=st.sets(st.integers(0, 35)),
+    latency=st.floats(0.05, 0.95),
+    retries=st.integers(0, 1),
+)
+def test_nor_if_answers_are_lost(rounds: list[list[str]], lost: set[int], latency: float, retries: int) -> None:
+    count = iter(range(10_000))
+    device = Device(lambda request: None if next(count) in lost else (b"=" + request, latency))
+    for names in rounds:
+        device.submit(*(poll(name, retries=retries) for name in names))
+    device.run(10_000)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+    assert len([1 for _, outcome in device.outcomes() if outcome is Outcome.TIMED_OUT]) <= len(lost)
