@@ -10,11 +10,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
+from gateway.core.argument_values import read_boolean, read_integer, read_number
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import PointType
 from gateway.errors import CommandRefusedError, RefusedError
@@ -204,46 +204,10 @@ def _is_choice(value: object, choices: Iterable[Argument]) -> bool:
 # --- values
 
 
-_WORDS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-
-
-def _read_number(value: object) -> float | int | None:
-    if isinstance(value, str):
-        value = _parsed(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return value if math.isfinite(value) else None
-    except OverflowError:  # an integer that no float can hold
-        return None
-
-
-def _parsed(value: str) -> object:
-    import json  # unlike `float`, it accepts neither underscores nor words such as "infinity"
-
-    try:
-        return json.loads(value, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read_integer(value: object) -> int | None:
-    value = _read_number(value)
-    return int(value) if value is not None and value == int(value) else None
-
-
-def _read_boolean(value: object) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int) and value in (0, 1):
-        return bool(value)
-    return _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
-
-
 _READERS: Mapping[PointType, Callable[[Any], Any]] = {
-    PointType.NUMBER: _read_number,
-    PointType.INTEGER: _read_integer,
-    PointType.BOOLEAN: _read_boolean,
+    PointType.NUMBER: read_number,
+    PointType.INTEGER: read_integer,
+    PointType.BOOLEAN: read_boolean,
     PointType.TEXT: lambda value: value if isinstance(value, str) else None,
     PointType.CHOICE: lambda value: value,
     PointType.EVENT: lambda value: value if isinstance(value, str) else None,

@@ -6,13 +6,14 @@ neither end the frame nor begin another command.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from gateway.core.argument_values import read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.converters import ConversionError, pipeline
@@ -30,12 +31,13 @@ _DEFAULT_MAX_LENGTH = 100  # characters of a text argument unless `max_length` s
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
 
-_ARGUMENT_TYPES: Mapping[str, tuple[type, ...]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "text": (str,),
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "integer": read_integer,
+    "number": read_number,
+    "boolean": read_boolean,
+    "text": lambda value: value if isinstance(value, str) else None,
 }
+"""How an argument of each type is read: clients send numbers and booleans as text, too."""
 
 
 # --- what is written
@@ -158,18 +160,19 @@ class Argument:
             _DEFAULT_PATTERN.fullmatch if pattern is None else safe_regex(pattern).match
         )
 
-    @property
-    def default(self) -> Any:
-        """The value for a command that does not have this argument; None if it must have it."""
-        return self._options.get("default")
-
-    def read(self, msg: InternalMsg) -> Any:
-        """Return the value to write; raise `CodecError` naming the argument and what is wrong with it."""
-        options = self._options
-        if self.name not in msg.arguments and "default" not in options:
+    def value_of(self, msg: InternalMsg) -> Any:
+        """Return the value that `msg` has for it, in its type; raise `CodecError` with what is wrong with it."""
+        if self.name not in msg.arguments and "default" not in self._options:
             raise CodecError(f"argument {self.name!a} is missing")
-        value = msg.argument(self.name, options.get("default"))
+        received = msg.argument(self.name, self._options.get("default"))
+        value = _READERS[self.type](received)
+        if value is None:
+            raise CodecError(f"argument {self.name!a} is {_as_text(received)}: expected {self.type}")
         self._check(value)
+        return value
+
+    def written(self, value: Any) -> Any:
+        """Return what is written for `value`; raise `CodecError` if it cannot be written."""
         if self._converter is not None:
             try:
                 value = self._converter.write(value)
@@ -181,11 +184,7 @@ class Argument:
 
     def _check(self, value: Any) -> None:
         options = self._options
-        has_type = isinstance(value, _ARGUMENT_TYPES[self.type])
-        has_type = has_type and (self.type == "boolean" or not isinstance(value, bool))  # True is an int in Python
-        if not has_type or (isinstance(value, float) and not math.isfinite(value)):
-            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected {self.type}")
-        if "choices" in options and value not in options["choices"]:
+        if "choices" in options and not any(_is_same(value, choice) for choice in options["choices"]):
             choices = ", ".join(map(str, options["choices"]))
             raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected one of {choices}")
         if "minimum" in options and value < options["minimum"]:
@@ -228,17 +227,32 @@ class EncodeRule:
         """Return whether `msg` has all words that this rule requires, except in the field `ignoring`."""
         return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.words.items())
 
-    def arguments_of(self, msg: InternalMsg) -> Mapping[str, Any]:
-        """Return the arguments of `msg` that this rule has, and the defaults of missing ones."""
-        return {name: msg.argument(name, argument.default) for name, argument in self.arguments.items()}
+    def arguments_of(self, msg: InternalMsg) -> dict[str, Any]:
+        """Return the arguments of a command in their types, and the defaults of missing ones.
 
-    def encode(self, msg: InternalMsg) -> bytes:
-        """Return what to write for `msg`, without checksum and framing; raise `CodecError` if an argument is wrong."""
+        Raises `CodecError` if the rule does not accept one of them.
+        """
         for name in msg.arguments:
             if name not in self.arguments:
                 remedy = f"use {', '.join(self.arguments)}" if self.arguments else "this command has no arguments"
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
-        return self.content.make({name: argument.read(msg) for name, argument in self.arguments.items()})
+        return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
+
+    def encode(self, arguments: Mapping[str, Any]) -> bytes:
+        """Return what to write for `arguments_of` a command, without checksum and framing.
+
+        Raises `CodecError` if it cannot be written.
+        """
+        return self.content.make({name: argument.written(arguments[name]) for name, argument in self.arguments.items()})
+
+    def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
+        """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
+        accepted = 0
+        for argument in self.arguments.values():
+            with contextlib.suppress(CodecError):
+                argument.value_of(msg)
+                accepted += 1
+        return msg.arguments.keys() <= self.arguments.keys(), accepted
 
 
 class AnswerReader(ValueReader):
@@ -271,8 +285,16 @@ class Answer:
         self.retries: int = options.get("retries", 0)
 
 
+class Encoded(NamedTuple):
+    """What a command becomes: the rule for it, its arguments in their types, and what is written."""
+
+    rule: EncodeRule
+    arguments: Mapping[str, Any]
+    content: bytes
+
+
 class Encoder:
-    """All encode rules: the first one that matches a command determines what is written."""
+    """All encode rules: the first one that matches a command and accepts its arguments determines what is written."""
 
     def __init__(self, rules: Sequence[EncodeRule]) -> None:
         self.rules = rules
@@ -281,14 +303,30 @@ class Encoder:
         """Return whether `msg` is a command for this device, whatever its action."""
         return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
-    def rule_for(self, msg: InternalMsg) -> EncodeRule:
-        """Return the rule for a command; raise `CodecError`, which names the known actions, if there is none."""
+    def encode(self, msg: InternalMsg) -> Encoded:
+        """Return what a command becomes, without checksum and framing.
+
+        Raises `CodecError` if no rule accepts it: with the reason of the rule that comes nearest to accepting it, or
+        with the known actions.
+        """
+        rejected: list[tuple[tuple[bool, int], CodecError]] = []
         for rule in self.rules:
             if rule.matches(msg):
-                return rule
+                try:
+                    arguments = rule.arguments_of(msg)
+                    return Encoded(rule, arguments, rule.encode(arguments))
+                except CodecError as err:
+                    rejected.append((rule.count_accepted(msg), err))
+        if rejected:
+            raise max(rejected, key=lambda each: each[0])[1]
         actions = {rule.words.get("action") for rule in self.rules if rule.matches(msg, ignoring="action")}
         names = ", ".join(sorted(filter(None, actions)))
         raise CodecError(f"{_as_text(msg.action)} is not an action of this device: use one of {names}")
+
+
+def _is_same(value: object, other: object) -> bool:
+    """Return whether two values are equal. True is not 1 here, though Python says that they are equal."""
+    return value == other and isinstance(value, bool) is isinstance(other, bool)
 
 
 def _as_text(value: Any) -> str:
@@ -351,6 +389,6 @@ def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
     try:
         argument = Argument(name, options)
         if "default" in options:
-            argument.read(InternalMsg(iscmd=True))
+            argument.written(argument.value_of(InternalMsg(iscmd=True)))
     except (ConversionError, RegexError, CodecError) as err:
         yield Problem(("arguments", name), str(err))

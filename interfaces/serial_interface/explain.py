@@ -96,8 +96,8 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        rule = rules.encoder.rule_for(msg)
-        data = rules.codec.wrap(rule.encode(msg))
+        rule, _, content = rules.encoder.encode(msg)
+        data = rules.codec.wrap(content)
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")
         return

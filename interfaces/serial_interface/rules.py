@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.core.quoting import did_you_mean
@@ -67,6 +67,20 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
         for index, options in enumerate(rules):
             for problem in _check_writing(options, encoding, codec):
                 yield problem._replace(path=(*path, index, *problem.path))
+    yield from _check_reachable(params["encode"], address)
+
+
+def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the rules that no command reaches, because an earlier one accepts all that they accept."""
+    for index, rule in enumerate(rules):
+        words = EncodeRule.words_of(rule, address)
+        for earlier, other in enumerate(rules[:index]):
+            others = EncodeRule.words_of(other, address)
+            covers = all(word is None or words.get(name) == word for name, word in others.items())
+            if covers and other.get("arguments", {}) == rule.get("arguments", {}):
+                text = f"no command reaches this rule: rule {earlier + 1} matches the same commands and arguments"
+                yield Problem(("encode", index), text, "remove one of them, or give them other words or arguments")
+                break
 
 
 def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:

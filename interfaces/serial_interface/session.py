@@ -251,11 +251,13 @@ class Session:
     def submit(self, msg: InternalMsg, now: float) -> InternalMsg | None:
         """Queue a command; return the reply if it is refused. Call `step` to write it."""
         try:
-            rule = self.rules.encoder.rule_for(msg)
-            data, arguments = self.codec.wrap(rule.encode(msg)), rule.arguments_of(msg)
+            rule, arguments, content = self.rules.encoder.encode(msg)
+            data = self.codec.wrap(content)
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
-        transaction = self._transaction(data, rule.answer, Priority.COMMAND, _Command(msg, rule.answer), arguments)
+        # Its outcome has the values that were written: a client may have sent the number as text.
+        typed = msg.with_arguments({name: arguments[name] for name in msg.arguments})
+        transaction = self._transaction(data, rule.answer, Priority.COMMAND, _Command(typed, rule.answer), arguments)
         if not self._conversation.submit(transaction, now):
             waiting = self._options.rate_limit.max_waiting
             return self._refuse(msg, f"the send queue is full: {waiting} commands are already waiting")

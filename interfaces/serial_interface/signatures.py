@@ -42,7 +42,8 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
         action = rule["match"]["action"]
         arguments = rule.get("arguments", {})
         for name, options in arguments.items():
-            writes[action, name] = _of_argument(options)
+            signature = _of_argument(options)
+            writes[action, name] = _either(writes.get((action, name), signature), signature)
         if not arguments:
             writes[action, ""] = Signature()
     return Signatures(reads, writes, addresses)
@@ -129,6 +130,20 @@ def _of_table(table: Mapping[str, Any] | None) -> Signature:
     if values and all(isinstance(value, bool) for value in values):
         return Signature(PointType.BOOLEAN)
     return Signature(PointType.CHOICE, choices=values)
+
+
+def _either(one: Signature, other: Signature) -> Signature:
+    """Return what is known of an argument that two rules accept: each command goes to the one that accepts it."""
+    if one == other:
+        return one
+    if one.type is not other.type:
+        return Signature()
+    if one.type is PointType.CHOICE:
+        return Signature(one.type, choices=tuple(dict.fromkeys((*one.choices, *other.choices))))
+    has_limits = one.minimum is not None and other.minimum is not None
+    minimum = min(one.minimum, other.minimum) if has_limits else None  # type: ignore[type-var]
+    has_limits = one.maximum is not None and other.maximum is not None
+    return Signature(one.type, minimum, max(one.maximum, other.maximum) if has_limits else None)  # type: ignore[type-var]
 
 
 def _of_argument(options: Mapping[str, Any]) -> Signature:

@@ -37,7 +37,7 @@ def command(action: str = "SET", **arguments: Any) -> InternalMsg:
 
 
 def content(built: SerialRules, msg: InternalMsg) -> bytes:
-    return built.encoder.rule_for(msg).encode(msg)
+    return built.encoder.encode(msg).content
 
 
 def written(built: SerialRules, msg: InternalMsg) -> bytes:
@@ -106,8 +106,10 @@ def test_a_rule_may_match_any_word_and_the_first_matching_rule_is_used() -> None
 @pytest.mark.parametrize(
     ("options", "value", "error"),
     [
-        (LEVEL, "7", " is '7': expected integer"),
-        (LEVEL, 7.0, " is 7.0: expected integer"),
+        (LEVEL, "7x", " is '7x': expected integer"),
+        (LEVEL, 7.5, " is 7.5: expected integer"),
+        (LEVEL, "1_0", " is '1_0': expected integer"),
+        (LEVEL, "101", " is 101: expected at most 100"),
         (LEVEL, True, " is True: expected integer"),
         (LEVEL, None, " is None: expected integer"),
         (LEVEL, [7], " is [7]: expected integer"),
@@ -116,7 +118,11 @@ def test_a_rule_may_match_any_word_and_the_first_matching_rule_is_used() -> None
         ({"type": "number"}, float("nan"), " is nan: expected number"),
         ({"type": "number"}, float("-inf"), " is -inf: expected number"),
         ({"type": "number", "maximum": 1}, 1.5, " is 1.5: expected at most 1"),
-        ({"type": "boolean"}, 1, " is 1: expected boolean"),
+        ({"type": "number"}, "nan", " is 'nan': expected number"),
+        ({"type": "number"}, "1e999", " is '1e999': expected number"),
+        ({"type": "boolean"}, 2, " is 2: expected boolean"),
+        ({"type": "boolean"}, "yes", " is 'yes': expected boolean"),
+        ({"type": "integer", "choices": [1, 2]}, True, " is True: expected integer"),
         ({}, 5, " is 5: expected text"),
         ({"choices": ["AUTO", "OFF"]}, "off", " is 'off': expected one of AUTO, OFF"),
         ({"max_length": 5}, "123456", " has 6 characters: expected at most 5"),
@@ -136,6 +142,66 @@ def test_an_argument_that_does_not_fit_is_named(options: dict[str, Any], value: 
     with pytest.raises(CodecError) as caught:
         written(built, command(it=value))
     assert str(caught.value) == f"argument 'it'{error}"
+
+
+@pytest.mark.parametrize(
+    ("options", "sent", "data"),
+    [
+        (LEVEL, "50", b"50"),
+        (LEVEL, 50.0, b"50"),
+        (LEVEL, "5e1", b"50"),
+        ({"type": "number"}, "21.5", b"21.5"),
+        ({"type": "boolean", "convert": "bool"}, "ON", b"1"),
+        ({"type": "boolean", "convert": "bool"}, 0, b"0"),
+        ({"type": "boolean", "convert": "bool"}, "false", b"0"),
+        ({"type": "integer", "choices": [1, 2]}, "2", b"2"),
+    ],
+)
+def test_numbers_and_booleans_may_be_sent_as_text(options: dict[str, Any], sent: Any, data: bytes) -> None:
+    assert content(writing({"it": options}, write="{it}"), command(it=sent)) == data
+
+
+# --- rules that differ by their arguments
+
+MODES: dict[str, Any] = {"mode": {"choices": ["auto", "off"]}}
+
+
+def by_arguments() -> SerialRules:
+    options: list[dict[str, Any]] = [
+        {"arguments": {"level": {**LEVEL, "maximum": 50}}, "write": "MV{level}"},
+        {"arguments": {"level": {**LEVEL, "minimum": 51}}, "write": "HI{level}"},
+        {"arguments": MODES, "write": "MODE {mode}"},
+        {"write": "MV?"},
+    ]
+    return rules(encode=[{"match": {"action": "SET"}, **each} for each in options])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data"),
+    [
+        ({"level": 50}, b"MV50"),
+        ({"level": 51}, b"HI51"),
+        ({"mode": "off"}, b"MODE off"),
+        ({}, b"MV?"),
+    ],
+)
+def test_the_first_rule_that_accepts_the_arguments_is_used(arguments: dict[str, Any], data: bytes) -> None:
+    assert content(by_arguments(), command(**arguments)) == data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"level": 500}, "argument 'level' is 500: expected at most 50"),
+        ({"mode": "on"}, "argument 'mode' is 'on': expected one of auto, off"),
+        ({"level": 5, "mode": "off"}, "unknown argument 'mode': use level"),
+        ({"else": 5}, "unknown argument 'else': use level"),
+    ],
+)
+def test_if_no_rule_accepts_them_the_reason_is_that_of_the_nearest(arguments: dict[str, Any], error: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        content(by_arguments(), command(**arguments))
+    assert str(caught.value) == error
 
 
 @pytest.mark.parametrize(
@@ -301,8 +367,8 @@ def test_the_answer_of_a_command_is_read_with_its_own_arguments_and_defaults() -
         "match": {"action": "SET"}, "arguments": {"node": {"type": "integer", "default": 1}}, "write": "N{node}",
         "response": {"regex": "N(?P<node>.*)", "values": {"node": "int"}, "same": ["node"]}, "timeout": 2, "retries": 1,
     }  # fmt: skip
-    rule = rules(encode=[options]).encoder.rule_for(command())
-    assert rule.arguments_of(command(other=1)) == {"node": 1}
+    rule, arguments, _ = rules(encode=[options]).encoder.encode(command())
+    assert arguments == {"node": 1}
     assert rule.answer.response is not None
     assert rule.answer.response.read_for(rule.arguments_of(command()))(b"N1") == [{"node": 1}]
     assert rule.answer.response.read_for(rule.arguments_of(command(node=2)))(b"N1") is None

@@ -112,6 +112,20 @@ def test_a_wrong_framing_does_not_hide_other_problems() -> None:
     assert [problem.path for problem in reported] == [("framing",), ("encode", 1, "write")]
 
 
+def test_a_rule_that_no_command_reaches() -> None:
+    level = {"level": {"type": "integer"}}
+    rule = {"match": {"action": "SET", "device": None}, "write": "A"}
+    others: list[dict[str, Any]] = [
+        {"arguments": level},
+        {"match": {"action": "OTHER"}},
+        {"match": {"action": "SET", "device": "d"}, "arguments": level},
+        {"match": {"action": "SET", "device": "d"}},
+    ]
+    found = problems(encode=[rule, *({**rule, **other} for other in others)])
+    assert [problem.path for problem in found] == [("encode", 3), ("encode", 4)]
+    assert "no command reaches this rule: rule 2 matches the same" in found[0].what
+
+
 def test_valid_options_have_no_problems() -> None:
     params = serial_params(
         decode=[{"regex": "T (?P<t>.*)", "values": {"t": "float"}, "message": READING}],

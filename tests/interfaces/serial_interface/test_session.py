@@ -104,6 +104,14 @@ def test_a_command_is_written_and_answered(name: str) -> None:
     assert device.counts() == {"frames_received": 1, "answers_received": 1, "frames_sent": 1, "commands_done": 1}
 
 
+def test_the_outcome_has_the_value_that_was_written(name: str) -> None:
+    device = Device(name)
+    assert device.submit("SET", n="5") is None
+    device.step(0.0)
+    (reply,) = device.receive(b"OK 5\n")
+    assert (device.written, reply.argument("n")) == ([b"SET 5\r\n"], 5)
+
+
 def test_how_commands_end_is_counted(name: str) -> None:
     device = Device(name, conversation={"pacing": {"max_waiting": 1, "longest_wait": 5}})
     assert device.submit("OFF") is None

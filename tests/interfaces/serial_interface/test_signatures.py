@@ -86,3 +86,20 @@ def test_commands_have_the_types_and_ranges_of_their_rules() -> None:
         ("MODE", "mode"): Signature(PointType.CHOICE, choices=("a", "b")),
         ("OPEN", ""): Signature(),
     }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "signature"),
+    [
+        ({"type": "integer", "minimum": 0, "maximum": 50}, {"type": "integer", "minimum": 51, "maximum": 99},
+         Signature(PointType.INTEGER, 0, 99)),
+        ({"type": "integer", "minimum": 0}, {"type": "integer", "maximum": 9}, Signature(PointType.INTEGER)),
+        ({"choices": ["a", "b"]}, {"choices": ["b", "c"]}, Signature(PointType.CHOICE, choices=("a", "b", "c"))),
+        ({"type": "integer"}, {"type": "text"}, Signature()),
+    ],
+)  # fmt: skip
+def test_an_argument_of_two_rules_has_the_values_of_both(
+    one: dict[str, Any], other: dict[str, Any], signature: Signature
+) -> None:
+    rules = [{"match": {"action": "SET"}, "arguments": {"x": each}, "write": "{x}"} for each in (one, other)]
+    assert signatures(serial_params(encode=rules)).writes == {("SET", "x"): signature}
