@@ -5,23 +5,18 @@ Pure: it receives frames and the time, and returns what to write and how each tr
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 from interfaces.rules.message_template import CodecError
-from interfaces.serial_interface.late_answers import MARGIN, LateAnswers, Owed
+from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
 from interfaces.serial_interface.options import RateLimit
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 
-
-class _Held(NamedTuple):
-    """A frame that may be the answer to more than one request, and what it says if it is that of the latest."""
-
-    frame: bytes
-    outcome: Outcome
-    values: tuple[Mapping[str, Any], ...]
-    at: float
+_MARGIN = 1.5
+"""The answer to a retry comes within this many times the time that the first one has taken."""
 
 
 class Conversation:
@@ -30,11 +25,10 @@ class Conversation:
     Call `submit` for each new transaction, `on_frame` with each frame, and `step` when something may be due; `due`
     returns when that is.
 
-    A transaction without an answer ends at its timeout. Its answer may still arrive, and be taken for that of the next
-    transaction. So nothing is written for some time after that (`_late`); what arrives then is the answer, but no
-    outcome any more. A frame that arrives later still, and may answer an earlier transaction as well as the current
-    one, is held back: if the device is so slow, a second frame follows for the current one, and if none does within
-    that time, the first was its answer.
+    A transaction without an answer ends at its timeout, but its answer may still come, and look like that of the next
+    one. So nothing is written for some time after a timeout: what comes then is the answer, but no outcome any more. A
+    frame that may answer more than one write is held back until as many have come as were written: they are answered
+    in their order. If fewer come, nobody knows which: they are dropped, and the device is given more time from then on.
     """
 
     def __init__(self, rate_limit: RateLimit) -> None:
@@ -43,21 +37,21 @@ class Conversation:
         self._current: Transaction | None = None
         self._deadline = 0.0  # of the answer to the current transaction
         self._quiet_until = 0.0
-        self._late: Transaction | None = None  # one that has ended, of which an answer may still arrive
-        self._late_until = 0.0
+        self._last: Transaction | None = None  # it has ended, but an answer to it may still come
+        self._last_until = 0.0  # nothing is written before that time, unless the answer has come
         self._late_answers = LateAnswers()
-        self._suspects: list[Owed] = []  # the earlier writes that the frames held back may answer
-        self._held: list[_Held] = []
+        self._held: list[tuple[bytes, float]] = []  # frames that were held back, and when they came
+        self._held_for: list[Owed] = []  # the writes that they may answer
         self._held_until = 0.0
         self.last_written = 0.0
         self.unattributed = 0
-        """Frames that were the late answer to some earlier request, but it is unknown to which."""
+        """Frames that were dropped because nobody knows which request they answer."""
 
     def reset(self) -> None:
         """Forget the earlier connection; call `abort` when that ends, and this when a new one begins."""
         self._quiet_until = self.last_written = 0.0
-        self._late = None
-        self._held, self._suspects = [], []
+        self._last = None
+        self._held, self._held_for = [], []
         self._late_answers.clear()
 
     @property
@@ -68,8 +62,7 @@ class Conversation:
     @property
     def needs_frames(self) -> bool:
         """Whether a frame makes a difference; if not, `on_frame` need not be called before the next `submit`."""
-        is_waiting = self._current is not None or self._late is not None or bool(self._late_answers)
-        return is_waiting or bool(self._rate_limit.pause)
+        return self._current is not None or bool(self._late_answers) or bool(self._rate_limit.pause)
 
     def submit(self, transaction: Transaction, now: float) -> bool:
         """Append a transaction to its queue; return False if too many commands already wait."""
@@ -90,108 +83,126 @@ class Conversation:
         """
         if self._rate_limit.pause:
             self._quiet_until = max(self._quiet_until, now + self._rate_limit.pause)
-        asked = self._current or self._late
+        if not self._late_answers:
+            return None
+        candidates = self._held_for or self._late_answers.candidates(frame, self._current, now)
+        if self._held and not any(each.transaction.fits(frame) for each in candidates):
+            return None
+        if not candidates:
+            return self._on_given_up(frame, now)
+        if self._held or not ask_the_same(candidates):
+            return self._hold(frame, candidates, now)
+        if self._current is None and not ask_the_same([*candidates, *self._late_answers.given_up(frame, now)]):
+            # What was given up is answered after all, or else this one: nobody knows. From now on, nothing is expected.
+            self._drop([frame], now - candidates[-1].at)
+            self._late_answers.forget_given_up()
+            return []
+        return [self._answered(candidates[0], frame, now)]
+
+    def _on_given_up(self, frame: bytes, now: float) -> Sequence[Result] | None:
+        """Process a frame that nothing written can have caused, but what was given up."""
+        owed = self._late_answers.given_up(frame, now)
+        if not owed:
+            return None
+        self._late_answers.learn(now - owed[-1].at, is_surprise=True)
+        self._late_answers.forget_given_up()
+        return [self._result(owed[0], frame, now)] if ask_the_same(owed) else None
+
+    def _hold(self, frame: bytes, candidates: list[Owed], now: float) -> Sequence[Result]:
+        self._held.append((frame, now))
+        self._held_for = candidates
+        if len(self._held) == len(candidates):
+            held, self._held, self._held_for = self._held, [], []
+            results = []
+            for owed, (each, at) in zip(candidates, held, strict=True):
+                with contextlib.suppress(CodecError):  # it is one of those, but says nothing
+                    results.append(self._answered(owed, each, at))
+            return results
+        longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(candidates))
+        self._held_until = now + longest_gap + candidates[-1].transaction.timeout
+        return []
+
+    def _end_hold(self) -> list[Result]:
+        """Drop the frames that were held back, since others are missing; return how the current transaction ends."""
+        held, candidates = self._held, self._held_for
+        self._held, self._held_for = [], []
+        self._drop([frame for frame, _ in held], held[0][1] - candidates[-2].at)
+        current, self._current = self._current, None
+        if current is None:
+            return []
+        current.error = "it may be the late answer to an earlier request"
+        return [_unanswered(current)]
+
+    def _drop(self, frames: list[bytes], seconds: float) -> None:
+        self.unattributed += len(frames)
+        self._late_answers.forget_given_up()
+        self._late_answers.learn(seconds, is_surprise=True)
+        self._late_answers.give_up_all()
+        self._last = None
+
+    def _answered(self, owed: Owed, frame: bytes, now: float) -> Result:
+        """End the transaction that a frame answers, or record that its answer has come late."""
+        current = self._current
+        if current is not None and owed.transaction is not current and owed.transaction.asks_the_same(current):
+            result = self._result(Owed(current, owed.at), frame, now)._replace(is_late=False)
+            self._late_answers.remove(owed)
+            self._current = None
+            return result
         try:
-            answer = asked.read(frame) if asked is not None else None
+            result = self._result(owed, frame, now)
         except CodecError as err:
-            self._record_unreadable(err)
+            owed.transaction.error = str(err)
+            if owed.transaction is not current:
+                self._remove(owed)
             raise
-        if asked is None or answer is None:
-            return self._on_late_frame(frame, now) if self._late_answers else None
-        held = _Held(frame, *answer, now)
-        suspects = self._suspects or self._late_answers.suspects(frame, asked, now)
-        if suspects:
-            return self._hold(held, asked, suspects)
-        if self._late_answers and self._late_answers.take_same(asked, now):
-            # It may be the answer to that one, which says the same. Then the one to the current request follows.
-            self._late_answers.add(asked)
-            asked.unanswered = []
-        return [self._answered(asked, held)]
+        self._remove(owed)
+        if result.seconds > owed.transaction.timeout:
+            self._late_answers.learn(result.seconds)
+        if not result.is_late:
+            self._current, owed.transaction.is_answered = None, True
+            others = self._late_answers.writes_of(owed.transaction)
+            if others:  # each retry may be answered, too
+                self._last, self._last_until = owed.transaction, others[-1] + _MARGIN * result.seconds
+        return result
 
-    def _record_unreadable(self, err: CodecError) -> None:
-        asked = self._current or self._late
-        if asked is None:
-            return
-        asked.error = str(err)
-        del asked.unanswered[:1]
-        if asked is self._late and not asked.unanswered:
-            self._late = None
+    def _remove(self, owed: Owed) -> None:
+        self._late_answers.remove(owed)
+        if owed.transaction is self._last and not self._late_answers.writes_of(self._last):
+            self._last = None
 
-    def _on_late_frame(self, frame: bytes, now: float) -> Sequence[Result] | None:
-        owed = self._late_answers.take(frame, now)
-        return None if owed is None else self._late_result(owed, frame, now)
-
-    def _late_result(self, owed: Owed, frame: bytes, now: float) -> Sequence[Result]:
-        """Return the result of a frame that is the late answer to an earlier transaction."""
-        seconds = now - owed.at
-        self._late_answers.learn(owed.transaction, seconds)
+    def _result(self, owed: Owed, frame: bytes, now: float) -> Result:
         answer = owed.transaction.read(frame)
-        return [] if answer is None else [Result(owed.transaction, answer[0], "", frame, answer[1], True, seconds)]
-
-    def _hold(self, held: _Held, asked: Transaction, suspects: list[Owed]) -> Sequence[Result]:
-        if not self._held:
-            self._suspects = suspects
-            self._held_until = asked.written_at + MARGIN * (held.at - suspects[0].at)
-        self._held.append(held)
-        return self._resolve(asked) if len(self._held) > len(self._suspects) else []
-
-    def _resolve(self, asked: Transaction) -> list[Result]:
-        """Return the results of the frames that were held back: the last one answers the latest request.
-
-        The device answers in the order of the requests. If not all of the earlier ones were answered, it is unknown
-        which of them, and the other frames are dropped.
-        """
-        (*earlier, last), suspects = self._held, self._suspects
-        self._held, self._suspects = [], []
-        self._late_answers.forget(suspects)
-        results: list[Result] = []
-        if len(earlier) == len(suspects):
-            for owed, held in zip(suspects, earlier, strict=True):
-                try:
-                    results += self._late_result(owed, held.frame, held.at)
-                except CodecError:
-                    self.unattributed += 1
-        else:
-            self.unattributed += len(earlier)
-        return [*results, self._answered(asked, last, is_slow=bool(earlier))]
-
-    def _answered(self, asked: Transaction, answer: _Held, *, is_slow: bool = False) -> Result:
-        """End a transaction, or record that its answer has come late; return how."""
-        is_late = asked is not self._current
-        self._current = self._late = None
-        written_at, *others = asked.unanswered or [asked.written_at]
-        seconds = answer.at - written_at
-        if is_slow or is_late or not others:
-            self._late_answers.learn(asked, seconds)
-        asked.unanswered = others
-        if others:  # each retry may be answered, too
-            self._late, self._late_until = asked, others[-1] + MARGIN * seconds
-        reason = "the device refused it" if answer.outcome is Outcome.REFUSED else ""
-        return Result(asked, answer.outcome, reason, answer.frame, answer.values, is_late, seconds)
+        outcome, values = answer or (Outcome.DONE, ())
+        reason = "the device refused it" if outcome is Outcome.REFUSED else ""
+        is_late = owed.transaction is not self._current
+        return Result(owed.transaction, outcome, reason, frame, values, is_late, now - owed.at)
 
     # --- time
 
     def step(self, now: float) -> tuple[bytes, list[Result]]:
         """Return what to write now, and the transactions that have ended. Call it again until it returns no bytes."""
         results = self._expire_commands(now)
-        asked = self._current or self._late
-        if asked is not None and self._held and now >= self._held_until:
-            results += self._resolve(asked)
+        if self._held:
+            if now < self._held_until:
+                return b"", results
+            results += self._end_hold()
         current = self._current
-        if current is not None and not self._held and now >= self._deadline:
+        if current is not None and now >= self._deadline:
             if self._may_retry(current):
                 if now < self._quiet_until:
                     return b"", results
                 return self._write(current, now), results
             self._current = None
             results.append(_unanswered(current))
-            if current.response is not None and current.unanswered:
-                self._late = current
-                self._late_until = current.written_at + self._late_answers.window(current)
-        if self._late is not None and not self._held and now >= self._late_until:
-            self._late_answers.add(self._late)
-            self._late = None
-        if self._current is not None or self._late is not None or now < self._quiet_until:
+            if current.response is None or current.error:
+                self._late_answers.end(current)
+            else:
+                self._last, self._last_until = current, current.written_at + self._late_answers.window(current)
+        if self._last is not None and now >= self._last_until:
+            if self._last.is_answered:  # the device had time for its other attempts, too
+                self._late_answers.end(self._last)
+            self._last = None
+        if self._current is not None or self._last is not None or now < self._quiet_until:
             return b"", results
         queue = next((queue for queue in self._queues.values() if queue), None)
         if queue is None:
@@ -214,14 +225,15 @@ class Conversation:
         elif self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_retry(self._current) else 0.0))
         elif any(self._queues.values()):
-            times.append(max(self._quiet_until, self._late_until if self._late is not None else 0.0))
+            times.append(max(self._quiet_until, self._last_until if self._last is not None else 0.0))
         return min(times, default=None)
 
     def abort(self) -> list[Result]:
         """End all transactions, because the device is gone; return them."""
         transactions = [*([self._current] if self._current else []), *(t for q in self._queues.values() for t in q)]
-        self._current = self._late = None
-        self._held, self._suspects = [], []
+        self._current = self._last = None
+        self._held, self._held_for = [], []
+        self._late_answers.clear()
         for queue in self._queues.values():
             queue.clear()
         return [Result(transaction, Outcome.OFFLINE, "the device went offline") for transaction in transactions]
@@ -246,7 +258,8 @@ class Conversation:
         self.last_written = now
         transaction.attempts += 1
         transaction.written_at = now
-        transaction.unanswered.append(now)
+        if transaction.response is not None or transaction.refusal is not None:
+            self._late_answers.add(transaction, now)
         return transaction.data
 
     def _expire_commands(self, now: float) -> list[Result]:

@@ -1,4 +1,4 @@
-"""Which answers a device still owes, and whether a frame could be one of them. Pure.
+"""Which answers a device still owes, and how slow it is. Pure.
 
 A device that is slower than its timeout answers when the next request has been written already. Where both answers look
 alike, each answer would be taken for that of the next request, for ever: volts would be published as amperes.
@@ -7,93 +7,115 @@ alike, each answer would be taken for that of the next request, for ever: volts 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
 from typing import NamedTuple
 
-from interfaces.serial_interface.transaction import Transaction
+from interfaces.serial_interface.transaction import Priority, Transaction
 
-MARGIN = 1.5
-"""A device answers within this many times the longest time that it has taken."""
-
-_WINDOW = 2.0  # timeouts after a write in which nothing else is written, if no answer comes
-_SUSPECTED = 6.0  # timeouts after a write in which a frame may be its answer, if nothing is known of the device
-_KEPT = 60.0  # s after a write in which a frame is its answer, if it can be no other one
-_MAX_OWED = 8  # writes that are remembered: each frame that no request expects is compared with all of them
+_MAX_EXPECTED = 16  # writes that are remembered: each frame is compared with all of them
+_LONGEST_WINDOW = 20.0  # timeouts for which the line is kept silent at most
+_SUSPECTED = 10.0  # timeouts after which a command is not taken for what a frame answers, while another command waits
 
 
 class Owed(NamedTuple):
-    """A write that was not answered in time, and when (s) it was."""
+    """A write that was not answered yet, and when (s) it was."""
 
     transaction: Transaction
     at: float
 
 
-class LateAnswers:
-    """The writes that were not answered, and how slow the device is. All times in seconds.
+def ask_the_same(owed: list[Owed]) -> bool:
+    """Return whether it does not matter which of these a frame answers."""
+    return all(each.transaction.asks_the_same(owed[0].transaction) for each in owed[1:])
 
-    Call `add` with each write that is given up, `learn` with the time that an answer has taken.
+
+class LateAnswers:
+    """The writes that were not answered yet, in their order, and how slow the device is. All times in seconds.
+
+    An answer may still come for any of them. Nobody knows for how long, until an answer has come late: then the device
+    is taken to need twice as long at most (`silence`), and what was not answered after that time is given up.
     """
 
     def __init__(self) -> None:
-        self._owed: deque[Owed] = deque(maxlen=_MAX_OWED)
-        self._slowest: dict[Hashable, float] = {}
+        self._expected: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
+        self._given_up: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
+        self.silence = 0.0
+        """How long after a write an answer may come, as far as is known; 0: nothing is."""
 
     def __bool__(self) -> bool:
-        return bool(self._owed)
+        return bool(self._expected or self._given_up)
 
     def clear(self) -> None:
         """Forget all: the connection is a new one."""
-        self._owed.clear()
-        self._slowest.clear()
+        self._expected.clear()
+        self._given_up.clear()
+        self.silence = 0.0
 
-    def learn(self, transaction: Transaction, seconds: float) -> None:
-        """Record that the device has taken so long for an answer."""
-        if seconds > self._slowest.get(transaction.kind, 0.0):
-            self._slowest[transaction.kind] = seconds
+    def add(self, transaction: Transaction, now: float) -> None:
+        """Record that `transaction` was written, and that an answer may come."""
+        self._expected.append(Owed(transaction, now))
 
     def window(self, transaction: Transaction) -> float:
-        """Return for how long after its last write nothing else may be written, since the answer may still come."""
-        return max(_WINDOW * transaction.timeout, MARGIN * self._slowest.get(transaction.kind, 0.0))
+        """Return for how long after its last write nothing else may be written, if it is not answered in time."""
+        timeout = transaction.timeout
+        return max(2 * timeout, min(self.silence, _LONGEST_WINDOW * timeout))
 
-    def add(self, transaction: Transaction) -> None:
-        """Record that the writes of `transaction` have not been answered, and are waited for no more."""
-        self._owed += [Owed(transaction, at) for at in transaction.unanswered]
+    def learn(self, seconds: float, *, is_surprise: bool = False) -> None:
+        """Record that the device takes so long. `is_surprise`: it was thought that it does not."""
+        self.silence = max(2 * self.silence if is_surprise else self.silence, 2 * seconds)
 
-    def suspects(self, frame: bytes, transaction: Transaction, now: float) -> list[Owed]:
-        """Return the earlier writes that `frame` may answer instead of `transaction`; none if that makes no difference.
+    def candidates(self, frame: bytes, current: Transaction | None, now: float) -> list[Owed]:
+        """Return the writes that `frame` may answer, in their order."""
+        self._give_up_old(current, now)
+        is_command = current is not None and current.priority is Priority.COMMAND
+        return [
+            each
+            for each in self._expected
+            if each.transaction.fits(frame)
+            and (
+                each.transaction is current or not is_command or now - each.at <= _SUSPECTED * each.transaction.timeout
+            )
+        ]
 
-        The device answers in the order of the writes.
-        """
-        self._drop_old(now)
-        owed = [each for each in self._owed if self._is_suspected(each, now) and each.transaction.fits(frame)]
-        return owed if any(not each.transaction.asks_the_same(transaction) for each in owed) else []
+    def given_up(self, frame: bytes, now: float) -> list[Owed]:
+        """Return the writes that `frame` may answer although they were given up."""
+        return [
+            each
+            for each in self._given_up
+            if now - each.at <= _LONGEST_WINDOW * each.transaction.timeout and each.transaction.fits(frame)
+        ]
 
-    def take_same(self, transaction: Transaction, now: float) -> bool:
-        """Take the first of the earlier writes that ask the same as `transaction`; return whether there is one."""
-        same = [each for each in self._owed if each.transaction.asks_the_same(transaction)]
-        suspected = [each for each in same if self._is_suspected(each, now)]
-        self.forget(suspected[:1])
-        return bool(suspected)
+    def remove(self, owed: Owed) -> None:
+        """Record that a write was answered."""
+        self._expected.remove(owed)
 
-    def take(self, frame: bytes, now: float) -> Owed | None:
-        """Return the earlier write that a frame answers which no current request expects; None if that is unknown."""
-        self._drop_old(now)
-        owed = [each for each in self._owed if each.transaction.fits(frame)]
-        if not owed or any(not each.transaction.asks_the_same(owed[0].transaction) for each in owed[1:]):
-            return None
-        self.forget(owed[:1])
-        return owed[0]
+    def remove_first(self, transaction: Transaction) -> None:
+        """Record that the first write of `transaction` was answered, if it was not before."""
+        first = next((each for each in self._expected if each.transaction is transaction), None)
+        if first is not None:
+            self._expected.remove(first)
 
-    def forget(self, owed: list[Owed]) -> None:
-        """Record that nothing is waited for any more: these were answered, or never will be."""
-        for each in owed:
-            self._owed.remove(each)
+    def writes_of(self, transaction: Transaction) -> list[float]:
+        """Return when `transaction` was written without an answer."""
+        return [each.at for each in self._expected if each.transaction is transaction]
 
-    def _is_suspected(self, owed: Owed, now: float) -> bool:
-        transaction = owed.transaction
-        memory = max(_SUSPECTED * transaction.timeout, 2 * self.window(transaction))
-        return now - owed.at <= memory
+    def end(self, transaction: Transaction) -> None:
+        """Record that no more answers to `transaction` can come."""
+        for at in self.writes_of(transaction):
+            self._expected.remove(Owed(transaction, at))
 
-    def _drop_old(self, now: float) -> None:
-        while self._owed and now - self._owed[0].at > max(_KEPT, 2 * self.window(self._owed[0].transaction)):
-            self._owed.popleft()
+    def give_up_all(self) -> None:
+        """Record that nobody knows any more which of the writes were answered."""
+        self._given_up += self._expected
+        self._expected.clear()
+
+    def forget_given_up(self) -> None:
+        """Forget what was given up: one of it was answered after all, and the others are older."""
+        self._given_up.clear()
+
+    def _give_up_old(self, current: Transaction | None, now: float) -> None:
+        if not self.silence:
+            return
+        for each in list(self._expected):
+            if each.transaction is not current and now - each.at >= self.silence:
+                self._expected.remove(each)
+                self._given_up.append(each)

@@ -283,7 +283,6 @@ class Session:
             answer.refusal.read_for(arguments) if answer.refusal is not None else None,
             self._options.answer_timeout if answer.timeout is None else answer.timeout,
             answer.retries,
-            kind=id(answer),
         )
 
     def ask(self, actions: Collection[str], now: float) -> None:

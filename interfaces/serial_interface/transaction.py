@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from interfaces.rules.extractors import Values
@@ -34,8 +34,7 @@ class Transaction:
     """A frame to write, and the answer that is expected.
 
     `response` and `refusal` return the values of a frame, or None if it is not the answer. If there is only a
-    `refusal`, silence until the timeout means success. `subject` belongs to the caller. The device takes about the same
-    time for the transactions of one `kind`. Times in seconds.
+    `refusal`, silence until the timeout means success. `subject` belongs to the caller. Times in seconds.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Transaction:
         refusal: ReadFrame | None = None,
         timeout: float = 1.0,
         retries: int = 0,
-        kind: Hashable = None,
     ) -> None:
         self.data = data
         self.priority = priority
@@ -56,11 +54,10 @@ class Transaction:
         self.refusal = refusal
         self.timeout = timeout
         self.retries = retries
-        self.kind = kind
         self.submitted_at = 0.0
         self.attempts = 0
         self.written_at = 0.0
-        self.unanswered: list[float] = []  # when it was written and not answered yet
+        self.is_answered = False
         self.error = ""  # why the answer could not be read; the transaction waits for another one
 
     def read(self, frame: bytes) -> tuple[Outcome, tuple[Mapping[str, Any], ...]] | None:
@@ -82,8 +79,8 @@ class Transaction:
             return True
 
     def asks_the_same(self, other: Transaction) -> bool:
-        """Return whether it does not matter which of the two a frame answers: it is the value of the same request."""
-        return self.data == other.data and Priority.COMMAND not in (self.priority, other.priority)
+        """Return whether it does not matter which of the two a frame answers: the same was written for both."""
+        return self.data == other.data
 
 
 class Result(NamedTuple):

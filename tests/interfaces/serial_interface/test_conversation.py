@@ -35,7 +35,7 @@ def transaction(
     data = name.encode()
     answers = reader(data.upper()) if response else None
     refusals = reader(b"not " + data.upper()) if refusal else None
-    return Transaction(data, priority, name, answers, refusals, kind=name, **options)
+    return Transaction(data, priority, name, answers, refusals, **options)
 
 
 def started(*transactions: Transaction, **pacing: Any) -> Conversation:
@@ -293,22 +293,29 @@ class AnyConversation(RuleBasedStateMachine):
         self.writes: list[float] = []  # of the current or the last transaction, as far as they were not answered
         self.late: Transaction | None = None  # the last one, as long as nothing else may be written
         self.late_until = 0.0
+        self.silence = 0.0  # how long the device may take, as far as it has shown that
 
     def ended(self, results: list[Result]) -> None:
-        self.results += results
         for result in results:
-            is_waiting = result.transaction.response is not None or result.outcome is Outcome.REFUSED
-            if not (result.transaction.attempts and is_waiting and self.writes):
+            transaction = result.transaction
+            if not (transaction.attempts and (transaction.response or result.outcome is Outcome.REFUSED)):
                 continue
-            self.late = result.transaction
+            self.late = transaction
             if result.outcome is Outcome.TIMED_OUT:
-                self.late_until = self.writes[-1] + 2 * result.transaction.timeout
+                window = max(2 * transaction.timeout, min(self.silence, 20 * transaction.timeout))
+                self.late_until = self.writes[-1] + window if not transaction.error else 0.0
             else:
-                first, *self.writes = self.writes
-                self.late_until = self.writes[-1] + 1.5 * (self.now - first) if self.writes else 0.0
-                self.late = self.late if self.writes else None
+                self.answered(transaction)
+                self.late_until = self.writes[-1] + 1.5 * result.seconds if self.writes else 0.0
+            self.late = self.late if self.late_until else None
+        self.results += results
         if self.current_transaction in [result.transaction for result in results]:
             self.current_transaction = None
+
+    def answered(self, transaction: Transaction) -> None:
+        first, *self.writes = self.writes
+        if self.now - first > transaction.timeout:
+            self.silence = max(self.silence, 2 * (self.now - first))
 
     def waiting(self) -> list[Transaction]:
         over = [result.transaction for result in self.results]
@@ -370,13 +377,14 @@ class AnyConversation(RuleBasedStateMachine):
             result = hear(self.conversation, frame, self.now)
         except CodecError:
             assert form == b"%s?"
-            del self.writes[:1]
             return
         expected = {b"%s": current.response and Outcome.DONE, b"not %s": current.refusal and Outcome.REFUSED}.get(form)
         assert (result and result.outcome) == expected
         self.ended([result] if result else [])
 
-    @precondition(lambda self: self.current_transaction is None and self.late is not None)
+    @precondition(
+        lambda self: self.current_transaction is None and self.late is not None and self.now < self.late_until
+    )
     @rule(form=st.sampled_from([b"%s", b"not %s"]))
     def receive_late_answer(self, form: bytes) -> None:
         assert self.late is not None
@@ -388,8 +396,7 @@ class AnyConversation(RuleBasedStateMachine):
             return
         assert result is not None
         assert (result.transaction, result.is_late) == (late, True)
-        first, *self.writes = self.writes
-        self.late_until = self.writes[-1] + 1.5 * (self.now - first) if self.writes else 0.0
+        self.answered(late)
         self.late = late if self.writes else None
 
     @rule()

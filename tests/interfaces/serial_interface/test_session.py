@@ -352,19 +352,36 @@ def test_a_late_answer_to_a_command_is_a_reading_and_no_second_outcome(name: str
     assert (msg.action, msg.arguments) == ("STATE", {"n": "1"})
 
 
-def test_an_answer_that_was_held_back_ends_its_command_and_is_decoded(name: str) -> None:
+def test_of_answers_that_were_held_back_each_is_used_for_its_own(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("command 'SET': answered after 5.25 s")
     rule = {**OFF, "response": {"regex": "OK.*"}, "timeout": 1}
-    device = Device(name, encode=[SET, rule], decode=[{"regex": "OK (?P<n>.*)", "message": {"action": "STATE"}}])
+    state = {"regex": "OK (?P<n>.*)", "message": {"action": "STATE", "arguments": {"n": "{n}"}}}
+    device = Device(name, encode=[SET, rule], decode=[state])
     device.submit("SET", n=1)
     device.step(0.0)
     device.step(2.0)
     device.submit("OFF", 5.0)
     device.step(5.0)
-    assert device.receive(b"OK 1\n", 5.25) == [], "it may still be the answer to SET"
+    assert device.receive(b"OK 1\n", 5.25) == [], "it may be the answer to either"
+    first, outcome, second = device.receive(b"OK 2\n", 5.5)
+    assert [first.arguments, second.arguments] == [{"n": "1"}, {"n": "2"}]
+    assert (outcome.action, outcome.argument("response")) == ("OFF", "OK")
+
+
+def test_answers_that_may_belong_to_several_requests_are_dropped_and_counted(name: str) -> None:
+    rule = {**OFF, "response": {"regex": "OK.*"}, "timeout": 1}
+    device = Device(name, encode=[SET, rule])
+    device.submit("SET", n=1)
+    device.step(0.0)
+    device.step(2.0)
+    device.submit("OFF", 5.0)
+    device.step(5.0)
+    assert device.receive(b"OK 1\n", 5.25) == []
     held_until = device.session.due()
-    assert held_until == 5.0 + 1.5 * 5.25
-    outcome, state = device.step(held_until)
-    assert (outcome.action, outcome.argument("response"), state.action) == ("OFF", "OK", "STATE")
+    assert held_until is not None
+    (outcome,) = device.step(held_until)
+    assert (outcome.action, outcome.argument("response")) == ("OFF", "TIMEOUT")
+    assert device.counts()["answers_unattributed"] == 1
 
 
 # --- who is heard
