@@ -5,11 +5,9 @@ This is the shell around `Session`: it owns the port and the clock. Everything e
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.core.inbox import MsgList
@@ -23,6 +21,7 @@ from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort, Port, hide_password, open_port
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
+from interfaces.serial_interface.schema import read_schema
 from interfaces.serial_interface.session import Session, earliest
 from interfaces.serial_interface.signatures import signatures
 
@@ -43,9 +42,7 @@ class SerialInterface(DeviceInterface):
 
     answers_at_close = True
 
-    SCHEMA: ClassVar[Mapping[str, Any]] = json.loads(
-        Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
-    )
+    SCHEMA: ClassVar[Mapping[str, Any]] = read_schema()
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The options of the serial interface as records; schema.json describes each of them. Pure.
+"""The options of the serial interface as records; the files in schema/ describe each of them. Pure.
 
 The rules (`decode`, `encode`, and what is written in the conversation) are built from the parameters in `rules`.
 """

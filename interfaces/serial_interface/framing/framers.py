@@ -1,6 +1,7 @@
 """The framings by name. Pure.
 
-To add a framing, write a class derived from `Framer`, enter it in `FRAMINGS`, and describe its options in schema.json.
+To add a framing, write a class derived from `Framer`, enter it in `FRAMINGS`, and describe its options in
+schema/framing.json.
 """
 
 from __future__ import annotations

@@ -1,0 +1,24 @@
+"""The JSON Schema of the serial interface, in parts: port, framing, rules, conversation.
+
+A part has the top-level options of its subject in `properties`, and what several options share in `$defs`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PARTS = ("port", "framing", "rules", "conversation")
+"""The files, in the order in which their options are listed."""
+
+
+def read_schema() -> Mapping[str, Any]:
+    """Return the schema: all its parts in one."""
+    schema: dict[str, Any] = {}
+    for part in PARTS:
+        text = Path(__file__).with_name(f"{part}.json").read_text(encoding="utf-8")
+        for name, value in json.loads(text).items():
+            schema[name] = {**schema.get(name, {}), **value} if isinstance(value, dict) else value
+    return schema
