@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
-from interfaces.rules.converters import ConversionError, check_finite, pipeline
+from interfaces.rules.conversion import ConversionError, check_finite
+from interfaces.rules.converters import pipeline
 from interfaces.rules.extractors import (
     EXTRACTORS,
     BinaryExtractor,

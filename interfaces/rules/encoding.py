@@ -7,206 +7,17 @@ neither end the frame nor begin another command.
 from __future__ import annotations
 
 import contextlib
-import re
-import string
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.argument_values import read_boolean, read_integer, read_number
 from gateway.errors import Problem
-from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
-from interfaces.rules.converters import ConversionError, pipeline
-from interfaces.rules.decoding import ValueReader, check_decode_rule
-from interfaces.rules.extractors import Values
-from interfaces.rules.layout import Layout, LayoutError
+from gateway.message import InternalMsg
+from interfaces.rules.answers import Answer, check_answers
+from interfaces.rules.arguments import Argument, as_text, check_argument
+from interfaces.rules.content import CONTENTS, content_kinds, make_content
+from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import CodecError
-from interfaces.rules.safe_regex import RegexError, safe_regex
-from interfaces.rules.template import Template, TemplateError
-
-_DEFAULT_PATTERN = re.compile(r"[A-Za-z0-9 ._+-]*")
-"""What a text argument may contain unless its `pattern` allows other text. Known to be fast, so it needs no proof."""
-
-_DEFAULT_MAX_LENGTH = 100  # characters of a text argument unless `max_length` sets another limit
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "integer": read_integer,
-    "number": read_number,
-    "boolean": read_boolean,
-    "text": lambda value: value if isinstance(value, str) else None,
-}
-"""How an argument of each type is read: clients send numbers and booleans as text, too."""
-
-
-# --- what is written
-
-
-class Content(ABC):
-    """What a rule writes, without checksum and framing; `names` are the arguments that it needs."""
-
-    names: frozenset[str]
-
-    def make(self, values: Mapping[str, Any]) -> bytes:
-        """Return the bytes for `values`; raise `CodecError` if they cannot be written."""
-        try:
-            return self._make(values)
-        except (TemplateError, LayoutError, ValueError) as err:
-            raise CodecError(str(err)) from err
-
-    @abstractmethod
-    def _make(self, values: Mapping[str, Any]) -> bytes: ...
-
-
-class TextContent(Content):
-    """A text that contains `{name}` for arguments."""
-
-    def __init__(self, text: str, encoding: str) -> None:
-        self._template = Template(text)
-        self._encoding = encoding
-        self.names = self._template.names
-
-    def _make(self, values: Mapping[str, Any]) -> bytes:
-        text = self._template.fill(values, _check_no_control)
-        try:
-            return text.encode(self._encoding)
-        except UnicodeEncodeError as err:
-            character = err.object[err.start]
-            source = next((f"argument {n!a}: " for n, v in values.items() if isinstance(v, str) and character in v), "")
-            raise CodecError(f"{source}{character!a} cannot be written as {self._encoding}") from err
-
-
-class HexContent(Content):
-    """Bytes as hexadecimal digits that contain `{name}` for arguments."""
-
-    def __init__(self, text: str, encoding: str) -> None:  # noqa: ARG002
-        self._template = Template(text)
-        self.names = self._template.names
-
-    def _make(self, values: Mapping[str, Any]) -> bytes:
-        return bytes.fromhex(self._template.fill(values, _check_digits))
-
-
-class BinaryContent(Content):
-    """Bytes in a layout, whose fields are arguments or constants."""
-
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
-        self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
-        self._layout.check_writable()
-        self.names = frozenset(name for field in self._layout.fields for name in field.needs)
-
-    def _make(self, values: Mapping[str, Any]) -> bytes:
-        return self._layout.write(values)
-
-
-CONTENTS: Mapping[str, Callable[[Any, str], Content]] = {
-    "write": TextContent,
-    "hex": HexContent,
-    "binary": BinaryContent,
-}
-"""The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
-
-
-def content_kinds(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the kinds of content that a rule has; a valid rule has one."""
-    yield from (kind for kind in CONTENTS if kind in options)
-
-
-def make_content(options: Mapping[str, Any], encoding: str) -> Content:
-    """Return what a rule writes.
-
-    Raises `TemplateError` or `LayoutError` if its text or layout is wrong, and `CodecError` if it has no arguments and
-    cannot be written: such an error would otherwise be found only when the first command is written.
-    """
-    kind = next(content_kinds(options))
-    content = CONTENTS[kind](options[kind], encoding)
-    if not content.names:
-        content.make({})
-    return content
-
-
-def _check_no_control(name: str, _spec: str, text: str) -> None:
-    """Raise `CodecError` if a value becomes a control character: the format of `{code:c}` makes one from a number."""
-    if _CONTROL.search(text):
-        raise CodecError(f"argument {name!a} contains a control character")
-
-
-def _check_digits(name: str, spec: str, text: str) -> None:
-    """Raise `CodecError` unless a value has exactly the hexadecimal digits that the template reserves for it.
-
-    These are as many as its format states, or two where it has none. More digits would become additional bytes, which
-    the device could read as the beginning of another command.
-    """
-    width = _HEX_WIDTH.fullmatch(spec)
-    digits = int(width[1]) if width else 2
-    if len(text) != digits or not all(sign in string.hexdigits for sign in text):
-        raise CodecError(f"argument {name!a} becomes {text!a}: {digits} hexadecimal digits are reserved for it")
-
-
-# --- arguments
-
-
-class Argument:
-    """An argument of a command: which values are allowed, and how it is written."""
-
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.name = name
-        self._options = options
-        self.type: str = options.get("type", "text")
-        self._converter = pipeline(options["convert"]) if "convert" in options else None
-        pattern = options.get("pattern")
-        self._matches: Callable[[str], Any] = (
-            _DEFAULT_PATTERN.fullmatch if pattern is None else safe_regex(pattern).match
-        )
-
-    def value_of(self, msg: InternalMsg) -> Any:
-        """Return the value that `msg` has for it, in its type; raise `CodecError` with what is wrong with it."""
-        if self.name not in msg.arguments and "default" not in self._options:
-            raise CodecError(f"argument {self.name!a} is missing")
-        received = msg.argument(self.name, self._options.get("default"))
-        value = _READERS[self.type](received)
-        if value is None:
-            raise CodecError(f"argument {self.name!a} is {_as_text(received)}: expected {self.type}")
-        self._check(value)
-        return value
-
-    def written(self, value: Any) -> Any:
-        """Return what is written for `value`; raise `CodecError` if it cannot be written."""
-        if self._converter is not None:
-            try:
-                value = self._converter.write(value)
-            except ConversionError as err:
-                raise CodecError(f"argument {self.name!a}: {err}") from err
-        if isinstance(value, str) and _CONTROL.search(value):
-            raise CodecError(f"argument {self.name!a} contains a control character")
-        return value
-
-    def _check(self, value: Any) -> None:
-        options = self._options
-        if "choices" in options and not any(_is_same(value, choice) for choice in options["choices"]):
-            choices = ", ".join(map(str, options["choices"]))
-            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected one of {choices}")
-        if "minimum" in options and value < options["minimum"]:
-            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected at least {options['minimum']}")
-        if "maximum" in options and value > options["maximum"]:
-            raise CodecError(f"argument {self.name!a} is {_as_text(value)}: expected at most {options['maximum']}")
-        if self.type == "text" and "choices" not in options:
-            self._check_text(value)
-
-    def _check_text(self, text: str) -> None:
-        longest = self._options.get("max_length", _DEFAULT_MAX_LENGTH)
-        if len(text) > longest:
-            raise CodecError(f"argument {self.name!a} has {len(text)} characters: expected at most {longest}")
-        try:
-            is_allowed = self._matches(text) is not None
-        except RegexError as err:
-            raise CodecError(f"argument {self.name!a}: {err}") from err
-        if not is_allowed:
-            raise CodecError(f"argument {self.name!a} is {_as_text(text)}: it contains characters that are not allowed")
-
-
-# --- rules
+from interfaces.rules.template import TemplateError
 
 
 class EncodeRule:
@@ -255,36 +66,6 @@ class EncodeRule:
         return msg.arguments.keys() <= self.arguments.keys(), accepted
 
 
-class AnswerReader(ValueReader):
-    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
-
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        super().__init__(options, address, encoding)
-        self._same: Sequence[str] = options.get("same", ())
-
-    def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
-        """Return the function that reads the answer to a command with these arguments."""
-        if not self._same:
-            return self.read
-
-        def read(frame: bytes) -> list[Values] | None:
-            sets = self.read(frame) or ()
-            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self._same)]
-            return matching or None
-
-        return read
-
-
-class Answer:
-    """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
-
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.response = AnswerReader(options["response"], address, encoding) if "response" in options else None
-        self.refusal = AnswerReader(options["refusal"], address, encoding) if "refusal" in options else None
-        self.timeout: float | None = options.get("timeout")
-        self.retries: int = options.get("retries", 0)
-
-
 class Encoded(NamedTuple):
     """What a command becomes: the rule for it, its arguments in their types, and what is written."""
 
@@ -321,20 +102,7 @@ class Encoder:
             raise max(rejected, key=lambda each: each[0])[1]
         actions = {rule.words.get("action") for rule in self.rules if rule.matches(msg, ignoring="action")}
         names = ", ".join(sorted(filter(None, actions)))
-        raise CodecError(f"{_as_text(msg.action)} is not an action of this device: use one of {names}")
-
-
-def _is_same(value: object, other: object) -> bool:
-    """Return whether two values are equal. True is not 1 here, though Python says that they are equal."""
-    return value == other and isinstance(value, bool) is isinstance(other, bool)
-
-
-def _as_text(value: Any) -> str:
-    try:
-        text = ascii(value)
-    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
-        return "too large"
-    return text if len(text) <= 60 else f"{text[:56]}...'"
+        raise CodecError(f"{as_text(msg.action)} is not an action of this device: use one of {names}")
 
 
 # --- checks of a configuration
@@ -356,39 +124,5 @@ def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[
     for name in sorted(content.names - arguments.keys()):
         yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
     for name, argument in arguments.items():
-        yield from _check_argument(name, argument)
-    for kind in ("response", "refusal"):
-        if kind in options:
-            problems = list(check_decode_rule(options[kind], {}, encoding, needs_message=False))
-            yield from (problem._replace(path=(kind, *problem.path)) for problem in problems)
-            if not problems:
-                yield from _check_answer(kind, options[kind], encoding, arguments)
-
-
-def _check_answer(
-    kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
-) -> Iterator[Problem]:
-    names = AnswerReader(options, {}, encoding).extractor.names
-    for name in sorted(OUTCOME_WORDS & (names or frozenset())):
-        if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
-            yield Problem((kind,), reserved_argument(name), "use another word")
-    for index, name in enumerate(options.get("same", ())):
-        if name not in arguments:
-            yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
-        if names is not None and name not in names:
-            yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read this value, too")
-
-
-def _check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
-    if name in OUTCOME_WORDS:
-        yield Problem(("arguments", name), reserved_argument(name), "use another word")
-    for limit in ("minimum", "maximum"):
-        if limit in options and options.get("type", "text") not in ("integer", "number"):
-            yield Problem(("arguments", name, limit), f"only a number has a {limit}", "add type: integer or number")
-            return
-    try:
-        argument = Argument(name, options)
-        if "default" in options:
-            argument.written(argument.value_of(InternalMsg(iscmd=True)))
-    except (ConversionError, RegexError, CodecError) as err:
-        yield Problem(("arguments", name), str(err))
+        yield from check_argument(name, argument)
+    yield from check_answers(options, encoding, arguments)

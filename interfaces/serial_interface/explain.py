@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
+from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
-from interfaces.rules.encoding import AnswerReader
 from interfaces.rules.message_template import CodecError, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError

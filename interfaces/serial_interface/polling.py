@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from interfaces.rules.encoding import Answer, make_content
+from interfaces.rules.answers import Answer
+from interfaces.rules.content import make_content
 from interfaces.rules.message_template import MessageTemplate
 
 _MISSES = 3  # times in a row that a poll is not answered before it is sent less often

@@ -9,8 +9,9 @@ from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
+from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
-from interfaces.rules.encoding import Encoder, EncodeRule, check_content, make_content
+from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.message_template import MessageTemplate
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
+from interfaces.rules.answers import Answer, AnswerReader
 from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
-from interfaces.rules.encoding import Answer, AnswerReader
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.framing.wire import FramingError

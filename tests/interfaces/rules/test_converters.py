@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.rules.converters import CONVERTERS, ConversionError, pipeline
+from interfaces.rules.conversion import ConversionError
+from interfaces.rules.converters import CONVERTERS, pipeline
 
 ON_OFF = {"bool": {"true": ["ON", "Y"], "false": "OFF"}}
 MODES = {"enum": {"0": "off", "1": "heat", "02": "cool", "A": True, "*": "other"}}

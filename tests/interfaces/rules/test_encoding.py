@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
-from interfaces.rules.encoding import AnswerReader
+from interfaces.rules.answers import AnswerReader
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules, check_rules

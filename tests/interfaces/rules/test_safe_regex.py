@@ -135,7 +135,7 @@ def test_without_the_parser_and_the_library_every_expression_is_refused_with_a_r
 
 def test_without_the_parser_a_device_needs_no_library_for_the_default_of_a_text_argument() -> None:
     script = f"has_library = False\n{WITHOUT_PROOF}"
-    script += "from interfaces.rules.encoding import Argument\nprint(Argument('name', {}).type)"
+    script += "from interfaces.rules.arguments import Argument\nprint(Argument('name', {}).type)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "text\n"
 

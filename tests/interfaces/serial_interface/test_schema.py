@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interfaces.rules.encoding import CONTENTS
+from interfaces.rules.content import CONTENTS
 from interfaces.rules.extractors import EXTRACTORS
 from interfaces.rules.layout import Layout
 from interfaces.serial_interface import SerialInterface

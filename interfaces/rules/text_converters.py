@@ -1,0 +1,104 @@
+"""Converters between texts, words and what they mean. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from interfaces.rules.conversion import ConversionError, Converter, decoded, without_setting
+
+
+def _text(encoding: str | None) -> Converter:
+    name = encoding or "latin-1"
+    "".encode(name)
+
+    def read(value: Any) -> str:
+        try:
+            return value.decode(name) if isinstance(value, bytes) else str(value)
+        except UnicodeError as err:
+            raise ConversionError(f"{value!a} is not {name}: {err}") from None
+
+    return Converter(read, str)
+
+
+def _strip(characters: str | None) -> Converter:
+    "".strip(characters)
+    return Converter(lambda value: decoded(value).strip(characters), lambda value: value)
+
+
+def _remove(characters: str) -> Converter:
+    """Return the converter that removes characters everywhere: the spaces in `+  1.234` of a scale, for example."""
+    table = {ord(character): None for character in characters}
+    if not table:
+        raise ValueError("list the characters to remove")
+    return Converter(lambda value: decoded(value).translate(table), lambda value: value)
+
+
+def _upper(setting: None) -> Converter:
+    return without_setting(setting, Converter(lambda value: decoded(value).upper(), lambda value: value))
+
+
+def _lower(setting: None) -> Converter:
+    return without_setting(setting, Converter(lambda value: decoded(value).lower(), lambda value: value))
+
+
+def _bool(words: Mapping[str, Any] | None) -> Converter:
+    settings = words or {"true": ["1", "on", "yes", "true"], "false": ["0", "off", "no", "false"]}
+    table: dict[str, bool] = {}
+    first_words: dict[bool, str] = {}
+    for name, meaning in (("true", True), ("false", False)):
+        texts = settings[name] if isinstance(settings[name], list) else [settings[name]]
+        if not texts:
+            raise ValueError(f"no word for {name}")
+        for word in texts:
+            if table.setdefault(str(word).lower(), meaning) is not meaning:
+                raise ValueError(f"{word!a} means both true and false")
+        first_words[meaning] = str(texts[0])
+
+    def read(value: Any) -> bool:
+        word = str(value).strip().lower()
+        if word not in table:
+            raise ConversionError(f"{value!a} is not one of {', '.join(table)}")
+        return table[word]
+
+    def write(value: Any) -> str:
+        if not isinstance(value, bool):
+            raise ConversionError(f"{value!a} is not true or false")
+        return first_words[value]
+
+    return Converter(read, write)
+
+
+def _enum(table: Mapping[str, Any]) -> Converter:
+    by_key = {str(key): meaning for key, meaning in table.items()}
+    keys = {str(meaning): key for key, meaning in reversed(by_key.items()) if key != "*"}
+
+    def read(value: Any) -> Any:
+        key = str(int(value) if isinstance(value, bool) else value).strip()  # a single bit of a layout is a bool
+        if key not in by_key:
+            if "*" in by_key:
+                return by_key["*"]
+            raise ConversionError(f"{value!a} is not one of {', '.join(by_key)}")
+        return by_key[key]
+
+    def write(value: Any) -> Any:
+        if str(value) not in keys:
+            raise ConversionError(f"{value!a} is not one of {', '.join(keys)}")
+        key = keys[str(value)]
+        return (
+            int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key
+        )  # "01" stays a text: as a number it would lose its zero
+
+    return Converter(read, write)
+
+
+TEXT_CONVERTERS: dict[str, Callable[[Any], Converter]] = {
+    "text": _text,
+    "strip": _strip,
+    "remove": _remove,
+    "upper": _upper,
+    "lower": _lower,
+    "bool": _bool,
+    "enum": _enum,
+}
