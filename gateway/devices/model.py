@@ -10,21 +10,18 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
-from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Quality, Reading
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
+from gateway.devices.schedule import Schedule
+from gateway.devices.series import MAX_SERIES, Group, Series
 from gateway.devices.template import MAX_ID, fits, instance_of
-from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
-
-MAX_SERIES = 10_000
-"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
+from gateway.message import OUTCOME_WORDS, InternalMsg
 
 
 class Pending(NamedTuple):
@@ -32,35 +29,6 @@ class Pending(NamedTuple):
 
     messages: list[InternalMsg]
     states: list[DeviceState]
-
-
-class _Series:
-    """The messages of one address and action, and one set of values of the arguments that tell them apart."""
-
-    __slots__ = ("constants", "pending", "readings", "reported", "scheduled", "states")
-
-    def __init__(self) -> None:
-        self.readings: dict[str, Reading] = {}
-        self.constants: list[tuple[Reading, Argument]] = []
-        self.states: list[DeviceState] = []
-        self.reported: InternalMsg | None = None  # the last message that went out
-        self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
-        self.scheduled = math.inf
-
-
-class _Group:
-    """The messages of one address and action."""
-
-    __slots__ = ("by", "children", "feeds")
-
-    def __init__(self) -> None:
-        self.by: tuple[str, ...] = ()
-        self.children: dict[tuple[str, ...], _Series] = {}
-        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
-
-    def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
-        """Return the key in `children` of messages with `arguments`."""
-        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
 
 
 class Model:
@@ -80,13 +48,12 @@ class Model:
         """The arguments of the message that was observed last which were no values."""
         self._own = own or {}
         self._max_devices = max_devices
-        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._groups: dict[tuple[object, ...], Group] = {}
         self._ruled = 0  # series that exist for a report rule alone
         self._templates: list[Device] = []
         self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
-        self._heap: list[tuple[float, int, _Series | DeviceState]] = []
-        self._count = itertools.count()
+        self._schedule: Schedule[Series | DeviceState] = Schedule()
         self._changed: dict[str, DeviceState] = {}
         for device in devices:
             if "{" in device.id:
@@ -135,7 +102,7 @@ class Model:
             series = self._new_series(group, msg)
         return self._observe(series, msg, now, wall)
 
-    def _observe(self, series: _Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
+    def _observe(self, series: Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
         rule, readings = msg.report, series.readings
         verdict, bad = 0, []
         for constant, fixed in series.constants:
@@ -156,7 +123,7 @@ class Model:
             if verdict & CHANGED or state.is_status_new:
                 self.mark_changed(state)
             if is_sooner:
-                self._schedule(state, state.due())
+                self._schedule.put(state, state.due())
         if bad:
             self.bad = bad
             self.bad_values += len(bad)
@@ -165,63 +132,28 @@ class Model:
                 return None
             msg = msg.with_arguments(rest)
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
-        if verdict & HELD and not verdict & DUE and not self._has_other_arguments(series, msg):
+        if verdict & HELD and not verdict & DUE and not series.has_other_arguments(msg):
             self._hold_back(series, msg if verdict & WAITING else None)
             return None
         self._set_reported(series, msg, now)
         return msg
 
-    def _has_other_arguments(self, series: _Series, msg: InternalMsg) -> bool:
-        """Return whether the arguments of `msg` are others than those of the last one: it tells more, or less."""
-        return series.reported is not None and series.reported.arguments.keys() != msg.arguments.keys()
-
-    def _hold_back(self, series: _Series, msg: InternalMsg | None) -> None:
+    def _hold_back(self, series: Series, msg: InternalMsg | None) -> None:
         self.suppressed += 1
         series.pending = msg
         if msg is not None:
-            self._schedule(series, self._due_of(series))
+            self._schedule.put(series, series.due())
 
-    def _set_reported(self, series: _Series, msg: InternalMsg, now: float) -> None:
-        series.pending, series.reported = None, msg
-        for reading, value in series.constants:
-            reading.set_reported(value, now)
-        for name, value in msg.arguments.items():
-            reading = series.readings.get(name)  # type: ignore[assignment]
-            if reading is not None:
-                reading.set_reported(value, now)
+    def _set_reported(self, series: Series, msg: InternalMsg, now: float) -> None:
+        series.set_reported(msg, now)
         if series.scheduled == math.inf:
-            self._schedule(series, self._due_of(series))
-
-    def _due_of(self, series: _Series) -> float:
-        """Return when a message of the series is to go out without another one coming in; infinite: never."""
-        due = math.inf
-        last = series.pending or series.reported
-        rule = None if last is None else last.report
-        for name, reading in self._readings_of(series, last):
-            own = reading.report or rule
-            if own is None:
-                continue
-            if series.pending is not None:
-                if own.on_change and not reading.has_moved(name, own):
-                    continue  # another value of the message waits
-                due = min(due, reading.reported_at + own.interval)
-            elif own.refresh is not None:
-                due = min(due, reading.reported_at + own.refresh)
-        return due
-
-    @staticmethod
-    def _readings_of(series: _Series, msg: InternalMsg | None) -> list[tuple[str, Reading]]:
-        """Return the readings that `msg`, one of the series, tells: others of the series say nothing of it."""
-        names = () if msg is None else msg.arguments
-        told = [(name, series.readings[name]) for name in names if name in series.readings]
-        return [*told, *(("", reading) for reading, _ in series.constants)]
+            self._schedule.put(series, series.due())
 
     # --- time
 
     def due(self) -> float:
         """Return when `tick` has something to do; infinite: never, as far as is known now. Needs no guard."""
-        first = self._heap[:1]  # in one step: another thread may take it away after a look whether there is one
-        return first[0][0] if first else math.inf
+        return self._schedule.due()
 
     def tick(self, now: float) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
@@ -230,15 +162,11 @@ class Model:
         written; `set_written` records that.
         """
         pending = Pending([], [])
-        again: list[_Series | DeviceState] = []
-        while self._heap and self._heap[0][0] <= now:
-            when, _, entity = heapq.heappop(self._heap)
-            if when != entity.scheduled:
-                continue  # it was scheduled again, for a sooner time
-            entity.scheduled = math.inf
+        again: list[Series | DeviceState] = []
+        while (entity := self._schedule.pop(now)) is not None:
             again.append(entity)
-            if isinstance(entity, _Series):
-                msg = self._message_due(entity, now)
+            if isinstance(entity, Series):
+                msg = entity.message_due(now)
                 if msg is not None:
                     self._set_reported(entity, msg, now)
                     pending.messages.append(msg)
@@ -249,30 +177,8 @@ class Model:
                     pending.states.append(entity)
         for entity in again:
             if entity.scheduled == math.inf:
-                self._schedule(entity, self._due_of(entity) if isinstance(entity, _Series) else entity.due())
+                self._schedule.put(entity, entity.due())
         return pending
-
-    def _message_due(self, series: _Series, now: float) -> InternalMsg | None:
-        """Return what a series is to send: what waited for the end of an interval, or the last message once more."""
-        due = self._due_of(series)
-        if due == math.inf:
-            series.pending = None  # another message has taken back meanwhile what waited
-        if due > now:
-            return None
-        if series.pending is not None:
-            # Another action may have told something else meanwhile: then it is that one's turn.
-            is_so = all(reading.value == value for reading, value in series.constants)
-            msg, series.pending = series.pending, None
-            return msg if is_so else None
-        readings = [reading for _, reading in self._readings_of(series, series.reported)]
-        is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
-            reading.value == value for reading, value in series.constants
-        )
-        if not is_so:
-            for reading in readings:
-                reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
-            return None
-        return series.reported
 
     def changed(self, now: float) -> list[DeviceState]:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
@@ -285,7 +191,7 @@ class Model:
     def set_written(self, state: DeviceState, now: float) -> None:
         """Record that the document of a device has been written."""
         state.is_changed, state.document_at = False, now
-        self._schedule(state, state.due())
+        self._schedule.put(state, state.due())
 
     def mark_changed(self, state: DeviceState) -> None:
         """Have the document of a device written, for what it has told or for what was restored of it."""
@@ -293,12 +199,7 @@ class Model:
         if state.device.id not in self._changed:
             self._changed[state.device.id] = state
             if state.scheduled > state.document_due:
-                self._schedule(state, state.due())
-
-    def _schedule(self, entity: _Series | DeviceState, when: float) -> None:
-        if when < entity.scheduled:
-            entity.scheduled = when
-            heapq.heappush(self._heap, (when, next(self._count), entity))
+                self._schedule.put(state, state.due())
 
     # --- devices
 
@@ -310,7 +211,7 @@ class Model:
         state.hear(now)
         if is_changed or state.is_status_new:
             self.mark_changed(state)
-        self._schedule(state, state.due())
+        self._schedule.put(state, state.due())
 
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
@@ -340,7 +241,7 @@ class Model:
         group = self._groups.get(msg[:7])
         if group is None:
             return
-        series = group.children.get(group.key_of(msg.arguments)) or self._new_series(group, msg)
+        series = group.series_of(msg) or self._new_series(group, msg)
         flags = 0
         for name, error in errors.items():
             reading = series.readings.get(name)
@@ -370,8 +271,7 @@ class Model:
         """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
         for group in self._groups.values():
             for series in group.children.values() if not group.feeds else ():
-                for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
-                    reading.doubt()
+                series.doubt()
 
     def recover_all(self, now: float) -> None:
         """Record that the interface works again."""
@@ -379,7 +279,7 @@ class Model:
             state.recover(now)
             if state.is_status_new:
                 self.mark_changed(state)
-            self._schedule(state, state.due())
+            self._schedule.put(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
         state = self.states[device.id] = DeviceState(device, template)
@@ -387,30 +287,28 @@ class Model:
         self._by_address.setdefault(words, []).append(state)
         for point in device.points:
             for feed in point.feeds:
-                group = self._groups.setdefault(
-                    (False, *words, device.address.get("sender", ""), feed.action), _Group()
-                )
+                group = self._groups.setdefault((False, *words, device.address.get("sender", ""), feed.action), Group())
                 group.feeds.append((state, point, {**device.where, **point.where}))
                 self._distinguish_by(group, (*device.where, *point.where))
         return state
 
-    def _distinguish_by(self, group: _Group, names: Iterable[str]) -> None:
+    def _distinguish_by(self, group: Group, names: Iterable[str]) -> None:
         """Distinguish the messages of a group by the arguments `names`, too."""
         by = tuple(dict.fromkeys((*group.by, *names)))
         if by != group.by:
             group.by = by
             self._forget(group)  # what was remembered stood for several: each of them is reported once more
 
-    def _new_group(self, msg: InternalMsg) -> _Group | None:
+    def _new_group(self, msg: InternalMsg) -> Group | None:
         """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
         if self._add_from_template(msg):
             return self._groups[msg[:7]]
         if msg.report is None:
             return None
-        group = self._groups[msg[:7]] = _Group()
+        group = self._groups[msg[:7]] = Group()
         return group
 
-    def _forget_oldest(self, but: _Group) -> None:
+    def _forget_oldest(self, but: Group) -> None:
         """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
         key = next((key for key, group in self._groups.items() if not group.feeds and group is not but), None)
         if key is None:
@@ -418,7 +316,7 @@ class Model:
         else:
             self._forget(self._groups.pop(key))
 
-    def _forget(self, group: _Group) -> None:
+    def _forget(self, group: Group) -> None:
         for series in group.children.values():
             series.scheduled = math.inf  # its place in the heap counts no more
         if not group.feeds:
@@ -428,13 +326,13 @@ class Model:
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
         group = self._groups.get(msg[:7])
-        series = None if group is None else group.children.get(group.key_of(msg.arguments))
+        series = None if group is None else group.series_of(msg)
         if series is not None:
-            for _, reading in self._readings_of(series, msg):
+            for _, reading in series.readings_of(msg):
                 reading.reported = UNSET
 
-    def _new_series(self, group: _Group, msg: InternalMsg) -> _Series:
-        series, arguments = _Series(), msg.arguments
+    def _new_series(self, group: Group, msg: InternalMsg) -> Series:
+        series, arguments = Series(), msg.arguments
         for state, point, wanted in group.feeds:
             if not fits(wanted, arguments):
                 continue
@@ -553,7 +451,7 @@ class Model:
                 self._ruled += len(group.children)
                 for series in group.children.values():
                     series.scheduled = math.inf
-                    self._schedule(series, self._due_of(series))
+                    self._schedule.put(series, series.due())
         self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.model import MAX_SERIES, Model
+from gateway.devices.model import Model
+from gateway.devices.series import MAX_SERIES
 from gateway.message import InternalMsg, ReportRule
 
 
