@@ -19,7 +19,7 @@ from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import MAX_SERIES, Group, Series
+from gateway.devices.series import MAX_SERIES, Group, Report, Series
 from gateway.devices.template import MAX_ID, fits, instance_of
 from gateway.message import OUTCOME_WORDS, InternalMsg
 
@@ -53,7 +53,7 @@ class Model:
         self._templates: list[Device] = []
         self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
-        self._schedule: Schedule[Series | DeviceState] = Schedule()
+        self._schedule: Schedule[Report | DeviceState] = Schedule()
         self._changed: dict[str, DeviceState] = {}
         for device in devices:
             if "{" in device.id:
@@ -132,22 +132,18 @@ class Model:
                 return None
             msg = msg.with_arguments(rest)
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
-        if verdict & HELD and not verdict & DUE and not series.has_other_arguments(msg):
-            self._hold_back(series, msg if verdict & WAITING else None)
+        if verdict & HELD and not verdict & DUE:
+            self.suppressed += 1
+            self._schedule_report(series.hold_back(msg, is_waiting=bool(verdict & WAITING)))
             return None
-        self._set_reported(series, msg, now)
+        report = series.set_reported(msg, now)
+        if report is not None:
+            self._schedule_report(report)
         return msg
 
-    def _hold_back(self, series: Series, msg: InternalMsg | None) -> None:
-        self.suppressed += 1
-        series.pending = msg
-        if msg is not None:
-            self._schedule.put(series, series.due())
-
-    def _set_reported(self, series: Series, msg: InternalMsg, now: float) -> None:
-        series.set_reported(msg, now)
-        if series.scheduled == math.inf:
-            self._schedule.put(series, series.due())
+    def _schedule_report(self, report: Report | None) -> None:
+        if report is not None and (report.scheduled == math.inf or report.pending is not None):
+            self._schedule.put(report, report.due())
 
     # --- time
 
@@ -162,13 +158,13 @@ class Model:
         written; `set_written` records that.
         """
         pending = Pending([], [])
-        again: list[Series | DeviceState] = []
+        again: list[Report | DeviceState] = []
         while (entity := self._schedule.pop(now)) is not None:
             again.append(entity)
-            if isinstance(entity, Series):
+            if isinstance(entity, Report):
                 msg = entity.message_due(now)
                 if msg is not None:
-                    self._set_reported(entity, msg, now)
+                    entity.series.set_reported(msg, now)
                     pending.messages.append(msg)
             else:
                 entity.check_silence(now)
@@ -310,17 +306,17 @@ class Model:
 
     def _forget_oldest(self, but: Group) -> None:
         """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        key = next((key for key, group in self._groups.items() if not group.feeds and group is not but), None)
-        if key is None:
-            self._forget(but)
-        else:
-            self._forget(self._groups.pop(key))
+        oldest = ((key, group) for key, group in self._groups.items() if group.ruled and group is not but)
+        key, group = next(oldest, (None, but))
+        self._forget(group)
+        if key is not None and not group.feeds:
+            del self._groups[key]
 
     def _forget(self, group: Group) -> None:
         for series in group.children.values():
-            series.scheduled = math.inf  # its place in the heap counts no more
-        if not group.feeds:
-            self._ruled -= len(group.children)
+            series.forget()
+        self._ruled -= group.ruled
+        group.ruled = 0
         group.children.clear()
 
     def not_sent(self, msg: InternalMsg) -> None:
@@ -337,22 +333,19 @@ class Model:
             if not fits(wanted, arguments):
                 continue
             for feed in point.feeds:
-                if feed.action != msg.action:
-                    continue
-                if feed.argument is None:
-                    series.constants.append((state.reading_of[point.key], feed.value))
-                else:
-                    series.readings[feed.argument] = state.reading_of[point.key]
+                if feed.action == msg.action:
+                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
             if state not in series.states:
                 series.states.append(state)
-        if not series.states and msg.report is None:
-            return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
-        if not group.feeds:
+        if not series.states:
+            if msg.report is None:
+                return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
             if self._ruled >= MAX_SERIES:
                 self._forget_oldest(but=group)
             self._ruled += 1
-            if not arguments:
-                series.constants.append((self._action_reading(msg), msg.action))
+            group.ruled += 1
+            if not (group.feeds or arguments):
+                series.feed(None, msg.action, self._action_reading(msg))
         group.children[group.key_of(arguments)] = series
         return series
 
@@ -361,6 +354,8 @@ class Model:
 
         So ON after OFF is a change, though ON was the last that anybody told of ON.
         """
+        if len(self._actions) >= MAX_SERIES and msg[:6] not in self._actions:
+            del self._actions[next(iter(self._actions))]
         return self._actions.setdefault(msg[:6], Reading())
 
     def _add_from_template(self, msg: InternalMsg) -> bool:
@@ -448,10 +443,11 @@ class Model:
         for key, group in previous._groups.items():
             if not group.feeds and key not in self._groups:
                 self._groups[key] = group
-                self._ruled += len(group.children)
+                self._ruled += group.ruled
                 for series in group.children.values():
-                    series.scheduled = math.inf
-                    self._schedule.put(series, series.due())
+                    for report in series.reports.values():
+                        report.scheduled = math.inf
+                        self._schedule.put(report, report.due())
         self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
