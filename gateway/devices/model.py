@@ -14,9 +14,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
+from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import MAX_SERIES, Group, Report, Series
@@ -122,6 +122,7 @@ class Model:
             is_sooner = state.hear(now)
             if verdict & CHANGED or state.is_status_new:
                 self.mark_changed(state)
+                is_sooner = is_sooner or bool(verdict & GOOD_AGAIN)  # the silence of a point begins to count
             if is_sooner:
                 self._schedule.put(state, state.due())
         if bad:
@@ -215,13 +216,8 @@ class Model:
         The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
         """
         for state in self._devices_fed_by(msg):
-            state.unanswered += 1
-            if (
-                state.unanswered >= MOST_UNANSWERED
-                and state.is_online is not False
-                and state.device.silent_after is None
-            ):
-                state.lose(f"{state.unanswered} requests in a row were not answered")
+            state.count_unanswered()
+            if state.is_status_new:
                 self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
@@ -396,7 +392,7 @@ class Model:
         state = self.device_of(msg)
         if state is None:
             return
-        state.hear(now)
+        is_changed = False
         for point in state.device.points:
             for write in point.writes:
                 if write.action != msg.action:
@@ -404,9 +400,8 @@ class Model:
                 value = write.value if write.argument is None else msg.argument(write.argument)
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
-                    state.is_changed = True
-        if state.is_changed or state.is_status_new:
-            self.mark_changed(state)
+                    is_changed = True
+        self._hear(state, now, is_changed)
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
