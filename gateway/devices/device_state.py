@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 from gateway.devices.point import AUTO, Device
 from gateway.devices.reading import Quality, Reading
@@ -23,13 +24,14 @@ class DeviceState:
     """
 
     __slots__ = (
-        "_longest", "_pauses", "device", "document_at", "is_changed", "is_online", "is_status_new", "last_heard",
-        "reading_of", "reason", "scheduled", "template", "unanswered",
+        "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online", "is_status_new",
+        "last_heard", "reading_of", "reason", "scheduled", "template", "unanswered",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None) -> None:
         self.device = device
         self.template = template
+        self.is_left = False  # known only from an earlier run, and not heard since
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
@@ -50,6 +52,7 @@ class DeviceState:
         """Record that the device has sent something that was understood; return whether `due` may be sooner for it."""
         is_sooner = False
         if not self.is_online:
+            self.is_left = False
             self._set_online(True, "")
             is_sooner = True
         elif self.device.silent_after == AUTO:
@@ -70,6 +73,17 @@ class DeviceState:
             return True
         return len(pauses) == _FEWEST_PAUSES
 
+    @property
+    def pauses(self) -> list[float]:
+        """The last pauses (s) between two messages, from which `silent_after: auto` derives its limit."""
+        return list(self._pauses)
+
+    def restore_pauses(self, pauses: Iterable[float]) -> None:
+        """Begin with the pauses of an earlier run; those of this run go before them."""
+        if self.device.silent_after == AUTO and not self._pauses:
+            self._pauses.extend(pauses)
+            self._longest = max(self._pauses, default=0.0)
+
     def count_unanswered(self) -> None:
         """Record that a request to the device was not answered; after three in a row, the device is gone."""
         self.unanswered += 1
@@ -87,13 +101,14 @@ class DeviceState:
     def recover(self, now: float) -> None:
         """Record that the interface works again: a device that need not be heard from time to time is there.
 
-        One that has to be heard has its time for that from now on; one that did not answer when it was asked last is
-        offline until it does.
+        One that has to be heard has its time for that from now on. One that did not answer when it was asked last is
+        offline until it does, and of one that is only known from an earlier run nothing is known until it is heard.
         """
         if self.is_online or self._lose_unanswering():
             return
         if self.device.silent_after is None:
-            self._set_online(True, "")
+            if not self.is_left:
+                self._set_online(True, "")
         elif self.is_online is None and self.last_heard == NEVER:
             self.last_heard = now
 
@@ -108,7 +123,7 @@ class DeviceState:
         """Go on with what is known of the same device as a whole; the readings are carried over one by one."""
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
         self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
-        self.document_at = previous.document_at
+        self.document_at, self.is_left = previous.document_at, previous.is_left
         self._pauses.extend(previous._pauses)
         self._longest = previous._longest
 

@@ -11,7 +11,7 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
@@ -20,8 +20,8 @@ from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, 
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import MAX_SERIES, Group, Report, Series
-from gateway.devices.template import MAX_ID, fits, instance_of
-from gateway.message import OUTCOME_WORDS, InternalMsg
+from gateway.devices.template import MAX_ID, fits, instance_of, remade
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 
 class Pending(NamedTuple):
@@ -36,18 +36,29 @@ class Model:
 
     `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
     bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
-    `suppressed` counts the messages that were not worth reporting, `bad_values` the values that were none.
+    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`. `suppressed`
+    counts the messages that were not worth reporting, `bad_values` the values that were none.
     """
 
     def __init__(
-        self, devices: Iterable[Device] = (), own: Mapping[str, str] | None = None, max_devices: int = 100
+        self,
+        devices: Iterable[Device] = (),
+        own: Mapping[str, str] | None = None,
+        max_devices: int = 100,
+        claim: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
         self.bad: list[str] = []
         """The arguments of the message that was observed last which were no values."""
+        self.rejection = ""
+        """Why a message has added no device, though a template fits it."""
+        self.removed: list[str] = []
+        """The ids of devices that have given their place to others."""
         self._own = own or {}
         self._max_devices = max_devices
+        self._claim = claim
+        self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
         self._groups: dict[tuple[object, ...], Group] = {}
         self._ruled = 0  # series that exist for a report rule alone
         self._templates: list[Device] = []
@@ -362,16 +373,71 @@ class Model:
             device = instance_of(template, msg, self._own)
             if device is None:
                 continue
-            if not 0 < len(device.id) <= MAX_ID or device.id in self.states:  # another word has made the same id
-                self.rejected_devices += 1
-                continue
-            if self.found_devices >= self._max_devices:
-                self.rejected_devices += 1
-                return False
-            self.found_devices += 1
-            self._add(device, template)
-            return True
+            problem = self._problem_of(device)
+            if not problem:
+                if self.found_devices >= self._max_devices:
+                    self._remove(self._left.pop())
+                self._add_found(device, template)
+                return True
+            self.rejected_devices += 1
+            self.rejection = problem
         return False
+
+    def _problem_of(self, device: Device) -> str:
+        """Return why a device cannot be added, or `""`. Its id is claimed if it can."""
+        if not 0 < len(device.id) <= MAX_ID:
+            return (
+                f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
+            )
+        if device.id in self.states:  # another word has made the same id
+            return f"the id {device.id!a} is that of another device of this interface; declare one of them"
+        while self._left and not self._left[-1].is_left:
+            self._left.pop()  # it was heard
+        if self.found_devices >= self._max_devices and not self._left:
+            return f"there are {self._max_devices} already; raise max_devices, or declare the devices"
+        return self._claim(device.id)
+
+    def _add_found(self, device: Device, template: Device) -> DeviceState:
+        self.found_devices += 1
+        return self._add(device, template)
+
+    def adopt(self, address: Mapping[str, str], where: Mapping[str, Argument], is_same: Callable[[str], bool]) -> bool:
+        """Add the device of a template that an earlier run has left, if a template still makes it; return whether.
+
+        `is_same` is asked whether an id is the one that it had. Call this for those with the newest values first: they
+        keep their place the longest.
+        """
+        for template in self._templates:
+            device = remade(template, address, where, self._own)
+            if device is None or not is_same(device.id) or self.found_devices >= self._max_devices:
+                continue
+            if not self._problem_of(device):
+                state = self._add_found(device, template)
+                state.is_left = True
+                self._left.append(state)
+                return True
+        return False
+
+    def _remove(self, state: DeviceState) -> None:
+        """Remove a device of a template."""
+        device_id = state.device.id
+        self.found_devices -= 1
+        self.removed.append(device_id)
+        del self.states[device_id]
+        self._changed.pop(device_id, None)
+        state.scheduled = math.inf
+        for states in self._by_address.values():
+            if state in states:
+                states.remove(state)
+        for key, group in list(self._groups.items()):
+            if any(fed is state for fed, _, _ in group.feeds):
+                group.feeds = [feed for feed in group.feeds if feed[0] is not state]
+                for values, series in list(group.children.items()):
+                    if state in series.states:
+                        series.forget()
+                        del group.children[values]
+                if not group.feeds and not group.children:
+                    del self._groups[key]
 
     # --- outcomes
 
@@ -449,6 +515,8 @@ class Model:
         for state in previous.states.values():
             if state.device.id not in self.states:
                 self._adopt_found(state)
+        while self.found_devices > self._max_devices and self._left:
+            self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
     def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
@@ -459,7 +527,10 @@ class Model:
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
         if state.template is not None and any(template == state.template for template in self._templates):
-            own = self._add(state.device, state.template)
+            if self._claim(state.device.id):
+                return
+            own = self._add_found(state.device, state.template)
             own.reading_of = state.reading_of
             self._carry_over_state(own, state)
-            self.found_devices += 1
+            if own.is_left:
+                self._left.append(own)
