@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from gateway.start_gateway import Gateway
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
 TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
@@ -280,3 +282,50 @@ def test_an_id_that_another_interface_has_is_rejected_and_logged_with_the_remedy
         wait_until(lambda: b'"temperature":"stale"' in (retained(mosquitto, "home/gw/attic/state") or b""))
     finally:
         gateway.close()
+
+
+HANGING = '''
+from pathlib import Path
+import time
+
+from gateway.api import DeviceInterface, InternalMsg
+
+
+class Hanging(DeviceInterface):
+    """A thermometer whose read() does not return while there is a file called `hang`."""
+
+    read_interval = 0.1
+    longest_call = 0.5
+
+    @classmethod
+    def devices(cls, params):
+        return [{"id": "boiler", "points": {"temperature": {"from": "TEMPERATURE.celsius", "type": "number"}}}]
+
+    def read(self):
+        while (Path(__file__).parent / "hang").exists():
+            time.sleep(0.05)
+        return [InternalMsg(action="TEMPERATURE", arguments={"celsius": 21.5})]
+'''
+
+
+def test_the_devices_of_an_interface_that_hangs_in_its_read_are_offline_until_it_works_again(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    conf = write_conf(tmp_path, mosquitto.port, interface={"type": "hanging.py"})
+    with GatewayProcess(conf) as gateway:
+        wait_until(lambda: state(mosquitto).get("_status") == "online")
+        (tmp_path / "hang").touch()
+        wait_until(lambda: state(mosquitto)["_status"] == "offline", timeout=15)
+        hung = state(mosquitto)
+        assert retained(mosquitto, AVAILABILITY) == b"offline"
+        assert re.fullmatch(
+            r"the interface has not returned from read\(\) for \d+ s: it is at .*hanging.py:2[01] \(read\)",
+            hung["_reason"],
+        )
+        assert (hung["temperature"], hung["_quality"]) == (21.5, {"temperature": "stale"})
+        (tmp_path / "hang").unlink()
+        wait_until(lambda: state(mosquitto)["_status"] == "online", timeout=15)
+        assert state(mosquitto)["_quality"] == {}
+        assert retained(mosquitto, AVAILABILITY) == b"online"
+    assert gateway.log.count("has not returned") == 1 and "device 'boiler'" not in gateway.log
