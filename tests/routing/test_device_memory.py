@@ -27,6 +27,7 @@ class Bench:
 
     def __init__(self, *devices: Device, kept: dict[str, bytes] | None = None, max_devices: int = 100) -> None:
         self.now = 0.0
+        self.wall: float | None = None  # as `now`
         self.cleared: list[str] = []
         self.published: list[tuple[float, str, bytes]] = []
         self.kept: list[tuple[float, str, bytes]] = []
@@ -36,7 +37,7 @@ class Bench:
             lambda device, kind: f"home/gw/{device}/{kind}",
             clear=self.cleared.append,
         )
-        self.memory = DeviceMemory(lambda: self.now, lambda: self.now, documents)
+        self.memory = DeviceMemory(lambda: self.now, lambda: self.now if self.wall is None else self.wall, documents)
         self.memory.configure(devices, {}, kept or {}, max_devices)
 
     def push(self, msg: InternalMsg) -> InternalMsg | None:
