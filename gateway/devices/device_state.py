@@ -24,8 +24,8 @@ class DeviceState:
     """
 
     __slots__ = (
-        "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online", "is_status_new",
-        "last_heard", "reading_of", "reason", "scheduled", "template", "unanswered",
+        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online",
+        "is_status_new", "last_heard", "reading_of", "reason", "scheduled", "template", "unanswered",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None) -> None:
@@ -43,6 +43,7 @@ class DeviceState:
         self.scheduled = math.inf
         self._pauses: deque[float] = deque(maxlen=_PAUSES)  # s, between two messages; only for AUTO
         self._longest = 0.0  # of them
+        self._is_auto = device.silent_after == AUTO
 
     def __repr__(self) -> str:
         status = {None: "unknown", True: "online", False: "offline"}[self.is_online]
@@ -55,7 +56,7 @@ class DeviceState:
             self.is_left = False
             self._set_online(True, "")
             is_sooner = True
-        elif self.device.silent_after == AUTO:
+        elif self._is_auto:
             is_sooner = self._add_pause(now - self.last_heard)
         self.last_heard = now
         self.unanswered = 0
@@ -80,7 +81,7 @@ class DeviceState:
 
     def restore_pauses(self, pauses: Iterable[float]) -> None:
         """Begin with the pauses of an earlier run; those of this run go before them."""
-        if self.device.silent_after == AUTO and not self._pauses:
+        if self._is_auto and not self._pauses:
             self._pauses.extend(pauses)
             self._longest = max(self._pauses, default=0.0)
 

@@ -106,7 +106,7 @@ class Model:
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
             self._distinguish_by(group, rule.by)
         arguments = msg.arguments
-        series = group.children.get(group.key_of(arguments))
+        series = group.children.get(group.key_of(arguments) if group.by else ())
         if series is None:
             if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
                 self._add_from_template(msg)
@@ -115,7 +115,8 @@ class Model:
 
     def _observe(self, series: Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
         rule, readings = msg.report, series.readings
-        verdict, bad = 0, []
+        verdict = 0
+        bad: list[str] | None = None
         for constant, fixed in series.constants:
             verdict |= constant.update("", fixed, rule, now, wall)
         for name, value in msg.arguments.items():
@@ -126,7 +127,7 @@ class Model:
                 reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
-                bad.append(name)
+                bad = [*(bad or ()), name]
             verdict |= result
         for state in series.states:
             # Not `_hear`: it asks when the device is due, which looks at all its points; too much for each message.
@@ -146,15 +147,16 @@ class Model:
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
         if verdict & HELD and not verdict & DUE:
             self.suppressed += 1
-            self._schedule_report(series.hold_back(msg, is_waiting=bool(verdict & WAITING)))
+            if verdict & WAITING or series.reports:
+                self._schedule_report(series.hold_back(msg, is_waiting=bool(verdict & WAITING)))
             return None
         report = series.set_reported(msg, now)
         if report is not None:
             self._schedule_report(report)
         return msg
 
-    def _schedule_report(self, report: Report | None) -> None:
-        if report is not None and (report.scheduled == math.inf or report.pending is not None):
+    def _schedule_report(self, report: Report) -> None:
+        if report.scheduled == math.inf or report.pending is not None:
             self._schedule.put(report, report.due())
 
     # --- time

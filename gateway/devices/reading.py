@@ -103,7 +103,10 @@ class Reading:
         rule = self.report or rule
         if rule is None:
             return verdict | DUE
-        if not rule.on_change or has_moved(self.reported, value, rule.deadband_of(name) if rule.deadband else 0.0):
+        deadband = rule.deadband
+        if not rule.on_change or has_moved(
+            self.reported, value, deadband if type(deadband) is float else rule.deadband_of(name)
+        ):
             return verdict | DUE if now - self.reported_at >= rule.interval else verdict | HELD | WAITING
         if rule.refresh is not None and now - self.reported_at >= rule.refresh:
             return verdict | HELD | DUE

@@ -51,9 +51,12 @@ class Series:
                 reading.set_reported(value, now)
         return self._keep(msg, None, msg) if self.reports or self.is_timed or is_timed(msg.report) else None
 
-    def hold_back(self, msg: InternalMsg, *, is_waiting: bool) -> Report | None:
-        """Record that `msg` is held back, and `is_waiting` for the end of an interval or not; see `set_reported`."""
-        return self._keep(msg, msg if is_waiting else None) if self.reports or is_waiting else None
+    def hold_back(self, msg: InternalMsg, *, is_waiting: bool) -> Report:
+        """Record that `msg` is held back, and `is_waiting` for the end of an interval or not; return where it is kept.
+
+        This is of use only if it is waiting, or if there are `reports`.
+        """
+        return self._keep(msg, msg if is_waiting else None)
 
     def _keep(self, msg: InternalMsg, pending: InternalMsg | None, reported: InternalMsg | None = None) -> Report:
         names = frozenset(msg.arguments)
