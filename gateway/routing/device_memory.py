@@ -318,6 +318,7 @@ class DeviceMemory:
             self._documents.clear(topic)
         self._lost.discard(device)
         self._documents.release(device)
+        LOG.info("device %a was not heard since the start, and has given its place to a new one", device)
 
     def _write_due(self, now: float) -> None:
         """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.
