@@ -57,9 +57,10 @@ class ReportRule(NamedTuple):
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """Return the rule that a `publish` option stands for. A deadband implies `on_change`."""
+        deadband = options.get("deadband", 0.0)
         return cls(
             options.get("on_change", False) or "deadband" in options,
-            options.get("deadband", 0.0),
+            deadband if isinstance(deadband, Mapping) else float(deadband),
             float(options.get("interval", 0.0)),
             options.get("refresh"),
             tuple(options.get("by", ())),
