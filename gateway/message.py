@@ -209,7 +209,7 @@ class Lane(enum.IntEnum):
     EVENT = 1
     """Events: every one matters."""
     LATEST = 2
-    """States: only the newest one of each topic is kept."""
+    """States: only the newest one of each topic and `Publication.key` waits."""
     BULK = 3
     """Measurements in large numbers, which are not urgent."""
 
@@ -219,6 +219,7 @@ class Publication(NamedTuple):
 
     Topic, payload (bytes), QoS (0 or 1), retain flag, whether it is a command; the lane in which it waits, its
     lifetime (s; None: as configured); and, for the response to a command (MQTT 5), the correlation data of the command.
+    `key` tells the states of one topic apart: one that waits is replaced only by another one with the same key.
     """
 
     topic: str
@@ -229,10 +230,15 @@ class Publication(NamedTuple):
     lane: Lane = Lane.EVENT
     lifetime: float | None = None
     correlation: bytes = b""
+    key: bytes = b""
 
     def with_payload(self, payload: bytes) -> Publication:
         """Return a copy with another payload, faster than `_replace`."""
         return _new(Publication, (self[0], payload, *self[2:]))
+
+    def keyed(self, key: bytes) -> Publication:
+        """Return a copy with another key."""
+        return _new(Publication, (*self[:8], key))
 
     def answering(self, reply_to: ReplyTo) -> Publication:
         """Return a copy that is a response on the topic of `reply_to`."""

@@ -425,6 +425,11 @@ class Model:
             self._ruled -= len(group.children)
         group.children.clear()
 
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
+        group = self._groups.get(msg[:7])
+        return () if group is None else group.by
+
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
         group = self._groups.get(msg[:7])

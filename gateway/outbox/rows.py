@@ -19,12 +19,13 @@ class Row(NamedTuple):
     retain: int
     lifetime: float | None
     correlation: bytes
+    key: bytes
 
     @staticmethod
     def of(number: int, lane: Lane, since: float, publication: Publication) -> Row:
         """Return the row of a publication."""
         p = publication
-        return Row(number, lane, since, p.topic, p.payload, p.qos, p.retain, p.lifetime, p.correlation)
+        return Row(number, lane, since, p.topic, p.payload, p.qos, p.retain, p.lifetime, p.correlation, p.key)
 
     def publication(self) -> Publication:
         """Return the publication of this row."""
@@ -36,6 +37,7 @@ class Row(NamedTuple):
             lane=Lane(self.lane),
             lifetime=self.lifetime,
             correlation=self.correlation,
+            key=self.key,
         )
 
 

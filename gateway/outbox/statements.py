@@ -10,7 +10,7 @@ from gateway.outbox.rows import Row
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
 
-VERSION = 1
+VERSION = 2
 """The version of the tables (`PRAGMA user_version`). A file of a later version is refused and never changed."""
 
 _MAX_VARIABLES = 30_000  # of the 32,766 that SQLite accepts in one statement since 3.32
@@ -19,7 +19,8 @@ TABLES = """
 CREATE TABLE outbox (
     number INTEGER PRIMARY KEY, lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
     since REAL NOT NULL, topic TEXT NOT NULL,
-    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL,
+    state_key BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE INDEX outbox_lane ON outbox (lane, number);
 CREATE TABLE set_aside (
@@ -30,7 +31,12 @@ CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WI
 """
 """The tables of a new file. Dead letters are in `set_aside`."""
 
-_COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation"
+UPGRADES: Mapping[int, str] = {
+    1: "ALTER TABLE outbox ADD COLUMN state_key BLOB NOT NULL DEFAULT x''",
+}
+"""By version, the statements that make its tables those of the next version."""
+
+_COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation, state_key"
 _DEAD_LETTER_COLUMNS = "number, since, topic, payload, qos, retain, reason"
 
 CHECKS = tuple(

@@ -205,6 +205,10 @@ class DeviceMemory:
             self._model.values_unreadable(msg, errors, self._clock())
         self.publish_changed()
 
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished."""
+        return self._model.distinguished_by(msg)
+
     def not_sent(self, messages: Iterable[InternalMsg]) -> None:
         """Record that messages which `observe` or `tick` has returned were not sent."""
         with self._lock:

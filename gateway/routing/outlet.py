@@ -16,13 +16,14 @@ from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Publication, ReplyTo
+from gateway.message import InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
+from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
 
 LOG = package_logger(__name__)
@@ -309,6 +310,8 @@ class Outlet:
                     return None
                 msg = observed
             publication = self._map.internal2mqtt(msg)
+            if publication.lane is Lane.LATEST:
+                publication = publication.keyed(state_key(msg, self.devices.distinguished_by(msg)))
         except MessageError as err:
             bad = bad_values(msg.arguments) if not msg.is_outcome else ()
             if bad and len(bad) < len(msg.arguments):

@@ -168,8 +168,8 @@ def make_templates(rule: Mapping[str, Any], address: Mapping[str, str]) -> list[
     """Return the templates of the messages that a rule makes, which are reported as its `publish` says."""
     messages = [rule["message"]] if "message" in rule else rule.get("messages", ())
     report = ReportRule.of(rule["publish"]) if rule.get("publish") else None
-    if report is not None and not report.on_change and not report.interval and report.refresh is None:
-        report = None  # nothing is held back, so that nothing need be remembered
+    if report == ReportRule():
+        report = None  # nothing is held back or distinguished, so that nothing need be remembered
     return [MessageTemplate(message, address, report) for message in messages]
 
 

@@ -199,6 +199,17 @@ def test_a_topic_in_several_lanes_keeps_its_order_over_a_restart(path: Path) -> 
         assert payloads(take_all(outbox, 5)) == [1, 2, 3, 4, 5]
 
 
+def test_the_states_of_a_topic_are_told_apart_over_a_restart(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for number, key in enumerate([b"v", b"a", b"w", b"v"]):
+            put_safely(outbox, message(number, lane=Lane.LATEST, key=key))
+    with running(path) as (outbox, _):
+        outbox.put(message(4, lane=Lane.LATEST, key=b"a"))
+        assert payloads(take_all(outbox, 3)) == [2, 3, 4]
+        assert outbox.counts().superseded == 1
+    assert rows(path) == []
+
+
 def test_a_state_that_was_in_flight_is_not_published_after_a_newer_one(path: Path) -> None:
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, lane=Lane.LATEST))

@@ -226,7 +226,8 @@ def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() 
     ("publish", "report"),
     [
         (None, None),
-        ({"by": ["t"]}, None),
+        ({"on_change": False}, None),
+        ({"by": ["t"]}, ReportRule(by=("t",))),
         ({"deadband": 1}, ReportRule(on_change=True, deadband=1)),
         ({"refresh": 60, "by": ["t"]}, ReportRule(refresh=60, by=("t",))),
     ],
