@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
+from gateway.message import iso_time
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
@@ -83,8 +84,3 @@ def _restore(reading: Reading, value: Any, time: Any) -> bool:
         return False
     reading.restore(value, wall)
     return True
-
-
-def iso_time(wall: float) -> str:
-    """Return a time (s, Unix time) in UTC, to the millisecond. Source: RFC 3339."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

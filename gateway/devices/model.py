@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Quality, Reading
-from gateway.devices.report import NEVER
+from gateway.devices.report import NEVER, has_moved
 from gateway.devices.template import MAX_ID, fits, instance_of
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
@@ -143,7 +143,7 @@ class Model:
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None:
+                if rule is None or name in rule.uncompared:
                     continue
                 reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
@@ -272,7 +272,7 @@ class Model:
             for reading in readings:
                 reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
             return None
-        return series.reported
+        return None if series.reported is None else _read_last(series.reported, readings)
 
     def changed(self, now: float) -> list[DeviceState]:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
@@ -579,3 +579,10 @@ class Model:
             own.reading_of = state.reading_of
             self._carry_over_state(own, state)
             self.found_devices += 1
+
+
+def _read_last(msg: InternalMsg, readings: Iterable[Reading]) -> InternalMsg:
+    """Return the last message once more, with the time at which the device last gave these same values, if it did."""
+    if msg.time is None or any(has_moved(reading.reported, reading.value, 0.0) for reading in readings):
+        return msg
+    return msg.read_at(max(reading.time for reading in readings))

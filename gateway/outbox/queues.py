@@ -43,8 +43,8 @@ class Entry:
     """One publication in the outbox.
 
     `since` is the time (s, of the outbox's clock) at which it was added; `number` grows with each entry; `size` is
-    what it counts for (bytes: topic, payload, correlation data, key and `overhead`). `lane` is the lane in which it
-    waits, which may be a later one than that of its publication.
+    what it counts for (bytes: topic, payload, correlation data, key, user property and `overhead`). `lane` is the lane
+    in which it waits, which may be a later one than that of its publication.
     """
 
     __slots__ = (
@@ -71,6 +71,9 @@ class Entry:
         topic_bytes = len(topic) if topic.isascii() else len(topic.encode("utf-8", "surrogatepass"))
         size = topic_bytes + len(publication.payload) + len(publication.correlation) + len(publication.key)
         self.size = size + overhead
+        name, value = publication.user_property
+        if name:
+            self.size += len(f"{name}{value}".encode())
         self.lane = lane
         self.receipt: Receipt | None = None
         self.is_for_disk = is_for_disk

@@ -246,8 +246,8 @@ class OutboxStore:
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many rows wait, and their bytes, including `overhead` for each."""
         lanes = self._db.execute(
-            "SELECT lane, count(*), sum(length(CAST(topic AS BLOB)) + length(payload) + length(correlation)"
-            " + length(state_key) + ?) FROM outbox GROUP BY lane",
+            "SELECT lane, count(*), sum(length(CAST(topic || property_name || property_value AS BLOB))"
+            " + length(payload) + length(correlation) + length(state_key) + ?) FROM outbox GROUP BY lane",
             (overhead,),
         )
         return [(Lane(lane), count, size) for lane, count, size in lanes]

@@ -127,7 +127,8 @@ class DeviceMemory:
         with self._lock:
             model = self._model
             known = len(model.states)
-            observed = model.observe(msg, self._clock(), self._wall_clock())
+            wall = self._wall_clock() if msg.time is None else msg.time
+            observed = model.observe(msg, self._clock(), wall)
             if self._kept and len(model.states) > known:
                 device, state = next(reversed(model.states.items()))  # a template has brought it about
                 restore(state, self._kept.get(self._documents.topic(device, "state"), b""))
@@ -236,6 +237,10 @@ class DeviceMemory:
     def now(self) -> float:
         """Return the time (s) by the clock of the model."""
         return self._clock()
+
+    def wall_now(self) -> float:
+        """Return the time (s, Unix time) by the wall clock of the model."""
+        return self._wall_clock()
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions that would tell what a command has changed; see `Model.to_ask`."""

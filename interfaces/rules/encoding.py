@@ -19,7 +19,7 @@ from interfaces.rules.converters import ConversionError, pipeline
 from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import Values
 from interfaces.rules.layout import Layout, LayoutError
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.safe_regex import RegexError, safe_regex
 from interfaces.rules.template import Template, TemplateError
 
@@ -213,11 +213,13 @@ class Argument:
 class EncodeRule:
     """Which commands a rule matches, what it writes for them, and which answer it expects."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
-        self.answer = Answer(options, address, encoding)
+        self.answer = Answer(options, address, encoding, clock)
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
@@ -244,8 +246,10 @@ class EncodeRule:
 class AnswerReader(ValueReader):
     """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        super().__init__(options, address, encoding)
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        super().__init__(options, address, encoding, clock)
         self._same: Sequence[str] = options.get("same", ())
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
@@ -264,9 +268,13 @@ class AnswerReader(ValueReader):
 class Answer:
     """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.response = AnswerReader(options["response"], address, encoding) if "response" in options else None
-        self.refusal = AnswerReader(options["refusal"], address, encoding) if "refusal" in options else None
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        def reader(kind: str) -> AnswerReader | None:
+            return AnswerReader(options[kind], address, encoding, clock) if kind in options else None
+
+        self.response, self.refusal = reader("response"), reader("refusal")
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
 

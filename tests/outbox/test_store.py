@@ -64,7 +64,7 @@ def files(path: Path) -> dict[str, bytes]:
 
 def test_a_publication_is_read_as_it_was_written(path: Path) -> None:
     odd = Publication("ä/\x01/b", bytes(range(256)), 1, retain=True, lane=Lane.BULK, lifetime=0.5, correlation=b"\0c",
-                      key=b"\xff\0")  # fmt: skip
+                      key=b"\xff\0", user_property=("ä", "\x01"))  # fmt: skip
     plain = Publication("a", b"", 1, lane=Lane.REPLY)
     with opened(path) as store:
         store.commit([Row.of(7, Lane.BULK, 123.25, odd), Row.of(9, Lane.REPLY, -5.0, plain)], [])
@@ -125,9 +125,9 @@ def test_rows_of_a_lane_are_read_piece_by_piece(path: Path) -> None:
 def test_counts_and_topics(path: Path) -> None:
     with opened(path) as store:
         rows = [row(1, "a", b"12"), row(2, "bc", b"1", Lane.BULK), row(3, "a", b"", Lane.BULK), row(4, "a")]
-        rows[2] = rows[2]._replace(key=b"k")
+        rows[2] = rows[2]._replace(key=b"k", property_name="ä", property_value="v")
         store.commit(rows, [])
-        assert sorted(store.counts(100)) == [(Lane.EVENT, 2, 205), (Lane.BULK, 2, 205)]
+        assert sorted(store.counts(100)) == [(Lane.EVENT, 2, 205), (Lane.BULK, 2, 208)]
         assert sorted(store.topics()) == [("a", Lane.BULK, 3), ("bc", Lane.BULK, 1)]
 
 
