@@ -39,6 +39,14 @@ class Source:
         self.reason = reason
 
 
+_NO_EXTRAS = Publication("", b"")[7:]
+
+
+def _size_of(correlation: bytes, key: bytes, user_property: tuple[str, str]) -> int:
+    """Return how many bytes the parts of a publication have that few publications have."""
+    return len(correlation) + len(key) + len("".join(user_property).encode())
+
+
 class Entry:
     """One publication in the outbox.
 
@@ -69,11 +77,9 @@ class Entry:
         self.number = number
         topic = publication.topic
         topic_bytes = len(topic) if topic.isascii() else len(topic.encode("utf-8", "surrogatepass"))
-        size = topic_bytes + len(publication.payload) + len(publication.correlation) + len(publication.key)
-        self.size = size + overhead
-        name, value = publication.user_property
-        if name:
-            self.size += len(f"{name}{value}".encode())
+        size = topic_bytes + len(publication.payload) + overhead
+        extras = publication[7:]
+        self.size = size if extras == _NO_EXTRAS else size + _size_of(*extras)
         self.lane = lane
         self.receipt: Receipt | None = None
         self.is_for_disk = is_for_disk

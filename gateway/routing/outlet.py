@@ -30,6 +30,7 @@ from gateway.translation.mqtt_map import MsgMap
 LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
+_LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -318,7 +319,7 @@ class Outlet:
             # Only now: the time is no value of the device, and would make each reading differ from the last one.
             sent = msg if reading_time is None else reading_time.with_argument(msg)
             publication = self._map.internal2mqtt(sent)
-            if publication.lane is Lane.LATEST:
+            if publication.lane is _LATEST:
                 publication = publication.keyed(state_key(sent, self.devices.distinguished_by(msg)))
             if reading_time is not None:
                 publication = reading_time.with_property(publication, msg)
