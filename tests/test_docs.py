@@ -47,7 +47,7 @@ from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_s
 from tests.support.certificates import server_context
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.desk import Desk
-from tests.support.docs import PAGES, ROOT, Block, Page, page, rows
+from tests.support.docs import PAGES, ROOT, Block, Page, page, rows, without_times
 from tests.support.gateway_process import COMMAND, GatewayProcess
 from tests.support.peer import Peer, stay_silent
 
@@ -211,12 +211,12 @@ def _run_console(block: Block, folder: Path) -> None:
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
-        output = (ran.stdout + ran.stderr).replace(
+        output = without_times(ran.stdout + ran.stderr).replace(
             str(shipped("conf")), "/opt/mqttgateway/lib/python3.11/site-packages/gateway/conf"
         )
         assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {output}"
         if shown:
-            pattern = re.escape(shown).replace(re.escape("..."), ".*")
+            pattern = re.escape(without_times(shown)).replace(re.escape("..."), ".*")
             assert re.fullmatch(pattern, output), f"{block.place}: {command} prints\n{output}\ninstead of\n{shown}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
@@ -158,6 +159,9 @@ def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> It
 
 
 def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
+    reading_time = interface.reading_time
+    if reading_time is not None:
+        msg = reading_time.with_argument(reading_time.dated(msg, time.time()))
     yield f"  {msg}"
     try:
         publication = interface.msg_map.internal2mqtt(msg)
@@ -166,6 +170,10 @@ def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Pr
         return
     yield f"    topic    {publication.topic}"
     yield f"    payload  {publication.payload.decode('utf-8')}"
+    if reading_time is not None:
+        name, value = reading_time.with_property(publication, msg).user_property
+        if name:
+            yield f"    property {name}: {value}"
 
 
 _ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}

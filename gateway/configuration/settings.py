@@ -15,6 +15,7 @@ from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
+from gateway.routing.reading_time import ReadingTime
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
@@ -32,6 +33,7 @@ class InterfaceOptions(NamedTuple):
 
     `addresses` are the addresses of the commands that the interface receives; None: it receives every message.
     `devices` are the devices behind it; `max_devices` limits those that are added at their first reading.
+    `reading_time` says how the times of readings travel with them; None: they do not.
     """
 
     name: str
@@ -42,6 +44,7 @@ class InterfaceOptions(NamedTuple):
     addresses: Addresses | None = None
     devices: tuple[Device, ...] = ()
     max_devices: int = 100
+    reading_time: ReadingTime | None = None
 
 
 class Configuration(NamedTuple):

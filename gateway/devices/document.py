@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
-from gateway.message import Argument
+from gateway.message import Argument, iso_time
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
@@ -132,8 +132,3 @@ def _restore(reading: Reading, value: Any, time: Any) -> bool:
         return False
     reading.restore(value, wall)
     return True
-
-
-def iso_time(wall: float) -> str:
-    """Return a time (s, Unix time) in UTC, to the millisecond. Source: RFC 3339."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -122,7 +122,7 @@ class Model:
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None:
+                if rule is None or name in rule.uncompared:
                     continue
                 reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
@@ -327,6 +327,11 @@ class Model:
         self._ruled -= group.ruled
         group.ruled = 0
         group.children.clear()
+
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
+        group = self._groups.get(msg[:7])
+        return () if group is None else group.by
 
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
 from gateway.devices.reading import Quality, Reading
+from gateway.devices.report import has_moved
 from gateway.message import Argument, InternalMsg, ReportRule
 
 MAX_SERIES = 10_000
@@ -69,7 +70,7 @@ class Series:
         if len(self.reports) > 1:
             for other in self.reports.values():
                 if other is not report:  # or what waits there would be sent later with values that are older than these
-                    other.update(msg.arguments)
+                    other.update(msg)
         return report
 
     def readings_of(self, msg: InternalMsg) -> list[tuple[str, Reading]]:
@@ -104,10 +105,10 @@ class Report:
         self.pending = self.reported = None
         self.scheduled = math.inf
 
-    def update(self, arguments: Mapping[str, Argument]) -> None:
+    def update(self, newer: InternalMsg) -> None:
         """Use the values of a message with other arguments, as far as there are such arguments here, too."""
-        self.pending = _updated(self.pending, arguments)
-        self.reported = _updated(self.reported, arguments)
+        self.pending = _updated(self.pending, newer)
+        self.reported = _updated(self.reported, newer)
 
     def due(self) -> float:
         """Return when a message is to go out without another one coming in; infinite: never."""
@@ -148,7 +149,14 @@ class Report:
             for reading in readings:
                 reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
             return None
-        return self.reported
+        return None if self.reported is None else _read_last(self.reported, readings)
+
+
+def _read_last(msg: InternalMsg, readings: Iterable[Reading]) -> InternalMsg:
+    """Return the last message once more, with the time at which the device last gave these same values, if it did."""
+    if msg.time is None or any(has_moved(reading.reported, reading.value, 0.0) for reading in readings):
+        return msg
+    return msg.read_at(max(reading.time for reading in readings))
 
 
 def is_timed(rule: ReportRule | None) -> bool:
@@ -156,10 +164,12 @@ def is_timed(rule: ReportRule | None) -> bool:
     return rule is not None and (rule.interval > 0 or rule.refresh is not None)
 
 
-def _updated(msg: InternalMsg | None, arguments: Mapping[str, Argument]) -> InternalMsg | None:
+def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
+    arguments = newer.arguments
     if msg is None or arguments.keys().isdisjoint(msg.arguments):
         return msg
-    return msg.with_arguments({name: arguments.get(name, value) for name, value in msg.arguments.items()})
+    updated = msg.with_arguments({name: arguments.get(name, value) for name, value in msg.arguments.items()})
+    return updated if newer.time is None else updated.read_at(newer.time)
 
 
 class Group:

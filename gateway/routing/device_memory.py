@@ -159,7 +159,8 @@ class DeviceMemory:
         self.is_used = True
         with self._lock:
             model = self._model
-            observed = model.observe(msg, self._clock(), self._wall_clock())
+            wall = self._wall_clock() if msg.time is None else msg.time
+            observed = model.observe(msg, self._clock(), wall)
             bad: Sequence[str] = ()
             if model.bad:
                 bad, model.bad = model.bad, []
@@ -244,6 +245,10 @@ class DeviceMemory:
             self._model.values_unreadable(msg, errors, self._clock())
         self.publish_changed()
 
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished."""
+        return self._model.distinguished_by(msg)
+
     def not_sent(self, messages: Iterable[InternalMsg]) -> None:
         """Record that messages which `observe` or `tick` has returned were not sent."""
         with self._lock:
@@ -271,6 +276,10 @@ class DeviceMemory:
     def now(self) -> float:
         """Return the time (s) by the clock of the model."""
         return self._clock()
+
+    def wall_now(self) -> float:
+        """Return the time (s, Unix time) by the wall clock of the model."""
+        return self._wall_clock()
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions that would tell what a command has changed; see `Model.to_ask`."""

@@ -16,18 +16,21 @@ from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Publication, ReplyTo
+from gateway.message import InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
+from gateway.routing.reading_time import ReadingTime
+from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
 
 LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
+_LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -99,6 +102,8 @@ class Outlet:
         self.devices = devices or DeviceMemory(time.monotonic, time.time)
         self.on_ask: Callable[[Collection[str]], None] = lambda _: None
         """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
+        self.reading_time: ReadingTime | None = None
+        """How the times of readings travel with them; None: they do not. A reload replaces it."""
         self._map = msg_map
         self._outbox = outbox
         self._publish_available = publish_available
@@ -299,9 +304,12 @@ class Outlet:
         is_answer = self.open_commands.commands and is_from_interface and not msg.iscmd and "response" in msg.arguments
         if is_answer and not self.open_commands.answer(msg):
             return self._refuse_late(msg)
+        reading_time = self.reading_time
         try:
             if self._filters and not is_observed:
                 msg = apply_filters(self._filters, msg)
+            if reading_time is not None and not is_observed:
+                msg = reading_time.dated(msg, self.devices.wall_now())
             if (self.devices.is_used or msg.report is not None) and not is_observed:
                 observed, bad = self.devices.observe(msg)
                 if bad:
@@ -309,7 +317,13 @@ class Outlet:
                 if observed is None:
                     return None
                 msg = observed
-            publication = self._map.internal2mqtt(msg)
+            # Only now: the time is no value of the device, and would make each reading differ from the last one.
+            sent = msg if reading_time is None else reading_time.with_argument(msg)
+            publication = self._map.internal2mqtt(sent)
+            if publication.lane is _LATEST:
+                publication = publication.keyed(state_key(sent, self.devices.distinguished_by(msg)))
+            if reading_time is not None:
+                publication = reading_time.with_property(publication, msg)
         except MessageError as err:
             bad = bad_values(msg.arguments) if not msg.is_outcome else ()
             if bad and len(bad) < len(msg.arguments):
@@ -323,11 +337,11 @@ class Outlet:
             reduced = self._write_reduced(msg, batch)
             if reduced is None:
                 return str(err)
-            publication = reduced
+            publication, sent = reduced, msg
         self.pushed += 1
-        self._record_sent(msg)
+        self._record_sent(sent)
         if is_traffic_logged:
-            _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
+            _TRAFFIC_LOG.info("%s -> %s", self.name, sent)
         batch.append(publication)
         if self.devices.is_used:
             if msg.is_outcome:

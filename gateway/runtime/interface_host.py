@@ -134,6 +134,7 @@ class InterfaceHost:
         changes += ["filters"] if options.filters != previous.filters else []
         are_other_devices = (options.devices, options.max_devices) != (previous.devices, previous.max_devices)
         changes += ["devices"] if are_other_devices else []
+        changes += ["reading_time"] if options.reading_time != previous.reading_time else []
         is_other_type = (options.cls.__module__, options.cls.__qualname__) != (
             previous.cls.__module__,
             previous.cls.__qualname__,
@@ -160,6 +161,7 @@ class InterfaceHost:
             route.addresses[self.options.name] = self.options.addresses
         route.outlets[self.options.name] = self.outlet.answer
         outgoing = _watched(self.options.filters.outgoing, self.options.name)
+        self.outlet.reading_time = self.options.reading_time
         self.outlet.set_route(route.msg_map, outgoing, route.loops.record_sent, route.outcomes)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:

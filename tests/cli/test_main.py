@@ -178,12 +178,12 @@ def test_check_summarises_what_a_gateway_would_do(
 def test_check_has_a_note_where_a_lane_cannot_hold(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     conf.write_text(
         "map:\n  root: home\n  topics: []\n  delivery:\n    - {match: {action: BELL}, lane: reply}\n"
-        "    - {match: {location: hall}, lane: latest}\ninterface: {type: dummy}\n"
+        "    - {match: {action: V}, lane: latest}\ninterface: {type: dummy}\n"
     )
     notes = [line for line in run(capsys, "check", "--conf", "gw.conf").out.splitlines() if line.startswith("  note ")]
     assert [note.partition(": ")[0] for note in notes] == ["  note          delivery[0]", "  note          delivery[1]"]
     assert "its lane reply has no effect within one topic" in notes[0]
-    assert "only the newest message of each topic is kept" in notes[1]
+    assert "its lane latest has no effect within one topic" in notes[1]
 
 
 @pytest.mark.parametrize("name", shipped_configurations())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
@@ -189,6 +190,55 @@ def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_sta
     result = {entry.publication.topic: entry.publication for entry in desk.outbox.take(10)}
     assert (result["home/////gw/S"].retain, result["home/////gw/S"].lane) == (False, Lane.LATEST)
     assert (result["answers/me"].retain, result["answers/me"].lane) == (False, Lane.REPLY)
+
+
+def latest_desk(*, retain: bool = False) -> Desk:
+    return Desk(MsgMap("home", sender="gw", delivery=DeliveryRules([DeliveryRule({}, Lane.LATEST, retain=retain)])))
+
+
+def waiting(desk: Desk) -> list[tuple[str, dict[str, Argument]]]:
+    return [(msg.action, dict(msg.arguments)) for msg in desk.collect()]
+
+
+def test_while_the_broker_is_away_the_newest_of_each_reading_waits() -> None:
+    desk = latest_desk()
+    messages: list[tuple[str, dict[str, Argument]]] = [
+        ("V", {"v": 1}), ("A", {"a": 1}), ("W", {"w": 1}), ("V", {"v": 1, "hz": 50}), ("V", {"v": 2}), ("A", {"a": 2})
+    ]  # fmt: skip
+    for action, arguments in messages:
+        desk.outlet.push(InternalMsg(device="meter", action=action, arguments=arguments))
+    assert waiting(desk) == messages[2:], "the first V has no frequency, and the second one must not be lost for it"
+    assert desk.outbox.counts().superseded == 2
+
+
+def test_readings_that_a_rule_or_a_device_tells_apart_wait_beside_each_other() -> None:
+    desk = latest_desk()
+    device = Device("garage", points=(Point("power", PointType.NUMBER, feeds=(Feed("POWER", "watts"),)),),
+                    address={"device": "meter"}, where={"unit": 4})  # fmt: skip
+    desk.outlet.devices.configure([device], {}, {})
+    rule = ReportRule(on_change=True, by=("id",))
+    for number in range(3):
+        for unit in (3, 4):
+            desk.outlet.push(InternalMsg(device="meter", action="POWER", arguments={"unit": unit, "watts": number}))
+        for tag in "xy":
+            msg = InternalMsg(device="meter", action="TAG", arguments={"id": tag, "n": number})
+            desk.outlet.push(msg.reported_by(rule))
+    assert waiting(desk) == [
+        ("POWER", {"unit": 3, "watts": 2}), ("POWER", {"unit": 4, "watts": 2}),
+        ("TAG", {"id": "x", "n": 2}), ("TAG", {"id": "y", "n": 2}),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from("VAW"), st.integers(0, 3), st.booleans()), max_size=30))
+def test_of_retained_readings_the_last_one_is_published_last(readings: list[tuple[str, int, bool]]) -> None:
+    desk = latest_desk(retain=True)
+    newest: dict[tuple[str, bool], InternalMsg] = {}
+    for action, value, has_more in readings:
+        msg = InternalMsg(device="meter", action=action, arguments={"x": value, **({"y": 1} if has_more else {})})
+        desk.outlet.push(msg)
+        newest.pop((action, has_more), None)
+        newest[action, has_more] = msg
+    assert waiting(desk) == [(msg.action, dict(msg.arguments)) for msg in newest.values()]
 
 
 def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk) -> None:
