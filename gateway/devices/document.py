@@ -26,6 +26,11 @@ def is_state(point: Point) -> bool:
     return bool(point.feeds or point.assumed) and point.type is not PointType.EVENT
 
 
+def known_points(state: DeviceState) -> frozenset[str]:
+    """Return the keys of the points of a device of which there has been a value."""
+    return frozenset([key for key, reading in state.reading_of.items() if not isinstance(reading.value, Unset)])
+
+
 def state_document(state: DeviceState) -> bytes:
     """Return the state document of a device, as UTF-8."""
     readings = {point.key: state.reading_of[point.key] for point in state.device.points if is_state(point)}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import restore, state_document
+from gateway.devices.document import known_points, restore, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device
 from gateway.message import OFFLINE, ONLINE, InternalMsg
@@ -49,6 +49,14 @@ class Documents(NamedTuple):
     wake: Callable[[], None] = lambda: None
 
 
+class _Document(NamedTuple):
+    """A document to be published, and the keys of the points of which it has a value."""
+
+    topic: str
+    payload: bytes
+    points: frozenset[str] = frozenset()
+
+
 class DeviceMemory:
     """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s)."""
 
@@ -69,8 +77,9 @@ class DeviceMemory:
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
         self._kept: Mapping[str, bytes] = {}  # what an earlier run has left, for devices that are still to be found
-        self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
-        self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
+        # When a document was written to the disk last, and of which points it had a value, by topic.
+        self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
 
     def stats(self) -> dict[str, int]:
         """Return what was counted. Any thread may ask; nothing waits for it."""
@@ -240,31 +249,39 @@ class DeviceMemory:
 
     # --- documents
 
-    def _written(self, states: Iterable[DeviceState], now: float) -> list[tuple[str, bytes]]:
-        """Return topic and payload of each document of `states`, and record that they are written."""
-        documents: list[tuple[str, bytes]] = []
+    def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
+        """Return each document of `states`, and record that they are written."""
+        documents: list[_Document] = []
         for state in states:
-            documents.append((self._documents.topic(state.device.id, "state"), state_document(state)))
+            topic = self._documents.topic(state.device.id, "state")
+            documents.append(_Document(topic, state_document(state), known_points(state)))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
                 status = OFFLINE if state.is_online is False else ONLINE
-                documents.append((self._documents.topic(state.device.id, "availability"), status))
+                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status))
             self._model.set_written(state, now)
         return documents
 
-    def _publish(self, documents: Iterable[tuple[str, bytes]]) -> None:
+    def _publish(self, documents: Iterable[_Document]) -> None:
         self._log_statuses()
-        for topic, payload in documents:
-            self._documents.publish(topic, payload)
+        for document in documents:
+            topic = document.topic
+            self._documents.publish(topic, document.payload)
             now = self._clock()
-            if now - self._remembered.get(topic, -math.inf) >= _REMEMBER_INTERVAL:
-                self._remembered[topic] = now
+            written_at, points = self._remembered.get(topic, (-math.inf, frozenset()))
+            # A value that was not there before goes to the disk at once: without it, the document of the next run
+            # would shrink if this one is killed.
+            if now - written_at >= _REMEMBER_INTERVAL or not document.points <= points:
                 self._unwritten.pop(topic, None)
-                self._documents.remember(topic, payload)
+                self._write(document, now)
             else:
-                self._unwritten[topic] = payload
-                self._write_at = min(self._write_at, self._remembered[topic] + _REMEMBER_INTERVAL)
+                self._unwritten[topic] = document
+                self._write_at = min(self._write_at, written_at + _REMEMBER_INTERVAL)
+
+    def _write(self, document: _Document, now: float) -> None:
+        self._remembered[document.topic] = now, document.points
+        self._documents.remember(document.topic, document.payload)
 
     def _write_due(self, now: float) -> None:
         """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.
@@ -273,10 +290,9 @@ class DeviceMemory:
         """
         self._write_at = math.inf
         for topic in list(self._unwritten):
-            due = self._remembered[topic] + _REMEMBER_INTERVAL
+            due = self._remembered[topic][0] + _REMEMBER_INTERVAL
             if due <= now:
-                self._remembered[topic] = now
-                self._documents.remember(topic, self._unwritten.pop(topic))
+                self._write(self._unwritten.pop(topic), now)
             else:
                 self._write_at = min(self._write_at, due)
 
@@ -296,12 +312,12 @@ class DeviceMemory:
 
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""
-        for topic, payload in self._pop_unwritten():
-            self._documents.remember(topic, payload)
+        for document in self._pop_unwritten():
+            self._write(document, self._clock())
 
-    def _pop_unwritten(self) -> Iterator[tuple[str, bytes]]:
+    def _pop_unwritten(self) -> Iterator[_Document]:
         while self._unwritten:
             try:
-                yield self._unwritten.popitem()
+                yield self._unwritten.popitem()[1]
             except KeyError:  # another thread has written it meanwhile
                 return

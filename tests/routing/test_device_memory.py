@@ -102,6 +102,21 @@ def test_a_document_is_written_to_the_disk_once_a_minute_and_at_the_end() -> Non
     assert json.loads(bench.kept[-1][2])["temperature"] == 89
 
 
+def test_a_document_with_a_value_more_is_written_at_once() -> None:
+    humidity = Point("humidity", PointType.NUMBER, (Feed("HUMIDITY", "percent"),))
+    bench = Bench(BOILER._replace(points=(TEMPERATURE, humidity)))
+    bench.push(status(21.5))
+    bench.advance(2)
+    bench.push(InternalMsg(action="HUMIDITY", arguments={"percent": 40}))
+    bench.advance(2)
+    bench.push(status(22.5))
+    bench.advance(2)
+    written = [(at, json.loads(payload)) for at, topic, payload in bench.kept if topic.endswith("state")]
+    assert [at for at, _ in written] == [0, 2]
+    # Otherwise the next run, after this one was killed, would publish a document that lacks the humidity.
+    assert written[-1][1]["humidity"] == 40
+
+
 def test_the_next_run_begins_with_what_was_known_as_stale() -> None:
     first = Bench(BOILER)
     first.push(status(21.5))
