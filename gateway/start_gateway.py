@@ -71,6 +71,7 @@ class Gateway:
             self.outbox.record_retained,
             lambda device, kind: self.configuration.document_topic(device, kind),
             self._wakeup.set,
+            self._clear_document,
         )
         self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability, documents)
         self.outbox.on_level_change = self._interfaces.notify_level
@@ -118,6 +119,13 @@ class Gateway:
     def _publish_availability(self, name: str, payload: bytes) -> None:
         self.client.set_state(self.configuration.availability_topic(name), payload)
 
+    def _clear_document(self, topic: str) -> None:
+        self.client.forget_state(topic)
+        self._clear(topic)
+
+    def _clear(self, topic: str) -> None:
+        self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
+
     def _configure_devices(self) -> None:
         """Use the devices of the configuration; what the broker retains of others is cleared as stale."""
         self._interfaces.remember_devices()  # a device may move to another interface, or be removed
@@ -151,7 +159,7 @@ class Gateway:
         # A copy: during a reload, other threads send, and what they send with retain is added to the original.
         stale = list(stale_topics(dict(self.outbox.retained), maps, [*states, *self._interfaces.document_topics]))
         for topic in stale:
-            self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
+            self._clear(topic)
         if stale:
             LOG.info(
                 "clearing %d retained topics that this configuration does not publish: %s",

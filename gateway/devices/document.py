@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.point import Point, PointType
+from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
+from gateway.message import Argument
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
+_ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is kept and not published
+_ADDRESS_MARK = b'"_address":'
 _MAX_BITS = 8192
 
 
@@ -52,6 +56,53 @@ def state_document(state: DeviceState) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
+def kept_document(state: DeviceState, document: bytes) -> bytes:
+    """Return what is kept of a device for the next run: its state `document`, and what is not published.
+
+    That are the words and values by which a template has made it, and the pauses between its messages.
+    """
+    more: dict[str, Any] = {}
+    if state.template is not None:
+        more[_ADDRESS], more[_WHERE] = dict(state.device.address), dict(state.device.where)
+    if state.pauses:
+        more[_PAUSES] = [round(pause, 3) for pause in state.pauses]
+    if not more:
+        return document
+    try:
+        text = json.dumps(more, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return document[:-1] + b"," + text[1:].encode()
+    except (TypeError, ValueError):  # a value that JSON cannot have: the device is added when it is heard again
+        return document
+
+
+class LeftDevice(NamedTuple):
+    """A device of a template in the documents of an earlier run: its words, and the time of its newest value."""
+
+    address: Mapping[str, str]
+    where: Mapping[str, Argument]
+    newest: str
+
+
+def left_device(payload: bytes) -> LeftDevice | None:
+    """Return the device of a template that has left the document `payload`; None if it is of none."""
+    document = _parsed(payload) if _ADDRESS_MARK in payload else {}
+    address, where, times = (document.get(key) for key in (_ADDRESS, _WHERE, "_time"))
+    if not isinstance(address, dict) or not isinstance(where, dict):
+        return None
+    if any(not isinstance(address.get(field), str) for field in ADDRESS_OF_DEVICE):
+        return None
+    written = times.values() if isinstance(times, dict) else ()
+    return LeftDevice(address, where, max((time for time in written if isinstance(time, str)), default=""))
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(payload) if len(payload) <= _MAX_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def _is_writable(value: object) -> bool:
     """Return whether JSON can have `value`; Python writes no integer of more than 4300 digits."""
     return type(value) is not int or value.bit_length() <= _MAX_BITS
@@ -63,12 +114,10 @@ def restore(state: DeviceState, payload: bytes) -> int:
     They are stale: nobody knows what happened meanwhile. A reading of this run goes before them. What is no document,
     or has become another type, is passed over: it is what a broker, or a disk, has kept for an unknown time.
     """
-    try:
-        document = json.loads(payload) if len(payload) <= _MAX_BYTES else None
-    except (ValueError, RecursionError):
-        return 0
-    if not isinstance(document, dict):
-        return 0
+    document = _parsed(payload)
+    pauses = document.get(_PAUSES)
+    if isinstance(pauses, list):
+        state.restore_pauses(pause for pause in pauses if type(pause) in (int, float) and 0 <= pause < math.inf)
     times = document.get("_time")
     restored = 0
     for point in state.device.points:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import known_points, restore, state_document
+from gateway.devices.document import kept_document, known_points, left_device, restore, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device
 from gateway.message import OFFLINE, ONLINE, InternalMsg
@@ -35,25 +35,37 @@ class DeviceLost(ThrottledException):
     logged_as = "gateway.interface"
 
 
+class DeviceRejected(ThrottledException):
+    """A message of an unknown device fits a template, but the device cannot be added."""
+
+    logged_as = "gateway.interface"
+
+
 class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
-    `remember` takes the same, for the next run of the gateway. `topic` returns that of a document of a device, by the
-    device's id and the kind: `state` or `availability`. `wake` is called when `due_in` has become sooner than it was
-    when it was asked for last: whoever waits for it must ask again.
+    `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
+    `topic` returns that of a document of a device, by the device's id and the kind: `state` or `availability`. `wake`
+    is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
+    again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
+    takes an id that is free again.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
     topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
     wake: Callable[[], None] = lambda: None
+    clear: Callable[[str], None] = lambda _topic: None
+    claim: Callable[[str], str] = lambda _device: ""
+    release: Callable[[str], None] = lambda _device: None
 
 
 class _Document(NamedTuple):
-    """A document to be published, and the keys of the points of which it has a value."""
+    """A document to be published, what is remembered of it, and the keys of the points of which it has a value."""
 
     topic: str
     payload: bytes
+    kept: bytes
     points: frozenset[str] = frozenset()
 
 
@@ -76,7 +88,6 @@ class DeviceMemory:
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
-        self._kept: Mapping[str, bytes] = {}  # what an earlier run has left, for devices that are still to be found
         # When a document was written to the disk last, and of which points it had a value, by topic.
         self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
         self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
@@ -97,7 +108,7 @@ class DeviceMemory:
         """The topics of all documents of the devices that are known now."""
         with self._lock:
             devices = list(self._model.states)
-        return [self._documents.topic(device, kind) for device in devices for kind in ("state", "availability")]
+        return [topic for device in devices for topic in self._topics_of(device)]
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
@@ -108,22 +119,39 @@ class DeviceMemory:
         earlier run has left in `kept` (payload by topic) is restored.
         """
         with self._lock:
-            model = Model(devices, own, max_devices)
-            gone = model.carry_over(self._model)
+            model = Model(devices, own, max_devices, self._documents.claim)
+            gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
+            if model.has_templates:
+                self._adopt(model, kept)
             for device, state in model.states.items():
                 payload = kept.get(self._documents.topic(device, "state"), b"")
-                if payload and restore(state, payload):
+                if payload and (restore(state, payload) or state.is_left):
                     model.mark_changed(state)
+            model.rejection, model.removed = "", []
             self._model = model
             self.is_used = not model.is_empty
-            self._kept = {**self._kept, **kept} if model.has_templates else {}
-        topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+        topics = [topic for device in gone for topic in self._topics_of(device)]
+        for device in gone:
+            self._documents.release(device)
         with self._publishing:
             for topic in topics:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)
         self.publish_changed()
         return topics
+
+    def _adopt(self, model: Model, kept: Mapping[str, bytes]) -> None:
+        """Have `model` begin with the devices of its templates that an earlier run has left."""
+        left = [(topic, device) for topic, payload in kept.items() if (device := left_device(payload)) is not None]
+        for topic, device in sorted(left, key=lambda item: item[1].newest, reverse=True):
+
+            def is_same(device_id: str, topic: str = topic) -> bool:
+                return self._documents.topic(device_id, "state") == topic
+
+            model.adopt(device.address, device.where, is_same)
+
+    def _topics_of(self, device: str) -> list[str]:
+        return [self._documents.topic(device, kind) for kind in ("state", "availability")]
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
@@ -135,14 +163,15 @@ class DeviceMemory:
         self.is_used = True
         with self._lock:
             model = self._model
-            known = len(model.states)
             observed = model.observe(msg, self._clock(), self._wall_clock())
-            if self._kept and len(model.states) > known:
-                device, state = next(reversed(model.states.items()))  # a template has brought it about
-                restore(state, self._kept.get(self._documents.topic(device, "state"), b""))
             bad: Sequence[str] = ()
             if model.bad:
                 bad, model.bad = model.bad, []
+            rejection = model.rejection
+            if rejection:
+                model.rejection = ""
+        if rejection:
+            _log_rejection(msg, rejection)
         if model.due() < self._planned:
             self._wake()
         return observed, bad
@@ -155,7 +184,12 @@ class DeviceMemory:
             with self._lock:
                 now = self._clock()
                 documents = self._written(self._model.changed(now), now)
+                removed: Sequence[str] = ()
+                if self._model.removed:
+                    removed, self._model.removed = self._model.removed, []
             self._publish(documents)
+            for device in removed:
+                self._clear(device)
         if self._due() < self._planned:
             self._wake()
 
@@ -250,16 +284,17 @@ class DeviceMemory:
     # --- documents
 
     def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
-        """Return each document of `states`, and record that they are written."""
+        """Return the documents of `states`, and record that they are written."""
         documents: list[_Document] = []
         for state in states:
+            payload = state_document(state)
             topic = self._documents.topic(state.device.id, "state")
-            documents.append(_Document(topic, state_document(state), known_points(state)))
+            documents.append(_Document(topic, payload, kept_document(state, payload), known_points(state)))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
                 status = OFFLINE if state.is_online is False else ONLINE
-                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status))
+                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             self._model.set_written(state, now)
         return documents
 
@@ -281,7 +316,19 @@ class DeviceMemory:
 
     def _write(self, document: _Document, now: float) -> None:
         self._remembered[document.topic] = now, document.points
-        self._documents.remember(document.topic, document.payload)
+        self._documents.remember(document.topic, document.kept)
+
+    def _clear(self, device: str) -> None:
+        """Clear the documents of a device that has given its place to another.
+
+        The caller holds the lock of publishing.
+        """
+        for topic in self._topics_of(device):
+            self._remembered.pop(topic, None)
+            self._unwritten.pop(topic, None)
+            self._documents.clear(topic)
+        self._lost.discard(device)
+        self._documents.release(device)
 
     def _write_due(self, now: float) -> None:
         """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.
@@ -321,3 +368,9 @@ class DeviceMemory:
                 yield self._unwritten.popitem()[1]
             except KeyError:  # another thread has written it meanwhile
                 return
+
+
+def _log_rejection(msg: InternalMsg, reason: str) -> None:
+    rejected = DeviceRejected(f"no device is added for the message {msg}: {reason}", key=reason)
+    if rejected.trigger:
+        LOG.warning(rejected.report)

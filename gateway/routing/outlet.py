@@ -107,6 +107,7 @@ class Outlet:
         self._source = Source()
         self._outcomes = Outcomes()
         self._is_available: bool | None = None
+        self._hang = ""  # where the interface hangs, if it does
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
@@ -489,15 +490,23 @@ class Outlet:
             self._publish_available(is_available)
             self.notify_devices()
 
+    def set_hang(self, hang: str) -> None:
+        """Record where the interface hangs, or `""` if it does not: nothing is known of its devices meanwhile."""
+        if bool(hang) is not bool(self._hang):
+            self._hang = hang
+            self.notify_devices()
+
     def notify_devices(self) -> None:
-        """Have the devices know whether the interface is available, as far as that is known. Any thread may call it."""
-        told = None
-        while told is not self._is_available:  # another thread may change it meanwhile
-            told = self._is_available
-            if told:
+        """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
+        notified: tuple[bool | None, str] = None, ""
+        while notified != (status := (self._is_available, self._hang)):  # another thread may change it meanwhile
+            notified = status
+            is_available, hang = status
+            if is_available and not hang:
                 self.devices.recover_all()
             else:
-                self.devices.lose_all(self.last_failure[1] if self.last_failure else "the interface is not running")
+                failure = self.last_failure[1] if self.last_failure else "the interface is not running"
+                self.devices.lose_all(hang or failure)
 
 
 def _shown(result: object) -> str:
