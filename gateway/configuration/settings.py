@@ -18,9 +18,6 @@ from gateway.routing.message_filter import Filters
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
-DOCUMENT_KINDS = ("state", "availability")
-"""The documents of a device: the last levels of their topics."""
-
 
 def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
     """Return the topic of a document of a device, below the root and the name of its gateway."""
@@ -69,8 +66,8 @@ class Configuration(NamedTuple):
         return f"Configuration({self.file})"  # never the secrets
 
     def document_topic(self, device: str, kind: str) -> str:
-        """Return the topic of a document of a device, by the device's id; `kind` is `state` or `availability`."""
-        return "/".join(filter(None, (self.root, self.name, device, kind)))
+        """Return the topic of a document of a device, by the device's id; `kind` is one of `DOCUMENT_KINDS`."""
+        return document_topic(self.root, self.name, device, kind)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""

@@ -18,10 +18,10 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import restore, state_document
+from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS, outcome_document, restore, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device
-from gateway.message import OFFLINE, ONLINE, InternalMsg
+from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -39,8 +39,8 @@ class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
     `remember` takes the same, for the next run of the gateway. `topic` returns that of a document of a device, by the
-    device's id and the kind: `state` or `availability`. `wake` is called when `due_in` has become sooner than it was
-    when it was asked for last: whoever waits for it must ask again.
+    device's id and the kind (see `DOCUMENT_KINDS`). `wake` is called when `due_in` has become sooner than it was when
+    it was asked for last: whoever waits for it must ask again.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
@@ -88,12 +88,12 @@ class DeviceMemory:
         """The topics of all documents of the devices that are known now."""
         with self._lock:
             devices = list(self._model.states)
-        return [self._documents.topic(device, kind) for device in devices for kind in ("state", "availability")]
+        return [self._documents.topic(device, kind) for device in devices for kind in DOCUMENT_KINDS]
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
     ) -> list[str]:
-        """Go on with other devices; return the topics of the documents of those that are gone.
+        """Go on with other devices; return the retained topics of those that are gone.
 
         `own` are the words of the interface's messages by field. What means the same is carried over, and what an
         earlier run has left in `kept` (payload by topic) is restored.
@@ -108,7 +108,7 @@ class DeviceMemory:
             self._model = model
             self.is_used = not model.is_empty
             self._kept = {**self._kept, **kept} if model.has_templates else {}
-        topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+        topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in RETAINED_KINDS]
         with self._publishing:
             for topic in topics:
                 self._remembered.pop(topic, None)
@@ -239,6 +239,15 @@ class DeviceMemory:
             return self._model.to_ask(outcome, since)
 
     # --- documents
+
+    def outcome_document(self, outcome: InternalMsg) -> Publication | None:
+        """Return the document of the outcome of a command; None if the command was for no device that is declared."""
+        with self._lock:
+            state = self._model.device_of(outcome)
+        if state is None:
+            return None
+        payload = outcome_document(outcome, self._wall_clock())
+        return Publication(self._documents.topic(state.device.id, "outcome"), payload, qos=1, lane=Lane.REPLY)
 
     def _written(self, states: Iterable[DeviceState], now: float) -> list[tuple[str, bytes]]:
         """Return topic and payload of each document of `states`, and record that they are written."""
