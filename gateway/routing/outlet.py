@@ -323,6 +323,8 @@ class Outlet:
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
             if not msg.is_outcome:
+                if self.devices.is_used:
+                    self.devices.not_sent((msg,))
                 return str(err)
             reduced = self._write_reduced(msg, batch)
             if reduced is None:

@@ -343,3 +343,28 @@ def test_a_reading_that_the_outbox_has_refused_is_not_taken_for_reported(
     assert len(outbox.take(2)) == 1
     assert outlet.push(on)
     assert len(outbox.take(2)) == 1
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_reading_that_the_map_has_refused_is_not_taken_for_reported(
+    desk: Desk, expected_logs: ExpectedLogs, is_batch: bool
+) -> None:
+    expected_logs.expect("dev: not sent: action: 'LAMP_UP'")
+    reading = InternalMsg(action="LAMP_UP", arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+    outlet = desk.outlet
+    assert [outlet.push_all([reading]) == 1 if is_batch else not outlet.push(reading) for _ in range(2)] == [True, True]
+    outlet.set_route(MsgMap("home", sender="gw"), (), lambda _: None)
+    assert outlet.push(reading)
+    assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/S"]
+    assert outlet.push(reading) and outlet.stats()["readings_suppressed"] == 1
+
+
+def test_a_reading_that_a_filter_drops_does_not_make_the_one_before_it_news(desk: Desk) -> None:
+    only_dark = FilterRule(False, {"action": ["LAMP_ON"]})
+    off, on = (
+        InternalMsg(action=action, arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+        for action in ("LAMP_OFF", "LAMP_ON")
+    )
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [only_dark])], lambda _: None)
+    assert [desk.outlet.push(msg) for msg in (off, on, off)] == [True, False, True]
+    assert len(desk.outbox) == 1
