@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.devices.document import RETAINED_KINDS
 from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
@@ -68,6 +69,14 @@ class Configuration(NamedTuple):
     def document_topic(self, device: str, kind: str) -> str:
         """Return the topic of a document of a device, by the device's id; `kind` is one of `DOCUMENT_KINDS`."""
         return document_topic(self.root, self.name, device, kind)
+
+    def is_own_topic(self, topic: str) -> bool:
+        """Return whether `topic` can be that of an availability or a retained document of this gateway.
+
+        It need not be that of an interface or a device that is declared now.
+        """
+        levels = topic.removeprefix(self.availability_topic().removesuffix("availability")).split("/")
+        return levels == ["availability"] or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
