@@ -18,10 +18,19 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import kept_document, known_points, left_device, restore, state_document
+from gateway.devices.document import (
+    DOCUMENT_KINDS,
+    RETAINED_KINDS,
+    kept_document,
+    known_points,
+    left_device,
+    outcome_document,
+    restore,
+    state_document,
+)
 from gateway.devices.model import Model
 from gateway.devices.point import Device
-from gateway.message import OFFLINE, ONLINE, InternalMsg
+from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -45,7 +54,7 @@ class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
     `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
-    `topic` returns that of a document of a device, by the device's id and the kind: `state` or `availability`. `wake`
+    `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
     is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
     again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
     takes an id that is free again.
@@ -55,7 +64,7 @@ class Documents(NamedTuple):
     remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
     topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
     wake: Callable[[], None] = lambda: None
-    clear: Callable[[str], None] = lambda _topic: None
+    clear: Callable[[str], object] = lambda _topic: None
     claim: Callable[[str], str] = lambda _device: ""
     release: Callable[[str], None] = lambda _device: None
 
@@ -108,12 +117,12 @@ class DeviceMemory:
         """The topics of all documents of the devices that are known now."""
         with self._lock:
             devices = list(self._model.states)
-        return [topic for device in devices for topic in self._topics_of(device)]
+        return [self._documents.topic(device, kind) for device in devices for kind in DOCUMENT_KINDS]
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
     ) -> list[str]:
-        """Go on with other devices; return the topics of the documents of those that are gone.
+        """Go on with other devices; return the retained topics of those that are gone.
 
         `own` are the words of the interface's messages by field. What means the same is carried over, and what an
         earlier run has left in `kept` (payload by topic) is restored.
@@ -151,7 +160,7 @@ class DeviceMemory:
             model.adopt(device.address, device.where, is_same)
 
     def _topics_of(self, device: str) -> list[str]:
-        return [self._documents.topic(device, kind) for kind in ("state", "availability")]
+        return [self._documents.topic(device, kind) for kind in RETAINED_KINDS]
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
@@ -282,6 +291,15 @@ class DeviceMemory:
             return self._model.to_ask(outcome, since)
 
     # --- documents
+
+    def outcome_document(self, outcome: InternalMsg) -> Publication | None:
+        """Return the document of the outcome of a command; None if the command was for no device that is declared."""
+        with self._lock:
+            state = self._model.device_of(outcome)
+        if state is None:
+            return None
+        payload = outcome_document(outcome, self._wall_clock())
+        return Publication(self._documents.topic(state.device.id, "outcome"), payload, qos=1, lane=Lane.REPLY)
 
     def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
         """Return the documents of `states`, and record that they are written."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.devices.point import AUTO, Device, Feed, Point, PointType
+from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
 from gateway.routing.device_memory import DeviceMemory, Documents
 from tests.conftest import ExpectedLogs
@@ -308,3 +308,13 @@ def test_the_last_document_is_written_to_the_disk_though_none_follows() -> None:
     bench.advance(100)
     written = [(at, json.loads(payload)["temperature"]) for at, topic, payload in bench.kept if "/state" in topic]
     assert written == [(0, 1), (60, 2)]
+
+
+def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
+    lamp = Point("lamp", PointType.BOOLEAN, writes=(Write("SET", "on"),), assumed=True)
+    bench = Bench(Device("lamp", (lamp,)))
+    bench.memory.recover_all()
+    bench.push(InternalMsg(True, action="SET", arguments={"on": True}).reply("OK"))
+    bench.advance(1)
+    payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
+    assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]
