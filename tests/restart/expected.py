@@ -55,7 +55,7 @@ class Expected:
 
     def started(self, setup: Setup) -> None:
         self.is_gateway_up = True
-        self.units = {}
+        self.units = self.units if self._is_on_disk else {}
         self._change_to(setup)
         for device in self.setup.devices():
             if self._may_be_heard(device):
