@@ -143,7 +143,7 @@ class DeviceMemory:
         for device in gone:
             self._documents.release(device)
         with self._publishing:
-            self._lost.difference_update(state.device.id for state in gone)
+            self._lost.difference_update(gone)
             for topic in topics:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)
