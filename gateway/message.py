@@ -31,13 +31,16 @@ class ReplyTo(NamedTuple):
     """The response topic of a command, and the correlation data that identifies the command in the response.
 
     The topic is `""` if there is none: the correlation data alone still identifies a duplicate of the command.
-    `command` is a number that identifies the command within this process; 0: it has none.
-    Source: MQTT 5.0, section 4.10.
+    `command` is a number that identifies the command within this process; 0: it has none. `sender` and `requested` are
+    the sender and the arguments of the command, which its outcome takes along (see `InternalMsg.request`); None: they
+    are not known. Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
     correlation: bytes = b""
     command: int = 0
+    sender: str = ""
+    requested: Mapping[str, Argument] | None = None
 
 
 class ReportRule(NamedTuple):
@@ -173,7 +176,12 @@ class InternalMsg(_Fields):
             arguments = {**{key: requested[key] for key in requested if key not in OUTCOME_WORDS}, **arguments}
         elif requested:
             arguments["requested"] = requested
-        return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
+        return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.request)
+
+    @property
+    def request(self) -> ReplyTo:
+        """What the outcome of this command takes along: where it is answered, who sent it, and what it requested."""
+        return (self.reply_to or ReplyTo(""))._replace(sender=self.sender, requested=self.arguments)
 
     @property
     def is_outcome(self) -> bool:

@@ -17,11 +17,13 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg, ReportRule
+from gateway.mqtt.link_state import LinkState
 from gateway.start_gateway import Gateway
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
@@ -173,6 +175,31 @@ def test_the_documents_of_a_device_that_is_gone_are_removed(
         gateway.gateway.reload()
         wait_until(lambda: retained(mosquitto, STATE) is None)
         wait_until(lambda: retained(mosquitto, AVAILABILITY) is None)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_device_that_is_removed_while_the_broker_is_away(
+    is_back: bool, tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    """If it is added again meanwhile, the document that is published then must not be cleared."""
+    expected_logs.expect("lost the broker")
+    with Proxy(mosquitto.port) as proxy, running(tmp_path, proxy.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        proxy.refuse_connections()
+        proxy.cut()
+        wait_until(lambda: gateway.gateway.client.link_state is not LinkState.UP)
+        for devices in [(), (BOILER,)] if is_back else [()]:
+            gateway.devices = devices
+            gateway.gateway.reload()
+            wait_until(lambda: gateway.gateway.hosts["dev"].options.devices == gateway.devices)
+        proxy.accept_connections()
+        client = gateway.gateway.client
+        wait_until(lambda: client.link_state is LinkState.UP and client.is_subscribed)
+        wait_until(lambda: not len(gateway.gateway.outbox) and client.sender.states.is_idle and not len(client.sender))
+        assert state(mosquitto).get("temperature") == (21.5 if is_back else None)
+        assert retained(mosquitto, AVAILABILITY) == (b"online" if is_back else None)
+        assert (STATE in gateway.gateway.outbox.retained) is is_back
 
 
 def test_a_reload_gives_a_new_device_the_status_of_its_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
-from gateway.configuration.settings import DOCUMENT_KINDS, Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
+from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS
 from gateway.devices.point import Feed, Point, Write
 from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
 from gateway.interface import Interface
@@ -97,7 +98,8 @@ def _devices(configuration: Configuration, interface: InterfaceOptions) -> Itera
         yield f"    device      {device.id}{f' ({texts})' if texts else ''}"
         if "{" in device.id:
             yield f"                added at the first reading, at most {interface.max_devices} devices"
-        yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in DOCUMENT_KINDS)
+        kinds = DOCUMENT_KINDS if any(point.writes for point in device.points) else RETAINED_KINDS
+        yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in kinds)
         width = max((len(point.key) for point in device.points), default=0)
         yield from (f"      {point.key:<{width}}  {_point(point)}" for point in device.points)
 

@@ -1,8 +1,8 @@
-"""The state document of a device: its readings, how good they are and when they were read, as one JSON object. Pure.
+"""The documents of a device: its state, and the outcomes of its commands, each as one JSON object. Pure.
 
-The document is in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
-what begins with `_` is the gateway's. A value stays in the document once there was one: its quality tells whether it
-can be trusted, and whoever comes later finds what was known last.
+Documents are in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
+what begins with `_` is the gateway's. A value stays in the state document once there was one: its quality tells whether
+it can be trusted, and whoever comes later finds what was known last.
 """
 
 from __future__ import annotations
@@ -16,18 +16,30 @@ from typing import Any, NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
-from gateway.message import Argument, iso_time
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time
+
+RETAINED_KINDS = ("state", "availability")
+"""The documents of a device that the broker retains: the last levels of their topics."""
+
+DOCUMENT_KINDS = (*RETAINED_KINDS, "outcome")
+"""All documents of a device."""
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
 _ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is kept and not published
 _ADDRESS_MARK = b'"_address":'
 _MAX_BITS = 8192
+_MAX_CHARACTERS = 1000  # of each text of an outcome that is too large as a whole
 
 
 def is_state(point: Point) -> bool:
     """Return whether a point has a value that lasts: an event has none, nor has what is only written."""
     return bool(point.feeds or point.assumed) and point.type is not PointType.EVENT
+
+
+def known_points(state: DeviceState) -> frozenset[str]:
+    """Return the keys of the points of a device of which there has been a value."""
+    return frozenset([key for key, reading in state.reading_of.items() if not isinstance(reading.value, Unset)])
 
 
 def state_document(state: DeviceState) -> bytes:
@@ -132,3 +144,70 @@ def _restore(reading: Reading, value: Any, time: Any) -> bool:
         return False
     reading.restore(value, wall)
     return True
+
+
+def outcome_document(outcome: InternalMsg, wall: float) -> bytes:
+    """Return the document of the outcome of a command, as UTF-8; `wall` is the time of the outcome (s, Unix time).
+
+    `arguments` and `sender` are those of the command, as far as the outcome has taken them along. An argument that JSON
+    cannot represent is left out, and so are all of them if the document would be too large; texts are cut then.
+    """
+    words = {"action": _text(outcome.action), "response": _text(outcome.argument("response"))}
+    words["reason"] = _text(outcome.argument("reason"))
+    words["sender"] = _text("" if outcome.reply_to is None else outcome.reply_to.sender)
+    arguments = {name: value for name, value in _requested(outcome).items() if _encoded({name: value}) is not None}
+    for allowed, longest in ((arguments, _MAX_BYTES), ({}, _MAX_BYTES), ({}, _MAX_CHARACTERS)):
+        texts = {name: text[:longest] for name, text in words.items()}
+        document = {"action": texts.pop("action"), "arguments": allowed, **texts, "_time": iso_time(wall)}
+        payload = _encoded(document) or b""
+        if 0 < len(payload) <= _MAX_BYTES:
+            break
+    return payload
+
+
+def _requested(outcome: InternalMsg) -> Mapping[str, Argument]:
+    """Return the arguments of the command; those that the outcome shows if it is not known what was requested."""
+    if outcome.reply_to is not None and outcome.reply_to.requested is not None:
+        return outcome.reply_to.requested
+    if outcome.argument("response") == "OK":
+        return {name: value for name, value in outcome.arguments.items() if name not in OUTCOME_WORDS}
+    requested = outcome.argument("requested")
+    return requested if isinstance(requested, Mapping) else {}
+
+
+def with_filtered_request(before: InternalMsg, after: InternalMsg) -> InternalMsg:
+    """Return `after`, the outcome into which a hook has changed `before`, with the same changes in its request.
+
+    Otherwise the document of the outcome would contain what the hook has hidden in the message, or converted.
+    """
+    if after.reply_to is None or after.reply_to.requested is None:
+        return after
+    old, new = _shown_arguments(before), _shown_arguments(after)
+    requested = {
+        name: new[name] if name in new and new[name] is not old.get(name) else value
+        for name, value in after.reply_to.requested.items()
+        if name in new or name not in old
+    }
+    return after.answered_at(after.reply_to._replace(requested=requested))
+
+
+def _shown_arguments(outcome: InternalMsg) -> Mapping[str, Argument]:
+    requested = outcome.argument("requested")
+    return {**(requested if isinstance(requested, Mapping) else {}), **outcome.arguments}
+
+
+def _text(value: object) -> str:
+    """Return what should be a text as one; an interface may have passed anything."""
+    if isinstance(value, str):
+        return value
+    payload = b"" if value is None else _encoded(value)
+    return f"a value of the type {type(value).__name__}" if payload is None else payload.decode()
+
+
+def _encoded(value: object) -> bytes | None:
+    """Return `value` as JSON in UTF-8; None if JSON cannot represent it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except Exception:  # noqa: BLE001  (a value of an interface may be of any class)
+        return None
+    return text.encode(errors="replace")

@@ -75,7 +75,7 @@ class Model:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is declared and nothing remembered."""
-        return not (self._groups or self._templates)
+        return not (self.states or self._groups or self._templates)
 
     @property
     def has_templates(self) -> bool:

@@ -18,10 +18,19 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import kept_document, left_device, restore, state_document
+from gateway.devices.document import (
+    DOCUMENT_KINDS,
+    RETAINED_KINDS,
+    kept_document,
+    known_points,
+    left_device,
+    outcome_document,
+    restore,
+    state_document,
+)
 from gateway.devices.model import Model
 from gateway.devices.point import Device
-from gateway.message import OFFLINE, ONLINE, InternalMsg
+from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -45,7 +54,7 @@ class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
     `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
-    `topic` returns that of a document of a device, by the device's id and the kind: `state` or `availability`. `wake`
+    `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
     is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
     again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
     takes an id that is free again.
@@ -55,15 +64,18 @@ class Documents(NamedTuple):
     remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
     topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
     wake: Callable[[], None] = lambda: None
-    clear: Callable[[str], None] = lambda _topic: None
+    clear: Callable[[str], object] = lambda _topic: None
     claim: Callable[[str], str] = lambda _device: ""
     release: Callable[[str], None] = lambda _device: None
 
 
 class _Document(NamedTuple):
+    """A document to be published, what is remembered of it, and the keys of the points of which it has a value."""
+
     topic: str
     payload: bytes
-    kept: bytes  # what is remembered of it
+    kept: bytes
+    points: frozenset[str] = frozenset()
 
 
 class DeviceMemory:
@@ -85,8 +97,9 @@ class DeviceMemory:
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
-        self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
-        self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
+        # When a document was written to the disk last, and of which points it had a value, by topic.
+        self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
 
     def stats(self) -> dict[str, int]:
         """Return what was counted. Any thread may ask; nothing waits for it."""
@@ -104,12 +117,12 @@ class DeviceMemory:
         """The topics of all documents of the devices that are known now."""
         with self._lock:
             devices = list(self._model.states)
-        return [topic for device in devices for topic in self._topics_of(device)]
+        return [self._documents.topic(device, kind) for device in devices for kind in DOCUMENT_KINDS]
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
     ) -> list[str]:
-        """Go on with other devices; return the topics of the documents of those that are gone.
+        """Go on with other devices; return the retained topics of those that are gone.
 
         `own` are the words of the interface's messages by field. What means the same is carried over, and what an
         earlier run has left in `kept` (payload by topic) is restored.
@@ -130,6 +143,7 @@ class DeviceMemory:
         for device in gone:
             self._documents.release(device)
         with self._publishing:
+            self._lost.difference_update(gone)
             for topic in topics:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)
@@ -147,7 +161,7 @@ class DeviceMemory:
             model.adopt(device.address, device.where, is_same)
 
     def _topics_of(self, device: str) -> list[str]:
-        return [self._documents.topic(device, kind) for kind in ("state", "availability")]
+        return [self._documents.topic(device, kind) for kind in RETAINED_KINDS]
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
@@ -288,13 +302,22 @@ class DeviceMemory:
 
     # --- documents
 
+    def outcome_document(self, outcome: InternalMsg) -> Publication | None:
+        """Return the document of the outcome of a command; None if the command was for no device that is declared."""
+        with self._lock:
+            state = self._model.device_of(outcome)
+        if state is None:
+            return None
+        payload = outcome_document(outcome, self._wall_clock())
+        return Publication(self._documents.topic(state.device.id, "outcome"), payload, qos=1, lane=Lane.REPLY)
+
     def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
         """Return the documents of `states`, and record that they are written."""
         documents: list[_Document] = []
         for state in states:
             payload = state_document(state)
             topic = self._documents.topic(state.device.id, "state")
-            documents.append(_Document(topic, payload, kept_document(state, payload)))
+            documents.append(_Document(topic, payload, kept_document(state, payload), known_points(state)))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
@@ -305,16 +328,23 @@ class DeviceMemory:
 
     def _publish(self, documents: Iterable[_Document]) -> None:
         self._log_statuses()
-        for topic, payload, kept in documents:
-            self._documents.publish(topic, payload)
+        for document in documents:
+            topic = document.topic
+            self._documents.publish(topic, document.payload)
             now = self._clock()
-            if now - self._remembered.get(topic, -math.inf) >= _REMEMBER_INTERVAL:
-                self._remembered[topic] = now
+            written_at, points = self._remembered.get(topic, (-math.inf, frozenset()))
+            # A value that was not there before goes to the disk at once: without it, the document of the next run
+            # would shrink if this one is killed.
+            if now - written_at >= _REMEMBER_INTERVAL or not document.points <= points:
                 self._unwritten.pop(topic, None)
-                self._documents.remember(topic, kept)
+                self._write(document, now)
             else:
-                self._unwritten[topic] = kept
-                self._write_at = min(self._write_at, self._remembered[topic] + _REMEMBER_INTERVAL)
+                self._unwritten[topic] = document
+                self._write_at = min(self._write_at, written_at + _REMEMBER_INTERVAL)
+
+    def _write(self, document: _Document, now: float) -> None:
+        self._remembered[document.topic] = now, document.points
+        self._documents.remember(document.topic, document.kept)
 
     def _clear(self, device: str) -> None:
         """Clear the documents of a device that has given its place to another.
@@ -336,10 +366,9 @@ class DeviceMemory:
         """
         self._write_at = math.inf
         for topic in list(self._unwritten):
-            due = self._remembered[topic] + _REMEMBER_INTERVAL
+            due = self._remembered[topic][0] + _REMEMBER_INTERVAL
             if due <= now:
-                self._remembered[topic] = now
-                self._documents.remember(topic, self._unwritten.pop(topic))
+                self._write(self._unwritten.pop(topic), now)
             else:
                 self._write_at = min(self._write_at, due)
 
@@ -359,13 +388,13 @@ class DeviceMemory:
 
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""
-        for topic, payload in self._pop_unwritten():
-            self._documents.remember(topic, payload)
+        for document in self._pop_unwritten():
+            self._write(document, self._clock())
 
-    def _pop_unwritten(self) -> Iterator[tuple[str, bytes]]:
+    def _pop_unwritten(self) -> Iterator[_Document]:
         while self._unwritten:
             try:
-                yield self._unwritten.popitem()
+                yield self._unwritten.popitem()[1]
             except KeyError:  # another thread has written it meanwhile
                 return
 

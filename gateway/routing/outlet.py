@@ -13,6 +13,7 @@ from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
+from gateway.devices.document import with_filtered_request
 from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
@@ -307,7 +308,9 @@ class Outlet:
         reading_time = self.reading_time
         try:
             if self._filters and not is_observed:
-                msg = apply_filters(self._filters, msg)
+                unfiltered, msg = msg, apply_filters(self._filters, msg)
+                if msg is not unfiltered and msg.is_outcome:
+                    msg = with_filtered_request(unfiltered, msg)
             if reading_time is not None and not is_observed:
                 msg = reading_time.dated(msg, self.devices.wall_now())
             if (self.devices.is_used or msg.report is not None) and not is_observed:
@@ -332,10 +335,15 @@ class Outlet:
                 rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
                 return self._translate(rest, batch, is_traffic_logged, is_from_interface, is_observed=True)
             self._refuse(msg, err)
-            if not msg.is_outcome or isinstance(err, RefusedError):
+            if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
+                return str(err)
+            if not msg.is_outcome:
+                if self.devices.is_used:
+                    self.devices.not_sent((msg,))
                 return str(err)
             reduced = self._write_reduced(msg, batch)
             if reduced is None:
+                self._append_document(msg, batch)
                 return str(err)
             publication, sent = reduced, msg
         self.pushed += 1
@@ -346,6 +354,7 @@ class Outlet:
         if self.devices.is_used:
             if msg.is_outcome:
                 batch.outcomes += (msg,)
+                self._append_document(msg, batch)
             elif batch.reported:
                 batch.reported.append(msg)
             else:
@@ -353,6 +362,12 @@ class Outlet:
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None
+
+    def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
+        """Append the document of an outcome, if the command was for a device that is declared."""
+        document = self.devices.outcome_document(outcome) if self.devices.is_used else None
+        if document is not None:
+            batch.append(document)
 
     def _log_bad_values(self, msg: InternalMsg, bad: Sequence[str]) -> None:
         for name in bad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
@@ -48,6 +49,7 @@ class InterfaceHost:
         self.route: Route | None = None
         self._publish = publish
         self._is_retired = False
+        self._retiring = Lock()
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
 
     @property
@@ -65,7 +67,8 @@ class InterfaceHost:
 
     def retire(self) -> None:
         """Ask the interface to end for good, and publish its availability no more."""
-        self._is_retired = True
+        with self._retiring:  # whoever publishes the availability now has done so before the topic is cleared
+            self._is_retired = True
         self._supervisor.request_stop("the interface was removed from the configuration")
 
     def join(self, timeout: float) -> bool:
@@ -168,7 +171,9 @@ class InterfaceHost:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
 
     def _publish_availability(self, is_available: bool) -> None:
-        if not self._is_retired:
+        with self._retiring:
+            if self._is_retired:
+                return
             self._publish(ONLINE if is_available else OFFLINE)
 
 

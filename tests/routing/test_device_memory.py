@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.devices.point import AUTO, Device, Feed, Point, PointType
+from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
 from gateway.routing.device_memory import DeviceMemory, Documents
 from tests.conftest import ExpectedLogs
@@ -111,6 +111,21 @@ def test_a_document_is_written_to_the_disk_once_a_minute_and_at_the_end() -> Non
     assert json.loads(bench.kept[-1][2])["temperature"] == 89
 
 
+def test_a_document_with_a_value_more_is_written_at_once() -> None:
+    humidity = Point("humidity", PointType.NUMBER, (Feed("HUMIDITY", "percent"),))
+    bench = Bench(BOILER._replace(points=(TEMPERATURE, humidity)))
+    bench.push(status(21.5))
+    bench.advance(2)
+    bench.push(InternalMsg(action="HUMIDITY", arguments={"percent": 40}))
+    bench.advance(2)
+    bench.push(status(22.5))
+    bench.advance(2)
+    written = [(at, json.loads(payload)) for at, topic, payload in bench.kept if topic.endswith("state")]
+    assert [at for at, _ in written] == [0, 2]
+    # Otherwise the next run, after this one was killed, would publish a document that lacks the humidity.
+    assert written[-1][1]["humidity"] == 40
+
+
 def test_the_next_run_begins_with_what_was_known_as_stale() -> None:
     first = Bench(BOILER)
     first.push(status(21.5))
@@ -129,6 +144,20 @@ def test_devices_that_are_gone_after_a_reload_are_named() -> None:
     gone = bench.memory.configure([], {}, {})
     assert gone == ["home/gw/boiler/state", "home/gw/boiler/availability"]
     assert bench.memory.topics == []
+
+
+def test_a_device_that_is_added_again_is_not_back(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    bench.push(status(21.5))
+    bench.advance(31)
+    bench.memory.configure([], {}, {})
+    bench.memory.configure([BOILER], {}, {})
+    bench.push(status(21.5))
+    assert "online again" not in caplog.text
 
 
 def test_many_threads_push_and_nothing_is_torn() -> None:
@@ -195,7 +224,7 @@ def left_by(*units: object, template: Device = METER, **options: Any) -> dict[st
 
 def test_devices_of_a_template_come_back_at_the_start_as_an_earlier_run_has_left_them() -> None:
     bench = Bench(METER, kept=left_by(3, "a/b"))
-    assert list(bench.memory.topics)[::2] == ["home/gw/metera_b/state", "home/gw/meter3/state"]
+    assert list(bench.memory.topics)[::3] == ["home/gw/metera_b/state", "home/gw/meter3/state"]
     document = bench.last("meter3")
     assert (document["temperature"], document["_status"]) == (21.5, "unknown")
     assert document["_quality"] == {"temperature": "stale"}
@@ -250,10 +279,10 @@ def test_a_device_that_was_not_heard_since_the_start_gives_its_place_to_a_new_on
 ) -> None:
     expected_logs.expect("there are 2 already; raise max_devices")
     bench = Bench(METER, kept=left_by(1, 2, 3), max_devices=2)
-    assert bench.memory.topics[::2] == ["home/gw/meter3/state", "home/gw/meter2/state"]  # the newest values
+    assert bench.memory.topics[::3] == ["home/gw/meter3/state", "home/gw/meter2/state"]  # the newest values
     bench.push(of_unit(2))
     bench.push(of_unit(9))
-    assert bench.memory.topics[::2] == ["home/gw/meter2/state", "home/gw/meter9/state"]
+    assert bench.memory.topics[::3] == ["home/gw/meter2/state", "home/gw/meter9/state"]
     assert bench.cleared == ["home/gw/meter3/state", "home/gw/meter3/availability"]
     bench.push(of_unit(3))
     assert bench.memory.stats()["devices_rejected"] == 1
@@ -293,3 +322,13 @@ def test_the_last_document_is_written_to_the_disk_though_none_follows() -> None:
     bench.advance(100)
     written = [(at, json.loads(payload)["temperature"]) for at, topic, payload in bench.kept if "/state" in topic]
     assert written == [(0, 1), (60, 2)]
+
+
+def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
+    lamp = Point("lamp", PointType.BOOLEAN, writes=(Write("SET", "on"),), assumed=True)
+    bench = Bench(Device("lamp", (lamp,)))
+    bench.memory.recover_all()
+    bench.push(InternalMsg(True, action="SET", arguments={"on": True}).reply("OK"))
+    bench.advance(1)
+    payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
+    assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]

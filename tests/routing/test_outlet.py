@@ -246,6 +246,59 @@ def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk)
     assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/C"]
 
 
+# --- the documents of outcomes
+
+LAMP = Device("lamp", (), address={"device": "lamp"})
+ON = InternalMsg(True, device="lamp", sender="me", action="LAMP_ON", arguments={"pin": 1234, "dim": 5})
+
+
+def test_the_outcome_of_a_command_for_a_device_is_a_document_as_well(desk: Desk) -> None:
+    desk = Desk(desk.map, [LAMP])
+    for outcome in ON.reply("OK"), ON.reply("REFUSED", "no"), ON.replace(device="bell").reply("OK"):
+        assert desk.outlet.push(outcome)
+    publications = [entry.publication for entry in desk.outbox.take(10)]
+    assert [one.topic for one in publications].count("home/////gw/S") == 0
+    (first, second) = [one for one in publications if one.topic.endswith("outcome")]
+    assert (first.topic, first.qos, first.retain, first.lane) == ("home/gw/lamp/outcome", 1, False, Lane.REPLY)
+    content = json.loads(second.payload)
+    del content["_time"]
+    arguments = {"pin": 1234, "dim": 5}
+    assert content == {
+        "action": "LAMP_ON", "arguments": arguments, "response": "REFUSED", "reason": "no", "sender": "me"
+    }  # fmt: skip
+    assert len(publications) == 5
+
+
+def test_an_outcome_that_the_map_cannot_write_is_a_document_all_the_same(
+    desk: Desk, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("action: 'LAMP_UP' is not in the map", "argument 'dim' is nan")
+    desk = Desk(desk.map, [LAMP])
+    assert not desk.outlet.push(ON.replace(action="LAMP_UP").reply("OK"))
+    assert desk.outlet.push(ON.replace(arguments={"pin": 1, "dim": float("nan")}).reply("OK"))
+    desk.collect()
+    assert [(one["action"], one["arguments"]) for one in desk.outcomes] == [
+        ("LAMP_UP", {"pin": 1234, "dim": 5}),
+        ("LAMP_ON", {"pin": 1}),
+    ]
+
+
+def test_what_a_filter_drops_or_a_hook_hides_is_in_no_document(desk: Desk) -> None:
+    def hide(msg: InternalMsg) -> InternalMsg | None:
+        shown: dict[str, Argument] = {name: value for name, value in msg.arguments.items() if name != "pin"}
+        requested = shown.get("requested")
+        if isinstance(requested, dict):
+            shown["requested"] = {"pin": "****", "dim": requested["dim"]}
+        return None if msg.action == "LAMP_OFF" else msg.replace(arguments=shown)
+
+    desk = Desk(desk.map, [LAMP])
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [HookStep("hide", hide)])], lambda _: None)
+    for outcome in ON.reply("OK"), ON.replace(action="LAMP_OFF").reply("OK"), ON.reply("ERROR"):
+        desk.outlet.push(outcome)
+    desk.collect()
+    assert [one["arguments"] for one in desk.outcomes] == [{"dim": 5}, {"pin": "****", "dim": 5}]
+
+
 def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     filters = [MessageFilter("filters.out", [FilterRule(False, {"location": ("a/b",)})])]
     sent: list[InternalMsg] = []
@@ -339,3 +392,28 @@ def test_a_reading_that_the_outbox_has_refused_is_not_taken_for_reported(
     assert len(outbox.take(2)) == 1
     assert outlet.push(on)
     assert len(outbox.take(2)) == 1
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_reading_that_the_map_has_refused_is_not_taken_for_reported(
+    desk: Desk, expected_logs: ExpectedLogs, is_batch: bool
+) -> None:
+    expected_logs.expect("dev: not sent: action: 'LAMP_UP'")
+    reading = InternalMsg(action="LAMP_UP", arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+    outlet = desk.outlet
+    assert [outlet.push_all([reading]) == 1 if is_batch else not outlet.push(reading) for _ in range(2)] == [True, True]
+    outlet.set_route(MsgMap("home", sender="gw"), (), lambda _: None)
+    assert outlet.push(reading)
+    assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/S"]
+    assert outlet.push(reading) and outlet.stats()["readings_suppressed"] == 1
+
+
+def test_a_reading_that_a_filter_drops_does_not_make_the_one_before_it_news(desk: Desk) -> None:
+    only_dark = FilterRule(False, {"action": ["LAMP_ON"]})
+    off, on = (
+        InternalMsg(action=action, arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+        for action in ("LAMP_OFF", "LAMP_ON")
+    )
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [only_dark])], lambda _: None)
+    assert [desk.outlet.push(msg) for msg in (off, on, off)] == [True, False, True]
+    assert len(desk.outbox) == 1
