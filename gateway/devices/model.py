@@ -223,9 +223,11 @@ class Model:
         first = self._heap[:1]  # in one step: another thread may take it away after a look whether there is one
         return first[0][0] if first else math.inf
 
-    def tick(self, now: float) -> Pending:
+    def tick(self, now: float, sent_before: float = math.inf) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
 
+        What waits for the end of an interval goes on waiting as long as the message before it may still be on its way:
+        all that was reported before the time `sent_before` is in the outbox.
         The messages have passed filters and rules already. Each of the states is to have its document
         written; `set_written` records that.
         """
@@ -238,7 +240,7 @@ class Model:
             entity.scheduled = math.inf
             again.append(entity)
             if isinstance(entity, _Series):
-                msg = self._message_due(entity, now)
+                msg = self._message_due(entity, now, sent_before)
                 if msg is not None:
                     self._set_reported(entity, msg, now)
                     pending.messages.append(msg)
@@ -252,7 +254,7 @@ class Model:
                 self._schedule(entity, self._due_of(entity) if isinstance(entity, _Series) else entity.due())
         return pending
 
-    def _message_due(self, series: _Series, now: float) -> InternalMsg | None:
+    def _message_due(self, series: _Series, now: float, sent_before: float) -> InternalMsg | None:
         """Return what a series is to send: what waited for the end of an interval, or the last message once more."""
         due = self._due_of(series)
         if due == math.inf:
@@ -260,6 +262,8 @@ class Model:
         if due > now:
             return None
         if series.pending is not None:
+            if any(reading.reported_at >= sent_before for _, reading in self._readings_of(series, series.reported)):
+                return None
             # Another action may have told something else meanwhile: then it is that one's turn.
             is_so = all(reading.value == value for reading, value in series.constants)
             msg, series.pending = series.pending, None
