@@ -165,9 +165,11 @@ class Model:
         """Return when `tick` has something to do; infinite: never, as far as is known now. Needs no guard."""
         return self._schedule.due()
 
-    def tick(self, now: float) -> Pending:
+    def tick(self, now: float, sent_before: float = math.inf) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
 
+        What waits for the end of an interval goes on waiting as long as the message before it may still be on its way:
+        all that was reported before the time `sent_before` is in the outbox.
         The messages have passed filters and rules already. Each of the states is to have its document
         written; `set_written` records that.
         """
@@ -176,7 +178,7 @@ class Model:
         while (entity := self._schedule.pop(now)) is not None:
             again.append(entity)
             if isinstance(entity, Report):
-                msg = entity.message_due(now)
+                msg = entity.message_due(now, sent_before)
                 if msg is not None:
                     entity.series.set_reported(msg, now)
                     pending.messages.append(msg)

@@ -128,20 +128,25 @@ class Report:
                 due = min(due, reading.reported_at + own.refresh)
         return due
 
-    def message_due(self, now: float) -> InternalMsg | None:
-        """Return what is to be sent: what waited for the end of an interval, or the last message once more."""
+    def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
+        """Return what is to be sent: what waited for the end of an interval, or the last message once more.
+
+        What waits goes on waiting where the message before it was reported at `sent_before` (s) or later.
+        """
         due = self.due()
         if due == math.inf:
             self.pending = None  # another message has taken back meanwhile what waited
         if due > now:
             return None
         constants = self.series.constants
+        readings = [reading for _, reading in self.series.readings_of(self.reported)] if self.reported else []
         if self.pending is not None:
+            if any(reading.reported_at >= sent_before for reading in readings):
+                return None
             # Another action may have told something else meanwhile: then it is that one's turn.
             is_so = all(reading.value == value for reading, value in constants)
             msg, self.pending = self.pending, None
             return msg if is_so else None
-        readings = [reading for _, reading in self.series.readings_of(self.reported)] if self.reported else []
         is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
             reading.value == value for reading, value in constants
         )

@@ -204,14 +204,17 @@ class DeviceMemory:
         if self._due() < self._planned:
             self._wake()
 
-    def tick(self) -> list[InternalMsg]:
-        """Do what time alone brings about; return the messages that are to be sent for it, past the rules."""
+    def tick(self, sent_before: float = math.inf) -> list[InternalMsg]:
+        """Do what time alone brings about; return the messages that are to be sent for it, past the rules.
+
+        What was reported before the time `sent_before` (s, the clock of the model) has been sent.
+        """
         if self._clock() < self._due():
             return []
         with self._publishing:
             with self._lock:
                 now = self._clock()
-                pending = self._model.tick(now)
+                pending = self._model.tick(now, sent_before)
                 documents = self._written(pending.states, now)
             self._publish(documents)
             if now >= self._write_at:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from threading import RLock
 from typing import NamedTuple
 
 from gateway.core.activity import current
@@ -112,6 +114,9 @@ class Outlet:
         self._record_sent = record_sent
         self._source = Source()
         self._outcomes = Outcomes()
+        self._ticking = RLock()  # held by `tick`, while `_is_ticking`: looking at that costs less for each message
+        self._is_ticking = False
+        self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
         self._is_available: bool | None = None
         self._hang = ""  # where the interface hangs, if it does
         self.last_failure: tuple[float, str] | None = None
@@ -179,14 +184,19 @@ class Outlet:
         batch = _Batch()
         batch.source = self._source
         is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
-        began = self.devices.now() if self.devices.is_used else 0.0
+        began = 0.0
+        if self.devices.is_used:
+            began = self._batches[id(batch)] = self.devices.now()
         try:
             for msg in messages:
                 refused += self._translate(msg, batch, is_traffic_logged) is not None
                 if len(batch) >= _BATCH_SIZE:
                     refused += self._put(batch)
         finally:
-            refused += self._put(batch)  # also the messages before an error
+            try:
+                refused += self._put(batch)  # also the messages before an error
+            finally:
+                self._batches.pop(id(batch), None)
             if self.devices.is_used:
                 self._update_devices(began, batch.outcomes)
         return refused
@@ -265,8 +275,10 @@ class Outlet:
         batch = _Batch()
         began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
+        if self._is_ticking:
+            self._await_tick()
         if refusal is not None:
-            if batch:  # the outcome of a command, for its response topic alone
+            if batch:  # the outcome of a command, for its response topic or as a document of its device
                 self._outbox.put_all(batch)
             return refusal
         is_accepted = self._outbox.put(batch[0], receipt, self._source) if batch else True
@@ -397,10 +409,23 @@ class Outlet:
         """
         batch = _Batch()
         batch.source = self._source
-        for msg in self.devices.tick():
-            self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
-        if batch and self._outbox.put_all(batch):
-            self.devices.not_sent(batch.reported or ())
+        with self._ticking:
+            self._is_ticking = True  # before the model is asked: what is observed after that is put after this
+            try:
+                for msg in self.devices.tick(min(list(self._batches.values()), default=math.inf)):
+                    self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                if batch and self._outbox.put_all(batch):
+                    self.devices.not_sent(batch.reported or ())
+            finally:
+                self._is_ticking = False
+
+    def _await_tick(self) -> None:
+        """Wait until `tick` has put what it has taken from the model, some milliseconds at most.
+
+        Otherwise an older message of the same kind would come to the broker after the one that is about to be put.
+        """
+        with self._ticking:
+            pass
 
     def heard(self, device: str) -> None:
         """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
@@ -463,12 +488,16 @@ class Outlet:
     def _put(self, batch: _Batch) -> int:
         """Put `batch` into the outbox, and clear it; apply backpressure if it is time. Return how many were refused."""
         refused = 0
+        if self._is_ticking:
+            self._await_tick()
         if batch:
             refused = self._outbox.put_all(batch)
             if refused:  # any of them, as far as is known here
                 self.devices.not_sent(batch.reported or ())
             batch.reported = None
             batch.clear()
+            if self._batches:
+                self._batches[id(batch)] = self.devices.now()
         if self.pushed >= self._next_backpressure:
             self._apply_backpressure()
         return refused

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
+from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import Outlet
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
@@ -22,6 +25,7 @@ from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -417,3 +421,75 @@ def test_a_reading_that_a_filter_drops_does_not_make_the_one_before_it_news(desk
     desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [only_dark])], lambda _: None)
     assert [desk.outlet.push(msg) for msg in (off, on, off)] == [True, False, True]
     assert len(desk.outbox) == 1
+
+
+# --- the order of what is pushed and what is due by time
+
+
+class Watched(Outlet):
+    """An outlet with a clock that is put forward, over a link that sends at once and keeps what it has sent."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.sent: list[bytes] = []
+        self.translated: list[InternalMsg] = []
+        self.on_send: Callable[[], None] = lambda: None
+        outbox = Outbox()
+        outbox.attach(self)
+        devices = DeviceMemory(lambda: self.seconds, lambda: self.seconds)
+        msg_map = MsgMap("home", sender="gw", status_qos=0)
+        super().__init__("dev", msg_map, outbox, record_sent=self.translated.append, devices=devices)
+
+    def request_send(self, _may_wait: bool, /) -> None:
+        """Send nothing: all is sent directly."""
+
+    def send_directly(self, publications: Sequence[Publication], _may_wait: bool, /) -> bool:
+        on_send, self.on_send = self.on_send, lambda: None
+        on_send()
+        self.sent += [publication.payload for publication in publications]
+        return True
+
+    def values(self) -> list[int]:
+        return [json.loads(payload)["celsius"] for payload in self.sent]
+
+
+def reading(celsius: int, **rule: Any) -> InternalMsg:
+    return InternalMsg(action="T", arguments={"celsius": celsius}).reported_by(ReportRule(**rule))
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_what_is_refreshed_does_not_overtake_what_is_pushed_meanwhile(is_batch: bool) -> None:
+    outlet, newer = Watched(), reading(2, on_change=True, refresh=1.0)
+    outlet.push(reading(1, on_change=True, refresh=1.0))
+    outlet.seconds = 1.5
+    pusher = threading.Thread(
+        target=outlet.push_all if is_batch else outlet.push, args=([newer] if is_batch else newer,)
+    )
+
+    def push() -> None:  # while the main thread is about to send the reading that is refreshed
+        pusher.start()
+        wait_until(lambda: newer in outlet.translated)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: len(outlet.sent) > 1, timeout=0.3)
+
+    outlet.on_send = push
+    outlet.tick()
+    pusher.join(10)
+    assert outlet.values() == [1, 1, 2]
+
+
+def test_what_waited_for_the_end_of_its_interval_does_not_overtake_a_batch_that_is_still_open() -> None:
+    outlet = Watched()
+
+    def read() -> Iterator[InternalMsg]:
+        yield reading(1, interval=1.0)
+        yield reading(2, interval=1.0)
+        outlet.seconds = 2.5  # the device takes its time
+        outlet.tick()
+
+    outlet.push(reading(0, interval=1.0))
+    outlet.seconds = 1.0
+    outlet.push_all(read())
+    assert outlet.values() == [0, 1]
+    outlet.tick()
+    assert outlet.values() == [0, 1, 2]
