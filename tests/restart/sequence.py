@@ -14,6 +14,7 @@ from typing import Any
 from tests.restart.expected import Expected
 from tests.restart.plant import UNITS, Plant
 from tests.restart.setup import Setup, write_conf
+from tests.restart.shrinking import Shrinking
 from tests.support.broker import Mosquitto
 from tests.support.forked import ForkedGateway
 from tests.support.waiting import wait_until
@@ -53,6 +54,8 @@ class Sequence:
         self._probe_silent_at = self._probe_pause = 0.0
         self._is_certain = False  # whether the gateway receives what the plant sends now
         self._report: Callable[[str], None] = lambda _line: None
+        self._shrinking: Shrinking | None = None
+        self._may_shrink = False  # whether documents may lose values until the next look
 
     def run(self, steps: int, report: Callable[[str], None] = lambda _line: None) -> list[str]:
         """Run `steps` groups of events; return what is wrong after the last of them, which is the first such."""
@@ -61,7 +64,8 @@ class Sequence:
             for point, value in values.items():
                 self._expected.now[device, point] = value
         self._log.touch()
-        with self._broker, self._plant:
+        with self._broker, self._plant, self._broker.client("home/gw/+/state") as listener:
+            self._shrinking = Shrinking(listener)
             try:
                 self._write_conf()
                 self._start_gateway()
@@ -189,6 +193,7 @@ class Sequence:
         self._gateway.send_signal(number)
         self._gateway.wait(15)
         self._gateway, self._reloads = None, 0
+        self._may_shrink = self._may_shrink or not self._is_on_disk
         self._expected.ended(is_killed=number == signal.SIGKILL)
 
     def _wait_log(self, text: str, count: int) -> None:
@@ -200,6 +205,7 @@ class Sequence:
 
     def _edit(self, change: str) -> None:
         self._setup = self._changes()[change]
+        self._may_shrink = True
         self._write_conf()
         if change == "probe" and "probe" in self._plant.silent:
             # It counts as online until three requests in a row were not answered, and these have become rare.
@@ -327,6 +333,10 @@ class Sequence:
         problems = list(self._expected.problems(retained))
         if problems:
             return [f"right, and half a second later: {problem}" for problem in problems]
+        shrunken = list(self._shrinking.found()) if self._shrinking is not None else []
+        if shrunken and not self._may_shrink:
+            return shrunken
+        self._may_shrink = False
         self.looks += 1
         self._expected.observed(retained)
         self._is_certain, self._probe_pause = True, 0.0
