@@ -119,6 +119,7 @@ class DeviceMemory:
             self._kept = {**self._kept, **kept} if model.has_templates else {}
         topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
         with self._publishing:
+            self._lost.difference_update(state.device.id for state in gone)
             for topic in topics:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)

@@ -137,6 +137,20 @@ def test_devices_that_are_gone_after_a_reload_are_named() -> None:
     assert bench.memory.topics == []
 
 
+def test_a_device_that_is_added_again_is_not_back(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    bench.push(status(21.5))
+    bench.advance(31)
+    bench.memory.configure([], {}, {})
+    bench.memory.configure([BOILER], {}, {})
+    bench.push(status(21.5))
+    assert "online again" not in caplog.text
+
+
 def test_many_threads_push_and_nothing_is_torn() -> None:
     devices = [Device(f"d{n}", (TEMPERATURE,), address={"device": f"d{n}"}) for n in range(4)]
     bench = Bench(*devices)
