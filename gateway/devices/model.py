@@ -495,6 +495,11 @@ class Model:
 
     # --- other runs, other configurations
 
+    def actions_of_others(self, previous: Model) -> set[str]:
+        """Return the actions of messages that feed devices which `previous` does not have."""
+        added = [state.device for device_id, state in self.states.items() if device_id not in previous.states]
+        return {feed.action for device in added for point in device.points for feed in point.feeds}
+
     def carry_over(self, previous: Model) -> list[DeviceState]:
         """Go on with what another model remembers, where it means the same here; return its devices that are gone.
 

@@ -11,7 +11,7 @@ it, that of publishing, or of two documents of a device the older one could be p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -90,6 +90,7 @@ class DeviceMemory:
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
+        self._added: set[str] | None = None  # the actions that feed devices which a reload has added; None: no reload
         self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
         self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
         self._lost: set[str] = set()
@@ -129,6 +130,7 @@ class DeviceMemory:
         """
         with self._lock:
             model = Model(devices, own, max_devices, self._documents.claim)
+            self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
             gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
             if model.has_templates:
                 self._adopt(model, kept)
@@ -162,6 +164,12 @@ class DeviceMemory:
 
     def _topics_of(self, device: str) -> list[str]:
         return [self._documents.topic(device, kind) for kind in RETAINED_KINDS]
+
+    def take_added(self) -> Collection[str]:
+        """Return the actions of messages that feed devices which a reload has added; each of them only once."""
+        with self._lock:
+            added, self._added = self._added, set()
+        return added or ()
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
@@ -107,6 +108,7 @@ class Outlet:
         """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
         self.reading_time: ReadingTime | None = None
         """How the times of readings travel with them; None: they do not. A reload replaces it."""
+        self._questions: deque[Collection[str]] = deque()
         self._map = msg_map
         self._outbox = outbox
         self._publish_available = publish_available
@@ -401,6 +403,20 @@ class Outlet:
                 self.on_ask(actions)
 
     # --- devices
+
+    def ask_later(self, actions: Collection[str]) -> None:
+        """Have `on_ask` called with `actions`, but by the thread of the interface, when it calls `ask_pending`."""
+        self._questions.append(actions)
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether `ask_pending` has something to do. Any thread may read it."""
+        return bool(self._questions)
+
+    def ask_pending(self) -> None:
+        """Call `on_ask` with what was asked for by other threads."""
+        while self._questions:
+            self.on_ask(self._questions.popleft())
 
     def tick(self) -> None:
         """Send what is due by time alone: last values at the end of an interval, refreshes, documents.

@@ -121,6 +121,10 @@ class InterfaceHost:
         )
         gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
         self.outlet.notify_devices()  # of those that are new
+        actions = self.devices.take_added()
+        if actions:
+            self.outlet.ask_later(actions)
+            self._supervisor.notify()
         return gone
 
     def tick(self) -> None:

@@ -251,6 +251,8 @@ class Supervisor:
                 self._call_hook("on_crowded()", interface.on_crowded)
             else:
                 self._call_hook("on_room()", interface.on_room)
+        if outlet.has_questions:
+            self._call_hook("ask()", outlet.ask_pending)
 
     def _call_hook(self, method: str, function: Callable[[], Iterable[InternalMsg] | None]) -> None:
         """Call a method of the interface, and send the messages that it returns; an exception is logged."""

@@ -126,10 +126,14 @@ class Schedule:
     def ask(self, actions: Collection[str], now: float) -> None:
         """Make the polls due at `now` whose answers make messages with one of these actions.
 
-        One that has not ended is as good as that: it is written after what the caller has learned.
+        One that has not ended is as good as that: it is written after what the caller has learned. They are sent as
+        often as configured from then on, also if they were not answered before.
         """
         for poll in self._polls:
-            if not poll.is_pending and poll.request.makes(actions):
+            if not poll.request.makes(actions):
+                continue
+            poll.misses, poll.factor = 0, 1
+            if not poll.is_pending:
                 poll.due = now if poll.due is None else min(poll.due, now)
                 poll.is_asked_for = True
 

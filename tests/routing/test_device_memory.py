@@ -146,6 +146,17 @@ def test_devices_that_are_gone_after_a_reload_are_named() -> None:
     assert bench.memory.topics == []
 
 
+def test_what_would_tell_of_devices_that_a_reload_has_added_is_known_once() -> None:
+    bench = Bench(BOILER)
+    assert bench.memory.take_added() == (), "it begins with them"
+    other = BOILER._replace(id="other", where={"unit": 2})
+    bench.memory.configure([BOILER, other], {}, {})
+    assert set(bench.memory.take_added()) == {feed.action for point in other.points for feed in point.feeds} != set()
+    assert not bench.memory.take_added()
+    bench.memory.configure([BOILER], {}, {})
+    assert not bench.memory.take_added()
+
+
 def test_a_device_that_is_added_again_is_not_back(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
