@@ -207,9 +207,6 @@ class Sequence:
         self._setup = self._changes()[change]
         self._may_shrink = True
         self._write_conf()
-        if change == "probe" and "probe" in self._plant.silent:
-            # It counts as online until three requests in a row were not answered, and these have become rare.
-            self._probe_pause = 4 * (time.monotonic() - self._probe_silent_at)
 
     def _reload(self, change: str) -> None:
         assert self._gateway is not None
