@@ -28,6 +28,7 @@ from gateway.mqtt.link_state import LinkState
 from gateway.routing.device_memory import Documents
 from gateway.routing.router import Router
 from gateway.routing.stale_retained import stale_topics
+from gateway.runtime.document_recall import DocumentRecall
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
@@ -66,8 +67,9 @@ class Gateway:
         self._control: ControlServer | None = None
 
         self.outbox, self.writer = open_outbox(configuration.outbox)
+        self._recall = DocumentRecall(lambda topic, payload: self.client.set_state(topic, payload))
         documents = Documents(
-            lambda topic, payload: self.client.set_state(topic, payload),
+            self._recall.publish,
             self.outbox.record_retained,
             lambda device, kind: self.configuration.document_topic(device, kind),
             self._wakeup.set,
@@ -83,6 +85,9 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
             run_topic=configuration.run_topic,
+            recall=self._recall.request(
+                configuration.document_topic("+", "state") if self._interfaces.has_devices else ""
+            ),
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
@@ -205,6 +210,8 @@ class Gateway:
                         control.run_requests()
                     self.client.loop_with_reconnect(self._interfaces.due_in)
                     self._notify_link()
+                    if self._recall.is_due:
+                        self._finish_recall()
                     self._interfaces.tick()
                     self._watch.check()
                     self._interfaces.drop_ended()
@@ -219,6 +226,12 @@ class Gateway:
         self._interfaces.set_link(
             is_up=client.link_state is LinkState.UP, session_present=client.session_present, number=client.connects
         )
+
+    def _finish_recall(self) -> None:
+        """Use what the broker retains of the devices of an earlier run, and clear the devices that are gone."""
+        for topic in self._recall.finish(self._interfaces.recall):
+            self.clear_retained(topic)
+            self.clear_retained(topic.removesuffix("state") + "availability")
 
     def _log_start(self) -> None:
         configuration = self.configuration
@@ -335,6 +348,7 @@ class Gateway:
         LOG.info("stopping")
         self._interfaces.stop()
         self._interfaces.remember_devices()
+        self._finish_recall()
         # What is kept on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)

@@ -161,6 +161,27 @@ def test_after_a_restart_a_device_begins_with_what_was_known_as_stale(tmp_path: 
         assert state(mosquitto)["_quality"] == {"humidity": "stale"}
 
 
+def test_without_a_file_a_device_begins_with_what_the_broker_retains(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    other = Device("other", (TEMPERATURE,), address={"device": "other"})
+    with running(tmp_path, mosquitto.port, BOILER, other) as gateway:
+        gateway.push(reading(celsius=21.5, percent=40))
+        gateway.push(reading(celsius=1.5).replace(device="other"))
+        wait_until(lambda: state(mosquitto).get("humidity") == 40)
+        wait_until(lambda: retained(mosquitto, "home/gw/other/state") is not None)
+    foreign = {"home/gw/alien/state": b"on", "home/gw/list/state": b'{"_status": "online"}'}
+    with mosquitto.client() as broker:
+        for topic, payload in foreign.items():
+            broker.publish(topic, payload, qos=1, retain=True)
+    with mosquitto.client(STATE) as listener, running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=22.0))
+        wait_until(lambda: state(mosquitto).get("temperature") == 22.0)
+        assert state(mosquitto)["_quality"] == {"humidity": "stale"}
+        assert all(json.loads(payload).get("humidity") == 40 for _, payload in listener.pairs()), "it never shrinks"
+        wait_until(lambda: retained(mosquitto, "home/gw/other/state") is None, what="the device that is gone")
+        wait_until(lambda: retained(mosquitto, "home/gw/other/availability") is None)
+        assert {topic: retained(mosquitto, topic) for topic in foreign} == foreign, "what is no document stays"
+
+
 def test_the_documents_of_a_device_that_is_gone_are_removed(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:

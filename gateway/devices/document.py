@@ -115,6 +115,11 @@ def _is_writable(value: object) -> bool:
     return type(value) is not int or value.bit_length() <= _MAX_BITS
 
 
+def is_state_document(payload: bytes) -> bool:
+    """Return whether a gateway has written `payload` as the state document of a device."""
+    return {"_status", "_quality", "_time"} <= _parsed(payload).keys()
+
+
 def restore(state: DeviceState, payload: bytes) -> int:
     """Begin with the readings of an earlier run's document; return how many there were.
 

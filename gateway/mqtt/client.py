@@ -24,6 +24,7 @@ from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import HookedClient
 from gateway.mqtt.poller import Poller, has_more
+from gateway.mqtt.recall import NOTHING, Recall
 from gateway.mqtt.receiver import Receiver
 from gateway.mqtt.sender import Sender
 from gateway.mqtt.transmitter import Transmitter
@@ -40,7 +41,8 @@ class MgClient(HookedClient):
     `filters` are subscribed to at each connect, and `on_msg` gets the messages. The messages in `outbox` are sent while
     the link is up; after `outbox.attach(client.transmitter)` the threads that put them send them as well.
     `availability_topic` is the topic of the will, and has the payload `online` while the link is up. `run_topic` shows
-    whether the broker still remembers this client (see `RunTopic`; `""`: it is not used). `wakeup` ends the wait of
+    whether the broker still remembers this client (see `RunTopic`; `""`: it is not used). `recall` is what it retains
+    of an earlier run. `wakeup` ends the wait of
     `loop_with_reconnect`. Commands expire at the broker when they are `command_lifetime` seconds old (0: never). For
     the other options see `mg_subscribe`.
 
@@ -57,6 +59,7 @@ class MgClient(HookedClient):
         on_msg: Callable[[Arrival], None] = lambda _: None,
         availability_topic: str = "",
         run_topic: str = "",
+        recall: Recall = NOTHING,
         command_lifetime: float = 0.0,
         wants_retained: bool = False,
         wants_session: bool = False,
@@ -84,8 +87,9 @@ class MgClient(HookedClient):
         self.sender.on_state_settled = self.memory.state_settled
         self.sender.states.on_cleared = lambda topic: outbox.record_retained(topic, b"")
         self.receiver = Receiver(
-            self, filters, on_msg, clock, self.memory, wants_retained=wants_retained, no_local=no_local
-        )
+            self, filters, on_msg, clock, self.memory,
+            wants_retained=wants_retained, no_local=no_local, recall=recall,
+        )  # fmt: skip
         connector = Connector(options, wakeup, clock, uniform)
         self.link = Link(self, options, connector, self.sender, self.receiver, self.memory, clock)
         self.link.wants_session = wants_session

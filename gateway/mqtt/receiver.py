@@ -19,6 +19,8 @@ from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import Received
+from gateway.mqtt.recall import NOTHING, Recall
+from gateway.mqtt.recall import TIMEOUT as RECALL_SECONDS
 from gateway.mqtt.subscriptions import Subscriptions
 
 LOG = package_logger(__name__)
@@ -44,6 +46,7 @@ class Receiver:
 
     `counts` holds how many messages were not delivered: copies (of a message that several filters have brought, all
     but one), and unusable ones (too large, or no MQTT).
+    `recall` is asked for once, on the first link.
     On MQTT 5, `wants_retained` means that the broker is to send what it has retained, and `no_local` that it is not to
     send what this client has published. A broker of MQTT 3.1.1 always sends both.
     """
@@ -58,6 +61,7 @@ class Receiver:
         *,
         wants_retained: bool,
         no_local: bool,
+        recall: Recall = NOTHING,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.filters = without_covered(filters)
@@ -76,6 +80,8 @@ class Receiver:
         self._subscriptions = Subscriptions()
         self._is_v5 = self._has_identifiers = False
         self._failed = self._refused_filters = 0
+        self._recall = recall
+        self._recall_until = math.inf
 
     def stats(self) -> dict[str, int]:
         """Return the counters: any thread may call this, without a lock."""
@@ -98,10 +104,26 @@ class Receiver:
         self._subscriptions.reset(is_resumed=session_present)
         self._subscribe(self.filters)
         if self._run.is_used:  # last, because a broker may close the link over it
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
-            result = self._client.subscribe(self._run.topic, **self._subscribe_arguments(options))
-            self._await_suback(self._run.topic, result)
+            if self._recall.topic_filter:
+                self._subscribe_with_retained(self._recall.topic_filter)
+                self._recall_until = self._clock() + RECALL_SECONDS
+            self._subscribe_with_retained(self._run.topic)
             self._update_is_subscribed()
+        else:
+            self._end_recall()
+
+    def _subscribe_with_retained(self, topic_filter: str) -> None:
+        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+        self._await_suback(topic_filter, self._client.subscribe(topic_filter, **self._subscribe_arguments(options)))
+
+    def _end_recall(self) -> None:
+        if not self._recall.topic_filter:
+            return
+        recall, self._recall = self._recall, NOTHING
+        if self._recall_until < math.inf:
+            self._client.unsubscribe([recall.topic_filter])
+            self._recall_until = math.inf
+        recall.on_end()
 
     def change_filters(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
         """Subscribe to the new ones among `filters`, and later (see `tick`) unsubscribe from those not among them."""
@@ -158,6 +180,9 @@ class Receiver:
         is_refused = any(code.is_failure for code in codes)
         if is_refused and topic_filter == self._run.topic:
             self._run.forbid()
+        elif is_refused and topic_filter == self._recall.topic_filter:
+            LOG.info("the broker does not let the gateway read %a: its devices begin with no values", topic_filter)
+            self._end_recall()
         elif is_refused:
             self._refused_filters += 1
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
@@ -171,7 +196,8 @@ class Receiver:
     @property
     def time_left(self) -> float:
         """The seconds until `tick` has something to do."""
-        return max(0.0, self._leave_at - self._clock()) if self._leaving and self.is_subscribed else math.inf
+        leaving = self._leave_at if self._leaving and self.is_subscribed else math.inf
+        return max(0.0, min(leaving, self._recall_until) - self._clock())
 
     def tick(self) -> None:
         """Unsubscribe from old filters, some time after the broker has answered the new subscriptions.
@@ -180,6 +206,8 @@ class Receiver:
         queue then. Once an old filter is forgotten, its copies do not count any more (see `Subscriptions`): without the
         pause these messages would be lost.
         """
+        if self._clock() >= self._recall_until:
+            self._end_recall()
         if not self._leaving or not self.is_subscribed or self._clock() < self._leave_at:
             return
         _, mid = self._client.unsubscribe(list(self._leaving))
@@ -208,6 +236,12 @@ class Receiver:
         topic, resumed = message.topic, self._run.may_have_waited
         if topic == self._run.topic:
             self._memory.on_message(bytes(message.payload), retain=message.retain)
+            if not self._run.is_waiting:
+                self._end_recall()
+            return
+        if self._recall is not NOTHING and self._recall.matches(topic):
+            if message.retain and message.payload:
+                self._recall.on_retained(topic, bytes(message.payload))
             return
         if resumed:
             self._run.message_came()

@@ -67,6 +67,11 @@ class RunTopic:
         self._use_again_at = clock()
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether the first token of this link is still to come back."""
+        return self._is_waiting
+
+    @property
     def token(self) -> bytes:
         """The newest payload: it identifies the process, and differs from earlier tokens."""
         return b"%s %d %s" % (self._run_id, self._number, self._secret)

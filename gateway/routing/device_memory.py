@@ -30,6 +30,7 @@ from gateway.devices.document import (
 )
 from gateway.devices.model import Model
 from gateway.devices.point import Device
+from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
@@ -151,6 +152,29 @@ class DeviceMemory:
                 self._unwritten.pop(topic, None)
         self.publish_changed()
         return topics
+
+    def recall(self, retained: Mapping[str, bytes]) -> list[str]:
+        """Restore what the broker retains of an earlier run; return the topics in it that are those of a device.
+
+        A document is written again at once if it had values that were not known.
+        """
+        known: list[str] = []
+        with self._lock:
+            for device, state in self._model.states.items():
+                topic = self._documents.topic(device, "state")
+                if topic not in retained:
+                    continue
+                known.append(topic)
+                if restore(state, retained[topic]):
+                    state.document_at = NEVER
+                    self._model.mark_changed(state)
+        self.publish_changed()
+        return known
+
+    @property
+    def has_templates(self) -> bool:
+        """Whether devices may be added at their first reading."""
+        return self._model.has_templates
 
     def _adopt(self, model: Model, kept: Mapping[str, bytes]) -> None:
         """Have `model` begin with the devices of its templates that an earlier run has left."""

@@ -77,6 +77,11 @@ class InterfaceHosts:
         """Whether the main thread calls hooks: code that the gateway's user has written."""
         return any(host.has_hooks for host in self.by_name.values())
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether devices are declared."""
+        return any(host.options.devices for host in self.by_name.values())
+
     def start(self) -> None:
         """Start the thread of each interface."""
         for host in self.by_name.values():
@@ -143,6 +148,15 @@ class InterfaceHosts:
         gone += [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
         used = set(self.document_topics)  # a device may have moved to another interface
         return [topic for topic in gone if topic not in used]
+
+    def recall(self, retained: Mapping[str, bytes]) -> list[str]:
+        """Restore the devices from what the broker retains, by topic; return the topics that stay.
+
+        Those that stay are those of a device, and all of them if a template may still make their device.
+        """
+        known = [topic for host in self.by_name.values() for topic in host.devices.recall(retained)]
+        has_templates = any(host.devices.has_templates for host in self.by_name.values())
+        return list(retained) if has_templates else known
 
     @property
     def document_topics(self) -> list[str]:

@@ -15,6 +15,7 @@ from gateway.core.inbox import Wakeup
 from gateway.message import Arrival
 from gateway.mqtt.memory import BrokerMemory
 from gateway.mqtt.paho_hooks import HookedClient, Received
+from gateway.mqtt.recall import TIMEOUT, Recall
 from gateway.mqtt.receiver import LINGER, Receiver
 from gateway.mqtt.retained_states import RetainedStates
 from gateway.mqtt.send_lock import Progress, SendLock
@@ -47,15 +48,29 @@ class RecordingClient(mqtt.Client):
 class Bench:
     """A receiver on MQTT 5 with a fake clock; `received` is what it has delivered."""
 
-    def __init__(self, *filters: str) -> None:
+    def __init__(self, *filters: str, run_topic: str = "") -> None:
         self.clock = FakeClock()
         self.client = RecordingClient()
         self.received: list[str] = []
-        memory = BrokerMemory("", RetainedStates(self.clock), lambda: None, 0.0, self.clock)
+        self.recalled: list[tuple[str, bytes] | None] = []  # None: the end
+        recall = Recall("gw/+/state", lambda topic, payload: self.recalled.append((topic, payload)), self._end_recall)
+        self.memory = BrokerMemory(run_topic, RetainedStates(self.clock), lambda: None, 0.0, self.clock)
+        self.memory.can_keep_session()
         self.receiver = Receiver(
-            self.client, filters, self._deliver, self.clock, memory, wants_retained=False, no_local=False
-        )
+            self.client, filters, self._deliver, self.clock, self.memory,
+            wants_retained=False, no_local=False, recall=recall,
+        )  # fmt: skip
+        self.memory.link_up(session_present=False)
         self.receiver.link_up(is_v5=True, session_present=False)
+
+    def _end_recall(self) -> None:
+        self.recalled.append(None)
+
+    def receive_own(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Receive a message on a topic of the gateway itself."""
+        message = mqtt.MQTTMessage(topic=topic.encode())
+        message.payload, message.retain = payload, retain
+        self.receiver.on_message(message)
 
     def _deliver(self, arrival: Arrival) -> None:
         assert arrival.payload != b"bad"
@@ -145,6 +160,46 @@ def test_a_filter_that_comes_back_before_it_was_given_up_stays() -> None:
     bench.clock.now += LINGER
     bench.receiver.tick()
     assert bench.client.unsubscribes == [["b/#"]]
+
+
+# --- what an earlier run has left
+
+
+def test_what_the_broker_retains_is_recalled_until_the_token_comes_back() -> None:
+    bench = Bench("home/#", run_topic="gw/run")
+    assert [topic for topic, _ in bench.client.subscribes] == ["home/#", "gw/+/state", "gw/run"]
+    bench.answer()
+    bench.receive_own("gw/boiler/state", b"{}", retain=True)
+    bench.receive_own("gw/boiler/state", b"new")
+    bench.receive_own("gw/run", b"of an earlier run", retain=True)
+    assert bench.recalled == [("gw/boiler/state", b"{}")]
+    bench.receive_own("gw/run", bench.memory.run.token)
+    assert bench.recalled == [("gw/boiler/state", b"{}"), None]
+    assert bench.client.unsubscribes == [["gw/+/state"]]
+    bench.receiver.link_up(is_v5=True, session_present=False)
+    assert "gw/+/state" not in [topic for topic, _ in bench.client.subscribes[3:]], "only on the first link"
+
+
+def test_a_recall_ends_without_a_token_as_well() -> None:
+    bench = Bench(run_topic="gw/run")
+    bench.clock.now += TIMEOUT - 0.1
+    bench.receiver.tick()
+    assert bench.recalled == []
+    assert bench.receiver.time_left == pytest.approx(0.1)
+    bench.clock.now += 0.2
+    bench.receiver.tick()
+    assert (bench.recalled, bench.receiver.time_left) == ([None], math.inf)
+    assert Bench(run_topic="").recalled == [None], "without the topic, nobody knows when it is over"
+
+
+def test_a_recall_that_the_broker_refuses_is_no_error() -> None:
+    bench = Bench(run_topic="gw/run")
+    bench.receiver.on_suback(1, [REFUSED])
+    assert bench.recalled == [None]
+    assert bench.receiver.stats()["refused_filters"] == 0
+
+
+# --- what is not delivered
 
 
 def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:

@@ -1,0 +1,53 @@
+"""What an earlier run has left at the broker: documents wait until it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.runtime.document_recall import DocumentRecall
+
+DOCUMENT = b'{"temperature":21.5,"_status":"online","_quality":{},"_time":{}}'
+
+
+def test_documents_wait_until_the_recall_has_ended() -> None:
+    published: list[tuple[str, bytes]] = []
+    recall = DocumentRecall(lambda topic, payload: published.append((topic, payload)))
+    request = recall.request("gw/+/state")
+    recall.publish("gw/a/state", b"1")
+    recall.publish("gw/a/state", b"2")
+    request.on_retained("gw/a/state", DOCUMENT)
+    due = [recall.is_due]
+    assert published == []
+    request.on_end()
+    assert [*due, recall.is_due] == [False, True]
+
+    def restore(retained: Mapping[str, bytes]) -> list[str]:
+        recall.publish("gw/a/state", b"3")
+        return list(retained)
+
+    assert recall.finish(restore) == []
+    assert published == [("gw/a/state", b"3")], "only the latest one, with what was restored"
+    recall.publish("gw/a/state", b"4")
+    assert published[-1] == ("gw/a/state", b"4")
+
+
+def test_where_nothing_is_asked_for_nothing_waits() -> None:
+    published: list[str] = []
+    recall = DocumentRecall(lambda topic, _payload: published.append(topic))
+    recall.request("")
+    recall.publish("gw/a/state", b"1")
+    assert published == ["gw/a/state"]
+
+
+def test_documents_of_devices_that_are_gone_are_named_and_nothing_else() -> None:
+    recall = DocumentRecall(lambda _topic, _payload: None)
+    request = recall.request("gw/+/state")
+    for topic, payload in {
+        "gw/a/state": DOCUMENT,
+        "gw/b/state": DOCUMENT,
+        "gw/c/state": b"on",
+        "gw/d/state": b"[]",
+    }.items():
+        request.on_retained(topic, payload)
+    assert recall.finish(lambda _: ["gw/a/state"]) == ["gw/b/state"]
+    assert recall.finish(lambda _: []) == [], "only once"
