@@ -17,10 +17,10 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import shipped
+from gateway.core.tls import TlsOptions
 from gateway.errors import ConfigurationError, MessageError
 from gateway.logs.init_logger import LogOptions
 from gateway.message import InternalMsg
-from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 
