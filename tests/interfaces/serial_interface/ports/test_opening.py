@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import socket
 import termios
 import tty
@@ -12,18 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configuration.schema_check import fill_defaults
 from gateway.errors import DeviceError
-from interfaces.serial_interface import SerialInterface
-from interfaces.serial_interface.options import PortOptions
-from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, Port, open_port
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
+from tests.interfaces.serial_interface.ports.opened import opened, wait_readable
 
 BEYOND_SELECT = 1024  # the first descriptor that select() cannot handle
-
-
-def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
-    params = fill_defaults({"port": port, **options}, SerialInterface.SCHEMA)
-    return open_port(PortOptions.from_params(params), read_size)
 
 
 @pytest.fixture
@@ -51,13 +43,6 @@ def line() -> Iterator[tuple[int, str]]:
     yield master, os.ttyname(slave)
     os.close(master)
     os.close(slave)
-
-
-def wait_readable(descriptor: int | None) -> None:
-    assert descriptor is not None
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    assert poll.poll(5000), "nothing arrived"
 
 
 def descriptors() -> set[str]:
@@ -151,15 +136,3 @@ def test_a_port_without_a_descriptor_returns_all_bytes() -> None:
     assert port.fileno() is None
     assert len(port.read(is_readable=False)) == 4000
     port.close()
-
-
-def test_a_lost_connection_is_noticed_by_keepalive() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = opened(f"socket://127.0.0.1:{server.getsockname()[1]}")
-        descriptor = port.fileno()
-        assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as connection:
-            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
-            assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 3]
-        port.close()
