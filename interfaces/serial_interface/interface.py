@@ -21,7 +21,7 @@ from gateway.routing.outlet import Outlet
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.ports.check import check_port
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
-from interfaces.serial_interface.ports.opening import make_opener
+from interfaces.serial_interface.ports.opener import make_opener
 from interfaces.serial_interface.ports.reasons import hide_password
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words

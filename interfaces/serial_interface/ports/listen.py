@@ -12,7 +12,7 @@ from interfaces.serial_interface.ports.descriptor_port import READ_ALL, Descript
 from interfaces.serial_interface.ports.network import bind, prepare
 from interfaces.serial_interface.ports.reasons import LISTENING_REASONS, as_device_error
 
-_BACKLOG = 16  # connections that wait to be accepted; all but the newest are closed
+_BACKLOG = 16  # connections that wait to be accepted
 
 
 class AcceptedPort(DescriptorPort):
@@ -60,9 +60,9 @@ class TcpListener:
         return None if self._socket is None else self._socket.fileno()
 
     def open(self, read_size: int) -> AcceptedPort:
-        """Return the newest connection. Raises `DeviceError` if the gateway cannot listen, or if there is none."""
+        """Return a new connection. Raises `DeviceError` if the gateway cannot listen, or if there is none."""
         listener = self._socket or self._listen()
-        connection = _accept_newest(listener)
+        connection = _accept(listener)
         if connection is None:
             raise DeviceAwaitedError("no device is connected")
         prepare(connection)
@@ -86,15 +86,13 @@ class TcpListener:
             self._socket = None
 
 
-def _accept_newest(listener: socket.socket) -> socket.socket | None:
-    """Return the newest of the connections that wait, and close the others; None if there is none."""
-    newest: socket.socket | None = None
-    for _ in range(_BACKLOG + 1):
-        try:
-            connection, _ = listener.accept()
-        except OSError:  # none is left, or one was closed again before it was accepted
-            break
-        if newest is not None:
-            newest.close()
-        newest = connection
-    return newest
+def _accept(listener: socket.socket) -> socket.socket | None:
+    """Return the connection that has waited the longest, None if there is none.
+
+    If others wait behind it, it is read once and then ends, so that nothing is lost of devices that connect for each
+    reading.
+    """
+    try:
+        return listener.accept()[0]
+    except OSError:  # none waits, or it was closed before it was accepted
+        return None

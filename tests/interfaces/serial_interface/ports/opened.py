@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from interfaces.serial_interface.options import PortOptions
 from interfaces.serial_interface.ports.descriptor_port import READ_CHUNK, Port
-from interfaces.serial_interface.ports.opening import Opener, make_opener
+from interfaces.serial_interface.ports.opener import Opener, make_opener
 from tests.support.configuration import serial_params
 
 

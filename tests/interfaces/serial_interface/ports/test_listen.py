@@ -63,17 +63,28 @@ def test_the_newest_connection_takes_the_place_of_the_old_one() -> None:
                 port.close()
 
 
-def test_of_several_that_wait_the_newest_counts() -> None:
+def test_nothing_is_lost_of_devices_that_connect_for_each_reading() -> None:
     number = free_port()
     with opener(f"tcp-listen://127.0.0.1:{number}") as gateway:
         with pytest.raises(DeviceAwaitedError):
             gateway.open(100)
-        with connected(number) as first, connected(number) as second, connected(number) as third:
-            third.sendall(b"3")
-            wait_readable(gateway.fileno())
-            port = gateway.open(100)
-            assert read(port) == b"3"
-            assert (first.recv(1), second.recv(1)) == (b"", b"")
+        for text in (b"1", b"2"):
+            with connected(number) as device:
+                device.sendall(text)
+        with connected(number) as device:
+            device.sendall(b"3")
+            data = []
+            for _ in range(3):
+                wait_readable(gateway.fileno())
+                port = gateway.open(100)
+                data.append(read(port))
+                if len(data) < 3:
+                    with pytest.raises(DeviceError, match=r"a newer connection has taken its place|has closed"):
+                        read(port)
+                    port.close()
+            assert data == [b"1", b"2", b"3"]
+            port.write(b"to the newest")
+            assert device.recv(100) == b"to the newest"
             port.close()
 
 

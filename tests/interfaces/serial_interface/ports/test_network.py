@@ -3,10 +3,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import serial
+from serial.rfc2217 import PortManager
 
 from gateway.errors import DeviceError
 from interfaces.serial_interface.ports.descriptor_port import Port
@@ -63,6 +68,39 @@ def other_end(device: socket.socket) -> Callable[[int], dict[tuple[int, int], in
             return None
 
     return options_if_it_is
+
+
+def serve_line(server: socket.socket) -> None:
+    """Serve a line by RFC 2217 until the gateway has closed the connection."""
+    connection, _ = server.accept()
+    line: Any = serial.serial_for_url("loop://", timeout=0)
+    answers: Any = SimpleNamespace(write=connection.sendall)
+    with connection:
+        manager = PortManager(line, answers)
+        while data := connection.recv(1024):
+            line.write(b"".join(manager.filter(data)))
+            connection.sendall(b"".join(manager.escape(line.read(1024))))
+    line.close()
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # of pyserial
+def test_the_lost_connection_of_a_remote_line_is_noticed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve_line, args=(server,))
+        thread.start()
+        port = opened(f"rfc2217://127.0.0.1:{server.getsockname()[1]}")
+        connections = [options_of_connection(descriptor) for descriptor in range(3, 1000)]
+        port.close()
+        thread.join(10)
+    assert KEEPALIVE in connections
+
+
+def options_of_connection(descriptor: int) -> dict[tuple[int, int], int] | None:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            return options_of(connection)
+    except OSError:
+        return None
 
 
 def failure(port: str) -> str:
