@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import socket
+import struct
 import termios
 import tty
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from gateway.errors import DeviceError
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
 from tests.interfaces.serial_interface.ports.opened import opened, wait_readable
+from tests.support.waiting import wait_until
 
 BEYOND_SELECT = 1024  # the first descriptor that select() cannot handle
 
@@ -43,6 +46,11 @@ def line() -> Iterator[tuple[int, str]]:
     yield master, os.ttyname(slave)
     os.close(master)
     os.close(slave)
+
+
+def waiting(port: Port) -> int:
+    """Return the number of bytes that have arrived at a port and were not read yet."""
+    return int(struct.unpack("i", fcntl.ioctl(port.fileno() or -1, termios.FIONREAD, bytes(4)))[0])
 
 
 def descriptors() -> set[str]:
@@ -125,7 +133,7 @@ def test_a_read_returns_at_most_its_size(read_size: int, line: tuple[int, str]) 
     device, path = line
     port = opened(path, read_size)
     os.write(device, b"x" * 3000)
-    wait_readable(port.fileno())
+    wait_until(lambda: waiting(port) == 3000, what="a pseudo-terminal, which passes bytes on in pieces")
     assert len(port.read(is_readable=True)) == min(3000, read_size)
     port.close()
 
