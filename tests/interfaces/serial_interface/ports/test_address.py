@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interfaces.serial_interface.ports.address import (
+    FORMS,
     Address,
     UsbAddress,
     check_address,
@@ -90,6 +93,17 @@ def test_other_ports_are_left_to_pyserial(port: str) -> None:
 def test_mistakes(port: str, problem: str) -> None:
     [found] = check_address(port)
     assert (found.path, f"{found.what}: {found.remedy}") == (("port",), problem)
+
+
+@given(st.sampled_from(["", *(f"{scheme}://" for scheme in (*FORMS, "x"))]), st.text())
+def test_any_text_is_an_address_or_a_problem_with_a_remedy(scheme: str, text: str) -> None:
+    port = scheme + text
+    problems = list(check_address(port))
+    assert all(problem.path == ("port",) and problem.what and problem.remedy for problem in problems)
+    if not problems and scheme_of(port) in ("socket", "ssl", "tcp-listen", "udp"):
+        assert 0 < network_address(port).port < 65536
+    if not problems and scheme_of(port) == "usb":
+        assert usb_address(port).vendor < 65536
 
 
 def test_the_scheme() -> None:
