@@ -15,7 +15,7 @@ from gateway.commands import boolean, choice, command, integer, number, text
 from gateway.core.inbox import MsgList, Wakeup
 from gateway.core.receipt import Receipt
 from gateway.core.timers import Timer
-from gateway.errors import CommandRefusedError, DeliveryError, DeviceError, Problem
+from gateway.errors import CommandRefusedError, DeliveryError, DeviceAwaitedError, DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg, ReportRule
 from gateway.routing.command_index import Addresses
@@ -29,6 +29,7 @@ __all__ = [
     "Argument",
     "CommandRefusedError",
     "DeliveryError",
+    "DeviceAwaitedError",
     "DeviceError",
     "DeviceInterface",
     "Interface",

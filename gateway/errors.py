@@ -11,6 +11,7 @@
     |       +-- FilteredError ... namely a filter of the configuration
     |       +-- CommandRefusedError   ... or the interface that the command is for
     +-- DeviceError           the device is missing or does not respond; it is closed and opened again
+    |   +-- DeviceAwaitedError    ... namely one that connects by itself, and has not done so yet
     +-- DeliveryError         a message was dropped, or not accepted or delivered in time
 
 The rule: what the author of an interface raises or catches is here, and so is each error that the whole program
@@ -100,6 +101,10 @@ class CommandRefusedError(RefusedError):
 
 class DeviceError(GatewayError):
     """The device cannot be opened, has disappeared, or did not accept what was written to it."""
+
+
+class DeviceAwaitedError(DeviceError):
+    """The device connects to the gateway by itself, and has not done so: it is waited for, which is no failure."""
 
 
 class DeliveryError(GatewayError):

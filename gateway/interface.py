@@ -205,7 +205,7 @@ class DeviceInterface(Interface):
         self.is_readable = False  # during read(): whether the descriptor is readable
         self._outages = Outages(msglist_out.name)
         self.reopen_backoff = Backoff(*self.reopen_delays)
-        self._next_open = self._next_read = self._open_since = 0.0
+        self._next_open = self._next_read = self._open_since = self._failed_at = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
         self.listening_since = self._listened_until = (
@@ -239,6 +239,13 @@ class DeviceInterface(Interface):
 
     def fileno(self) -> int | None:
         """Return the file descriptor that becomes readable when the device sends something; None if there is none."""
+        return None
+
+    def opening_fileno(self) -> int | None:
+        """Return a descriptor that becomes readable when the device can be opened, if it is not; None: there is none.
+
+        This is for a device that connects to the gateway: it is opened at once, and not after a delay.
+        """
         return None
 
     def time_to_read(self) -> float | None:
@@ -289,7 +296,9 @@ class DeviceInterface(Interface):
             if self.is_open or self._open_if_due():
                 self._step()
             else:
-                self._wait(self._until_timer(self._next_open - self.clock()))
+                if self._wait(self._until_timer(self._next_open - self.clock())):
+                    self._watch(-1)
+                    self._next_open = min(self._next_open, self._failed_at + self.reopen_delays[0])
                 self._answer_offline()
         except (OSError, DeviceError) as err:
             self._fail(err)
@@ -381,7 +390,10 @@ class DeviceInterface(Interface):
             self.reopen_backoff.reset()
             self._outages.end()
         delay = self.reopen_backoff.next_delay()
-        self._next_open = self.clock() + delay
+        self._failed_at = self.clock()
+        self._next_open = self._failed_at + delay
+        fd = self.opening_fileno()
+        self._watch(-1 if fd is None else fd)
         self.msglist_out.record_failure(self._outages.report(self.describe(), err, was_open=was_open))
 
     def _wait(self, timeout: float | None) -> bool:

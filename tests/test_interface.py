@@ -21,7 +21,7 @@ from gateway.configuration.schemas import interface_schema
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList
 from gateway.core.throttled_exception import report_suppressed
-from gateway.errors import DeviceError, Problem
+from gateway.errors import DeviceAwaitedError, DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
 from gateway.routing.command_index import CommandIndex
@@ -860,4 +860,62 @@ def test_all_times_of_a_device_come_from_the_clock_of_its_class(expected_logs: E
     assert not device.is_open
     assert step(0.0) == []
     assert step(30.0) == ["open", "read"]
+    desk.inbox.close()
+
+
+# --- a device that connects by itself
+
+
+class Listening(DeviceInterface):
+    """Its device is there when something has arrived at a socket; it fails as soon as it is read."""
+
+    def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
+        super().__init__(params, msglist_in, msglist_out)
+        self.knock, self.device = socket.socketpair()
+        self.opened: list[float] = []
+
+    def opening_fileno(self) -> int | None:
+        return self.knock.fileno()
+
+    def open(self) -> None:
+        if not select.select([self.knock], [], [], 0)[0]:
+            raise DeviceAwaitedError("it is not there")
+        self.opened.append(self.clock())
+
+    def time_to_read(self) -> float | None:
+        return 0.0
+
+    def read(self) -> Iterable[InternalMsg]:
+        raise DeviceError("it has gone")
+
+
+def test_a_device_that_connects_is_opened_at_once_but_not_time_and_again(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("it has gone")
+    clock = FakeClock()
+    desk = Desk()
+    interface = type("Listening", (Listening,), {"clock": staticmethod(clock)})({}, desk.inbox, desk.outlet)
+    desk.inbox.wake()
+    interface.loop()  # not there
+    clock.now += 0.5
+    for _ in range(20):
+        interface.reopen_backoff.next_delay()
+    interface.loop()  # not there; the next attempt would be in 30 s
+    clock.now += 5
+    interface.device.send(b"x")
+    interface.loop()  # notices it
+    desk.inbox.wake()
+    interface.loop()
+    assert interface.opened == [clock()]
+    desk.inbox.wake()
+    for _ in range(20):  # it fails, and is there all the time
+        desk.inbox.wake()
+        interface.loop()
+    assert len(interface.opened) == 1
+    clock.now += 0.5
+    desk.inbox.wake()
+    interface.loop()
+    assert len(interface.opened) == 2
+    interface.loop_stop()
+    interface.knock.close()
+    interface.device.close()
     desk.inbox.close()

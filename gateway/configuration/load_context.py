@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
@@ -13,6 +14,7 @@ from gateway.configuration.file_access import (
     who_may_change_code,
     who_may_read,
 )
+from gateway.configuration.schema_check import with_files
 from gateway.configuration.yaml_reader import variables
 from gateway.core.paths import expanded
 from gateway.errors import MAX_FINDINGS, Finding, MoreFindings
@@ -90,6 +92,20 @@ class LoadContext:
         folder = self.environment.get("CREDENTIALS_DIRECTORY", "")
         credential = Path(folder) / file
         return credential if folder and not path.exists() and credential.is_file() else path
+
+    def with_located_files(self, options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `options` with the path of each file whose option has the format `file` in `schema`.
+
+        Those with `writeOnly` are secrets: the files are kept for the warnings about who may read them.
+        """
+
+        def locate(file: str, option: Mapping[str, Any]) -> str:
+            path = self.locate(file)
+            if option.get("writeOnly"):
+                self.secret_files.append(path)
+            return str(path)
+
+        return with_files(options, schema, locate)  # type: ignore[no-any-return]
 
     def read_secret(self, at: DataPath, file: str) -> str:
         """Return the secret in `file`, without the line end; add a finding at `at`, and return "", if that fails."""

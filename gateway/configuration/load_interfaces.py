@@ -265,6 +265,7 @@ class InterfacesLoader:
             k: v for k, v in options.items() if k in schema["properties"] or schema["additionalProperties"]
         }
         params = {k: v for k, v in fill_defaults(known_options, schema).items() if k not in shared}
+        params = context.with_located_files(params, schema)
         if (not findings or not check_schema(context.document, known_options, schema, at)) and hasattr(cls, "check"):
             for problem in cls.check(params):
                 context.complain((*at, *problem.path), problem.what, problem.remedy)

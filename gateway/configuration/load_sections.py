@@ -12,29 +12,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway.configuration.load_context import LoadContext
+from gateway.configuration.schemas import config_schema
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.option_schema import record_of
 from gateway.core.paths import existing_state_folder, is_folder, state_folder
+from gateway.core.tls import TlsError, TlsOptions, tls_context
 from gateway.core.topic import filter_problem
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
 from gateway.message import OUTCOME_WORDS, reserved_argument
-from gateway.mqtt.dial import LinkError, Server, TlsOptions, tls_context
+from gateway.mqtt.dial import Server
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.outbox.options import DISK_BYTES, MEMORY_BYTES, OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 
-_TLS_FILES = ("ca_file", "certificate_file", "key_file")
-
 
 def load_mqtt(context: LoadContext, section: Mapping[str, Any], name: str) -> MqttOptions:
     """Return the options of the link to the broker, for a gateway called `name`; add findings to `context`."""
+    section = context.with_located_files(section, config_schema()["properties"]["mqtt"])
     options = record_of(MqttOptions, section)
+    _check_tls(context, options.tls)
     options = options._replace(
         client_id=options.client_id or name,
         password=_password(context, options),
         password_file=None,  # its content is in `password`, wherever that came from: a reload compares the records
-        tls=_tls(context, options.tls),
         servers=tuple(_servers(context, section.get("servers", ()), options.port)),
     )
     if options.servers and "host" in section:
@@ -67,21 +68,14 @@ def _password(context: LoadContext, options: MqttOptions) -> str | None:
     return password
 
 
-def _tls(context: LoadContext, options: TlsOptions) -> TlsOptions:
-    files: dict[str, Any] = {
-        key: str(context.locate(file)) for key in _TLS_FILES if (file := getattr(options, key)) is not None
-    }
-    options = options._replace(**files)
-    if options.key_file is not None:
-        context.secret_files.append(Path(options.key_file))
+def _check_tls(context: LoadContext, options: TlsOptions) -> None:
     if options.enabled:
         try:
             tls_context(options)
-        except LinkError as err:
+        except TlsError as err:
             context.complain(("mqtt", "tls"), str(err))
-    elif files:
+    elif options.ca_file or options.certificate_file or options.key_file:
         context.complain(("mqtt", "tls"), "files are set, but TLS is not enabled", "add enabled: true")
-    return options
 
 
 def _servers(context: LoadContext, texts: Iterable[str], default_port: int) -> Iterator[Server]:

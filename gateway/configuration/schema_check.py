@@ -119,6 +119,17 @@ def convert_substituted(
     return data
 
 
+def with_files(data: Any, schema: Schema, locate: Callable[[str, Schema], str], root: Schema | None = None) -> Any:
+    """Return `data` with `locate(text, schema)` for every text whose schema has the format `file`."""
+    root = root or schema
+    schema = _resolved(schema, root)
+    if isinstance(data, dict):
+        return {name: with_files(value, _option(schema, name), locate, root) for name, value in data.items()}
+    if isinstance(data, list):
+        return [with_files(item, schema.get("items", {}), locate, root) for item in data]
+    return locate(data, schema) if isinstance(data, str) and schema.get("format") == "file" else data
+
+
 def _resolved(schema: Any, root: Schema) -> Schema:
     """Return the definition in `root` to which `schema` refers, or `schema` itself."""
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):

@@ -14,7 +14,7 @@ from typing import Any
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "default", "writeOnly"}
+_ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "default", "writeOnly", "format"}
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
 _FOR_TEXT = {"pattern", "minLength", "maxLength"}
 _FOR_NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
@@ -52,6 +52,8 @@ def _fits(value: Any, schema: Any, root: Any) -> bool:
         return schema
     names = _TYPE_NAMES[type(value)]
     if not _KEYWORDS.issuperset(schema) or schema.get("$schema", _DIALECT) != _DIALECT:
+        raise _UnsupportedError
+    if schema.get("format", "file") != "file":  # the only format that means something here, see `with_files`
         raise _UnsupportedError
     if "type" in schema and schema["type"] not in names and not _is_one_type(names, schema["type"]):
         return False

@@ -15,17 +15,8 @@ _NEWER = ("devices", "max_devices", "reading_time")
 
 @cache
 def config_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a configuration, without the options of the interface types.
-
-    A section whose options are described beside their record is referred to by the path of its file.
-    """
-    file = _path("config_schema.json")
-    schema = read_schema(file)
-    sections = {
-        name: read_schema(file.parent / option["$ref"]) if option.get("$ref", "").endswith(".json") else option
-        for name, option in schema["properties"].items()
-    }
-    return {**schema, "properties": sections}
+    """Return the JSON Schema of a configuration, without the options of the interface types."""
+    return read_schema(_path("config_schema.json"))
 
 
 def interface_schema(cls: type[Any], *, is_legacy: bool = False) -> Mapping[str, Any]:

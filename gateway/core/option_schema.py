@@ -18,8 +18,33 @@ _Record = TypeVar("_Record", bound=tuple[Any, ...])
 
 @cache
 def read_schema(path: Path) -> Mapping[str, Any]:
-    """Return the JSON Schema in the file at `path`, which is read only once."""
-    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    """Return the JSON Schema in the file at `path`, which is read only once.
+
+    A `$ref` to another file is replaced by the schema in that file. What stands beside the `$ref` changes this schema
+    as a JSON merge patch does (RFC 7396): it adds and replaces members, and null removes one.
+    """
+    return _with_files(json.loads(path.read_text(encoding="utf-8")), path.parent)  # type: ignore[no-any-return]
+
+
+def _with_files(part: Any, folder: Path) -> Any:
+    if isinstance(part, list):
+        return [_with_files(item, folder) for item in part]
+    if not isinstance(part, dict):
+        return part
+    file = part.get("$ref")
+    if isinstance(file, str) and file.endswith(".json"):
+        return _patched(read_schema(folder / file), {name: value for name, value in part.items() if name != "$ref"})
+    return {name: _with_files(value, folder) for name, value in part.items()}
+
+
+def _patched(schema: Any, patch: Mapping[str, Any]) -> Any:
+    result = dict(schema) if isinstance(schema, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _patched(result.get(name), value) if isinstance(value, dict) else value
+    return result
 
 
 def section_defaults(module_file: str, part: str = "") -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import logging
 
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
+from gateway.errors import DeviceAwaitedError
 
 _LOGGED_AS = "gateway.interface"  # it is the interface that reports on its device
 LOG = package_logger(_LOGGED_AS)
@@ -37,6 +38,8 @@ class Outages:
     def report(self, device: str, err: Exception, *, was_open: bool) -> str:
         """Log why `device` cannot be used, unless that reason was logged last; return it as text."""
         reason = str(err)
+        if isinstance(err, DeviceAwaitedError):
+            return self._report_awaited(f"{device}: {reason}", reason)
         text = f"{device} has failed: {reason}" if was_open else f"cannot open {device}: {reason}"
         # A device that was unplugged fails first, and is then absent: the first reason is already in the log.
         if reason == self._logged_reason or (self._has_failed and _is_absent(err)):
@@ -50,6 +53,12 @@ class Outages:
         if gone.trigger:
             self._logged_reason = reason
             LOG.error(gone.report)
+        return text
+
+    def _report_awaited(self, text: str, reason: str) -> str:
+        if reason != self._logged_reason:
+            self._logged_reason = reason
+            LOG.info("%s: %s; waiting for it", self._name, text)
         return text
 
 

@@ -15,7 +15,8 @@ from paho.mqtt.properties import Properties
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
-from gateway.mqtt.dial import Connection, LinkError, Server, dial, tls_context
+from gateway.core.tls import tls_context
+from gateway.mqtt.dial import Connection, LinkError, Server, dial
 from gateway.mqtt.dialler import Dialler
 from gateway.mqtt.options import MqttOptions
 from gateway.mqtt.paho_hooks import MAXIMUM_PACKET
@@ -55,7 +56,7 @@ class Connector:
     """Opens connections as `options` say, and plans the next attempt.
 
     `wakeup` is set when a connection is open, `clock` returns seconds, and `uniform` draws a delay between two bounds.
-    Raises `LinkError` if a file of the TLS options cannot be used.
+    Raises `TlsError` if a file of the TLS options cannot be used.
     """
 
     def __init__(

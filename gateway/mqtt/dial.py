@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from paho.mqtt.client import WebsocketConnectionError, _WebsocketWrapper
 
-from gateway.core.option_schema import section_defaults
+from gateway.core.tls import TlsNames, describe_tls_error
 from gateway.errors import GatewayError
 
 Transport: TypeAlias = Literal["tcp", "websockets", "unix"]
@@ -38,43 +38,13 @@ class LinkError(GatewayError):
         super().__init__(f"{message}: {remedy}" if remedy else message)
 
 
-_TLS_DEFAULT = section_defaults(__file__, "tls")
-
-
-class TlsOptions(NamedTuple):
-    """The `mqtt.tls` section of a configuration."""
-
-    enabled: bool = _TLS_DEFAULT["enabled"]
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    verify: bool = _TLS_DEFAULT["verify"]
-
-
-def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """Return the TLS settings for `options`; raise `LinkError` if one of their files cannot be used.
-
-    Since version 3.13 Python also refuses certificates without certain extensions of RFC 5280, such as the key usage.
-    That strictness is kept for the authorities of the system. Where the user names an authority in `ca_file`, it is
-    switched off, as other MQTT clients have it: an authority made by the recipe of mosquitto-tls(7) has no key usage.
-    """
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        if options.certificate_file:
-            context.load_cert_chain(options.certificate_file, options.key_file, password=_no_password)
-        if options.ca_file:
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    except (OSError, ValueError) as err:
-        files = ", ".join(filter(None, (options.ca_file, options.certificate_file, options.key_file)))
-        raise LinkError(f"TLS cannot be set up with {files}: {err}", "check these files") from err
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted: store it unencrypted, readable by the gateway only")
+_TLS_NAMES = TlsNames(
+    peer="the broker",
+    section="mqtt.tls",
+    host="mqtt.host",
+    port="mqtt.port",
+    without_tls="set mqtt.tls.enabled to false",
+)
 
 
 def dial(
@@ -114,7 +84,7 @@ def dial(
             remedy = "is mqtt.port its port for websockets, and mqtt.path right?"
             raise LinkError(f"{server} refused the websocket handshake", remedy) from err
         if isinstance(err, ssl.SSLError):
-            raise _tls_error(str(server), err) from err
+            raise LinkError(*describe_tls_error(str(server), err, _TLS_NAMES)) from err
         if isinstance(err, OSError | UnicodeError | ValueError):
             raise _unix_error(server, err) if transport == "unix" else _tcp_error(server, timeout, err, step) from err
         raise
@@ -175,33 +145,3 @@ def _tcp_error(server: Server, timeout: float, err: Exception, step: str) -> Lin
     remedy = _PORT_REMEDIES.get(step, "check network, mqtt.host and mqtt.port")
     reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
     return LinkError(f"{step} to {where} failed ({reason})", remedy)
-
-
-# OpenSSL's X509_V_ERR numbers (verify(1)) to remedies
-_CERTIFICATE_REMEDIES = {
-    9: "check the clock of this machine",  # not yet valid
-    10: "renew the broker's certificate, or check the clock of this machine",  # has expired
-    18: "set mqtt.tls.ca_file to it if you trust it",  # self-signed certificate
-    19: "set mqtt.tls.ca_file to its CA certificate",  # self-signed certificate in chain
-    20: "set mqtt.tls.ca_file to the CA certificate of the broker",  # unable to get local issuer
-    62: "set mqtt.host to a name in the broker's certificate",  # hostname mismatch
-    64: "set mqtt.host to a name in the broker's certificate",  # IP address mismatch
-}
-# Errors of ssl.VERIFY_X509_STRICT alone: a key usage or a key identifier is missing, a constraint is not critical, ...
-_STRICT_REMEDY = (
-    "set mqtt.tls.ca_file to its CA certificate, or create CA and certificate again, see docs/operations.md"
-)
-_CERTIFICATE_REMEDIES |= dict.fromkeys(range(80, 95), _STRICT_REMEDY)
-
-
-def _tls_error(where: str, err: ssl.SSLError) -> LinkError:
-    if isinstance(err, ssl.SSLCertVerificationError):
-        remedy = _CERTIFICATE_REMEDIES.get(err.verify_code, "check the certificate of the broker")
-        return LinkError(f"the certificate of {where} is not trusted ({err.verify_message})", remedy)
-    reason = (err.reason or str(err)).replace("_", " ").lower()
-    if "wrong version number" in reason or "record layer failure" in reason:
-        return LinkError(f"{where} does not support TLS", "is mqtt.port its TLS port? or set mqtt.tls.enabled to false")
-    if "certificate" in reason:
-        remedy = "check mqtt.tls.certificate_file and mqtt.tls.key_file"
-        return LinkError(f"{where} refused the client certificate ({reason})", remedy)
-    return LinkError(f"the TLS handshake with {where} failed ({reason})", "check mqtt.tls and the broker's log")

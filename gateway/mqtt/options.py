@@ -6,7 +6,8 @@ import re
 from typing import Literal, NamedTuple, TypeAlias
 
 from gateway.core.option_schema import section_defaults
-from gateway.mqtt.dial import Server, TlsOptions, Transport
+from gateway.core.tls import TlsOptions
+from gateway.mqtt.dial import Server, Transport
 
 Version: TypeAlias = Literal[5, "3.1.1"]
 

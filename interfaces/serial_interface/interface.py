@@ -19,7 +19,10 @@ from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
 from interfaces.serial_interface.options import SerialOptions
-from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort, Port, hide_password, open_port
+from interfaces.serial_interface.ports.check import check_port
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
+from interfaces.serial_interface.ports.opener import make_opener
+from interfaces.serial_interface.ports.reasons import hide_password
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.serial_interface.schema import read_schema
@@ -47,7 +50,8 @@ class SerialInterface(DeviceInterface):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield the problems of the rules that the schema cannot find."""
+        """Yield the problems of the port and the rules that the schema cannot find."""
+        yield from check_port(params)
         yield from check_rules(params)
 
     @classmethod
@@ -86,6 +90,7 @@ class SerialInterface(DeviceInterface):
         self.session = Session(
             SerialRules(params, time.time), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
         )
+        self._opener = make_opener(self.options.port)
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
         self._uses_read_lock = False
@@ -121,8 +126,8 @@ class SerialInterface(DeviceInterface):
         They must not where silence is measured, because it is measured from read to read; nor where pyserial reads,
         because that may wait; nor where a frame may take long to decode.
         """
-        has_descriptor = isinstance(self.port, DescriptorPort)
-        self._uses_read_lock = has_descriptor and not self.measures_silence and self.session.rules.is_quick
+        may_wait = self.port is None or self.port.may_wait
+        self._uses_read_lock = not may_wait and not self.measures_silence and self.session.rules.is_quick
 
     # --- the port
 
@@ -133,7 +138,11 @@ class SerialInterface(DeviceInterface):
 
     def _open(self) -> None:
         # Where silence is measured, the time between two reads of a long burst would count as silence.
-        self.port = open_port(self.options.port, READ_ALL if self.measures_silence else READ_CHUNK)
+        port = self._opener.open(READ_ALL if self.measures_silence else READ_CHUNK)
+        if port.is_read_only and self.session.writes:
+            port.close()
+            raise DeviceError("it can only be read, but encode, opening or polls would write to it")
+        self.port = port
         self._update_read_lock_use()
 
     def close(self) -> None:
@@ -164,6 +173,17 @@ class SerialInterface(DeviceInterface):
     def fileno(self) -> int | None:
         """Return the descriptor of the port, if it has one."""
         return self.port.fileno() if self.port is not None else None
+
+    def opening_fileno(self) -> int | None:
+        """Return the descriptor that becomes readable when the device connects to the gateway, if it listens."""
+        return self._opener.fileno()
+
+    def loop_stop(self) -> None:
+        """Close the port, and listen for the device no longer."""
+        try:
+            super().loop_stop()
+        finally:
+            self._opener.close()
 
     def describe(self) -> str:
         """Return the name of the port, without a password that its URL may contain."""

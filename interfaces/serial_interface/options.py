@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class PortOptions(NamedTuple):
-    """The options of the port. `dtr` and `rts` are None where the driver's level is to stay."""
+    """The options of the port. `dtr` and `rts` are None where the driver's level is to stay; `tls` is for ssl://."""
 
     port: str
     baudrate: int
@@ -22,6 +22,7 @@ class PortOptions(NamedTuple):
     write_timeout: float
     dtr: bool | None = None
     rts: bool | None = None
+    tls: Mapping[str, Any] | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> PortOptions:

@@ -90,6 +90,11 @@ class Session:
         return bool(self.rules.opening or self.rules.polls)
 
     @property
+    def writes(self) -> bool:
+        """Whether anything may be written to the device."""
+        return self.has_requests or bool(self.rules.encoder.rules)
+
+    @property
     def measures_silence(self) -> bool:
         """Whether silence ends a frame."""
         return self.codec.framer.idle_seconds is not None

@@ -23,6 +23,7 @@ from gateway.configuration.file_access import (
 )
 from gateway.configuration.load_config import load_configuration
 from gateway.errors import ConfigurationError
+from tests.support.certificates import Authority
 from tests.support.configuration import write_conf
 from tests.support.gateway_process import GatewayProcess
 
@@ -221,6 +222,14 @@ def test_a_file_of_a_secret_that_all_may_read(folder: Path) -> None:
     assert warnings(conf) == (
         f"{folder / 'pw'}: it contains a secret, and every user can read it: run chmod o-r on it",
     )
+
+
+def test_a_key_of_an_interface_that_all_may_read(folder: Path) -> None:
+    certificate, key = Authority(folder).sign("client")
+    key.chmod(0o644)
+    tls = {"certificate_file": certificate.name, "key_file": key.name}
+    conf = written(folder, interface={"type": "serial", "port": "ssl://boiler.home:7002", "tls": tls})
+    assert warnings(conf) == (f"{key}: it contains a secret, and every user can read it: run chmod o-r on it",)
 
 
 def test_a_group_is_only_a_note(folder: Path) -> None:

@@ -17,10 +17,10 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.schemas import config_schema, interface_schema, map_schema
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import shipped
+from gateway.core.tls import TlsOptions
 from gateway.errors import ConfigurationError, MessageError
 from gateway.logs.init_logger import LogOptions
 from gateway.message import InternalMsg
-from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 
@@ -189,7 +189,30 @@ def test_tls_files_lie_beside_the_configuration(folder: Path, certificate: Path)
     )
 
 
+def test_the_files_of_an_interface_lie_beside_the_configuration(folder: Path, certificate: Path) -> None:
+    interface = "{type: serial, port: 'ssl://boiler.home:7002', tls: {certificate_file: cert.pem, key_file: key.pem}}"
+    configuration = load(folder, f"root: home\ntopics: []\ninterface: {interface}\n")
+    (loaded,) = configuration.interfaces
+    assert loaded.params["tls"] == {
+        "certificate_file": str(certificate),
+        "key_file": f"{folder}/key.pem",
+        "verify": True,
+    }
+
+
 # --- typical mistakes: the whole text
+
+
+def test_the_port_and_the_tls_options_of_a_serial_device_are_checked(folder: Path) -> None:
+    head = "root: home\ntopics: []\ninterface:\n  type: serial\n"
+    assert findings(folder, head + "  port: tcp://boiler.home:7002\n") == [
+        "gw.conf:5:9: interface.port: there are no ports of the kind tcp://: write socket://HOST:PORT"
+    ]
+    [missing] = findings(folder, head + "  port: ssl://boiler.home:7002\n  tls: {ca_file: none.pem}\n")
+    assert missing.startswith("gw.conf:6:8: interface.tls: TLS cannot be set up with none.pem: ")
+    assert missing.endswith(": check these files")
+    [unknown] = findings(folder, head + "  port: ssl://boiler.home:7002\n  tls: {enabled: true}\n")
+    assert unknown.startswith("gw.conf:6:9: interface.tls.enabled: unknown option")
 
 
 def test_an_unknown_option_names_the_one_that_is_near(folder: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.configuration.document import Document
 from gateway.configuration.json_reader import load_json
-from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, with_files
 from gateway.configuration.schemas import map_schema
 from gateway.configuration.yaml_reader import load_yaml
 from tests.support.strategies import json_values, map_data
@@ -286,3 +286,16 @@ def test_a_document_without_places_still_gets_its_findings() -> None:
     assert list(map(str, check_schema(Document("env", None), 1, TEXT))) == [
         'env: expected text, found 1: put it in quotes: "1"'
     ]
+
+
+# --- options that are files
+
+
+def test_each_text_with_the_format_file_is_located() -> None:
+    file = {"type": "string", "format": "file"}
+    schema = options(name=TEXT, key={**file, "writeOnly": True}, more={"type": "array", "items": {"$ref": "#/$defs/f"}})
+    schema["$defs"] = {"f": file}
+    data = {"name": "a", "key": "b", "more": ["c", "d"], "unknown": "e"}
+    located = with_files(data, schema, lambda name, option: f"/x/{name}{'!' if option.get('writeOnly') else ''}")
+    assert located == {"name": "a", "key": "/x/b!", "more": ["/x/c", "/x/d"], "unknown": "e"}
+    assert data["key"] == "b"

@@ -11,8 +11,8 @@ import pytest
 from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import config_schema
 from gateway.core.option_schema import record_of
+from gateway.core.tls import TlsOptions
 from gateway.logs.init_logger import LogOptions
-from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions

@@ -40,6 +40,18 @@ def test_a_schema_is_read_only_once(tmp_path: Path) -> None:
     assert read_schema(file) is read_schema(file)
 
 
+def test_a_schema_may_use_that_of_another_file_with_changes(tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text(
+        json.dumps({"type": "object", "default": {}, "properties": {"a": {"type": "string"}, "b": {"type": "string"}}})
+    )
+    patch = {"$ref": "../base.json", "default": None, "properties": {"a": None, "b": {"minLength": 1}, "c": {}}}
+    (tmp_path / "part").mkdir()
+    file = tmp_path / "part" / "schema.json"
+    file.write_text(json.dumps({"properties": {"x": patch, "y": {"$ref": "#/$defs/y"}}, "list": [patch]}))
+    patched = {"type": "object", "properties": {"b": {"type": "string", "minLength": 1}, "c": {}}}
+    assert read_schema(file) == {"properties": {"x": patched, "y": {"$ref": "#/$defs/y"}}, "list": [patched]}
+
+
 def test_a_record_is_filled_by_the_names_of_its_options() -> None:
     assert record_of(Options, {}) == Options()
     options = {"host": "broker", "topics": ["x"], "tls": {"verify": False, "files": ["y"]}}

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.outage import Outages
 from gateway.core.throttled_exception import report_suppressed
-from gateway.errors import DeviceError
+from gateway.errors import DeviceAwaitedError, DeviceError
 from tests.conftest import ExpectedLogs
 
 
@@ -64,3 +64,20 @@ def test_what_was_suppressed_is_logged_under_the_name_of_the_first_report(
         Outages("dev").report("the line", GONE, was_open=True)
     report_suppressed(is_last=True)
     assert [record.name for record in caplog.records] == ["mqttgateway.interfaces"] * 2
+
+
+def test_a_device_that_is_awaited_is_no_failure(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages("dev")
+    awaited = DeviceAwaitedError("no device is connected")
+    for _ in range(2):
+        for _ in range(3):
+            assert outages.report("the line", awaited, was_open=False) == "the line: no device is connected"
+        expected_logs.expect("dev: the line has failed: the device has hung up")
+        outages.report("the line", GONE, was_open=True)
+        outages.report("the line", awaited, was_open=False)
+        outages.end()
+    waiting = "dev: the line: no device is connected; waiting for it"
+    assert (
+        caplog.messages
+        == [waiting, "dev: the line has failed: the device has hung up; will keep retrying", waiting] * 2
+    )

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from gateway.core.tls import TlsOptions
 from gateway.message import Arrival, Publication
-from gateway.mqtt.dial import TlsOptions
 from gateway.mqtt.link_state import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip

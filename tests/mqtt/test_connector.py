@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.mqtt.dial import LinkError, Server, TlsOptions, dial
+from gateway.core.tls import TlsOptions
+from gateway.mqtt.dial import LinkError, Server, dial
 from gateway.mqtt.link_state import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip

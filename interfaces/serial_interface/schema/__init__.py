@@ -5,10 +5,11 @@ A part has the top-level options of its subject in `properties`, and what severa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from gateway.core import option_schema
 
 PARTS = ("port", "framing", "rules", "conversation")
 """The files, in the order in which their options are listed."""
@@ -18,7 +19,6 @@ def read_schema() -> Mapping[str, Any]:
     """Return the schema: all its parts in one."""
     schema: dict[str, Any] = {}
     for part in PARTS:
-        text = Path(__file__).with_name(f"{part}.json").read_text(encoding="utf-8")
-        for name, value in json.loads(text).items():
+        for name, value in option_schema.read_schema(Path(__file__).with_name(f"{part}.json")).items():
             schema[name] = {**schema.get(name, {}), **value} if isinstance(value, dict) else value
     return schema

@@ -19,7 +19,7 @@ import serial
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import READ_LOCK, SerialInterface
-from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, DescriptorPort
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, DescriptorPort
 from interfaces.serial_interface.reports import FrameDropped
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto, free_port
@@ -265,11 +265,10 @@ def test_a_loop_port(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -
 @pytest.mark.parametrize(
     ("port", "reason"),
     [
-        ("{folder}", "Is a directory"),
-        ("{folder}/file", "Inappropriate ioctl"),
+        ("{folder}", "it is a directory, not a serial port"),
+        ("{folder}/file", "it is not a serial port"),
         ("socket://127.0.0.1:{unused}", "nothing listens there"),
         ("rfc2217://127.0.0.1:{unused}", "nothing listens there"),
-        ("bogus://x", "bogus"),
     ],
 )
 def test_the_reason_why_a_port_cannot_be_opened_is_logged(

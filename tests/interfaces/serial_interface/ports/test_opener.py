@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
-import select
 import socket
+import struct
 import termios
 import tty
 from collections.abc import Iterator
@@ -12,18 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configuration.schema_check import fill_defaults
 from gateway.errors import DeviceError
-from interfaces.serial_interface import SerialInterface
-from interfaces.serial_interface.options import PortOptions
-from interfaces.serial_interface.port import READ_ALL, READ_CHUNK, Port, open_port
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
+from tests.interfaces.serial_interface.ports.opened import opened, wait_readable
+from tests.support.waiting import wait_until
 
 BEYOND_SELECT = 1024  # the first descriptor that select() cannot handle
-
-
-def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
-    params = fill_defaults({"port": port, **options}, SerialInterface.SCHEMA)
-    return open_port(PortOptions.from_params(params), read_size)
 
 
 @pytest.fixture
@@ -53,11 +48,9 @@ def line() -> Iterator[tuple[int, str]]:
     os.close(slave)
 
 
-def wait_readable(descriptor: int | None) -> None:
-    assert descriptor is not None
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    assert poll.poll(5000), "nothing arrived"
+def waiting(port: Port) -> int:
+    """Return the number of bytes that have arrived at a port and were not read yet."""
+    return int(struct.unpack("i", fcntl.ioctl(port.fileno() or -1, termios.FIONREAD, bytes(4)))[0])
 
 
 def descriptors() -> set[str]:
@@ -140,7 +133,7 @@ def test_a_read_returns_at_most_its_size(read_size: int, line: tuple[int, str]) 
     device, path = line
     port = opened(path, read_size)
     os.write(device, b"x" * 3000)
-    wait_readable(port.fileno())
+    wait_until(lambda: waiting(port) == 3000, what="a pseudo-terminal, which passes bytes on in pieces")
     assert len(port.read(is_readable=True)) == min(3000, read_size)
     port.close()
 
@@ -151,15 +144,3 @@ def test_a_port_without_a_descriptor_returns_all_bytes() -> None:
     assert port.fileno() is None
     assert len(port.read(is_readable=False)) == 4000
     port.close()
-
-
-def test_a_lost_connection_is_noticed_by_keepalive() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = opened(f"socket://127.0.0.1:{server.getsockname()[1]}")
-        descriptor = port.fileno()
-        assert descriptor is not None
-        with socket.socket(fileno=os.dup(descriptor)) as connection:
-            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
-            assert [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 3]
-        port.close()

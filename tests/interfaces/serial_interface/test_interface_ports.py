@@ -1,0 +1,162 @@
+"""The serial interface with ports at which the device is awaited, and those behind TLS."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interfaces.serial_interface.interface import SerialInterface
+from tests.conftest import ExpectedLogs
+from tests.support.broker import free_port
+from tests.support.configuration import serial_params
+from tests.support.desk import Desk
+from tests.support.waiting import wait_until
+
+DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
+ENCODE = [{"match": {"action": "ON"}, "write": "1"}]
+
+
+class Bench:
+    """An interface that is looped by hand, and its surroundings."""
+
+    def __init__(self, **options: Any) -> None:
+        self.desk = Desk()
+        self.interface = SerialInterface(serial_params(**options), self.desk.inbox, self.desk.outlet)
+
+    def loop_until(self, condition: Callable[[], bool]) -> None:
+        def loop_once() -> bool:
+            self.desk.inbox.wake()
+            self.interface.loop()
+            return condition()
+
+        wait_until(loop_once, what=lambda: f"{self.desk.availability}, {self.desk.messages}")
+
+    def wait_availability(self, *expected: str) -> None:
+        self.loop_until(lambda: self.desk.availability == list(expected))
+
+    def wait_texts(self, *expected: str) -> None:
+        self.loop_until(lambda: [msg.arguments["t"] for msg in self.desk.collect()] == list(expected))
+
+    def close(self) -> None:
+        self.interface.loop_stop()
+        self.desk.inbox.close()
+
+
+@pytest.fixture
+def benches() -> Iterator[list[Bench]]:
+    result: list[Bench] = []
+    yield result
+    for bench in result:
+        bench.close()
+
+
+def start(benches: list[Bench], port: str, **options: Any) -> Bench:
+    benches.append(Bench(port=port, decode=DECODE, **options))
+    return benches[-1]
+
+
+def test_a_device_that_connects_is_online_while_it_is_connected(
+    benches: list[Bench], expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("has failed: the device has closed the connection")
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+    bench.wait_availability("offline")
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(b"T 1\nT ")
+        bench.wait_texts("1")
+        device.sendall(b"2\n")
+        bench.wait_texts("1", "2")
+        assert bench.desk.availability == ["offline", "online"]
+    bench.wait_availability("offline", "online", "offline")
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(b"T 3\n")
+        bench.wait_texts("1", "2", "3")
+    port = f"dev: tcp-listen://127.0.0.1:{number}"
+    texts = [record.getMessage() for record in caplog.records if record.getMessage().startswith(port)]
+    assert [text.removeprefix(port) for text in texts if "waiting" not in text] == [
+        " is open",
+        " has failed: the device has closed the connection; will keep retrying",
+        " is open",
+    ]
+    assert texts[0] == f"{port}: no device is connected; waiting for it"
+
+
+def test_a_device_that_is_awaited_is_opened_at_once(benches: list[Bench]) -> None:
+    """Not after the delay, which has grown to 30 s if the device was away for long."""
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+    bench.wait_availability("offline")
+    for _ in range(20):
+        bench.interface.reopen_backoff.next_delay()
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(b"T 1\n")
+        bench.wait_texts("1")
+
+
+def test_a_device_that_connects_again_takes_the_place_of_its_dead_connection(
+    benches: list[Bench], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("has failed: a newer connection has taken its place")
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}", encode=ENCODE)
+    bench.wait_availability("offline")
+    with socket.create_connection(("127.0.0.1", number)) as dead:
+        dead.sendall(b"T 1\nT ")
+        bench.wait_texts("1")
+        with socket.create_connection(("127.0.0.1", number)) as alive:
+            alive.sendall(b"T 2\n")
+            bench.wait_texts("1", "2")
+    assert bench.interface.stats()["partial_frames_discarded"] == 1
+
+
+def test_a_port_that_another_program_uses_is_tried_again(benches: list[Bench], expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("another program or interface uses this port; will keep retrying")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = other.getsockname()[1]
+        bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+        bench.wait_availability("offline")
+    bench.loop_until(lambda: bench.interface.opening_fileno() is not None)
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(b"T 1\n")
+        bench.wait_texts("1")
+
+
+def test_a_device_that_sends_packets_is_online_once_it_has_sent_one(benches: list[Bench]) -> None:
+    number = free_port()
+    polls = {"polls": [{"every": 60, "write": "?"}]}
+    bench = start(benches, f"udp://127.0.0.1:{number}", conversation=polls)
+    bench.wait_availability("offline")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+        device.settimeout(5)
+        device.sendto(b"T 1\nT 2\n", ("127.0.0.1", number))
+        bench.wait_texts("1", "2")
+        assert bench.desk.availability == ["offline", "online"]
+        assert device.recv(100) == b"?\r\n"
+
+
+def test_a_fifo(tmp_path: Path, benches: list[Bench]) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    bench = start(benches, str(path))
+    bench.wait_availability("online")
+    for number in (1, 2):
+        path.write_text(f"T {number}\n")
+        bench.wait_texts(*map(str, range(1, number + 1)))
+    assert bench.desk.availability == ["online"]
+
+
+def test_a_fifo_that_would_be_written_to_is_not_opened(
+    tmp_path: Path, benches: list[Bench], expected_logs: ExpectedLogs
+) -> None:
+    """It was no FIFO, or did not exist, when the configuration was checked."""
+    expected_logs.expect("it can only be read, but encode, opening or polls would write to it")
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    bench = start(benches, str(path), encode=ENCODE)
+    bench.wait_availability("offline")
