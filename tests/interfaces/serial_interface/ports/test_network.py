@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,21 +55,31 @@ def test_the_lost_connection_of_a_device_that_has_connected_is_noticed() -> None
         with socket.create_connection(("127.0.0.1", number)) as device:
             wait_readable(gateway.fileno())
             with closing(gateway.open(100)):
-                [end] = [options for options in map(other_end(device), range(3, 1000)) if options is not None]
-                assert end == KEEPALIVE
+                assert tcp_connections()[device.getpeername(), device.getsockname()] == KEEPALIVE
 
 
-def other_end(device: socket.socket) -> Callable[[int], dict[tuple[int, int], int] | None]:
-    """Return a function that returns the options of a descriptor, if it is the other end of the device's connection."""
-
-    def options_if_it_is(descriptor: int) -> dict[tuple[int, int], int] | None:
+def sockets() -> Iterator[socket.socket]:
+    """Yield each socket of this process, as a copy that is closed afterwards."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
         try:
-            with socket.socket(fileno=os.dup(descriptor)) as connection:
-                return options_of(connection) if connection.getpeername() == device.getsockname() else None
+            copy = os.dup(int(entry.name))
         except OSError:
-            return None
+            continue
+        if not stat.S_ISSOCK(os.fstat(copy).st_mode):
+            os.close(copy)
+            continue
+        with socket.socket(fileno=copy) as connection:
+            yield connection
 
-    return options_if_it_is
+
+def tcp_connections() -> dict[tuple[object, object], dict[tuple[int, int], int]]:
+    """Return the options of each TCP connection of this process, by the addresses of its two ends."""
+    found = {}
+    for connection in sockets():
+        with suppress(OSError):
+            if connection.family == socket.AF_INET:
+                found[connection.getsockname(), connection.getpeername()] = options_of(connection)
+    return found
 
 
 def serve_line(server: socket.socket) -> None:
@@ -89,18 +101,10 @@ def test_the_lost_connection_of_a_remote_line_is_noticed() -> None:
         thread = threading.Thread(target=serve_line, args=(server,))
         thread.start()
         port = opened(f"rfc2217://127.0.0.1:{server.getsockname()[1]}")
-        connections = [options_of_connection(descriptor) for descriptor in range(3, 1000)]
+        connections = tcp_connections().values()
         port.close()
         thread.join(10)
     assert KEEPALIVE in connections
-
-
-def options_of_connection(descriptor: int) -> dict[tuple[int, int], int] | None:
-    try:
-        with socket.socket(fileno=os.dup(descriptor)) as connection:
-            return options_of(connection)
-    except OSError:
-        return None
 
 
 def failure(port: str) -> str:
