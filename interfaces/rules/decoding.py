@@ -79,6 +79,11 @@ class ValueReader:
         elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
             self._default = check_finite
 
+    @property
+    def is_quick(self) -> bool:
+        """False if a frame can take long, because an expression runs under a time limit."""
+        return self.extractor.is_quick
+
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
 
@@ -218,7 +223,7 @@ def check_decode_rule(
 ) -> Iterator[Problem]:
     """Yield the problems of a rule that its schema cannot find; paths begin at the rule."""
     kinds = list(extractor_kinds(options))
-    if len(kinds) != 1:
+    if len(kinds) != 1 and (kinds or "until" not in options):
         present = " and ".join(kinds) if kinds else "none"
         message = f"a rule has exactly one of {', '.join(EXTRACTORS)}; this one has {present}"
         yield Problem((), message, "keep or add one of them: it describes how the rule reads a frame")
@@ -230,7 +235,7 @@ def check_decode_rule(
     try:
         names = make_extractor(options, encoding).names
     except (RegexError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err), "correct it")
+        yield Problem((*kinds,), str(err), "correct it")
         return
     yield from _check_values(options.get("values", {}), names)
     messages = options.get("messages", [options["message"]] if "message" in options else [])

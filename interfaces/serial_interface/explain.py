@@ -10,6 +10,7 @@ from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
 from interfaces.rules.message_template import CodecError, make_messages
+from interfaces.rules.steps import Step
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
@@ -76,9 +77,13 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
     """Yield each answer that may end a request or a command: of what, its reader, and what it does."""
-    answers = [(f"the request {request.name!a}", request.answer) for request in (*rules.opening, *rules.polls)]
-    answers += [(f"the command {rule.words.get('action')!a}", rule.answer) for rule in rules.encoder.rules]
-    for name, answer in answers:
+    steps = [(f"the request {step.name!a}", step) for step in (rules.opening.steps if rules.opening else ())]
+    steps += [(f"the request {request.name!a}", step) for request in rules.polls for step in request.steps]
+    steps += [
+        (f"the command {rule.words.get('action')!a}", step) for rule in rules.encoder.rules for step in rule.steps
+    ]
+    for name, step in steps:
+        answer = step.answer
         if answer.response is not None:
             yield name, answer.response, "answers"
         if answer.refusal is not None:
@@ -96,15 +101,30 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        rule, _, content = rules.encoder.encode(msg)
-        data = rules.codec.wrap(content)
+        rule, _, written = rules.encoder.encode(msg)
+        lines = [line for step in rule.steps for line in _explain_step(step, written, rules, params)]
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")
         return
-    yield f"writes {format_bytes(data)}"
-    if rule.answer.response is not None:
-        seconds = params["conversation"]["timeout"] if rule.answer.timeout is None else rule.answer.timeout
-        yield f"then waits {seconds:g} s for the answer"
+    yield from lines
+
+
+def _explain_step(
+    step: Step, written: Mapping[str, Any], rules: SerialRules, params: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what a step does, as far as that does not depend on the answers of the device."""
+    missing = sorted(step.names - written.keys())
+    if missing:
+        yield f"writes {step.name!a} with {', '.join(missing)} of an earlier answer"
+    elif step.content is not None:
+        yield f"writes {format_bytes(rules.codec.wrap(step.make(written)))}"
+    response = step.answer.response
+    if response is not None:
+        seconds = params["conversation"]["timeout"] if step.answer.timeout is None else step.answer.timeout
+        end = f", whose last frame matches {response.until!a}" if response.has_end else ""
+        yield f"then waits {seconds:g} s for the answer{end}"
+    if step.pause:
+        yield f"then waits {step.pause:g} s"
 
 
 def format_bytes(data: bytes) -> str:

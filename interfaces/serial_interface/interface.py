@@ -83,7 +83,12 @@ class SerialInterface(DeviceInterface):
         self.options = SerialOptions.from_params(params)
         reports = Reports(msglist_out.name, self.clock)
         self.session = Session(
-            SerialRules(params), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
+            SerialRules(params),
+            self.options,
+            reports,
+            self._on_request_ended,
+            msglist_out.values_unreadable,
+            self._set_speed,
         )
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
@@ -224,6 +229,9 @@ class SerialInterface(DeviceInterface):
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)
+
+    def _set_speed(self, speed: int) -> None:
+        self._open_port().set_baudrate(speed or self.options.port.baudrate)
 
     def _open_port(self) -> Port:
         if self.port is None:

@@ -5,12 +5,15 @@ The exceptions of pyserial, of the terminal driver and of sockets become `Device
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
 import socket
+import struct
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
@@ -26,6 +29,8 @@ READ_CHUNK = 2048
 READ_ALL = 65536
 """Bytes that are more than any driver's buffer holds: one read returns everything that has arrived."""
 
+_INPUT_SPEED, _OUTPUT_SPEED = 4, 5  # where they stand in what `tcgetattr` returns
+_DRAIN_INTERVAL = 0.005  # s
 _CONNECT_TIMEOUT = 5.0  # s, as in pyserial
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 """After 60 s of silence, a probe every 10 s; the connection has failed when three of them are not answered."""
@@ -85,6 +90,26 @@ class DescriptorPort:
                 if not poll.poll(self._write_timeout * 1000):
                     raise DeviceError(f"it accepted no data for {self._write_timeout:g} s")
 
+    def set_baudrate(self, speed: int) -> None:
+        """Change the speed (bit/s) once everything has been sent; raise `DeviceError` if that is not possible."""
+        constant = getattr(termios, f"B{speed}", None)
+        if constant is None:
+            raise DeviceError(f"it cannot be changed to {speed} bit/s")
+        with _as_device_error():
+            self._drain()
+            settings = termios.tcgetattr(self._fd)
+            settings[_INPUT_SPEED] = settings[_OUTPUT_SPEED] = constant
+            termios.tcsetattr(self._fd, termios.TCSANOW, settings)
+
+    def _drain(self) -> None:
+        """Wait until everything has been sent. `tcdrain` alone would never return if the device accepts nothing."""
+        deadline = time.monotonic() + self._write_timeout
+        while struct.unpack("i", fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)))[0]:
+            if time.monotonic() > deadline:
+                raise DeviceError(f"it accepted no data for {self._write_timeout:g} s")
+            time.sleep(_DRAIN_INTERVAL)
+        termios.tcdrain(self._fd)  # what is left is in the hardware
+
     def close(self) -> None:
         """Close the port, in whatever state it is; bytes that could not be written are dropped."""
         with suppress(OSError, termios.error):
@@ -129,6 +154,12 @@ class LibraryPort:
             if isinstance(err.__cause__, serial.SerialTimeoutException):
                 raise DeviceError(f"it accepted no data for {self._write_timeout:g} s") from err
             raise
+
+    def set_baudrate(self, speed: int) -> None:
+        """Change the speed (bit/s) once everything has been sent; raise `DeviceError` if that is not possible."""
+        with _as_device_error():
+            self._port.flush()
+            self._port.baudrate = speed
 
     def close(self) -> None:
         """Close the port, in whatever state it is; bytes that could not be written are dropped."""

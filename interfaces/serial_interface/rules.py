@@ -9,10 +9,11 @@ from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
-from interfaces.rules.content import make_content
-from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
+from interfaces.rules.content import content_kinds, make_content
+from interfaces.rules.decoding import Decoder, DecodeRule, ValueReader, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.steps import SPEEDS, Step, check_sequence, each_step
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
@@ -29,25 +30,39 @@ class SerialRules:
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
-        self.opening = [Request(options, address, encoding) for options in params["conversation"]["opening"]]
-        self.polls = [Request(options, address, encoding) for options in params["conversation"]["polls"]]
+        conversation = params["conversation"]
+        steps = conversation["opening"]
+        self.opening = Request({"name": "opening", "steps": steps}, address, encoding) if steps else None
+        self.polls = [Request(options, address, encoding) for options in conversation["polls"]]
+        restarted = conversation.get("restarted")
+        self.restarted = ValueReader(restarted, address, encoding) if restarted is not None else None
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """The steps of all rules and requests that write."""
+        for rule in self.encoder.rules:
+            yield from rule.steps
+        for request in (*([self.opening] if self.opening is not None else []), *self.polls):
+            yield from request.steps
 
     @property
     def is_quick(self) -> bool:
         """Whether no frame takes long to read."""
-        answers = [rule.answer for rule in self.encoder.rules]
-        answers += [request.answer for request in (*self.opening, *self.polls)]
-        readers = [reader for answer in answers for reader in (answer.response, answer.refusal) if reader is not None]
-        readers_of_rules = (rule.reader for rule in self.decoder.rules)
-        return all(reader.extractor.is_quick for reader in (*readers, *readers_of_rules))
+        readers: list[ValueReader] = [rule.reader for rule in self.decoder.rules]
+        readers += [self.restarted] if self.restarted is not None else []
+        answers = [reader for step in self.steps for reader in (step.answer.response, step.answer.refusal)]
+        readers += [reader for reader in answers if reader is not None]
+        return all(reader.is_quick for reader in readers)
 
-    def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
-        """Return the reply to a command with the device's answer: its values, or its text as `answer`."""
-        if not result.frame:
+    def with_answer(self, reply: InternalMsg, result: Result, earlier: Mapping[str, Any]) -> InternalMsg:
+        """Return the reply to a command with the device's answer: its values, or its text as `answer`.
+
+        `earlier` are the values that it has answered to the steps before.
+        """
+        sets = (earlier, *result.values)
+        arguments = {name: value for values in sets for name, value in values.items() if name not in OUTCOME_WORDS}
+        if not arguments and not result.frame:
             return reply
-        arguments = {
-            name: value for values in result.values for name, value in values.items() if name not in OUTCOME_WORDS
-        }
         if not arguments:
             arguments = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
         return reply.replace(arguments={**arguments, **reply.arguments}).answered_at(reply.reply_to)
@@ -62,13 +77,38 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
         for problem in check_decode_rule(options, address, encoding):
             yield problem._replace(path=("decode", index, *problem.path))
     codec = None if framing_problems else FrameCodec(params["framing"], params.get("checksum"))
-    sections: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
-    sections += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
-    for path, rules in sections:
+    conversation = params["conversation"]
+    for path, rules in ((("encode",), params["encode"]), (("conversation", "polls"), conversation["polls"])):
         for index, options in enumerate(rules):
-            for problem in _check_writing(options, encoding, codec):
-                yield problem._replace(path=(*path, index, *problem.path))
+            problems = list(check_content(options, encoding, options.get("arguments", {})))
+            problems += () if problems else _check_framed(options, encoding, codec)
+            yield from (problem._replace(path=(*path, index, *problem.path)) for problem in problems)
+    yield from _check_opening(conversation["opening"], encoding, codec)
+    if "restarted" in conversation:
+        for problem in check_decode_rule(conversation["restarted"], address, encoding, needs_message=False):
+            yield problem._replace(path=("conversation", "restarted", *problem.path))
+    yield from _check_speeds(params)
     yield from _check_reachable(params["encode"], address)
+
+
+def _check_opening(steps: Sequence[Mapping[str, Any]], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
+    path = ("conversation", "opening")
+    problems = list(check_sequence(steps, encoding, path=path))
+    yield from problems
+    for problem in () if problems else _check_framed({"steps": steps}, encoding, codec):
+        yield problem._replace(path=(*path, *problem.path[1:]))
+
+
+def _check_speeds(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the steps that change the speed of a line where that cannot be done, or not be undone."""
+    for path, options in _writing(params):
+        if "baudrate" not in options:
+            continue
+        if params["port"].startswith("socket:"):
+            yield Problem((*path, "baudrate"), "a TCP connection has no speed", "use rfc2217://, or remove it")
+        elif str(params["baudrate"]) not in SPEEDS:
+            text = f"the line could not return to its own speed: {params['baudrate']} is none that drivers have by name"
+            yield Problem((*path, "baudrate"), text, "use a usual speed for the port, or remove this one")
 
 
 def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, str]) -> Iterator[Problem]:
@@ -84,18 +124,17 @@ def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, s
                 break
 
 
-def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
-    """Yield the problems of what a rule or a request writes; paths begin at it."""
-    problems = list(check_content(options, encoding, options.get("arguments", {})))
-    yield from problems
-    if problems or codec is None:
-        return
-    content = make_content(options, encoding)
-    try:
-        if not content.names:
-            codec.wrap(content.make({}))
-    except FramingError as err:
-        yield Problem((), f"the written bytes cannot be framed: {err}")
+def _check_framed(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
+    """Yield what a rule or a request writes and this framing cannot send; paths begin at it."""
+    for path, step in each_step(options):
+        if codec is None or not any(content_kinds(step)):
+            continue
+        content = make_content(step, encoding)
+        try:
+            if not content.names:
+                codec.wrap(content.make({}))
+        except FramingError as err:
+            yield Problem(path, f"the written bytes cannot be framed: {err}")
 
 
 def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -128,21 +167,29 @@ def command_addresses(params: Mapping[str, Any]) -> Addresses:
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Yield path and options of each message template."""
-    conversation = params["conversation"]
     rules: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
         (("decode", index), rule) for index, rule in enumerate(params["decode"])
     ]
-    requests = [(("conversation", kind), conversation[kind]) for kind in ("opening", "polls")]
-    writing: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"]), *requests]
     rules += [
-        ((*path, index, kind), request[kind])
-        for path, section in writing
-        for index, request in enumerate(section)
+        ((*path, kind), step[kind])
+        for path, step in _writing(params)
         for kind in ("response", "refusal")
-        if kind in request
+        if kind in step
     ]
+    if "restarted" in params["conversation"]:
+        rules.append((("conversation", "restarted"), params["conversation"]["restarted"]))
     for path, rule in rules:
         if "message" in rule:
             yield (*path, "message"), rule["message"]
         for index, message in enumerate(rule.get("messages", ())):
             yield (*path, "messages", index), message
+
+
+def _writing(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Yield path and options of each step of what is written."""
+    conversation = params["conversation"]
+    sections: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
+    sections += [(("conversation", kind), conversation[kind]) for kind in ("opening", "polls")]
+    for path, section in sections:
+        for index, options in enumerate(section):
+            yield from (((*path, index, *inner), step) for inner, step in each_step(options))

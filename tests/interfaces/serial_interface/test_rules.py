@@ -134,7 +134,7 @@ def test_valid_options_have_no_problems() -> None:
     )
     assert not list(check_rules(params))
     rules = SerialRules(params)
-    assert [request.content for request in (*rules.opening, *rules.polls)] == [b"HI", b"U?"]
+    assert [step.make({}) for step in rules.steps if not step.names] == [b"OFF", b"HI", b"U?"]
     assert [message.arguments for message in rules.decoder.decode(b"T 1.5") or []] == [{"t": 1.5}]
     assert rules.encoder.accepts(InternalMsg(iscmd=True, action="A"))
 
@@ -194,9 +194,11 @@ def test_a_reply_contains_the_answer_of_the_device(answer: Result, arguments: di
     """The arguments and the outcome of the command replace values of the same names."""
     reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
     rules = SerialRules(serial_params())
-    assert rules.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
+    assert rules.with_answer(reply, answer, {}).arguments == {**arguments, "response": "OK", "reason": ""}
     asked = reply.answered_at(ReplyTo("answers/me", b"1"))
-    assert rules.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it is sent to the response topic"
+    assert rules.with_answer(asked, answer, {}).reply_to == ReplyTo("answers/me", b"1"), (
+        "it is sent to the response topic"
+    )
 
 
 # --- addresses

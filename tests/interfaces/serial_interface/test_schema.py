@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "values", "same", "message", "messages", "publish"}
+    others = {"name", "values", "until", "same", "message", "messages", "publish"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 
@@ -66,9 +66,10 @@ def test_extractors(section: str) -> None:
     "options",
     [
         PROPERTIES["encode"]["items"]["properties"],
-        *(PROPERTIES["conversation"]["properties"][kind]["items"]["properties"] for kind in ("opening", "polls")),
+        PROPERTIES["conversation"]["properties"]["polls"]["items"]["properties"],
+        DEFINITIONS["step"]["properties"],
     ],
-    ids=["encode", "opening", "polls"],
+    ids=["encode", "polls", "step"],
 )
 def test_contents(options: dict[str, Any]) -> None:
     others = {
@@ -82,6 +83,9 @@ def test_contents(options: dict[str, Any]) -> None:
         "every",
         "on_open",
         "only_idle",
+        "steps",
+        "pause",
+        "baudrate",
     }
     assert [name for name in options if name not in others] == list(CONTENTS)
 

@@ -1,0 +1,96 @@
+"""The steps of a command, a poll or the opening while they are executed: each makes a transaction. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from interfaces.rules.message_template import CodecError
+from interfaces.rules.steps import Step
+from interfaces.serial_interface.framing.wire import FramingError
+from interfaces.serial_interface.transaction import Priority, Result, Transaction
+
+
+class Asked(NamedTuple):
+    """The subject of a transaction: the step that it executes, and the run that this belongs to."""
+
+    run: Run
+    step: Step
+
+
+class Run:
+    """The steps of one command, poll or opening: one after the other, each if the earlier one has succeeded.
+
+    What the device has answered may stand in what later steps write. `wrap` returns the bytes of a frame, `timeout` (s)
+    is that of steps without one. `arguments` are those of the command, `written` how they are written.
+    """
+
+    def __init__(
+        self,
+        subject: Any,
+        steps: Sequence[Step],
+        priority: Priority,
+        wrap: Callable[[bytes], bytes],
+        timeout: float,
+        arguments: Mapping[str, Any] | None = None,
+        written: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.priority = priority
+        self.answers: dict[str, Any] = {}
+        """The values of the answers so far."""
+        self.made: set[object] = set()
+        """Of the messages that the answers have made so far: address and action."""
+        self._steps = steps
+        self._wrap = wrap
+        self._timeout = timeout
+        self._arguments = arguments or {}
+        self._written = written or {}
+        self._index = 0
+
+    def start(self) -> Transaction:
+        """Return the transaction of the first step.
+
+        Raises `CodecError` or `FramingError` if this step cannot be written, or a later one as far as that is known.
+        """
+        for step in self._steps[1:]:
+            if step.content is not None and step.names <= self._written.keys():
+                self._wrap(step.make(self._written))
+        return self._transaction()
+
+    def place(self, reason: str) -> str:
+        """Return the reason why the present step has failed, with its number if there are several."""
+        count = len(self._steps)
+        return f"step {self._index + 1} of {count}: {reason}" if reason and count > 1 else reason
+
+    def _transaction(self) -> Transaction:
+        step = self._steps[self._index]
+        answer, values = step.answer, {**self.answers, **self._written}
+        known = {**self.answers, **self._arguments}
+        transaction = Transaction(
+            b"" if step.content is None else self._wrap(step.make(values)),
+            self.priority,
+            Asked(self, step),
+            answer.response.read_for(known) if answer.response is not None else None,
+            answer.refusal.read_for(known) if answer.refusal is not None else None,
+            self._timeout if answer.timeout is None else answer.timeout,
+            answer.retries,
+        )
+        if answer.response is not None and answer.response.has_end:
+            transaction.ends = answer.response.ends
+        transaction.pause = step.pause
+        transaction.baudrate = step.baudrate(values)
+        if len(self._steps) > 1 or transaction.baudrate:
+            transaction.follow = self._follow
+        return transaction
+
+    def _follow(self, result: Result) -> Transaction | None:
+        for values in result.values:
+            self.answers.update(values)
+        if self._index + 1 == len(self._steps):
+            return None
+        self._index += 1
+        try:
+            return self._transaction()
+        except FramingError as err:
+            raise CodecError(str(err)) from err
