@@ -97,7 +97,7 @@ def check_steps(options: Mapping[str, Any], encoding: str, arguments: Mapping[st
         yield from check_step(options, encoding, frozenset(arguments), needs_content=True)
         return
     for name in _OF_A_STEP:
-        if name in options:
+        if options.get(name, 0) != 0:  # 0 is the default of retries
             yield Problem((name,), f"{name!a} is an option of a step where there are steps", "move it to a step")
     yield from check_sequence(options["steps"], encoding, frozenset(arguments), ("steps",))
 
@@ -128,7 +128,7 @@ def check_step(
     """Yield the problems of one step; `names` are the arguments of the command, and the values of earlier answers."""
     if needs_content or any(content_kinds(options)):
         yield from _check_content(options, encoding, names)
-    elif "response" not in options and "pause" not in options:
+    elif "response" not in options and not options.get("pause"):
         yield Problem((), "this step does nothing", f"add one of {', '.join(CONTENTS)}, response, pause")
         return
     yield from check_answers(options, encoding, names)

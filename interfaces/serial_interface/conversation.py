@@ -263,7 +263,7 @@ class Conversation:
             except CodecError as err:
                 results = [result._replace(has_more=True), Result(transaction, Outcome.REFUSED, str(err))]
         if following is None:
-            if transaction.priority is Priority.OPENING and results[-1].outcome is Outcome.DONE:
+            if transaction.is_opening and results[-1].outcome is Outcome.DONE:
                 self._lasting_speed = self.speed
             self.speed = self._lasting_speed
             return results
@@ -346,9 +346,10 @@ class Conversation:
         broken_off, self._broken_off = self._broken_off, []
         return [*broken_off, *(Result(each, Outcome.OFFLINE, "the device went offline") for each in transactions)]
 
-    def discard(self, priority: Priority) -> None:
-        """Forget the transactions of this priority that wait to be written."""
-        self._queues[priority].clear()
+    def discard_opening(self) -> None:
+        """Forget opening requests that wait to be written."""
+        for priority, queue in self._queues.items():
+            self._queues[priority] = deque(each for each in queue if not each.is_opening)
 
     def _may_retry(self, transaction: Transaction) -> bool:
         return transaction.response is not None and transaction.attempts <= transaction.retries

@@ -9,12 +9,17 @@ _LONGEST_DELAY = 30.0  # s
 
 
 class Opening:
-    """When the opening is due. All times in seconds; `is_needed` is false if there are no opening requests."""
+    """When the opening is due. All times in seconds; `is_needed` is false if there are no opening requests.
+
+    It goes before everything else when the port was opened or the device has restarted (`is_urgent`), but not when it
+    is tried again: a device that does not answer it may do what commands say nevertheless.
+    """
 
     def __init__(self, *, is_needed: bool) -> None:
         self._is_needed = is_needed
         self._due: float | None = None
         self._run: object = None
+        self.is_urgent = False
         self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, lambda _lowest, bound: bound)
 
     def start(self, now: float) -> None:
@@ -26,7 +31,7 @@ class Opening:
     def repeat(self, now: float) -> None:
         """Make it due at `now`, because the device has restarted; if it is at work, it is repeated after its end."""
         if self._is_needed:
-            self._due = now
+            self._due, self.is_urgent = now, True
 
     def due(self) -> float | None:
         """Return when it is due, or None."""
@@ -48,6 +53,5 @@ class Opening:
         self._run = None
         if is_done:
             self._backoff.reset()
-        else:
-            delay = self._backoff.next_delay()
-            self._due = now + delay if self._due is None else self._due
+        elif self._due is None:
+            self._due, self.is_urgent = now + self._backoff.next_delay(), False

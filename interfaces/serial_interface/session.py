@@ -123,7 +123,7 @@ class Session:
 
     def restart(self, now: float) -> None:
         """Go on with a port that was opened again at `now`: as `start`, but commands and polls go on waiting."""
-        self._conversation.discard(Priority.OPENING)
+        self._conversation.discard_opening()
         self._begin(now)
         self._counts["ports_reopened"] += 1
 
@@ -315,9 +315,16 @@ class Session:
         return msg.reply(Outcome.REFUSED.value, reason)
 
     def _submit_request(self, request: Request, priority: Priority, now: float) -> Run:
-        run = Run(request, request.steps, priority, self.codec.wrap, self._options.answer_timeout)
+        is_opening = request is self._opening_request
+        timeout = self._options.answer_timeout
+        run = Run(request, request.steps, priority, self.codec.wrap, timeout, is_opening=is_opening)
         self._conversation.submit(run.start(), now)
         return run
+
+    def _submit_opening(self, now: float) -> None:
+        if self._opening_request is not None and self._opening.is_due(now):
+            priority = Priority.OPENING if self._opening.is_urgent else Priority.POLL
+            self._opening.mark_started(self._submit_request(self._opening_request, priority, now))
 
     def ask(self, actions: Collection[str], now: float) -> None:
         """Make the polls due whose answers make a message with one of these actions. Call `step` to write them."""
@@ -328,15 +335,14 @@ class Session:
 
         `write` may raise `DeviceError`; the outcomes of transactions that have ended are yielded before.
         """
-        conversation, opening = self._conversation, self._opening
-        has_work = bool(self.rules.polls) or not conversation.is_idle or opening.due() is not None
+        conversation = self._conversation
+        has_work = bool(self.rules.polls) or not conversation.is_idle or self._opening.due() is not None
         if not (has_work or self._speed != conversation.speed) or now < self._writable_at:
             return
-        if self._opening_request is not None and opening.is_due(now):
-            opening.mark_started(self._submit_request(self._opening_request, Priority.OPENING, now))
         for request in self._schedule.pop_due(now, conversation.last_written):
             self._submit_request(request, Priority.POLL, now)
         while True:
+            self._submit_opening(now)
             data, results = conversation.step(now)
             try:
                 self._write(data, write)
@@ -386,7 +392,7 @@ class Session:
             self._end_request(asked, result, now)
         elif not result.has_more:
             self._counts[f"commands_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
-            reply = subject.reply(result.outcome.value, run.place(result.reason))
+            reply = subject.reply(result.outcome.value, run.reason(result))
             yield self.rules.with_answer(reply, result, run.answers)
         yield from messages
 
@@ -403,13 +409,13 @@ class Session:
     def _end_request(self, asked: Asked, result: Result, now: float) -> None:
         """Record how a request, or a step of it, has ended: for when it is due again, and for its devices."""
         run, request = asked.run, asked.run.subject
-        is_opening = run.priority is Priority.OPENING
+        is_opening = run.is_opening
         if is_opening or not result.has_more:
             self._counts[f"requests_{_COUNTED_OUTCOMES[result.outcome]}"] += 1
         if result.has_more:
             return
         if result.outcome in (Outcome.TIMED_OUT, Outcome.REFUSED):
-            name, reason = (asked.step.name, result.reason) if is_opening else (request.name, run.place(result.reason))
+            name, reason = (asked.step.name, result.reason) if is_opening else (request.name, run.reason(result))
             self._reports.request_failed(name, reason, result.frame)
         if is_opening:
             self._opening.mark_ended(run, now, is_done=result.outcome is Outcome.DONE)

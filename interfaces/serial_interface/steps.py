@@ -22,7 +22,8 @@ class Run:
     """The steps of one command, poll or opening: one after the other, each if the earlier one has succeeded.
 
     What the device has answered may stand in what later steps write. `wrap` returns the bytes of a frame, `timeout` (s)
-    is that of steps without one. `arguments` are those of the command, `written` how they are written.
+    is that of steps without one. `arguments` are those of the command, `written` how they are written. `is_opening`:
+    the speed that they set lasts.
     """
 
     def __init__(
@@ -34,9 +35,12 @@ class Run:
         timeout: float,
         arguments: Mapping[str, Any] | None = None,
         written: Mapping[str, Any] | None = None,
+        *,
+        is_opening: bool = False,
     ) -> None:
         self.subject = subject
         self.priority = priority
+        self.is_opening = is_opening
         self.answers: dict[str, Any] = {}
         """The values of the answers so far."""
         self.made: set[object] = set()
@@ -58,10 +62,11 @@ class Run:
                 self._wrap(step.make(self._written))
         return self._transaction()
 
-    def place(self, reason: str) -> str:
-        """Return the reason why the present step has failed, with its number if there are several."""
+    def reason(self, result: Result) -> str:
+        """Return why the present step has failed, with its number if there are several, and one has begun."""
         count = len(self._steps)
-        return f"step {self._index + 1} of {count}: {reason}" if reason and count > 1 else reason
+        has_place = result.reason and count > 1 and result.transaction.attempts
+        return f"step {self._index + 1} of {count}: {result.reason}" if has_place else result.reason
 
     def _transaction(self) -> Transaction:
         step = self._steps[self._index]
@@ -78,6 +83,7 @@ class Run:
         )
         if answer.response is not None and answer.response.has_end:
             transaction.ends = answer.response.ends
+        transaction.is_opening = self.is_opening
         transaction.pause = step.pause
         transaction.baudrate = step.baudrate(values)
         if len(self._steps) > 1 or transaction.baudrate:

@@ -40,13 +40,15 @@ class Transaction:
     With `ends`, the answer has several frames, and `ends` returns whether a frame is the last one: `response` reads
     those before it, joined by line ends. For a step of several, `follow` returns the next one, or None after the last
     one; nothing else is written between them. It may raise `CodecError`: what the device has answered cannot be
-    written. `pause` is the time after the end in which nothing is written; `baudrate` the speed after the write.
+    written. `pause` is the time after the end in which nothing is written; `baudrate` the speed after the write, which
+    lasts to the end of the steps, or, with `is_opening`, of the connection.
     """
 
     ends: Callable[[bytes], bool] | None = None
     follow: Callable[[Result], Transaction | None] | None = None
     pause = 0.0
     baudrate = 0
+    is_opening = False
 
     def __init__(
         self,

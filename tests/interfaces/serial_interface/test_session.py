@@ -50,15 +50,22 @@ class Device:
             Reports(name, lambda: 0.0),
             lambda msg, is_answered: self.ended.append((msg, is_answered)),
             lambda msg, errors: self.bad.append((msg, dict(errors))),
+            self.set_speed,
         )
         self.written: list[bytes] = []
-        self.error = ""
+        self.speeds: list[tuple[int, int]] = []  # after how many writes, and to which the speed was changed
+        self.error = self.speed_error = ""
         self.session.start(now)
 
     def write(self, data: bytes) -> None:
         if self.error:
             raise DeviceError(self.error)
         self.written.append(data)
+
+    def set_speed(self, speed: int) -> None:
+        if self.speed_error:
+            raise DeviceError(self.speed_error)
+        self.speeds.append((len(self.written), speed))
 
     def step(self, now: float) -> list[InternalMsg]:
         return list(self.session.step(now, self.write))
