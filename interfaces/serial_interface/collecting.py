@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from interfaces.rules.extractors import Values
 
 _MAX_FRAMES = 1000
 _MAX_BYTES = 65_536
@@ -20,6 +23,16 @@ class Collected(NamedTuple):
     frame: bytes
     is_wanted: bool = False
     is_decoded: bool = False
+
+
+def read_collected(read: Callable[[bytes], list[Values] | None], collected: Sequence[Collected]) -> list[Values] | None:
+    """Return what `read` makes of the frames of an answer, joined by line ends; None if they do not match.
+
+    An echo of the request, or noise, may stand between them: then those count that have values by themselves. Raises
+    what `read` raises.
+    """
+    values = read(b"\n".join(each.frame for each in collected))
+    return read(b"\n".join(each.frame for each in collected if each.is_wanted)) if values is None else values
 
 
 class Collector:

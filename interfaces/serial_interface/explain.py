@@ -9,8 +9,10 @@ from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.extractors import Values
 from interfaces.rules.message_template import CodecError, make_messages
 from interfaces.rules.steps import Step
+from interfaces.serial_interface.collecting import Collected, read_collected
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
@@ -27,6 +29,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
     if not frames:
         yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_unframed(rules, data)]
+    before: list[bytes] = []
     for frame, error in frames:
         yield f"frame {format_bytes(frame)}"
         if error:
@@ -34,7 +37,8 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
             continue
         if codec.checksum is not None:
             yield "checksum OK"
-        yield from _explain_rules(rules, frame)
+        yield from _explain_rules(rules, frame, before)
+        before.append(frame)
 
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
@@ -49,7 +53,7 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     return checksum.strip(data) if rules.codec.strips else data, ""
 
 
-def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
+def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
         rule = rules.decoder.find_rule(frame)
@@ -62,7 +66,12 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
             yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()
         for name, reader, verb in _readers(rules):
-            sets = reader.read(frame)
+            if reader.until is not None and not reader.ends(frame):
+                if reader.wants(frame):
+                    yield f"part of what {verb} {name} and ends with {reader.until!a}"
+                    is_answer = True
+                continue
+            sets = reader.read(frame) if reader.until is None else _read_before(reader, before)
             if sets is not None:
                 yield f"{verb} {name}{_INSTEAD if is_matched and reader.messages else ''}"
                 yield from _left_out(bad_values(name, sets))
@@ -73,6 +82,12 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         return
     if not is_matched and not is_answer:
         yield Problem((), f"dropped: {UNMATCHED}")
+
+
+def _read_before(reader: AnswerReader, before: list[bytes]) -> list[Values] | None:
+    """Return the values of the frames before the end of an answer, which may be the first ones."""
+    last = max((index for index, frame in enumerate(before) if reader.ends(frame)), default=-1)
+    return read_collected(reader.read, [Collected(frame, reader.wants(frame)) for frame in before[last + 1 :]])
 
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
@@ -88,6 +103,8 @@ def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
             yield name, answer.response, "answers"
         if answer.refusal is not None:
             yield name, answer.refusal, "refuses"
+    if rules.restarted is not None:
+        yield "the opening requests", rules.restarted, "repeats"
 
 
 def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
+from interfaces.rules.answers import AnswerReader
 from interfaces.rules.content import content_kinds, make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, ValueReader, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
@@ -35,7 +36,7 @@ class SerialRules:
         self.opening = Request({"name": "opening", "steps": steps}, address, encoding) if steps else None
         self.polls = [Request(options, address, encoding) for options in conversation["polls"]]
         restarted = conversation.get("restarted")
-        self.restarted = ValueReader(restarted, address, encoding) if restarted is not None else None
+        self.restarted = AnswerReader(restarted, address, encoding) if restarted is not None else None
 
     @property
     def steps(self) -> Iterator[Step]:
@@ -84,11 +85,21 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
             problems += () if problems else _check_framed(options, encoding, codec)
             yield from (problem._replace(path=(*path, index, *problem.path)) for problem in problems)
     yield from _check_opening(conversation["opening"], encoding, codec)
-    if "restarted" in conversation:
-        for problem in check_decode_rule(conversation["restarted"], address, encoding, needs_message=False):
-            yield problem._replace(path=("conversation", "restarted", *problem.path))
+    yield from _check_restarted(conversation.get("restarted"), address, encoding)
     yield from _check_speeds(params)
     yield from _check_reachable(params["encode"], address)
+
+
+def _check_restarted(options: Mapping[str, Any] | None, address: Mapping[str, str], encoding: str) -> Iterator[Problem]:
+    if options is None:
+        return
+    path = ("conversation", "restarted")
+    for name in ("until", "same"):
+        if name in options:
+            yield Problem((*path, name), f"{name!a} is an option of the answer to a request", "remove it")
+            return
+    for problem in check_decode_rule(options, address, encoding, needs_message=False):
+        yield problem._replace(path=(*path, *problem.path))
 
 
 def _check_opening(steps: Sequence[Mapping[str, Any]], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:

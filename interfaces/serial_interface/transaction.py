@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from interfaces.rules.extractors import Values
 from interfaces.rules.message_template import CodecError
-from interfaces.serial_interface.collecting import TOO_LONG, Collected
+from interfaces.serial_interface.collecting import TOO_LONG, Collected, read_collected
 
 
 class Priority(enum.IntEnum):
@@ -94,12 +94,10 @@ class Transaction:
     ) -> tuple[Outcome, tuple[Mapping[str, Any], ...]]:
         if not is_complete:
             raise CodecError(TOO_LONG)
-        # An echo of the request, or noise, may stand between them: then those that have values count.
-        for chosen in (collected, [each for each in collected if each.is_wanted]):
-            text = b"\n".join(each.frame for each in chosen)
-            if self.response is not None and (values := self.response(text)) is not None:
-                return Outcome.DONE, tuple(values)
-        raise CodecError("its end has come, but what is before it does not match")
+        values = read_collected(self.response, collected) if self.response is not None else None
+        if values is None:
+            raise CodecError("its end has come, but what is before it does not match")
+        return Outcome.DONE, tuple(values)
 
     def fits(self, frame: bytes) -> bool:
         """Return whether `frame` could be the answer, or the end of it."""

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
@@ -169,3 +169,40 @@ def test_random_bytes_cause_no_error(data: bytes) -> None:
     device.step(0.1)
     messages = device.receive(b"\n+CSQ: 18,99\r\nOK\r\n", 0.2)
     assert "SIGNAL" in actions(messages)
+
+
+def value_poll(name: str) -> dict[str, Any]:
+    response = {
+        "until": "OK", "regex": "=(?P<value>.*)", "message": {"action": name.upper(), "arguments": {"v": "{value}"}},
+    }  # fmt: skip
+    return {"name": name, "every": 10, "write": name, "response": response}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    latency=st.floats(0.05, 5.5).filter(lambda seconds: abs(seconds % 0.5) > 0.02),
+    gap=st.sampled_from([0.0, 0.01, 0.3]),
+    names=st.lists(st.sampled_from(["volts", "amperes", "watts"]), min_size=1, max_size=3, unique=True),
+)
+def test_late_answers_with_an_end_are_never_those_of_another_request(
+    expected_logs: ExpectedLogs, latency: float, gap: float, names: list[str]
+) -> None:
+    """A device that answers in order: the value after `latency`, and its end after a further `gap`."""
+    expected_logs.allow("late: ")
+    polls = [value_poll(name) for name in names]
+    device = Device("late", decode=[], encode=[], conversation={"polls": polls, "reopen_after": 0})
+    coming: list[tuple[float, bytes]] = []
+    now, seen = 0.0, 0
+    messages: list[InternalMsg] = []
+    while now < 100:
+        messages += device.step(now)
+        for request in device.written[seen:]:
+            first = max(now + latency, coming[-1][0] if coming else 0.0)
+            coming += [(first, b"=" + request), (first + gap, b"OK\r\n")]
+            seen += 1
+        due = device.session.due()
+        now = max(now, min(due if due is not None else 100.0, coming[0][0] if coming else 100.0))
+        while coming and coming[0][0] <= now:
+            messages += device.receive(coming.pop(0)[1], now)
+    assert all(msg.arguments == {"v": str(msg.action).lower()} for msg in messages)
+    assert latency >= 1 or {msg.action for msg in messages} == {name.upper() for name in names}

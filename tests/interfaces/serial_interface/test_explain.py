@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
-from interfaces.serial_interface.explain import explain_frame
+from interfaces.serial_interface.explain import explain_command, explain_frame
 from tests.support.configuration import serial_params
 
 POWER: dict[str, Any] = {"regex": "PW(?P<p>ON|OFF)", "message": {"action": "POWER_{p}"}}
@@ -57,3 +57,33 @@ def test_the_messages_of_an_answer_to_a_command_are_shown() -> None:
     assert explained(b"OK", encode=[rule]) == ["answers the command 'SET'", "DONE"]
     assert explained(b"ERR", encode=[rule]) == ["refuses the command 'SET'"]
     assert explained(b"?", encode=[rule]) == ["dropped: no rule matches"]
+
+
+def test_an_answer_with_an_end_is_shown_line_by_line() -> None:
+    response = {"until": "OK", "regex": "V(?P<v>.*)", "message": {"action": "V", "arguments": "*"}}
+    conversation = {
+        "polls": [{"name": "v", "every": 5, "write": "V?", "response": response}], "restarted": {"regex": "BOOT"},
+    }  # fmt: skip
+    part = "part of what answers the request 'v' and ends with 'OK'"
+    assert explained(b"V1", conversation=conversation) == [part]
+    lines = explained(b"V1\nOK\nV2\nOK", conversation=conversation)
+    assert [line for line in lines if not line.startswith("frame ")] == [
+        part, "answers the request 'v'", "V", part, "answers the request 'v'", "V",
+    ]  # fmt: skip
+    assert explained(b"BOOT", conversation=conversation) == ["repeats the opening requests"]
+    assert explained(b"OK", conversation=conversation)[-1].startswith("dropped: no rule matches")
+
+
+def test_the_steps_of_a_command_are_shown() -> None:
+    steps = [
+        {"write": "A{n}", "response": {"regex": "(?P<z>.*)"}, "timeout": 5},
+        {"pause": 2},
+        {"name": "ack", "write": "B{z}"},
+    ]
+    rule = {"match": {"action": "GO"}, "arguments": {"n": {"type": "integer"}}, "steps": steps}
+    command = InternalMsg(iscmd=True, action="GO", arguments={"n": 7})
+    lines = list(explain_command(serial_params(encode=[rule]), command))
+    assert lines == [
+        r"writes 'A7\r\n' (41 37 0d 0a)", "then waits 5 s for the answer", "then waits 2 s",
+        "writes 'ack' with z of an earlier answer",
+    ]  # fmt: skip
