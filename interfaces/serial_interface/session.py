@@ -181,7 +181,8 @@ class Session:
     def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
         counts = self._counts
-        is_plain = not self._conversation.needs_frames and self.rules.restarted is None
+        conversation = self._conversation
+        is_plain = not conversation.needs_frames and self.rules.restarted is None
         frames = list(frames)
         counts["frames_received"] += len(frames)
         if (self._unanswered or self.rules.polls) and any(not error for _, error in frames):
@@ -196,28 +197,26 @@ class Session:
                 yield from self._decode(frame) or ()
             else:
                 yield from self._decode_in_conversation(frame, now)
-                yield from self._decode_released()
+                if conversation.released:
+                    yield from self._decode_released()
 
-    def _decode_in_conversation(self, frame: bytes, now: float) -> Iterator[InternalMsg]:
-        """Yield the messages of a frame that may be an answer, or tell that the device has restarted."""
+    def _decode_in_conversation(self, frame: bytes, now: float) -> Iterable[InternalMsg]:
+        """Return the messages of a frame that may be an answer, or tell that the device has restarted."""
         restarted = self.rules.restarted
         try:
-            sets = None if restarted is None else restarted.read(frame)
-            results = self._conversation.on_frame(frame, now) if sets is None else ()
+            if restarted is not None and (sets := restarted.read(frame)) is not None:
+                self._opening.repeat(now)
+                if restarted.messages:
+                    return self._make_messages("restarted", restarted, sets, frame)
+                return self._decode(frame, is_answer=True) or ()
+            results = self._conversation.on_frame(frame, now)
         except CodecError as err:
             self._drop(DropReason.UNREADABLE, frame, str(err))
             self._pass_on_bad(err.readings)
-            return
-        if restarted is not None and sets is not None:
-            self._opening.repeat(now)
-            has_messages = bool(restarted.messages)
-            yield from self._make_messages("restarted", restarted, sets, frame) if has_messages else ()
-            yield from () if has_messages else self._decode(frame, is_answer=True) or ()
-        elif results is None:
-            yield from self._decode_between(frame, now)
-        else:
-            for result in results:
-                yield from self._answered(result, now)
+            return ()
+        if results is None:
+            return self._decode_between(frame, now)
+        return (msg for result in results for msg in self._answered(result, now))
 
     def _decode_between(self, frame: bytes, now: float) -> Iterable[InternalMsg]:
         """Return the messages of a frame that answers nothing by itself, but may be part of an answer with an end.
