@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, reserved_argument
 from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import ExtractError, NothingExtractor, RegexExtractor, Values
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.safe_regex import RegexError, safe_regex
 
 
@@ -20,8 +20,10 @@ class AnswerReader(ValueReader):
     joined by line ends.
     """
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        super().__init__(options, address, encoding)
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        super().__init__(options, address, encoding, clock)
         self._same: Sequence[str] = options.get("same", ())
         self.until: str | None = options.get("until")
         """The expression of the last frame; None if the answer has one frame."""
@@ -67,9 +69,13 @@ class AnswerReader(ValueReader):
 class Answer:
     """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.response = AnswerReader(options["response"], address, encoding) if "response" in options else None
-        self.refusal = AnswerReader(options["refusal"], address, encoding) if "refusal" in options else None
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        def reader(kind: str) -> AnswerReader | None:
+            return AnswerReader(options[kind], address, encoding, clock) if kind in options else None
+
+        self.response, self.refusal = reader("response"), reader("refusal")
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
 

@@ -13,17 +13,19 @@ from typing import Any, NamedTuple
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.arguments import Argument, as_text, check_argument
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.steps import check_steps, make_steps
 
 
 class EncodeRule:
     """Which commands a rule matches, what it writes for them in one or several steps, and which answers it expects."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
-        self.steps = make_steps(options, address, encoding)
+        self.steps = make_steps(options, address, encoding, clock)
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:

@@ -10,7 +10,7 @@ from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.content import CONTENTS, content_kinds, make_content
 from interfaces.rules.extractors import make_extractor
 from interfaces.rules.layout import LayoutError
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.template import Template, TemplateError
 
 _SPEEDS = (50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400, 57600, 115_200, 230_400)
@@ -36,11 +36,13 @@ _OF_A_STEP = (*CONTENTS, "response", "refusal", "timeout", "retries")
 class Step:
     """One step: what is written, if anything, the answer, the pause (s) after it, and the speed once it is written."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         kind = next(content_kinds(options), None)
         self.content = None if kind is None else make_content(options, encoding)
         self.name = str(options.get("name") or (options[kind] if kind in ("write", "hex") else ""))
-        self.answer = Answer(options, address, encoding)
+        self.answer = Answer(options, address, encoding, clock)
         self.pause: float = options.get("pause", 0.0)
         self._baudrate = Template(str(options["baudrate"])) if "baudrate" in options else None
 
@@ -75,9 +77,11 @@ def _check_present(names: frozenset[str], values: Mapping[str, Any]) -> None:
         raise CodecError(f"the value {name!a} is missing: the device has not sent it")
 
 
-def make_steps(options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> Sequence[Step]:
+def make_steps(
+    options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+) -> Sequence[Step]:
     """Return the steps of a rule or a request; one without `steps` is a single step."""
-    return [Step(step, address, encoding) for step in options.get("steps", [options])]
+    return [Step(step, address, encoding, clock) for step in options.get("steps", [options])]
 
 
 def each_step(options: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from interfaces.rules.message_template import CodecError, MessageTemplate
+from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
 from interfaces.rules.steps import make_steps
 
 _MISSES = 3  # times in a row that a poll is not answered before it is sent less often
@@ -18,11 +18,13 @@ class Request:
     `every` in seconds. Raises `CodecError` if it can never be written.
     """
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.name: str = options.get("name") or str(
             next((options[k] for k in ("write", "hex") if k in options), "poll")
         )
-        self.steps = make_steps(options, address, encoding)
+        self.steps = make_steps(options, address, encoding, clock)
         for name in sorted(self.steps[0].names):
             raise CodecError(f"{{{name}}} is no value: a request has no arguments")
         self.every: float | None = options.get("every")
@@ -127,10 +129,14 @@ class Schedule:
     def ask(self, actions: Collection[str], now: float) -> None:
         """Make the polls due at `now` whose answers make messages with one of these actions.
 
-        One that has not ended is as good as that: it is written after what the caller has learned.
+        One that has not ended is as good as that: it is written after what the caller has learned. They are sent as
+        often as configured from then on, also if they were not answered before.
         """
         for poll in self._polls:
-            if not poll.is_pending and poll.request.makes(actions):
+            if not poll.request.makes(actions):
+                continue
+            poll.misses, poll.factor = 0, 1
+            if not poll.is_pending:
                 poll.due = now if poll.due is None else min(poll.due, now)
                 poll.is_asked_for = True
 

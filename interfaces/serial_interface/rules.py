@@ -13,7 +13,7 @@ from interfaces.rules.answers import AnswerReader
 from interfaces.rules.content import content_kinds, make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, ValueReader, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
 from interfaces.rules.steps import SPEEDS, Step, check_sequence, each_step
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
@@ -22,21 +22,24 @@ from interfaces.serial_interface.transaction import Result
 
 
 class SerialRules:
-    """The framing, the rules and the requests of one device, from the parameters of the serial interface."""
+    """The framing, the rules and the requests of one device, from the parameters of the serial interface.
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    `clock` gives the time at which a frame was received, for the messages with `{time}`.
+    """
+
+    def __init__(self, params: Mapping[str, Any], clock: WallClock = NO_CLOCK) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
         self.codec = FrameCodec(params["framing"], params.get("checksum"))
         every = params["decode_every_rule"]
-        self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
-        self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
+        self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
+        self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
         conversation = params["conversation"]
         steps = conversation["opening"]
-        self.opening = Request({"name": "opening", "steps": steps}, address, encoding) if steps else None
-        self.polls = [Request(options, address, encoding) for options in conversation["polls"]]
+        self.opening = Request({"name": "opening", "steps": steps}, address, encoding, clock) if steps else None
+        self.polls = [Request(options, address, encoding, clock) for options in conversation["polls"]]
         restarted = conversation.get("restarted")
-        self.restarted = AnswerReader(restarted, address, encoding) if restarted is not None else None
+        self.restarted = AnswerReader(restarted, address, encoding, clock) if restarted is not None else None
 
     @property
     def steps(self) -> Iterator[Step]:
