@@ -70,7 +70,9 @@ class ValueReader:
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.messages = make_templates(options, address)
         self.extractor: Extractor = make_extractor(options, encoding)
-        self._extract = self.extractor.extract
+        self._extract: _Extract = self.extractor.extract
+        if "framing" in options:
+            self._extract = _in_framing(options["framing"], self._extract)
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
         self._default: Callable[[Any], Any] | None = None
@@ -117,6 +119,14 @@ class ValueReader:
             errors = next(values.bad for values in sets if isinstance(values, PartialValues))
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
+
+
+_Extract = Callable[[bytes], "list[Values] | None"]
+
+
+def _in_framing(name: str, extract: _Extract) -> _Extract:
+    """Return `extract` for the frames that have the framing of this name, of several on one line."""
+    return lambda frame: extract(frame) if getattr(frame, "framing", "") == name else None
 
 
 class DecodeRule:

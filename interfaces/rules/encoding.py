@@ -27,6 +27,7 @@ class EncodeRule:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
+        self.framing: str = options.get("framing", "")
         self.answer = Answer(options, address, encoding)
 
     @staticmethod

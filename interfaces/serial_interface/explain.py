@@ -11,6 +11,7 @@ from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
 from interfaces.rules.message_template import CodecError, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
+from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
@@ -27,25 +28,22 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
         yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_unframed(rules, data)]
     for frame, error in frames:
-        yield f"frame {format_bytes(frame)}"
+        framing = f"{frame.framing} " if isinstance(frame, NamedFrame) and frame.framing else ""
+        yield f"{framing}frame {format_bytes(frame)}"
         if error:
             yield Problem((), f"dropped: {error}")
             continue
-        if codec.checksum is not None:
+        if codec.kind_of(frame).checksum is not None:
             yield "checksum OK"
         yield from _explain_rules(rules, frame)
 
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
-    """Return `data` as a frame, and `""` or the reason why its checksum is wrong."""
-    checksum = rules.codec.checksum
-    if checksum is None:
-        return data, ""
+    """Return `data` as a frame of the first framing, and `""` or the reason why its checksum is wrong."""
     try:
-        checksum.verify(data)
+        return rules.codec.kind_of(data).read(data), ""
     except ChecksumError as err:
         return data, str(err)
-    return checksum.strip(data) if rules.codec.strips else data, ""
 
 
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
@@ -97,7 +95,7 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
         return
     try:
         rule, _, content = rules.encoder.encode(msg)
-        data = rules.codec.wrap(content)
+        data = rules.codec.wrap(content, rule.framing)
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")
         return

@@ -21,6 +21,7 @@ class Request:
             next((options[k] for k in ("write", "hex") if k in options), "poll")
         )
         self.content = make_content(options, encoding).make({})
+        self.framing: str = options.get("framing", "")
         self.answer = Answer(options, address, encoding)
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)

@@ -14,7 +14,7 @@ from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.message_template import MessageTemplate
 from interfaces.rules.template import TemplateError
-from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings, framing_names
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
 
@@ -25,7 +25,7 @@ class SerialRules:
     def __init__(self, params: Mapping[str, Any]) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.codec = FrameCodec(params["framing"], params.get("checksum"))
+        self.codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
@@ -56,12 +56,15 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
-    framing_problems = list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
+    framing_problems = list(check_framings(params, did_you_mean))
     yield from framing_problems
+    yield from _check_framing_names(params)
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield problem._replace(path=("decode", index, *problem.path))
-    codec = None if framing_problems else FrameCodec(params["framing"], params.get("checksum"))
+    codec = None
+    if not framing_problems:
+        codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
     sections: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
     sections += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
     for path, rules in sections:
@@ -69,6 +72,24 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
             for problem in _check_writing(options, encoding, codec):
                 yield problem._replace(path=(*path, index, *problem.path))
     yield from _check_reachable(params["encode"], address)
+
+
+def _check_framing_names(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield where a rule or a request has a framing that the device has not."""
+    read, written = framing_names(params)
+    writing: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
+    writing += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
+    places: list[tuple[tuple[str | int, ...], Any, list[str]]]
+    places = [(("decode", index), rule, read) for index, rule in enumerate(params["decode"])]
+    for path, section in writing:
+        for index, request in enumerate(section):
+            places.append(((*path, index), request, written))
+            answers = [(kind, request[kind]) for kind in ("response", "refusal") if kind in request]
+            places += [((*path, index, kind), answer, read) for kind, answer in answers]
+    for place, options, names in places:
+        name = options.get("framing")
+        if name is not None and name not in names:
+            yield Problem((*place, "framing"), f"there is no framing {name!a}", did_you_mean(name, names))
 
 
 def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, str]) -> Iterator[Problem]:
@@ -93,7 +114,9 @@ def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec 
     content = make_content(options, encoding)
     try:
         if not content.names:
-            codec.wrap(content.make({}))
+            codec.wrap(content.make({}), options.get("framing", ""))
+    except KeyError:
+        return  # an unknown framing, which is reported elsewhere
     except FramingError as err:
         yield Problem((), f"the written bytes cannot be framed: {err}")
 

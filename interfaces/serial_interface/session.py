@@ -252,7 +252,7 @@ class Session:
         """Queue a command; return the reply if it is refused. Call `step` to write it."""
         try:
             rule, arguments, content = self.rules.encoder.encode(msg)
-            data = self.codec.wrap(content)
+            data = self.codec.wrap(content, rule.framing)
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
         # Its outcome has the values that were written: a client may have sent the number as text.
@@ -268,7 +268,9 @@ class Session:
         return msg.reply(Outcome.REFUSED.value, reason)
 
     def _submit_request(self, request: Request, priority: Priority, now: float) -> None:
-        transaction = self._transaction(self.codec.wrap(request.content), request.answer, priority, request, {})
+        transaction = self._transaction(
+            self.codec.wrap(request.content, request.framing), request.answer, priority, request, {}
+        )
         if not self._conversation.submit(transaction, now):
             self._schedule.mark_ended(request)
 
