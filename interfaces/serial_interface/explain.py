@@ -10,7 +10,6 @@ from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
 from interfaces.rules.message_template import CodecError, make_messages
-from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
@@ -40,10 +39,8 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     """Return `data` as a frame of the first framing, and `""` or the reason why its checksum is wrong."""
-    try:
-        return rules.codec.kind_of(data).read(data), ""
-    except ChecksumError as err:
-        return data, str(err)
+    frame = rules.codec.kind_of(data).verified(data)
+    return frame, frame.error
 
 
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:

@@ -18,7 +18,7 @@ class Request:
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.name: str = options.get("name") or str(
-            next((options[k] for k in ("write", "hex") if k in options), "poll")
+            next((options[k] for k in ("write", "hex") if k in options), "poll") or "empty line"
         )
         self.content = make_content(options, encoding).make({})
         self.framing: str = options.get("framing", "")

@@ -144,8 +144,10 @@ class DelimitedFramer(Framer):
         """Remove the complete frames from the buffer one by one, and return them."""
         frames: list[bytes] = []
         start = 0
+        has_prompts = bool(self._prompts)
         for match in self._delimiter.finditer(self._buffer, self._searched):
-            start = self._take_prompts(start, match.start(), frames)
+            if has_prompts:
+                start = self._take_prompts(start, match.start(), frames)
             self._end_frame(start, match.start(), frames)
             start = match.end()
             remaining = len(self._buffer) - match.start()
@@ -153,13 +155,14 @@ class DelimitedFramer(Framer):
                 self._pending_delimiter = bytes(self._buffer[-remaining:])
                 start = len(self._buffer)
                 break
-        start = self._take_prompts(start, len(self._buffer), frames)
+        if has_prompts:
+            start = self._take_prompts(start, len(self._buffer), frames)
         self._remove(start)
         return frames
 
     def _take_prompts(self, start: int, end: int, frames: list[bytes]) -> int:
         """Append the prompts with which the line in `buffer[start:end]` begins; return where the others begin."""
-        while self._prompts and not self._is_skipping:
+        while not self._is_skipping:
             prompt = next((p for p in self._prompts if self._buffer.startswith(p, start, end)), None)
             if prompt is None:
                 break
@@ -186,18 +189,32 @@ class DelimitedFramer(Framer):
 
     def _end_frame(self, start: int, end: int, frames: list[bytes]) -> None:
         """Append the frame in `buffer[start:end]` to `frames`, or count it as discarded."""
-        is_cut, self._is_skipping = self._is_skipping, False
-        if end == start and not is_cut:
+        if self._is_skipping or end - start > self.max_length:
+            self._end_long_line(start, end, frames)
             return
-        begin = self._buffer.rfind(self._start, start, end) if self._start else -1
-        frame = None if begin < 0 and is_cut else self._read(max(start, begin), end)
-        if frame is None:
+        if end == start:
+            return
+        begin = self._buffer.rfind(self._start, start, end) if self._start else start
+        if begin < 0:
+            begin = start
+        frame = bytes(self._buffer[begin:end])
+        try:
+            frames.append(frame if self._decode is None else self._decode(frame))
+        except ValueError:
             begin = end
-        else:
-            frames.append(frame)
-        if is_cut or begin > start:
-            self.discarded_bytes += max(0, begin - start)
+        if begin > start:
+            self.discarded_bytes += begin - start
             self.discarded_frames += 1
+
+    def _end_long_line(self, start: int, end: int, frames: list[bytes]) -> None:
+        """Append the frame with which a line ends that is too long as a whole; `buffer[start:end]` is left of it."""
+        self._is_skipping = False
+        begin = self._buffer.rfind(self._start, start, end) if self._start else -1
+        frame = self._read(begin, end) if begin >= 0 else None
+        if frame is not None:
+            frames.append(frame)
+        self.discarded_bytes += (end if frame is None else begin) - start
+        self.discarded_frames += 1
 
     def _read(self, begin: int, end: int, buffer: bytearray | None = None) -> bytes | None:
         """Return the frame in `buffer[begin:end]`, or None if it is too long or not validly encoded."""

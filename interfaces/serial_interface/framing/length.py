@@ -48,6 +48,7 @@ class LengthFramer(Framer):
         self._order: Literal["big", "little"] = "big" if big_endian else "little"
         self._mask = (1 << 8 * size) - 1 if mask is None else mask
         self._unit, self._correction, self._stop = unit, correction, stop
+        self._has_parts = mask is not None or unit != 1
         self._is_valid: IsValid = (lambda _: True) if is_valid is None else is_valid
         self._head = max(offset + size, len(start), 1)  # bytes that must be there before the length is known
         self._in_sync = True
@@ -93,7 +94,7 @@ class LengthFramer(Framer):
             if end - position < length:
                 break
             frame = bytes(self._buffer[position : position + length])
-            has_stop = frame.endswith(self._stop)
+            has_stop = not self._stop or frame.endswith(self._stop)
             if has_stop and self._may_check(length, position + length) and self._is_valid(frame):
                 frames.append(frame)
                 position += length
@@ -125,7 +126,8 @@ class LengthFramer(Framer):
         if not self._size:
             return self._length
         field = buffer[position + self._offset : position + self._offset + self._size]
-        return (int.from_bytes(field, self._order) & self._mask) * self._unit + self._correction
+        number = int.from_bytes(field, self._order)
+        return ((number & self._mask) * self._unit if self._has_parts else number) + self._correction
 
     def match_at(
         self,

@@ -76,14 +76,16 @@ class FrameCodec:
 
     def _verify_checksums(self, kind: Kind, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         rejected, self.framer.rejected = self.framer.rejected, []
+        verify = (lambda _frame: None) if kind.checksum is None else kind.checksum.verify
+        is_changed = kind.strips or bool(kind.name)
         for frame in [*rejected, *frames]:
             try:
-                content = kind.read(frame)
+                verify(frame)
             except ChecksumError as err:
                 intact = self.framer.without_stray_bytes(frame)
                 yield (frame, str(err)) if intact is None else (kind.read(intact), "")
             else:
-                yield content, ""
+                yield kind.read(frame) if is_changed else frame, ""
 
     def wrap(self, content: bytes, framing: str = "") -> bytes:
         """Return the bytes to send for `content`, in the framing of this name, or in that in which all is written.
