@@ -27,7 +27,10 @@ class AnswerReader(ValueReader):
         self._same: Sequence[str] = options.get("same", ())
         self.until: str | None = options.get("until")
         """The expression of the last frame; None if the answer has one frame."""
-        self._end = None if self.until is None else RegexExtractor(self.until, encoding)
+        self._end = None
+        if self.until is not None:
+            self._end = RegexExtractor(self.until, encoding)
+            self._extract = self.extractor.extract  # it reads joined frames, each of which has the framing
 
     @property
     def has_end(self) -> bool:
@@ -42,14 +45,16 @@ class AnswerReader(ValueReader):
     def ends(self, frame: bytes) -> bool:
         """Return whether `frame` is the end of the answer. Raises `CodecError` if that takes too long to find out."""
         try:
-            return self._end is not None and self._end.extract(frame) is not None
+            return self._end is not None and self.has_framing(frame) and self._end.extract(frame) is not None
         except ExtractError as err:
             raise CodecError(str(err)) from err
 
     def wants(self, frame: bytes) -> bool:
         """Return whether `frame`, which is not the end, has values of the answer by itself."""
+        if isinstance(self.extractor, NothingExtractor) or not self.has_framing(frame):
+            return False
         try:
-            return not isinstance(self.extractor, NothingExtractor) and self.extractor.extract(frame) is not None
+            return self.extractor.extract(frame) is not None
         except ExtractError:
             return True
 

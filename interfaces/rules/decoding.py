@@ -76,7 +76,11 @@ class ValueReader:
     ) -> None:
         self.extractor: Extractor = make_extractor(options, encoding)
         self.messages = make_templates(options, address, self.extractor.names, clock)
-        self._extract = self.extractor.extract
+        self.framing: str = options.get("framing", "")
+        """The name of the framing whose frames it reads; empty: those of all."""
+        self._extract: _Extract = self.extractor.extract
+        if self.framing:
+            self._extract = _in_framing(self.framing, self._extract)
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
         self._default: Callable[[Any], Any] | None = None
@@ -89,6 +93,10 @@ class ValueReader:
     def is_quick(self) -> bool:
         """False if a frame can take long, because an expression runs under a time limit."""
         return self.extractor.is_quick
+
+    def has_framing(self, frame: bytes) -> bool:
+        """Return whether `frame` has the framing that is read here."""
+        return not self.framing or _framing_of(frame) == self.framing
 
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
@@ -128,6 +136,18 @@ class ValueReader:
             errors = next(values.bad for values in sets if isinstance(values, PartialValues))
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
+
+
+_Extract = Callable[[bytes], "list[Values] | None"]
+
+
+def _in_framing(name: str, extract: _Extract) -> _Extract:
+    """Return `extract` for the frames that have the framing of this name, of several on one line."""
+    return lambda frame: extract(frame) if _framing_of(frame) == name else None
+
+
+def _framing_of(frame: bytes) -> str:
+    return getattr(frame, "framing", "")
 
 
 class DecodeRule:

@@ -30,7 +30,7 @@ _FAST = (
 SPEEDS = frozenset(map(str, _SPEEDS + _FAST))
 """The speeds (bit/s) that the terminal driver has constants for, so that a line can change to them."""
 
-_OF_A_STEP = (*CONTENTS, "response", "refusal", "timeout", "retries")
+_OF_A_STEP = (*CONTENTS, "framing", "response", "refusal", "timeout", "retries")
 
 
 class Step:
@@ -41,7 +41,9 @@ class Step:
     ) -> None:
         kind = next(content_kinds(options), None)
         self.content = None if kind is None else make_content(options, encoding)
-        self.name = str(options.get("name") or (options[kind] if kind in ("write", "hex") else ""))
+        self.name = str(options.get("name") or ((options[kind] or "empty line") if kind in ("write", "hex") else ""))
+        self.framing: str = options.get("framing", "")
+        """The name of the framing in which it is written; empty: that of all that is written."""
         self.answer = Answer(options, address, encoding, clock)
         self.pause: float = options.get("pause", 0.0)
         self._baudrate = Template(str(options["baudrate"])) if "baudrate" in options else None

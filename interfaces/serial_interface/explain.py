@@ -13,7 +13,7 @@ from interfaces.rules.extractors import Values
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
 from interfaces.rules.steps import Step
 from interfaces.serial_interface.collecting import Collected, read_collected
-from interfaces.serial_interface.framing.checksum import ChecksumError
+from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
 
@@ -36,26 +36,21 @@ def explain_frame(
         frames = [_unframed(rules, data)]
     before: list[bytes] = []
     for frame, error in frames:
-        yield f"frame {format_bytes(frame)}"
+        framing = f"{frame.framing} " if isinstance(frame, NamedFrame) and frame.framing else ""
+        yield f"{framing}frame {format_bytes(frame)}"
         if error:
             yield Problem((), f"dropped: {error}")
             continue
-        if codec.checksum is not None:
+        if codec.kind_of(frame).checksum is not None:
             yield "checksum OK"
         yield from _explain_rules(rules, frame, before)
         before.append(frame)
 
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
-    """Return `data` as a frame, and `""` or the reason why its checksum is wrong."""
-    checksum = rules.codec.checksum
-    if checksum is None:
-        return data, ""
-    try:
-        checksum.verify(data)
-    except ChecksumError as err:
-        return data, str(err)
-    return checksum.strip(data) if rules.codec.strips else data, ""
+    """Return `data` as a frame of the first framing, and `""` or the reason why its checksum is wrong."""
+    frame = rules.codec.kind_of(data).verified(data)
+    return frame, frame.error
 
 
 def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Iterator[str | InternalMsg | Problem]:
@@ -92,7 +87,8 @@ def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Ite
 def _read_before(reader: AnswerReader, before: list[bytes]) -> list[Values] | None:
     """Return the values of the frames before the end of an answer, which may be the first ones."""
     last = max((index for index, frame in enumerate(before) if reader.ends(frame)), default=-1)
-    return read_collected(reader.read, [Collected(frame, reader.wants(frame)) for frame in before[last + 1 :]])
+    frames = [frame for frame in before[last + 1 :] if reader.has_framing(frame)]
+    return read_collected(reader.read, [Collected(frame, reader.wants(frame)) for frame in frames])
 
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
@@ -139,7 +135,7 @@ def _explain_step(
     if missing:
         yield f"writes {step.name!a} with {', '.join(missing)} of an earlier answer"
     elif step.content is not None:
-        yield f"writes {format_bytes(rules.codec.wrap(step.make(written)))}"
+        yield f"writes {format_bytes(rules.codec.wrap(step.make(written), step.framing))}"
     response = step.answer.response
     if response is not None:
         seconds = params["conversation"]["timeout"] if step.answer.timeout is None else step.answer.timeout

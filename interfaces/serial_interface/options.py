@@ -5,7 +5,7 @@ The rules (`decode`, `encode`, and what is written in the conversation) are buil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -64,8 +64,14 @@ class SerialOptions(NamedTuple):
         return cls(
             PortOptions.from_params(params),
             params["settle"],
-            params["framing"].get("timeout"),
+            _frame_timeout(params["framing"]),
             conversation["timeout"],
             RateLimit(**conversation["pacing"]),
             conversation["reopen_after"],
         )
+
+
+def _frame_timeout(framing: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the silence (s) that ends a partial frame; where there are several framings, the longest of theirs."""
+    framings = [framing] if isinstance(framing, Mapping) else framing
+    return max((options["timeout"] for options in framings if "timeout" in options), default=None)

@@ -22,7 +22,7 @@ class Request:
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         self.name: str = options.get("name") or str(
-            next((options[k] for k in ("write", "hex") if k in options), "poll")
+            next((options[k] for k in ("write", "hex") if k in options), "poll") or "empty line"
         )
         self.steps = make_steps(options, address, encoding, clock)
         for name in sorted(self.steps[0].names):

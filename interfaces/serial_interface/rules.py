@@ -16,7 +16,7 @@ from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
 from interfaces.rules.steps import SPEEDS, Step, check_sequence, each_step
 from interfaces.rules.template import TemplateError
-from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings, framing_names
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
 
@@ -30,7 +30,7 @@ class SerialRules:
     def __init__(self, params: Mapping[str, Any], clock: WallClock = NO_CLOCK) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.codec = FrameCodec(params["framing"], params.get("checksum"))
+        self.codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
@@ -75,12 +75,15 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
-    framing_problems = list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
+    framing_problems = list(check_framings(params, did_you_mean))
     yield from framing_problems
+    yield from _check_framing_names(params)
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield problem._replace(path=("decode", index, *problem.path))
-    codec = None if framing_problems else FrameCodec(params["framing"], params.get("checksum"))
+    codec = None
+    if not framing_problems:
+        codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
     conversation = params["conversation"]
     for path, rules in ((("encode",), params["encode"]), (("conversation", "polls"), conversation["polls"])):
         for index, options in enumerate(rules):
@@ -91,6 +94,17 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_restarted(conversation.get("restarted"), address, encoding)
     yield from _check_speeds(params)
     yield from _check_reachable(params["encode"], address)
+
+
+def _check_framing_names(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield where a rule or a request has a framing that the device has not."""
+    read, written = framing_names(params)
+    places = [(place, options, read) for place, options in _reading(params)]
+    places += [(place, step, written) for place, step in _writing(params)]
+    for place, options, names in places:
+        name = options.get("framing")
+        if name is not None and name not in names:
+            yield Problem((*place, "framing"), f"there is no framing {name!a}", did_you_mean(name, names))
 
 
 def _check_restarted(options: Mapping[str, Any] | None, address: Mapping[str, str], encoding: str) -> Iterator[Problem]:
@@ -146,7 +160,9 @@ def _check_framed(options: Mapping[str, Any], encoding: str, codec: FrameCodec |
         content = make_content(step, encoding)
         try:
             if not content.names:
-                codec.wrap(content.make({}))
+                codec.wrap(content.make({}), step.get("framing", ""))
+        except KeyError:
+            continue  # an unknown framing, which is reported elsewhere
         except FramingError as err:
             yield Problem(path, f"the written bytes cannot be framed: {err}")
 
@@ -181,22 +197,20 @@ def command_addresses(params: Mapping[str, Any]) -> Addresses:
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Yield path and options of each message template."""
-    rules: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
-        (("decode", index), rule) for index, rule in enumerate(params["decode"])
-    ]
-    rules += [
-        ((*path, kind), step[kind])
-        for path, step in _writing(params)
-        for kind in ("response", "refusal")
-        if kind in step
-    ]
-    if "restarted" in params["conversation"]:
-        rules.append((("conversation", "restarted"), params["conversation"]["restarted"]))
-    for path, rule in rules:
+    for path, rule in _reading(params):
         if "message" in rule:
             yield (*path, "message"), rule["message"]
         for index, message in enumerate(rule.get("messages", ())):
             yield (*path, "messages", index), message
+
+
+def _reading(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Yield path and options of each rule, and of each other part that reads frames."""
+    yield from ((("decode", index), rule) for index, rule in enumerate(params["decode"]))
+    for path, step in _writing(params):
+        yield from (((*path, kind), step[kind]) for kind in ("response", "refusal") if kind in step)
+    if "restarted" in params["conversation"]:
+        yield ("conversation", "restarted"), params["conversation"]["restarted"]
 
 
 def _writing(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:

@@ -21,9 +21,9 @@ class Asked(NamedTuple):
 class Run:
     """The steps of one command, poll or opening: one after the other, each if the earlier one has succeeded.
 
-    What the device has answered may stand in what later steps write. `wrap` returns the bytes of a frame, `timeout` (s)
-    is that of steps without one. `arguments` are those of the command, `written` how they are written. `is_opening`:
-    the speed that they set lasts.
+    What the device has answered may stand in what later steps write. `wrap` returns the bytes of a frame in the
+    framing of a name, `timeout` (s) is that of steps without one. `arguments` are those of the command, `written` how
+    they are written. `is_opening`: the speed that they set lasts.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Run:
         subject: Any,
         steps: Sequence[Step],
         priority: Priority,
-        wrap: Callable[[bytes], bytes],
+        wrap: Callable[[bytes, str], bytes],
         timeout: float,
         arguments: Mapping[str, Any] | None = None,
         written: Mapping[str, Any] | None = None,
@@ -59,7 +59,7 @@ class Run:
         """
         for step in self._steps[1:]:
             if step.content is not None and step.names <= self._written.keys():
-                self._wrap(step.make(self._written))
+                self._wrap(step.make(self._written), step.framing)
         return self._transaction()
 
     def reason(self, result: Result) -> str:
@@ -73,7 +73,7 @@ class Run:
         answer, values = step.answer, {**self.answers, **self._written}
         known = {**self.answers, **self._arguments}
         transaction = Transaction(
-            b"" if step.content is None else self._wrap(step.make(values)),
+            b"" if step.content is None else self._wrap(step.make(values), step.framing),
             self.priority,
             Asked(self, step),
             answer.response.read_for(known) if answer.response is not None else None,

@@ -16,7 +16,7 @@ from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
 
 PROPERTIES = SerialInterface.SCHEMA["properties"]
 DEFINITIONS = SerialInterface.SCHEMA["$defs"]
-FRAMING = PROPERTIES["framing"]["properties"]
+FRAMING = DEFINITIONS["framing"]["properties"]
 _KIND = "|".join(FRAMINGS)
 
 
@@ -46,7 +46,7 @@ def test_the_options_of_a_framing(name: str) -> None:
 
 
 def test_checksums() -> None:
-    checksum = PROPERTIES["checksum"]["properties"]
+    checksum = DEFINITIONS["checksum"]["properties"]
     assert checksum["form"]["enum"] == list(FORMS)
     listed = re.findall(r"[a-z]+(?:-[0-9/a-z]+)+|\bxor\b|\blrc\b", checksum["type"]["description"])
     assert len(listed) >= 8
@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "values", "until", "same", "message", "messages", "publish"}
+    others = {"name", "framing", "values", "until", "same", "message", "messages", "publish"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 
@@ -74,6 +74,7 @@ def test_extractors(section: str) -> None:
 def test_contents(options: dict[str, Any]) -> None:
     others = {
         "name",
+        "framing",
         "match",
         "arguments",
         "response",
