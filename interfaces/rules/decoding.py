@@ -127,6 +127,13 @@ class DecodeRule:
         self.reader = ValueReader(options, address, encoding)
         self.messages = self.reader.messages
 
+    def matches(self, frame: bytes) -> bool:
+        """Return whether the rule matches `frame`, even if its values cannot be converted."""
+        try:
+            return self.reader.read(frame) is not None
+        except CodecError:
+            return True
+
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
 
@@ -163,6 +170,7 @@ class Decoder:
 
     def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
         self.rules = rules
+        self.every = every
         self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
         self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
         """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
@@ -208,6 +216,16 @@ class Decoder:
             if self.rules[index].reader.read(frame) is not None:
                 return self.rules[index]
         return None
+
+    def find_rules(self, frame: bytes) -> list[DecodeRule]:
+        """Return the rules that `decode` uses for `frame`, for `check`.
+
+        With `every`, these are also rules that cannot convert its values; without, such a rule raises `CodecError`.
+        """
+        if not self.every:
+            rule = self.find_rule(frame)
+            return [] if rule is None else [rule]
+        return [self.rules[index] for index in self._candidates(frame) if self.rules[index].matches(frame)]
 
 
 # --- checks of a configuration

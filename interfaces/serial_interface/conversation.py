@@ -60,6 +60,11 @@ class Conversation:
         return self._current is None and not self._held and not any(self._queues.values())
 
     @property
+    def current(self) -> Transaction | None:
+        """The transaction that waits for its answer."""
+        return self._current
+
+    @property
     def needs_frames(self) -> bool:
         """Whether a frame makes a difference; if not, `on_frame` need not be called before the next `submit`."""
         return self._current is not None or bool(self._late_answers) or bool(self._rate_limit.pause)

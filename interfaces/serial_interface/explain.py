@@ -12,17 +12,16 @@ from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_
 from interfaces.rules.message_template import CodecError, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
-from interfaces.serial_interface.rules import SerialRules
+from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
 
 _INSTEAD = ": while that is waited for, only the answer's own messages are made"
-_MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
 def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
     """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing."""
     rules = SerialRules(params)
     codec = rules.codec
-    frames = [*codec.feed(data, 0.0), *codec.feed(b"", _MUCH_LATER), *codec.flush_partial()]
+    frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
     if not frames:
         yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_unframed(rules, data)]
@@ -51,10 +50,10 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
-        rule = rules.decoder.find_rule(frame)
-        if rule is not None:
+        matching = rules.decoder.find_rules(frame)
+        if matching:
             is_matched = True
-            yield f"matched rule {rule.name!a}"
+            yield from (f"matched rule {rule.name!a}" for rule in matching)
             messages = rules.decoder.decode(frame)
             if not messages:
                 yield "no message: its values are empty"
@@ -102,6 +101,8 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
         yield Problem((), f"refused: {err}")
         return
     yield f"writes {format_bytes(data)}"
+    if params["conversation"]["echo"] is True:
+        yield "then takes off its echo"
     if rule.answer.response is not None:
         seconds = params["conversation"]["timeout"] if rule.answer.timeout is None else rule.answer.timeout
         yield f"then waits {seconds:g} s for the answer"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from interfaces.serial_interface.echo import echo_endings
+
 
 class PortOptions(NamedTuple):
     """The options of the port. `dtr` and `rts` are None where the driver's level is to stay."""
@@ -48,6 +50,8 @@ class SerialOptions(NamedTuple):
     `settle` is the time after opening in which nothing is written, `frame_timeout` the silence after which a partial
     frame is discarded (None: never), `answer_timeout` the default time to wait for an answer. After `reopen_after`
     requests in a row without an answer of anything on the line, the port is closed and opened again (0: never).
+    `echo` is whether the line returns what is written (None: this is found out), `echo_endings` are the line ends by
+    which it may differ from that.
     """
 
     port: PortOptions
@@ -56,6 +60,8 @@ class SerialOptions(NamedTuple):
     answer_timeout: float
     rate_limit: RateLimit
     reopen_after: int = 0
+    echo: bool | None = False
+    echo_endings: tuple[bytes, ...] = ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> SerialOptions:
@@ -68,4 +74,6 @@ class SerialOptions(NamedTuple):
             conversation["timeout"],
             RateLimit(**conversation["pacing"]),
             conversation["reopen_after"],
+            None if conversation["echo"] == "auto" else conversation["echo"],
+            echo_endings(params["framing"]),
         )

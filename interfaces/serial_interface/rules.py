@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, c
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
 
+MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
+
 
 class SerialRules:
     """The framing, the rules and the requests of one device, from the parameters of the serial interface."""
@@ -25,7 +28,8 @@ class SerialRules:
     def __init__(self, params: Mapping[str, Any]) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.codec = FrameCodec(params["framing"], params.get("checksum"))
+        self._make_codec = functools.partial(FrameCodec, params["framing"], params.get("checksum"))
+        self.codec = self._make_codec()
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
@@ -40,6 +44,16 @@ class SerialRules:
         readers = [reader for answer in answers for reader in (answer.response, answer.refusal) if reader is not None]
         readers_of_rules = (rule.reader for rule in self.decoder.rules)
         return all(reader.extractor.is_quick for reader in (*readers, *readers_of_rules))
+
+    def matches(self, frame: bytes) -> bool:
+        """Return whether a decode rule matches `frame`."""
+        return any(rule.matches(frame) for rule in self.decoder.rules)
+
+    def frames_of(self, data: bytes) -> list[bytes]:
+        """Return the frames in `data`, if nothing came before or after it."""
+        codec = self._make_codec()
+        frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
+        return [frame for frame, error in frames if not error]
 
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
         """Return the reply to a command with the device's answer: its values, or its text as `answer`."""

@@ -17,6 +17,8 @@ from interfaces.rules.answers import Answer, AnswerReader
 from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.conversation import Conversation
+from interfaces.serial_interface.echo import EchoFilter
+from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.polling import Request, Schedule
@@ -78,6 +80,8 @@ class Session:
         self._counts = dict.fromkeys(_COUNTERS, 0)  # no key is ever added, so that any thread may copy it
         self._schedule = Schedule(rules.opening, rules.polls)
         self._conversation = Conversation(options.rate_limit)
+        self._echo = EchoFilter(options.echo, options.echo_endings, reports.echo_noticed)
+        self._watch = FrameWatch()
         self._writable_at = 0.0
         self._last_byte = 0.0
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
@@ -107,6 +111,7 @@ class Session:
             **self._counts,
             "unmatched_kinds": self._reports.unmatched_kinds,
             "answers_unattributed": self._conversation.unattributed,
+            "echoes_removed": self._echo.removed,
             "bytes_discarded": framer.discarded_bytes,
             "partial_frames_discarded": framer.discarded_frames,
         }
@@ -127,6 +132,8 @@ class Session:
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
         self._conversation.reset()
+        self._echo.reset()
+        self._watch.reset()
         self._unanswered = 0
         self._writable_at = now + self._options.settle
         for request in self._schedule.opening:
@@ -151,7 +158,7 @@ class Session:
         timeout = self._options.frame_timeout
         if timeout is not None and framer.has_partial_frame:
             due = earliest(due, self._last_byte + timeout)
-        return due
+        return earliest(due, self._echo.due(), self._watch.due())
 
     def report_dead(self) -> None:
         """Log that nothing answers."""
@@ -163,6 +170,10 @@ class Session:
         """Accept the bytes that have arrived at `now`; yield the messages of the frames that are complete."""
         if data:
             self._last_byte = now
+            if self._echo:
+                data = self._echo.received(data)
+            if self._watch.is_waiting:
+                self._watch.received(data, now)
         return self.decode_frames(self.codec.feed(data, now), now)
 
     def expire_partial_frame(self, now: float) -> Iterator[InternalMsg]:
@@ -170,10 +181,14 @@ class Session:
 
         Call this only after everything that has arrived was passed to `receive`: else the missing bytes may be there.
         """
+        if self._echo and (data := self._echo.expire(now)):
+            yield from self.decode_frames(self.codec.feed(data, now), now)
         timeout, framer = self._options.frame_timeout, self.codec.framer
         if timeout is not None and framer.has_partial_frame and now - self._last_byte >= timeout:
             yield from self.decode_frames(self.codec.flush_partial(), now)
         self._check_for_frames()
+        if self._watch.is_waiting and (no_frame := self._watch.overdue(now)):
+            self._reports.no_frame_ended(*no_frame)
 
     def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
@@ -181,6 +196,8 @@ class Session:
         on_frame = self._conversation.on_frame if self._conversation.needs_frames else None
         frames = list(frames)
         counts["frames_received"] += len(frames)
+        if frames and self._watch.is_waiting:
+            self._watch.end()
         if (self._unanswered or self.rules.polls) and any(not error for _, error in frames):
             self._unanswered = 0
             self._schedule.mark_heard()
@@ -313,10 +330,26 @@ class Session:
                         yield from self._result_messages(offline)
                     raise
                 self._counts["frames_sent"] += 1
+                self._expect_echo(data, now)
             for result in results:
                 yield from self._answered(result) if result.frame else self._result_messages(result)
             if not data:
                 return
+
+    def _expect_echo(self, data: bytes, now: float) -> None:
+        """Record that `data` was written: the line may return it."""
+        if not self._echo.is_watching:
+            return
+        current = self._conversation.current
+        timeout = self._options.answer_timeout if current is None else current.timeout
+        if current is None or current.response is None:
+            self._echo.written(data, now + timeout)
+        else:
+            self._echo.written(data, now + timeout, lambda: not self._is_read(data, current))
+
+    def _is_read(self, data: bytes, transaction: Transaction) -> bool:
+        """Return whether `data` could come from the device: as the answer to `transaction`, or as a reading."""
+        return any(transaction.fits(frame) or self.rules.matches(frame) for frame in self.rules.frames_of(data))
 
     def _result_messages(self, result: Result) -> Iterator[InternalMsg]:
         """Yield the messages that the end of a transaction makes: a command's reply, and the readings of the answer."""

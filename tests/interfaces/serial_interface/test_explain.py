@@ -33,6 +33,20 @@ def test_a_value_that_is_left_out_is_shown() -> None:
     assert explained(b"b=nan", decode=[rule])[-1].startswith("dropped: ")
 
 
+def test_with_every_rule_each_rule_is_shown_and_what_it_could_not_convert() -> None:
+    rules: list[dict[str, Any]] = [
+        {"name": "t", "regex": "T=(?P<t>[^;]*);.*", "values": {"t": "float"},
+         "message": {"action": "T", "arguments": "*"}},
+        {"name": "h", "regex": ".*H=(?P<h>.*)", "values": {"h": "int"}, "message": {"action": "H", "arguments": "*"}},
+        {"name": "other", "regex": "X", "message": {"action": "X"}},
+    ]  # fmt: skip
+    assert explained(b"T=---;H=40", decode=rules, decode_every_rule=True) == [
+        "matched rule 't'", "matched rule 'h'", "left out: rule 't': t: '---' is not a number", "H",
+    ]  # fmt: skip
+    assert explained(b"T=---;H=x", decode=rules, decode_every_rule=True)[-1].startswith("dropped: rule 't': t: ")
+    assert explained(b"T=---;H=40", decode=rules) == ["dropped: t: '---' is not a number"]
+
+
 def test_an_answer_without_messages_is_decoded_as_well() -> None:
     lines = explained(b"PWON", decode=[POWER], conversation=polls())
     assert lines == ["matched rule 'PW(?P<p>ON|OFF)'", "POWER_ON", "answers the request 'power'"]

@@ -7,6 +7,8 @@ from typing import Any
 from interfaces.serial_interface.options import PortOptions, RateLimit, SerialOptions
 from tests.support.configuration import serial_params
 
+ENDINGS = (b"\r\n", b"\n", b"\r")
+
 
 def test_the_defaults() -> None:
     options = SerialOptions.from_params(serial_params())
@@ -17,6 +19,8 @@ def test_the_defaults() -> None:
         answer_timeout=1,
         rate_limit=RateLimit(),
         reopen_after=10,
+        echo=None,
+        echo_endings=ENDINGS,
     )
 
 
@@ -29,6 +33,10 @@ def test_every_option() -> None:
         "pause": 0.1, "bytes_per_second": 10, "frames_per_second": 2, "max_waiting": 5, "longest_wait": 6,
     }  # fmt: skip
     params = serial_params(
-        **port, settle=4, framing={"timeout": 0.5}, conversation={"timeout": 7, "pacing": pacing, "reopen_after": 0}
+        **port,
+        settle=4,
+        framing={"type": "gap", "gap": 0.1, "timeout": 0.5},
+        conversation={"timeout": 7, "pacing": pacing, "reopen_after": 0, "echo": True},
     )
-    assert SerialOptions.from_params(params) == (PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing), 0)
+    expected = SerialOptions(PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing), reopen_after=0, echo=True)
+    assert SerialOptions.from_params(params) == expected
