@@ -14,9 +14,10 @@ from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.arguments import Argument, as_text, check_argument
-from interfaces.rules.content import CONTENTS, content_kinds, make_content
+from interfaces.rules.content import check_kinds, content_kinds, make_content
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import CodecError
+from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.template import TemplateError
 
 
@@ -28,6 +29,8 @@ class EncodeRule:
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
         self.answer = Answer(options, address, encoding)
+        self.own_names = self.content.names - self.arguments.keys()
+        """The values of the gateway that it writes."""
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
@@ -49,12 +52,13 @@ class EncodeRule:
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
 
-    def encode(self, arguments: Mapping[str, Any]) -> bytes:
+    def encode(self, arguments: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> bytes:
         """Return what to write for `arguments_of` a command, without checksum and framing.
 
-        Raises `CodecError` if it cannot be written.
+        `own` are the values of the gateway. Raises `CodecError` if it cannot be written.
         """
-        return self.content.make({name: argument.written(arguments[name]) for name, argument in self.arguments.items()})
+        written = {name: argument.written(arguments[name]) for name, argument in self.arguments.items()}
+        return self.content.make({**own, **written} if own else written)
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
         """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
@@ -84,8 +88,8 @@ class Encoder:
         """Return whether `msg` is a command for this device, whatever its action."""
         return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
-    def encode(self, msg: InternalMsg) -> Encoded:
-        """Return what a command becomes, without checksum and framing.
+    def encode(self, msg: InternalMsg, own: Mapping[str, Any] | None = None) -> Encoded:
+        """Return what a command becomes, without checksum and framing; `own` are the values of the gateway.
 
         Raises `CodecError` if no rule accepts it: with the reason of the rule that comes nearest to accepting it, or
         with the known actions.
@@ -95,7 +99,7 @@ class Encoder:
             if rule.matches(msg):
                 try:
                     arguments = rule.arguments_of(msg)
-                    return Encoded(rule, arguments, rule.encode(arguments))
+                    return Encoded(rule, arguments, rule.encode(arguments, own))
                 except CodecError as err:
                     rejected.append((rule.count_accepted(msg), err))
         if rejected:
@@ -110,19 +114,19 @@ class Encoder:
 
 def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems of what a rule or a poll writes; paths begin at the rule."""
-    kinds = list(content_kinds(options))
-    if len(kinds) != 1:
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"exactly one of {', '.join(CONTENTS)} is needed; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes what is written")
+    problems = list(check_kinds(options))
+    yield from problems
+    if problems:
         return
+    kind = next(content_kinds(options))
     try:
         content = make_content(options, encoding)
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err))
+        yield Problem((kind,), str(err))
         return
-    for name in sorted(content.names - arguments.keys()):
-        yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
+    own = content.names & OWN_VALUES - arguments.keys()
+    for name in sorted(content.names - arguments.keys() - own):
+        yield Problem((kind,), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
     for name, argument in arguments.items():
         yield from check_argument(name, argument)
-    yield from check_answers(options, encoding, arguments)
+    yield from check_answers(options, encoding, {**dict.fromkeys(own), **arguments})

@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
+from gateway.errors import GatewayError
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
 from interfaces.serial_interface.options import RateLimit
@@ -213,6 +214,12 @@ class Conversation:
         if queue is None:
             return b"", results
         transaction = queue.popleft()
+        if transaction.prepare is not None:
+            try:
+                transaction.prepare(transaction)
+            except GatewayError as err:
+                results.append(Result(transaction, Outcome.REFUSED, str(err)))
+                return b"", results
         data = self._write(transaction, now)
         if transaction.response is None and transaction.refusal is None:
             self._current = None
@@ -251,13 +258,7 @@ class Conversation:
         return transaction.response is not None and transaction.attempts <= transaction.retries
 
     def _write(self, transaction: Transaction, now: float) -> bytes:
-        limit, size = self._rate_limit, len(transaction.data)
-        pauses = [limit.pause]
-        if limit.bytes_per_second:
-            pauses.append(size / limit.bytes_per_second)
-        if limit.frames_per_second:
-            pauses.append(1.0 / limit.frames_per_second)
-        self._quiet_until = now + max(pauses)
+        self.pause_after(len(transaction.data), now)
         self._deadline = now + transaction.timeout
         self._current = transaction
         self.last_written = now
@@ -266,6 +267,16 @@ class Conversation:
         if transaction.response is not None or transaction.refusal is not None:
             self._late_answers.add(transaction, now)
         return transaction.data
+
+    def pause_after(self, size: int, now: float) -> None:
+        """Write nothing for as long as is due after a frame of `size` bytes that was written at `now`."""
+        limit = self._rate_limit
+        pauses = [limit.pause]
+        if limit.bytes_per_second:
+            pauses.append(size / limit.bytes_per_second)
+        if limit.frames_per_second:
+            pauses.append(1.0 / limit.frames_per_second)
+        self._quiet_until = max(self._quiet_until, now + max(pauses))
 
     def _expire_commands(self, now: float) -> list[Result]:
         """End commands that have waited too long: their clients no longer expect them to be executed."""

@@ -8,8 +8,9 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
-from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.decoding import UNMATCHED, BadValue, IgnoredFrame, PartialMessages, bad_values
 from interfaces.rules.message_template import CodecError, make_messages
+from interfaces.rules.own_values import OwnValues
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
@@ -29,6 +30,8 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
         yield f"frame {format_bytes(frame)}"
         if error:
             yield Problem((), f"dropped: {error}")
+            if rules.checksum_reply is not None:
+                yield f"replies {format_bytes(rules.reply(rules.checksum_reply, OwnValues()))}"
             continue
         if codec.checksum is not None:
             yield "checksum OK"
@@ -55,10 +58,13 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
             is_matched = True
             yield from (f"matched rule {rule.name!a}" for rule in matching)
             messages = rules.decoder.decode(frame)
-            if not messages:
+            if isinstance(messages, IgnoredFrame):
+                yield "ignored: no message, and nothing in the log"
+            elif not messages and any(rule.messages for rule in matching):
                 yield "no message: its values are empty"
             yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()
+            yield from _replies(rules, messages)
         for name, reader, verb in _readers(rules):
             sets = reader.read(frame)
             if sets is not None:
@@ -71,6 +77,15 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         return
     if not is_matched and not is_answer:
         yield Problem((), f"dropped: {UNMATCHED}")
+
+
+def _replies(rules: SerialRules, messages: object) -> Iterator[str | Problem]:
+    """Yield what is written when the frame of these messages is received."""
+    for due in messages.replies if isinstance(messages, PartialMessages) else ():
+        try:
+            yield f"replies {format_bytes(rules.reply(due, OwnValues()))}"
+        except (CodecError, FramingError) as err:
+            yield Problem((), f"{due.source}: reply: {err}")
 
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
@@ -95,7 +110,8 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        rule, _, content = rules.encoder.encode(msg)
+        own = OwnValues(params["conversation"]["counter"]).values()
+        rule, _, content = rules.encoder.encode(msg, own)
         data = rules.codec.wrap(content)
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")

@@ -20,11 +20,17 @@ class Request:
         self.name: str = options.get("name") or str(
             next((options[k] for k in ("write", "hex") if k in options), "poll")
         )
-        self.content = make_content(options, encoding).make({})
+        self._content = make_content(options, encoding)
+        self.own_names = self._content.names
+        """The values of the gateway that it writes; all that is not constant."""
         self.answer = Answer(options, address, encoding)
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)
         self.only_idle: bool = options.get("only_idle", False)
+
+    def content(self, own: Mapping[str, Any]) -> bytes:
+        """Return what to write, with these values of the gateway; raise `CodecError` if it cannot be written."""
+        return self._content.make(own)
 
     @property
     def messages(self) -> Sequence[MessageTemplate]:

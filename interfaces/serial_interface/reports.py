@@ -54,6 +54,12 @@ class EchoNoticed(ThrottledException):
     period = 600.0
 
 
+class ReplyDropped(ThrottledException):
+    """A rule had to reply more often than is allowed."""
+
+    period = 600.0
+
+
 class RequestFailed(ThrottledException):
     """The device has not answered a request of the configuration, or has refused it."""
 
@@ -159,6 +165,15 @@ class Reports:
         warning = EchoNoticed(f"{self._name}: {text}", key=f"{self._name} {has_echo}", clock=self._clock)
         if warning.trigger:
             LOG.info(warning.report)
+
+    def reply_dropped(self, source: str, most: int) -> None:
+        """Log that `source` had to reply more than `most` times in a second."""
+        self._warn(
+            ReplyDropped,
+            f"{self._name}: {source}: a reply was not sent: at most {most} are sent in a second; does the other side "
+            "reply to replies?",
+            key=f"{self._name} {source}",
+        )
 
     def request_failed(self, request: str, reason: str, frame: bytes = b"") -> None:
         """Log that the request of this name was not answered, or was refused by `frame`."""

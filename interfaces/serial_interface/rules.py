@@ -11,13 +11,18 @@ from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
 from interfaces.rules.content import make_content
-from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
+from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.message_template import CodecError, MessageTemplate
+from interfaces.rules.own_values import OWN_VALUES, OwnValues
+from interfaces.rules.reply import Reply, check_reply
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
+
+RAW = "raw"
+"""The `framing` of bytes that are written as they are, without framing and checksum."""
 
 MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
@@ -30,6 +35,8 @@ class SerialRules:
         self.encoding = encoding
         self._make_codec = functools.partial(FrameCodec, params["framing"], params.get("checksum"))
         self.codec = self._make_codec()
+        options = (params.get("checksum") or {}).get("reply")
+        self.checksum_reply = None if options is None else DueReply("checksum", Reply(options, encoding), {})
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
@@ -55,6 +62,14 @@ class SerialRules:
         frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
         return [frame for frame, error in frames if not error]
 
+    def reply(self, due: DueReply, own: OwnValues) -> bytes:
+        """Return the bytes of a reply.
+
+        Raises `CodecError` or `FramingError` if it cannot be written.
+        """
+        content = due.reply.make(due.values, own)
+        return content if due.reply.framing == RAW else self.codec.wrap(content)
+
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
         """Return the reply to a command with the device's answer: its values, or its text as `answer`."""
         if not result.frame:
@@ -75,13 +90,17 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield problem._replace(path=("decode", index, *problem.path))
+    counter = params["conversation"]["counter"]
+    if counter[0] > counter[1]:
+        yield Problem(("conversation", "counter"), "the first number is larger than the last one", "exchange them")
     codec = None if framing_problems else FrameCodec(params["framing"], params.get("checksum"))
     sections: list[tuple[tuple[str, ...], Any]] = [(("encode",), params["encode"])]
     sections += [(("conversation", kind), params["conversation"][kind]) for kind in ("opening", "polls")]
     for path, rules in sections:
         for index, options in enumerate(rules):
-            for problem in _check_writing(options, encoding, codec):
+            for problem in _check_writing(options, encoding, codec, counter):
                 yield problem._replace(path=(*path, index, *problem.path))
+    yield from _check_replies(params, codec)
     yield from _check_reachable(params["encode"], address)
 
 
@@ -98,18 +117,47 @@ def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, s
                 break
 
 
-def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
+def _check_writing(
+    options: Mapping[str, Any], encoding: str, codec: FrameCodec | None, counter: Sequence[int]
+) -> Iterator[Problem]:
     """Yield the problems of what a rule or a request writes; paths begin at it."""
     problems = list(check_content(options, encoding, options.get("arguments", {})))
     yield from problems
     if problems or codec is None:
         return
+    if not make_content(options, encoding).names & options.get("arguments", {}).keys():
+        yield from _check_frame(options, encoding, codec, counter)
+
+
+def _check_frame(
+    options: Mapping[str, Any], encoding: str, codec: FrameCodec, counter: Sequence[int]
+) -> Iterator[Problem]:
+    """Yield the problems of what is written without an argument, from the first to the last number of the counter."""
     content = make_content(options, encoding)
     try:
-        if not content.names:
-            codec.wrap(content.make({}))
+        for count in counter if content.names else counter[:1]:
+            codec.wrap(content.make(OwnValues((count, count)).values()))
     except FramingError as err:
         yield Problem((), f"the written bytes cannot be framed: {err}")
+    except CodecError as err:
+        yield Problem((), f"the bytes to write cannot be made: {err}")
+
+
+def _check_replies(params: Mapping[str, Any], codec: FrameCodec | None) -> Iterator[Problem]:
+    """Yield the problems of the reply to a wrong checksum, and of replies that cannot be framed."""
+    encoding, checksum = params["encoding"], params.get("checksum") or {}
+    problems = list(check_reply(checksum["reply"], encoding, frozenset())) if "reply" in checksum else []
+    yield from (problem._replace(path=("checksum", "reply", *problem.path)) for problem in problems)
+    replies: list[tuple[tuple[str | int, ...], Any]] = [
+        (("decode", index, "reply"), rule["reply"]) for index, rule in enumerate(params["decode"]) if "reply" in rule
+    ]
+    if "reply" in checksum:
+        replies.append((("checksum", "reply"), checksum["reply"]))
+    for path, options in replies:
+        if codec is None or options.get("framing") == RAW or list(check_reply(options, encoding, OWN_VALUES)):
+            continue  # reported already, or it depends on the frame
+        for problem in _check_frame(options, encoding, codec, params["conversation"]["counter"]):
+            yield problem._replace(path=path)
 
 
 def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:

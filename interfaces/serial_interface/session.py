@@ -9,19 +9,22 @@ All times are in seconds and arguments, so that a test needs neither a device no
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.answers import Answer, AnswerReader
-from interfaces.rules.decoding import BadValue, PartialMessages, bad_values
+from interfaces.rules.decoding import BadValue, DueReply, IgnoredFrame, PartialMessages, bad_values
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
+from interfaces.rules.own_values import OwnValues
 from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.echo import EchoFilter
 from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.polling import Request, Schedule
+from interfaces.serial_interface.replies import MOST_PER_SECOND, Replies
 from interfaces.serial_interface.reports import DropReason, Reports
 from interfaces.serial_interface.rules import SerialRules
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
@@ -38,7 +41,10 @@ _COUNTERS = (
     "values_unreadable",
     "answers_received",
     "answers_late",
+    "frames_ignored",
     "frames_sent",
+    "replies_sent",
+    "replies_dropped",
     "ports_reopened",
     *(f"{kind}_{outcome}" for kind in ("commands", "requests") for outcome in _COUNTED_OUTCOMES.values()),
 )
@@ -61,6 +67,7 @@ class Session:
     `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
     known without the answer, and with whether the device has answered at all; only where the message did not come.
     `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
+    `wall_clock` returns the time with its zone, for what is written with it.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Session:
         reports: Reports,
         on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
         on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.rules = rules
         self._on_request_ended = on_request_ended
@@ -82,6 +90,8 @@ class Session:
         self._conversation = Conversation(options.rate_limit)
         self._echo = EchoFilter(options.echo, options.echo_endings, reports.echo_noticed)
         self._watch = FrameWatch()
+        self._replies = Replies(options.rate_limit.bytes_per_second)
+        self._own_values = OwnValues(options.counter, wall_clock)
         self._writable_at = 0.0
         self._last_byte = 0.0
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
@@ -103,6 +113,7 @@ class Session:
         rules.codec = self.codec
         self.rules = rules
         self._reports.forget_kinds()
+        self._replies.clear()
 
     def stats(self) -> dict[str, int]:
         """Return the counters. Any thread may call this."""
@@ -134,6 +145,7 @@ class Session:
         self._conversation.reset()
         self._echo.reset()
         self._watch.reset()
+        self._replies.clear()
         self._unanswered = 0
         self._writable_at = now + self._options.settle
         for request in self._schedule.opening:
@@ -152,7 +164,7 @@ class Session:
     def due(self) -> float | None:
         """Return the time at which something is due that no byte from the device will cause, or None."""
         framer = self.codec.framer
-        due = earliest(framer.due(), self._conversation.due(), self._schedule.due())
+        due = earliest(framer.due(), self._conversation.due(), self._schedule.due(), self._replies.due())
         if due is not None:
             due = max(due, self._writable_at)
         timeout = self._options.frame_timeout
@@ -204,6 +216,8 @@ class Session:
         for frame, checksum_error in frames:
             if checksum_error:
                 self._drop(DropReason.BAD_CHECKSUM, frame, checksum_error)
+                if self.rules.checksum_reply is not None:
+                    self._reply(self.rules.checksum_reply, frame)
                 continue
             try:
                 results = on_frame(frame, now) if on_frame is not None else None
@@ -236,10 +250,30 @@ class Session:
             if not is_answer:
                 self._drop(DropReason.UNMATCHED, frame)
             return ()
-        if type(messages) is PartialMessages:
+        if type(messages) is not list:
+            self._process_special(messages, frame)
+        return messages
+
+    def _process_special(self, messages: list[InternalMsg], frame: bytes) -> None:
+        """Process what a frame calls for besides its messages."""
+        if isinstance(messages, PartialMessages):
             self._report_bad(messages.bad, frame)
             self._pass_on_bad(messages.readings)
-        return messages
+            for reply in messages.replies:
+                self._reply(reply, frame)
+        self._counts["frames_ignored"] += isinstance(messages, IgnoredFrame)
+
+    def _reply(self, due: DueReply, frame: bytes) -> None:
+        """Have a reply to `frame` written by the next `step`."""
+        source = due.source
+        try:
+            data = self.rules.reply(due, self._own_values)
+        except (CodecError, FramingError) as err:
+            self._report_bad((BadValue(f"{source}: reply", f"{source}: reply: {err}"),), frame)
+            return
+        if not self._replies.add(source, data, self._last_byte):
+            self._counts["replies_dropped"] += 1
+            self._reports.reply_dropped(source, MOST_PER_SECOND)
 
     def _report_bad(self, bad: Iterable[BadValue], frame: bytes) -> None:
         for place, error in bad:
@@ -268,13 +302,17 @@ class Session:
     def submit(self, msg: InternalMsg, now: float) -> InternalMsg | None:
         """Queue a command; return the reply if it is refused. Call `step` to write it."""
         try:
-            rule, arguments, content = self.rules.encoder.encode(msg)
+            rule, arguments, content = self.rules.encoder.encode(msg, self._own_values.values())
             data = self.codec.wrap(content)
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
         # Its outcome has the values that were written: a client may have sent the number as text.
         typed = msg.with_arguments({name: arguments[name] for name in msg.arguments})
         transaction = self._transaction(data, rule.answer, Priority.COMMAND, _Command(typed, rule.answer), arguments)
+        if rule.own_names:
+            self._prepare_later(
+                transaction, rule.own_names, lambda own: rule.encode(arguments, own), rule.answer, arguments
+            )
         if not self._conversation.submit(transaction, now):
             waiting = self._options.rate_limit.max_waiting
             return self._refuse(msg, f"the send queue is full: {waiting} commands are already waiting")
@@ -285,7 +323,11 @@ class Session:
         return msg.reply(Outcome.REFUSED.value, reason)
 
     def _submit_request(self, request: Request, priority: Priority, now: float) -> None:
-        transaction = self._transaction(self.codec.wrap(request.content), request.answer, priority, request, {})
+        data = b"" if request.own_names else self.codec.wrap(request.content({}))
+        transaction = self._transaction(data, request.answer, priority, request, {})
+        if request.own_names:
+            transaction.question = request
+            self._prepare_later(transaction, request.own_names, request.content, request.answer, {})
         if not self._conversation.submit(transaction, now):
             self._schedule.mark_ended(request)
 
@@ -302,6 +344,26 @@ class Session:
             answer.retries,
         )
 
+    def _prepare_later(
+        self,
+        transaction: Transaction,
+        names: Collection[str],
+        content: Callable[[Mapping[str, Any]], bytes],
+        answer: Answer,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """Have what a transaction writes made with the values of the gateway when it is written."""
+
+        def prepare(transaction: Transaction) -> None:
+            own = self._own_values.take(names)
+            transaction.data = self.codec.wrap(content(own))
+            if answer.response is not None:
+                transaction.response = answer.response.read_for({**own, **arguments})
+            if answer.refusal is not None:
+                transaction.refusal = answer.refusal.read_for({**own, **arguments})
+
+        transaction.prepare = prepare
+
     def ask(self, actions: Collection[str], now: float) -> None:
         """Make the polls due whose answers make a message with one of these actions. Call `step` to write them."""
         self._schedule.ask(actions, max(now, self._writable_at))
@@ -311,6 +373,8 @@ class Session:
 
         `write` may raise `DeviceError`; the outcomes of transactions that have ended are yielded before.
         """
+        if self._replies and now >= self._writable_at:
+            self._write_replies(now, write)
         has_work = bool(self.rules.polls) or not self._conversation.is_idle
         if not has_work or now < self._writable_at:
             return
@@ -329,18 +393,29 @@ class Session:
                         offline = Result(result.transaction, Outcome.OFFLINE, f"the device failed: {err}")
                         yield from self._result_messages(offline)
                     raise
-                self._counts["frames_sent"] += 1
-                self._expect_echo(data, now)
+                self._written(data, now)
             for result in results:
                 yield from self._answered(result) if result.frame else self._result_messages(result)
             if not data:
                 return
 
-    def _expect_echo(self, data: bytes, now: float) -> None:
-        """Record that `data` was written: the line may return it."""
+    def _write_replies(self, now: float, write: Callable[[bytes], None]) -> None:
+        while data := self._replies.pop(now):
+            write(data)
+            self._counts["replies_sent"] += 1
+            self._conversation.pause_after(len(data), now)
+            self._written(data, now, is_reply=True)
+
+    def _written(self, data: bytes, now: float, *, is_reply: bool = False) -> None:
+        """Record that `data` was written."""
+        self._counts["frames_sent"] += 1
+        self._replies.written(len(data), now)
+        self._expect_echo(data, now, None if is_reply else self._conversation.current)
+
+    def _expect_echo(self, data: bytes, now: float, current: Transaction | None) -> None:
+        """Record that the line may return `data`, which was written for the transaction `current`, if for any."""
         if not self._echo.is_watching:
             return
-        current = self._conversation.current
         timeout = self._options.answer_timeout if current is None else current.timeout
         if current is None or current.response is None:
             self._echo.written(data, now + timeout)

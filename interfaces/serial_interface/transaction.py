@@ -35,6 +35,9 @@ class Transaction:
 
     `response` and `refusal` return the values of a frame, or None if it is not the answer. If there is only a
     `refusal`, silence until the timeout means success. `subject` belongs to the caller. Times in seconds.
+
+    `prepare` completes it just before it is written, with the time of that moment, for example. It may raise
+    `GatewayError`: the transaction is then refused.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Transaction:
         self.attempts = 0
         self.written_at = 0.0
         self.is_answered = False
+        self.prepare: Callable[[Transaction], None] | None = None  # called before it is written for the first time
+        self.question: object = None  # what asks the same has the same one here, even if other bytes are written
         self.error = ""  # why the answer could not be read; the transaction waits for another one
 
     def read(self, frame: bytes) -> tuple[Outcome, tuple[Mapping[str, Any], ...]] | None:
@@ -80,7 +85,7 @@ class Transaction:
 
     def asks_the_same(self, other: Transaction) -> bool:
         """Return whether it does not matter which of the two a frame answers: the same was written for both."""
-        return self.data == other.data
+        return self.data == other.data or (self.question is not None and self.question is other.question)
 
 
 class Result(NamedTuple):

@@ -42,7 +42,7 @@ def test_the_options_of_a_request() -> None:
         "message": {"action": "VOLTAGE", "arguments": {"volts": "{volts}"}}, "publish": {"on_change": True},
     }  # fmt: skip
     request = poll("U?", every=5, response=response, timeout=2, retries=1)
-    assert (request.content, request.every, request.answer.timeout, request.answer.retries) == (b"U?", 5, 2, 1)
+    assert (request.content({}), request.every, request.answer.timeout, request.answer.retries) == (b"U?", 5, 2, 1)
     assert request.answer.response is not None
     (values,) = request.answer.response.read(b"12.5") or []
     (template,) = request.messages
@@ -62,7 +62,7 @@ def test_the_options_of_a_request() -> None:
 )
 def test_the_name_and_the_content_of_a_request(options: dict[str, Any], name: str, content: bytes) -> None:
     request = Request(options, {}, "utf-8")
-    assert (request.name, request.content) == (name, content)
+    assert (request.name, request.content({})) == (name, content)
     assert (request.answer.response, request.messages) == (None, ())
 
 
