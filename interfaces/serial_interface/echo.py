@@ -118,19 +118,13 @@ class EchoFilter:
 
     def _scan(self) -> bytes:
         """Remove from the buffer what is decided, and return what passes."""
-        passed, position, size = bytearray(), 0, len(self._buffer)
-        while position < size:
-            start = self._next_start(position)
+        passed, position = bytearray(), 0
+        while position < len(self._buffer):
+            start, echo, length = self._find(position)
             self._pass(position, start, passed)
             position = start
-            match = self._match(position)
-            if match is None:
-                self._pass(position, position + 1, passed)
-                position += 1
-                continue
-            echo, length = match
-            if not length:
-                break  # the next bytes decide
+            if echo is None:
+                break  # the end, or the next bytes decide
             if not self._is_taken_off(echo):
                 self._pass(position, position + length, passed)
             position += length
@@ -141,32 +135,34 @@ class EchoFilter:
             self._passed = len(self._buffer)
         return bytes(passed)
 
-    def _next_start(self, position: int) -> int:
-        """Return the first offset from `position` on at which an echo may begin."""
-        firsts = {form[:1] for echo in self._expected for form in echo.forms}
-        offsets = [self._buffer.find(first, position) for first in firsts]
-        return min((offset for offset in offsets if offset >= 0), default=len(self._buffer))
-
     def _pass(self, start: int, end: int, passed: bytearray) -> None:
         if start < end:
             passed += self._buffer[max(start, self._passed) : end]
             for echo in self._expected:
                 echo.others_came = True
 
-    def _match(self, position: int) -> tuple[_Echo, int] | None:
-        """Return the echo that begins at `position`, and its length; 0: the bytes that decide it are missing."""
-        rest = bytes(self._buffer[position : position + self._longest])
-        for echo in self._expected:
-            for form in echo.forms:
-                if rest.startswith(form):
-                    return echo, len(form)
-                if not echo.is_over and form.startswith(rest):
-                    return echo, 0
-        return None
+    def _find(self, position: int) -> tuple[int, _Echo | None, int]:
+        """Return where the first echo from `position` on begins, which one it is, and its length.
 
-    @property
-    def _longest(self) -> int:
-        return max((len(echo.forms[0]) for echo in self._expected), default=0)
+        Without an echo: where one begins whose end is missing, or the end of the buffer.
+        """
+        buffer, size = self._buffer, len(self._buffer)
+        forms = [(echo, form) for echo in self._expected for form in echo.forms]
+        first, found = size, -1
+        for rank, (_, form) in enumerate(forms):
+            offset = buffer.find(form, position, min(size, first + len(form) - 1 if found >= 0 else size))
+            if offset >= 0:
+                first, found = offset, rank
+        longest = max((len(form) for _, form in forms), default=1)
+        beginnings = {form[0] for _, form in forms}
+        for start in range(max(position, size - longest + 1), min(first + 1, size)):
+            if buffer[start] not in beginnings:
+                continue
+            rest = bytes(buffer[start:])
+            ahead = forms if start < first else forms[: max(found, 0)]  # of two that begin here, the first one counts
+            if any(len(form) > len(rest) and form.startswith(rest) and not echo.is_over for echo, form in ahead):
+                return start, None, 0
+        return (first, forms[found][0], len(forms[found][1])) if found >= 0 else (size, None, 0)
 
     def _is_taken_off(self, echo: _Echo) -> bool:
         """Process an echo that has come, and return whether it is taken off. Echoes come in the order of writing."""

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules
 from interfaces.serial_interface.session import Session
 from tests.conftest import ExpectedLogs
+from tests.interfaces.serial_interface.test_echo import split
 from tests.interfaces.serial_interface.test_session import POLL, READING, Device
 from tests.support.configuration import serial_params
 
@@ -125,6 +128,35 @@ def test_a_flood_of_frames_gets_ten_replies_in_a_second(name: str, expected_logs
         device.step(number / 1000)
     assert len(device.written) == 10
     assert device.counts()["replies_dropped"] == 990
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pieces=st.lists(
+        st.sampled_from([b"Z4", b"BOOT\x16", b"Z\xff", b"n", b"6", b"SET\r\n", b"S", b"\r", b"\n"]), max_size=30
+    ),
+    cuts=st.lists(st.integers(0, 80), max_size=10),
+    echo=st.sampled_from([True, "auto", False]),
+)
+def test_any_chunking_gives_the_same_messages_and_replies(
+    pieces: list[bytes], cuts: list[int], echo: Any, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("frame dropped: ", "a reply was not sent")
+    checksum = {"type": "xor", "strip": True, "reply": {"write": "NAK"}}
+    data = b"".join(pieces)
+    results = []
+    for chunks in ([data], split(data, cuts), [data[i : i + 1] for i in range(len(data))]):
+        device = Device(
+            "chunks", decode=[ZONE, {"regex": "BOOT", "ignore": True}], checksum=checksum,
+            encode=[{"match": {"action": "SET"}, "write": "SET"}], conversation={"echo": echo},
+        )  # fmt: skip
+        assert device.submit("SET") is None
+        device.step(0.0)
+        messages = [msg for chunk in chunks for msg in device.receive(chunk)]
+        messages += device.session.expire_partial_frame(5.0)
+        device.step(5.0)
+        results.append((messages, device.written, device.counts()))
+    assert results[0] == results[1] == results[2]
 
 
 def timed_device(name: str, clock: list[datetime], **options: Any) -> Device:
