@@ -7,7 +7,7 @@ neither end the frame nor begin another command.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
@@ -16,7 +16,7 @@ from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.arguments import Argument, as_text, check_argument
 from interfaces.rules.content import check_kinds, content_kinds, make_content
 from interfaces.rules.layout import LayoutError
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.template import TemplateError
 
@@ -24,11 +24,13 @@ from interfaces.rules.template import TemplateError
 class EncodeRule:
     """Which commands a rule matches, what it writes for them, and which answer it expects."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
-        self.answer = Answer(options, address, encoding)
+        self.answer = Answer(options, address, encoding, clock)
         self.own_names = self.content.names - self.arguments.keys()
         """The values of the gateway that it writes."""
 
@@ -52,13 +54,13 @@ class EncodeRule:
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
 
-    def encode(self, arguments: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> bytes:
+    def encode(self, arguments: Mapping[str, Any], own: Callable[[], Mapping[str, Any]] = dict) -> bytes:
         """Return what to write for `arguments_of` a command, without checksum and framing.
 
-        `own` are the values of the gateway. Raises `CodecError` if it cannot be written.
+        `own` returns the values of the gateway. Raises `CodecError` if it cannot be written.
         """
         written = {name: argument.written(arguments[name]) for name, argument in self.arguments.items()}
-        return self.content.make({**own, **written} if own else written)
+        return self.content.make({**own(), **written} if self.own_names else written)
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
         """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
@@ -88,8 +90,8 @@ class Encoder:
         """Return whether `msg` is a command for this device, whatever its action."""
         return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
-    def encode(self, msg: InternalMsg, own: Mapping[str, Any] | None = None) -> Encoded:
-        """Return what a command becomes, without checksum and framing; `own` are the values of the gateway.
+    def encode(self, msg: InternalMsg, own: Callable[[], Mapping[str, Any]] = dict) -> Encoded:
+        """Return what a command becomes, without checksum and framing; `own` returns the values of the gateway.
 
         Raises `CodecError` if no rule accepts it: with the reason of the rule that comes nearest to accepting it, or
         with the known actions.

@@ -15,22 +15,20 @@ OWN_VALUES = frozenset({"now", "utc", "count"})
 
 
 class OwnValues:
-    """The time and the counter of one device. `counter` is the range of the counter: its first and its last number.
+    """The time and the counter of one device.
 
-    `clock` returns the time with its zone.
+    `counter` is the range of the counter: its first and its last number. `clock` returns Unix time (s).
     """
 
-    def __init__(
-        self, counter: Sequence[int] = (0, 255), clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, counter: Sequence[int], clock: Callable[[], float]) -> None:
         self._first, self._last = counter
         self._next = self._first
         self._clock = clock
 
     def values(self) -> Mapping[str, Any]:
         """Return the values by name; the counter stays as it is."""
-        now = self._clock().replace(microsecond=0)
-        return {"now": now.astimezone(), "utc": now.astimezone(UTC), "count": self._next}
+        utc = datetime.fromtimestamp(int(self._clock()), UTC)
+        return {"now": utc.astimezone(), "utc": utc, "count": self._next}
 
     def take(self, names: Collection[str]) -> Mapping[str, Any]:
         """Return the values of these names; the counter goes on if it is one of them."""

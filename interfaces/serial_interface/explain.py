@@ -9,8 +9,7 @@ from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, IgnoredFrame, PartialMessages, bad_values
-from interfaces.rules.message_template import CodecError, make_messages
-from interfaces.rules.own_values import OwnValues
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
@@ -18,9 +17,14 @@ from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
 _INSTEAD = ": while that is waited for, only the answer's own messages are made"
 
 
-def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
-    """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing."""
-    rules = SerialRules(params)
+def explain_frame(
+    params: Mapping[str, Any], data: bytes, clock: WallClock = NO_CLOCK
+) -> Iterator[str | InternalMsg | Problem]:
+    """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing.
+
+    `clock` gives the time for messages that contain it.
+    """
+    rules = SerialRules(params, clock)
     codec = rules.codec
     frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
     if not frames:
@@ -31,7 +35,7 @@ def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | Inte
         if error:
             yield Problem((), f"dropped: {error}")
             if rules.checksum_reply is not None:
-                yield f"replies {format_bytes(rules.reply(rules.checksum_reply, OwnValues()))}"
+                yield f"replies {format_bytes(rules.reply(rules.checksum_reply))}"
             continue
         if codec.checksum is not None:
             yield "checksum OK"
@@ -83,7 +87,7 @@ def _replies(rules: SerialRules, messages: object) -> Iterator[str | Problem]:
     """Yield what is written when the frame of these messages is received."""
     for due in messages.replies if isinstance(messages, PartialMessages) else ():
         try:
-            yield f"replies {format_bytes(rules.reply(due, OwnValues()))}"
+            yield f"replies {format_bytes(rules.reply(due))}"
         except (CodecError, FramingError) as err:
             yield Problem((), f"{due.source}: reply: {err}")
 
@@ -103,15 +107,19 @@ def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:
     yield from (f"left out: {error}" for _, error in bad)
 
 
-def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
-    """Yield, as texts, what is written to the device for a command, or why the command is refused."""
-    rules = SerialRules(params)
+def explain_command(
+    params: Mapping[str, Any], msg: InternalMsg, clock: WallClock = NO_CLOCK
+) -> Iterator[str | Problem]:
+    """Yield, as texts, what is written to the device for a command, or why the command is refused.
+
+    `clock` gives the time for what is written with it.
+    """
+    rules = SerialRules(params, clock)
     if not rules.encoder.accepts(msg):
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        own = OwnValues(params["conversation"]["counter"]).values()
-        rule, _, content = rules.encoder.encode(msg, own)
+        rule, _, content = rules.encoder.encode(msg, rules.own_values.values)
         data = rules.codec.wrap(content)
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")

@@ -5,7 +5,7 @@ The rules (`decode`, `encode`, and what is written in the conversation) are buil
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from interfaces.serial_interface.echo import echo_endings
@@ -51,7 +51,7 @@ class SerialOptions(NamedTuple):
     frame is discarded (None: never), `answer_timeout` the default time to wait for an answer. After `reopen_after`
     requests in a row without an answer of anything on the line, the port is closed and opened again (0: never).
     `echo` is whether the line returns what is written (None: this is found out), `echo_endings` are the line ends by
-    which it may differ from that. `counter` is the range of the counter that may stand in what is written.
+    which it may differ from that.
     """
 
     port: PortOptions
@@ -62,7 +62,6 @@ class SerialOptions(NamedTuple):
     reopen_after: int = 0
     echo: bool | None = False
     echo_endings: tuple[bytes, ...] = ()
-    counter: Sequence[int] = (0, 255)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> SerialOptions:
@@ -77,5 +76,4 @@ class SerialOptions(NamedTuple):
             conversation["reopen_after"],
             None if conversation["echo"] == "auto" else conversation["echo"],
             echo_endings(params["framing"]),
-            tuple(conversation["counter"]),
         )

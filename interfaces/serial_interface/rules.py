@@ -13,7 +13,7 @@ from gateway.routing.command_index import Addresses
 from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import CodecError, MessageTemplate
+from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
 from interfaces.rules.own_values import OWN_VALUES, OwnValues
 from interfaces.rules.reply import Reply, check_reply
 from interfaces.rules.template import TemplateError
@@ -28,9 +28,12 @@ MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
 class SerialRules:
-    """The framing, the rules and the requests of one device, from the parameters of the serial interface."""
+    """The framing, the rules and the requests of one device, from the parameters of the serial interface.
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    `clock` gives the time: at which a frame was received, for messages with `{time}`, and at which one is written.
+    """
+
+    def __init__(self, params: Mapping[str, Any], clock: WallClock = NO_CLOCK) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
         self._make_codec = functools.partial(FrameCodec, params["framing"], params.get("checksum"))
@@ -38,10 +41,12 @@ class SerialRules:
         options = (params.get("checksum") or {}).get("reply")
         self.checksum_reply = None if options is None else DueReply("checksum", Reply(options, encoding), {})
         every = params["decode_every_rule"]
-        self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
-        self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
-        self.opening = [Request(options, address, encoding) for options in params["conversation"]["opening"]]
-        self.polls = [Request(options, address, encoding) for options in params["conversation"]["polls"]]
+        self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
+        self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
+        conversation = params["conversation"]
+        self.own_values = OwnValues(conversation["counter"], clock)
+        self.opening = [Request(options, address, encoding, clock) for options in conversation["opening"]]
+        self.polls = [Request(options, address, encoding, clock) for options in conversation["polls"]]
 
     @property
     def is_quick(self) -> bool:
@@ -62,12 +67,12 @@ class SerialRules:
         frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
         return [frame for frame, error in frames if not error]
 
-    def reply(self, due: DueReply, own: OwnValues) -> bytes:
+    def reply(self, due: DueReply) -> bytes:
         """Return the bytes of a reply.
 
         Raises `CodecError` or `FramingError` if it cannot be written.
         """
-        content = due.reply.make(due.values, own)
+        content = due.reply.make(due.values, self.own_values)
         return content if due.reply.framing == RAW else self.codec.wrap(content)
 
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
@@ -136,7 +141,7 @@ def _check_frame(
     content = make_content(options, encoding)
     try:
         for count in counter if content.names else counter[:1]:
-            codec.wrap(content.make(OwnValues((count, count)).values()))
+            codec.wrap(content.make(OwnValues((count, count), NO_CLOCK).values()))
     except FramingError as err:
         yield Problem((), f"the written bytes cannot be framed: {err}")
     except CodecError as err:

@@ -9,7 +9,6 @@ All times are in seconds and arguments, so that a test needs neither a device no
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gateway.errors import DeviceError
@@ -17,7 +16,6 @@ from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.answers import Answer, AnswerReader
 from interfaces.rules.decoding import BadValue, DueReply, IgnoredFrame, PartialMessages, bad_values
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
-from interfaces.rules.own_values import OwnValues
 from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.echo import EchoFilter
 from interfaces.serial_interface.frame_watch import FrameWatch
@@ -67,7 +65,6 @@ class Session:
     `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
     known without the answer, and with whether the device has answered at all; only where the message did not come.
     `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
-    `wall_clock` returns the time with its zone, for what is written with it.
     """
 
     def __init__(
@@ -77,7 +74,6 @@ class Session:
         reports: Reports,
         on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
         on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
-        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.rules = rules
         self._on_request_ended = on_request_ended
@@ -91,7 +87,6 @@ class Session:
         self._echo = EchoFilter(options.echo, options.echo_endings, reports.echo_noticed)
         self._watch = FrameWatch()
         self._replies = Replies(options.rate_limit.bytes_per_second)
-        self._own_values = OwnValues(options.counter, wall_clock)
         self._writable_at = 0.0
         self._last_byte = 0.0
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
@@ -111,6 +106,7 @@ class Session:
     def use_rules(self, rules: SerialRules) -> None:
         """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
         rules.codec = self.codec
+        rules.own_values = self.rules.own_values
         self.rules = rules
         self._reports.forget_kinds()
         self._replies.clear()
@@ -267,7 +263,7 @@ class Session:
         """Have a reply to `frame` written by the next `step`."""
         source = due.source
         try:
-            data = self.rules.reply(due, self._own_values)
+            data = self.rules.reply(due)
         except (CodecError, FramingError) as err:
             self._report_bad((BadValue(f"{source}: reply", f"{source}: reply: {err}"),), frame)
             return
@@ -302,7 +298,7 @@ class Session:
     def submit(self, msg: InternalMsg, now: float) -> InternalMsg | None:
         """Queue a command; return the reply if it is refused. Call `step` to write it."""
         try:
-            rule, arguments, content = self.rules.encoder.encode(msg, self._own_values.values())
+            rule, arguments, content = self.rules.encoder.encode(msg, self.rules.own_values.values)
             data = self.codec.wrap(content)
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
@@ -311,7 +307,7 @@ class Session:
         transaction = self._transaction(data, rule.answer, Priority.COMMAND, _Command(typed, rule.answer), arguments)
         if rule.own_names:
             self._prepare_later(
-                transaction, rule.own_names, lambda own: rule.encode(arguments, own), rule.answer, arguments
+                transaction, rule.own_names, lambda own: rule.encode(arguments, lambda: own), rule.answer, arguments
             )
         if not self._conversation.submit(transaction, now):
             waiting = self._options.rate_limit.max_waiting
@@ -355,7 +351,7 @@ class Session:
         """Have what a transaction writes made with the values of the gateway when it is written."""
 
         def prepare(transaction: Transaction) -> None:
-            own = self._own_values.take(names)
+            own = self.rules.own_values.take(names)
             transaction.data = self.codec.wrap(content(own))
             if answer.response is not None:
                 transaction.response = answer.response.read_for({**own, **arguments})

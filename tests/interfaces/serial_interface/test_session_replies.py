@@ -9,14 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interfaces.serial_interface.options import SerialOptions
-from interfaces.serial_interface.reports import Reports
-from interfaces.serial_interface.rules import SerialRules
-from interfaces.serial_interface.session import Session
+from interfaces.rules.own_values import OwnValues
 from tests.conftest import ExpectedLogs
 from tests.interfaces.serial_interface.test_echo import split
 from tests.interfaces.serial_interface.test_session import POLL, READING, Device
-from tests.support.configuration import serial_params
 
 ZONE: dict[str, Any] = {
     "name": "zone",
@@ -161,11 +157,7 @@ def test_any_chunking_gives_the_same_messages_and_replies(
 
 def timed_device(name: str, clock: list[datetime], **options: Any) -> Device:
     device = Device(name, **options)
-    params = serial_params(**{"decode": [], **options})
-    device.session = Session(
-        SerialRules(params), SerialOptions.from_params(params), Reports(name), wall_clock=lambda: clock[0]
-    )
-    device.session.start(0.0)
+    device.session.rules.own_values = OwnValues((0, 255), lambda: clock[0].timestamp())
     return device
 
 
