@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _MAX_EXPECTED = 16  # echoes that are waited for: what arrives is compared with all of them
-_ENOUGH = 2  # requests in a row that must come back before `auto` takes an echo off
+_CERTAIN = 2  # requests that have come back: as many must then not come back before `auto` sees no echo any more
 _NONE = 8  # requests in a row that do not come back, after which `auto` does not look for an echo any more
 
 _LINE_ENDINGS = (b"\r\n", b"\r", b"\n")
@@ -34,9 +34,10 @@ class _Echo:
 class EchoFilter:
     """Takes what was written off what is received; everything else passes unchanged and in order.
 
-    `mode` True: what is written comes back. False: it does not. None: this is found out. Requests that wait for an
-    answer must come back byte for byte, although this is neither their answer nor matched by a rule: then the line has
-    an echo. `on_change` is called when that is found out, or when it is no longer so.
+    `mode` True: what is written comes back. False: it does not. None: this is found out. A request that waits for an
+    answer must come back byte for byte, although this is neither its answer nor matched by a rule: then the line has an
+    echo, which is taken off from the next request on. `on_change` is called when that is found out, or when it is no
+    longer so.
 
     `endings` are the line ends by which an echo may differ from what was written. Which bytes pass depends on the
     bytes, and not on the chunks in which they arrive. All times in seconds.
@@ -68,11 +69,6 @@ class EchoFilter:
     def is_watching(self) -> bool:
         """Whether `written` makes a difference: there is an echo, or there may be one."""
         return self._has_echo or (self._mode is None and self._misses < _NONE)
-
-    @property
-    def _holds(self) -> bool:
-        """Whether bytes that may be the beginning of an echo are held back."""
-        return self._has_echo or self._evidence > 0
 
     def reset(self) -> None:
         """Expect nothing any more: the connection is a new one."""
@@ -130,7 +126,7 @@ class EchoFilter:
             position += length
         del self._buffer[:position]
         self._passed = max(0, self._passed - position)
-        if not self._holds:
+        if not self._has_echo:
             passed += self._buffer[self._passed :]
             self._passed = len(self._buffer)
         return bytes(passed)
@@ -168,13 +164,13 @@ class EchoFilter:
         """Process an echo that has come, and return whether it is taken off. Echoes come in the order of writing."""
         while (earlier := self._expected.popleft()) is not echo:
             self._missed(earlier)
+        is_taken_off = self._has_echo  # the first one is not: its beginning may have been passed on already
         if self._mode is None and echo.is_evidence is not None and echo.is_evidence():
-            self._evidence = min(self._evidence + 1, _ENOUGH)
+            self._evidence = min(self._evidence + 1, _CERTAIN)
             self._misses = 0
-            if self._evidence == _ENOUGH:
-                self._set(has_echo=True)
-        self.removed += self._has_echo
-        return self._has_echo
+            self._set(has_echo=True)
+        self.removed += is_taken_off
+        return is_taken_off
 
     def _missed(self, echo: _Echo) -> None:
         """Record that what was written has not come back, although something else has."""
