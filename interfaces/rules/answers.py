@@ -24,7 +24,7 @@ class AnswerReader(ValueReader):
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         super().__init__(options, address, encoding, clock)
-        self._same: Sequence[str] = options.get("same", ())
+        self.same: Sequence[str] = options.get("same", ())
         self.until: str | None = options.get("until")
         """The expression of the last frame; None if the answer has one frame."""
         self._end = None
@@ -60,12 +60,12 @@ class AnswerReader(ValueReader):
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
         """Return the function that reads the answer to a command with these arguments."""
-        if not self._same:
+        if not self.same:
             return self.read
 
         def read(frame: bytes) -> list[Values] | None:
             sets = self.read(frame) or ()
-            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self._same)]
+            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self.same)]
             return matching or None
 
         return read
@@ -83,6 +83,8 @@ class Answer:
         self.response, self.refusal = reader("response"), reader("refusal")
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
+        self.has_same = any(each is not None and each.same for each in (self.response, self.refusal))
+        """Whether it shows which of several alike requests it answers."""
 
 
 def check_answers(options: Mapping[str, Any], encoding: str, arguments: frozenset[str] | None) -> Iterator[Problem]:

@@ -7,13 +7,14 @@ neither end the frame nor begin another command.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.arguments import Argument, as_text, check_argument
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
+from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.steps import check_steps, make_steps
 
 
@@ -26,6 +27,8 @@ class EncodeRule:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.steps = make_steps(options, address, encoding, clock)
+        names = frozenset(name for step in self.steps for name in step.names)
+        self._writes_own_values = bool(names & OWN_VALUES - self.arguments.keys())
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
@@ -47,15 +50,16 @@ class EncodeRule:
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
 
-    def written(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is written for each of the `arguments_of` a command.
+    def written(self, arguments: Mapping[str, Any], own: Callable[[], Mapping[str, Any]] = dict) -> dict[str, Any]:
+        """Return what is written for each of the `arguments_of` a command; `own` returns the values of the gateway.
 
         Raises `CodecError` if it cannot be written, as far as no step needs what the device answers to an earlier one.
         """
         values = {name: argument.written(arguments[name]) for name, argument in self.arguments.items()}
+        known = {**own(), **values} if self._writes_own_values else values
         for step in self.steps:
-            if step.names <= values.keys():
-                step.make(values)
+            if step.names <= known.keys():
+                step.make(known)
         return values
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
@@ -91,8 +95,8 @@ class Encoder:
         """Return whether `msg` is a command for this device, whatever its action."""
         return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
-    def encode(self, msg: InternalMsg) -> Encoded:
-        """Return what a command becomes.
+    def encode(self, msg: InternalMsg, own: Callable[[], Mapping[str, Any]] = dict) -> Encoded:
+        """Return what a command becomes; `own` returns the values of the gateway.
 
         Raises `CodecError` if no rule accepts it: with the reason of the rule that comes nearest to accepting it, or
         with the known actions.
@@ -102,7 +106,7 @@ class Encoder:
             if rule.matches(msg):
                 try:
                     arguments = rule.arguments_of(msg)
-                    return Encoded(rule, arguments, rule.written(arguments))
+                    return Encoded(rule, arguments, rule.written(arguments, own))
                 except CodecError as err:
                     rejected.append((rule.count_accepted(msg), err))
         if rejected:

@@ -7,10 +7,11 @@ from typing import Any
 
 from gateway.errors import Problem
 from interfaces.rules.answers import Answer, check_answers
-from interfaces.rules.content import CONTENTS, content_kinds, make_content
+from interfaces.rules.content import CONTENTS, check_kinds, content_kinds, make_content
 from interfaces.rules.extractors import make_extractor
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
+from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.template import Template, TemplateError
 
 _SPEEDS = (50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400, 57600, 115_200, 230_400)
@@ -132,29 +133,31 @@ def check_step(
     options: Mapping[str, Any], encoding: str, names: frozenset[str] | None, *, needs_content: bool = False
 ) -> Iterator[Problem]:
     """Yield the problems of one step; `names` are the arguments of the command, and the values of earlier answers."""
+    own: frozenset[str] = frozenset()
     if needs_content or any(content_kinds(options)):
-        yield from _check_content(options, encoding, names)
+        problems = list(_check_content(options, encoding, names))
+        yield from problems
+        own = frozenset() if problems else make_content(options, encoding).names & OWN_VALUES
     elif "response" not in options and not options.get("pause"):
         yield Problem((), "this step does nothing", f"add one of {', '.join(CONTENTS)}, response, pause")
         return
-    yield from check_answers(options, encoding, names)
+    yield from check_answers(options, encoding, None if names is None else names | own)
     yield from _check_baudrate(options, names)
 
 
 def _check_content(options: Mapping[str, Any], encoding: str, names: frozenset[str] | None) -> Iterator[Problem]:
-    kinds = list(content_kinds(options))
-    if len(kinds) != 1:
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"exactly one of {', '.join(CONTENTS)} is needed; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes what is written")
+    problems = list(check_kinds(options))
+    yield from problems
+    if problems:
         return
+    kind = next(content_kinds(options))
     try:
         content = make_content(options, encoding)
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err))
+        yield Problem((kind,), str(err))
         return
-    for name in sorted(content.names - names) if names is not None else ():
-        yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
+    for name in sorted(content.names - names - OWN_VALUES) if names is not None else ():
+        yield Problem((kind,), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
 
 
 def _check_baudrate(options: Mapping[str, Any], names: frozenset[str] | None) -> Iterator[Problem]:

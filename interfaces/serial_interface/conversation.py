@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gateway.errors import GatewayError
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.collecting import Collected, Collector
 from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
@@ -93,6 +94,11 @@ class Conversation:
         """Whether there is no current transaction and none waits: `step` would do nothing."""
         has_work = self._current or self._following or self._held or self._collector or self._broken_off
         return not has_work and not any(self._queues.values())
+
+    @property
+    def current(self) -> Transaction | None:
+        """The transaction that waits for its answer."""
+        return self._current
 
     @property
     def needs_frames(self) -> bool:
@@ -276,6 +282,11 @@ class Conversation:
 
     def _begin(self, transaction: Transaction, now: float) -> tuple[bytes, list[Result]]:
         """Make a transaction the current one; return what is to be written, and how it has ended already."""
+        if transaction.prepare is not None:
+            try:
+                transaction.prepare(transaction)
+            except GatewayError as err:
+                return b"", self._end(Result(transaction, Outcome.REFUSED, str(err)), now)
         data = self._write(transaction, now)
         if transaction.response is None and transaction.refusal is None:
             return data, self._end(Result(transaction, Outcome.DONE), now)
@@ -358,7 +369,7 @@ class Conversation:
         if self._collector:
             self._release(self._collector.take()[0])
         if transaction.data:
-            self._quiet_until = now + self._pause_after(transaction.data)
+            self.pause_after(len(transaction.data), now)
             self.last_written = now
             if transaction.attempts == 0:
                 self.write_speed = self.speed
@@ -373,14 +384,15 @@ class Conversation:
             self._late_answers.add(transaction, now)
         return transaction.data
 
-    def _pause_after(self, data: bytes) -> float:
+    def pause_after(self, size: int, now: float) -> None:
+        """Write nothing for as long as is due after a frame of `size` bytes that was written at `now`."""
         limit = self._rate_limit
         pauses = [limit.pause]
         if limit.bytes_per_second:
-            pauses.append(len(data) / limit.bytes_per_second)
+            pauses.append(size / limit.bytes_per_second)
         if limit.frames_per_second:
             pauses.append(1.0 / limit.frames_per_second)
-        return max(pauses)
+        self._quiet_until = max(self._quiet_until, now + max(pauses))
 
     def _expire_commands(self, now: float) -> list[Result]:
         """End commands that have waited too long: their clients no longer expect them to be executed."""

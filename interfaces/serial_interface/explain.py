@@ -8,17 +8,16 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
-from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.decoding import UNMATCHED, BadValue, IgnoredFrame, PartialMessages, bad_values
 from interfaces.rules.extractors import Values
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
 from interfaces.rules.steps import Step
 from interfaces.serial_interface.collecting import Collected, read_collected
 from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
-from interfaces.serial_interface.rules import SerialRules
+from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
 
 _INSTEAD = ": while that is waited for, only the answer's own messages are made"
-_MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
 def explain_frame(
@@ -30,7 +29,7 @@ def explain_frame(
     """
     rules = SerialRules(params, clock)
     codec = rules.codec
-    frames = [*codec.feed(data, 0.0), *codec.feed(b"", _MUCH_LATER), *codec.flush_partial()]
+    frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
     if not frames:
         yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_unframed(rules, data)]
@@ -40,6 +39,8 @@ def explain_frame(
         yield f"{framing}frame {format_bytes(frame)}"
         if error:
             yield Problem((), f"dropped: {error}")
+            if (reply := rules.checksum_reply(frame)) is not None:
+                yield f"replies {format_bytes(rules.reply(reply))}"
             continue
         if codec.kind_of(frame).checksum is not None:
             yield "checksum OK"
@@ -56,15 +57,18 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
 def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
-        rule = rules.decoder.find_rule(frame)
-        if rule is not None:
+        matching = rules.decoder.find_rules(frame)
+        if matching:
             is_matched = True
-            yield f"matched rule {rule.name!a}"
+            yield from (f"matched rule {rule.name!a}" for rule in matching)
             messages = rules.decoder.decode(frame)
-            if not messages:
+            if isinstance(messages, IgnoredFrame):
+                yield "ignored: no message, and nothing in the log"
+            elif not messages and any(rule.messages for rule in matching):
                 yield "no message: its values are empty"
             yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()
+            yield from _replies(rules, messages)
         for name, reader, verb in _readers(rules):
             if reader.until is not None and not reader.ends(frame):
                 if reader.wants(frame):
@@ -91,6 +95,15 @@ def _read_before(reader: AnswerReader, before: list[bytes]) -> list[Values] | No
     return read_collected(reader.read, [Collected(frame, reader.wants(frame)) for frame in frames])
 
 
+def _replies(rules: SerialRules, messages: object) -> Iterator[str | Problem]:
+    """Yield what is written when the frame of these messages is received."""
+    for due in messages.replies if isinstance(messages, PartialMessages) else ():
+        try:
+            yield f"replies {format_bytes(rules.reply(due))}"
+        except (CodecError, FramingError) as err:
+            yield Problem((), f"{due.source}: reply: {err}")
+
+
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
     """Yield each answer that may end a request or a command: of what, its reader, and what it does."""
     steps = [(f"the request {step.name!a}", step) for step in (rules.opening.steps if rules.opening else ())]
@@ -112,15 +125,21 @@ def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:
     yield from (f"left out: {error}" for _, error in bad)
 
 
-def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
-    """Yield, as texts, what is written to the device for a command, or why the command is refused."""
-    rules = SerialRules(params)
+def explain_command(
+    params: Mapping[str, Any], msg: InternalMsg, clock: WallClock = NO_CLOCK
+) -> Iterator[str | Problem]:
+    """Yield, as texts, what is written to the device for a command, or why the command is refused.
+
+    `clock` gives the time for what is written with it.
+    """
+    rules = SerialRules(params, clock)
     if not rules.encoder.accepts(msg):
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        rule, _, written = rules.encoder.encode(msg)
-        lines = [line for step in rule.steps for line in _explain_step(step, written, rules, params)]
+        rule, _, written = rules.encoder.encode(msg, rules.own_values.values)
+        values = {**rules.own_values.values(), **written}
+        lines = [line for step in rule.steps for line in _explain_step(step, values, rules, params)]
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")
         return
@@ -128,14 +147,16 @@ def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str
 
 
 def _explain_step(
-    step: Step, written: Mapping[str, Any], rules: SerialRules, params: Mapping[str, Any]
+    step: Step, values: Mapping[str, Any], rules: SerialRules, params: Mapping[str, Any]
 ) -> Iterator[str]:
     """Yield what a step does, as far as that does not depend on the answers of the device."""
-    missing = sorted(step.names - written.keys())
+    missing = sorted(step.names - values.keys())
     if missing:
         yield f"writes {step.name!a} with {', '.join(missing)} of an earlier answer"
     elif step.content is not None:
-        yield f"writes {format_bytes(rules.codec.wrap(step.make(written), step.framing))}"
+        yield f"writes {format_bytes(rules.codec.wrap(step.make(values), step.framing))}"
+    if step.content is not None and params["conversation"]["echo"] is True:
+        yield "then takes off its echo"
     response = step.answer.response
     if response is not None:
         seconds = params["conversation"]["timeout"] if step.answer.timeout is None else step.answer.timeout

@@ -72,7 +72,7 @@ class SerialInterface(DeviceInterface):
         """Yield what is written for a command."""
         from interfaces.serial_interface.explain import explain_command
 
-        yield from explain_command(params, msg)
+        yield from explain_command(params, msg, time.time)
 
     @classmethod
     def signatures(cls, params: Mapping[str, Any]) -> Signatures:
@@ -111,12 +111,14 @@ class SerialInterface(DeviceInterface):
         """Return the counters of the device since the start of the interface. Any thread may call this.
 
         Frames: `frames_received`, of which dropped: `frames_bad_checksum`, `frames_unreadable`, `frames_unmatched`
-        (`unmatched_kinds` different ones); `answers_received`, of which `answers_late` came after the timeout, and
-        `answers_unattributed`, which were dropped because nobody knows which request they answer. Values that could
-        not be converted, while others of the frame could: `values_unreadable`. Bytes outside of frames:
-        `bytes_discarded`, `partial_frames_discarded`. Writing: `frames_sent`; how commands, and opening requests and
-        polls have ended: `commands_...` and `requests_...` with `done`, `timed_out`, `refused`, `offline`. How often
-        the port was opened again because nothing answered: `ports_reopened`.
+        (`unmatched_kinds` different ones), `frames_ignored`; `answers_received`, of which `answers_late` came after the
+        timeout, and `answers_unattributed`, which were dropped because nobody knows which request they answer. What was
+        written and came back, so that it was taken off: `echoes_removed`. Values that could not be converted, while
+        others of the frame could: `values_unreadable`. Bytes outside of frames: `bytes_discarded`,
+        `partial_frames_discarded`. Writing: `frames_sent`, of which `replies_sent`; replies that were too many:
+        `replies_dropped`; how commands, and opening requests and polls have ended: `commands_...` and `requests_...`
+        with `done`, `timed_out`, `refused`, `offline`. How often the port was opened again because nothing answered:
+        `ports_reopened`.
         """
         return self.session.stats()
 

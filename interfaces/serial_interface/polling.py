@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
+from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.steps import make_steps
 
 _MISSES = 3  # times in a row that a poll is not answered before it is sent less often
@@ -25,7 +26,7 @@ class Request:
             next((options[k] for k in ("write", "hex") if k in options), "poll") or "empty line"
         )
         self.steps = make_steps(options, address, encoding, clock)
-        for name in sorted(self.steps[0].names):
+        for name in sorted(self.steps[0].names - OWN_VALUES):
             raise CodecError(f"{{{name}}} is no value: a request has no arguments")
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,30 +12,43 @@ from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.content import content_kinds, make_content
-from interfaces.rules.decoding import Decoder, DecodeRule, ValueReader, check_decode_rule
+from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, ValueReader, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
+from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
+from interfaces.rules.own_values import OWN_VALUES, OwnValues
+from interfaces.rules.reply import Reply, check_reply
 from interfaces.rules.steps import SPEEDS, Step, check_sequence, each_step
 from interfaces.rules.template import TemplateError
-from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings, framing_names
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings, checksums, framing_names
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
+
+MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
 class SerialRules:
     """The framing, the rules and the requests of one device, from the parameters of the serial interface.
 
-    `clock` gives the time at which a frame was received, for the messages with `{time}`.
+    `clock` gives the time: at which a frame was received, for messages with `{time}`, and at which one is written.
     """
 
     def __init__(self, params: Mapping[str, Any], clock: WallClock = NO_CLOCK) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
-        self.codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
+        self._make_codec = functools.partial(
+            FrameCodec, params["framing"], params.get("checksum"), params.get("write_framing")
+        )
+        self.codec = self._make_codec()
+        self._checksum_replies = {
+            name: DueReply(f"checksum of {name!a}" if name else "checksum", Reply(options["reply"], encoding), {})
+            for _, name, options in checksums(params)
+            if "reply" in options
+        }
         every = params["decode_every_rule"]
         self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
         self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
         conversation = params["conversation"]
+        self.own_values = OwnValues(conversation["counter"], clock)
         steps = conversation["opening"]
         self.opening = Request({"name": "opening", "steps": steps}, address, encoding, clock) if steps else None
         self.polls = [Request(options, address, encoding, clock) for options in conversation["polls"]]
@@ -57,6 +71,27 @@ class SerialRules:
         answers = [reader for step in self.steps for reader in (step.answer.response, step.answer.refusal)]
         readers += [reader for reader in answers if reader is not None]
         return all(reader.is_quick for reader in readers)
+
+    def matches(self, frame: bytes) -> bool:
+        """Return whether a decode rule matches `frame`."""
+        return any(rule.matches(frame) for rule in self.decoder.rules)
+
+    def frames_of(self, data: bytes) -> list[bytes]:
+        """Return the frames in `data`, if nothing came before or after it."""
+        codec = self._make_codec()
+        frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
+        return [frame for frame, error in frames if not error]
+
+    def checksum_reply(self, frame: bytes) -> DueReply | None:
+        """Return the reply to a frame whose checksum is wrong, if there is to be one."""
+        return self._checksum_replies.get(self.codec.kind_of(frame).name) if self._checksum_replies else None
+
+    def reply(self, due: DueReply) -> bytes:
+        """Return the bytes of a reply.
+
+        Raises `CodecError` or `FramingError` if it cannot be written.
+        """
+        return self.codec.wrap(due.reply.make(due.values, self.own_values), due.reply.framing)
 
     def with_answer(self, reply: InternalMsg, result: Result, earlier: Mapping[str, Any]) -> InternalMsg:
         """Return the reply to a command with the device's answer: its values, or its text as `answer`.
@@ -85,12 +120,16 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     if not framing_problems:
         codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
     conversation = params["conversation"]
+    counter = conversation["counter"]
+    if counter[0] > counter[1]:
+        yield Problem(("conversation", "counter"), "the first number is larger than the last one", "exchange them")
     for path, rules in ((("encode",), params["encode"]), (("conversation", "polls"), conversation["polls"])):
         for index, options in enumerate(rules):
             problems = list(check_content(options, encoding, options.get("arguments", {})))
-            problems += () if problems else _check_framed(options, encoding, codec)
+            problems += () if problems else _check_framed(options, encoding, codec, counter)
             yield from (problem._replace(path=(*path, index, *problem.path)) for problem in problems)
-    yield from _check_opening(conversation["opening"], encoding, codec)
+    yield from _check_opening(params, codec)
+    yield from _check_replies(params, codec)
     yield from _check_restarted(conversation.get("restarted"), address, encoding)
     yield from _check_speeds(params)
     yield from _check_reachable(params["encode"], address)
@@ -100,7 +139,7 @@ def _check_framing_names(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield where a rule or a request has a framing that the device has not."""
     read, written = framing_names(params)
     places = [(place, options, read) for place, options in _reading(params)]
-    places += [(place, step, written) for place, step in _writing(params)]
+    places += [(place, step, written) for place, step in (*_writing(params), *_replying(params))]
     for place, options, names in places:
         name = options.get("framing")
         if name is not None and name not in names:
@@ -119,11 +158,12 @@ def _check_restarted(options: Mapping[str, Any] | None, address: Mapping[str, st
         yield problem._replace(path=(*path, *problem.path))
 
 
-def _check_opening(steps: Sequence[Mapping[str, Any]], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
-    path = ("conversation", "opening")
+def _check_opening(params: Mapping[str, Any], codec: FrameCodec | None) -> Iterator[Problem]:
+    path, encoding = ("conversation", "opening"), params["encoding"]
+    steps, counter = params["conversation"]["opening"], params["conversation"]["counter"]
     problems = list(check_sequence(steps, encoding, path=path))
     yield from problems
-    for problem in () if problems else _check_framed({"steps": steps}, encoding, codec):
+    for problem in () if problems else _check_framed({"steps": steps}, encoding, codec, counter):
         yield problem._replace(path=(*path, *problem.path[1:]))
 
 
@@ -152,19 +192,45 @@ def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, s
                 break
 
 
-def _check_framed(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
+def _check_framed(
+    options: Mapping[str, Any], encoding: str, codec: FrameCodec | None, counter: Sequence[int]
+) -> Iterator[Problem]:
     """Yield what a rule or a request writes and this framing cannot send; paths begin at it."""
     for path, step in each_step(options):
         if codec is None or not any(content_kinds(step)):
             continue
-        content = make_content(step, encoding)
-        try:
-            if not content.names:
-                codec.wrap(content.make({}), step.get("framing", ""))
-        except KeyError:
-            continue  # an unknown framing, which is reported elsewhere
-        except FramingError as err:
-            yield Problem(path, f"the written bytes cannot be framed: {err}")
+        if make_content(step, encoding).names <= OWN_VALUES - options.get("arguments", {}).keys():
+            for problem in _check_frame(step, encoding, codec, counter):
+                yield problem._replace(path=path)
+
+
+def _check_frame(
+    options: Mapping[str, Any], encoding: str, codec: FrameCodec, counter: Sequence[int]
+) -> Iterator[Problem]:
+    """Yield the problems of what is written without an argument, from the first to the last number of the counter."""
+    content = make_content(options, encoding)
+    try:
+        for count in counter if content.names else counter[:1]:
+            codec.wrap(content.make(OwnValues((count, count), NO_CLOCK).values()), options.get("framing", ""))
+    except KeyError:
+        return  # an unknown framing, which is reported elsewhere
+    except FramingError as err:
+        yield Problem((), f"the written bytes cannot be framed: {err}")
+    except CodecError as err:
+        yield Problem((), f"the bytes to write cannot be made: {err}")
+
+
+def _check_replies(params: Mapping[str, Any], codec: FrameCodec | None) -> Iterator[Problem]:
+    """Yield the problems of the reply to a wrong checksum, and of replies that cannot be framed."""
+    encoding = params["encoding"]
+    for path, _, checksum in checksums(params):
+        problems = check_reply(checksum["reply"], encoding, frozenset()) if "reply" in checksum else ()
+        yield from (problem._replace(path=(*path, "reply", *problem.path)) for problem in problems)
+    for path, options in _replying(params):
+        if codec is None or list(check_reply(options, encoding, OWN_VALUES)):
+            continue  # reported already, or it depends on the frame
+        for problem in _check_frame(options, encoding, codec, params["conversation"]["counter"]):
+            yield problem._replace(path=path)
 
 
 def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -221,3 +287,11 @@ def _writing(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
     for path, section in sections:
         for index, options in enumerate(section):
             yield from (((*path, index, *inner), step) for inner, step in each_step(options))
+
+
+def _replying(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Yield path and options of each reply to a frame."""
+    yield from (((*path, "reply"), options["reply"]) for path, _, options in checksums(params) if "reply" in options)
+    yield from (
+        (("decode", index, "reply"), rule["reply"]) for index, rule in enumerate(params["decode"]) if "reply" in rule
+    )

@@ -14,18 +14,21 @@ from typing import Any
 from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.answers import Answer, AnswerReader
-from interfaces.rules.decoding import BadValue, PartialMessages, ValueReader, bad_values
+from interfaces.rules.decoding import BadValue, DueReply, IgnoredFrame, PartialMessages, ValueReader, bad_values
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.collecting import Collected
 from interfaces.serial_interface.conversation import Conversation
+from interfaces.serial_interface.echo import EchoFilter
+from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.opening import Opening
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.polling import Request, Schedule
+from interfaces.serial_interface.replies import MOST_PER_SECOND, Replies
 from interfaces.serial_interface.reports import DropReason, Reports
 from interfaces.serial_interface.rules import SerialRules
 from interfaces.serial_interface.steps import Asked, Run
-from interfaces.serial_interface.transaction import Outcome, Priority, Result
+from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 
 _SILENT = 3  # requests in a row without an answer: when the device sends a frame again, it may have been switched on
 _COUNTED_OUTCOMES = {
@@ -40,7 +43,10 @@ _COUNTERS = (
     "values_unreadable",
     "answers_received",
     "answers_late",
+    "frames_ignored",
     "frames_sent",
+    "replies_sent",
+    "replies_dropped",
     "ports_reopened",
     *(f"{kind}_{outcome}" for kind in ("commands", "requests") for outcome in _COUNTED_OUTCOMES.values()),
 )
@@ -80,6 +86,9 @@ class Session:
         self._opening = Opening(is_needed=rules.opening is not None)
         self._schedule = Schedule(rules.polls)
         self._conversation = Conversation(options.rate_limit)
+        self._echo = EchoFilter(options.echo, options.echo_endings, reports.echo_noticed)
+        self._watch = FrameWatch()
+        self._replies = Replies(options.rate_limit.bytes_per_second)
         self._writable_at = 0.0
         self._last_byte = 0.0
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
@@ -100,8 +109,10 @@ class Session:
     def use_rules(self, rules: SerialRules) -> None:
         """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
         rules.codec = self.codec
+        rules.own_values = self.rules.own_values
         self.rules = rules
         self._reports.forget_kinds()
+        self._replies.clear()
 
     def stats(self) -> dict[str, int]:
         """Return the counters. Any thread may call this."""
@@ -110,6 +121,7 @@ class Session:
             **self._counts,
             "unmatched_kinds": self._reports.unmatched_kinds,
             "answers_unattributed": self._conversation.unattributed,
+            "echoes_removed": self._echo.removed,
             "bytes_discarded": framer.discarded_bytes,
             "partial_frames_discarded": framer.discarded_frames,
         }
@@ -130,6 +142,9 @@ class Session:
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
         self._conversation.reset()
+        self._echo.reset()
+        self._watch.reset()
+        self._replies.clear()
         self._unanswered = self._speed = 0
         self._writable_at = now + self._options.settle
         self._opening.start(self._writable_at)
@@ -148,13 +163,14 @@ class Session:
     def due(self) -> float | None:
         """Return the time at which something is due that no byte from the device will cause, or None."""
         framer = self.codec.framer
-        due = earliest(framer.due(), self._conversation.due(), self._schedule.due(), self._opening.due())
+        conversation, schedule = self._conversation, self._schedule
+        due = earliest(framer.due(), conversation.due(), schedule.due(), self._opening.due(), self._replies.due())
         if due is not None:
             due = max(due, self._writable_at)
         timeout = self._options.frame_timeout
         if timeout is not None and framer.has_partial_frame:
             due = earliest(due, self._last_byte + timeout)
-        return due
+        return earliest(due, self._echo.due(), self._watch.due())
 
     def report_dead(self) -> None:
         """Log that nothing answers."""
@@ -166,6 +182,10 @@ class Session:
         """Accept the bytes that have arrived at `now`; yield the messages of the frames that are complete."""
         if data:
             self._last_byte = now
+            if self._echo:
+                data = self._echo.received(data)
+            if self._watch.is_waiting:
+                self._watch.received(data, now)
         return self.decode_frames(self.codec.feed(data, now), now)
 
     def expire_partial_frame(self, now: float) -> Iterator[InternalMsg]:
@@ -173,10 +193,14 @@ class Session:
 
         Call this only after everything that has arrived was passed to `receive`: else the missing bytes may be there.
         """
+        if self._echo and (data := self._echo.expire(now)):
+            yield from self.decode_frames(self.codec.feed(data, now), now)
         timeout, framer = self._options.frame_timeout, self.codec.framer
         if timeout is not None and framer.has_partial_frame and now >= self._last_byte + timeout:
             yield from self.decode_frames(self.codec.flush_partial(), now)
         self._check_for_frames()
+        if self._watch.is_waiting and (no_frame := self._watch.overdue(now)):
+            self._reports.no_frame_ended(*no_frame)
 
     def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
@@ -185,6 +209,8 @@ class Session:
         is_plain = not conversation.needs_frames and self.rules.restarted is None
         frames = list(frames)
         counts["frames_received"] += len(frames)
+        if frames and self._watch.is_waiting:
+            self._watch.end()
         if (self._unanswered or self.rules.polls) and any(not error for _, error in frames):
             if self._unanswered >= _SILENT:
                 self._opening.repeat(now)
@@ -193,6 +219,8 @@ class Session:
         for frame, checksum_error in frames:
             if checksum_error:
                 self._drop(DropReason.BAD_CHECKSUM, frame, checksum_error)
+                if (reply := self.rules.checksum_reply(frame)) is not None:
+                    self._reply(reply, frame)
             elif is_plain:
                 yield from self._decode(frame) or ()
             else:
@@ -267,10 +295,30 @@ class Session:
                 return None
             self._drop(DropReason.UNMATCHED, frame)
             return ()
-        if type(messages) is PartialMessages:
+        if type(messages) is not list:
+            self._process_special(messages, frame)
+        return messages
+
+    def _process_special(self, messages: list[InternalMsg], frame: bytes) -> None:
+        """Process what a frame calls for besides its messages."""
+        if isinstance(messages, PartialMessages):
             self._report_bad(messages.bad, frame)
             self._pass_on_bad(messages.readings)
-        return messages
+            for reply in messages.replies:
+                self._reply(reply, frame)
+        self._counts["frames_ignored"] += isinstance(messages, IgnoredFrame)
+
+    def _reply(self, due: DueReply, frame: bytes) -> None:
+        """Have a reply to `frame` written by the next `step`."""
+        source = due.source
+        try:
+            data = self.rules.reply(due)
+        except (CodecError, FramingError) as err:
+            self._report_bad((BadValue(f"{source}: reply", f"{source}: reply: {err}"),), frame)
+            return
+        if not self._replies.add(source, data, self._last_byte):
+            self._counts["replies_dropped"] += 1
+            self._reports.reply_dropped(source, MOST_PER_SECOND)
 
     def _report_bad(self, bad: Iterable[BadValue], frame: bytes) -> None:
         for place, error in bad:
@@ -299,11 +347,11 @@ class Session:
     def submit(self, msg: InternalMsg, now: float) -> InternalMsg | None:
         """Queue a command; return the reply if it is refused. Call `step` to write it."""
         try:
-            rule, arguments, written = self.rules.encoder.encode(msg)
+            rule, arguments, written = self.rules.encoder.encode(msg, self.rules.own_values.values)
             # Its outcome has the values that were written: a client may have sent the number as text.
             typed = msg.with_arguments({name: arguments[name] for name in msg.arguments})
-            wrap, timeout = self.codec.wrap, self._options.answer_timeout
-            transaction = Run(typed, rule.steps, Priority.COMMAND, wrap, timeout, arguments, written).start()
+            wrap, own, timeout = self.codec.wrap, self.rules.own_values, self._options.answer_timeout
+            transaction = Run(typed, rule.steps, Priority.COMMAND, wrap, own, timeout, arguments, written).start()
         except (CodecError, FramingError) as err:
             return self._refuse(msg, str(err))
         if not self._conversation.submit(transaction, now):
@@ -317,8 +365,8 @@ class Session:
 
     def _submit_request(self, request: Request, priority: Priority, now: float) -> Run:
         is_opening = request is self._opening_request
-        timeout = self._options.answer_timeout
-        run = Run(request, request.steps, priority, self.codec.wrap, timeout, is_opening=is_opening)
+        wrap, own, timeout = self.codec.wrap, self.rules.own_values, self._options.answer_timeout
+        run = Run(request, request.steps, priority, wrap, own, timeout, is_opening=is_opening)
         self._conversation.submit(run.start(), now)
         return run
 
@@ -336,6 +384,8 @@ class Session:
 
         `write` may raise `DeviceError`; the outcomes of transactions that have ended are yielded before.
         """
+        if self._replies and now >= self._writable_at:
+            self._write_replies(now, write)
         conversation = self._conversation
         has_work = bool(self.rules.polls) or not conversation.is_idle or self._opening.due() is not None
         if not (has_work or self._speed != conversation.speed) or now < self._writable_at:
@@ -346,7 +396,7 @@ class Session:
             self._submit_opening(now)
             data, results = conversation.step(now)
             try:
-                self._write(data, write)
+                self._write(data, now, write)
             except DeviceError as err:
                 for result in results:
                     if result.frame:
@@ -361,7 +411,7 @@ class Session:
             if not data:
                 return
 
-    def _write(self, data: bytes, write: Callable[[bytes], None]) -> None:
+    def _write(self, data: bytes, now: float, write: Callable[[bytes], None]) -> None:
         """Write `data`, if any, at the speed at which the device expects it; change to that at which it then answers.
 
         Raises `DeviceError`.
@@ -370,13 +420,44 @@ class Session:
         if data:
             self._use_speed(conversation.write_speed)
             write(data)
-            self._counts["frames_sent"] += 1
+            self._written(data, now)
         self._use_speed(conversation.speed)
 
     def _use_speed(self, speed: int) -> None:
         if speed != self._speed:
             self._set_speed(speed)
             self._speed = speed
+
+    def _write_replies(self, now: float, write: Callable[[bytes], None]) -> None:
+        while data := self._replies.pop(now):
+            write(data)
+            self._counts["replies_sent"] += 1
+            self._conversation.pause_after(len(data), now)
+            self._written(data, now, is_reply=True)
+
+    def _written(self, data: bytes, now: float, *, is_reply: bool = False) -> None:
+        """Record that `data` was written."""
+        self._counts["frames_sent"] += 1
+        self._replies.written(len(data), now)
+        self._expect_echo(data, now, None if is_reply else self._conversation.current)
+
+    def _expect_echo(self, data: bytes, now: float, current: Transaction | None) -> None:
+        """Record that the line may return `data`, which was written for the transaction `current`, if for any."""
+        if not self._echo.is_watching:
+            return
+        timeout = self._options.answer_timeout if current is None else current.timeout
+        if current is None or current.response is None:
+            self._echo.written(data, now + timeout)
+        else:
+            self._echo.written(data, now + timeout, lambda: not self._is_read(data, current))
+
+    def _is_read(self, data: bytes, transaction: Transaction) -> bool:
+        """Return whether `data` could come from the device: as an answer to `transaction`, or as a reading."""
+        response: AnswerReader = transaction.subject.step.answer.response
+        return any(
+            transaction.fits(frame) or (response.has_end and response.wants(frame)) or self.rules.matches(frame)
+            for frame in self.rules.frames_of(data)
+        )
 
     def _result_messages(self, result: Result, now: float) -> Iterator[InternalMsg]:
         """Yield the messages that the end of a transaction makes: a command's reply, and the readings of the answer."""

@@ -42,6 +42,9 @@ class Transaction:
     one; nothing else is written between them. It may raise `CodecError`: what the device has answered cannot be
     written. `pause` is the time after the end in which nothing is written; `baudrate` the speed after the write, which
     lasts to the end of the steps, or, with `is_opening`, of the connection.
+
+    `prepare` completes it just before it is written, with the time of that moment, for example. It may raise
+    `GatewayError`: the transaction is then refused.
     """
 
     ends: Callable[[bytes], bool] | None = None
@@ -71,6 +74,8 @@ class Transaction:
         self.attempts = 0
         self.written_at = 0.0
         self.is_answered = False
+        self.prepare: Callable[[Transaction], None] | None = None  # called before it is written for the first time
+        self.question: object = None  # what asks the same has the same one here, even if other bytes are written
         self.error = ""  # why the answer could not be read; the transaction waits for another one
 
     def read(
@@ -110,7 +115,9 @@ class Transaction:
 
     def asks_the_same(self, other: Transaction) -> bool:
         """Return whether it does not matter which of the two a frame answers: the same was written for both."""
-        return self is other or (self.data == other.data and bool(self.data))
+        if self is other or (self.question is not None and self.question is other.question):
+            return True
+        return self.data == other.data and bool(self.data)
 
 
 class Result(NamedTuple):

@@ -105,6 +105,18 @@ def as_list(framing: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Ma
     return [framing] if isinstance(framing, Mapping) else list(framing)
 
 
+def checksums(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, Mapping[str, Any]]]:
+    """Yield the checksums of what is read: the path, the name of the framing (or an empty text), and the options."""
+    framing, checksum = params["framing"], params.get("checksum")
+    framings = as_list(framing)
+    for index, options in enumerate(framings):
+        if options.get("checksum"):
+            path = ("framing",) if isinstance(framing, Mapping) else ("framing", index)
+            yield (*path, "checksum"), options.get("name", ""), options["checksum"]
+    if checksum:
+        yield ("checksum",), framings[0].get("name", ""), checksum
+
+
 def framing_names(params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return the names of the framings that are read, and of all that may be written."""
     read = [options["name"] for options in as_list(params["framing"]) if "name" in options]
@@ -158,6 +170,9 @@ def check_framings(params: Mapping[str, Any], near: Near) -> Iterator[Problem]:
         yield from _check_list(framing)
     if isinstance(other, Mapping):
         yield from _check_one(("write_framing",), other, near)
+        if "reply" in other.get("checksum", {}):
+            text = "no frame is received in this framing"
+            yield Problem(("write_framing", "checksum", "reply"), text, "move it to the checksum of a framing")
     elif other is not None and other not in (names := framing_names(params)[0]):
         yield Problem(("write_framing",), f"there is no framing {other!a}", near(other, names))
 
@@ -191,6 +206,9 @@ def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         if name in names:
             yield Problem(("framing", index, "name"), f"two framings are called {name!a}", "rename one of them")
         names |= {name} if name else set()
+        if not name and "reply" in options.get("checksum", {}):
+            text = "a framing of several needs a name where a wrong checksum is replied to"
+            yield Problem(("framing", index, "checksum", "reply"), text, "add name: ... to the framing")
         if kind in ("gap", RAW):
             text = f"framing of type {kind!a} cannot share a line with others"
             yield Problem(("framing", index, "type"), text, "choose another type")

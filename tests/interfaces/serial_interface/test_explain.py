@@ -33,6 +33,37 @@ def test_a_value_that_is_left_out_is_shown() -> None:
     assert explained(b"b=nan", decode=[rule])[-1].startswith("dropped: ")
 
 
+def test_with_every_rule_each_rule_is_shown_and_what_it_could_not_convert() -> None:
+    rules: list[dict[str, Any]] = [
+        {"name": "t", "regex": "T=(?P<t>[^;]*);.*", "values": {"t": "float"},
+         "message": {"action": "T", "arguments": "*"}},
+        {"name": "h", "regex": ".*H=(?P<h>.*)", "values": {"h": "int"}, "message": {"action": "H", "arguments": "*"}},
+        {"name": "other", "regex": "X", "message": {"action": "X"}},
+    ]  # fmt: skip
+    assert explained(b"T=---;H=40", decode=rules, decode_every_rule=True) == [
+        "matched rule 't'", "matched rule 'h'", "left out: rule 't': t: '---' is not a number", "H",
+    ]  # fmt: skip
+    assert explained(b"T=---;H=x", decode=rules, decode_every_rule=True)[-1].startswith("dropped: rule 't': t: ")
+    assert explained(b"T=---;H=40", decode=rules) == ["dropped: t: '---' is not a number"]
+
+
+def test_a_reply_is_shown() -> None:
+    rule: dict[str, Any] = {"regex": "HELLO (?P<n>[0-9]+)", "reply": {"write": "HI {n}"}}
+    assert explained(b"HELLO 7", decode=[rule]) == [
+        "matched rule 'HELLO (?P<n>[0-9]+)'", "replies 'HI 7\\r\\n' (48 49 20 37 0d 0a)",
+    ]  # fmt: skip
+    rule["reply"] = {"hex": "{n:02x}", "framing": "raw"}
+    (_, problem) = explained(b"HELLO 7", decode=[rule])
+    assert problem.startswith("rule 'HELLO (?P<n>[0-9]+)': reply: '7' cannot be written")
+    checksum = {"type": "xor", "reply": {"hex": "15", "framing": "raw"}}
+    assert explained(b"HELLO 7", checksum=checksum)[1] == "replies '\\x15' (15)"
+
+
+def test_a_frame_that_is_ignored_is_shown() -> None:
+    lines = explained(b"BOOT 1", decode=[{"name": "boot", "regex": "BOOT .*", "ignore": True}])
+    assert lines == ["matched rule 'boot'", "ignored: no message, and nothing in the log"]
+
+
 def test_an_answer_without_messages_is_decoded_as_well() -> None:
     lines = explained(b"PWON", decode=[POWER], conversation=polls())
     assert lines == ["matched rule 'PW(?P<p>ON|OFF)'", "POWER_ON", "answers the request 'power'"]

@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "framing", "values", "until", "same", "message", "messages", "publish"}
+    others = {"name", "framing", "values", "until", "same", "message", "messages", "publish", "reply", "ignore"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 

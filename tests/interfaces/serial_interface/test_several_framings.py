@@ -13,6 +13,7 @@ from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules
 from interfaces.serial_interface.session import Session
+from tests.conftest import ExpectedLogs
 from tests.support.configuration import serial_params
 
 MESSAGE = {"device": "d", "action": "A", "arguments": "*"}
@@ -36,10 +37,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def make_session(params: dict[str, Any]) -> Session:
+    return Session(SerialRules(params), SerialOptions.from_params(params), Reports("test", lambda: 0.0))
+
+
 def device() -> Session:
     params = serial_params(**OPTIONS)
     assert list(check_rules(params)) == []
-    return Session(SerialRules(params), SerialOptions.from_params(params), Reports("test", lambda: 0.0))
+    return make_session(params)
 
 
 def command(action: str) -> InternalMsg:
@@ -112,6 +117,10 @@ def test_check_names_the_framing_of_a_frame() -> None:
             {"conversation": {"opening": [{"write": "A", "response": {"framing": "hx", "regex": "."}}]}},
         ),
         (
+            ("decode", 0, "reply", "framing"),
+            {"decode": [{"regex": "A", "reply": {"framing": "hx", "hex": "06"}}]},
+        ),
+        (
             ("conversation", "restarted", "framing"),
             {"conversation": {"restarted": {"framing": "hx", "regex": "BOOT"}}},
         ),
@@ -142,7 +151,7 @@ def polled_modem() -> tuple[Session, dict[str, Any]]:
     options = {**OPTIONS, "decode": [{"framing": "hex", "regex": "(?P<y>.*)", "message": MESSAGE}]}
     params = serial_params(**{**options, "conversation": {"polls": [SIGNAL]}})
     assert list(check_rules(params)) == []
-    session = Session(SerialRules(params), SerialOptions.from_params(params), Reports("test", lambda: 0.0))
+    session = make_session(params)
     session.start(0.0)
     list(session.step(0.0, lambda _data: None))
     return session, params
@@ -166,10 +175,7 @@ def test_check_joins_only_the_frames_of_the_framing_of_an_answer() -> None:
 def test_a_restart_is_recognised_in_its_framing_only() -> None:
     opening = {"restarted": {"framing": "text", "regex": "."}, "opening": [{"write": "HI"}]}
     params = serial_params(**{**OPTIONS, "conversation": opening})
-    session, written = (
-        Session(SerialRules(params), SerialOptions.from_params(params), Reports("test", lambda: 0.0)),
-        list[bytes](),
-    )
+    session, written = make_session(params), list[bytes]()
     session.start(0.0)
     list(session.step(0.0, written.append))
     for data in (b":41BF\n", b"A\r\n"):
@@ -197,7 +203,7 @@ def test_a_console_is_answered_at_its_prompt_with_raw_bytes(size: int) -> None:
     framing = {"terminator": ["\r\n", "\n"], "write_terminator": "\r", "prompts": ["> "]}
     params = serial_params(framing=framing, encode=[SMS], address={"device": "d"})
     assert list(check_rules(params)) == []
-    session = Session(SerialRules(params), SerialOptions.from_params(params), Reports("test", lambda: 0.0))
+    session = make_session(params)
     session.start(0.0)
     written: list[bytes] = []
     outcomes: list[InternalMsg] = []
@@ -211,6 +217,48 @@ def test_a_console_is_answered_at_its_prompt_with_raw_bytes(size: int) -> None:
         outcomes += session.step(0.1, written.append)
     assert written == [b'AT+CMGS="+49"\r', b"hello\x1a"]
     assert [(msg.argument("id"), msg.argument("response")) for msg in outcomes] == [("12", "OK")]
+
+
+def test_replies_have_their_framing_and_each_framing_its_reply_to_a_wrong_checksum(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("wrong checksum")
+    hex_framing, text = OPTIONS["framing"]
+    checksum = {**hex_framing["checksum"], "reply": {"framing": "hex", "hex": "15"}}
+    decode = [
+        {"framing": "hex", "regex": "A", "reply": {"framing": "hex", "hex": "06"}},
+        {"framing": "text", "regex": "A", "reply": {"write": "ACK"}},
+        {"regex": "> ", "reply": {"framing": "raw", "hex": "04"}},
+    ]
+    params = serial_params(framing=[{**hex_framing, "checksum": checksum}, text], write_framing="text", decode=decode)
+    assert list(check_rules(params)) == []
+    session, written = make_session(params), list[bytes]()
+    for data in (b":41BF\n", b":4100\n\r\n", b"A\r\n", b"> "):
+        list(session.receive(data, 1.0))
+        list(session.step(1.0, written.append))
+    assert written == [b":06FA\n", b":15EB\n", b"ACK\r\n", b"\x04"]
+    assert "replies ':15EB\\n' (3a 31 35 45 42 0a)" in list(explain_frame(params, b":4100\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        (
+            ("framing", 0, "checksum", "reply"),
+            {"framing": [{"start": ":", "checksum": {"type": "lrc", "reply": {"hex": "15"}}}, {"start": "!"}]},
+        ),
+        (
+            ("write_framing", "checksum", "reply"),
+            {"write_framing": {"checksum": {"type": "lrc", "reply": {"hex": "15"}}}},
+        ),
+        (
+            ("framing", "checksum", "reply", "framing"),
+            {"framing": {"checksum": {"type": "lrc", "reply": {"framing": "hx", "hex": "15"}}}},
+        ),
+    ],
+)
+def test_a_reply_to_a_wrong_checksum_that_can_never_be_sent_is_a_finding(
+    path: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    assert [problem.path for problem in check_rules(serial_params(**options))] == [path]
 
 
 def test_the_longest_timeout_of_the_framings_counts() -> None:
