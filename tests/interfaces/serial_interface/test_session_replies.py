@@ -275,6 +275,20 @@ def test_a_step_that_cannot_be_framed_ends_the_steps_with_its_number(name: str) 
     assert (device.session.due(), device.counts()["commands_refused"]) == (None, 1)
 
 
+def test_a_step_that_can_be_framed_no_more_when_it_is_due_ends_the_steps(name: str) -> None:
+    rule = {"match": {"action": "SET"}, "steps": [{"write": "A"}, {"hex": "{count:02x}"}, {"write": "B"}]}
+    counting = {"regex": "N", "reply": {"write": "#{count}"}}
+    device = Device(name, encode=[rule], decode=[counting], conversation={"counter": [9, 11], "pacing": {"pause": 0.5}})
+    assert device.submit("SET") is None
+    device.step(0.0)
+    device.receive(b"N\n", 0.1)
+    device.step(0.1)
+    (outcome,) = device.step(0.6)
+    assert device.written == [b"A\r\n", b"#9\r\n"]
+    assert outcome.argument("response") == "REFUSED"
+    assert str(outcome.argument("reason")).startswith("step 2 of 3: ")
+
+
 def test_the_opening_and_the_check_know_the_values_of_the_gateway(name: str) -> None:
     opening = [{"write": "CLOCK {utc:%H:%M}"}, {"write": "N {count}", "response": {"regex": "OK"}}]
     options = {"conversation": {"opening": opening}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -146,9 +147,12 @@ SIGNAL: dict[str, Any] = {
 OK_IN_HEX = b":4F4B66\n"
 
 
-def polled_modem() -> tuple[Session, dict[str, Any]]:
+ANY_HEX: dict[str, Any] = {"framing": "hex", "regex": "(?P<y>.*)", "message": MESSAGE}
+
+
+def polled_modem(decode: Sequence[dict[str, Any]] = (ANY_HEX,)) -> tuple[Session, dict[str, Any]]:
     """Return a modem that has been asked for its signal, and its parameters."""
-    options = {**OPTIONS, "decode": [{"framing": "hex", "regex": "(?P<y>.*)", "message": MESSAGE}]}
+    options = {**OPTIONS, "decode": list(decode)}
     params = serial_params(**{**options, "conversation": {"polls": [SIGNAL]}})
     assert list(check_rules(params)) == []
     session = make_session(params)
@@ -164,6 +168,15 @@ def test_the_frames_and_the_end_of_an_answer_have_its_framing(size: int) -> None
     chunks = [data[at : at + size] for at in range(0, len(data), size)]
     messages = [msg for chunk in chunks for msg in session.receive(chunk, 0.1)]
     assert [(msg.action, msg.arguments) for msg in messages] == [("A", {"y": "OK"}), ("SIGNAL", {"rssi": "18"})]
+
+
+def test_a_frame_of_another_framing_is_not_collected_and_gives_an_answer_no_more_time() -> None:
+    session, _ = polled_modem(decode=[])
+    due = session.due()
+    assert list(session.receive(OK_IN_HEX, 0.5)) == []
+    assert (session.stats()["frames_unmatched"], session.due()) == (1, due)
+    list(session.receive(b"CSQ: 18\r\n", 0.6))
+    assert (session.stats()["frames_unmatched"], session.due()) == (1, 1.6)
 
 
 def test_check_joins_only_the_frames_of_the_framing_of_an_answer() -> None:
