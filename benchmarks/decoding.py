@@ -54,6 +54,37 @@ _KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
         lambda number: _with_crc(b"\x7e\x04" + struct.pack(">I", number)),
         lambda number: {"value": number},
     ),
+    "three framings": (
+        {
+            "framing": [
+                {
+                    "name": "binary",
+                    "type": "length",
+                    "start": "\x7e",
+                    "offset": 1,
+                    "size": 1,
+                    "correction": 4,
+                    "checksum": {"type": "modbus", "byte_order": "little", "strip": True},
+                },
+                {"name": "marked", "type": "markers", "start": "<", "stop": ">"},
+                {"name": "line", "start": "$"},
+            ],
+            "decode": [
+                {
+                    "framing": "binary",
+                    "binary": {"fields": [{"type": "u16"}, {"type": "u32", "name": "value"}]},
+                    "message": _MESSAGE,
+                },
+                {"regex": "[$]?(?P<value>[0-9]+)", "values": {"value": "int"}, "message": _MESSAGE},
+            ],
+        },
+        lambda number: (
+            _with_crc(b"\x7e\x04" + struct.pack(">I", number))
+            if number % 3 == 0
+            else (b"<%d>", b"$%d\r\n")[number % 3 - 1] % number
+        ),
+        lambda number: {"value": number},
+    ),
 }
 
 

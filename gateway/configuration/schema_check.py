@@ -131,9 +131,10 @@ def with_files(data: Any, schema: Schema, locate: Callable[[str, Schema], str], 
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """Return the definition in `root` to which `schema` refers, or `schema` itself."""
+    """Return the definition in `root` to which `schema` refers, with what stands beside the reference, or `schema`."""
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        definition = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        schema = {**definition, **{name: value for name, value in schema.items() if name != "$ref"}}
     return schema if isinstance(schema, Mapping) else {}
 
 

@@ -8,27 +8,64 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, reserved_argument
 from interfaces.rules.decoding import ValueReader, check_decode_rule
-from interfaces.rules.extractors import Values
-from interfaces.rules.message_template import NO_CLOCK, WallClock
+from interfaces.rules.extractors import ExtractError, NothingExtractor, RegexExtractor, Values
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
+from interfaces.rules.safe_regex import RegexError, safe_regex
 
 
 class AnswerReader(ValueReader):
-    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
+    """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command.
+
+    With `until`, the answer has several frames: `ends` recognises the last one, and those before it are read together,
+    joined by line ends.
+    """
 
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         super().__init__(options, address, encoding, clock)
-        self._same: Sequence[str] = options.get("same", ())
+        self.same: Sequence[str] = options.get("same", ())
+        self.until: str | None = options.get("until")
+        """The expression of the last frame; None if the answer has one frame."""
+        self._end = None
+        if self.until is not None:
+            self._end = RegexExtractor(self.until, encoding)
+            self._extract = self.extractor.extract  # it reads joined frames, each of which has the framing
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the answer has several frames, of which the last one is its end."""
+        return self._end is not None
+
+    @property
+    def is_quick(self) -> bool:
+        """False if a frame can take long, because an expression runs under a time limit."""
+        return self.extractor.is_quick and (self._end is None or self._end.is_quick)
+
+    def ends(self, frame: bytes) -> bool:
+        """Return whether `frame` is the end of the answer. Raises `CodecError` if that takes too long to find out."""
+        try:
+            return self._end is not None and self.has_framing(frame) and self._end.extract(frame) is not None
+        except ExtractError as err:
+            raise CodecError(str(err)) from err
+
+    def wants(self, frame: bytes) -> bool:
+        """Return whether `frame`, which is not the end, has values of the answer by itself."""
+        if isinstance(self.extractor, NothingExtractor) or not self.has_framing(frame):
+            return False
+        try:
+            return self.extractor.extract(frame) is not None
+        except ExtractError:
+            return True
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
         """Return the function that reads the answer to a command with these arguments."""
-        if not self._same:
+        if not self.same:
             return self.read
 
         def read(frame: bytes) -> list[Values] | None:
             sets = self.read(frame) or ()
-            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self._same)]
+            matching = [values for values in sets if all(values.get(n) == arguments.get(n) for n in self.same)]
             return matching or None
 
         return read
@@ -46,27 +83,53 @@ class Answer:
         self.response, self.refusal = reader("response"), reader("refusal")
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
+        self.has_same = any(each is not None and each.same for each in (self.response, self.refusal))
+        """Whether it shows which of several alike requests it answers."""
 
 
-def check_answers(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of the answers that a rule or a request expects; paths begin at it."""
+def check_answers(options: Mapping[str, Any], encoding: str, arguments: frozenset[str] | None) -> Iterator[Problem]:
+    """Yield the problems of the answers that a rule or a request expects; paths begin at it.
+
+    `arguments` are what `same` may name; None: not known.
+    """
     for kind in ("response", "refusal"):
         if kind in options:
-            problems = list(check_decode_rule(options[kind], {}, encoding, needs_message=False))
+            problems = list(_check_until(kind, options[kind]))
+            problems += check_decode_rule(options[kind], {}, encoding, needs_message=False)
             yield from (problem._replace(path=(kind, *problem.path)) for problem in problems)
             if not problems:
                 yield from _check_answer(kind, options[kind], encoding, arguments)
 
 
+def _check_until(kind: str, options: Mapping[str, Any]) -> Iterator[Problem]:
+    if "until" not in options:
+        return
+    if kind == "refusal":
+        yield Problem(
+            ("until",), "a refusal is one frame, which ends the answer", "describe this frame, without 'until'"
+        )
+    if "binary" in options:
+        text = "the frames of an answer with an end are joined by line ends, and cannot be read as bytes"
+        yield Problem(("until",), text, "use lines, regex, fields or pairs, or remove 'until'")
+    try:
+        names = safe_regex(options["until"]).names
+    except RegexError as err:
+        yield Problem(("until",), str(err), "correct it")
+        return
+    if names:
+        text = f"the end of an answer is not read, but its expression has a name: {', '.join(names)}"
+        yield Problem(("until",), text, "write ( ) without a name; what is before the end is read")
+
+
 def _check_answer(
-    kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
+    kind: str, options: Mapping[str, Any], encoding: str, arguments: frozenset[str] | None
 ) -> Iterator[Problem]:
     names = AnswerReader(options, {}, encoding).extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
             yield Problem((kind,), reserved_argument(name), "use another word")
     for index, name in enumerate(options.get("same", ())):
-        if name not in arguments:
+        if arguments is not None and name not in arguments:
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
         if names is not None and name not in names:
             yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read this value, too")

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gateway.errors import Problem
 from interfaces.rules.layout import Layout, LayoutError
 from interfaces.rules.message_template import CodecError
 from interfaces.rules.template import Template, TemplateError
@@ -89,6 +90,15 @@ CONTENTS: Mapping[str, Callable[[Any, str], Content]] = {
 def content_kinds(options: Mapping[str, Any]) -> Iterator[str]:
     """Yield the kinds of content that a rule has; a valid rule has one."""
     yield from (kind for kind in CONTENTS if kind in options)
+
+
+def check_kinds(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem unless there is exactly one kind of content."""
+    kinds = list(content_kinds(options))
+    if len(kinds) != 1:
+        present = " and ".join(kinds) if kinds else "none"
+        message = f"exactly one of {', '.join(CONTENTS)} is needed; this one has {present}"
+        yield Problem((), message, "keep or add one of them: it describes what is written")
 
 
 def make_content(options: Mapping[str, Any], encoding: str) -> Content:

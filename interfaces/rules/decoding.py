@@ -34,6 +34,7 @@ from interfaces.rules.message_template import (
     make_messages,
     make_templates,
 )
+from interfaces.rules.reply import Reply, check_reply
 from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import TemplateError
 
@@ -48,18 +49,38 @@ class BadValue(NamedTuple):
     error: str
 
 
-class PartialMessages(list[InternalMsg]):
-    """The messages of a frame of which some values could not be converted: `bad` are those values.
+class DueReply(NamedTuple):
+    """A reply that a rule calls for: which rule, the reply, and the values of the frame."""
 
-    `readings` are the messages in which they are missing.
+    source: str
+    reply: Reply
+    values: Values
+
+
+class PartialMessages(list[InternalMsg]):
+    """The messages of a frame that are not all: of which values could not be converted, or that is to be replied to.
+
+    `bad` are those values, `readings` the messages in which they are missing. `replies` are the replies.
     """
 
     def __init__(
-        self, messages: Iterable[InternalMsg], bad: Sequence[BadValue], readings: Sequence[BadReading]
+        self,
+        messages: Iterable[InternalMsg],
+        bad: Sequence[BadValue] = (),
+        readings: Sequence[BadReading] = (),
+        replies: Sequence[DueReply] = (),
     ) -> None:
         super().__init__(messages)
         self.bad = bad
         self.readings = readings
+        self.replies = replies
+
+
+class IgnoredFrame(list[InternalMsg]):
+    """The messages of a frame that is known and not wanted: none."""
+
+
+_IGNORED = IgnoredFrame()
 
 
 def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
@@ -76,7 +97,11 @@ class ValueReader:
     ) -> None:
         self.extractor: Extractor = make_extractor(options, encoding)
         self.messages = make_templates(options, address, self.extractor.names, clock)
-        self._extract = self.extractor.extract
+        self.framing: str = options.get("framing", "")
+        """The name of the framing whose frames it reads; empty: those of all."""
+        self._extract: _Extract = self.extractor.extract
+        if self.framing:
+            self._extract = _in_framing(self.framing, self._extract)
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
         self._default: Callable[[Any], Any] | None = None
@@ -84,6 +109,15 @@ class ValueReader:
             self._default = pipeline(values[ANY]).read
         elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
             self._default = check_finite
+
+    @property
+    def is_quick(self) -> bool:
+        """False if a frame can take long, because an expression runs under a time limit."""
+        return self.extractor.is_quick
+
+    def has_framing(self, frame: bytes) -> bool:
+        """Return whether `frame` has the framing that is read here."""
+        return not self.framing or _framing_of(frame) == self.framing
 
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
@@ -125,6 +159,18 @@ class ValueReader:
         return sets
 
 
+_Extract = Callable[[bytes], "list[Values] | None"]
+
+
+def _in_framing(name: str, extract: _Extract) -> _Extract:
+    """Return `extract` for the frames that have the framing of this name, of several on one line."""
+    return lambda frame: extract(frame) if _framing_of(frame) == name else None
+
+
+def _framing_of(frame: bytes) -> str:
+    return getattr(frame, "framing", "")
+
+
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
@@ -134,18 +180,29 @@ class DecodeRule:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
         self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
+        self.ignores: bool = options.get("ignore", False)
+        self.reply = Reply(options["reply"], encoding) if "reply" in options else None
+
+    def matches(self, frame: bytes) -> bool:
+        """Return whether the rule matches `frame`, even if its values cannot be converted."""
+        try:
+            return self.reader.read(frame) is not None
+        except CodecError:
+            return True
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
 
-        They are `PartialMessages` if a value cannot be converted. Raises `CodecError` if no message is left without
-        that value, or if a value cannot be formatted.
+        They are `PartialMessages` if a value cannot be converted, or if the frame is replied to. Raises `CodecError` if
+        no message is left without that value, or if a value cannot be formatted.
         """
         bad: list[BadValue] = []
         try:
             sets = self.reader.read(frame)
             if sets is None:
                 return None
+            if self.ignores:
+                return _IGNORED
             messages: list[InternalMsg] = []
             for values in sets:
                 if type(values) is PartialValues:
@@ -158,12 +215,15 @@ class DecodeRule:
                         messages.append(msg)
         except CodecError as err:
             raise CodecError(f"rule {self.name!a}: {err}", err.readings) from err
+        replies: Sequence[DueReply] = ()
+        if self.reply is not None:
+            replies = [DueReply(f"rule {self.name!a}", self.reply, sets[0] if sets else {})]
         if not bad:
-            return messages
+            return PartialMessages(messages, replies=replies) if replies else messages
         readings = bad_readings(self.messages, sets)
         if not messages:
             raise CodecError(bad[0].error, readings)
-        return PartialMessages(messages, bad, readings)
+        return PartialMessages(messages, bad, readings, replies)
 
 
 class Decoder:
@@ -171,6 +231,7 @@ class Decoder:
 
     def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
         self.rules = rules
+        self.every = every
         self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
         self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
         """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
@@ -191,6 +252,8 @@ class Decoder:
         error: CodecError | None = None
         bad: list[BadValue] = []
         readings: list[BadReading] = []
+        replies: list[DueReply] = []
+        is_ignored = False
         for index in self._candidates(frame):
             try:
                 messages = self.rules[index].decode(frame)
@@ -201,14 +264,18 @@ class Decoder:
                 continue
             if messages is not None:
                 result = [*(result or ()), *messages]
+                is_ignored = is_ignored or isinstance(messages, IgnoredFrame)
                 if isinstance(messages, PartialMessages):
                     bad += messages.bad
                     readings += messages.readings
+                    replies += messages.replies
         if result is None:
             if error is not None:
                 raise error
             return None
-        return PartialMessages(result, bad, readings) if bad else result
+        if bad or replies:
+            return PartialMessages(result, bad, readings, replies)
+        return _IGNORED if is_ignored and not result else result
 
     def find_rule(self, frame: bytes) -> DecodeRule | None:
         """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""
@@ -216,6 +283,16 @@ class Decoder:
             if self.rules[index].reader.read(frame) is not None:
                 return self.rules[index]
         return None
+
+    def find_rules(self, frame: bytes) -> list[DecodeRule]:
+        """Return the rules that `decode` uses for `frame`, for `check`.
+
+        With `every`, these are also rules that cannot convert its values; without, such a rule raises `CodecError`.
+        """
+        if not self.every:
+            rule = self.find_rule(frame)
+            return [] if rule is None else [rule]
+        return [self.rules[index] for index in self._candidates(frame) if self.rules[index].matches(frame)]
 
 
 # --- checks of a configuration
@@ -226,21 +303,30 @@ def check_decode_rule(
 ) -> Iterator[Problem]:
     """Yield the problems of a rule that its schema cannot find; paths begin at the rule."""
     kinds = list(extractor_kinds(options))
-    if len(kinds) != 1:
+    if len(kinds) != 1 and (kinds or "until" not in options):
         present = " and ".join(kinds) if kinds else "none"
         message = f"a rule has exactly one of {', '.join(EXTRACTORS)}; this one has {present}"
         yield Problem((), message, "keep or add one of them: it describes how the rule reads a frame")
         return
-    if needs_message and ("message" in options) == ("messages" in options):
+    if options.get("ignore"):
+        for name in ("values", "message", "messages", "publish", "reply"):
+            if name in options:
+                yield Problem((name,), "a frame that is ignored makes nothing", "remove this option, or 'ignore'")
+        needs_message = False
+    has_one, has_several = "message" in options, "messages" in options
+    if (has_one and has_several) or (needs_message and not (has_one or has_several or "reply" in options)):
         message = "a rule needs a message"
         yield Problem((), message, "add either 'message', or 'messages' with a list")
     names: frozenset[str] | None
     try:
         names = make_extractor(options, encoding).names
     except (RegexError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err), "correct it")
+        yield Problem((*kinds,), str(err), "correct it")
         return
     yield from _check_values(options.get("values", {}), names)
+    if "reply" in options:
+        for problem in check_reply(options["reply"], encoding, names):
+            yield problem._replace(path=("reply", *problem.path))
     messages = options.get("messages", [options["message"]] if "message" in options else [])
     for number, message in enumerate(messages):
         path = ("messages", number) if "messages" in options else ("message",)

@@ -7,29 +7,28 @@ neither end the frame nor begin another command.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
 from gateway.message import InternalMsg
-from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.arguments import Argument, as_text, check_argument
-from interfaces.rules.content import CONTENTS, content_kinds, make_content
-from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
-from interfaces.rules.template import TemplateError
+from interfaces.rules.own_values import OWN_VALUES
+from interfaces.rules.steps import check_steps, make_steps
 
 
 class EncodeRule:
-    """Which commands a rule matches, what it writes for them, and which answer it expects."""
+    """Which commands a rule matches, what it writes for them in one or several steps, and which answers it expects."""
 
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
-        self.content = make_content(options, encoding)
-        self.answer = Answer(options, address, encoding, clock)
+        self.steps = make_steps(options, address, encoding, clock)
+        names = frozenset(name for step in self.steps for name in step.names)
+        self._writes_own_values = bool(names & OWN_VALUES - self.arguments.keys())
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:
@@ -51,12 +50,17 @@ class EncodeRule:
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
 
-    def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """Return what to write for `arguments_of` a command, without checksum and framing.
+    def written(self, arguments: Mapping[str, Any], own: Callable[[], Mapping[str, Any]] = dict) -> dict[str, Any]:
+        """Return what is written for each of the `arguments_of` a command; `own` returns the values of the gateway.
 
-        Raises `CodecError` if it cannot be written.
+        Raises `CodecError` if it cannot be written, as far as no step needs what the device answers to an earlier one.
         """
-        return self.content.make({name: argument.written(arguments[name]) for name, argument in self.arguments.items()})
+        values = {name: argument.written(arguments[name]) for name, argument in self.arguments.items()}
+        known = {**own(), **values} if self._writes_own_values else values
+        for step in self.steps:
+            if step.names <= known.keys():
+                step.make(known)
+        return values
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
         """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
@@ -69,11 +73,16 @@ class EncodeRule:
 
 
 class Encoded(NamedTuple):
-    """What a command becomes: the rule for it, its arguments in their types, and what is written."""
+    """What a command becomes: the rule for it, its arguments in their types, and as they are written."""
 
     rule: EncodeRule
     arguments: Mapping[str, Any]
-    content: bytes
+    written: Mapping[str, Any]
+
+    @property
+    def content(self) -> bytes:
+        """What is written first, without checksum and framing."""
+        return self.rule.steps[0].make(self.written)
 
 
 class Encoder:
@@ -86,8 +95,8 @@ class Encoder:
         """Return whether `msg` is a command for this device, whatever its action."""
         return msg.iscmd and any(rule.matches(msg, ignoring="action") for rule in self.rules)
 
-    def encode(self, msg: InternalMsg) -> Encoded:
-        """Return what a command becomes, without checksum and framing.
+    def encode(self, msg: InternalMsg, own: Callable[[], Mapping[str, Any]] = dict) -> Encoded:
+        """Return what a command becomes; `own` returns the values of the gateway.
 
         Raises `CodecError` if no rule accepts it: with the reason of the rule that comes nearest to accepting it, or
         with the known actions.
@@ -97,7 +106,7 @@ class Encoder:
             if rule.matches(msg):
                 try:
                     arguments = rule.arguments_of(msg)
-                    return Encoded(rule, arguments, rule.encode(arguments))
+                    return Encoded(rule, arguments, rule.written(arguments, own))
                 except CodecError as err:
                     rejected.append((rule.count_accepted(msg), err))
         if rejected:
@@ -112,19 +121,6 @@ class Encoder:
 
 def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems of what a rule or a poll writes; paths begin at the rule."""
-    kinds = list(content_kinds(options))
-    if len(kinds) != 1:
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"exactly one of {', '.join(CONTENTS)} is needed; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes what is written")
-        return
-    try:
-        content = make_content(options, encoding)
-    except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err))
-        return
-    for name in sorted(content.names - arguments.keys()):
-        yield Problem((kinds[0],), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
+    yield from check_steps(options, encoding, arguments)
     for name, argument in arguments.items():
         yield from check_argument(name, argument)
-    yield from check_answers(options, encoding, arguments)

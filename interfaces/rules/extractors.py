@@ -173,6 +173,16 @@ class BinaryExtractor(Extractor):
         return None if values is None else [values]
 
 
+class NothingExtractor(Extractor):
+    """For an answer whose end is enough: it matches any text, and reads no value of it."""
+
+    names = frozenset()
+
+    def extract(self, frame: bytes) -> list[Values] | None:  # noqa: ARG002
+        """Return no values."""
+        return [{}]
+
+
 EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {
     "regex": RegexExtractor,
     "fields": FieldsExtractor,
@@ -185,8 +195,8 @@ EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {
 
 def make_extractor(options: Mapping[str, Any], encoding: str) -> Extractor:
     """Return the extractor of a rule; raise `RegexError` or `LayoutError` if its expression or layout is wrong."""
-    kind = next(extractor_kinds(options))
-    return EXTRACTORS[kind](options[kind], encoding)
+    kind = next(extractor_kinds(options), None)
+    return NothingExtractor() if kind is None else EXTRACTORS[kind](options[kind], encoding)
 
 
 def extractor_kinds(options: Mapping[str, Any]) -> Iterator[str]:

@@ -9,14 +9,26 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from gateway.errors import GatewayError
 from interfaces.rules.message_template import CodecError
+from interfaces.serial_interface.collecting import Collected, Collector
 from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
 from interfaces.serial_interface.options import RateLimit
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 
 _MARGIN = 1.5
 """The answer to a retry comes within this many times the time that the first one has taken."""
+
+
+class _Heard(NamedTuple):
+    """A frame that may be an answer, when it came, and what was collected before it."""
+
+    frame: bytes
+    at: float
+    before: Sequence[Collected] = ()
+    is_complete: bool = True
 
 
 class Conversation:
@@ -29,6 +41,12 @@ class Conversation:
     one. So nothing is written for some time after a timeout: what comes then is the answer, but no outcome any more. A
     frame that may answer more than one write is held back until as many have come as were written: they are answered
     in their order. If fewer come, nobody knows which: they are dropped, and the device is given more time from then on.
+
+    While an answer of several frames is awaited, `collecting` is its transaction: call `collect` with each frame that
+    may be part of it. What turns out to be no part of an answer is in `released`, for the caller to take from there.
+
+    The steps of a transaction are written one after the other, and nothing between them. One may change the speed of
+    the line: data is to be written at `write_speed`, and read at `speed` then (bit/s; 0: that of the port).
     """
 
     def __init__(self, rate_limit: RateLimit) -> None:
@@ -40,24 +58,47 @@ class Conversation:
         self._last: Transaction | None = None  # it has ended, but an answer to it may still come
         self._last_until = 0.0  # nothing is written before that time, unless the answer has come
         self._late_answers = LateAnswers()
-        self._held: list[tuple[bytes, float]] = []  # frames that were held back, and when they came
+        self._following: Transaction | None = None  # the next step, which nothing else is written before
+        self._broken_off: list[Result] = []  # of steps that a new connection has ended
+        self._collector = Collector()
+        self.released: list[bytes] = []
+        self._held: list[_Heard] = []  # frames that were held back
         self._held_for: list[Owed] = []  # the writes that they may answer
         self._held_until = 0.0
         self.last_written = 0.0
+        self.speed = self.write_speed = 0
+        self._lasting_speed = 0  # after the end of the steps: that which the opening has set
         self.unattributed = 0
         """Frames that were dropped because nobody knows which request they answer."""
 
     def reset(self) -> None:
         """Forget the earlier connection; call `abort` when that ends, and this when a new one begins."""
         self._quiet_until = self.last_written = 0.0
-        self._last = None
+        for step in (self._current, self._following):
+            if step is not None and step.follow is not None:
+                self._broken_off.append(Result(step, Outcome.OFFLINE, "the port was opened again between its steps"))
+                self._current = None
+        self._forget_connection()
+
+    def _forget_connection(self) -> None:
+        self._last = self._following = None
+        self._release(self._collector.take()[0])
+        for heard in self._held:
+            self._release(heard.before)
         self._held, self._held_for = [], []
+        self.speed = self._lasting_speed = 0
         self._late_answers.clear()
 
     @property
     def is_idle(self) -> bool:
         """Whether there is no current transaction and none waits: `step` would do nothing."""
-        return self._current is None and not self._held and not any(self._queues.values())
+        has_work = self._current or self._following or self._held or self._collector or self._broken_off
+        return not has_work and not any(self._queues.values())
+
+    @property
+    def current(self) -> Transaction | None:
+        """The transaction that waits for its answer."""
+        return self._current
 
     @property
     def needs_frames(self) -> bool:
@@ -90,14 +131,17 @@ class Conversation:
             return None
         if not candidates:
             return self._on_given_up(frame, now)
+        heard = _Heard(frame, now)
+        if any(each.transaction.ends is not None for each in candidates):
+            heard = _Heard(frame, now, *self._collector.take())
         if self._held or not ask_the_same(candidates):
-            return self._hold(frame, candidates, now)
+            return self._hold(heard, candidates)
         if self._current is None and not ask_the_same([*candidates, *self._late_answers.given_up(frame, now)]):
             # What was given up is answered after all, or else this one: nobody knows. From now on, nothing is expected.
-            self._drop([frame], now - candidates[-1].at)
+            self._drop([heard], now - candidates[-1].at)
             self._late_answers.forget_given_up()
             return []
-        return [self._answered(candidates[0], frame, now)]
+        return self._answered(candidates[0], heard)
 
     def _on_given_up(self, frame: bytes, now: float) -> Sequence[Result] | None:
         """Process a frame that nothing written can have caused, but what was given up."""
@@ -106,50 +150,50 @@ class Conversation:
             return None
         self._late_answers.learn(now - owed[-1].at, is_surprise=True)
         self._late_answers.forget_given_up()
-        return [self._result(owed[0], frame, now)] if ask_the_same(owed) else None
+        return [self._result(owed[0], _Heard(frame, now))] if ask_the_same(owed) else None
 
-    def _hold(self, frame: bytes, candidates: list[Owed], now: float) -> Sequence[Result]:
-        self._held.append((frame, now))
+    def _hold(self, heard: _Heard, candidates: list[Owed]) -> Sequence[Result]:
+        self._held.append(heard)
         self._held_for = candidates
         if len(self._held) == len(candidates):
             held, self._held, self._held_for = self._held, [], []
-            results = []
-            for owed, (each, at) in zip(candidates, held, strict=True):
+            results: list[Result] = []
+            for owed, each in zip(candidates, held, strict=True):
                 with contextlib.suppress(CodecError):  # it is one of those, but says nothing
-                    results.append(self._answered(owed, each, at))
+                    results += self._answered(owed, each)
             return results
         longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(candidates))
-        self._held_until = now + longest_gap + candidates[-1].transaction.timeout
+        self._held_until = heard.at + longest_gap + candidates[-1].transaction.timeout
         return []
 
     def _end_hold(self) -> list[Result]:
         """Drop the frames that were held back, since others are missing; return how the current transaction ends."""
         held, candidates = self._held, self._held_for
         self._held, self._held_for = [], []
-        self._drop([frame for frame, _ in held], held[0][1] - candidates[-2].at)
-        current, self._current = self._current, None
-        if current is None:
+        self._drop(held, held[0].at - candidates[-2].at)
+        if self._current is None:
             return []
-        current.error = "it may be the late answer to an earlier request"
-        return [_unanswered(current)]
+        self._current.error = "it may be the late answer to an earlier request"
+        return self._end(_unanswered(self._current), held[-1].at)
 
-    def _drop(self, frames: list[bytes], seconds: float) -> None:
-        self.unattributed += len(frames)
+    def _drop(self, dropped: list[_Heard], seconds: float) -> None:
+        self.unattributed += len(dropped)
+        for heard in dropped:
+            self._release(heard.before)
         self._late_answers.forget_given_up()
         self._late_answers.learn(seconds, is_surprise=True)
         self._late_answers.give_up_all()
         self._last = None
 
-    def _answered(self, owed: Owed, frame: bytes, now: float) -> Result:
+    def _answered(self, owed: Owed, heard: _Heard) -> list[Result]:
         """End the transaction that a frame answers, or record that its answer has come late."""
         current = self._current
         if current is not None and owed.transaction is not current and owed.transaction.asks_the_same(current):
-            result = self._result(Owed(current, owed.at), frame, now)._replace(is_late=False)
+            result = self._result(Owed(current, owed.at), heard)._replace(is_late=False)
             self._late_answers.remove(owed)
-            self._current = None
-            return result
+            return self._end(result, heard.at)
         try:
-            result = self._result(owed, frame, now)
+            result = self._result(owed, heard)
         except CodecError as err:
             owed.transaction.error = str(err)
             if owed.transaction is not current:
@@ -158,30 +202,102 @@ class Conversation:
         self._remove(owed)
         if result.seconds > owed.transaction.timeout:
             self._late_answers.learn(result.seconds)
-        if not result.is_late:
-            self._current, owed.transaction.is_answered = None, True
-            others = self._late_answers.writes_of(owed.transaction)
-            if others:  # each retry may be answered, too
-                self._last, self._last_until = owed.transaction, others[-1] + _MARGIN * result.seconds
-        return result
+        if result.is_late:
+            return [result]
+        owed.transaction.is_answered = True
+        others = self._late_answers.writes_of(owed.transaction)
+        if others:  # each retry may be answered, too
+            self._last, self._last_until = owed.transaction, others[-1] + _MARGIN * result.seconds
+        return self._end(result, heard.at)
 
     def _remove(self, owed: Owed) -> None:
         self._late_answers.remove(owed)
         if owed.transaction is self._last and not self._late_answers.writes_of(self._last):
             self._last = None
 
-    def _result(self, owed: Owed, frame: bytes, now: float) -> Result:
-        answer = owed.transaction.read(frame)
+    def _result(self, owed: Owed, heard: _Heard) -> Result:
+        try:
+            answer = owed.transaction.read(heard.frame, heard.before, is_complete=heard.is_complete)
+        except CodecError:
+            self._release(heard.before)
+            raise
         outcome, values = answer or (Outcome.DONE, ())
+        if outcome is Outcome.REFUSED:
+            self._release(heard.before)
         reason = "the device refused it" if outcome is Outcome.REFUSED else ""
         is_late = owed.transaction is not self._current
-        return Result(owed.transaction, outcome, reason, frame, values, is_late, now - owed.at)
+        return Result(owed.transaction, outcome, reason, heard.frame, values, is_late, heard.at - owed.at)
+
+    # --- answers of several frames
+
+    @property
+    def collecting(self) -> Transaction | None:
+        """The transaction whose answer has several frames, if that is awaited."""
+        transaction = self._current or self._last
+        return None if transaction is None or transaction.ends is None else transaction
+
+    def collect(self, collected: Collected, now: float) -> bool:
+        """Add a frame to the answer that is awaited, whose timeout begins again; return False if it is too long.
+
+        A frame that the decode rules have read, too, is not released if it is no part of an answer.
+        """
+        if not self._collector.add(collected):
+            return False
+        if self._current is not None:
+            self._deadline = max(self._deadline, now + self._current.timeout)
+        elif self._last is not None:
+            self._last_until = max(self._last_until, now + self._last.timeout)
+        return True
+
+    def _release(self, frames: Sequence[Collected]) -> None:
+        self.released += [collected.frame for collected in frames if not collected.is_decoded]
+
+    # --- steps
+
+    def _end(self, result: Result, now: float) -> list[Result]:
+        """End the current transaction; if it is a step, prepare the one that follows."""
+        transaction, self._current = result.transaction, None
+        if transaction.pause:
+            self._quiet_until = max(self._quiet_until, now + transaction.pause)
+        if transaction.follow is None:
+            return [result]
+        following = None
+        results = [result]
+        if result.outcome is Outcome.DONE:
+            try:
+                following = transaction.follow(result)
+            except CodecError as err:
+                results = [result._replace(has_more=True), Result(transaction, Outcome.REFUSED, str(err))]
+        if following is None:
+            if transaction.is_opening and results[-1].outcome is Outcome.DONE:
+                self._lasting_speed = self.speed
+            self.speed = self._lasting_speed
+            return results
+        results = [result._replace(has_more=True)]
+        if following.data:
+            self._following = following
+        else:  # nothing is written, so it begins at once: what comes from now on may be its answer
+            results += self._begin(following, now)[1]
+        return results
+
+    def _begin(self, transaction: Transaction, now: float) -> tuple[bytes, list[Result]]:
+        """Make a transaction the current one; return what is to be written, and how it has ended already."""
+        if transaction.prepare is not None:
+            try:
+                transaction.prepare(transaction)
+            except GatewayError as err:
+                return b"", self._end(Result(transaction, Outcome.REFUSED, str(err)), now)
+        data = self._write(transaction, now)
+        if transaction.response is None and transaction.refusal is None:
+            return data, self._end(Result(transaction, Outcome.DONE), now)
+        return data, []
 
     # --- time
 
     def step(self, now: float) -> tuple[bytes, list[Result]]:
         """Return what to write now, and the transactions that have ended. Call it again until it returns no bytes."""
-        results = self._expire_commands(now)
+        results = [*self._broken_off, *self._expire_commands(now)]
+        self._broken_off = []
         if self._held:
             if now < self._held_until:
                 return b"", results
@@ -192,8 +308,7 @@ class Conversation:
                 if now < self._quiet_until:
                     return b"", results
                 return self._write(current, now), results
-            self._current = None
-            results.append(_unanswered(current))
+            results += self._end(_unanswered(current), now)
             if current.response is None or current.error:
                 self._late_answers.end(current)
             else:
@@ -202,17 +317,18 @@ class Conversation:
             if self._last.is_answered:  # the device had time for its other attempts, too
                 self._late_answers.end(self._last)
             self._last = None
+        if self._collector and self._current is None and self._last is None:
+            self._release(self._collector.take()[0])
         if self._current is not None or self._last is not None or now < self._quiet_until:
             return b"", results
-        queue = next((queue for queue in self._queues.values() if queue), None)
-        if queue is None:
-            return b"", results
-        transaction = queue.popleft()
-        data = self._write(transaction, now)
-        if transaction.response is None and transaction.refusal is None:
-            self._current = None
-            results.append(Result(transaction, Outcome.DONE))
-        return data, results
+        transaction, self._following = self._following, None
+        if transaction is None:
+            queue = next((queue for queue in self._queues.values() if queue), None)
+            if queue is None:
+                return b"", results
+            transaction = queue.popleft()
+        data, ended = self._begin(transaction, now)
+        return data, [*results, *ended]
 
     def due(self) -> float | None:
         """Return the time (s) at which `step` would do something, or None if only a frame can cause that."""
@@ -220,47 +336,63 @@ class Conversation:
             return None
         commands = self._queues[Priority.COMMAND]
         times = [commands[0].submitted_at + self._rate_limit.longest_wait] if commands else []
+        if self._broken_off:
+            times.append(0.0)
         if self._held:
             times.append(self._held_until)
         elif self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_retry(self._current) else 0.0))
-        elif any(self._queues.values()):
+        elif self._following or self._collector or any(self._queues.values()):
             times.append(max(self._quiet_until, self._last_until if self._last is not None else 0.0))
         return min(times, default=None)
 
     def abort(self) -> list[Result]:
         """End all transactions, because the device is gone; return them."""
-        transactions = [*([self._current] if self._current else []), *(t for q in self._queues.values() for t in q)]
-        self._current = self._last = None
-        self._held, self._held_for = [], []
-        self._late_answers.clear()
+        first = self._current or self._following
+        transactions = [*([first] if first else []), *(t for q in self._queues.values() for t in q)]
+        self._current = None
+        self._forget_connection()
         for queue in self._queues.values():
             queue.clear()
-        return [Result(transaction, Outcome.OFFLINE, "the device went offline") for transaction in transactions]
+        broken_off, self._broken_off = self._broken_off, []
+        return [*broken_off, *(Result(each, Outcome.OFFLINE, "the device went offline") for each in transactions)]
 
-    def discard(self, priority: Priority) -> None:
-        """Forget the transactions of this priority that wait to be written."""
-        self._queues[priority].clear()
+    def discard_opening(self) -> None:
+        """Forget opening requests that wait to be written."""
+        for priority, queue in self._queues.items():
+            self._queues[priority] = deque(each for each in queue if not each.is_opening)
 
     def _may_retry(self, transaction: Transaction) -> bool:
         return transaction.response is not None and transaction.attempts <= transaction.retries
 
     def _write(self, transaction: Transaction, now: float) -> bytes:
-        limit, size = self._rate_limit, len(transaction.data)
-        pauses = [limit.pause]
-        if limit.bytes_per_second:
-            pauses.append(size / limit.bytes_per_second)
-        if limit.frames_per_second:
-            pauses.append(1.0 / limit.frames_per_second)
-        self._quiet_until = now + max(pauses)
-        self._deadline = now + transaction.timeout
+        if self._collector:
+            self._release(self._collector.take()[0])
+        if transaction.data:
+            self.pause_after(len(transaction.data), now)
+            self.last_written = now
+            if transaction.attempts == 0:
+                self.write_speed = self.speed
+            self.speed = self.write_speed
+        begins_at = now if transaction.data else max(now, self._quiet_until)
+        self.speed = transaction.baudrate or self.speed
+        self._deadline = begins_at + transaction.timeout
         self._current = transaction
-        self.last_written = now
         transaction.attempts += 1
         transaction.written_at = now
         if transaction.response is not None or transaction.refusal is not None:
             self._late_answers.add(transaction, now)
         return transaction.data
+
+    def pause_after(self, size: int, now: float) -> None:
+        """Write nothing for as long as is due after a frame of `size` bytes that was written at `now`."""
+        limit = self._rate_limit
+        pauses = [limit.pause]
+        if limit.bytes_per_second:
+            pauses.append(size / limit.bytes_per_second)
+        if limit.frames_per_second:
+            pauses.append(1.0 / limit.frames_per_second)
+        self._quiet_until = max(self._quiet_until, now + max(pauses))
 
     def _expire_commands(self, now: float) -> list[Result]:
         """End commands that have waited too long: their clients no longer expect them to be executed."""

@@ -8,14 +8,16 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
-from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.decoding import UNMATCHED, BadValue, IgnoredFrame, PartialMessages, bad_values
+from interfaces.rules.extractors import Values
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
-from interfaces.serial_interface.framing.checksum import ChecksumError
+from interfaces.rules.steps import Step
+from interfaces.serial_interface.collecting import Collected, read_collected
+from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
-from interfaces.serial_interface.rules import SerialRules
+from interfaces.serial_interface.rules import MUCH_LATER, SerialRules
 
 _INSTEAD = ": while that is waited for, only the answer's own messages are made"
-_MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
 def explain_frame(
@@ -27,46 +29,53 @@ def explain_frame(
     """
     rules = SerialRules(params, clock)
     codec = rules.codec
-    frames = [*codec.feed(data, 0.0), *codec.feed(b"", _MUCH_LATER), *codec.flush_partial()]
+    frames = [*codec.feed(data, 0.0), *codec.feed(b"", MUCH_LATER), *codec.flush_partial()]
     if not frames:
         yield "no complete frame; treating the bytes as an unframed payload"
         frames = [_unframed(rules, data)]
+    before: list[bytes] = []
     for frame, error in frames:
-        yield f"frame {format_bytes(frame)}"
+        framing = f"{frame.framing} " if isinstance(frame, NamedFrame) and frame.framing else ""
+        yield f"{framing}frame {format_bytes(frame)}"
         if error:
             yield Problem((), f"dropped: {error}")
+            if (reply := rules.checksum_reply(frame)) is not None:
+                yield f"replies {format_bytes(rules.reply(reply))}"
             continue
-        if codec.checksum is not None:
+        if codec.kind_of(frame).checksum is not None:
             yield "checksum OK"
-        yield from _explain_rules(rules, frame)
+        yield from _explain_rules(rules, frame, before)
+        before.append(frame)
 
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
-    """Return `data` as a frame, and `""` or the reason why its checksum is wrong."""
-    checksum = rules.codec.checksum
-    if checksum is None:
-        return data, ""
-    try:
-        checksum.verify(data)
-    except ChecksumError as err:
-        return data, str(err)
-    return checksum.strip(data) if rules.codec.strips else data, ""
+    """Return `data` as a frame of the first framing, and `""` or the reason why its checksum is wrong."""
+    frame = rules.codec.kind_of(data).verified(data)
+    return frame, frame.error
 
 
-def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
+def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
-        rule = rules.decoder.find_rule(frame)
-        if rule is not None:
+        matching = rules.decoder.find_rules(frame)
+        if matching:
             is_matched = True
-            yield f"matched rule {rule.name!a}"
+            yield from (f"matched rule {rule.name!a}" for rule in matching)
             messages = rules.decoder.decode(frame)
-            if not messages:
+            if isinstance(messages, IgnoredFrame):
+                yield "ignored: no message, and nothing in the log"
+            elif not messages and any(rule.messages for rule in matching):
                 yield "no message: its values are empty"
             yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()
+            yield from _replies(rules, messages)
         for name, reader, verb in _readers(rules):
-            sets = reader.read(frame)
+            if reader.until is not None and not reader.ends(frame):
+                if reader.wants(frame):
+                    yield f"part of what {verb} {name} and ends with {reader.until!a}"
+                    is_answer = True
+                continue
+            sets = reader.read(frame) if reader.until is None else _read_before(reader, before)
             if sets is not None:
                 yield f"{verb} {name}{_INSTEAD if is_matched and reader.messages else ''}"
                 yield from _left_out(bad_values(name, sets))
@@ -79,37 +88,82 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         yield Problem((), f"dropped: {UNMATCHED}")
 
 
+def _read_before(reader: AnswerReader, before: list[bytes]) -> list[Values] | None:
+    """Return the values of the frames before the end of an answer, which may be the first ones."""
+    last = max((index for index, frame in enumerate(before) if reader.ends(frame)), default=-1)
+    frames = [frame for frame in before[last + 1 :] if reader.has_framing(frame)]
+    return read_collected(reader.read, [Collected(frame, reader.wants(frame)) for frame in frames])
+
+
+def _replies(rules: SerialRules, messages: object) -> Iterator[str | Problem]:
+    """Yield what is written when the frame of these messages is received."""
+    for due in messages.replies if isinstance(messages, PartialMessages) else ():
+        try:
+            yield f"replies {format_bytes(rules.reply(due))}"
+        except (CodecError, FramingError) as err:
+            yield Problem((), f"{due.source}: reply: {err}")
+
+
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
     """Yield each answer that may end a request or a command: of what, its reader, and what it does."""
-    answers = [(f"the request {request.name!a}", request.answer) for request in (*rules.opening, *rules.polls)]
-    answers += [(f"the command {rule.words.get('action')!a}", rule.answer) for rule in rules.encoder.rules]
-    for name, answer in answers:
+    steps = [(f"the request {step.name!a}", step) for step in (rules.opening.steps if rules.opening else ())]
+    steps += [(f"the request {request.name!a}", step) for request in rules.polls for step in request.steps]
+    steps += [
+        (f"the command {rule.words.get('action')!a}", step) for rule in rules.encoder.rules for step in rule.steps
+    ]
+    for name, step in steps:
+        answer = step.answer
         if answer.response is not None:
             yield name, answer.response, "answers"
         if answer.refusal is not None:
             yield name, answer.refusal, "refuses"
+    if rules.restarted is not None:
+        yield "the opening requests", rules.restarted, "repeats"
 
 
 def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:
     yield from (f"left out: {error}" for _, error in bad)
 
 
-def explain_command(params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
-    """Yield, as texts, what is written to the device for a command, or why the command is refused."""
-    rules = SerialRules(params)
+def explain_command(
+    params: Mapping[str, Any], msg: InternalMsg, clock: WallClock = NO_CLOCK
+) -> Iterator[str | Problem]:
+    """Yield, as texts, what is written to the device for a command, or why the command is refused.
+
+    `clock` gives the time for what is written with it.
+    """
+    rules = SerialRules(params, clock)
     if not rules.encoder.accepts(msg):
         yield Problem((), "not for this device: no encode rule has these words")
         return
     try:
-        rule, _, content = rules.encoder.encode(msg)
-        data = rules.codec.wrap(content)
+        rule, _, written = rules.encoder.encode(msg, rules.own_values.values)
+        values = {**rules.own_values.values(), **written}
+        lines = [line for step in rule.steps for line in _explain_step(step, values, rules, params)]
     except (CodecError, FramingError) as err:
         yield Problem((), f"refused: {err}")
         return
-    yield f"writes {format_bytes(data)}"
-    if rule.answer.response is not None:
-        seconds = params["conversation"]["timeout"] if rule.answer.timeout is None else rule.answer.timeout
-        yield f"then waits {seconds:g} s for the answer"
+    yield from lines
+
+
+def _explain_step(
+    step: Step, values: Mapping[str, Any], rules: SerialRules, params: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what a step does, as far as that does not depend on the answers of the device."""
+    missing = sorted(step.names - values.keys())
+    if missing:
+        yield f"writes {step.name!a} with {', '.join(missing)} of an earlier answer"
+    elif step.content is not None:
+        yield f"writes {format_bytes(rules.codec.wrap(step.make(values), step.framing))}"
+    if step.content is not None and params["conversation"]["echo"] is True:
+        yield "then takes off its echo"
+    response = step.answer.response
+    if response is not None:
+        seconds = params["conversation"]["timeout"] if step.answer.timeout is None else step.answer.timeout
+        end = f", whose last frame matches {response.until!a}" if response.has_end else ""
+        yield f"then waits {seconds:g} s for the answer{end}"
+    if step.pause:
+        yield f"then waits {step.pause:g} s"
 
 
 def format_bytes(data: bytes) -> str:

@@ -76,7 +76,7 @@ class SerialInterface(DeviceInterface):
         """Yield what is written for a command."""
         from interfaces.serial_interface.explain import explain_command
 
-        yield from explain_command(params, msg)
+        yield from explain_command(params, msg, time.time)
 
     @classmethod
     def signatures(cls, params: Mapping[str, Any]) -> Signatures:
@@ -88,7 +88,12 @@ class SerialInterface(DeviceInterface):
         self.options = SerialOptions.from_params(params)
         reports = Reports(msglist_out.name, self.clock)
         self.session = Session(
-            SerialRules(params, time.time), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
+            SerialRules(params, time.time),
+            self.options,
+            reports,
+            self._on_request_ended,
+            msglist_out.values_unreadable,
+            self._set_speed,
         )
         self._opener = make_opener(self.options.port)
         self.port: Port | None = None
@@ -111,12 +116,14 @@ class SerialInterface(DeviceInterface):
         """Return the counters of the device since the start of the interface. Any thread may call this.
 
         Frames: `frames_received`, of which dropped: `frames_bad_checksum`, `frames_unreadable`, `frames_unmatched`
-        (`unmatched_kinds` different ones); `answers_received`, of which `answers_late` came after the timeout, and
-        `answers_unattributed`, which were dropped because nobody knows which request they answer. Values that could
-        not be converted, while others of the frame could: `values_unreadable`. Bytes outside of frames:
-        `bytes_discarded`, `partial_frames_discarded`. Writing: `frames_sent`; how commands, and opening requests and
-        polls have ended: `commands_...` and `requests_...` with `done`, `timed_out`, `refused`, `offline`. How often
-        the port was opened again because nothing answered: `ports_reopened`.
+        (`unmatched_kinds` different ones), `frames_ignored`; `answers_received`, of which `answers_late` came after the
+        timeout, and `answers_unattributed`, which were dropped because nobody knows which request they answer. What was
+        written and came back, so that it was taken off: `echoes_removed`. Values that could not be converted, while
+        others of the frame could: `values_unreadable`. Bytes outside of frames: `bytes_discarded`,
+        `partial_frames_discarded`. Writing: `frames_sent`, of which `replies_sent`; replies that were too many:
+        `replies_dropped`; how commands, and opening requests and polls have ended: `commands_...` and `requests_...`
+        with `done`, `timed_out`, `refused`, `offline`. How often the port was opened again because nothing answered:
+        `ports_reopened`.
         """
         return self.session.stats()
 
@@ -245,6 +252,9 @@ class SerialInterface(DeviceInterface):
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)
+
+    def _set_speed(self, speed: int) -> None:
+        self._open_port().set_baudrate(speed or self.options.port.baudrate)
 
     def _open_port(self) -> Port:
         if self.port is None:

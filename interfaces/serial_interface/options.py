@@ -5,8 +5,10 @@ The rules (`decode`, `encode`, and what is written in the conversation) are buil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from interfaces.serial_interface.echo import echo_endings
 
 
 class PortOptions(NamedTuple):
@@ -49,6 +51,8 @@ class SerialOptions(NamedTuple):
     `settle` is the time after opening in which nothing is written, `frame_timeout` the silence after which a partial
     frame is discarded (None: never), `answer_timeout` the default time to wait for an answer. After `reopen_after`
     requests in a row without an answer of anything on the line, the port is closed and opened again (0: never).
+    `echo` is whether the line returns what is written (None: this is found out), `echo_endings` are the line ends by
+    which it may differ from that.
     """
 
     port: PortOptions
@@ -57,6 +61,8 @@ class SerialOptions(NamedTuple):
     answer_timeout: float
     rate_limit: RateLimit
     reopen_after: int = 0
+    echo: bool | None = False
+    echo_endings: tuple[bytes, ...] = ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> SerialOptions:
@@ -65,8 +71,25 @@ class SerialOptions(NamedTuple):
         return cls(
             PortOptions.from_params(params),
             params["settle"],
-            params["framing"].get("timeout"),
+            _frame_timeout(params["framing"]),
             conversation["timeout"],
             RateLimit(**conversation["pacing"]),
             conversation["reopen_after"],
+            None if conversation["echo"] == "auto" else conversation["echo"],
+            echo_endings(_write_framing(params)),
         )
+
+
+def _frame_timeout(framing: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the silence (s) that ends a partial frame; where there are several framings, the longest of theirs."""
+    framings = [framing] if isinstance(framing, Mapping) else framing
+    return max((options["timeout"] for options in framings if "timeout" in options), default=None)
+
+
+def _write_framing(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the framing in which all is written that names no other one."""
+    framing, other = params["framing"], params.get("write_framing")
+    if isinstance(other, Mapping):
+        return other
+    framings = [framing] if isinstance(framing, Mapping) else framing
+    return next((options for options in framings if other and options.get("name") == other), framings[0])

@@ -5,33 +5,38 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from interfaces.rules.answers import Answer
-from interfaces.rules.content import make_content
-from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
+from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
+from interfaces.rules.own_values import OWN_VALUES
+from interfaces.rules.steps import make_steps
 
 _MISSES = 3  # times in a row that a poll is not answered before it is sent less often
 _LONGEST_PAUSE = 300.0  # s between two times that a poll is sent to a unit that does not answer
 
 
 class Request:
-    """A frame to write without a command, and the messages that its answer makes. `every` in seconds."""
+    """What to write without a command, in one or several steps, and the messages that the answers make.
+
+    `every` in seconds. Raises `CodecError` if it can never be written.
+    """
 
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         self.name: str = options.get("name") or str(
-            next((options[k] for k in ("write", "hex") if k in options), "poll")
+            next((options[k] for k in ("write", "hex") if k in options), "poll") or "empty line"
         )
-        self.content = make_content(options, encoding).make({})
-        self.answer = Answer(options, address, encoding, clock)
+        self.steps = make_steps(options, address, encoding, clock)
+        for name in sorted(self.steps[0].names - OWN_VALUES):
+            raise CodecError(f"{{{name}}} is no value: a request has no arguments")
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)
         self.only_idle: bool = options.get("only_idle", False)
 
     @property
     def messages(self) -> Sequence[MessageTemplate]:
-        """The templates of the messages that its answer makes."""
-        return () if self.answer.response is None else self.answer.response.messages
+        """The templates of the messages that its answers make."""
+        responses = [step.answer.response for step in self.steps]
+        return [message for response in responses if response is not None for message in response.messages]
 
     def makes(self, actions: Collection[str]) -> bool:
         """Return whether its answer makes a message with one of these actions."""
@@ -79,8 +84,7 @@ class Schedule:
     not answered three times in a row, while something else on the line was, is sent less and less often.
     """
 
-    def __init__(self, opening: Sequence[Request], polls: Sequence[Request]) -> None:
-        self.opening = opening
+    def __init__(self, polls: Sequence[Request]) -> None:
         self._polls = [_Poll(request) for request in polls]
         self._answers = 0
 

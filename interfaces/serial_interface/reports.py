@@ -17,6 +17,7 @@ from gateway.core.throttled_exception import ThrottledException, kind_of
 LOG = package_logger(__name__)
 
 _MAX_KINDS = 100  # kinds of frames without a rule that are distinguished
+_LOGGED_KINDS = 20  # of which so many are logged as soon as they occur
 _MAX_KIND_LENGTH = 40  # bytes of a frame that distinguish its kind
 _MAX_SENT = 60  # characters of a frame where the log shows what the device has sent
 _MAX_COMMAND = 300  # characters of a frame in the command that the log shows
@@ -42,7 +43,19 @@ class NothingAnswers(ThrottledException):
 
 
 class NoFrames(ThrottledException):
-    """More bytes than a frame may have, and no frame in them."""
+    """More bytes than a frame may have, and no frame in them; or no frame has ended for a long time."""
+
+    period = 600.0
+
+
+class EchoNoticed(ThrottledException):
+    """The line has been found to return what is written, or not to do so any more."""
+
+    period = 600.0
+
+
+class ReplyDropped(ThrottledException):
+    """A rule had to reply more often than is allowed."""
 
     period = 600.0
 
@@ -87,8 +100,7 @@ class Reports:
     def frame_dropped(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         """Log that `frame` has been dropped; `error` is the text of the checksum or conversion error."""
         is_unmatched = reason is DropReason.UNMATCHED
-        if is_unmatched and len(self._unmatched_kinds) < _MAX_KINDS:
-            self._unmatched_kinds.add(_kind_of_frame(frame))
+        is_new_kind = is_unmatched and self._is_new_kind(frame)
         level = logging.INFO if is_unmatched else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
         kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
@@ -99,9 +111,19 @@ class Reports:
             level=level,
             clock=self._clock,
         )
-        if dropped.trigger:
+        if dropped.trigger or is_new_kind:
             details = f": {frame.hex(' ')}" if reason is DropReason.BAD_CHECKSUM else self._remedy(reason, frame)
-            LOG.log(level, "%s%s", dropped.report, details)
+            LOG.log(level, "%s%s", dropped.report or dropped, details)
+        elif is_unmatched:
+            LOG.debug("%s", dropped)
+
+    def _is_new_kind(self, frame: bytes) -> bool:
+        """Record the kind of a frame without a rule; return whether it is a new one, and one of the first."""
+        kinds, kind = self._unmatched_kinds, _kind_of_frame(frame)
+        if kind in kinds or len(kinds) >= _MAX_KINDS:
+            return False
+        kinds.add(kind)
+        return len(kinds) <= _LOGGED_KINDS
 
     def value_left_out(self, place: str, error: str, frame: bytes) -> None:
         """Log that a value of `frame` was left out; `place` is its rule and its name, `error` the reason with both."""
@@ -123,6 +145,34 @@ class Reports:
             NoFrames,
             f"{self._name}: {count} bytes discarded that contain no frame: check baudrate, parity and framing",
             key=self._name,
+        )
+
+    def no_frame_ended(self, count: int, beginning: bytes, seconds: float) -> None:
+        """Log that the device has sent `count` bytes within `seconds`, and no frame has ended."""
+        self._warn(
+            NoFrames,
+            f"{self._name}: {count} bytes in {seconds:.0f} s and no frame ended: check framing (the terminator?), "
+            f"baudrate and parity; the bytes begin with {ascii(beginning)[1:]}",
+            key=f"{self._name} open-ended",
+        )
+
+    def echo_noticed(self, has_echo: bool) -> None:
+        """Log that the line returns what is written, or not any more."""
+        if has_echo:
+            text = "the line returns what is written: this echo is taken off from now on (as with echo: true)"
+        else:
+            text = "the line does not return any more what is written: nothing is taken off from now on"
+        warning = EchoNoticed(f"{self._name}: {text}", key=f"{self._name} {has_echo}", clock=self._clock)
+        if warning.trigger:
+            LOG.info(warning.report)
+
+    def reply_dropped(self, source: str, most: int) -> None:
+        """Log that `source` had to reply more than `most` times in a second."""
+        self._warn(
+            ReplyDropped,
+            f"{self._name}: {source}: a reply was not sent: at most {most} are sent in a second; does the other side "
+            "reply to replies?",
+            key=f"{self._name} {source}",
         )
 
     def request_failed(self, request: str, reason: str, frame: bytes = b"") -> None:

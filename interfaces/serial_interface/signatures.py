@@ -12,6 +12,7 @@ from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from interfaces.rules.extractors import make_extractor
 from interfaces.rules.message_template import TIME, dated_arguments
+from interfaces.rules.steps import each_step
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
@@ -55,7 +56,10 @@ def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     conversation = params["conversation"]
     yield from params["decode"]
     for request in (*params["encode"], *conversation["opening"], *conversation["polls"]):
-        yield from (request[kind] for kind in ("response", "refusal") if kind in request)
+        for _, step in each_step(request):
+            yield from (step[kind] for kind in ("response", "refusal") if kind in step)
+    if "restarted" in conversation:
+        yield conversation["restarted"]
 
 
 def _of_message(

@@ -106,6 +106,13 @@ class PtyDevice:
         """The number of bytes that the gateway has written and the device has not read yet."""
         return int(struct.unpack("i", fcntl.ioctl(self._master, termios.FIONREAD, bytes(4)))[0])
 
+    @property
+    def speed(self) -> int:
+        """The speed (bit/s) to which the gateway has set the line."""
+        constant = termios.tcgetattr(self._slave)[5]
+        names = (name for name in dir(termios) if name[0] == "B" and name[1:].isdecimal())
+        return next(int(name[1:]) for name in names if getattr(termios, name) == constant)
+
     def read_until(self, end: bytes, timeout: float = 10) -> bytes:
         """Return the received bytes up to and including `end`; later bytes stay in `received`."""
         deadline = time.monotonic() + timeout

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from gateway.errors import Problem
+from interfaces.serial_interface.framing.content import CODINGS, Coding
 from interfaces.serial_interface.framing.escaping import ESCAPINGS
-from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+from interfaces.serial_interface.framing.framer import (
+    MAX_LENGTH,
+    Accepts,
+    Framer,
+    IsValid,
+    Match,
+    Verdict,
+    to_bytes,
+)
 
 
 class DelimitedFramer(Framer):
@@ -15,10 +25,11 @@ class DelimitedFramer(Framer):
 
     `decode` removes the byte stuffing of a frame and raises `ValueError` if it is invalid; `encode` adds it. A frame of
     more than `max_length` bytes is discarded up to its delimiter. The bytes before the last `start` in a frame belong
-    to an earlier frame whose delimiter was lost; they are discarded.
+    to an earlier frame whose delimiter was lost, or to no frame; they are discarded, however many they are. One of
+    `prompts` at the beginning of a line is a frame without a delimiter.
     """
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("terminator", "write_terminator", "start")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("terminator", "write_terminator", "start", "content", "prompts")
 
     def __init__(
         self,
@@ -30,6 +41,7 @@ class DelimitedFramer(Framer):
         write_delimiter: bytes | None = None,
         opening: bytes = b"",
         start: bytes = b"",
+        prompts: Sequence[bytes] = (),
     ) -> None:
         super().__init__(max_length)
         longest_first = sorted(filter(_can_match_first(delimiters), delimiters), key=len, reverse=True)
@@ -40,10 +52,13 @@ class DelimitedFramer(Framer):
         self._encode = encode
         self._opening = opening
         self._start = start
+        self._prompts = tuple(prompts)
         first = next(delimiter for delimiter in delimiters if delimiter in longest_first)
         self._closing = first if write_delimiter is None else write_delimiter
         self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
+        self._tried = 0  # the same for `match_at`, from the beginning of the line
+        self._last_delimiter = b""  # that of the line that `match_at` has found
         # A delimiter that has ended a frame, and may be the beginning of a longer one: CR, where CR LF is one, too.
         # The frame is delivered without waiting for the next byte; the delimiter is kept here, and put before the
         # bytes that follow, so that CR LF does not count as two delimiters.
@@ -51,18 +66,37 @@ class DelimitedFramer(Framer):
         # The common case, which `_split` handles in one step: the bytes between two delimiters are a frame, and only a
         # last single byte may be the beginning of a longer delimiter.
         is_short = not any(d[1:] in self._partial_delimiters for d in delimiters if len(d) > 1)
-        self._is_plain = decode is None and not start and self._overlap <= 1 and is_short
+        self._is_plain = decode is None and not start and not prompts and self._overlap <= 1 and is_short
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> DelimitedFramer:  # noqa: ARG003
         """Return the framer for `framing: {type: line}`."""
         terminator, written = options["terminator"], options.get("write_terminator")
+        start, notation = to_bytes(options.get("start", "")), options.get("content")
+        coding = None if notation is None else _coding_behind(start, CODINGS[notation])
         return cls(
             [to_bytes(text) for text in ([terminator] if isinstance(terminator, str) else terminator)],
             options["max_length"],
             write_delimiter=None if written is None else to_bytes(written),
-            start=to_bytes(options.get("start", "")),
+            start=start,
+            prompts=[to_bytes(text) for text in options.get("prompts", ())],
+            decode=None if coding is None else coding.decode,
+            encode=(lambda frame: frame) if coding is None else coding.encode,
         )
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield the problems of the section `framing`; a prompt that looks like the end of a line is one."""
+        yield from super().check(options)
+        terminator, prompts = options.get("terminator", ()), options.get("prompts", ())
+        terminators = [terminator] if isinstance(terminator, str) else terminator
+        for index, prompt in enumerate(prompts):
+            if any(end in prompt or _overlap(prompt, end) for end in terminators):
+                yield Problem(("prompts", index), f"{prompt!a} contains part of a terminator", "leave it out")
+            for other in prompts:
+                if prompt != other and prompt.startswith(other):
+                    text = f"{prompt!a} begins with {other!a}, which is a frame before the rest has arrived"
+                    yield Problem(("prompts", index), text, "remove one of them")
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
         """Accept the bytes that have arrived; return the complete frames, without their delimiters."""
@@ -73,10 +107,19 @@ class DelimitedFramer(Framer):
         frames = self._split() if self._is_plain and not self._is_skipping else self._split_stepwise()
         surplus = len(self._buffer) - self._overlap
         if surplus > 0 and (self._is_skipping or surplus > self.max_length):
-            self._is_skipping = True
-            self._discard(surplus)
+            self._discard_surplus(surplus)
         self._searched = max(0, len(self._buffer) - self._overlap)
         return frames
+
+    def _discard_surplus(self, surplus: int) -> None:
+        """Discard those of the first `surplus` bytes, which no delimiter follows, that no frame can begin with."""
+        if self._start:
+            begin = self._buffer.rfind(self._start, 0, surplus)
+            has_start = begin >= 0 and surplus - begin <= self.max_length
+            surplus = begin if has_start else max(0, surplus - len(self._start) + 1)
+        if surplus:
+            self._is_skipping = True
+            self._discard(surplus)
 
     def _split(self) -> list[bytes]:
         """Remove the complete frames from the buffer in one step, and return them."""
@@ -101,7 +144,10 @@ class DelimitedFramer(Framer):
         """Remove the complete frames from the buffer one by one, and return them."""
         frames: list[bytes] = []
         start = 0
+        has_prompts = bool(self._prompts)
         for match in self._delimiter.finditer(self._buffer, self._searched):
+            if has_prompts:
+                start = self._take_prompts(start, match.start(), frames)
             self._end_frame(start, match.start(), frames)
             start = match.end()
             remaining = len(self._buffer) - match.start()
@@ -109,8 +155,20 @@ class DelimitedFramer(Framer):
                 self._pending_delimiter = bytes(self._buffer[-remaining:])
                 start = len(self._buffer)
                 break
-        del self._buffer[:start]
+        if has_prompts:
+            start = self._take_prompts(start, len(self._buffer), frames)
+        self._remove(start)
         return frames
+
+    def _take_prompts(self, start: int, end: int, frames: list[bytes]) -> int:
+        """Append the prompts with which the line in `buffer[start:end]` begins; return where the others begin."""
+        while not self._is_skipping:
+            prompt = next((p for p in self._prompts if self._buffer.startswith(p, start, end)), None)
+            if prompt is None:
+                break
+            frames.append(prompt)
+            start += len(prompt)
+        return start
 
     def wrap(self, frame: bytes) -> bytes:
         """Return `frame` with byte stuffing and delimiters; raise `ValueError` if it would be read as another frame."""
@@ -132,24 +190,73 @@ class DelimitedFramer(Framer):
     def _end_frame(self, start: int, end: int, frames: list[bytes]) -> None:
         """Append the frame in `buffer[start:end]` to `frames`, or count it as discarded."""
         if self._is_skipping or end - start > self.max_length:
-            self._is_skipping = False
-        elif end == start:
+            self._end_long_line(start, end, frames)
             return
-        else:
-            begin = self._buffer.rfind(self._start, start, end) if self._start else start
-            if begin > start:
-                self.discarded_bytes += begin - start
-                self.discarded_frames += 1
-                start = begin
-            frame = bytes(self._buffer[start:end])
-            try:
-                frames.append(frame if self._decode is None else self._decode(frame))
-            except ValueError:
-                pass
-            else:
-                return
-        self.discarded_bytes += end - start
+        if end == start:
+            return
+        begin = self._buffer.rfind(self._start, start, end) if self._start else start
+        if begin < 0:
+            begin = start
+        frame = bytes(self._buffer[begin:end])
+        try:
+            frames.append(frame if self._decode is None else self._decode(frame))
+        except ValueError:
+            begin = end
+        if begin > start:
+            self.discarded_bytes += begin - start
+            self.discarded_frames += 1
+
+    def _end_long_line(self, start: int, end: int, frames: list[bytes]) -> None:
+        """Append the frame with which a line ends that is too long as a whole; `buffer[start:end]` is left of it."""
+        self._is_skipping = False
+        begin = self._buffer.rfind(self._start, start, end) if self._start else -1
+        frame = self._read(begin, end) if begin >= 0 else None
+        if frame is not None:
+            frames.append(frame)
+        self.discarded_bytes += (end if frame is None else begin) - start
         self.discarded_frames += 1
+
+    def _read(self, begin: int, end: int, buffer: bytearray | None = None) -> bytes | None:
+        """Return the frame in `buffer[begin:end]`, or None if it is too long or not validly encoded."""
+        if end - begin > self.max_length:
+            return None
+        frame = bytes((self._buffer if buffer is None else buffer)[begin:end])
+        try:
+            return frame if self._decode is None else self._decode(frame)
+        except ValueError:
+            return None
+
+    def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
+        """Return the line that begins with `start` at `position`, if there is one."""
+        if is_new:
+            self._tried = 0
+        found = self._delimiter.search(buffer, position + self._tried)
+        end = found.start() if found else max(position, len(buffer) - self._overlap)
+        if end - position > self.max_length or buffer.find(self._start, position + 1, end) >= 0:
+            return Verdict.NO
+        if not found:
+            self._tried = end - position
+            return Verdict.NEED_MORE
+        frame = self._read(position, end, buffer)
+        if frame is None or not accepts(frame, end):
+            return Verdict.NO
+        self._last_delimiter = found[0]
+        return Match(found.end() - position, frame)
+
+    def blank_at(self, buffer: bytearray, position: int) -> int | None:
+        """Return how many bytes at `position` complete the last delimiter or are an empty line behind it.
+
+        None: the bytes that follow will tell.
+        """
+        ahead = bytes(buffer[position : position + self._overlap + 1])
+        for before in (self._last_delimiter, b""):
+            found = self._delimiter.match(before + ahead)
+            if found and len(found[0]) > len(before):
+                self._last_delimiter = found[0]
+                return len(found[0]) - len(before)
+            if before + ahead in self._partial_delimiters:
+                return None
+        return 0
 
 
 class EscapedFramer(DelimitedFramer):
@@ -168,6 +275,22 @@ class EscapedFramer(DelimitedFramer):
             encode=escaping.encode,
             opening=escaping.delimiter if escaping.has_opening else b"",
         )
+
+
+def _coding_behind(start: bytes, coding: Coding) -> Coding:
+    """Return both directions of a notation for lines that begin with `start`, which is no part of their content."""
+
+    def decode(line: bytes) -> bytes:
+        if not line.startswith(start):
+            raise ValueError("the start is missing")
+        return coding.decode(line[len(start) :])
+
+    return Coding(lambda frame: start + coding.encode(frame), decode)
+
+
+def _overlap(text: str, end: str) -> bool:
+    """Return whether `text` ends with the beginning of `end`."""
+    return any(text.endswith(end[:length]) for length in range(1, len(end)))
 
 
 def _can_match_first(delimiters: Sequence[bytes]) -> Callable[[bytes], bool]:

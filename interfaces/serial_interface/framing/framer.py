@@ -7,9 +7,10 @@ not part of a frame are discarded and counted in `discarded_bytes` and `discarde
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from gateway.errors import Problem
 
@@ -21,6 +22,24 @@ MAX_LENGTH = 4096
 
 IsValid: TypeAlias = Callable[[bytes], bool]
 """Returns whether bytes that look like a frame are one: whether their checksum is valid."""
+
+
+Accepts: TypeAlias = Callable[[bytes, int], bool | None]
+"""Returns whether a frame that ends at an offset of the buffer is valid; None if that may not be found out."""
+
+
+class Match(NamedTuple):
+    """A frame in a buffer: how many bytes it takes there, and the frame itself."""
+
+    length: int
+    frame: bytes
+
+
+class Verdict(enum.Enum):
+    """Why there is no frame at a place of a buffer: there is none, or the bytes that follow will tell."""
+
+    NO = "no"
+    NEED_MORE = "need more"
 
 
 class Framer(ABC):
@@ -43,16 +62,17 @@ class Framer(ABC):
         self.rejected: list[bytes] = []  # frames whose checksum is wrong; the caller reports them and clears the list
         self._buffer = bytearray()
         self._removed = 0  # bytes that have left the buffer; with it, an offset in the buffer is one in the stream
+        self._budgets = 1  # into how many budgets of checksums that of the line is divided
         self._checked = 0  # bytes that checksums have covered while frames were searched for
         self._is_skipping = False  # the current frame is too long; its remaining bytes are discarded as they arrive
 
     @classmethod
-    @abstractmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> Framer:
         """Return the framer for the section `framing` of a configuration.
 
         `is_valid` returns whether a frame has a valid checksum; None if the device has no checksums.
         """
+        raise NotImplementedError
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> Iterator[Problem]:
@@ -68,6 +88,17 @@ class Framer(ABC):
     def wrap(self, frame: bytes) -> bytes:
         """Return the bytes to send for `frame`; raise `ValueError` if a receiver would read something else."""
         return frame
+
+    def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
+        """Return the frame whose `start` is at `position` of `buffer`, where several framings share one line.
+
+        `is_new` is false if this place was tried before, when fewer bytes had arrived.
+        """
+        raise NotImplementedError
+
+    def without_stray_bytes(self, frame: bytes) -> bytes | None:  # noqa: ARG002
+        """Return the valid frame with which an invalid one ends, or None if there is none."""
+        return None
 
     def due(self) -> float | None:
         """Return the time (s) at which `feed(b"", now)` would end a frame by silence, or None."""
@@ -92,6 +123,10 @@ class Framer(ABC):
         """Whether part of a frame has arrived."""
         return self._is_skipping or bool(self._buffer)
 
+    def share_checks(self, budgets: int) -> None:
+        """Use only this part of the budget of checksums, because other framers read the same line."""
+        self._budgets = budgets
+
     def _discard(self, count: int) -> None:
         self.discarded_bytes += count
         self._remove(count)
@@ -114,7 +149,8 @@ class Framer(ABC):
 
     def _checkable(self, offset: int) -> int:
         """Return how many bytes checksums may still cover for frames that end at `offset` of the buffer."""
-        return _CHECKED_INITIALLY + _CHECKED_PER_BYTE * (self._removed + offset) - self._checked
+        budget = _CHECKED_INITIALLY + _CHECKED_PER_BYTE * (self._removed + offset)
+        return budget // self._budgets - self._checked
 
 
 def to_bytes(text: str) -> bytes:

@@ -15,6 +15,7 @@ from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsVal
 from interfaces.serial_interface.framing.gap import GapFramer
 from interfaces.serial_interface.framing.length import FixedFramer, LengthFramer
 from interfaces.serial_interface.framing.markers import MarkerFramer
+from interfaces.serial_interface.framing.raw import RawFramer
 
 __all__ = [
     "COMMON_OPTIONS",
@@ -28,6 +29,7 @@ __all__ = [
     "IsValid",
     "LengthFramer",
     "MarkerFramer",
+    "RawFramer",
     "make_framer",
     "to_bytes",
 ]
@@ -38,11 +40,12 @@ FRAMINGS: Mapping[str, type[Framer]] = {
     "fixed": FixedFramer,
     "length": LengthFramer,
     "gap": GapFramer,
+    "raw": RawFramer,
     **dict.fromkeys(ESCAPINGS, EscapedFramer),
 }
 """The framings by the value of the option `type`."""
 
-COMMON_OPTIONS = ("type", "max_length", "timeout")
+COMMON_OPTIONS = ("type", "name", "max_length", "timeout", "preamble", "embedded", "checksum")
 """The options of `framing` that every framing has."""
 
 

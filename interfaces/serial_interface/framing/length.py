@@ -6,18 +6,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from gateway.errors import Problem
-from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+from interfaces.serial_interface.framing.framer import (
+    MAX_LENGTH,
+    Accepts,
+    Framer,
+    IsValid,
+    Match,
+    Verdict,
+    to_bytes,
+)
 
 
 class LengthFramer(Framer):
     """Frames whose length they contain, or, where `size` is 0, frames of a fixed length; `start` begins each of them.
 
-    The whole frame has `length` bytes, or, with `size`, the number that `size` bytes at `offset` hold, plus
-    `correction`. Where `is_valid` (the checksum) rejects a frame, the search continues one byte further, so that a lost
-    byte costs one frame and not all that follow.
+    The whole frame has `length` bytes, or, with `size`, `unit` times the number that the bits `mask` of `size` bytes at
+    `offset` hold, plus `correction`. It ends with `stop`. Where that is missing, or `is_valid` (the checksum) rejects a
+    frame, the search continues one byte further, so that a lost byte costs one frame and not all that follow.
     """
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "offset", "size", "byte_order", "correction")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "offset", "size", "byte_order", "mask", "unit", "correction", "stop")
     REQUIRED: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init__(
@@ -29,13 +37,18 @@ class LengthFramer(Framer):
         offset: int = 0,
         size: int = 0,
         big_endian: bool = True,
+        mask: int | None = None,
+        unit: int = 1,
         correction: int = 0,
+        stop: bytes = b"",
         is_valid: IsValid | None = None,
     ) -> None:
         super().__init__(max_length)
         self._length, self._start, self._offset, self._size = length, start, offset, size
         self._order: Literal["big", "little"] = "big" if big_endian else "little"
-        self._correction = correction
+        self._mask = (1 << 8 * size) - 1 if mask is None else mask
+        self._unit, self._correction, self._stop = unit, correction, stop
+        self._has_parts = mask is not None or unit != 1
         self._is_valid: IsValid = (lambda _: True) if is_valid is None else is_valid
         self._head = max(offset + size, len(start), 1)  # bytes that must be there before the length is known
         self._in_sync = True
@@ -50,7 +63,10 @@ class LengthFramer(Framer):
             offset=options.get("offset", 0),
             size=options.get("size", 0),
             big_endian=options.get("byte_order", "big") == "big",
+            mask=options.get("mask"),
+            unit=options.get("unit", 1),
             correction=options.get("correction", 0),
+            stop=to_bytes(options.get("stop", "")),
             is_valid=is_valid,
         )
 
@@ -70,7 +86,7 @@ class LengthFramer(Framer):
             position = begin
             if end - position < self._head:
                 break
-            length = self._length_at(position)
+            length = self._length_in(self._buffer, position)
             if not self._head <= length <= self.max_length:
                 self._skip(1)
                 position += 1
@@ -78,12 +94,13 @@ class LengthFramer(Framer):
             if end - position < length:
                 break
             frame = bytes(self._buffer[position : position + length])
-            if self._may_check(length, position + length) and self._is_valid(frame):
+            has_stop = not self._stop or frame.endswith(self._stop)
+            if has_stop and self._may_check(length, position + length) and self._is_valid(frame):
                 frames.append(frame)
                 position += length
                 self._in_sync = True
             else:
-                if self._in_sync:
+                if self._in_sync and has_stop:
                     self.rejected.append(frame)
                 self._skip(1)
                 position += 1
@@ -105,11 +122,34 @@ class LengthFramer(Framer):
             frames += self.feed(b"")
         return frames
 
-    def _length_at(self, position: int) -> int:
+    def _length_in(self, buffer: bytearray, position: int) -> int:
         if not self._size:
             return self._length
-        field = self._buffer[position + self._offset : position + self._offset + self._size]
-        return int.from_bytes(field, self._order) + self._correction
+        field = buffer[position + self._offset : position + self._offset + self._size]
+        number = int.from_bytes(field, self._order)
+        return ((number & self._mask) * self._unit if self._has_parts else number) + self._correction
+
+    def match_at(
+        self,
+        buffer: bytearray,
+        position: int,
+        accepts: Accepts,
+        *,
+        is_new: bool,  # noqa: ARG002
+    ) -> Match | Verdict:
+        """Return the frame whose `start` is at `position`, if there is one."""
+        available = len(buffer) - position
+        if available < self._head:
+            return Verdict.NEED_MORE
+        length = self._length_in(buffer, position)
+        if not self._head <= length <= self.max_length:
+            return Verdict.NO
+        if available < length:
+            return Verdict.NEED_MORE
+        frame = bytes(buffer[position : position + length])
+        if not frame.endswith(self._stop) or not accepts(frame, position + length):
+            return Verdict.NO
+        return Match(length, frame)
 
     def _skip(self, count: int) -> None:
         """Count bytes that are no part of a frame; the first of them also count as one lost frame."""
@@ -122,20 +162,21 @@ class LengthFramer(Framer):
 class FixedFramer(LengthFramer):
     """Frames of a fixed length."""
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "length")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "length", "stop")
     REQUIRED: ClassVar[tuple[str, ...]] = ("length",)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> FixedFramer:
         """Return the framer for `framing: {type: fixed}`."""
-        start = to_bytes(options.get("start", ""))
-        return cls(options["length"], options["max_length"], start=start, is_valid=is_valid)
+        start, stop = (to_bytes(options.get(name, "")) for name in ("start", "stop"))
+        return cls(options["length"], options["max_length"], start=start, stop=stop, is_valid=is_valid)
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield the problems of the section `framing`; a length that no frame can have is one."""
         yield from super().check(options)
-        shortest, longest = max(1, len(options.get("start", ""))), options["max_length"]
+        shortest = max(1, len(options.get("start", "")), len(options.get("stop", "")))
+        longest = options["max_length"]
         if not shortest <= options.get("length", shortest) <= longest:
-            possible = f"{shortest} (start) to {longest} (max_length) are possible"
+            possible = f"{shortest} (start, stop) to {longest} (max_length) are possible"
             yield Problem(("length",), f"no frame has {options['length']} bytes: {possible}", "correct one of them")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from interfaces.serial_interface.framing.framer import MAX_LENGTH, Framer, IsValid, to_bytes
+from gateway.errors import Problem
+from interfaces.serial_interface.framing.content import CODINGS, Coding
+from interfaces.serial_interface.framing.framer import (
+    MAX_LENGTH,
+    Accepts,
+    Framer,
+    IsValid,
+    Match,
+    Verdict,
+    to_bytes,
+)
 
 
 class MarkerFramer(Framer):
@@ -16,7 +26,7 @@ class MarkerFramer(Framer):
     may occur in a frame by chance: each pair of them is tried.
     """
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "stop", "after", "keep")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("start", "stop", "after", "keep", "stuffing", "content")
     REQUIRED: ClassVar[tuple[str, ...]] = ("start", "stop")
 
     def __init__(
@@ -27,11 +37,14 @@ class MarkerFramer(Framer):
         *,
         after: int = 0,
         keep: bool = False,
+        coding: Coding | None = None,
         is_valid: IsValid | None = None,
     ) -> None:
         super().__init__(max_length)
         self._start, self._stop, self._after, self._keep = start, stop, after, keep
+        self._coding = coding
         self._is_valid = is_valid
+        self._tried = 0  # the same as `_searched` for `match_at`, from the beginning of the frame
         self._searched = 0  # stop markers before this offset have been tried
 
     @classmethod
@@ -43,8 +56,22 @@ class MarkerFramer(Framer):
             options["max_length"],
             after=options.get("after", 0),
             keep=options.get("keep", False),
+            coding=CODINGS.get(options.get("content", "")),
             is_valid=is_valid,
         )
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield the problems of the section `framing`: options that exclude each other, and an unfit stuffing."""
+        yield from super().check(options)
+        if "content" in options:
+            for name in ("after", "keep", "stuffing"):
+                if options.get(name):
+                    yield Problem((name,), f"{name!a} and 'content' are mutually exclusive", "remove one of them")
+        stop, stuffing = options.get("stop", ""), options.get("stuffing", "")
+        if stuffing and (stop == stuffing or not stop.startswith(stuffing)):
+            text = f"stop {stop!a} does not begin with {stuffing!a} and go on, so that it could be data"
+            yield Problem(("stuffing",), text, "set stop to the bytes of stuffing and those that follow them")
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
         """Accept the bytes that have arrived; return the frames that are complete."""
@@ -77,7 +104,7 @@ class MarkerFramer(Framer):
         while begin >= 0:
             if self._is_valid is None or self._may_check(end - begin - markers, end):
                 frame = self._content(begin, stop, end)
-                if self._is_valid is None or self._is_valid(frame):
+                if frame is not None and (self._is_valid is None or self._is_valid(frame)):
                     self._drop(begin)
                     self._remove(end - begin)
                     self._searched = 0
@@ -87,11 +114,42 @@ class MarkerFramer(Framer):
             begin = find(self._start, max(begin + 1, end - markers - self._checkable(end)), stop)
         return None
 
-    def _content(self, begin: int, stop: int, end: int) -> bytes:
-        """Return the frame in `buffer[begin:end]`, whose stop marker is at `stop`."""
+    def _content(self, begin: int, stop: int, end: int, buffer: bytearray | None = None) -> bytes | None:
+        """Return the frame in `buffer[begin:end]`, whose stop marker is at `stop`; None if it is no valid text."""
+        buffer = self._buffer if buffer is None else buffer
         if self._keep:
-            return bytes(self._buffer[begin:end])
-        return bytes(self._buffer[begin + len(self._start) : stop] + self._buffer[stop + len(self._stop) : end])
+            return bytes(buffer[begin:end])
+        content = bytes(buffer[begin + len(self._start) : stop] + buffer[stop + len(self._stop) : end])
+        try:
+            return content if self._coding is None else self._coding.decode(content)
+        except ValueError:
+            return None
+
+    def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
+        """Return the frame whose start marker is at `position`, if there is one."""
+        first = position + len(self._start)
+        if is_new:
+            self._tried = len(self._start)
+        limit = first + self.max_length + len(self._stop)
+        while (stop := buffer.find(self._stop, position + self._tried, limit)) >= 0:
+            end = stop + len(self._stop) + self._after
+            if end > len(buffer):
+                return Verdict.NEED_MORE
+            self._tried = stop + 1 - position
+            frame = self._content(position, stop, end, buffer)
+            later = buffer.rfind(self._start, position + 1, stop)
+            if self._is_valid is None:
+                return Verdict.NO if frame is None or later >= 0 else Match(end - position, frame)
+            is_accepted = accepts(frame, end) if frame is not None else False
+            if frame is not None and is_accepted:
+                return Match(end - position, frame)
+            # A frame that begins later and ends here shows that this one is damaged. Without this line, intact frames
+            # would wait until the damaged one is too long.
+            inner = self._content(later, stop, end, buffer) if later >= 0 else None
+            if is_accepted is None or (inner is not None and accepts(inner, end)):
+                return Verdict.NO
+        self._tried = max(self._tried, min(len(buffer), limit) - len(self._stop) + 1 - position)
+        return Verdict.NEED_MORE if len(buffer) < limit else Verdict.NO
 
     def _trim(self, stop: int) -> None:
         """Drop the bytes that can no longer become part of a frame."""
@@ -108,7 +166,8 @@ class MarkerFramer(Framer):
         end = stop + len(self._stop) + self._after
         is_short = stop - begin - len(self._start) <= self.max_length
         if self._is_valid is not None and stop >= 0 and is_short and end <= len(self._buffer):
-            self.rejected.append(self._content(begin, stop, end))
+            frame = self._content(begin, stop, end)
+            self.rejected += [] if frame is None else [frame]
 
     def _drop(self, count: int) -> None:
         begin = self._buffer.find(self._start)
@@ -124,8 +183,9 @@ class MarkerFramer(Framer):
 
         With `keep`, `frame` already has its markers.
         """
-        cut = len(frame) - self._after
-        whole = frame if self._keep else self._start + frame[:cut] + self._stop + frame[cut:]
+        text = frame if self._coding is None else self._coding.encode(frame)
+        cut = len(text) - self._after
+        whole = frame if self._keep else self._start + text[:cut] + self._stop + text[cut:]
         stop = len(whole) - self._after - len(self._stop)
         if stop < len(self._start) or not (whole.startswith(self._start) and whole.startswith(self._stop, stop)):
             raise ValueError("it does not begin and end with the markers")
@@ -140,5 +200,11 @@ class MarkerFramer(Framer):
     def _reader(self, max_length: int) -> MarkerFramer:
         """Return another framer of this kind."""
         return MarkerFramer(
-            self._start, self._stop, max_length, after=self._after, keep=self._keep, is_valid=self._is_valid
+            self._start,
+            self._stop,
+            max_length,
+            after=self._after,
+            keep=self._keep,
+            coding=self._coding,
+            is_valid=self._is_valid,
         )

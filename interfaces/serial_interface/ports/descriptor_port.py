@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import struct
 import termios
+import time
 from contextlib import suppress
 from typing import ClassVar, Protocol
 
@@ -16,6 +19,10 @@ READ_CHUNK = 2048
 
 READ_ALL = 65536
 """Bytes that are more than any driver's buffer holds: one read returns everything that has arrived."""
+
+
+_INPUT_SPEED, _OUTPUT_SPEED = 4, 5  # where they stand in what `tcgetattr` returns
+_DRAIN_INTERVAL = 0.005  # s
 
 
 class Port(Protocol):
@@ -35,6 +42,9 @@ class Port(Protocol):
 
     def write(self, data: bytes) -> None:
         """Write `data`; raise `DeviceError` if the device accepts no byte within the write timeout."""
+
+    def set_baudrate(self, speed: int) -> None:
+        """Change the speed (bit/s) once everything has been sent; raise `DeviceError` if that is not possible."""
 
     def close(self) -> None:
         """Close the port, in whatever state it is; bytes that could not be written are dropped."""
@@ -86,12 +96,37 @@ class DescriptorPort:
                     return
                 wait_ready(self._fd, select.POLLOUT, self._write_timeout)
 
+    def set_baudrate(self, speed: int) -> None:
+        """Change the speed (bit/s) once everything has been sent; raise `DeviceError` if that is not possible."""
+        constant = getattr(termios, f"B{speed}", None)
+        if constant is None or not os.isatty(self._fd):
+            raise no_speed(speed)
+        with as_device_error():
+            self._drain()
+            settings = termios.tcgetattr(self._fd)
+            settings[_INPUT_SPEED] = settings[_OUTPUT_SPEED] = constant
+            termios.tcsetattr(self._fd, termios.TCSANOW, settings)
+
+    def _drain(self) -> None:
+        """Wait until everything has been sent. `tcdrain` alone would never return if the device accepts nothing."""
+        deadline = time.monotonic() + self._write_timeout
+        while struct.unpack("i", fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)))[0]:
+            if time.monotonic() > deadline:
+                raise DeviceError(f"it accepted no data for {self._write_timeout:g} s")
+            time.sleep(_DRAIN_INTERVAL)
+        termios.tcdrain(self._fd)  # what is left is in the hardware
+
     def close(self) -> None:
         """Close the port, in whatever state it is; bytes that could not be written are dropped."""
         with suppress(OSError, termios.error):
             termios.tcflush(self._fd, termios.TCOFLUSH)  # else closing waits for a device that has stopped reading
         with as_device_error():
             os.close(self._fd)
+
+
+def no_speed(speed: int) -> DeviceError:
+    """Return the error of a port whose speed cannot be changed to `speed` (bit/s)."""
+    return DeviceError(f"its speed cannot be changed to {speed} bit/s")
 
 
 def wait_ready(descriptor: int, events: int, timeout: float) -> None:

@@ -66,6 +66,12 @@ class LibraryPort:
                 raise DeviceError(f"it accepted no data for {self._write_timeout:g} s") from err
             raise
 
+    def set_baudrate(self, speed: int) -> None:
+        """Change the speed (bit/s) once everything has been sent; raise `DeviceError` if that is not possible."""
+        with as_device_error():
+            self._port.flush()
+            self._port.baudrate = speed
+
     def close(self) -> None:
         """Close the port, in whatever state it is; bytes that could not be written are dropped."""
         if isinstance(self._port, serial.Serial):

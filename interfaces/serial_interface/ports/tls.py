@@ -12,7 +12,7 @@ from gateway.core.tls import TlsError, TlsNames, TlsOptions, describe_tls_error,
 from gateway.errors import DeviceError
 from interfaces.serial_interface.options import PortOptions
 from interfaces.serial_interface.ports.address import Address
-from interfaces.serial_interface.ports.descriptor_port import READ_ALL, wait_ready
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, no_speed, wait_ready
 from interfaces.serial_interface.ports.network import connect
 from interfaces.serial_interface.ports.reasons import as_device_error, reason_of
 
@@ -70,6 +70,10 @@ class TlsPort:
                     wait_ready(self.fileno(), select.POLLIN, self._write_timeout)
                 except ssl.SSLWantWriteError:
                     wait_ready(self.fileno(), select.POLLOUT, self._write_timeout)
+
+    def set_baudrate(self, speed: int) -> None:
+        """Raise `DeviceError`: a network connection has no speed."""
+        raise no_speed(speed)
 
     def close(self) -> None:
         """Close the connection, in whatever state it is."""

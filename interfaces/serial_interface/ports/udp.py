@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from gateway.errors import DeviceAwaitedError
 from interfaces.serial_interface.options import PortOptions
 from interfaces.serial_interface.ports.address import Address, network_address
-from interfaces.serial_interface.ports.descriptor_port import READ_ALL, wait_ready
+from interfaces.serial_interface.ports.descriptor_port import READ_ALL, no_speed, wait_ready
 from interfaces.serial_interface.ports.network import bind
 from interfaces.serial_interface.ports.reasons import as_device_error
 
@@ -46,6 +46,10 @@ class UdpPort:
             except BlockingIOError:
                 wait_ready(self.fileno(), select.POLLOUT, self._write_timeout)
                 self._socket.sendto(data, self._owner.peer)
+
+    def set_baudrate(self, speed: int) -> None:
+        """Raise `DeviceError`: a network connection has no speed."""
+        raise no_speed(speed)
 
     def close(self) -> None:
         """Leave the socket open: packets that arrive before the port is opened again are not lost."""

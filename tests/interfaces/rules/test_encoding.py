@@ -369,10 +369,11 @@ def test_the_answer_of_a_command_is_read_with_its_own_arguments_and_defaults() -
     }  # fmt: skip
     rule, arguments, _ = rules(encode=[options]).encoder.encode(command())
     assert arguments == {"node": 1}
-    assert rule.answer.response is not None
-    assert rule.answer.response.read_for(rule.arguments_of(command()))(b"N1") == [{"node": 1}]
-    assert rule.answer.response.read_for(rule.arguments_of(command(node=2)))(b"N1") is None
-    assert (rule.answer.refusal, rule.answer.timeout, rule.answer.retries) == (None, 2, 1)
+    answer = rule.steps[0].answer
+    assert answer.response is not None
+    assert answer.response.read_for(rule.arguments_of(command()))(b"N1") == [{"node": 1}]
+    assert answer.response.read_for(rule.arguments_of(command(node=2)))(b"N1") is None
+    assert (answer.refusal, answer.timeout, answer.retries) == (None, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from interfaces.serial_interface.options import PortOptions, RateLimit, SerialOptions
 from tests.support.configuration import serial_params
+
+ENDINGS = (b"\r\n", b"\n", b"\r")
 
 
 def test_the_defaults() -> None:
@@ -17,6 +21,8 @@ def test_the_defaults() -> None:
         answer_timeout=1,
         rate_limit=RateLimit(),
         reopen_after=10,
+        echo=None,
+        echo_endings=ENDINGS,
     )
 
 
@@ -29,6 +35,26 @@ def test_every_option() -> None:
         "pause": 0.1, "bytes_per_second": 10, "frames_per_second": 2, "max_waiting": 5, "longest_wait": 6,
     }  # fmt: skip
     params = serial_params(
-        **port, settle=4, framing={"timeout": 0.5}, conversation={"timeout": 7, "pacing": pacing, "reopen_after": 0}
+        **port,
+        settle=4,
+        framing={"type": "gap", "gap": 0.1, "timeout": 0.5},
+        conversation={"timeout": 7, "pacing": pacing, "reopen_after": 0, "echo": True},
     )
-    assert SerialOptions.from_params(params) == (PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing), 0)
+    expected = SerialOptions(PortOptions(**port), 4, 0.5, 7, RateLimit(**pacing), reopen_after=0, echo=True)
+    assert SerialOptions.from_params(params) == expected
+
+
+@pytest.mark.parametrize(
+    ("write_framing", "endings"),
+    [
+        (None, ()),
+        ("text", (b"\n", b"\r\n", b"\r")),
+        ({"terminator": ";"}, (b";", b"\r\n", b"\r", b"\n")),
+        ({"type": "markers", "start": "<", "stop": ">"}, ()),
+    ],
+)
+def test_an_echo_has_the_line_ends_of_the_framing_that_is_written(write_framing: Any, endings: tuple[bytes]) -> None:
+    binary = {"type": "markers", "start": "\x02", "stop": "\x03", "name": "binary"}
+    framing = [binary, {"name": "text", "terminator": "\n"}]
+    other = {} if write_framing is None else {"write_framing": write_framing}
+    assert SerialOptions.from_params(serial_params(framing=framing, **other)).echo_endings == endings

@@ -20,7 +20,7 @@ def poll(name: str = "p", **options: Any) -> Request:
 
 
 def started(*polls: Request, now: float = 0.0) -> Schedule:
-    schedule = Schedule([], polls)
+    schedule = Schedule(polls)
     schedule.start(now)
     return schedule
 
@@ -42,9 +42,10 @@ def test_the_options_of_a_request() -> None:
         "message": {"action": "VOLTAGE", "arguments": {"volts": "{volts}"}}, "publish": {"on_change": True},
     }  # fmt: skip
     request = poll("U?", every=5, response=response, timeout=2, retries=1)
-    assert (request.content, request.every, request.answer.timeout, request.answer.retries) == (b"U?", 5, 2, 1)
-    assert request.answer.response is not None
-    (values,) = request.answer.response.read(b"12.5") or []
+    (step,) = request.steps
+    assert (step.make({}), request.every, step.answer.timeout, step.answer.retries) == (b"U?", 5, 2, 1)
+    assert step.answer.response is not None
+    (values,) = step.answer.response.read(b"12.5") or []
     (template,) = request.messages
     message = template.make(values)
     assert message == InternalMsg(device="meter", action="VOLTAGE", arguments={"volts": 12.5})
@@ -62,13 +63,19 @@ def test_the_options_of_a_request() -> None:
 )
 def test_the_name_and_the_content_of_a_request(options: dict[str, Any], name: str, content: bytes) -> None:
     request = Request(options, {}, "utf-8")
-    assert (request.name, request.content) == (name, content)
-    assert (request.answer.response, request.messages) == (None, ())
+    (step,) = request.steps
+    assert (request.name, step.make({})) == (name, content)
+    assert (step.answer.response, request.messages) == (None, [])
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"write": "\u20ac"}, CodecError), ({"hex": "0"}, CodecError), ({"write": "{"}, TemplateError)],
+    [
+        ({"write": "\u20ac"}, CodecError),
+        ({"hex": "0"}, CodecError),
+        ({"write": "{"}, TemplateError),
+        ({"write": "{volts}"}, CodecError),
+    ],
 )
 def test_invalid_content_is_rejected_at_construction(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -146,8 +153,7 @@ def test_a_keep_alive_is_due_only_if_nothing_else_is_written() -> None:
 
 def test_the_end_of_an_opening_request_changes_no_poll() -> None:
     opening = poll("hello")
-    schedule = Schedule([opening], [poll(every=1)])
-    assert schedule.opening == [opening]
+    schedule = Schedule([poll(every=1)])
     schedule.start(0.0)
     schedule.pop_due(0.0, 0.0)
     schedule.mark_ended(opening)

@@ -65,6 +65,63 @@ def test_the_kinds_of_unmatched_frames_are_counted_up_to_a_limit(reports: Report
     assert reports.unmatched_kinds == 0
 
 
+def test_each_new_kind_of_frame_without_a_rule_is_logged(
+    reports: Reports, clock: FakeClock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    caplog.set_level("INFO")
+    for frame in (b"HELLO", b"T -3", b"T 4", b"FOO BAR", b"E 17", b"T 5", b"HELLO"):
+        reports.frame_dropped(DropReason.UNMATCHED, frame)
+    shown = [text.partition(", but")[0].partition("sent ")[2] for text in texts(caplog, request.node.name)]
+    assert shown == ["'HELLO'", "'T -3'", "'FOO BAR'", "'E 17'"]
+    caplog.clear()
+    clock.now += 600
+    reports.frame_dropped(DropReason.UNMATCHED, b"T 6")
+    (text,) = texts(caplog, request.node.name)
+    assert "(7 times in the last 600 s)" in text
+
+
+def test_a_device_with_very_many_kinds_of_frames_does_not_flood_the_log(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    caplog.set_level("INFO")
+    for number in range(2000):
+        reports.frame_dropped(DropReason.UNMATCHED, bytes([number % 256, number // 256]))
+    assert len(texts(caplog, request.node.name)) == 20
+    assert reports.unmatched_kinds == 100
+
+
+def test_at_debug_every_frame_without_a_rule_is_logged(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    caplog.set_level("DEBUG")
+    for _ in range(3):
+        reports.frame_dropped(DropReason.UNMATCHED, b"HELLO")
+    assert len(texts(caplog, request.node.name)) == 3
+
+
+def test_bytes_of_which_no_frame_ends_are_logged_with_their_beginning(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no frame ended")
+    reports.no_frame_ended(840, b"T 21.5;T\x07", 10.2)
+    (text,) = texts(caplog, request.node.name)
+    assert text == (
+        r"840 bytes in 10 s and no frame ended: check framing (the terminator?), baudrate and parity; the bytes begin "
+        r"with 'T 21.5;T\x07'"
+    )
+
+
+def test_an_echo_that_is_noticed_is_logged(
+    reports: Reports, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    caplog.set_level("INFO")
+    for has_echo in (True, False, True, False):
+        reports.echo_noticed(has_echo)
+    assert [text.partition(":")[0] for text in texts(caplog, request.node.name)] == [
+        "the line returns what is written", "the line does not return any more what is written",
+    ]  # fmt: skip
+
+
 def test_bytes_without_frames_are_logged_once_per_period(
     reports: Reports, clock: FakeClock, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest,
     expected_logs: ExpectedLogs,

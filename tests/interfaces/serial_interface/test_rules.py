@@ -48,6 +48,23 @@ BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
          "{b} is not a value of this rule"),
         ({"address": {"device": "{x}"}, "decode": [{"regex": "a", "message": READING}]}, ("decode", 0, "message"),
          "{x} is not a value of this rule"),
+        ({"decode": [{"regex": "a"}]}, ("decode", 0), "a rule needs a message"),
+        ({"decode": [{"regex": "a", "ignore": True, "message": READING}]}, ("decode", 0, "message"),
+         "a frame that is ignored makes nothing"),
+        ({"decode": [{"regex": "a", "ignore": True, "reply": {"write": "A"}}]}, ("decode", 0, "reply"),
+         "a frame that is ignored makes nothing"),
+        ({"decode": [{"regex": "a", "reply": {"framing": "raw"}}]}, ("decode", 0, "reply"), "this one has none"),
+        ({"decode": [{"regex": "a", "reply": {"write": "{b}"}}]}, ("decode", 0, "reply"), "{b} is not a value"),
+        ({"decode": [{"regex": "a", "reply": {"write": "{"}}]}, ("decode", 0, "reply"), "braces"),
+        ({"decode": [{"regex": "a", "reply": {"hex": "0A"}}]}, ("decode", 0, "reply"), "cannot be framed"),
+        ({"checksum": {"type": "xor", "reply": {"write": "{b}"}}}, ("checksum", "reply"), "{b} is not a value"),
+        ({"checksum": {"type": "xor", "reply": {"hex": "0A"}}}, ("checksum", "reply"), "cannot be framed"),
+        ({"conversation": {"counter": [2, 1]}}, ("conversation", "counter"), "first number is larger"),
+        (encode(write="{count:x2}"), ("encode", 1), "bytes to write cannot be made"),
+        ({"conversation": {"counter": [0, 256], "polls": [{"hex": "A5 {count:02x}"}]}}, ("conversation", "polls", 0),
+         "argument 'count' becomes '100'"),
+        (encode(write="x", response={"regex": "(?P<count>.)", "same": ["count"]}), ("encode", 1, "response", "same", 0),
+         "'count' is not an argument"),
         (encode(), ("encode", 1), "this one has none"),
         (encode(write="a", hex="00"), ("encode", 1), "this one has write and hex"),
         (encode(write="{"), ("encode", 1, "write"), "braces"),
@@ -134,7 +151,7 @@ def test_valid_options_have_no_problems() -> None:
     )
     assert not list(check_rules(params))
     rules = SerialRules(params)
-    assert [request.content for request in (*rules.opening, *rules.polls)] == [b"HI", b"U?"]
+    assert [step.make({}) for step in rules.steps if not step.names] == [b"OFF", b"HI", b"U?"]
     assert [message.arguments for message in rules.decoder.decode(b"T 1.5") or []] == [{"t": 1.5}]
     assert rules.encoder.accepts(InternalMsg(iscmd=True, action="A"))
 
@@ -194,9 +211,11 @@ def test_a_reply_contains_the_answer_of_the_device(answer: Result, arguments: di
     """The arguments and the outcome of the command replace values of the same names."""
     reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
     rules = SerialRules(serial_params())
-    assert rules.with_answer(reply, answer).arguments == {**arguments, "response": "OK", "reason": ""}
+    assert rules.with_answer(reply, answer, {}).arguments == {**arguments, "response": "OK", "reason": ""}
     asked = reply.answered_at(ReplyTo("answers/me", b"1"))
-    assert rules.with_answer(asked, answer).reply_to == ReplyTo("answers/me", b"1"), "it is sent to the response topic"
+    assert rules.with_answer(asked, answer, {}).reply_to == ReplyTo("answers/me", b"1"), (
+        "it is sent to the response topic"
+    )
 
 
 # --- addresses

@@ -16,7 +16,7 @@ from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
 
 PROPERTIES = SerialInterface.SCHEMA["properties"]
 DEFINITIONS = SerialInterface.SCHEMA["$defs"]
-FRAMING = PROPERTIES["framing"]["properties"]
+FRAMING = DEFINITIONS["framing"]["properties"]
 _KIND = "|".join(FRAMINGS)
 
 
@@ -46,7 +46,7 @@ def test_the_options_of_a_framing(name: str) -> None:
 
 
 def test_checksums() -> None:
-    checksum = PROPERTIES["checksum"]["properties"]
+    checksum = DEFINITIONS["checksum"]["properties"]
     assert checksum["form"]["enum"] == list(FORMS)
     listed = re.findall(r"[a-z]+(?:-[0-9/a-z]+)+|\bxor\b|\blrc\b", checksum["type"]["description"])
     assert len(listed) >= 8
@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "values", "same", "message", "messages", "publish"}
+    others = {"name", "framing", "values", "until", "same", "message", "messages", "publish", "reply", "ignore"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 
@@ -66,13 +66,15 @@ def test_extractors(section: str) -> None:
     "options",
     [
         PROPERTIES["encode"]["items"]["properties"],
-        *(PROPERTIES["conversation"]["properties"][kind]["items"]["properties"] for kind in ("opening", "polls")),
+        PROPERTIES["conversation"]["properties"]["polls"]["items"]["properties"],
+        DEFINITIONS["step"]["properties"],
     ],
-    ids=["encode", "opening", "polls"],
+    ids=["encode", "polls", "step"],
 )
 def test_contents(options: dict[str, Any]) -> None:
     others = {
         "name",
+        "framing",
         "match",
         "arguments",
         "response",
@@ -82,6 +84,9 @@ def test_contents(options: dict[str, Any]) -> None:
         "every",
         "on_open",
         "only_idle",
+        "steps",
+        "pause",
+        "baudrate",
     }
     assert [name for name in options if name not in others] == list(CONTENTS)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg, ReportRule
@@ -50,15 +52,22 @@ class Device:
             Reports(name, lambda: 0.0),
             lambda msg, is_answered: self.ended.append((msg, is_answered)),
             lambda msg, errors: self.bad.append((msg, dict(errors))),
+            self.set_speed,
         )
         self.written: list[bytes] = []
-        self.error = ""
+        self.speeds: list[tuple[int, int]] = []  # after how many writes, and to which the speed was changed
+        self.error = self.speed_error = ""
         self.session.start(now)
 
     def write(self, data: bytes) -> None:
         if self.error:
             raise DeviceError(self.error)
         self.written.append(data)
+
+    def set_speed(self, speed: int) -> None:
+        if self.speed_error:
+            raise DeviceError(self.speed_error)
+        self.speeds.append((len(self.written), speed))
 
     def step(self, now: float) -> list[InternalMsg]:
         return list(self.session.step(now, self.write))
@@ -83,7 +92,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_frames_become_messages_and_dropped_ones_are_counted(name: str, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("frame dropped: ")
     device = Device(name, checksum={"type": "xor", "form": "hex", "strip": True})
-    xor = device.session.codec.checksum
+    xor = device.session.codec.kind_of(b"").checksum
     assert xor is not None
     frames = [xor.append(text) for text in (b"T 1", b"T x", b"HELLO", b"BYE")]
     messages = device.receive(b"\n".join([*frames, b"T 200", b""]))
@@ -435,3 +444,13 @@ def test_a_restart_repeats_the_opening_and_forgets_no_command(name: str) -> None
     (done,) = device.step(1.0)
     assert device.written == [b"HI\r\n", b"YOU\r\n", b"OFF\r\n"]
     assert done.argument("response") == "OK"
+
+
+@given(received=st.floats(0, 1e6), timeout=st.floats(0.001, 9))  # the warning about bytes without frames is due at 10 s
+def test_a_partial_frame_is_discarded_exactly_when_it_is_due(received: float, timeout: float) -> None:
+    device = Device("dev", framing={"timeout": timeout})
+    assert list(device.session.receive(b"T 2", received)) == []
+    due = device.session.due()
+    assert due is not None
+    list(device.session.expire_partial_frame(due))
+    assert device.session.stats()["partial_frames_discarded"] == 1

@@ -256,3 +256,75 @@ def test_a_frame_without_content_is_delivered_immediately() -> None:
 )
 def test_writing(framer: Framer, frame: bytes, data: bytes) -> None:
     assert framer.wrap(frame) == data
+
+
+# --- bytes outside of frames
+
+
+@pytest.mark.parametrize("longest", [1, 7, 4096, 100_000])
+def test_an_intact_line_behind_many_other_bytes_is_found_by_its_start(longest: int) -> None:
+    framer = DelimitedFramer(DEFAULT, max_length=20, start=b"$")
+    stream = b"\xb5b" * 100 + b"$one\r\n" + b"x" * 15 + b"$two\n" + b"$" + b"y" * 30 + b"\nend\n"
+    frames = [frame for at in range(0, len(stream), longest) for frame in framer.feed(stream[at : at + longest])]
+    assert frames == [b"$one", b"$two", b"end"]
+    assert (framer.discarded_bytes, framer.discarded_frames) == (200 + 15 + 31, 3)
+
+
+@pytest.mark.parametrize("stray", [b"\x00", b"\xff\x01\x04", b"\x01\x04\x02"])
+def test_with_a_checksum_a_frame_behind_stray_bytes_is_found(stray: bytes) -> None:
+    answer = b"\x01\x04\x02\x00\x2a\x39\x2f"
+    framer = GapFramer(0.5, is_valid=lambda frame: frame == answer)
+    framer.feed(stray + answer, 1.0)
+    (frame,) = framer.feed(b"", 2.0)
+    assert frame == stray + answer
+    assert framer.without_stray_bytes(frame) == answer
+    assert (framer.discarded_bytes, framer.discarded_frames) == (len(stray), 1)
+
+
+def test_no_frame_is_made_of_the_last_bytes_of_an_invalid_one() -> None:
+    assert GapFramer(0.5, is_valid=xor().is_valid).without_stray_bytes(b"\x01\x02\x03\x00") is None
+    assert GapFramer(0.5).without_stray_bytes(b"abcdef") is None
+
+
+def test_the_search_behind_stray_bytes_is_bounded() -> None:
+    checked = 0
+
+    def is_valid(frame: bytes) -> bool:
+        nonlocal checked
+        checked += len(frame)
+        return False
+
+    framer = GapFramer(0.5, is_valid=is_valid)
+    for number in range(20):
+        framer.feed(bytes(4000), float(number))
+        (frame,) = framer.feed(b"", number + 0.6)
+        assert framer.without_stray_bytes(frame) is None
+    assert checked <= 20 * 4000 * 64 + 65536
+
+
+# --- frames with an end, and lengths of parts
+
+
+def test_a_stray_start_does_not_eat_the_frame_behind_it_if_frames_have_an_end() -> None:
+    framer = LengthFramer(start=b"h", offset=1, size=1, correction=3, stop=b"!")
+    assert framer.feed(b"h\x03h\x02ab!h\x01c!") == [b"h\x02ab!", b"h\x01c!"]
+    assert (framer.discarded_bytes, framer.discarded_frames) == (2, 1)
+    assert framer.rejected == [], "a frame without its end is no frame with a wrong checksum"
+
+
+def test_a_length_may_have_other_bits_and_count_words() -> None:
+    framer = LengthFramer(start=b"#", offset=1, size=2, mask=0x3FF, unit=2, correction=3)
+    assert framer.feed(b"#\xfc\x01ab#\x00\x02abcd") == [b"#\xfc\x01ab", b"#\x00\x02abcd"]
+
+
+# --- prompts
+
+
+@pytest.mark.parametrize("longest", [1, 3, 100])
+def test_a_prompt_at_the_beginning_of_a_line_is_a_frame(longest: int) -> None:
+    framer = DelimitedFramer(DEFAULT, prompts=[b"> ", b"login: "])
+    stream = b"boot\r\nlogin: root\r\n> > a > b\r\n>x\r\n> "
+    frames = [frame for at in range(0, len(stream), longest) for frame in framer.feed(stream[at : at + longest])]
+    assert frames == [b"boot", b"login: ", b"root", b"> ", b"> ", b"a > b", b">x", b"> "]
+    assert not framer.has_partial_frame
+    assert framer.discarded_bytes == 0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interfaces.serial_interface.framing.checksum import Checksum, find_algorithm
+from interfaces.serial_interface.framing.content import CODINGS
 from interfaces.serial_interface.framing.escaping import (
     cobs_decode,
     cobs_encode,
@@ -43,6 +44,14 @@ def delimited(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
 
 
 @st.composite
+def prompting(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
+    delimiters = draw(st.sampled_from([DEFAULT, (b"\r\n",), (b"ab", b"a")]))
+    longest, start = draw(st.integers(1, 6)), draw(st.sampled_from([b"", b"x"]))
+    prompts = draw(st.sampled_from([(b"y",), (b"yx", b"x")]))
+    return lambda: DelimitedFramer(delimiters, longest, start=start, prompts=prompts), b"xy" + b"".join(delimiters)
+
+
+@st.composite
 def escaped(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
     end, decode, encode, alphabet = draw(
         st.sampled_from([
@@ -62,28 +71,32 @@ def marked(draw: st.DrawFn, checked: bool = True) -> tuple[MakeFramer, bytes]:
     )
     longest, after, keep = draw(st.integers(0, 6)), draw(st.integers(0, 2)), draw(st.booleans())
     is_valid = draw(st.sampled_from([None, xor().is_valid])) if checked else None
+    coding = draw(st.sampled_from([None, None, CODINGS["hex"]]))
     return (
-        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, is_valid=is_valid),
-        b"xy\x00\x01" + start + stop,
+        lambda: MarkerFramer(start, stop, longest, after=after, keep=keep, coding=coding, is_valid=is_valid),
+        b"x01\x00\x01" + start + stop,
     )
 
 
 @st.composite
 def measured(draw: st.DrawFn) -> tuple[MakeFramer, bytes]:
-    start = draw(st.sampled_from([b"", b"\xaa", b"\xaa\x55"]))
+    start, stop = draw(st.sampled_from([b"", b"\xaa", b"\xaa\x55"])), draw(st.sampled_from([b"", b"\x55"]))
     is_valid = draw(st.sampled_from([lambda _: True, xor().is_valid]))
     if draw(st.booleans()):
         length = draw(st.integers(max(1, len(start)), 6))
-        return lambda: LengthFramer(length, 8, start=start, is_valid=is_valid), b"\xaa\x55\x00\x01"
+        return lambda: LengthFramer(length, 8, start=start, stop=stop, is_valid=is_valid), b"\xaa\x55\x00\x01"
     offset, size, correction = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(-1, 3))
     return (
-        lambda: LengthFramer(0, 8, start=start, offset=offset, size=size, correction=correction, is_valid=is_valid),
+        lambda: LengthFramer(
+            0, 8, start=start, offset=offset, size=size, correction=correction, stop=stop, is_valid=is_valid
+        ),
         b"\xaa\x55\x00\x01\x02\x03\x04",
     )
 
 
 KINDS = {
     "delimited": delimited(),
+    "prompting": prompting(),
     "escaped": escaped(),
     "marked": marked(),
     "marked, unchecked": marked(checked=False),
@@ -232,3 +245,13 @@ def test_ten_megabytes_without_an_end_need_no_memory(name: str) -> None:
     assert framer.discarded_bytes - previous <= framer.max_length + 10, "this much was in the buffer"
     assert framer.discarded_bytes == len(begin) + 10_000_000
     assert not framer.has_partial_frame
+
+
+@given(received=st.floats(0, 1e6), gap=st.floats(0.001, 60))
+def test_silence_ends_a_frame_exactly_when_it_is_due(received: float, gap: float) -> None:
+    """Or else a loop that sleeps until then would find nothing to do, again and again."""
+    framer = GapFramer(gap)
+    framer.feed(b"x", received)
+    due = framer.due()
+    assert due is not None
+    assert framer.feed(b"", due) == [b"x"]

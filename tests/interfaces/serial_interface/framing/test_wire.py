@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.quoting import did_you_mean
-from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
+from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings
 from tests.support.configuration import serial_params
 
 FRAMINGS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,10 @@ FRAMINGS: dict[str, dict[str, Any]] = {
     "markers, kept": {"type": "markers", "start": "/", "stop": "!", "keep": True},
     "fixed": {"type": "fixed", "length": 4},
     "length": {"type": "length", "size": 1, "correction": 1},
+    "line, hex": {"start": ":", "content": "hex"},
+    "line, base64": {"content": "base64"},
+    "markers, hex": {"type": "markers", "start": "<", "stop": ">", "content": "hex"},
+    "length, stop": {"type": "length", "size": 1, "correction": 1, "stop": ">"},
     "gap": {"type": "gap", "gap": 0.05},
     "slip": {"type": "slip"},
     "cobs": {"type": "cobs"},
@@ -42,7 +46,7 @@ contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(
 
 def codec(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    assert not list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
+    assert not list(check_framings(params, did_you_mean))
     return FrameCodec(params["framing"], params.get("checksum"))
 
 
@@ -51,7 +55,7 @@ def read(reader: FrameCodec, data: bytes) -> list[tuple[bytes, str]]:
     return [*reader.feed(data, 1.0), *reader.feed(b"", 2.0), *reader.flush_partial()]
 
 
-@pytest.mark.parametrize("framing", [name for name in FRAMINGS if name not in ("fixed", "length")])
+@pytest.mark.parametrize("framing", [name for name in FRAMINGS if name not in ("fixed", "length", "length, stop")])
 @pytest.mark.parametrize("checksum", CHECKSUMS)
 @settings(max_examples=40)
 @given(content=contents)
@@ -67,13 +71,19 @@ def test_a_sent_frame_is_read_as_one_frame_or_refused(framing: str, checksum: st
         assert "it contains bytes that" in str(err)
         return
     expected = (
-        [] if content == b"" and checksum == "none" and framing != "cobs" and "markers" not in framing else [content]
+        []
+        if content == b""
+        and checksum == "none"
+        and framing != "cobs"
+        and "markers" not in framing
+        and framing != "line, hex"
+        else [content]
     )
     assert read(reader, data) == [(frame, "") for frame in expected]
     assert reader.framer.discarded_bytes == 0
 
 
-@pytest.mark.parametrize("framing", ["slip", "cobs", "hdlc"])
+@pytest.mark.parametrize("framing", ["slip", "cobs", "hdlc", "line, hex", "line, base64", "markers, hex"])
 @given(content=contents)
 def test_with_byte_stuffing_nothing_is_refused(framing: str, content: bytes) -> None:
     assert codec(FRAMINGS[framing]).wrap(content)
@@ -128,6 +138,43 @@ def test_a_wrong_checksum_is_reported_with_the_frame(framing: str) -> None:
 )
 def test_each_framing_follows_its_options(framing: dict[str, Any], data: bytes, frames: list[bytes]) -> None:
     assert [frame for frame, _ in read(codec(framing), data)] == frames
+
+
+def test_modbus_ascii_is_a_sum_over_the_bytes_that_the_text_stands_for() -> None:
+    options = {"start": ":", "terminator": "\r\n", "content": "hex"}, {"type": "lrc", "strip": True}
+    assert codec(*options).wrap(bytes.fromhex("010300000002")) == b":010300000002FA\r\n"
+    answer = bytes.fromhex("010302002A")
+    assert read(codec(*options), b":010302002AD0\r\n:010302002ad0\r\n") == [(answer, ""), (answer, "")]
+    ((frame, error),) = read(codec(*options), b":010302002AD1\r\n")
+    assert (frame.hex(), error) == ("010302002ad1", "wrong checksum: expected d0, found d1")
+
+
+@pytest.mark.parametrize("line", [b":0", b":0x", b":01 02", b"0102", b"\xff", b": "])
+def test_a_text_that_stands_for_no_bytes_is_no_frame(line: bytes) -> None:
+    reader = codec({"start": ":", "content": "hex"})
+    assert read(reader, line + b"\n:41\n") == [(b"A", "")]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (len(line), 1)
+
+
+def test_stray_bytes_before_a_frame_that_silence_ends_cost_nothing() -> None:
+    options = {"type": "gap", "gap": 0.5}, CHECKSUMS["modbus"]
+    answer = codec(*options).wrap(b"\x01\x04\x02\x00\x2a")
+    reader = codec(*options)
+    assert read(reader, b"\x00\xfe" + answer) == [(b"\x01\x04\x02\x00\x2a", "")]
+    assert reader.framer.discarded_bytes == 2
+    ((frame, error),) = read(codec(*options), answer[:-1] + b"\x00")
+    assert frame == answer[:-1] + b"\x00"
+    assert "wrong checksum" in error
+
+
+def test_a_packet_is_a_frame_as_it_is() -> None:
+    reader = FrameCodec({"type": "raw", "max_length": 4})
+    assert [each for part in (b"ab\n", b"", b"cd", b"12345") for each in reader.feed(part)] == [
+        (b"ab\n", ""),
+        (b"cd", ""),
+    ]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (5, 1)
+    assert reader.wrap(b"x") == b"x"
 
 
 def test_a_checksum_stays_in_the_frame_unless_it_is_stripped() -> None:
@@ -210,7 +257,7 @@ def test_a_problem_has_its_path_and_a_remedy(
     framing: dict[str, Any], checksum: dict[str, Any] | None, path: tuple[str, ...], what: str
 ) -> None:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
-    (problem,) = check_framing(params["framing"], params.get("checksum"), did_you_mean)
+    (problem,) = check_framings(params, did_you_mean)
     assert problem.path == path
     assert what in problem.what
     assert problem.remedy
@@ -218,10 +265,10 @@ def test_a_problem_has_its_path_and_a_remedy(
 
 def test_a_misspelt_checksum_is_corrected() -> None:
     params = serial_params(checksum={"type": "modbuss"})
-    (problem,) = check_framing(params["framing"], params["checksum"], did_you_mean)
+    (problem,) = check_framings(params, did_you_mean)
     assert problem.remedy.startswith("did you mean 'modbus'")
 
 
 def test_several_problems_are_reported_together() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
-    assert len(list(check_framing(params["framing"], params["checksum"], did_you_mean))) == 3
+    assert len(list(check_framings(params, did_you_mean))) == 3

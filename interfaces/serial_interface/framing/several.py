@@ -1,0 +1,306 @@
+"""Several kinds of frames on one line: at each byte, the first kind that fits is the frame. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from interfaces.serial_interface.framing.checksum import Checksum, ChecksumError
+from interfaces.serial_interface.framing.delimited import DelimitedFramer
+from interfaces.serial_interface.framing.framer import Accepts, Framer, IsValid, Match, Verdict, to_bytes
+from interfaces.serial_interface.framing.framers import make_framer
+from interfaces.serial_interface.framing.stuffed import StuffedMarkers
+
+
+class NamedFrame(bytes):
+    """A frame that knows its framing by name; `error` is the reason why its checksum is wrong, or `""`."""
+
+    framing: str = ""
+    error: str = ""
+
+
+class Matcher(Protocol):
+    """What several framings on one line consist of: a framer, or one that can only read beside others."""
+
+    max_length: int
+
+    def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
+        """Return the frame whose start is at `position`, if there is one."""
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return the bytes to send for `frame`; raise `ValueError` if a receiver would read something else."""
+
+
+class Kind:
+    """One kind of frames: its framing, its checksum, its name, and the bytes that are written before each frame."""
+
+    def __init__(self, options: Mapping[str, Any], checksum: Checksum | None, *, strips: bool) -> None:
+        self.name: str = options.get("name", "")
+        self.is_embedded: bool = options.get("embedded", False)
+        self.preamble = to_bytes(options.get("preamble", ""))
+        self.start = to_bytes(options.get("start", ""))
+        self.checksum, self.strips = checksum, strips
+        self.is_valid: IsValid | None = None if checksum is None else checksum.is_valid
+        self.matcher: Matcher
+        self.framer: Framer | None = None
+        if options.get("stuffing"):
+            self.matcher = StuffedMarkers.from_options(options)
+        else:
+            self.matcher = self.framer = make_framer(options, self.is_valid)
+
+    def wrap(self, content: bytes) -> bytes:
+        """Return the bytes to send for `content`.
+
+        Raises `ValueError` or `ChecksumError` if a receiver would read something else.
+        """
+        frame = content if self.checksum is None else self.checksum.append(content)
+        return self.preamble + self.matcher.wrap(frame)
+
+    def read(self, frame: bytes) -> bytes:
+        """Return a frame with a valid checksum as the rules read it: without that, and with its name, if it has one."""
+        return self.named(frame) if self.name else self._stripped(frame)
+
+    def verified(self, frame: bytes) -> NamedFrame:
+        """Return a frame with the name of its framing, without its checksum, or with the reason why that is wrong."""
+        if self.checksum is not None:
+            try:
+                self.checksum.verify(frame)
+            except ChecksumError as err:
+                return self.named(frame, str(err))
+        return self.named(frame)
+
+    def named(self, frame: bytes, error: str = "") -> NamedFrame:
+        """Return a frame with the name of its framing, without its checksum if that is right."""
+        result = NamedFrame(frame if error else self._stripped(frame))
+        result.framing, result.error = self.name, error
+        return result
+
+    def _stripped(self, frame: bytes) -> bytes:
+        return self.checksum.strip(frame) if self.strips and self.checksum is not None else frame
+
+
+class SeveralFramer(Framer):
+    """Frames of several kinds. Each of them begins with its `start`; at a place where several fit, the first counts.
+
+    All other bytes are read by `rest`, or discarded. `rest_kind` is the kind of its frames, if they are not verified
+    yet. A frame ends what `rest` has begun, unless it is `embedded` in it. The frames are `NamedFrame`s, and so are
+    those that are `rejected`.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        rest: Framer | None = None,
+        rest_kind: Kind | None = None,
+        *,
+        embedded: bool = False,
+    ) -> None:
+        longest = max(kind.matcher.max_length for kind in kinds)
+        super().__init__(longest if rest is None else max(longest, rest.max_length))
+        self._kinds = kinds
+        self._rest, self._rest_kind, self._embedded = rest, rest_kind, embedded
+        self._starts = re.compile(b"|".join(re.escape(kind.start) for kind in kinds))
+        self._partial_starts = {kind.start[:length] for kind in kinds for length in range(1, len(kind.start))}
+        self._longest_partial = max(map(len, self._partial_starts), default=0)
+        self._preamble_length = max(len(kind.preamble) for kind in kinds)
+        self._undecided: tuple[int, bool] | None = None  # the kind that needs more bytes; whether its start is there
+        self._line: DelimitedFramer | None = None  # the last frame was one of its lines; blank ones may follow
+        self._tail = b""  # bytes without a frame that are not counted yet: a preamble is no loss
+        self._in_sync = True
+        self._matched = kinds[0]  # the kind of the frame that was found last
+        self._candidate: NamedFrame | None = None  # the first frame with a wrong checksum at the present place
+        self._has_rejected = False  # since the last frame
+        self.share_checks(1)
+
+    def share_checks(self, budgets: int) -> None:
+        """Use only this part of the budget of checksums, and divide it with the framer of the other bytes."""
+        self._budgets = budgets if self._rest is None else 2 * budgets
+        if self._rest is not None:
+            self._rest.share_checks(2 * budgets)
+
+    def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
+        """Accept the bytes that have arrived; return the complete frames, each with the name of its framing."""
+        self._buffer += data
+        frames: list[bytes] = []
+        position, end = 0, len(self._buffer)
+        while position < end:
+            if self._line is not None:
+                blank = self._line.blank_at(self._buffer, position)
+                if blank is None:
+                    break
+                position += blank
+                if blank:
+                    continue
+                self._line = None
+            begin = self._next_start(position)
+            if begin > position:
+                self._undecided = None
+            self._pass_on(position, begin, frames)
+            position = begin
+            if position == end:
+                break
+            found = self._match(position)
+            if found is Verdict.NEED_MORE:
+                break
+            if isinstance(found, Match):
+                frames += self._accepted(found)
+                position += found.length
+            else:
+                self._reject()
+                self._pass_on(position, position + 1, frames)
+                position += 1
+        self._remove(position)
+        return frames
+
+    def _next_start(self, position: int) -> int:
+        """Return the offset of the next place where a kind of frame may begin, or the end of the buffer."""
+        found = self._starts.search(self._buffer, position)
+        if found:
+            return found.start()
+        end = len(self._buffer)
+        for length in range(min(self._longest_partial, end - position), 0, -1):
+            if bytes(self._buffer[end - length :]) in self._partial_starts:
+                return end - length
+        return end
+
+    def _match(self, position: int) -> Match | Verdict:
+        """Return the first kind of frame that begins at `position`, and remember in `_undecided` which it may be."""
+        buffer = self._buffer
+        first, is_new = (0, True) if self._undecided is None else (self._undecided[0], not self._undecided[1])
+        self._undecided = None
+        for index in range(first, len(self._kinds)):
+            kind = self._kinds[index]
+            has_start = buffer.startswith(kind.start, position)
+            if has_start:
+                found = kind.matcher.match_at(buffer, position, partial(self._accepts, kind), is_new=is_new)
+            else:
+                found = Verdict.NEED_MORE if kind.start.startswith(buffer[position:]) else Verdict.NO
+            if found is Verdict.NEED_MORE:
+                self._undecided = index, has_start
+                return found
+            if isinstance(found, Match):
+                self._matched = kind
+                return found
+            is_new = True
+        return Verdict.NO
+
+    def _accepts(self, kind: Kind, frame: bytes, end: int) -> bool | None:
+        """Return whether `frame`, which ends at this offset of the buffer, has a valid checksum; None if unknown."""
+        if kind.is_valid is None:
+            return True
+        if not self._may_check(len(frame), end):
+            return None
+        if kind.is_valid(frame):
+            return True
+        if self._candidate is None:
+            self._candidate = kind.verified(frame)
+        return False
+
+    def _accepted(self, match: Match) -> Iterable[bytes]:
+        """Return the frame that was found, behind those that it ends."""
+        kind = self._matched
+        if self._rest is not None and not self._embedded:
+            self._rest.reset()
+            self._collect_counts(self._rest)
+        tail, preamble, self._tail = self._tail, kind.preamble, b""
+        known = next((n for n in range(min(len(tail), len(preamble)), 0, -1) if tail.endswith(preamble[-n:])), 0)
+        self._count(len(tail) - known)
+        self._in_sync, self._has_rejected, self._candidate = True, False, None
+        self._line = kind.framer if isinstance(kind.framer, DelimitedFramer) else None
+        return (kind.named(match.frame),)
+
+    def _reject(self) -> None:
+        """Keep the frame with a wrong checksum that was found at the present place, once for each loss of frames."""
+        if self._candidate is not None and not self._has_rejected:
+            self._has_rejected = True
+            self.rejected.append(self._candidate)
+        self._candidate = None
+
+    def _pass_on(self, begin: int, end: int, frames: list[bytes]) -> None:
+        """Have the bytes in `buffer[begin:end]`, which no kind of frame takes, read as others, or discard them."""
+        if begin == end:
+            return
+        data = bytes(self._buffer[begin:end])
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.feed(data))
+            return
+        self._tail += data
+        counted = max(0, len(self._tail) - self._preamble_length)
+        self._tail = self._tail[counted:]
+        self._count(counted)
+
+    def _of_rest(self, rest: Framer, frames: list[bytes]) -> list[bytes]:
+        """Return frames that `rest` has found, with the name of its framing."""
+        self._collect_counts(rest)
+        return frames if self._rest_kind is None else [self._rest_kind.verified(frame) for frame in frames]
+
+    def _collect_counts(self, rest: Framer) -> None:
+        self.discarded_bytes += rest.discarded_bytes
+        self.discarded_frames += rest.discarded_frames
+        rest.discarded_bytes = rest.discarded_frames = 0
+        kind = self._rest_kind
+        self.rejected += rest.rejected if kind is None else [kind.verified(frame) for frame in rest.rejected]
+        rest.rejected = []
+
+    def _count(self, count: int) -> None:
+        """Count bytes that are no part of a frame; the first of them also count as one lost frame."""
+        self.discarded_bytes += count
+        if count and self._in_sync:
+            self._in_sync = False
+            self.discarded_frames += 1
+
+    @property
+    def has_partial_frame(self) -> bool:
+        """Whether part of a frame has arrived."""
+        return bool(self._buffer) or (self._rest is not None and self._rest.has_partial_frame)
+
+    def reset(self) -> None:
+        """Discard a partial frame."""
+        self._count(len(self._tail) + len(self._buffer))
+        self._remove(len(self._buffer))
+        self._tail, self._undecided, self._candidate, self._line = b"", None, None, None
+        self._in_sync, self._has_rejected = True, False
+        if self._rest is not None:
+            self._rest.reset()
+            self._collect_counts(self._rest)
+
+    def flush_partial(self) -> list[bytes]:
+        """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
+        frames: list[bytes] = []
+        while self._buffer:
+            self._undecided = self._line = None
+            self._reject()
+            self._pass_on(0, 1, frames)
+            self._remove(1)
+            frames += self.feed(b"")
+        self._count(len(self._tail))
+        self._tail = b""
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.flush_partial())
+        return frames
+
+    def wrap(self, frame: bytes) -> bytes:
+        """Return `frame` in the first framing."""
+        return self._kinds[0].matcher.wrap(frame)
+
+
+def make_line_framer(kinds: Sequence[Kind]) -> Framer:
+    """Return the framer for all kinds of frames of one line.
+
+    Frames that are embedded are taken out first. The last of the other kinds reads what those before it leave over, if
+    it has no `start`.
+    """
+    main = [kind for kind in kinds if not kind.is_embedded]
+    rest = main[-1] if main and (len(main) == 1 or not main[-1].start) else None
+    native = rest.framer if rest is not None and not (rest.preamble and rest.start) else None
+    if native is None:
+        framer: Framer = SeveralFramer(main)
+        rest = None
+    elif len(main) > 1:
+        framer, rest = SeveralFramer(main[:-1], native, rest), None
+    else:
+        framer = native
+    embedded = [kind for kind in kinds if kind.is_embedded]
+    return SeveralFramer(embedded, framer, rest, embedded=True) if embedded else framer
