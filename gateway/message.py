@@ -33,7 +33,8 @@ class ReplyTo(NamedTuple):
     The topic is `""` if there is none: the correlation data alone still identifies a duplicate of the command.
     `command` is a number that identifies the command within this process; 0: it has none. `sender` and `requested` are
     the sender and the arguments of the command, which its outcome takes along (see `InternalMsg.request`); None: they
-    are not known. Source: MQTT 5.0, section 4.10.
+    are not known. `read` are the names of those arguments of the outcome that the answer of the device contained (see
+    `InternalMsg.with_read`). Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
@@ -41,6 +42,7 @@ class ReplyTo(NamedTuple):
     command: int = 0
     sender: str = ""
     requested: Mapping[str, Argument] | None = None
+    read: frozenset[str] = frozenset()
 
 
 class ReportRule(NamedTuple):
@@ -177,6 +179,15 @@ class InternalMsg(_Fields):
         elif requested:
             arguments["requested"] = requested
         return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.request)
+
+    def with_read(self, values: Mapping[str, Argument]) -> InternalMsg:
+        """Return this outcome with `values` that the answer of the device contained.
+
+        They go before what was requested, and count as readings of the device even if they are equal to it.
+        """
+        read = {name: value for name, value in values.items() if name not in OUTCOME_WORDS}
+        reply_to = (self.reply_to or ReplyTo(""))._replace(read=frozenset(read))
+        return self.with_arguments({**read, **self.arguments, **read}).answered_at(reply_to)
 
     @property
     def request(self) -> ReplyTo:

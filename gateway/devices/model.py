@@ -11,17 +11,18 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.devices.outcome import command_arguments, read_arguments
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
 from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import MAX_SERIES, Group, Report, Series
 from gateway.devices.template import MAX_ID, fits, instance_of, remade
-from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
+from gateway.message import Argument, InternalMsg
 
 
 class Pending(NamedTuple):
@@ -88,11 +89,10 @@ class Model:
         """Update what `msg` feeds; return what of it is to go out, or None: nothing.
 
         What is returned lacks the values that are none. A message that neither feeds a point nor has a report rule is
-        returned as it is, and so is the outcome of a command: no rule holds it back.
+        returned as it is, and no rule holds back the outcome of a command.
         """
         if "response" in msg.arguments and not msg.iscmd:
-            self._observe_outcome(msg, now, wall)
-            return msg
+            return self._observe_outcome(msg, now, wall)
         try:
             group = self._groups.get(msg[:7])
         except TypeError:  # a word that is no text: the map refuses the message, and tells why
@@ -105,12 +105,9 @@ class Model:
         rule = msg.report
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
             self._distinguish_by(group, rule.by)
-        arguments = msg.arguments
-        series = group.children.get(group.key_of(arguments) if group.by else ())
-        if series is None:
-            if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
-                self._add_from_template(msg)
-            series = self._new_series(group, msg)
+        series = group.children.get(group.key_of(msg.arguments) if group.by else ())
+        if series is None or (self._templates and not series.states):
+            series = self._series_of(group, msg)
         return self._observe(series, msg, now, wall)
 
     def _observe(self, series: Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
@@ -343,6 +340,14 @@ class Model:
             for _, reading in series.readings_of(msg):
                 reading.reported = UNSET
 
+    def _series_of(self, group: Group, msg: InternalMsg) -> Series:
+        """Return the series of a message; a device is added first if only a template fits it."""
+        is_fed = any(fits(wanted, msg.arguments) for _, _, wanted in group.feeds)
+        if self._templates and not is_fed:
+            is_fed = self._add_from_template(msg)
+        series = group.series_of(msg)
+        return series if series is not None and (series.states or not is_fed) else self._new_series(group, msg)
+
     def _new_series(self, group: Group, msg: InternalMsg) -> Series:
         series, arguments = Series(), msg.arguments
         for state, point, wanted in group.feeds:
@@ -453,30 +458,40 @@ class Model:
     def device_of(self, msg: InternalMsg) -> DeviceState | None:
         """Return the device that a command, or the outcome of one, is for; None if it is for none that is declared."""
         candidates = self._by_address.get(msg[1:5], ())
-        requested = msg.arguments.get("requested")
-        arguments = {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
+        arguments = command_arguments(msg)
         return next((state for state in candidates if fits(state.device.where, arguments)), None)
 
-    def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> None:
+    def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
+        """Update what the outcome of a command says of the state; return it without the values that are none."""
         if msg.argument("response") != "OK":
-            return
-        if msg[:7] in self._groups:
-            # A status has the same action: what the outcome says of the state counts as one, but is sent already.
-            told = {name: value for name, value in msg.arguments.items() if name not in OUTCOME_WORDS}
-            self.observe(msg.with_arguments(told).answered_at(None), now, wall)
+            return msg
+        bad = self._observe_answer(msg, now, wall)
         state = self.device_of(msg)
-        if state is None:
-            return
-        is_changed = False
-        for point in state.device.points:
-            for write in point.writes:
-                if write.action != msg.action:
-                    continue
-                value = write.value if write.argument is None else msg.argument(write.argument)
+        if state is not None:
+            is_changed = False
+            for point, value in _written_points(state.device, msg):
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     is_changed = True
-        self._hear(state, now, is_changed)
+            self._hear(state, now, is_changed)
+        if not bad:
+            return msg
+        return msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
+
+    def _observe_answer(self, msg: InternalMsg, now: float, wall: float) -> Collection[str]:
+        """Update the points that a status with the same action feeds; return the names of the values that are none.
+
+        Only what the device has given counts. What was requested tells at most which device it is about.
+        """
+        read, group = read_arguments(msg), self._groups.get(msg[:7])
+        if group is None or not read:
+            return ()
+        series = self._series_of(group, msg)
+        names = {*read, *(name for name in group.by if name not in series.readings)}
+        told = {name: value for name, value in msg.arguments.items() if name in names}
+        counted = self.bad_values
+        self._observe(series, msg.with_arguments(told).answered_at(None), now, wall)
+        return self.bad if self.bad_values > counted else ()
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
@@ -487,9 +502,8 @@ class Model:
         if state is None or outcome.argument("response") != "OK":
             return ()
         actions: dict[str, None] = {}
-        for point in state.device.points:
-            is_written = any(write.action == outcome.action for write in point.writes)
-            if is_written and not point.assumed and state.reading_of[point.key].seen_at < since:
+        for point, _ in _written_points(state.device, outcome):
+            if not point.assumed and state.reading_of[point.key].seen_at < since:
                 actions.update(dict.fromkeys(feed.action for feed in point.feeds))
         return tuple(actions)
 
@@ -548,3 +562,14 @@ class Model:
             self._carry_over_state(own, state)
             if own.is_left:
                 self._left.append(own)
+
+
+def _written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point, Argument]]:
+    """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
+    arguments = command_arguments(outcome)
+    for point in device.points:
+        if any(arguments.get(name, value) != value for name, value in point.where.items()):
+            continue
+        for write in point.writes:
+            if write.action == outcome.action:
+                yield point, write.value if write.argument is None else outcome.argument(write.argument)

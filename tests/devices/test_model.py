@@ -415,7 +415,7 @@ LAMP = Point(
 
 def test_the_outcome_of_a_command_that_is_called_like_a_status_is_never_held_back_nor_repeated() -> None:
     bench = Bench(boiler(LAMP))
-    done = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OK")
+    done = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OK").with_read({"on": True})
     assert bench.push(done, done) == [done, done]
     assert bench.last["lamp"] is True
     bench.now = 60.0
