@@ -216,7 +216,7 @@ class InternalMsg(_Fields):
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
-        arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
+        arguments = "".join(f" {_shown(key)}={_shown_value(value)}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
@@ -237,6 +237,13 @@ def _shown(word: object) -> str:
     if isinstance(word, str) and word.isprintable():
         return word or "-"
     return ascii(word)
+
+
+def _shown_value(value: object) -> str:
+    try:
+        return ascii(value)
+    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+        return f"a value of the type {type(value).__name__}"
 
 
 class Lane(enum.IntEnum):

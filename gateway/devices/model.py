@@ -11,16 +11,17 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.outcome import command_arguments, read_arguments
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
+from gateway.devices.outcome import command_arguments, read_arguments, written_points
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import MAX_SERIES, Group, Report, Series
+from gateway.devices.series import Group, Report, Series
+from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, fits, instance_of, remade
 from gateway.message import Argument, InternalMsg
 
@@ -60,12 +61,11 @@ class Model:
         self._max_devices = max_devices
         self._claim = claim
         self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
-        self._groups: dict[tuple[object, ...], Group] = {}
-        self._ruled = 0  # series that exist for a report rule alone
         self._templates: list[Device] = []
-        self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
         self._schedule: Schedule[Report | DeviceState] = Schedule()
+        self._memory = SeriesMemory(self._schedule)
+        self._groups = self._memory.groups
         self._changed: dict[str, DeviceState] = {}
         for device in devices:
             if "{" in device.id:
@@ -104,7 +104,7 @@ class Model:
             group = created
         rule = msg.report
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
-            self._distinguish_by(group, rule.by)
+            self._memory.distinguish_by(group, rule.by)
         series = group.children.get(group.key_of(msg.arguments) if group.by else ())
         if series is None or (self._templates and not series.states):
             series = self._series_of(group, msg)
@@ -245,7 +245,7 @@ class Model:
         group = self._groups.get(msg[:7])
         if group is None:
             return
-        series = group.series_of(msg) or self._new_series(group, msg)
+        series = group.series_of(msg) or self._memory.new_series(group, msg)
         flags = 0
         for name, error in errors.items():
             reading = series.readings.get(name)
@@ -269,13 +269,11 @@ class Model:
             state.lose(reason)
             if state.is_changed:
                 self.mark_changed(state)
-        self.doubt_ruled()
+        self._memory.doubt_ruled()
 
     def doubt_ruled(self) -> None:
         """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
-        for group in self._groups.values():
-            for series in group.children.values() if not group.feeds else ():
-                series.doubt()
+        self._memory.doubt_ruled()
 
     def recover_all(self, now: float) -> None:
         """Record that the interface works again."""
@@ -289,19 +287,15 @@ class Model:
         state = self.states[device.id] = DeviceState(device, template)
         words = tuple(device.address.get(field, self._own.get(field, "")) for field in ADDRESS_OF_DEVICE)
         self._by_address.setdefault(words, []).append(state)
+        sender, fed = device.address.get("sender", ""), []
         for point in device.points:
             for feed in point.feeds:
-                group = self._groups.setdefault((False, *words, device.address.get("sender", ""), feed.action), Group())
+                group = self._groups.setdefault((False, *words, sender, feed.action), Group())
                 group.feeds.append((state, point, {**device.where, **point.where}))
-                self._distinguish_by(group, (*device.where, *point.where))
+                fed.append((group, (*device.where, *point.where)))
+        for group, names in fed:  # only now: what waits there goes to series that feed all points
+            self._memory.distinguish_by(group, names)
         return state
-
-    def _distinguish_by(self, group: Group, names: Iterable[str]) -> None:
-        """Distinguish the messages of a group by the arguments `names`, too."""
-        by = tuple(dict.fromkeys((*group.by, *names)))
-        if by != group.by:
-            group.by = by
-            self._forget(group)  # what was remembered stood for several: each of them is reported once more
 
     def _new_group(self, msg: InternalMsg) -> Group | None:
         """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
@@ -311,21 +305,6 @@ class Model:
             return None
         group = self._groups[msg[:7]] = Group()
         return group
-
-    def _forget_oldest(self, but: Group) -> None:
-        """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        oldest = ((key, group) for key, group in self._groups.items() if group.ruled and group is not but)
-        key, group = next(oldest, (None, but))
-        self._forget(group)
-        if key is not None and not group.feeds:
-            del self._groups[key]
-
-    def _forget(self, group: Group) -> None:
-        for series in group.children.values():
-            series.forget()
-        self._ruled -= group.ruled
-        group.ruled = 0
-        group.children.clear()
 
     def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
         """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
@@ -346,38 +325,7 @@ class Model:
         if self._templates and not is_fed:
             is_fed = self._add_from_template(msg)
         series = group.series_of(msg)
-        return series if series is not None and (series.states or not is_fed) else self._new_series(group, msg)
-
-    def _new_series(self, group: Group, msg: InternalMsg) -> Series:
-        series, arguments = Series(), msg.arguments
-        for state, point, wanted in group.feeds:
-            if not fits(wanted, arguments):
-                continue
-            for feed in point.feeds:
-                if feed.action == msg.action:
-                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
-            if state not in series.states:
-                series.states.append(state)
-        if not series.states:
-            if msg.report is None:
-                return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
-            if self._ruled >= MAX_SERIES:
-                self._forget_oldest(but=group)
-            self._ruled += 1
-            group.ruled += 1
-            if not (group.feeds or arguments):
-                series.feed(None, msg.action, self._action_reading(msg))
-        group.children[group.key_of(arguments)] = series
-        return series
-
-    def _action_reading(self, msg: InternalMsg) -> Reading:
-        """Return the reading of which the action of a message without arguments is the value: one for its address.
-
-        So ON after OFF is a change, though ON was the last that anybody told of ON.
-        """
-        if len(self._actions) >= MAX_SERIES and msg[:6] not in self._actions:
-            del self._actions[next(iter(self._actions))]
-        return self._actions.setdefault(msg[:6], Reading())
+        return series if series is not None and (series.states or not is_fed) else self._memory.new_series(group, msg)
 
     def _add_from_template(self, msg: InternalMsg) -> bool:
         """Add the device of which `msg` is the first reading, if a template fits it and there is room for one more."""
@@ -469,7 +417,7 @@ class Model:
         state = self.device_of(msg)
         if state is not None:
             is_changed = False
-            for point, value in _written_points(state.device, msg):
+            for point, value in written_points(state.device, msg):
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     is_changed = True
@@ -502,7 +450,7 @@ class Model:
         if state is None or outcome.argument("response") != "OK":
             return ()
         actions: dict[str, None] = {}
-        for point, _ in _written_points(state.device, outcome):
+        for point, _ in written_points(state.device, outcome):
             if not point.assumed and state.reading_of[point.key].seen_at < since:
                 actions.update(dict.fromkeys(feed.action for feed in point.feeds))
         return tuple(actions)
@@ -529,20 +477,12 @@ class Model:
                 if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
                     state.reading_of[point.key].carry_over(before.reading_of[point.key])
             self._carry_over_state(state, before)
-        for key, group in previous._groups.items():
-            if not group.feeds and key not in self._groups:
-                self._groups[key] = group
-                self._ruled += group.ruled
-                for series in group.children.values():
-                    for report in series.reports.values():
-                        report.scheduled = math.inf
-                        self._schedule.put(report, report.due())
-        self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
             if state.device.id not in self.states:
                 self._adopt_found(state)
+        self._memory.carry_over(previous._memory)
         while self.found_devices > self._max_devices and self._left:
             self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
@@ -562,14 +502,3 @@ class Model:
             self._carry_over_state(own, state)
             if own.is_left:
                 self._left.append(own)
-
-
-def _written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point, Argument]]:
-    """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
-    arguments = command_arguments(outcome)
-    for point in device.points:
-        if any(arguments.get(name, value) != value for name, value in point.where.items()):
-            continue
-        for write in point.writes:
-            if write.action == outcome.action:
-                yield point, write.value if write.argument is None else outcome.argument(write.argument)

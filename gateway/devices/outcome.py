@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from gateway.devices.point import Device, Point
 from gateway.devices.report import has_moved
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
@@ -30,3 +31,14 @@ def command_arguments(msg: InternalMsg) -> Mapping[str, Argument]:
     """Return the arguments of a command, from itself or from its outcome."""
     requested = msg.arguments.get("requested")
     return {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
+
+
+def written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point, Argument]]:
+    """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
+    arguments = command_arguments(outcome)
+    for point in device.points:
+        if any(arguments.get(name, value) != value for name, value in point.where.items()):
+            continue
+        for write in point.writes:
+            if write.action == outcome.action:
+                yield point, write.value if write.argument is None else outcome.argument(write.argument)

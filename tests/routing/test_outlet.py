@@ -172,6 +172,14 @@ def test_a_value_of_an_outcome_that_is_none_takes_only_itself_out(
     assert desk.outlet.stats()["bad_values"] == 1 and desk.outlet.stats()["late_answers"] == 0
 
 
+def test_an_integer_that_is_too_long_for_a_text_is_refused_with_its_message(
+    desk: Desk, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: not sent: ")
+    assert not desk.outlet.push(InternalMsg(action="LAMP_ON", arguments={"unit": 10**5000}))
+    assert desk.outlet.refused == 1
+
+
 NOWHERE = {"function": "", "gateway": "", "location": ""}
 VALUES = (
     MessageForm(True, "cmnd/{device}/{action}", "value", constants=NOWHERE),
