@@ -284,8 +284,8 @@ class Model:
             self._schedule.put(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
-        state = self.states[device.id] = DeviceState(device, template)
         words = tuple(device.address.get(field, self._own.get(field, "")) for field in ADDRESS_OF_DEVICE)
+        state = self.states[device.id] = DeviceState(device, template, words)
         self._by_address.setdefault(words, []).append(state)
         sender, fed = device.address.get("sender", ""), []
         for point in device.points:
@@ -465,17 +465,17 @@ class Model:
     def carry_over(self, previous: Model) -> list[DeviceState]:
         """Go on with what another model remembers, where it means the same here; return its devices that are gone.
 
-        The same is a point of one device with the same key, type and feeds. What report rules alone remember stays.
+        The same is a point of one device with the same key, type and feeds, that messages of the same words and
+        arguments feed, and that can have the value that was read. What report rules alone remember stays.
         """
         for device_id, state in self.states.items():
             before = previous.states.get(device_id)
             if before is None:
                 continue
-            points = {point.key: point for point in before.device.points}
-            for point in state.device.points:
-                other = points.get(point.key)
-                if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
-                    state.reading_of[point.key].carry_over(before.reading_of[point.key])
+            for key, reading in state.reading_of.items():
+                other = before.reading_of.get(key)
+                if other is not None and before.meanings[key] == state.meanings[key] and reading.can_follow(other):
+                    reading.carry_over(other)
             self._carry_over_state(state, before)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
@@ -488,7 +488,10 @@ class Model:
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
     def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
-        state.carry_over(before)
+        if state.is_same(before):
+            state.carry_over(before)
+        else:
+            self.mark_changed(state)  # what is known of another device says nothing of this one
         if before.is_changed or before.document_at != NEVER:
             self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
 

@@ -112,7 +112,7 @@ class Reading:
             return verdict | HELD | DUE
         return verdict | HELD
 
-    def _is_none(self, value: Argument) -> bool:
+    def _is_none(self, value: object) -> bool:
         """Return whether `value` stands for no reading. False is not 0 here, though Python says that they are equal."""
         is_flag = type(value) is bool
         return any(value == none and (type(none) is bool) is is_flag for none in self.none)
@@ -134,7 +134,13 @@ class Reading:
 
     def is_fit(self, value: object) -> bool:
         """Return whether `value` is one that the point can have."""
+        if self.none and self._is_none(value):
+            return False
         return (not self.types or type(value) in self.types) and (not self.choices or value in self.choices)
+
+    def can_follow(self, previous: Reading) -> bool:
+        """Return whether the value of a reading of another configuration is one that the point can have."""
+        return previous.value is UNSET or self.is_fit(previous.value)
 
     def set_reported(self, value: Argument, now: float) -> None:
         """Record that `value` has gone out."""
