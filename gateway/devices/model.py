@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.outcome import command_arguments, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Companion, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import Group, Report, Series
@@ -119,9 +119,14 @@ class Model:
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None or name in rule.uncompared:
+                if rule is None:
+                    if not series.may_hold:
+                        continue
+                    reading = readings[name] = Companion()
+                elif name in rule.uncompared:
                     continue
-                reading = readings[name] = Reading()
+                else:
+                    reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]
@@ -188,6 +193,11 @@ class Model:
             if entity.scheduled == math.inf:
                 self._schedule.put(entity, entity.due())
         return pending
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `changed` may have devices to return, or some were removed. Needs no guard."""
+        return bool(self._changed or self.removed)
 
     def changed(self, now: float) -> list[DeviceState]:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""

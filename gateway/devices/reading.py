@@ -157,6 +157,22 @@ class Reading:
             setattr(self, name, getattr(previous, name))
 
 
+class Companion(Reading):
+    """An argument that no point and no rule covers, of messages that the rule of a point may hold back.
+
+    It holds back nothing, but where it has changed, its message goes out.
+    """
+
+    __slots__ = ()
+
+    def update(self, name: str, value: Argument, rule: ReportRule | None, now: float, wall: float) -> int:  # noqa: ARG002
+        """Record the value, as `Reading.update` does. It is no part of the state, so that this does not change."""
+        if type(value) is float and value - value != 0.0:
+            return self.set_bad(f"{_shown(value)} is no value") & ~CHANGED
+        self.value, self.time, self.seen_at, self.quality = value, wall, now, Quality.GOOD
+        return DUE if has_moved(self.reported, value, 0.0) else 0
+
+
 def _shown(value: object) -> str:
     try:
         return f"{value!r:.60}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
-from gateway.devices.reading import UNSET, Quality, Reading
+from gateway.devices.reading import UNSET, Companion, Quality, Reading
 from gateway.devices.report import NEVER, has_moved
 from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule
@@ -24,10 +24,11 @@ class Series:
 
     What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
     each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it. `values` are
-    those of the arguments that tell the messages apart, in the order of `Group.by`.
+    those of the arguments that tell the messages apart, in the order of `Group.by`. `may_hold`: whether a point has a
+    rule, which may hold back messages that have none.
     """
 
-    __slots__ = ("constants", "is_timed", "readings", "reports", "states", "values")
+    __slots__ = ("constants", "is_timed", "may_hold", "readings", "reports", "states", "values")
 
     def __init__(self, values: tuple[Argument, ...] = ()) -> None:
         self.values = values
@@ -35,6 +36,7 @@ class Series:
         self.constants: list[tuple[Reading, Argument]] = []
         self.states: list[DeviceState] = []
         self.reports: dict[frozenset[str], Report] = {}
+        self.may_hold = False
         self.is_timed = False  # whether a point has a rule by which something is sent later
 
     def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
@@ -43,6 +45,7 @@ class Series:
             self.constants.append((reading, value))
         else:
             self.readings[argument] = reading
+        self.may_hold = self.may_hold or reading.report is not None
         self.is_timed = self.is_timed or is_timed(reading.report)
 
     def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
@@ -87,7 +90,7 @@ class Series:
         Nothing is sent of points that mean something else here, so that nothing is known of them.
         """
         for name, reading in previous.readings.items():
-            if reading.point is None:
+            if reading.point is None and (self.may_hold or type(reading) is not Companion):
                 own = self.readings.setdefault(name, reading)
                 if own.reported is UNSET:
                     own.reported, own.reported_at = reading.reported, reading.reported_at
