@@ -30,6 +30,7 @@ _ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is k
 _POINTS = "_points"  # likewise: what each point stands for, see `meanings`
 _ADDRESS_MARK = b'"_address":'
 _MAX_BITS = 8192
+_MAX_REASON = 200  # characters of why a value is bad
 _MAX_CHARACTERS = 1000  # of each text of an outcome that is too large as a whole
 
 
@@ -60,6 +61,9 @@ def state_document(state: DeviceState) -> bytes:
         for key, reading in readings.items()
         if reading.quality is not Quality.GOOD or not _is_writable(reading.value)
     }
+    reasons = {key: reading.reason[:_MAX_REASON] for key, reading in readings.items() if reading.quality is Quality.BAD}
+    if reasons:
+        document["_reasons"] = reasons
     document["_time"] = {key: iso_time(reading.time) for key, reading in known.items()}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
