@@ -33,7 +33,8 @@ class ReplyTo(NamedTuple):
     The topic is `""` if there is none: the correlation data alone still identifies a duplicate of the command.
     `command` is a number that identifies the command within this process; 0: it has none. `sender` and `requested` are
     the sender and the arguments of the command, which its outcome takes along (see `InternalMsg.request`); None: they
-    are not known. Source: MQTT 5.0, section 4.10.
+    are not known. `read` are the names of those arguments of the outcome that the answer of the device contained (see
+    `InternalMsg.with_read`). Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
@@ -41,6 +42,7 @@ class ReplyTo(NamedTuple):
     command: int = 0
     sender: str = ""
     requested: Mapping[str, Argument] | None = None
+    read: frozenset[str] = frozenset()
 
 
 class ReportRule(NamedTuple):
@@ -178,6 +180,15 @@ class InternalMsg(_Fields):
             arguments["requested"] = requested
         return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.request)
 
+    def with_read(self, values: Mapping[str, Argument]) -> InternalMsg:
+        """Return this outcome with `values` that the answer of the device contained.
+
+        They go before what was requested, and count as readings of the device even if they are equal to it.
+        """
+        read = {name: value for name, value in values.items() if name not in OUTCOME_WORDS}
+        reply_to = (self.reply_to or ReplyTo(""))._replace(read=frozenset(read))
+        return self.with_arguments({**read, **self.arguments, **read}).answered_at(reply_to)
+
     @property
     def request(self) -> ReplyTo:
         """What the outcome of this command takes along: where it is answered, who sent it, and what it requested."""
@@ -205,7 +216,7 @@ class InternalMsg(_Fields):
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
-        arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
+        arguments = "".join(f" {_shown(key)}={_shown_value(value)}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
@@ -226,6 +237,13 @@ def _shown(word: object) -> str:
     if isinstance(word, str) and word.isprintable():
         return word or "-"
     return ascii(word)
+
+
+def _shown_value(value: object) -> str:
+    try:
+        return ascii(value)
+    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+        return f"a value of the type {type(value).__name__}"
 
 
 class Lane(enum.IntEnum):

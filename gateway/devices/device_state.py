@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from gateway.devices.point import AUTO, Device
+from gateway.devices.point import AUTO, Device, meanings
 from gateway.devices.reading import Quality, Reading
 from gateway.devices.report import NEVER
 
@@ -25,12 +25,15 @@ class DeviceState:
 
     __slots__ = (
         "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online",
-        "is_status_new", "last_heard", "reading_of", "reason", "scheduled", "template", "unanswered",
+        "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled", "template", "unanswered",
+        "words",
     )  # fmt: skip
 
-    def __init__(self, device: Device, template: Device | None = None) -> None:
+    def __init__(self, device: Device, template: Device | None = None, words: tuple[str, ...] = ()) -> None:
         self.device = device
         self.template = template
+        self.words = words  # of its messages
+        self.meanings = meanings(device, words)
         self.is_left = False  # known only from an earlier run, and not heard since
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
@@ -119,6 +122,15 @@ class DeviceState:
             reading.doubt()
         if self.is_online is not False or self.reason != reason:
             self._set_online(False, reason)
+
+    def is_same(self, previous: DeviceState) -> bool:
+        """Return whether another state is of the same device: its messages have the same words and arguments."""
+        source, other = self.device, previous.device
+        return (self.words, source.where, source.address.get("sender")) == (
+            previous.words,
+            other.where,
+            other.address.get("sender"),
+        )
 
     def carry_over(self, previous: DeviceState) -> None:
         """Go on with what is known of the same device as a whole; the readings are carried over one by one."""

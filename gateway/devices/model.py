@@ -11,17 +11,19 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
+from gateway.devices.outcome import command_arguments, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Companion, Reading
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import MAX_SERIES, Group, Report, Series
+from gateway.devices.series import Group, Report, Series
+from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, fits, instance_of, remade
-from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
+from gateway.message import Argument, InternalMsg
 
 
 class Pending(NamedTuple):
@@ -59,12 +61,11 @@ class Model:
         self._max_devices = max_devices
         self._claim = claim
         self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
-        self._groups: dict[tuple[object, ...], Group] = {}
-        self._ruled = 0  # series that exist for a report rule alone
         self._templates: list[Device] = []
-        self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
         self._schedule: Schedule[Report | DeviceState] = Schedule()
+        self._memory = SeriesMemory(self._schedule)
+        self._groups = self._memory.groups
         self._changed: dict[str, DeviceState] = {}
         for device in devices:
             if "{" in device.id:
@@ -88,11 +89,10 @@ class Model:
         """Update what `msg` feeds; return what of it is to go out, or None: nothing.
 
         What is returned lacks the values that are none. A message that neither feeds a point nor has a report rule is
-        returned as it is, and so is the outcome of a command: no rule holds it back.
+        returned as it is, and no rule holds back the outcome of a command.
         """
         if "response" in msg.arguments and not msg.iscmd:
-            self._observe_outcome(msg, now, wall)
-            return msg
+            return self._observe_outcome(msg, now, wall)
         try:
             group = self._groups.get(msg[:7])
         except TypeError:  # a word that is no text: the map refuses the message, and tells why
@@ -104,13 +104,10 @@ class Model:
             group = created
         rule = msg.report
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
-            self._distinguish_by(group, rule.by)
-        arguments = msg.arguments
-        series = group.children.get(group.key_of(arguments) if group.by else ())
-        if series is None:
-            if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
-                self._add_from_template(msg)
-            series = self._new_series(group, msg)
+            self._memory.distinguish_by(group, rule.by)
+        series = group.children.get(group.key_of(msg.arguments) if group.by else ())
+        if series is None or (self._templates and not series.states):
+            series = self._series_of(group, msg)
         return self._observe(series, msg, now, wall)
 
     def _observe(self, series: Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
@@ -122,9 +119,14 @@ class Model:
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None or name in rule.uncompared:
+                if rule is None:
+                    if not series.may_hold:
+                        continue
+                    reading = readings[name] = Companion()
+                elif name in rule.uncompared:
                     continue
-                reading = readings[name] = Reading()
+                else:
+                    reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]
@@ -192,6 +194,11 @@ class Model:
                 self._schedule.put(entity, entity.due())
         return pending
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether `changed` may have devices to return, or some were removed. Needs no guard."""
+        return bool(self._changed or self.removed)
+
     def changed(self, now: float) -> list[DeviceState]:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
         if not self._changed:
@@ -248,7 +255,7 @@ class Model:
         group = self._groups.get(msg[:7])
         if group is None:
             return
-        series = group.series_of(msg) or self._new_series(group, msg)
+        series = group.series_of(msg) or self._memory.new_series(group, msg)
         flags = 0
         for name, error in errors.items():
             reading = series.readings.get(name)
@@ -272,13 +279,11 @@ class Model:
             state.lose(reason)
             if state.is_changed:
                 self.mark_changed(state)
-        self.doubt_ruled()
+        self._memory.doubt_ruled()
 
     def doubt_ruled(self) -> None:
         """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
-        for group in self._groups.values():
-            for series in group.children.values() if not group.feeds else ():
-                series.doubt()
+        self._memory.doubt_ruled()
 
     def recover_all(self, now: float) -> None:
         """Record that the interface works again."""
@@ -289,22 +294,18 @@ class Model:
             self._schedule.put(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
-        state = self.states[device.id] = DeviceState(device, template)
         words = tuple(device.address.get(field, self._own.get(field, "")) for field in ADDRESS_OF_DEVICE)
+        state = self.states[device.id] = DeviceState(device, template, words)
         self._by_address.setdefault(words, []).append(state)
+        sender, fed = device.address.get("sender", ""), []
         for point in device.points:
             for feed in point.feeds:
-                group = self._groups.setdefault((False, *words, device.address.get("sender", ""), feed.action), Group())
+                group = self._groups.setdefault((False, *words, sender, feed.action), Group())
                 group.feeds.append((state, point, {**device.where, **point.where}))
-                self._distinguish_by(group, (*device.where, *point.where))
+                fed.append((group, (*device.where, *point.where)))
+        for group, names in fed:  # only now: what waits there goes to series that feed all points
+            self._memory.distinguish_by(group, names)
         return state
-
-    def _distinguish_by(self, group: Group, names: Iterable[str]) -> None:
-        """Distinguish the messages of a group by the arguments `names`, too."""
-        by = tuple(dict.fromkeys((*group.by, *names)))
-        if by != group.by:
-            group.by = by
-            self._forget(group)  # what was remembered stood for several: each of them is reported once more
 
     def _new_group(self, msg: InternalMsg) -> Group | None:
         """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
@@ -314,21 +315,6 @@ class Model:
             return None
         group = self._groups[msg[:7]] = Group()
         return group
-
-    def _forget_oldest(self, but: Group) -> None:
-        """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        oldest = ((key, group) for key, group in self._groups.items() if group.ruled and group is not but)
-        key, group = next(oldest, (None, but))
-        self._forget(group)
-        if key is not None and not group.feeds:
-            del self._groups[key]
-
-    def _forget(self, group: Group) -> None:
-        for series in group.children.values():
-            series.forget()
-        self._ruled -= group.ruled
-        group.ruled = 0
-        group.children.clear()
 
     def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
         """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
@@ -343,36 +329,13 @@ class Model:
             for _, reading in series.readings_of(msg):
                 reading.reported = UNSET
 
-    def _new_series(self, group: Group, msg: InternalMsg) -> Series:
-        series, arguments = Series(), msg.arguments
-        for state, point, wanted in group.feeds:
-            if not fits(wanted, arguments):
-                continue
-            for feed in point.feeds:
-                if feed.action == msg.action:
-                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
-            if state not in series.states:
-                series.states.append(state)
-        if not series.states:
-            if msg.report is None:
-                return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
-            if self._ruled >= MAX_SERIES:
-                self._forget_oldest(but=group)
-            self._ruled += 1
-            group.ruled += 1
-            if not (group.feeds or arguments):
-                series.feed(None, msg.action, self._action_reading(msg))
-        group.children[group.key_of(arguments)] = series
-        return series
-
-    def _action_reading(self, msg: InternalMsg) -> Reading:
-        """Return the reading of which the action of a message without arguments is the value: one for its address.
-
-        So ON after OFF is a change, though ON was the last that anybody told of ON.
-        """
-        if len(self._actions) >= MAX_SERIES and msg[:6] not in self._actions:
-            del self._actions[next(iter(self._actions))]
-        return self._actions.setdefault(msg[:6], Reading())
+    def _series_of(self, group: Group, msg: InternalMsg) -> Series:
+        """Return the series of a message; a device is added first if only a template fits it."""
+        is_fed = any(fits(wanted, msg.arguments) for _, _, wanted in group.feeds)
+        if self._templates and not is_fed:
+            is_fed = self._add_from_template(msg)
+        series = group.series_of(msg)
+        return series if series is not None and (series.states or not is_fed) else self._memory.new_series(group, msg)
 
     def _add_from_template(self, msg: InternalMsg) -> bool:
         """Add the device of which `msg` is the first reading, if a template fits it and there is room for one more."""
@@ -453,30 +416,40 @@ class Model:
     def device_of(self, msg: InternalMsg) -> DeviceState | None:
         """Return the device that a command, or the outcome of one, is for; None if it is for none that is declared."""
         candidates = self._by_address.get(msg[1:5], ())
-        requested = msg.arguments.get("requested")
-        arguments = {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
+        arguments = command_arguments(msg)
         return next((state for state in candidates if fits(state.device.where, arguments)), None)
 
-    def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> None:
+    def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
+        """Update what the outcome of a command says of the state; return it without the values that are none."""
         if msg.argument("response") != "OK":
-            return
-        if msg[:7] in self._groups:
-            # A status has the same action: what the outcome says of the state counts as one, but is sent already.
-            told = {name: value for name, value in msg.arguments.items() if name not in OUTCOME_WORDS}
-            self.observe(msg.with_arguments(told).answered_at(None), now, wall)
+            return msg
+        bad = self._observe_answer(msg, now, wall)
         state = self.device_of(msg)
-        if state is None:
-            return
-        is_changed = False
-        for point in state.device.points:
-            for write in point.writes:
-                if write.action != msg.action:
-                    continue
-                value = write.value if write.argument is None else msg.argument(write.argument)
+        if state is not None:
+            is_changed = False
+            for point, value in written_points(state.device, msg):
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     is_changed = True
-        self._hear(state, now, is_changed)
+            self._hear(state, now, is_changed)
+        if not bad:
+            return msg
+        return msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
+
+    def _observe_answer(self, msg: InternalMsg, now: float, wall: float) -> Collection[str]:
+        """Update the points that a status with the same action feeds; return the names of the values that are none.
+
+        Only what the device has given counts. What was requested tells at most which device it is about.
+        """
+        read, group = read_arguments(msg), self._groups.get(msg[:7])
+        if group is None or not read:
+            return ()
+        series = self._series_of(group, msg)
+        names = {*read, *(name for name in group.by if name not in series.readings)}
+        told = {name: value for name, value in msg.arguments.items() if name in names}
+        counted = self.bad_values
+        self._observe(series, msg.with_arguments(told).answered_at(None), now, wall)
+        return self.bad if self.bad_values > counted else ()
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
@@ -487,9 +460,8 @@ class Model:
         if state is None or outcome.argument("response") != "OK":
             return ()
         actions: dict[str, None] = {}
-        for point in state.device.points:
-            is_written = any(write.action == outcome.action for write in point.writes)
-            if is_written and not point.assumed and state.reading_of[point.key].seen_at < since:
+        for point, _ in written_points(state.device, outcome):
+            if not point.assumed and state.reading_of[point.key].seen_at < since:
                 actions.update(dict.fromkeys(feed.action for feed in point.feeds))
         return tuple(actions)
 
@@ -503,38 +475,33 @@ class Model:
     def carry_over(self, previous: Model) -> list[DeviceState]:
         """Go on with what another model remembers, where it means the same here; return its devices that are gone.
 
-        The same is a point of one device with the same key, type and feeds. What report rules alone remember stays.
+        The same is a point of one device with the same key, type and feeds, that messages of the same words and
+        arguments feed, and that can have the value that was read. What report rules alone remember stays.
         """
         for device_id, state in self.states.items():
             before = previous.states.get(device_id)
             if before is None:
                 continue
-            points = {point.key: point for point in before.device.points}
-            for point in state.device.points:
-                other = points.get(point.key)
-                if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
-                    state.reading_of[point.key].carry_over(before.reading_of[point.key])
+            for key, reading in state.reading_of.items():
+                other = before.reading_of.get(key)
+                if other is not None and before.meanings[key] == state.meanings[key] and reading.can_follow(other):
+                    reading.carry_over(other)
             self._carry_over_state(state, before)
-        for key, group in previous._groups.items():
-            if not group.feeds and key not in self._groups:
-                self._groups[key] = group
-                self._ruled += group.ruled
-                for series in group.children.values():
-                    for report in series.reports.values():
-                        report.scheduled = math.inf
-                        self._schedule.put(report, report.due())
-        self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
             if state.device.id not in self.states:
                 self._adopt_found(state)
+        self._memory.carry_over(previous._memory)
         while self.found_devices > self._max_devices and self._left:
             self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
     def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
-        state.carry_over(before)
+        if state.is_same(before):
+            state.carry_over(before)
+        else:
+            self.mark_changed(state)  # what is known of another device says nothing of this one
         if before.is_changed or before.document_at != NEVER:
             self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 from gateway.message import Argument, ReportRule
 
@@ -96,3 +97,20 @@ class Device(NamedTuple):
     silent_after: float | str | None = None
     interval: float = 1.0
     refresh: float = 3600.0
+
+
+def meanings(device: Device, words: Sequence[str]) -> dict[str, str]:
+    """Return a short fingerprint of what each point of a device stands for, by key: what feeds it, and from where.
+
+    `words` are those of the device's messages. A value that was read of a point with another fingerprint is that of
+    something else. It is the same in each process, so that it can be kept on disk.
+    """
+    source = (*words, device.address.get("sender", ""))
+    return {point.key: _fingerprint(source, {**device.where, **point.where}, point) for point in device.points}
+
+
+def _fingerprint(source: Sequence[str], where: Mapping[str, Argument], point: Point) -> str:
+    feeds = sorted(map(repr, map(tuple, point.feeds)))
+    writes = sorted(map(repr, map(tuple, point.writes))) if point.assumed else []
+    parts = (source, sorted((name, repr(value)) for name, value in where.items()), point.type.value, feeds, writes)
+    return f"{crc32(repr(parts).encode(errors='replace')):08x}"

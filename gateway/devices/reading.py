@@ -112,7 +112,7 @@ class Reading:
             return verdict | HELD | DUE
         return verdict | HELD
 
-    def _is_none(self, value: Argument) -> bool:
+    def _is_none(self, value: object) -> bool:
         """Return whether `value` stands for no reading. False is not 0 here, though Python says that they are equal."""
         is_flag = type(value) is bool
         return any(value == none and (type(none) is bool) is is_flag for none in self.none)
@@ -134,7 +134,13 @@ class Reading:
 
     def is_fit(self, value: object) -> bool:
         """Return whether `value` is one that the point can have."""
+        if self.none and self._is_none(value):
+            return False
         return (not self.types or type(value) in self.types) and (not self.choices or value in self.choices)
+
+    def can_follow(self, previous: Reading) -> bool:
+        """Return whether the value of a reading of another configuration is one that the point can have."""
+        return previous.value is UNSET or self.is_fit(previous.value)
 
     def set_reported(self, value: Argument, now: float) -> None:
         """Record that `value` has gone out."""
@@ -149,6 +155,22 @@ class Reading:
         """Go on with the value of a reading that meant the same before the configuration was reloaded."""
         for name in ("value", "time", "seen_at", "quality", "reason", "reported", "reported_at"):
             setattr(self, name, getattr(previous, name))
+
+
+class Companion(Reading):
+    """An argument that no point and no rule covers, of messages that the rule of a point may hold back.
+
+    It holds back nothing, but where it has changed, its message goes out.
+    """
+
+    __slots__ = ()
+
+    def update(self, name: str, value: Argument, rule: ReportRule | None, now: float, wall: float) -> int:  # noqa: ARG002
+        """Record the value, as `Reading.update` does. It is no part of the state, so that this does not change."""
+        if type(value) is float and value - value != 0.0:
+            return self.set_bad(f"{_shown(value)} is no value") & ~CHANGED
+        self.value, self.time, self.seen_at, self.quality = value, wall, now, Quality.GOOD
+        return DUE if has_moved(self.reported, value, 0.0) else 0
 
 
 def _shown(value: object) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
-from gateway.devices.reading import Quality, Reading
-from gateway.devices.report import has_moved
+from gateway.devices.reading import UNSET, Companion, Quality, Reading
+from gateway.devices.report import NEVER, has_moved
+from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule
 
 MAX_SERIES = 10_000
@@ -22,16 +23,20 @@ class Series:
     """The messages of one address and action, and one set of values of the arguments that tell them apart.
 
     What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
-    each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it.
+    each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it. `values` are
+    those of the arguments that tell the messages apart, in the order of `Group.by`. `may_hold`: whether a point has a
+    rule, which may hold back messages that have none.
     """
 
-    __slots__ = ("constants", "is_timed", "readings", "reports", "states")
+    __slots__ = ("constants", "is_timed", "may_hold", "readings", "reports", "states", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, values: tuple[Argument, ...] = ()) -> None:
+        self.values = values
         self.readings: dict[str, Reading] = {}
         self.constants: list[tuple[Reading, Argument]] = []
         self.states: list[DeviceState] = []
         self.reports: dict[frozenset[str], Report] = {}
+        self.may_hold = False
         self.is_timed = False  # whether a point has a rule by which something is sent later
 
     def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
@@ -40,6 +45,7 @@ class Series:
             self.constants.append((reading, value))
         else:
             self.readings[argument] = reading
+        self.may_hold = self.may_hold or reading.report is not None
         self.is_timed = self.is_timed or is_timed(reading.report)
 
     def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
@@ -78,6 +84,36 @@ class Series:
         told = [(name, self.readings[name]) for name in msg.arguments if name in self.readings]
         return [*told, *(("", reading) for reading, _ in self.constants)]
 
+    def take_over(self, previous: Series) -> list[Report]:
+        """Go on with what another series remembers of the same messages; return what is to be sent later for it.
+
+        Nothing is sent of points that mean something else here, so that nothing is known of them.
+        """
+        for name, reading in previous.readings.items():
+            if reading.point is None and (self.may_hold or type(reading) is not Companion):
+                own = self.readings.setdefault(name, reading)
+                if own.reported is UNSET:
+                    own.reported, own.reported_at = reading.reported, reading.reported_at
+        moved = []
+        for report in list(previous.reports.values()):
+            if not self._has_forgotten(previous, report):
+                self.adopt(report)
+                moved.append(report)
+        return moved
+
+    def _has_forgotten(self, previous: Series, report: Report) -> bool:
+        last = report.last
+        if last is None:
+            return True
+        told = {name for name, reading in previous.readings_of(last) if reading.point and reading.value is not UNSET}
+        return any(name in told and reading.value is UNSET for name, reading in self.readings_of(last))
+
+    def adopt(self, report: Report) -> None:
+        """Have one of this series what another series was to send later."""
+        report.series = self
+        if report.last is not None:
+            self.reports[frozenset(report.last.arguments)] = report
+
     def doubt(self) -> None:
         """Record that nobody knows whether what was read is still so."""
         for reading in (*self.readings.values(), *(reading for reading, _ in self.constants)):
@@ -100,6 +136,11 @@ class Report:
         self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
         self.scheduled = math.inf
 
+    @property
+    def last(self) -> InternalMsg | None:
+        """The message that waits, or else the last one that went out."""
+        return self.pending or self.reported
+
     def forget(self) -> None:
         """Send nothing later; a place in a schedule counts no more."""
         self.pending = self.reported = None
@@ -112,21 +153,22 @@ class Report:
 
     def due(self) -> float:
         """Return when a message is to go out without another one coming in; infinite: never."""
-        last = self.pending or self.reported
+        last = self.last
         if last is None:
             return math.inf
-        due = math.inf
+        due, is_ruled = math.inf, False
         for name, reading in self.series.readings_of(last):
             own = reading.report or last.report
             if own is None:
                 continue
+            is_ruled = True
             if self.pending is not None:
                 if own.on_change and not reading.has_moved(name, own):
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
                 due = min(due, reading.reported_at + own.refresh)
-        return due
+        return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
         """Return what is to be sent: what waited for the end of an interval, or the last message once more.
@@ -190,8 +232,32 @@ class Group:
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
-        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
+        return tuple([_key_of(arguments.get(name)) for name in self.by]) if self.by else ()
+
+    def values_of(self, arguments: Mapping[str, Argument]) -> tuple[Argument, ...]:
+        """Return the values of `arguments` by which messages are told apart."""
+        return tuple([arguments.get(name) for name in self.by]) if self.by else ()
+
+    def fed_series(self, action: str, arguments: Mapping[str, Argument]) -> Series:
+        """Return a new series of messages with `action` and `arguments`; it feeds the points that fit them."""
+        series = Series(self.values_of(arguments))
+        for state, point, wanted in self.feeds:
+            if not fits(wanted, arguments):
+                continue
+            for feed in point.feeds:
+                if feed.action == action:
+                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
+            if state not in series.states:
+                series.states.append(state)
+        return series
 
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""
         return self.children.get(self.key_of(msg.arguments))
+
+
+def _key_of(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+        return f"a value of the type {type(value).__name__}"

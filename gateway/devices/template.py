@@ -35,7 +35,10 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
         if name not in msg.arguments or not (is_free or msg.arguments[name] == value):
             return None
         where[name] = msg.arguments[name]
-    texts = {**words, **{name: str(value) for name, value in where.items()}}
+    try:
+        texts = {**words, **{name: str(value) for name, value in where.items()}}
+    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+        return None
     device_id = _NO_ID.sub("_", filled(template.id, texts))
     return template._replace(id=device_id, name=filled(template.name, texts), address=words, where=where)
 

@@ -223,16 +223,18 @@ class DeviceMemory:
         """Publish the documents of the devices that have changed, but for those that have to wait for it."""
         if not self.is_used:
             return
-        with self._publishing:
-            with self._lock:
-                now = self._clock()
-                documents = self._written(self._model.changed(now), now)
-                removed: Sequence[str] = ()
-                if self._model.removed:
-                    removed, self._model.removed = self._model.removed, []
-            self._publish(documents)
-            for device in removed:
-                self._clear(device)
+        # What this thread has changed is seen without the locks; what another one has, that one publishes.
+        if self._model.has_changes:
+            with self._publishing:
+                with self._lock:
+                    now = self._clock()
+                    documents = self._written(self._model.changed(now), now)
+                    removed: Sequence[str] = ()
+                    if self._model.removed:
+                        removed, self._model.removed = self._model.removed, []
+                self._publish(documents)
+                for device in removed:
+                    self._clear(device)
         if self._due() < self._planned:
             self._wake()
 

@@ -342,12 +342,13 @@ class Outlet:
             if reading_time is not None:
                 publication = reading_time.with_property(publication, msg)
         except MessageError as err:
-            bad = bad_values(msg.arguments) if not msg.is_outcome else ()
+            bad = bad_values(msg.arguments)
             if bad and len(bad) < len(msg.arguments):
                 self._bad_values += len(bad)
                 self._log_bad_values(msg, bad)
                 rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
-                return self._translate(rest, batch, is_traffic_logged, is_from_interface, is_observed=True)
+                # Not as an answer of the interface: that it has been recorded already would make it a late one.
+                return self._translate(rest, batch, is_traffic_logged, is_from_interface=False, is_observed=True)
             self._refuse(msg, err)
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)

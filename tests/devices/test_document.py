@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.document import outcome_document
+from gateway.devices.document import outcome_document, state_document
+from gateway.devices.model import Model
+from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg
 
 COMMAND = InternalMsg(True, device="boiler", sender="homeassistant", action="HEAT", arguments={"on": True})
@@ -94,3 +96,14 @@ def test_whatever_the_outcome_its_document_is_json_and_bounded(
     payload = outcome_document(outcome, 0.0)
     assert len(payload) <= MOST
     assert list(json.loads(payload)) == ["action", "arguments", "response", "reason", "sender", "_time"]
+
+
+def test_the_document_contains_why_a_value_is_bad_but_no_long_text() -> None:
+    point = Point("t", PointType.NUMBER, (Feed("T", "c"),), none=(-127,))
+    model = Model([Device("d", (point,))])
+    model.observe(InternalMsg(action="T", arguments={"c": -127}), 0, 0)
+    assert json.loads(state_document(model.states["d"]))["_reasons"] == {"t": "-127 is no value"}
+    model.values_unreadable(InternalMsg(action="T"), {"c": "x" * 5000}, 0)
+    assert len(json.loads(state_document(model.states["d"]))["_reasons"]["t"]) == 200
+    model.observe(InternalMsg(action="T", arguments={"c": 1}), 0, 0)
+    assert "_reasons" not in json.loads(state_document(model.states["d"]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.devices.document import restore, state_document
+from gateway.devices.document import kept_document, restore, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.devices.reading import Quality
@@ -336,6 +336,50 @@ def test_a_reload_keeps_what_rules_remember_and_what_templates_found() -> None:
     assert other.observe(status("OTHER", x=1).reported_by(rule), 1, 1) is None
 
 
+POWER = Point("power", PointType.NUMBER, (Feed("POWER", "watts"),))
+UNIT_3 = Device("kitchen", (POWER,), address={"device": "meter"}, where={"unit": 3})
+
+
+@pytest.mark.parametrize(
+    ("other", "is_known"),
+    [
+        (UNIT_3, True),
+        (UNIT_3._replace(name="Kitchen", silent_after=60.0), True),
+        (UNIT_3._replace(points=(POWER._replace(unit="W", report=ReportRule(True)),)), True),
+        (UNIT_3._replace(points=(POWER._replace(none=(-1,)),)), True),
+        (UNIT_3._replace(where={"unit": 4}), False),
+        (UNIT_3._replace(address={"device": "other"}), False),
+        (UNIT_3._replace(address={"device": "meter", "sender": "other"}), False),
+        (UNIT_3._replace(points=(POWER._replace(where={"phase": 1}),)), False),
+        (UNIT_3._replace(points=(POWER._replace(feeds=(Feed("ENERGY", "watts"),)),)), False),
+        (UNIT_3._replace(points=(POWER._replace(none=(100.0,)),)), False),
+        (UNIT_3._replace(points=(POWER._replace(choices=(1.0, 2.0)),)), False),
+        (UNIT_3._replace(points=(POWER._replace(type=PointType.TEXT),)), False),
+    ],
+)
+def test_a_value_is_known_after_a_reload_or_restart_only_if_it_is_of_the_same_point(
+    other: Device, is_known: bool
+) -> None:
+    bench = Bench(UNIT_3)
+    bench.push(status("POWER", unit=3, watts=100.0).replace(device="meter"))
+    (state,) = bench.model.states.values()
+    kept = kept_document(state, state_document(state))
+    reloaded(bench, other)
+    bench.advance(2)
+    (after,) = bench.model.states.values()
+    assert (after.reading_of["power"].value == 100.0) is is_known
+    assert ("power" in bench.last) is is_known
+    assert restore(after, kept) == 0, "neither what is known nor what was forgotten comes from the disk"
+    assert restore(Bench(other).model.states["kitchen"], kept) == is_known
+
+
+def test_a_device_that_has_become_another_one_is_not_known_to_be_online() -> None:
+    bench = Bench(UNIT_3)
+    bench.push(status("POWER", unit=3, watts=100.0).replace(device="meter"))
+    reloaded(bench, UNIT_3._replace(where={"unit": 4}))
+    assert bench.last["_status"] == "unknown"
+
+
 # --- what an interface knows beside its messages
 
 
@@ -415,7 +459,7 @@ LAMP = Point(
 
 def test_the_outcome_of_a_command_that_is_called_like_a_status_is_never_held_back_nor_repeated() -> None:
     bench = Bench(boiler(LAMP))
-    done = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OK")
+    done = InternalMsg(True, action="LAMP", arguments={"on": True}, **OWN).reply("OK").with_read({"on": True})
     assert bench.push(done, done) == [done, done]
     assert bench.last["lamp"] is True
     bench.now = 60.0

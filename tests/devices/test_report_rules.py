@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -281,3 +282,54 @@ def test_what_was_lost_is_not_refreshed_until_it_is_heard_again() -> None:
     assert not model.tick(100).messages
     assert model.observe(reading(rule, 1), 200, 200)
     assert model.tick(300).messages
+
+
+# --- arguments that nothing covers
+
+
+def climate(**arguments: Any) -> InternalMsg:
+    return InternalMsg(action="CLIMATE", arguments=arguments)
+
+
+def covered(rule: ReportRule | None = None) -> Model:
+    celsius = Point("temperature", PointType.NUMBER, (Feed("CLIMATE", "celsius"),), report=rule)
+    return Model([Device("d", (celsius,), refresh=1e9)])
+
+
+HELD_BACK = ReportRule(on_change=True, deadband=0.5)
+
+
+def test_an_argument_that_no_point_covers_goes_out_when_it_has_changed() -> None:
+    model = covered(HELD_BACK)
+    messages = [climate(celsius=20.0, percent=value) for value in (40, 50, 50, 60, 60)]
+    assert [model.observe(msg, now, now) is not None for now, msg in enumerate(messages)] == [
+        True, True, False, True, False
+    ]  # fmt: skip
+    assert model.observe(climate(percent=60), 9, 9) is not None, "no point holds it back"
+
+
+def test_an_argument_that_no_point_covers_is_no_part_of_the_state() -> None:
+    model = covered(HELD_BACK)
+    for now, value in enumerate((40, 50, 60)):
+        model.observe(climate(celsius=20.0, percent=value), now, now)
+        changed = model.changed(now)
+        assert len(changed) == (now == 0)
+        for state in changed:
+            state.is_status_new = False
+            model.set_written(state, now)
+
+
+def test_a_number_that_is_none_in_an_argument_that_no_point_covers_takes_only_itself_out() -> None:
+    model = covered(HELD_BACK)
+    sent = [model.observe(climate(celsius=20.0, percent=math.nan), now, now) for now in range(2)]
+    assert [None if msg is None else dict(msg.arguments) for msg in sent] == [{"celsius": 20.0}, None]
+    assert model.bad == ["percent"]
+
+
+@given(st.lists(st.tuples(st.sampled_from([20.0, 20.4, 21.0]), st.sampled_from([1, 1.0, True, "x"])), max_size=20))
+def test_no_change_of_an_argument_that_no_point_covers_is_lost(values: list[tuple[float, Any]]) -> None:
+    model, last = covered(HELD_BACK), None
+    for now, (celsius, value) in enumerate(values):
+        msg = model.observe(climate(celsius=celsius, other=value), now, now)
+        last = last if msg is None else msg.argument("other")
+        assert (type(last), last) == (type(value), value)

@@ -150,13 +150,34 @@ def test_an_answer_is_published_on_its_status_topic_and_the_response_topic(desk:
 def test_an_outcome_that_cannot_be_written_completely_is_published_without_its_arguments(
     desk: Desk, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dev: not sent: argument 'level' is nan, which is not valid JSON")
+    expected_logs.expect("dev: not sent: argument 'level'")
     reply_to = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
     done = reply_to.reply("OK", "it is on")
-    assert desk.outlet.push(done.with_arguments({**done.arguments, "level": float("nan")}))
+    assert desk.outlet.push(done.with_arguments({**done.arguments, "level": b"\0"}))  # type: ignore[dict-item]
     sent = [entry.publication for entry in desk.outbox.take(10)]
     payload = b'{"action": "on", "response": "OK", "reason": "it is on"}'
     assert [(one.topic, one.payload) for one in sent] == [("home/////gw/S", payload), ("me/reply", payload)]
+
+
+@pytest.mark.parametrize("response", ["OK", "REFUSED"])
+def test_a_value_of_an_outcome_that_is_none_takes_only_itself_out(
+    desk: Desk, expected_logs: ExpectedLogs, response: str
+) -> None:
+    expected_logs.expect("dev: LAMP_ON: 'level' is left out: nan is no value of it")
+    command = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17", 1))
+    desk.outlet.open_commands.add(command, 100, 0.0)
+    assert desk.outlet.push(command.reply(response).with_read({"level": float("nan"), "dim": 5}))
+    payload = f'{{"action": "on", "dim": 5, "response": "{response}", "reason": ""}}'.encode()
+    assert [entry.publication.payload for entry in desk.outbox.take(10)] == [payload, payload]
+    assert desk.outlet.stats()["bad_values"] == 1 and desk.outlet.stats()["late_answers"] == 0
+
+
+def test_an_integer_that_is_too_long_for_a_text_is_refused_with_its_message(
+    desk: Desk, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: not sent: ")
+    assert not desk.outlet.push(InternalMsg(action="LAMP_ON", arguments={"unit": 10**5000}))
+    assert desk.outlet.refused == 1
 
 
 NOWHERE = {"function": "", "gateway": "", "location": ""}
@@ -276,7 +297,7 @@ def test_the_outcome_of_a_command_for_a_device_is_a_document_as_well(desk: Desk)
 def test_an_outcome_that_the_map_cannot_write_is_a_document_all_the_same(
     desk: Desk, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("action: 'LAMP_UP' is not in the map", "argument 'dim' is nan")
+    expected_logs.expect("action: 'LAMP_UP' is not in the map", "'dim' is left out: nan")
     desk = Desk(desk.map, [LAMP])
     assert not desk.outlet.push(ON.replace(action="LAMP_UP").reply("OK"))
     assert desk.outlet.push(ON.replace(arguments={"pin": 1, "dim": float("nan")}).reply("OK"))

@@ -1,0 +1,44 @@
+"""What the outcome of a command says of a device: which values it has read, and which were only requested. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gateway.devices.point import Device, Point
+from gateway.devices.report import has_moved
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
+
+
+def read_arguments(outcome: InternalMsg) -> frozenset[str]:
+    """Return the names of the arguments of an outcome that the device has given.
+
+    An argument that has the value that was requested says nothing of the state, unless the answer of the device
+    contained it: `InternalMsg.reply` copies it from the command. The same applies if the request is not known.
+    """
+    reply_to = outcome.reply_to
+    if reply_to is None or reply_to.requested is None:
+        return frozenset()
+    requested = reply_to.requested
+    return frozenset(
+        name
+        for name, value in outcome.arguments.items()
+        if name not in OUTCOME_WORDS
+        and (name in reply_to.read or name not in requested or has_moved(requested[name], value, 0.0))
+    )
+
+
+def command_arguments(msg: InternalMsg) -> Mapping[str, Argument]:
+    """Return the arguments of a command, from itself or from its outcome."""
+    requested = msg.arguments.get("requested")
+    return {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
+
+
+def written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point, Argument]]:
+    """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
+    arguments = command_arguments(outcome)
+    for point in device.points:
+        if any(arguments.get(name, value) != value for name, value in point.where.items()):
+            continue
+        for write in point.writes:
+            if write.action == outcome.action:
+                yield point, write.value if write.argument is None else outcome.argument(write.argument)

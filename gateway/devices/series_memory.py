@@ -1,0 +1,144 @@
+"""What is remembered of the messages of an interface: which series there are, and how many. Pure.
+
+A series that feeds a device is kept as long as the device. One that exists for a report rule alone is one of at most
+`MAX_SERIES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from gateway.devices.device_state import DeviceState
+from gateway.devices.reading import Reading
+from gateway.devices.schedule import Schedule
+from gateway.devices.series import MAX_SERIES, Group, Report, Series
+from gateway.message import Argument, InternalMsg
+
+
+class SeriesMemory:
+    """The series of messages by address and action (`groups`); `schedule` is where they put what is sent later."""
+
+    def __init__(self, schedule: Schedule[Report | DeviceState]) -> None:
+        self.groups: dict[tuple[object, ...], Group] = {}
+        self._ruled = 0  # series that exist for a report rule alone
+        self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
+        self._schedule = schedule
+
+    def new_series(self, group: Group, msg: InternalMsg) -> Series:
+        """Return a new series for a message; it is kept if it feeds a device, or if the message has a report rule."""
+        arguments = msg.arguments
+        series = group.fed_series(msg.action, arguments)
+        if not series.states:
+            if msg.report is None:
+                return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
+            if self._ruled >= MAX_SERIES:
+                self._forget_oldest(but=group)
+            self._ruled += 1
+            group.ruled += 1
+            if not (group.feeds or arguments):
+                series.feed(None, msg.action, self._action_reading(msg))
+        self._put_series(group, group.key_of(arguments), series)
+        return series
+
+    def _put_series(self, group: Group, key: tuple[str, ...], series: Series) -> None:
+        """Put a series into its group, in the place of one that has fed no device yet."""
+        previous = group.children.get(key)
+        group.children[key] = series
+        if previous is not None:
+            self._ruled -= 1
+            group.ruled -= 1
+            for report in series.take_over(previous):
+                self._reschedule(report)
+
+    def _action_reading(self, msg: InternalMsg) -> Reading:
+        """Return the reading of which the action of a message without arguments is the value: one for its address.
+
+        So ON after OFF is a change, though ON was the last that anybody told of ON.
+        """
+        if len(self._actions) >= MAX_SERIES and msg[:6] not in self._actions:
+            del self._actions[next(iter(self._actions))]
+        return self._actions.setdefault(msg[:6], Reading())
+
+    def distinguish_by(self, group: Group, names: Iterable[str]) -> None:
+        """Distinguish the messages of a group by the arguments `names`, too."""
+        by = tuple(dict.fromkeys((*group.by, *names)))
+        if by != group.by:
+            group.by = by
+            previous, group.children = group.children, {}
+            self._ruled -= group.ruled
+            group.ruled = 0
+            for series in previous.values():
+                self._distribute(group, series)
+
+    def _distribute(self, group: Group, previous: Series) -> None:
+        """Have what another series was to send later sent by those of `group` which its messages are of.
+
+        What that series remembered else stood for several of them: each is reported once more.
+        """
+        for report in list(previous.reports.values()):
+            if report.last is not None:
+                series = group.series_of(report.last) or self.new_series(group, report.last)
+                series.adopt(report)
+                self._reschedule(report)
+
+    def _reschedule(self, report: Report) -> None:
+        report.scheduled = math.inf
+        self._schedule.put(report, report.due())
+
+    def doubt_ruled(self) -> None:
+        """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
+        for group in self.groups.values():
+            for series in group.children.values() if group.ruled else ():
+                if not series.states:
+                    series.doubt()
+
+    def _forget_oldest(self, but: Group) -> None:
+        """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
+        oldest = ((key, group) for key, group in self.groups.items() if group.ruled and group is not but)
+        key, group = next(oldest, (None, but))
+        self._forget(group)
+        if key is not None and not group.feeds:
+            del self.groups[key]
+
+    def _forget(self, group: Group) -> None:
+        for values, series in list(group.children.items()) if group.ruled else ():
+            if not series.states:
+                series.forget()
+                del group.children[values]
+        self._ruled -= group.ruled
+        group.ruled = 0
+
+    def carry_over(self, previous: SeriesMemory) -> None:
+        """Go on with what another memory remembers, where the same points are fed here."""
+        self._actions.update(previous._actions)
+        for key, group in previous.groups.items():
+            self._carry_over_group(key, group)
+
+    def _carry_over_group(self, key: tuple[object, ...], previous: Group) -> None:
+        """Go on with what was remembered of messages of one address and action, and send later what is due."""
+        group = self.groups.get(key) or Group()
+        wanted = {name for _, _, where in previous.feeds for name in where}
+        group.by = tuple(dict.fromkeys((*group.by, *(name for name in previous.by if name not in wanted))))
+        for before in previous.children.values():
+            if set(group.by) <= set(previous.by):
+                self._carry_over_series(group, str(key[6]), before, dict(zip(previous.by, before.values, strict=True)))
+            else:
+                self._distribute(group, before)
+        if group.children:
+            self.groups[key] = group
+
+    def _carry_over_series(self, group: Group, action: str, before: Series, arguments: Mapping[str, Argument]) -> None:
+        key = group.key_of(arguments)
+        series = group.children.get(key) or group.fed_series(action, arguments)
+        if series.states:
+            group.children[key] = series
+        elif not before.states and key not in group.children:  # a report rule alone remembers it
+            group.children[key] = before
+            before.values = group.values_of(arguments)
+            self._ruled += 1
+            group.ruled += 1
+            series = before
+        # What waits for a device that is gone goes out, though nothing of it is remembered any more.
+        for report in list(before.reports.values()) if series is before else series.take_over(before):
+            self._reschedule(report)
