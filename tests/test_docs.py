@@ -686,19 +686,24 @@ def test_example_test_of_the_doorbell(examples: Path, monkeypatch: pytest.Monkey
     tests[0]()
 
 
-def test_example_tests_of_the_heater(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "count"), [("test_heater.py", 5), ("test_pool.py", 3)])
+def test_example_tests(name: str, count: int, examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(examples)
-    tests = [test for name, test in runpy.run_path(str(examples / "test_heater.py")).items()
-             if name.startswith("test_")]  # fmt: skip
-    assert len(tests) == 5
+    tests = [test for name, test in runpy.run_path(str(examples / name)).items() if name.startswith("test_")]
+    assert len(tests) == count
     for test in tests:
         test()
+
+
+def _heater_command(action: str, **arguments: Any) -> InternalMsg:
+    words = {"function": "heating", "location": "hall", "device": "heater"}
+    return InternalMsg(iscmd=True, **words, action=action, arguments=arguments)
 
 
 def test_example_heater_runs(examples: Path) -> None:
     with _running(examples / "heater.conf") as desk:
         desk.wait_availability("online")
-        desk.inbox.push(InternalMsg(iscmd=True, device="heater", action="SET_TARGET", arguments={"celsius": 19}))
+        desk.inbox.push(_heater_command("SET_TARGET", celsius=19))
         outcome, target = desk.wait_messages(2)
         assert (outcome.argument("response"), target.action) == ("OK", "TARGET")
 
