@@ -205,7 +205,7 @@ class InternalMsg(_Fields):
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
-        arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
+        arguments = "".join(f" {_shown(key)}={value!r}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
