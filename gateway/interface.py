@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from gateway.commands import commands_of, execute, signatures_of
+from gateway.commands import addresses_of, commands_of, execute, explain, is_addressed, signatures_of
 from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
 from gateway.core.callback_error import log_callback_error
@@ -77,18 +77,21 @@ class Interface:
     def words(cls, params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:  # noqa: ARG003
         """Yield the fixed words of its messages: the path of the option that contains the word, the field, the word.
 
-        They are checked against the map before the gateway starts.
+        They are checked against the map before the gateway starts. By default these are the words of the addresses of
+        its `@command` methods, for which there is no option.
         """
-        yield from ()
+        words = {pair: None for address in addresses_of(cls) or () for pair in address.items()}
+        yield from (((), field, word) for field, word in words)
 
     @classmethod
     def addresses(cls, params: Mapping[str, Any]) -> Addresses | None:  # noqa: ARG003
-        """Return the addresses of its commands, words by field; None (the default) if it receives every message.
+        """Return the addresses of its commands, words by field; None if it receives every message.
 
         Use this if there are many interfaces in a process: a command then wakes only the interface that it is for.
-        The address of a device that `devices` declares may be used here, too.
+        The address of a device that `devices` declares may be used here, too. By default these are the addresses of its
+        `@command` methods; None if one of them names no word.
         """
-        return None
+        return addresses_of(cls)
 
     @classmethod
     def devices(cls, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG003
@@ -115,12 +118,19 @@ class Interface:
         yield Problem((), "this type of interface does not explain frames")
 
     @classmethod
-    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:  # noqa: ARG003
+    def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
         """Yield texts that explain how a command is executed, for `mqttgateway check`.
 
-        Yield a `Problem` if the command is refused, or is for another device.
+        Yield a `Problem` if the command is refused, or is for another device. By default the `@command` methods are
+        explained.
         """
-        yield Problem((), "this type of interface does not explain commands")
+        if not commands_of(cls):
+            yield Problem((), "this type of interface does not explain commands")
+        elif not is_addressed(msg, addresses := cls.addresses(params)):
+            listed = "; ".join(", ".join(f"{k} {v!a}" for k, v in address.items()) for address in addresses or ())
+            yield Problem((), f"  for another device: the commands of this interface are for {listed or 'none'}")
+        else:
+            yield from explain(cls, msg)
 
     def stats(self) -> dict[str, int]:
         """Return what the interface counts itself, by names in snake_case: integers that only grow.
@@ -253,8 +263,11 @@ class DeviceInterface(Interface):
         return None if self.read_interval is None else self._next_read - self.clock()
 
     def accepts(self, msg: InternalMsg) -> bool:
-        """Return whether `msg` is for this device: such a message is answered even while the device is offline."""
-        return msg.iscmd
+        """Return whether `msg` is for this device: such a message is answered even while the device is offline.
+
+        By default these are the commands with one of its `addresses`.
+        """
+        return msg.iscmd and is_addressed(msg, self.addresses(self.params))
 
     def describe(self) -> str:
         """Return the name of the device for logs and answers."""

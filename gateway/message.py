@@ -241,7 +241,7 @@ def _shown(word: object) -> str:
 
 def _shown_value(value: object) -> str:
     try:
-        return ascii(value)
+        return repr(value)
     except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
         return f"a value of the type {type(value).__name__}"
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from gateway.commands import boolean, choice, command, commands_of, execute, integer, number, signatures_of, text
+from gateway.commands import (
+    addresses_of,
+    boolean,
+    choice,
+    command,
+    commands_of,
+    execute,
+    explain,
+    integer,
+    number,
+    signatures_of,
+    text,
+)
 from gateway.devices.declaration import Signature
 from gateway.devices.point import PointType
-from gateway.errors import CommandRefusedError
+from gateway.errors import CommandRefusedError, Problem
 from gateway.message import InternalMsg
 
 
@@ -160,6 +173,157 @@ def test_two_methods_for_one_action_are_a_mistake() -> None:
 
     with pytest.raises(TypeError, match="Both: blink and blink_twice both execute 'BLINK'"):
         commands_of(Both)
+
+
+class Pool:
+    """A pump and a light, which have commands of the same name."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    @command("ON", speed=integer(1, 9), device="pump")
+    def start_pump(self, speed: int, msg: InternalMsg) -> None:
+        self.calls.append((speed, msg.sender))
+
+    @command("ON", device="light")
+    def switch_on_light(self) -> None:
+        self.calls.append("light")
+
+    @command("OFF", device="light", location="garden")
+    def switch_off_light(self) -> None: ...
+
+
+def test_a_command_with_words_is_only_for_the_device_that_has_them() -> None:
+    pool = Pool()
+    for device, arguments in (("pump", {"speed": 3}), ("light", {})):
+        msg = InternalMsg(iscmd=True, device=device, sender="me", action="ON", arguments=arguments)
+        assert execute(pool, msg)[0].argument("response") == "OK"
+    assert pool.calls == [(3, "me"), "light"]
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "arguments", "reason"),
+    [
+        ({"device": "pump"}, "OFF", {}, "'OFF' is not an action of this device: use one of ON"),
+        ({"device": "light"}, "OFF", {}, "'OFF' is not an action of this device: use one of ON"),
+        (
+            {"device": "light", "location": "garden"},
+            "OF",
+            {},
+            "'OF' is not an action of this device: use one of ON, OFF",
+        ),
+        ({"device": "heater"}, "ON", {}, "'ON' is not an action of this device: it has none"),
+        ({"device": "light"}, "ON", {"speed": 3}, "argument 'speed' is unknown: this command has no arguments"),
+        ({"device": "pump"}, "ON", {}, "argument 'speed' is missing: expected an integer"),
+    ],
+)
+def test_a_refusal_names_what_the_device_knows(
+    words: dict[str, str], action: str, arguments: dict[str, Any], reason: str
+) -> None:
+    pool, msg = Pool(), InternalMsg(iscmd=True, **words, action=action, arguments=arguments)
+    (outcome,) = execute(pool, msg)
+    assert (outcome.argument("reason"), pool.calls) == (reason, [])
+    assert list(explain(Pool, msg)) == [Problem((), f"  refused: {reason}")]
+
+
+def test_what_a_command_would_do_is_explained() -> None:
+    pump = InternalMsg(iscmd=True, device="pump", action="ON", arguments={"speed": "3"})
+    assert list(explain(Pool, pump)) == ["  calls start_pump(speed=3)"]
+    assert list(explain(Pool, InternalMsg(iscmd=True, device="light", action="ON"))) == ["  calls switch_on_light()"]
+
+
+def test_the_addresses_of_a_class_are_those_of_its_commands() -> None:
+    assert addresses_of(Pool) == [{"device": "pump"}, {"device": "light"}, {"device": "light", "location": "garden"}]
+    assert addresses_of(Lamp) is None
+    assert addresses_of(object) is None
+
+
+def test_of_an_argument_with_two_types_nothing_is_known() -> None:
+    class Two:
+        @command("SET", value=integer(0, 5), device="a")
+        def set_a(self, value: int) -> None: ...
+
+        @command("SET", value=integer(3, 9), device="b")
+        def set_b(self, value: int) -> None: ...
+
+        @command("USE", value=integer(), device="a")
+        def use_a(self, value: int) -> None: ...
+
+        @command("USE", value=text(), device="b")
+        def use_b(self, value: str) -> None: ...
+
+    assert signatures_of(Two).writes == {("SET", "value"): Signature(PointType.INTEGER), ("USE", "value"): Signature()}
+
+
+def test_the_words_of_two_methods_for_one_action_exclude_each_other() -> None:
+    class Same(Pool):
+        @command("ON", location="garden")
+        def switch_on_all(self) -> None: ...
+
+    with pytest.raises(TypeError, match="start_pump and switch_on_all both execute 'ON': name the device of each"):
+        commands_of(Same)
+
+
+def _plain(self: Any, rpm: int) -> None: ...
+def _other(self: Any, speed: int) -> None: ...
+def _more(self: Any, rpm: int, speed: int) -> None: ...
+def _only_keyword(self: Any, *, rpm: int, speed: int = 0) -> None: ...
+def _any(self: Any, **arguments: Any) -> None: ...
+def _listed(self: Any, *arguments: Any) -> None: ...
+def _by_position(self: Any, rpm: int, /) -> None: ...
+async def _async(self: Any, rpm: int) -> None: ...
+
+
+_NAMES = "the arguments of the command are rpm, and the parameters of"
+
+
+@pytest.mark.parametrize(
+    ("method", "problem"),
+    [
+        (_plain, ""),
+        (_only_keyword, ""),
+        (_any, ""),
+        (_other, f"{_NAMES} _other() are speed: use the same names"),
+        (_more, f"{_NAMES} _more() are rpm, speed: use the same names"),
+        (_listed, f"{_NAMES} _listed() are none: use the same names"),
+        (_by_position, f"{_NAMES} _by_position() are rpm: use the same names"),
+        (_async, "_async() is asynchronous: make it a plain method"),
+    ],
+)
+def test_the_arguments_of_a_command_are_those_of_its_method(method: Any, problem: str) -> None:
+    if not problem:
+        assert command("SPEED", rpm=integer())(method) is method
+        return
+    with pytest.raises(TypeError) as raised:
+        command("SPEED", rpm=integer())(method)
+    assert str(raised.value) == f"@command('SPEED'): {problem}"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"rpm": int}, "the argument 'rpm' is <class 'int'>: write rpm=integer()"),
+        ({"rpm": float}, "the argument 'rpm' is <class 'float'>: write rpm=number()"),
+        ({"rpm": ["slow"]}, "the argument 'rpm' is ['slow']: write rpm=number(), integer(), boolean(), text() or"),
+        ({"devise": "pump"}, "the argument 'devise' is 'pump': only function, gateway, location, device are words"),
+        ({"sender": "me"}, "the argument 'sender' is 'me': only function, gateway, location, device are words"),
+    ],
+)
+def test_what_is_no_spec_is_an_error_with_a_remedy(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"@command('SPEED'): {problem}")):
+        command("SPEED", **options)
+    with pytest.raises(TypeError, match=re.escape("write rpm=integer()")):
+        command("SPEED", rpm=integer)  # type: ignore[arg-type]
+
+
+def test_mistakes_in_the_use_of_the_decorator() -> None:
+    with pytest.raises(TypeError, match="@command needs the action of the command"):
+        command(_plain)
+    with pytest.raises(TypeError, match="use it directly above the def of a method"):
+        command("SPEED", rpm=integer())(staticmethod(_plain))
+    for choices in ((), (["day", "night"],)):
+        with pytest.raises(TypeError, match="needs the values one by one"):
+            choice(*choices)
 
 
 def test_a_class_may_execute_a_command_in_another_way_than_its_base() -> None:

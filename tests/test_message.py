@@ -121,6 +121,7 @@ def test_a_message_reads_as_kind_address_action_and_arguments() -> None:
     msg = InternalMsg(True, "lighting", location="kitchen", action="ON", arguments={"level": 1, "room": "B"})
     assert str(msg) == "command lighting/-/kitchen/-/- ON level=1 room='B'"
     assert str(InternalMsg(sender="dummy")) == "status -/-/-/-/dummy -"
+    assert str(InternalMsg(device="Küche", arguments={"t": "grün\x1b"})) == r"status -/-/-/Küche/- - t='grün\x1b'"
 
 
 @given(any_words, any_words, any_words, any_words)

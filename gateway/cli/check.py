@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
+from gateway.configuration.interface_loader import failure_text, file_of
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS
 from gateway.devices.point import Feed, Point, Write
-from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
+from gateway.errors import ConfigurationError, Finding, GatewayError, MessageError, Problem, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
 from gateway.message import InternalMsg
@@ -143,9 +144,17 @@ def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_nam
     if is_named:
         print(f"{interface.name}:")  # noqa: T201
     is_accepted = True
-    for line in _explanation(interface, options):
-        print(line)  # noqa: T201
-        is_accepted = is_accepted and not isinstance(line, Problem)
+    try:
+        for line in _explanation(interface, options):
+            print(line)  # noqa: T201
+            is_accepted = is_accepted and not isinstance(line, Problem)
+    except (OSError, GatewayError):
+        raise
+    except (Exception, SystemExit) as err:  # the class may be from anywhere, and raise anything
+        file, name = file_of(interface.cls), interface.cls.__name__
+        what = f"the class {name} fails: {failure_text(err, file)}"
+        remedy = "fix its explain_frame(), explain_command() or addresses()"
+        raise ConfigurationError([Finding(file or name, 0, 0, "", what, remedy)]) from err
     return is_accepted
 
 

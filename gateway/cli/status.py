@@ -42,9 +42,23 @@ def _lines(reply: Mapping[str, Any]) -> Iterator[str]:
         yield f"  interface     {interface['name']} ({interface['type']}): {state}{counts}"
         if interface["last_failure"]:
             yield f"  last failure  {_when(interface['last_failure']['time'])} {interface['last_failure']['reason']}"
+        yield from _devices(interface["devices"])
     outbox = dict(reply["outbox"])
     yield f"  outbox        {outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}"
     yield f"  received      {_counts(reply['received'], *reply['received'])[2:] or 'nothing'}"
+
+
+def _devices(devices: Mapping[str, Any]) -> Iterator[str]:
+    left = dict(devices["counts"])
+    for device in devices["shown"]:
+        left[device["status"]] -= 1
+        reason = f", {device['reason']}" if device["reason"] else ""
+        ago = device["heard_ago"]
+        heard = "not heard yet" if ago is None else f"heard {_duration(ago)} ago"
+        yield f"    device      {device['id']}: {device['status']}{reason}; {heard}"
+    more = _counts(left, *left)[2:]
+    if more:
+        yield f"    more        devices that are not shown: {more}"
 
 
 def _counts(counters: Mapping[str, Any], *names: str) -> str:

@@ -85,13 +85,34 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
 def document_line(topic: str, payload: bytes) -> str:
     """Return the line of a document of a device: its state, or the outcome of a command."""
     device, _, kind = topic.rpartition("/")
-    document = payload.decode(errors="backslashreplace")
-    return f"{ascii(device)[1:-1]}: {kind} {ascii(document)[1:-1]}"
+    return f"{readable(device)}: {kind} {readable(payload)}"
 
 
 def availability_line(topic: str, payload: bytes) -> str:
     """Return the line of an availability message: whose it is, and whether it is online."""
-    return f"{ascii(topic.removesuffix('/availability'))[1:-1]} is {ascii(payload)[2:-1]}"
+    return f"{readable(topic.removesuffix('/availability'))} is {readable(payload)}"
+
+
+def readable(text: str | bytes, encoding: str | None = None) -> str:
+    """Return a text, or bytes that should be UTF-8, as one line that a terminal with this encoding shows as it is.
+
+    Control characters, which could change the terminal, are escaped, and so is what the encoding does not have: as in
+    JSON, so that a document can be copied.
+    """
+    text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
+    encoding = encoding or sys.stdout.encoding or "ascii"
+    return "".join(c if c.isprintable() and _is_in(encoding, c) else _escaped(c) for c in text)
+
+
+def _is_in(encoding: str, character: str) -> bool:
+    return character < "\x80" or character.encode(encoding, "ignore") != b""
+
+
+def _escaped(character: str) -> str:
+    if character < "\x80":
+        return ascii(character)[1:-1]
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def message_line(msg: InternalMsg, colours: bool = False) -> str:

@@ -35,6 +35,8 @@ _MOVED_TO_THE_API = {
 }
 """Modules that earlier documentation named, with what an interface imported from them."""
 
+_OWN_FOLDER = str(Path(__file__).parents[1]) + os.sep
+
 _CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from 'gateway[.\w]*'")
 _SIGNS_OF_PYTHON_2 = (  # in the error texts of Python 3
     "call to 'print'",
@@ -201,13 +203,25 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _import_failed(what: str, err: BaseException) -> str:
+    return f"{what} cannot be imported: {failure_text(err, what if what.endswith('.py') else '')}"
+
+
+def failure_text(err: BaseException, file: str = "") -> str:
+    """Return what an exception in code from outside the gateway says, and where in `file`, or else in any such code."""
     if isinstance(err, SyntaxError):
-        reason, place = err.msg, f"{err.filename}:{err.lineno}"
-    else:
-        frames = traceback.extract_tb(err.__traceback__)
-        frame = next((frame for frame in reversed(frames) if frame.filename == what), frames[-1])
-        reason, place = str(err), f"{frame.filename}:{frame.lineno}"
-    return f"{what} cannot be imported: {type(err).__name__}: {reason} ({place})"
+        return f"{type(err).__name__}: {err.msg} ({err.filename}:{err.lineno})"
+    reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+    frames = [*reversed(traceback.extract_tb(err.__traceback__))]
+    if file:
+        frames = [frame for frame in frames if Path(frame.filename).absolute() == Path(file).absolute()]
+    outside = (frame for frame in frames if file or not frame.filename.startswith((_OWN_FOLDER, "<frozen")))
+    place = next(outside, None)
+    return reason if place is None else f"{reason} ({place.filename}:{place.lineno})"
+
+
+def file_of(cls: type[Any]) -> str:
+    """Return the file in which a class is written; `""` if there is none."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
 
 
 def _remedy(err: BaseException, otherwise: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.commands import commands_of
 from gateway.configuration.device_proof import Refusal, prove, reader_of, sample_id
+from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.schema_check import check_schema
@@ -15,7 +17,7 @@ from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.devices.declaration import Signatures, declare
 from gateway.devices.document import DOCUMENT_KINDS
 from gateway.devices.point import Device
-from gateway.errors import Problem
+from gateway.errors import Finding, Problem
 from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import MsgMap
@@ -32,7 +34,7 @@ class DevicesLoader:
 
     def __init__(self, context: LoadContext, at: DataPath, interface: InterfaceOptions, *, has_hook: bool) -> None:
         self._context = context
-        self._at = (*at, "devices")
+        self._document, self._at, self._place = context.document, (*at, "devices"), ""
         self._interface = interface
         signatures_of = getattr(interface.cls, "signatures", None)
         signatures = signatures_of(interface.params) if signatures_of else Signatures()
@@ -53,16 +55,24 @@ class DevicesLoader:
     def load_from_class(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...]:
         """Return the devices that the class declares with `data`, which has not been checked.
 
-        The class does not know the map. So it is no mistake if no command can arrive: the point is then only read. A
-        point can be read without the map, which does not translate documents.
+        The class does not know the map. So it is no mistake if no command can arrive: the point is then only read, and
+        a note says so. A point can be read without the map, which does not translate documents.
         """
-        findings = check_schema(self._context.document, data, devices_schema(), self._at)
-        self._context.add(findings)
+        interface_at = self._at[:-1]
+        self._document, self._at, self._place = self._place_in_class(data)
+        findings = check_schema(self._document, data, devices_schema(), self._at)
+        self._context.add(map(self._placed, findings))
         devices = None if findings else self._declared([{**item, "id": self._prefix + item["id"]} for item in data])
         if devices is None:
             return ()
-        unwritable = {problem.path[:3] for problem in self._proof_problems(devices) if problem.path[-1] == "write"}
-        return tuple(
+        problems = [problem for problem in self._proof_problems(devices, lambda _: "") if problem.path[-1] == "write"]
+        unwritable = {problem.path[:3] for problem in problems}
+        for problem in problems if self._interface.msg_map.topics else ():  # without any, no command is wanted
+            point = f"{devices[int(problem.path[0])].id}.{problem.path[2]}"
+            what = f"no command for the point {point} can arrive, so that it is only read: {problem.what}"
+            finding = self._context.document.finding(interface_at, what, problem.remedy, at_key=True)
+            self._context.notes.append(str(finding))
+        reachable = tuple(
             device._replace(
                 points=tuple(
                     point._replace(writes=()) if (index, "points", point.key) in unwritable else point
@@ -72,6 +82,17 @@ class DevicesLoader:
             )
             for index, device in enumerate(devices)
         )
+        self._add(problem for problem in self._proof_problems(reachable) if problem.path[-1] == "write")
+        return reachable
+
+    def _place_in_class(self, data: Sequence[Mapping[str, Any]]) -> tuple[Document, DataPath, str]:
+        """Return where the class declares its devices: a document, a path in it, and the name of the place."""
+        cls = self._interface.cls
+        code = getattr(getattr(cls.devices, "__func__", None), "__code__", None)
+        if code is None:
+            return self._context.document, self._at, ""
+        document = Document(code.co_filename, data, values={(): (code.co_firstlineno, 1)})
+        return document, (), f"in devices() of {cls.__name__}"
 
     def _declared(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...] | None:
         """Return the devices that `data` declares; add findings and return None if there is a mistake in it."""
@@ -79,17 +100,23 @@ class DevicesLoader:
         self._add(declared.problems)
         return None if declared.problems else declared.devices
 
-    def _proof_problems(self, devices: Sequence[Device]) -> Iterator[Problem]:
-        return prove(devices, self._own, self._interface.msg_map, self._signatures, self._refusal())
+    def _proof_problems(self, devices: Sequence[Device], refusal: Refusal | None = None) -> Iterator[Problem]:
+        return prove(devices, self._own, self._interface.msg_map, self._signatures, refusal or self._refusal())
 
-    def _add(self, problems: Sequence[Problem] | Iterator[Problem]) -> None:
-        for problem in problems:
-            self._context.complain((*self._at, *problem.path), problem.what, problem.remedy)
+    def _add(self, problems: Iterable[Problem]) -> None:
+        self._context.add(map(self._finding, problems))
+
+    def _finding(self, problem: Problem) -> Finding:
+        return self._placed(self._document.finding((*self._at, *problem.path), problem.what, problem.remedy))
+
+    def _placed(self, finding: Finding) -> Finding:
+        return finding._replace(where=f"{self._place}: {finding.where}") if self._place else finding
 
     def _refusal(self) -> Refusal:
         """Return the function that asks the class why it refuses a command; most classes do not explain that."""
         explain = getattr(self._interface.cls, "explain_command", Interface.explain_command)
-        if getattr(explain, "__func__", explain) is Interface.__dict__["explain_command"].__func__:
+        is_default = getattr(explain, "__func__", explain) is Interface.__dict__["explain_command"].__func__
+        if is_default and not commands_of(self._interface.cls):
             return lambda _: ""
 
         def refusal(command: InternalMsg) -> str:

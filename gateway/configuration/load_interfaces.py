@@ -8,15 +8,15 @@ from typing import Any
 
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
-from gateway.configuration.interface_loader import CodeNotFoundError, find_interface
+from gateway.configuration.interface_loader import CodeNotFoundError, failure_text, file_of, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_filters import FilterLoader
 from gateway.configuration.load_map import build_map, load_map
-from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults
+from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, schema_problem
 from gateway.configuration.schemas import interface_schema, shared_options
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.paths import find_map
-from gateway.core.quoting import did_you_mean
+from gateway.core.quoting import did_you_mean, quote
 from gateway.core.topic import word_problem
 from gateway.errors import ConfigurationError
 from gateway.interface import Interface
@@ -143,8 +143,11 @@ class InterfacesLoader:
         count_before = context.finding_count
         try:
             options, params = self._params(at, cls, options)
-        except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
-            self._complain_of_class(at, cls, err, "fix its SCHEMA or check()")
+        except (Exception, SystemExit) as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            of_schema = schema_problem(getattr(cls, "SCHEMA", None))
+            self._complain_of_class(
+                at, cls, of_schema or err, f"fix its {'SCHEMA' if of_schema else 'SCHEMA or check()'}"
+            )
             return
         sender = options.get("sender", self._name)
         if not isinstance(sender, str):
@@ -156,18 +159,15 @@ class InterfacesLoader:
         if problem:
             what = f"the name {name!a} cannot be used: {problem}"
             context.complain((*at, "type"), what, "use 'interfaces', with a name of your choice")
-        has_no_errors = context.finding_count == count_before
-        is_sound = has_no_errors and not context.faults
+        is_sound = context.finding_count == count_before and not context.faults
         if msg_map is None:
             return
         if is_sound and issubclass(cls, Interface):
-            for path, field_name, word in cls.words(params):
-                problem = msg_map.problem_of(field_name, word)
-                if problem:
-                    context.complain((*at, *path), problem)
-            has_no_errors = context.finding_count == count_before
+            self._check_words(at, cls, params, msg_map)
+        addresses = self._addresses(at, cls, params, is_sound)
+        has_no_errors = context.finding_count == count_before
         filters = self.filters_of(options, at, [msg_map]) if has_no_errors else Filters()
-        interface = InterfaceOptions(name, cls, params, msg_map, filters, self._addresses(at, cls, params, is_sound))
+        interface = InterfaceOptions(name, cls, params, msg_map, filters, addresses)
         if has_no_errors:
             interface = interface._replace(reading_time=self._reading_time(at, cls, options, msg_map))
         if is_sound and has_no_errors:
@@ -211,11 +211,29 @@ class InterfacesLoader:
 
     def _addresses(self, at: DataPath, cls: type[Any], params: Mapping[str, Any], is_sound: bool) -> Addresses | None:
         """Return the addresses of an interface's commands; None if it receives every message."""
-        addresses = cls.addresses(params) if is_sound and issubclass(cls, Interface) else None
+        if not is_sound or not issubclass(cls, Interface):
+            return None
+        try:
+            addresses = cls.addresses(params)
+            if addresses is not None:
+                addresses = tuple(_checked_address(address) for address in addresses)
+        except (Exception, SystemExit) as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            self._complain_of_class(at, cls, err, "fix its addresses()")
+            return None
         for name in sorted({name for address in addresses or () for name in address} - set(ADDRESS_FIELDS)):
             what = f"its class names the field {name!a} in the address of a command, but there is no such field"
             self._context.complain(at, what, f"fix the class: the fields are {', '.join(ADDRESS_FIELDS)}")
         return addresses
+
+    def _check_words(self, at: DataPath, cls: type[Interface], params: Mapping[str, Any], msg_map: MsgMap) -> None:
+        """Check that the map has the words of an interface's messages."""
+        try:
+            for path, field_name, word in cls.words(params):
+                problem = msg_map.problem_of(field_name, word)
+                if problem:
+                    self._context.complain((*at, *path), problem)
+        except (Exception, SystemExit) as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            self._complain_of_class(at, cls, err, "fix its words()")
 
     def _with_devices(self, at: DataPath, interface: InterfaceOptions, options: Mapping[str, Any]) -> InterfaceOptions:
         """Return the interface with the devices that its options declare, or else its class."""
@@ -232,8 +250,8 @@ class InterfacesLoader:
             devices = loader.load(data) if data else loader.load_from_class(from_class)
             if not data:
                 self._with_own_devices.append(at)
-        except Exception as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
-            self._complain_of_class(at, interface.cls, err, "fix its devices() or signatures()")
+        except (Exception, SystemExit) as err:  # noqa: BLE001  (the class may be from anywhere, and raise anything)
+            self._complain_of_class(at, interface.cls, err, "fix its devices(), signatures() or explain_command()")
             return interface
         most = options.get("max_devices", interface.max_devices) if "max_devices" in shared else interface.max_devices
         return interface._replace(devices=devices, max_devices=most)
@@ -241,11 +259,15 @@ class InterfacesLoader:
     @staticmethod
     def _devices_of_class(interface: InterfaceOptions) -> list[dict[str, Any]]:
         """Return the data of the devices that the class of an interface declares."""
-        declared = getattr(interface.cls, "devices", None) if issubclass(interface.cls, Interface) else None
-        return [dict(device) for device in declared(interface.params)] if declared else []
+        if not issubclass(interface.cls, Interface):
+            return []
+        declared = interface.cls.devices(interface.params)
+        if not isinstance(declared, list | tuple):
+            raise TypeError(f"devices() returned {quote(declared)}, and not a list of devices")
+        return [dict(device) if isinstance(device, Mapping) else device for device in declared]
 
-    def _complain_of_class(self, at: DataPath, cls: type[Any], err: Exception, remedy: str) -> None:
-        reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+    def _complain_of_class(self, at: DataPath, cls: type[Any], err: BaseException | str, remedy: str) -> None:
+        reason = err if isinstance(err, str) else failure_text(err, file_of(cls))
         self._context.complain((*at, "type"), f"the class {cls.__name__} fails: {reason}", remedy)
 
     def _params(
@@ -280,6 +302,13 @@ class InterfacesLoader:
                 finding = self._context.document.finding((*at, name), what, did_you_mean(name, properties), at_key=True)
                 self._context.notes.append(str(finding))
         return {k: v for k, v in options.items() if k in properties or schema["additionalProperties"]}
+
+
+def _checked_address(address: Any) -> Mapping[str, str]:
+    """Return an address that a class has returned; raise `TypeError` if it is not words by field."""
+    if not isinstance(address, Mapping) or any(not isinstance(word, str) for word in address.values()):
+        raise TypeError(f"{quote(address)} is not an address, such as {{'device': 'lamp'}}")
+    return address
 
 
 def _has_hook(filters: Any) -> bool:

@@ -357,3 +357,15 @@ def _advice(schema: Any, name: str, options: Mapping[str, Any]) -> str:
 def _example(schema: Any) -> str:
     example = example_of(schema)
     return f"for example {example}" if example else ""
+
+
+def schema_problem(schema: Any) -> str:
+    """Return what is wrong with a schema that is written by hand, such as the SCHEMA of an interface; `""`: nothing."""
+    from jsonschema import Draft202012Validator, SchemaError  # takes a quarter of a start, and only for an error
+
+    try:
+        Draft202012Validator.check_schema(schema or {})
+    except SchemaError as err:
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in err.absolute_path)
+        return f"SCHEMA{place}: {err.message.partition(chr(10))[0]}"
+    return ""

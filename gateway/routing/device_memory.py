@@ -70,6 +70,15 @@ class Documents(NamedTuple):
     release: Callable[[str], None] = lambda _device: None
 
 
+class DeviceStatus(NamedTuple):
+    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never."""
+
+    id: str
+    is_online: bool | None
+    reason: str
+    age: float | None
+
+
 class _Document(NamedTuple):
     """A document to be published, what is remembered of it, and the keys of the points of which it has a value."""
 
@@ -113,6 +122,16 @@ class DeviceMemory:
             "bad_values": model.bad_values,
             "devices_rejected": model.rejected_devices,
         }
+
+    def statuses(self) -> list[DeviceStatus]:
+        """Return the status of each device, for people. Any thread may ask; nothing waits for it."""
+        now = self._clock()
+        return [
+            DeviceStatus(
+                device, state.is_online, state.reason, None if state.last_heard == NEVER else now - state.last_heard
+            )
+            for device, state in list(self._model.states.items())
+        ]
 
     @property
     def topics(self) -> list[str]:

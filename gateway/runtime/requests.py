@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import __version__
@@ -21,6 +22,7 @@ from gateway.logs.masking import Masker
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
+from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.stale_retained import topics_to_forget
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.stats import Stats
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
 LOG = package_logger(__name__)
 
-_MOST_SHOWN = 200  # messages in a page of the outbox: so many fit in a reply, whatever they contain
+_MOST_SHOWN = 200  # messages in a page of the outbox, and devices: so many fit in a reply, whatever they contain
 _LONGEST_REASON = 1000  # characters of a failure that are shown
+_STATUS = {False: "offline", None: "unknown", True: "online"}
+_ORDER = {is_online: position for position, is_online in enumerate(_STATUS)}
 _LARGEST = 2**63 - 1  # the largest integer of SQLite
 
 
@@ -108,6 +112,8 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
     configuration, client = gateway.configuration, gateway.client
     failure = client.last_failure
     masker = Masker(configuration.secrets)
+    hosts = gateway.hosts
+    devices = _devices({name: host.outlet.devices.statuses() for name, host in hosts.items()}, masker)
     answer({
         "name": configuration.name,
         "version": __version__,
@@ -133,8 +139,9 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
                 "pushed": host.outlet.pushed,
                 "refused": host.outlet.refused,
                 "inbox": len(host.inbox),
+                "devices": devices[name],
             }
-            for name, host in gateway.hosts.items()
+            for name, host in hosts.items()
         ],
         "outbox": {
             "file": str(configuration.outbox.file) if configuration.outbox.file is not None else None,
@@ -143,6 +150,27 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
         "received": gateway.received,
         "stats": gateway.stats(),
     })  # fmt: skip
+
+
+def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> dict[str, dict[str, Any]]:
+    """Return the devices of each interface: how many have each status, and some of them, first those that are offline.
+
+    Of all interfaces together, up to `_MOST_SHOWN` devices are shown, or the reply could become too large.
+    """
+    everything = [(name, status) for name, devices in statuses.items() for status in devices]
+    everything.sort(key=lambda item: _ORDER[item[1].is_online])
+    result: dict[str, dict[str, Any]] = {}
+    for name, devices in statuses.items():
+        counts = Counter(_STATUS[status.is_online] for status in devices)
+        result[name] = {"counts": {word: counts[word] for word in _STATUS.values()}, "shown": []}
+    for name, status in everything[:_MOST_SHOWN]:
+        result[name]["shown"].append({
+            "id": status.id,
+            "status": _STATUS[status.is_online],
+            "reason": masker.mask(status.reason)[:_LONGEST_REASON] if status.is_online is False else "",
+            "heard_ago": None if status.age is None else round(status.age, 1),
+        })  # fmt: skip
+    return result
 
 
 def _failure_of(host: InterfaceHost, masker: Masker) -> dict[str, Any] | None:

@@ -213,7 +213,12 @@ def test_what_the_map_does_not_read_is_shown_harmlessly(watching: GatewayProcess
         other.publish("home/elsewhere", b"1")
         other.publish("home/x/availability", b"\x1b]0;title\x07")
         other.publish("home/lighting/g/l/d/me/C", b"on")
+        other.publish("home/g/d/state", '{"t": "it\'s \\"grün\\" \\\\ 💡"}\n\x9b31m\u202e'.encode())
+        other.publish("home/g/d/outcome", b"\xff")
     watching.wait_output("(?m) command lighting/g/l/d/me LAMP_ON$")
+    watching.wait_output("outcome")
+    assert r"""home/g/d: state {"t": "it's \"grün\" \\ 💡"}\n\u009b31m\u202e""" in watching.output
+    assert r"home/g/d: outcome \xff" in watching.output
     assert len(re.findall(r"(?m)^.* not read: .* \('home/", watching.output)) == 4
     assert "home/x is \\x1b]0;title\\x07" in watching.output
     assert watching.output.replace("\n", "").isprintable()

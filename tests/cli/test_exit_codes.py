@@ -168,13 +168,15 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
     ("`check --action`", "an interface writes the command to its device"): (
         command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=9"),
+        command(f"check --conf lamp.conf {' '.join(LAMP)} LAMP_ON"),
     ),
     ("`check --action`", "the command is rejected, or is not for a device of this gateway"): (
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET --arg n=10"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} SET"),
         command(f"check --conf boiler.conf {' '.join(LAMP)} HEAT_ON"),
         command(f"check --conf boiler.conf {' '.join(HEAT)} HEAT_ON --frame HELLO"),
-        command(f"check --conf lamp.conf {' '.join(LAMP)} LAMP_ON"),
+        command(f"check --conf lamp.conf {' '.join(LAMP)} HEAT_ON"),
+        command(f"check --conf lamp.conf {' '.join(HEAT)} LAMP_ON"),
     ),
     ("`watch`", "ended with Ctrl-C, or after N messages (`--count N`)"): (
         interrupted,

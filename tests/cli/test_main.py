@@ -149,6 +149,36 @@ def test_check_shows_the_devices_with_their_points(conf: Path, capsys: pytest.Ca
     )
 
 
+def test_check_explains_which_method_a_command_calls(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lamp = ("check", "--conf", "gw.conf", "--device", "lamp", "--location", "office", "--action")
+    result = run(capsys, *lamp, "LAMP_ON")
+    assert (result.code, result.out) == (EXIT_OK, "command -/-/office/lamp/- LAMP_ON\n  calls switch_on()\n")
+    result = run(capsys, *lamp, "LAMP_ON", "--arg", "level=5")
+    assert (result.code, result.out.splitlines()[1:]) == (
+        EXIT_FAILED,
+        ["  refused: argument 'level' is unknown: this command has no arguments"],
+    )
+    result = run(capsys, "check", "--conf", "gw.conf", "--device", "door", "--action", "LAMP_ON")
+    assert result.code == EXIT_FAILED
+    assert (
+        "  for another device: the commands of this interface are for device 'lamp', location 'office'; " in result.out
+    )
+
+
+@pytest.mark.parametrize("option", [("--frame", "x"), ("--action", "X")])
+def test_a_class_that_cannot_explain_is_a_finding(
+    option: tuple[str, str], conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ("from gateway.api import DeviceInterface", "class Door(DeviceInterface):",
+             "    explain_frame = explain_command = classmethod(lambda cls, params, data: 1 / 0)")  # fmt: skip
+    Path("door.py").write_text("\n".join(lines))
+    conf.write_text(GOOD.replace("dummy", "door.py"))
+    result = run(capsys, "check", "--conf", "gw.conf", *option)
+    path = conf.with_name("door.py")
+    what = f"{path}: the class Door fails: ZeroDivisionError: division by zero ({path}:3): fix its explain_frame(), "
+    assert (result.code, result.err) == (EXIT_CONFIGURATION, f"{what}explain_command() or addresses()\n")
+
+
 def test_check_summarises_what_a_gateway_would_do(
     conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

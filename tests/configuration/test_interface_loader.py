@@ -99,6 +99,19 @@ def test_a_file_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -
     assert refusal("a\0b.py", tmp_path)[0] == f"no such file: {tmp_path}/a\0b.py"
 
 
+def test_the_line_is_that_of_the_file_even_if_the_gateway_refuses_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ("from gateway.api import DeviceInterface, command, integer", "class Pump(DeviceInterface):",
+             "    @command('SPEED', rpm=integer())", "    def set_speed(self, speed): ...")  # fmt: skip
+    write(tmp_path, "\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        what, _ = refusal("mine.py", folder)
+        assert "the arguments of the command are rpm, and the parameters of set_speed() are speed" in what
+        assert what.endswith(f"({tmp_path}/mine.py:3)")
+
+
 @pytest.mark.parametrize(
     ("text", "what", "line"),
     [

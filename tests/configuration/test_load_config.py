@@ -700,17 +700,46 @@ def test_an_encrypted_key_is_refused_and_never_asks_for_a_password(folder: Path,
 @pytest.mark.parametrize(
     ("body", "reported"),
     [
-        ("SCHEMA = 5", "TypeError: 'int' object is not a mapping"),
-        ("SCHEMA = {'properties': {'x': {'type': 'strng'}}}", "UnknownType: "),
-        ("def check(params): yield 1 / 0", "ZeroDivisionError: division by zero"),
-        ("def check(params): ...", "TypeError: 'NoneType' object is not iterable"),
+        ("SCHEMA = 5", "SCHEMA: 5 is not of type 'object', 'boolean': fix its SCHEMA"),
+        (
+            "SCHEMA = {'properties': {'x': {'type': 'strng'}}}",
+            "SCHEMA.properties.x.type: 'strng' is not valid under any of the given schemas: fix its SCHEMA",
+        ),
+        (
+            "def check(params): yield 1 / 0",
+            "ZeroDivisionError: division by zero (mine.py:4): fix its SCHEMA or check()",
+        ),
+        ("def check(params): ...", "TypeError: 'NoneType' object is not iterable: fix its SCHEMA or check()"),
+        (
+            "def addresses(params): return LAMP",
+            "NameError: name 'LAMP' is not defined (mine.py:4): fix its addresses()",
+        ),
+        ("def addresses(params): raise SystemExit(3)", "SystemExit: 3 (mine.py:4): fix its addresses()"),
+        (
+            "def addresses(params): return {'device': 'lamp'}",
+            "TypeError: 'device' is not an address, such as {'device': 'lamp'}: fix its addresses()",
+        ),
+        (
+            "def addresses(params): return [{'device': None}]",
+            "TypeError: {'device': None} is not an address, such as {'device': 'lamp'}: fix its addresses()",
+        ),
+        ("def words(params): yield 1 / 0", "ZeroDivisionError: division by zero (mine.py:4): fix its words()"),
+        ("def words(params): yield 'device'", "ValueError: too many values to unpack (expected 3): fix its words()"),
+        (
+            "def devices(params): ...",
+            (
+                "TypeError: devices() returned None, and not a list of devices: fix its devices(), signatures() or"
+                " explain_command()"
+            ),
+        ),
     ],
 )
 def test_a_class_that_is_broken_is_a_finding(body: str, reported: str, folder: Path) -> None:
-    (folder / "mine.py").write_text(f"class Door:\n    {body}\n    def loop(self): ...\n")
+    decorator = "@staticmethod" if body.startswith("def") else "# options"
+    lines = ("from gateway.api import Interface", "class Door(Interface):", decorator, body, "def loop(self): ...")
+    (folder / "mine.py").write_text("\n".join([*lines[:2], *(f"    {line}" for line in lines[2:])]))
     (actual,) = findings(folder, MINIMAL.replace("dummy", "mine.py, x: 1"))
-    assert actual.startswith(f"gw.conf:3:19: interface.type: the class Door fails: {reported}")
-    assert actual.endswith(": fix its SCHEMA or check()")
+    assert actual.replace(f"{folder}/", "") == f"gw.conf:3:19: interface.type: the class Door fails: {reported}"
 
 
 def test_a_class_checks_what_is_wrong_with_its_options_alone(folder: Path) -> None:

@@ -161,15 +161,61 @@ def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: P
 @pytest.mark.parametrize(
     ("devices", "finding"),
     [
-        ("[{'id': 'a b', 'points': {}}]", 'interface.devices[0].id: "a b" does not have the expected form'),
-        ("[{'id': 'a', 'points': {'on': {'from': 'STATE.on'}}}]", "interface.devices[0].points.on: its type"),
-        ("1 / 0", "interface.type: the class Lamp fails: ZeroDivisionError: division by zero"),
+        (
+            "[{'id': 'a b', 'points': {}}]",
+            'lamp.py:5:1: in devices() of Lamp: [0].id: "a b" does not have the expected form',
+        ),
+        (
+            "[{'id': 'a', 'points': {'on': {'from': 'STATE.on'}}}]",
+            "lamp.py:5:1: in devices() of Lamp: [0].points.on: its type",
+        ),
+        ("['lamp']", "lamp.py:5:1: in devices() of Lamp: [0]: "),
+        ("1 / 0", "gw.conf:3:19: interface.type: the class Lamp fails: ZeroDivisionError: division by zero"),
     ],
 )
 def test_mistakes_of_a_class_are_findings(tmp_path: Path, devices: str, finding: str) -> None:
     (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", devices))
     (found,) = findings(tmp_path, HEAD + "interface: {type: lamp.py}\n")
-    assert found.startswith("gw.conf:3:") and finding in found
+    assert found.startswith(finding)
+
+
+TWO_LAMPS = """\
+from gateway.api import DeviceInterface, command, integer
+class Lamps(DeviceInterface):
+    @command("ON", device="desk")
+    def desk_on(self): ...
+    @command("ON", level=integer(0, 9), device="hall")
+    def hall_on(self, level): ...
+    @classmethod
+    def devices(cls, params):
+        return [{"id": device, "address": {"device": device}, "points": {"on": POINT}} for device in ("desk", "hall")]
+"""
+
+
+def test_a_point_is_written_by_a_command_of_its_device(tmp_path: Path) -> None:
+    (tmp_path / "lamps.py").write_text(TWO_LAMPS.replace("POINT", '{"write": "ON.level"}'))
+    (found,) = findings(tmp_path, "root: home\ntopics: [home/#]\ninterface: {type: lamps.py}\n")
+    assert found.startswith("lamps.py:7:1: in devices() of Lamps: [0].points.on.write: the interface refuses command")
+    assert "refused: argument 'level' is unknown: this command has no arguments" in found
+
+
+def test_the_words_of_commands_are_addresses_and_words_for_the_map(tmp_path: Path) -> None:
+    (tmp_path / "lamps.py").write_text(TWO_LAMPS.replace('{"on": POINT}', "{}"))
+    configuration = load(tmp_path, "root: home\ntopics: [home/#]\ninterface: {type: lamps.py}\n")
+    assert configuration.interfaces[0].addresses == ({"device": "desk"}, {"device": "hall"})
+    map_of = {"root": "home", "topics": ["home/#"], "device": {"maptype": "strict", "map": {"desk": ["desk"]}}}
+    (found,) = findings(tmp_path, f"map: {json.dumps(map_of)}\ninterface: {{type: lamps.py}}\n")
+    assert found.startswith("gw.conf:2:12: interface: ") and "'hall'" in found
+
+
+def test_a_note_says_that_no_command_can_arrive(tmp_path: Path) -> None:
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", SWITCH))
+    notes = load(tmp_path, "root: home\ntopics: [home/garden/#]\ninterface: {type: lamp.py}\n").notes
+    assert [note.replace(f"{tmp_path}/", "").partition(": the gateway")[0] for note in notes] == [
+        f"gw.conf:3:1: interface: no command for the point lamp.{key} can arrive, so that it is only read"
+        for key in ("on", "off")
+    ]
+    assert load(tmp_path, "root: home\ntopics: []\ninterface: {type: lamp.py}\n").notes == ()
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped_configurations()) - {"default.conf", "dummy2mqtt.conf"}))

@@ -92,6 +92,34 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
     assert "no gateway called 'gw' runs here" in output(conf, "status", code=1)
 
 
+def test_status_shows_which_devices_are_offline_and_why(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    lamp = {"id": "lamp", "address": {"function": "lighting", "location": "office", "device": "lamp"}}
+    point = {"from": "T.t", "type": "number"}
+    names = [f"ghost{number}" for number in range(205)]
+    ghosts = [{"id": name, "address": {"device": name}, "silent_after": 1, "points": {"t": point}} for name in names]
+    devices = [{**lamp, "points": {"on": {"from": "LAMP_STATE.on", "type": "boolean"}}}]
+    interface = {"type": "dummy", "interval": 0.5, "devices": devices}
+    conf = write_conf(tmp_path, mosquitto.port, interface=interface)
+    with GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        pattern = r"\): online.*\n    device      lamp: online; heard 0 s ago\n  outbox"
+        wait_until(lambda: re.search(pattern, output(conf, "status")), 20, lambda: output(conf, "status"))
+        write_conf(tmp_path, mosquitto.port, interface={**interface, "devices": devices + ghosts})
+        output(conf, "reload")
+        gateway.wait_log("nothing heard for 1 s")
+
+        def status() -> dict[str, Any]:
+            (interface,) = json.loads(output(conf, "status", "--json"))["interfaces"]
+            return interface["devices"]  # type: ignore[no-any-return]
+
+        wait_until(lambda: status()["counts"] == {"offline": 205, "unknown": 0, "online": 1}, 20, lambda: str(status()))
+        shown = status()["shown"]
+        assert len(shown) == 200
+        assert {"id": "ghost0", "status": "offline", "reason": "nothing heard for 1 s"}.items() <= shown[0].items()
+        assert "    more        devices that are not shown: 5 offline, 1 online\n" in output(conf, "status")
+        gateway.stop()
+
+
 def test_status_counts_messages_that_the_client_dropped(tmp_path: Path) -> None:
     unusable = packet(PUBLISH, b"\0\2\xff\xfe" + b"\0" + b"on")  # a topic that is no UTF-8
     with Peer(serve(first=unusable)) as peer:
