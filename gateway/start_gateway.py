@@ -184,7 +184,7 @@ class Gateway:
         payload = self.outbox.retained.get(topic)
         if payload:  # of an earlier run: or the outbox would publish it again for a broker that has lost its memory
             self.outbox.record_retained(topic, payload)
-        self.client.set_state(topic, b"")
+        self._recall.publish(topic, b"")
         return True
 
     # --- running
@@ -348,7 +348,8 @@ class Gateway:
         LOG.info("stopping")
         self._interfaces.stop()
         self._interfaces.remember_devices()
-        self._finish_recall()
+        if self._recall.is_due:
+            self._finish_recall()
         # What is kept on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)

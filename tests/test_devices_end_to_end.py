@@ -48,11 +48,14 @@ class Running:
         self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
         self._thread.start()
         try:
-            wait_until(lambda: self.gateway.client.is_subscribed)
-            wait_until(lambda: self.gateway.hosts["dev"].outlet.is_available)
+            self.wait_until_ready()
         except BaseException:
             self.close()
             raise
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: self.gateway.client.is_subscribed)
+        wait_until(lambda: self.gateway.hosts["dev"].outlet.is_available)
 
     def load(self) -> Configuration:
         interfaces = {self.interface: trial("Recorder")}
@@ -64,6 +67,12 @@ class Running:
 
     def push(self, msg: InternalMsg) -> bool:
         return self.gateway.hosts["dev"].outlet.push(msg)
+
+    def reload(self, *devices: Device) -> None:
+        """Change to other devices, and wait until they are used."""
+        self.devices = devices
+        self.gateway.reload()
+        wait_until(lambda: self.gateway.hosts["dev"].options.devices == devices)
 
     def close(self) -> None:
         self.gateway.stop()
