@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -213,6 +214,7 @@ def test_a_device_that_is_removed_while_the_broker_is_away(
 ) -> None:
     """If it is added again meanwhile, the document that is published then must not be cleared."""
     expected_logs.expect("lost the broker")
+    expected_logs.allow("no connection to the broker")
     with Proxy(mosquitto.port) as proxy, running(tmp_path, proxy.port, BOILER) as gateway:
         gateway.push(reading(celsius=21.5))
         wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
@@ -230,6 +232,18 @@ def test_a_device_that_is_removed_while_the_broker_is_away(
         assert state(mosquitto).get("temperature") == (21.5 if is_back else None)
         assert retained(mosquitto, AVAILABILITY) == (b"online" if is_back else None)
         assert (STATE in gateway.gateway.outbox.retained) is is_back
+
+
+def test_a_time_that_cannot_be_used_is_replaced(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("nan is no time of a reading: the present time is used instead")
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=1.0))
+        assert gateway.push(reading(celsius=2.0).read_at(math.nan))
+        wait_until(lambda: state(mosquitto).get("temperature") == 2.0)
+        assert state(mosquitto)["_time"]["temperature"] > "2026"
+        assert gateway.gateway.stats()["interfaces"]["dev"]["bad_values"] == 1
 
 
 def test_a_reload_gives_a_new_device_the_status_of_its_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -51,6 +51,10 @@ class DeviceRejected(ThrottledException):
     logged_as = "gateway.interface"
 
 
+class DocumentFailed(ThrottledException):
+    """The state document of a device cannot be written."""
+
+
 class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
@@ -350,16 +354,33 @@ class DeviceMemory:
         """Return the documents of `states`, and record that they are written."""
         documents: list[_Document] = []
         for state in states:
-            payload = state_document(state)
-            topic = self._documents.topic(state.device.id, "state")
-            documents.append(_Document(topic, payload, kept_document(state, payload), known_points(state)))
+            document = self._state_document(state)
+            if document is not None:
+                documents.append(document)
+            is_unknown = state.is_online is None and state.document_at == NEVER  # an earlier run may have left `online`
+            if state.is_status_new or is_unknown:
+                status = ONLINE if state.is_online else OFFLINE
+                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
-                status = OFFLINE if state.is_online is False else ONLINE
-                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             self._model.set_written(state, now)
         return documents
+
+    def _state_document(self, state: DeviceState) -> _Document | None:
+        try:
+            payload = state_document(state)
+            topic = self._documents.topic(state.device.id, "state")
+            return _Document(topic, payload, kept_document(state, payload), known_points(state))
+        except Exception as err:  # the main thread must go on without it, whatever an interface has passed
+            failed = DocumentFailed(
+                f"the state document of the device {state.device.id!a} cannot be written: {err!r}: correct what the "
+                "interface sends",
+                key=state.device.id,
+            )
+            if failed.trigger:
+                LOG.error(failed.report, exc_info=err if failed.is_first else None)
+            return None
 
     def _publish(self, documents: Iterable[_Document]) -> None:
         self._log_statuses()

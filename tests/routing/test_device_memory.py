@@ -343,3 +343,17 @@ def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
     bench.advance(1)
     payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
     assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]
+
+
+def test_a_document_that_cannot_be_written_stops_nothing(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the state document of the device 'boiler' cannot be written: ValueError")
+    bench = Bench(BOILER, BOILER._replace(id="other", address={"device": "other"}))
+    bench.push(status(1))
+    bench.push(status(2).read_at(float("nan")))
+    bench.push(status(3).replace(device="other"))
+    bench.push(status(4).replace(device="other"))
+    bench.advance(1)
+    assert bench.last("other")["temperature"] == 4
+    bench.push(status(5))
+    bench.advance(1)
+    assert bench.last("boiler")["temperature"] == 5
