@@ -85,15 +85,21 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
             run_topic=configuration.run_topic,
-            recall=self._recall.request(
-                configuration.document_topic("+", "state") if self._interfaces.has_devices else ""
-            ),
+            recall=self._recall.request(self._recalled_topics()),
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
         self._configure_devices()
         self._set_routes()
         self._clear_stale_topics()
+
+    def _recalled_topics(self) -> str:
+        """Return the filter of the topics on which an earlier run may have left documents; `""`: it has left none.
+
+        Without a file, that is not known: all devices may have been removed since.
+        """
+        may_have_left = self._interfaces.has_devices or not self.outbox.is_durable
+        return self.configuration.document_topic("+", "state") if may_have_left else ""
 
     # --- what it consists of; any thread may read it
 
