@@ -22,7 +22,7 @@ from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
-from gateway.devices.template import MAX_ID, fits, instance_of, remade
+from gateway.devices.template import MAX_ID, could_make, fits, instance_of, remade
 from gateway.message import Argument, InternalMsg
 
 
@@ -82,6 +82,10 @@ class Model:
     def has_templates(self) -> bool:
         """Whether devices may come to be at their first reading."""
         return bool(self._templates)
+
+    def may_find(self, device_id: str) -> bool:
+        """Return whether a template may make a device with this id."""
+        return device_id not in self.states and any(could_make(template, device_id) for template in self._templates)
 
     # --- messages
 
@@ -252,7 +256,7 @@ class Model:
 
         `msg` is the message without them. The points that they feed are bad, and the device was heard.
         """
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         if group is None:
             return
         series = group.series_of(msg) or self._memory.new_series(group, msg)
@@ -267,7 +271,7 @@ class Model:
 
     def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
-        group, states = self._groups.get(msg[:7]), {}
+        group, states = self._group_of(msg), {}
         for state, _, wanted in group.feeds if group is not None else ():
             if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
                 states[state.device.id] = state
@@ -316,14 +320,21 @@ class Model:
         group = self._groups[msg[:7]] = Group()
         return group
 
+    def _group_of(self, msg: InternalMsg) -> Group | None:
+        """Return what remembers messages like `msg`, or None; also if a word is no text: the map refuses it."""
+        try:
+            return self._groups.get(msg[:7])
+        except TypeError:
+            return None
+
     def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
         """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         return () if group is None else group.by
 
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         series = None if group is None else group.series_of(msg)
         if series is not None:
             for _, reading in series.readings_of(msg):
@@ -415,7 +426,10 @@ class Model:
 
     def device_of(self, msg: InternalMsg) -> DeviceState | None:
         """Return the device that a command, or the outcome of one, is for; None if it is for none that is declared."""
-        candidates = self._by_address.get(msg[1:5], ())
+        try:
+            candidates = self._by_address.get(msg[1:5], [])
+        except TypeError:  # a word that is no text
+            return None
         arguments = command_arguments(msg)
         return next((state for state in candidates if fits(state.device.where, arguments)), None)
 
@@ -441,7 +455,7 @@ class Model:
 
         Only what the device has given counts. What was requested tells at most which device it is about.
         """
-        read, group = read_arguments(msg), self._groups.get(msg[:7])
+        read, group = read_arguments(msg), self._group_of(msg)
         if group is None or not read:
             return ()
         series = self._series_of(group, msg)

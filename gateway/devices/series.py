@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
 from gateway.devices.reading import UNSET, Companion, Quality, Reading
-from gateway.devices.report import NEVER, has_moved
+from gateway.devices.report import NEVER, has_moved, in_whole_seconds
 from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule
 
@@ -167,7 +167,7 @@ class Report:
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
-                due = min(due, reading.reported_at + own.refresh)
+                due = min(due, in_whole_seconds(reading.reported_at + own.refresh, own.refresh))
         return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.document import outcome_document, state_document
+from gateway.devices.document import doubted_document, outcome_document, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg
@@ -107,3 +107,24 @@ def test_the_document_contains_why_a_value_is_bad_but_no_long_text() -> None:
     assert len(json.loads(state_document(model.states["d"]))["_reasons"]["t"]) == 200
     model.observe(InternalMsg(action="T", arguments={"c": 1}), 0, 0)
     assert "_reasons" not in json.loads(state_document(model.states["d"]))
+
+
+def test_what_an_earlier_run_has_left_tells_that_nothing_is_known_any_more() -> None:
+    left = {
+        "t": 1,
+        "u": 2,
+        "_status": "offline",
+        "_reason": "gone",
+        "_quality": {"u": "bad", "v": "unknown"},
+        "_time": {},
+    }
+    doubted = json.loads(doubted_document(json.dumps(left).encode()))
+    assert doubted == {
+        "t": 1,
+        "u": 2,
+        "_status": "unknown",
+        "_quality": {"t": "stale", "u": "bad", "v": "unknown"},
+        "_time": {},
+    }
+    for payload in b"", b"on", b"[]", b'{"_status":"online"}':
+        assert doubted_document(payload) == b""
