@@ -324,7 +324,7 @@ def test_an_id_that_another_interface_has_is_rejected_and_logged_with_the_remedy
         wait_until(lambda: retained(mosquitto, "home/gw/attic/state") is not None)
         assert gateway.gateway.stats()["interfaces"]["dev"]["devices_rejected"] == 3
         assert state(mosquitto).get("temperature") is None
-        gateway.devices = (gateway.devices[0], BOILER._replace(id="attic"))
+        gateway.devices = (gateway.devices[0], BOILER._replace(id="attic", address={"device": "attic"}))
         gateway.gateway.reload()  # what is declared goes before what a template has found
         wait_until(lambda: gateway.gateway.stats()["interfaces"]["dev"]["devices"] == 0)
         wait_until(lambda: b'"temperature":"stale"' in (retained(mosquitto, "home/gw/attic/state") or b""))
