@@ -50,6 +50,7 @@ from tests.support.desk import Desk
 from tests.support.docs import PAGES, ROOT, Block, Page, page, rows, without_times
 from tests.support.gateway_process import COMMAND, GatewayProcess
 from tests.support.peer import Peer, stay_silent
+from tests.support.waiting import wait_until
 
 README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), page("CHANGELOG.md")
 CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
@@ -267,6 +268,8 @@ def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
         gateway.wait_log("connected to")
         with GatewayProcess(conf, "watch") as watch:
             watch.wait_output("dummy is online")
+            # A document that comes while it watches, and not the retained one.
+            wait_until(lambda: re.search(r'state \{"on":false.*\}\n', watch.output), what=lambda: watch.output)
             sent = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
             assert sent.returncode == 0, sent.stderr
             assert _told(sent.stdout) == answer

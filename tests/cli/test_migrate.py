@@ -42,6 +42,11 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def notes_of_the_file(conf: Path) -> list[str]:
+    """Return the notes on a configuration, but for those on the lamp of the dummy, which is at another address."""
+    return [note for note in load_configuration(conf, {}).notes if "no command for the point" not in note]
+
+
 @pytest.mark.parametrize("layout", LAYOUT_FILES, ids=[file.parent.name for file in LAYOUT_FILES])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "elsewhere"])
 def test_old_and_new_file_are_equivalent_in_every_layout(tmp_path: Path, layout: Path, elsewhere: bool) -> None:
@@ -52,11 +57,11 @@ def test_old_and_new_file_are_equivalent_in_every_layout(tmp_path: Path, layout:
     assert convert(old, new, {}) == EXIT_OK
     new = new or old.with_suffix(".yaml")
     assert comparable(load_configuration(new, {})) == comparable(load_configuration(old, {}))
-    assert load_configuration(new, {}).notes == ()
+    assert not notes_of_the_file(new)
     comments = [line.lstrip("; #").strip() for line in layout.read_text().splitlines() if line[:1] in ("#", ";")]
     text = new.read_text()
     assert all(comment in text for comment in comments)
-    for note in load_configuration(old, {}).notes:
+    for note in notes_of_the_file(old):
         assert note.split(": ", 2)[2] in text
 
 
