@@ -23,12 +23,16 @@ ANY = "*"
 
 
 class Signature(NamedTuple):
-    """What is known of an argument of a message: its type, and which values it may have."""
+    """What is known of an argument of a message: its type, and which values it may have.
+
+    A list (`is_list`) has no type that a point can have.
+    """
 
     type: PointType | None = None
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[Argument, ...] = ()
+    is_list: bool = False
 
 
 class Signatures(NamedTuple):
@@ -162,6 +166,9 @@ class _Builder:
             if self._signatures.are_all:
                 self._check_known(place, "status", self._signatures.reads, action, argument)
                 self._check_address(place, action)
+            if (self._signatures.reads or {}).get((action, argument or ""), Signature()).is_list:
+                remedy = "let the rule make a message for each of its entries: each: true"
+                self._add(place, f"{action}.{argument} is a list, which no point can have as its value", remedy)
             yield Feed(action, argument, value)
 
     def _writes(self, path: _Path, target: Any) -> Iterator[Write]:

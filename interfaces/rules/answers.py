@@ -54,7 +54,8 @@ def check_answers(options: Mapping[str, Any], encoding: str, arguments: Mapping[
 def _check_answer(
     kind: str, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    names = AnswerReader(options, {}, encoding).extractor.names
+    extractor = AnswerReader(options, {}, encoding).extractor
+    names = extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
             yield Problem((kind,), reserved_argument(name), "use another word")
@@ -63,3 +64,5 @@ def _check_answer(
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
         if names is not None and name not in names:
             yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read this value, too")
+        if name in extractor.lists:
+            yield Problem((kind, "same", index), f"{name!a} is a list, which equals no argument", "add each: true")

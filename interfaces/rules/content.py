@@ -72,7 +72,7 @@ class BinaryContent(Content):
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
         self._layout.check_writable()
-        self.names = frozenset(name for field in self._layout.fields for name in field.needs)
+        self.names = self._layout.needs
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
         return self._layout.write(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
@@ -30,6 +31,7 @@ from interfaces.rules.message_template import (
     make_messages,
     make_templates,
 )
+from interfaces.rules.repetition import FrameValues, each_of
 from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import TemplateError
 
@@ -59,17 +61,17 @@ class PartialMessages(list[InternalMsg]):
 
 
 def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
-    """Return the values of a frame that could not be converted; `place` is the rule, as the log names it."""
-    partial = [values.bad for values in sets if isinstance(values, PartialValues)]
-    return [BadValue(f"{place}: {name}", f"{place}: {name}: {error}") for bad in partial for name, error in bad.items()]
+    """Return the values of a frame that could not be used; `place` is the rule, as the log names it."""
+    incomplete = [values.left_out for values in sets if isinstance(values, PartialValues)]
+    return [BadValue(f"{place}: {name}", f"{place}: {name}: {error}") for out in incomplete for name, error in out]
 
 
 class ValueReader:
     """An extractor, the converters of its values, and the templates of the messages that are made of them."""
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.messages = make_templates(options, address)
         self.extractor: Extractor = make_extractor(options, encoding)
+        self.messages = make_templates(options, address, self.extractor.groups)
         self._extract = self.extractor.extract
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
@@ -82,8 +84,8 @@ class ValueReader:
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
 
-        Where a value cannot be converted, the others are returned as `PartialValues`. Raises `CodecError` if none of
-        the values of the frame can be converted.
+        Where a value cannot be converted, the others are returned as `PartialValues`, and so are the values of a frame
+        with repetitions. Raises `CodecError` if none of the values of the frame can be converted.
         """
         try:
             sets = self._extract(frame)
@@ -91,6 +93,8 @@ class ValueReader:
             raise CodecError(str(err)) from err
         if sets is None:
             return None
+        if sets and type(sets[0]) is FrameValues:
+            return self._read_repetitions(sets[0])
         converters, default = self._converters, self._default
         has_bad = False
         for index, values in enumerate(sets):  # converted in place, which saves a dictionary for each frame
@@ -117,6 +121,48 @@ class ValueReader:
             errors = next(values.bad for values in sets if isinstance(values, PartialValues))
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
+
+    def _read_repetitions(self, frame_values: FrameValues) -> list[Values]:
+        """Return the converted values of a frame, and then those of each of its repetitions together with them."""
+        once = self._converted(frame_values, frame_values.lost.items())
+        sets: list[Values] = [once]
+        for group, values in frame_values.repetitions:
+            own = self._converted(values)
+            sets.append(PartialValues({**once, **own}, {**once.bad, **own.bad}, own.left_out, group))
+        if not any(sets):
+            for _, error in bad_values("", sets):
+                raise CodecError(error.removeprefix(": "), bad_readings(self.messages, sets))
+        return sets
+
+    def _converted(self, values: Mapping[str, Any], lost: Iterable[tuple[str, str]] = ()) -> PartialValues:
+        """Return the converted values, empty ones left out; lists keep an empty place for each of theirs."""
+        good: Values = {}
+        bad: dict[str, str] = {}
+        left_out = list(lost)
+        for name, value in values.items():
+            convert = self._converters.get(name, self._default)
+            if type(value) is list:
+                errors: list[str] = []
+                good[name] = each_of(value, partial(_convert, convert, errors))
+                left_out += [(name, error) for error in errors]
+            elif value is not None and value != "":
+                errors = []
+                good[name] = _convert(convert, errors, value)
+                if errors:
+                    del good[name]
+                    bad[name] = errors[0]
+        return PartialValues(good, bad, [*left_out, *bad.items()])
+
+
+def _convert(convert: Callable[[Any], Any] | None, errors: list[str], value: Any) -> Any:
+    """Return the converted value; None, and a reason more in `errors`, if that is impossible."""
+    if convert is not None:
+        try:
+            value = convert(value)
+        except ConversionError as err:
+            errors.append(str(err))
+            return None
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 class DecodeRule:
@@ -226,24 +272,35 @@ def check_decode_rule(
     if needs_message and ("message" in options) == ("messages" in options):
         message = "a rule needs a message"
         yield Problem((), message, "add either 'message', or 'messages' with a list")
-    names: frozenset[str] | None
     try:
-        names = make_extractor(options, encoding).names
+        extractor = make_extractor(options, encoding)
     except (RegexError, LayoutError) as err:
         yield Problem((kinds[0],), str(err), "correct it")
         return
+    names = extractor.names
     yield from _check_values(options.get("values", {}), names)
     messages = options.get("messages", [options["message"]] if "message" in options else [])
     for number, message in enumerate(messages):
         path = ("messages", number) if "messages" in options else ("message",)
         try:
-            needed = MessageTemplate(message, address).names
+            template = MessageTemplate(message, address, repeated=extractor.groups)
         except TemplateError as err:
             yield Problem(path, str(err))
             continue
         yield from _check_argument_names(message.get("arguments", {}), names, (*path, "arguments"))
-        for name in sorted(needed - names if names is not None else ()):
+        for name in sorted(template.names - names if names is not None else ()):
             yield Problem(path, f"{{{name}}} is not a value of this rule", _list_values(names))
+        yield from _check_repeated(template, extractor, path)
+
+
+def _check_repeated(template: MessageTemplate, extractor: Extractor, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Yield the values of a message that are lists where only one fits, or are never there at the same time."""
+    for name in sorted(template.names_in_texts & extractor.lists):
+        remedy = f"add each: true to its repetition, or use it as an argument of its own: '{{{name}}}'"
+        yield Problem(path, f"{{{name}}} is a list, which cannot be a part of a text", remedy)
+    if not template.groups:
+        what = "no repetition has all of the values that it needs"
+        yield Problem(path, what, "describe a message of its own for each repetition: add it to 'messages'")
 
 
 def _check_argument_names(

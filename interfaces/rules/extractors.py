@@ -3,7 +3,8 @@
 An extractor returns the values of a frame by name, or None if the frame does not match. `each: true` gives several
 sets of values. The returned dictionaries belong to the caller, who may change them. `names` are the values that an
 extractor can return, None if they are not known in advance; `prefix` is how each matching frame begins, which lets a
-decoder skip rules without trying them.
+decoder skip rules without trying them. `lists` are the values that are lists, because they may occur again; `groups`
+are the names of the values of each repetition that makes messages of its own (`each`): see `repetition`.
 
 `EXTRACTORS` is the registry. To add a kind, write a class and enter it there under the name of its option.
 """
@@ -15,10 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from interfaces.rules.layout import Layout
-from interfaces.rules.safe_regex import RegexError, safe_regex
+from interfaces.rules.layout import Layout, LayoutError
+from interfaces.rules.repetition import MAX_REPETITIONS, FrameValues, Repetition, as_lists
+from interfaces.rules.safe_regex import RegexError, SafeRegex, safe_regex
 
 Values = dict[str, Any]
+
+_LOST_LINE = (
+    "the frame has several such lines, and only the last one is used: "
+    "move the pattern of a line that may occur again to 'repeat'"
+)
 
 
 class ExtractError(GatewayError):
@@ -29,6 +36,8 @@ class Extractor(ABC):
     """Reads the values of frames of one kind."""
 
     names: frozenset[str] | None = None
+    lists: frozenset[str] = frozenset()
+    groups: Sequence[frozenset[str]] = ()
     prefix: bytes = b""
     is_quick = True
     """False if a frame can take long, because an expression runs under a time limit."""
@@ -60,19 +69,72 @@ class RegexExtractor(Extractor):
         return None if match is None else [match.groupdict()]
 
 
+class FieldPositions:
+    """At which positions the values stand in a list of fields; several positions of one name are joined."""
+
+    def __init__(self, at: Mapping[str, int | Sequence[int]], separator: str) -> None:
+        self._positions = {n: (place,) if isinstance(place, int) else tuple(place) for n, place in at.items()}
+        self._separator = separator
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the values."""
+        return frozenset(self._positions)
+
+    def are_within(self, count: int) -> bool:
+        """Return whether `count` fields have all positions."""
+        return all(-count <= position < count for positions in self._positions.values() for position in positions)
+
+    def read(self, fields: Sequence[str]) -> Values:
+        """Return the values that the fields have; a joined one is empty if one of its fields is."""
+        values: Values = {}
+        for name, positions in self._positions.items():
+            try:
+                parts = [fields[index] for index in positions]
+            except IndexError:
+                continue
+            values[name] = self._separator.join(parts) if all(parts) else ""
+        return values
+
+
+class RepeatedFields:
+    """Fields that occur again: `size` of them at a time, from the field `from` on, as long as they are complete."""
+
+    def __init__(self, options: Mapping[str, Any], separator: str) -> None:
+        self._first, self._size = options["from"], options["size"]
+        self._index: str = options.get("index", "")
+        self._positions = FieldPositions(options["at"], separator)
+        self.names = self._positions.names | ({self._index} if self._index else set())
+        if not self._positions.are_within(self._size):
+            raise LayoutError(f"repeat: a position is outside of the {self._size} fields of a repetition")
+
+    def read(self, fields: Sequence[str]) -> list[Values]:
+        """Return the values of each repetition; one whose fields are all empty is left out."""
+        items = []
+        for number, start in enumerate(range(self._first, len(fields) - self._size + 1, self._size), 1):
+            part = fields[start : start + self._size]
+            if any(part):
+                items.append(self._positions.read(part))
+                if self._index:
+                    items[-1][self._index] = number
+        return items
+
+
 class FieldsExtractor(Extractor):
     """Fields by position between separators; some of them must have a certain text."""
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator: str = options["separator"]
         self._encoding = encoding
-        self._positions: dict[str, list[int]] = {
-            name: [position] if isinstance(position, int) else list(position)
-            for name, position in options["at"].items()
-        }
+        self._positions = FieldPositions(options.get("at", {}), self._separator)
         self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
-        self.names = frozenset(self._positions)
+        self._repeat = RepeatedFields(options["repeat"], self._separator) if "repeat" in options else None
+        repeated = frozenset() if self._repeat is None else self._repeat.names
+        self.lists, self.groups = _repeated(options, repeated)
+        self.names = self._positions.names | repeated
+        if not self.names:
+            raise LayoutError("neither 'at' nor 'repeat': there is nothing to read")
         first = self._constants.get(0, ())
         self.prefix = first[0].encode(encoding, "ignore") if len(first) == 1 else b""
 
@@ -88,12 +150,15 @@ class FieldsExtractor(Extractor):
         for index, texts in self._constants.items():
             if not -count <= index < count or fields[index] not in texts:
                 return None
-        values: Values = {}
-        for name, positions in self._positions.items():
-            if all(-count <= index < count for index in positions):
-                parts = [fields[index] for index in positions]
-                values[name] = self._separator.join(parts) if all(parts) else ""
-        return [values]
+        values = self._positions.read(fields)
+        if self._repeat is None:
+            return [values]
+        items = self._repeat.read(fields)
+        if len(items) > MAX_REPETITIONS:
+            return None
+        if self.groups:
+            return [FrameValues(values, [Repetition(1, item) for item in items])]
+        return [FrameValues({**values, **as_lists(self._repeat.names, items)})]
 
 
 class PairsExtractor(Extractor):
@@ -130,13 +195,23 @@ class PairsExtractor(Extractor):
 
 
 class LinesExtractor(Extractor):
-    """A frame of several lines, with one expression for each kind of line; other lines are ignored."""
+    """A frame of several lines, with one expression for each kind of line; other lines are ignored.
+
+    A line of a kind that may occur again is a repetition.
+    """
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
-        self._regexes = [safe_regex(text) for text in options["patterns"]]
-        self.is_quick = all(regex.is_fast for regex in self._regexes)
+        repeated = [safe_regex(text) for text in options.get("repeat", ())]
+        once = [safe_regex(text) for text in options.get("patterns", ())]
+        if not once and not repeated:
+            raise LayoutError("neither 'patterns' nor 'repeat': there is nothing to read")
+        self._regexes = [*((regex, False) for regex in once), *((regex, True) for regex in repeated)]
+        self._repeated = repeated
+        self.is_quick = all(regex.is_fast for regex, _ in self._regexes)
         self._encoding = encoding
-        self.names = frozenset(name for regex in self._regexes for name in regex.names)
+        names = frozenset(name for regex in repeated for name in regex.names)
+        self.names = names | {name for regex in once for name in regex.names}
+        self.lists, self.groups = _repeated(options, names)
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the values of all lines; None if no line matches."""
@@ -145,18 +220,37 @@ class LinesExtractor(Extractor):
         except UnicodeDecodeError:
             return None
         values: Values = {}
+        lost: dict[str, str] = {}
+        items: list[tuple[SafeRegex, Values]] = []
         has_matched = False
         for line in lines:
-            for regex in self._regexes:
+            for regex, is_repeated in self._regexes:
                 try:
                     groups = regex.match(line)
                 except RegexError as err:
                     raise ExtractError(str(err)) from err
-                if groups is not None:
-                    has_matched = True
-                    values.update({name: text for name, text in groups.items() if text is not None})
+                if groups is None:
+                    continue
+                has_matched = True
+                if is_repeated:
+                    items.append((regex, groups))
                     break
-        return [values] if has_matched else None
+                present = {name: text for name, text in groups.items() if text is not None}
+                other = [name for name, text in present.items() if values.get(name, text) != text]
+                if other:
+                    lost[", ".join(other)] = _LOST_LINE
+                values.update(present)
+                break
+        if not has_matched or len(items) > MAX_REPETITIONS:
+            return None
+        if not self._repeated:
+            return [FrameValues(values, lost=lost) if lost else values]
+        if self.groups:
+            return [FrameValues(values, [Repetition(1, each) for _, each in items], lost)]
+        for regex in self._repeated:  # of each pattern apart, so that the entries of its lists belong together
+            for name, listed in as_lists(regex.names, [each for other, each in items if other is regex]).items():
+                values[name] = [*values.get(name, ()), *listed]
+        return [FrameValues(values, lost=lost)]
 
 
 class BinaryExtractor(Extractor):
@@ -165,12 +259,25 @@ class BinaryExtractor(Extractor):
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
         self.names = self._layout.names
+        self.lists, self.groups = self._layout.lists, self._layout.groups
         self.prefix = self._layout.prefix
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the values of the layout's fields."""
         values = self._layout.read(frame)
         return None if values is None else [values]
+
+
+def _repeated(options: Mapping[str, Any], names: frozenset[str]) -> tuple[frozenset[str], Sequence[frozenset[str]]]:
+    """Return `lists` and `groups` of an extractor; `names` are the values of its repetition, if it has one."""
+    is_apart = options.get("each", False)
+    if "repeat" not in options:
+        if is_apart:
+            raise LayoutError("each: true needs 'repeat', which describes what occurs again")
+        return frozenset(), ()
+    if not is_apart and isinstance(options["repeat"], Mapping) and "index" in options["repeat"]:
+        raise LayoutError("repeat: an index needs each: true")
+    return (frozenset(), (names,)) if is_apart else (names, ())
 
 
 EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {

@@ -12,7 +12,7 @@ from gateway.routing.command_index import Addresses
 from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.message_template import MessageTemplate, PartialValues
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
@@ -46,7 +46,11 @@ class SerialRules:
         if not result.frame:
             return reply
         arguments = {
-            name: value for values in result.values for name, value in values.items() if name not in OUTCOME_WORDS
+            name: value
+            for values in result.values
+            if not (isinstance(values, PartialValues) and values.group)  # one outcome cannot have all repetitions
+            for name, value in values.items()
+            if name not in OUTCOME_WORDS
         }
         if not arguments:
             arguments = {"answer": result.frame.decode(self.encoding, "backslashreplace")}

@@ -65,13 +65,15 @@ def _of_message(
         return
     action = _action(message)
     arguments = message.get("arguments", {})
+    extractor = make_extractor(rule, encoding)
     if arguments == "*":
-        names = make_extractor(rule, encoding).names
+        names = extractor.names
         arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
     if not arguments:
         yield (action, ""), Signature()
     for name, value in arguments.items():
-        yield (action, name), _of_value(rule, value)
+        is_list = isinstance(value, str) and value[1:-1] in extractor.lists
+        yield (action, name), Signature(is_list=True) if is_list else _of_value(rule, value)
 
 
 def _action(message: Mapping[str, Any]) -> str:
@@ -98,12 +100,30 @@ def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
 def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
     """Return the type of a value as it stands in the frame."""
     if "binary" not in rule:
+        is_index = rule.get("fields", {}).get("repeat", {}).get("index") == name
+        return PointType.INTEGER if is_index else PointType.TEXT
+    types = {_of_field(field) for field in _fields(rule["binary"]["fields"]) if name in _names_of(field)}
+    return types.pop() if len(types) == 1 else None  # also for a bit, or several, of a field
+
+
+def _fields(listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields of a layout, also those in a repetition or in the cases of a switch."""
+    for field in listed:
+        yield field
+        yield from _fields(field.get("fields", ()))
+        for case in field.get("cases", {}).values():
+            yield from _fields([case] if isinstance(case, Mapping) else case)
+
+
+def _names_of(field: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (field.get("name"), field.get("index"))
+
+
+def _of_field(field: Mapping[str, Any]) -> PointType | None:
+    kind = field["type"]
+    if kind in ("bytes", "text", "skip"):
         return PointType.TEXT
-    for field in rule["binary"]["fields"]:
-        if field.get("name") == name:
-            kind = field["type"]
-            return PointType.INTEGER if kind[0] in "ui" else PointType.NUMBER if kind[0] == "f" else PointType.TEXT
-    return None  # a bit, or several, of a field
+    return PointType.NUMBER if kind[0] == "f" else PointType.INTEGER
 
 
 def _converted(steps: Sequence[Any], kind: PointType | None) -> Signature:

@@ -57,3 +57,14 @@ def test_the_messages_of_an_answer_to_a_command_are_shown() -> None:
     assert explained(b"OK", encode=[rule]) == ["answers the command 'SET'", "DONE"]
     assert explained(b"ERR", encode=[rule]) == ["refuses the command 'SET'"]
     assert explained(b"?", encode=[rule]) == ["dropped: no rule matches"]
+
+
+def test_a_pattern_that_fits_two_lines_is_shown_and_each_repetition_makes_its_messages() -> None:
+    framing = {"type": "markers", "start": "/", "stop": "!\n"}
+    line = "G(?P<n>.) (?P<m3>.*)"
+    message = {"action": "GAS{n}", "arguments": {"m3": "{m3}"}}
+    once = explained(b"/G1 5\nG2 6\n!", framing=framing, decode=[{"lines": {"patterns": [line]}, "message": message}])
+    assert once[1].startswith("left out: rule 'lines': n, m3: the frame has several such lines")
+    assert once[2:] == ["GAS2"]
+    rule = {"lines": {"repeat": [line], "each": True}, "message": message}
+    assert explained(b"/G1 5\nG2 6\n!", framing=framing, decode=[rule]) == ["matched rule 'lines'", "GAS1", "GAS2"]

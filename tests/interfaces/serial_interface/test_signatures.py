@@ -44,6 +44,31 @@ def test_the_type_of_a_binary_value_is_that_of_its_field() -> None:
     }  # fmt: skip
 
 
+def test_values_that_may_occur_again_are_lists_or_those_of_each_repetition() -> None:
+    volts = {"type": "f32", "name": "volts"}
+    message = {"action": "A", "arguments": "*"}
+
+    def of_layout(**options: Any) -> dict[str, Signature]:
+        fields = [{"type": "u8", "name": "n"}, {"type": "repeat", "fields": [volts], **options}]
+        return {name: of for (_, name), of in reads({"binary": {"fields": fields}, "message": message}).items()}
+
+    assert of_layout() == {"n": Signature(PointType.INTEGER), "volts": Signature(is_list=True)}
+    assert of_layout(each=True, index="i") == {
+        "n": Signature(PointType.INTEGER), "volts": Signature(PointType.NUMBER), "i": Signature(PointType.INTEGER),
+    }  # fmt: skip
+    repeat = {"from": 1, "size": 1, "at": {"x": 0}, "index": "i"}
+    rule = {"fields": {"repeat": repeat, "each": True}, "message": message}
+    assert reads(rule) == {("A", "x"): Signature(PointType.TEXT), ("A", "i"): Signature(PointType.INTEGER)}
+
+
+def test_a_value_in_the_cases_of_a_switch_has_a_type_if_all_cases_agree() -> None:
+    cases = {"1": {"type": "int", "length": 3, "name": "a"}, "2": [{"type": "u8", "name": "a"},
+             {"type": "u8", "name": "b"}], "*": {"type": "f32", "name": "b"}}  # fmt: skip
+    fields = [{"type": "u8", "name": "n"}, {"type": "switch", "on": "n", "cases": cases}]
+    rule = {"binary": {"fields": fields}, "message": {"action": "A", "arguments": {"a": "{a}", "b": "{b}"}}}
+    assert reads(rule) == {("A", "a"): Signature(PointType.INTEGER), ("A", "b"): Signature()}
+
+
 def test_actions_without_arguments_constants_and_templates() -> None:
     assert reads(
         {"regex": "O", "message": {"action": "OPEN"}},
