@@ -32,6 +32,8 @@ def pipeline(steps: Step | Sequence[Step]) -> Converter:
     def read(value: Any) -> Any:
         for converter in converters:
             value = converter.read(value)
+            if value == "":  # nothing is left: no number is missing in it, it counts as empty
+                break
         return value
 
     def write(value: Any) -> Any:

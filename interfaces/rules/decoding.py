@@ -110,6 +110,9 @@ class ValueReader:
                     except ConversionError as err:
                         bad = {**(bad or {}), name: str(err)}
                         continue
+                    if value == "":
+                        empty = [*(empty or ()), name]
+                        continue
                 values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
             for name in empty or ():
                 del values[name]
@@ -147,22 +150,25 @@ class ValueReader:
                 left_out += [(name, error) for error in errors]
             elif value is not None and value != "":
                 errors = []
-                good[name] = _convert(convert, errors, value)
+                converted = _convert(convert, errors, value)
                 if errors:
-                    del good[name]
                     bad[name] = errors[0]
+                elif converted is not None:
+                    good[name] = converted
         return PartialValues(good, bad, [*left_out, *bad.items()])
 
 
 def _convert(convert: Callable[[Any], Any] | None, errors: list[str], value: Any) -> Any:
-    """Return the converted value; None, and a reason more in `errors`, if that is impossible."""
+    """Return the converted value; None if nothing is left of it, or, with a reason more in `errors`, if it is bad."""
     if convert is not None:
         try:
             value = convert(value)
         except ConversionError as err:
             errors.append(str(err))
             return None
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return None if value == "" else value
 
 
 class DecodeRule:

@@ -77,9 +77,9 @@ class FieldPositions:
         self._separator = separator
 
     @property
-    def names(self) -> frozenset[str]:
+    def names(self) -> Sequence[str]:
         """The names of the values."""
-        return frozenset(self._positions)
+        return list(self._positions)
 
     def are_within(self, count: int) -> bool:
         """Return whether `count` fields have all positions."""
@@ -104,7 +104,7 @@ class RepeatedFields:
         self._first, self._size = options["from"], options["size"]
         self._index: str = options.get("index", "")
         self._positions = FieldPositions(options["at"], separator)
-        self.names = self._positions.names | ({self._index} if self._index else set())
+        self.names = [*self._positions.names, *([self._index] if self._index else [])]
         if not self._positions.are_within(self._size):
             raise LayoutError(f"repeat: a position is outside of the {self._size} fields of a repetition")
 
@@ -130,9 +130,9 @@ class FieldsExtractor(Extractor):
         self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
         self._repeat = RepeatedFields(options["repeat"], self._separator) if "repeat" in options else None
-        repeated = frozenset() if self._repeat is None else self._repeat.names
+        repeated = frozenset(() if self._repeat is None else self._repeat.names)
         self.lists, self.groups = _repeated(options, repeated)
-        self.names = self._positions.names | repeated
+        self.names = repeated.union(self._positions.names)
         if not self.names:
             raise LayoutError("neither 'at' nor 'repeat': there is nothing to read")
         first = self._constants.get(0, ())

@@ -155,12 +155,10 @@ class RepeatPart(LayoutPart):
     def _add_values(self, scan: Scan, items: Sequence[Mapping[str, Any]]) -> None:
         """Add lists to the values, and those that a switch has chosen as they are."""
         scan.values.update(as_lists((name for name in self.names if name not in self.in_cases), items))
-        for name in self.in_cases if items else ():
-            for item in items:
-                if name in item:
-                    if scan.values.get(name, item[name]) != item[name]:
-                        scan.root.lost = {**scan.root.lost, name: _LOST}
-                    scan.values[name] = item[name]
+        for name, value in ((name, item[name]) for item in items for name in item if name in self.in_cases):
+            if scan.values.get(name, value) != value:
+                scan.root.lost = {**scan.root.lost, name: _LOST}
+            scan.values[name] = value
 
 
 def _number(number: int | str | None, scan: Scan) -> int | None:

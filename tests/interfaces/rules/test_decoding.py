@@ -162,6 +162,16 @@ def test_any_frame_is_decoded_or_raises_a_codec_error(encoding: str, frame: byte
         assert decoded is None or all(isinstance(message, InternalMsg) for message in decoded)
 
 
+def test_a_value_of_which_a_converter_leaves_nothing_is_empty() -> None:
+    rule = {"regex": "(?P<a>.*),(?P<b>.*)", "values": {"a": [{"strip": "*"}, "int"], "b": "strip"},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    built = rules(decode=[rule])
+    assert [msg.arguments for msg in built.decoder.decode(b"40*,x") or []] == [{"a": 40, "b": "x"}]
+    assert [msg.arguments for msg in built.decoder.decode(b"*, x") or []] == [{"b": "x"}]
+    assert [msg.arguments for msg in built.decoder.decode(b"40, ") or []] == [{"a": 40}]
+    assert built.decoder.decode(b"*, ") == []
+
+
 # --- messages
 
 

@@ -171,6 +171,42 @@ def test_texts_in_lists_are_texts() -> None:
     assert made(rule, b"abc\xe9") == [("", "A", {"t": ["ab", "c\u00e9"]})]
 
 
+RECORD: list[dict[str, Any]] = [
+    {"type": "u8", "name": "dif", "bits": {"data": [0, 3]}},
+    {"type": "switch", "on": "dif", "cases": {
+        "0x2F": [],  # a filler
+        "0x0F": {"type": "bytes"},  # what the manufacturer likes, to the end
+        "*": [
+            {"type": "u8", "name": "vif"},
+            {"type": "switch", "on": "data", "cases": {
+                "1": {"type": "int", "length": 1, "name": "number"}, "2": {"type": "i16", "name": "number"},
+                "4": {"type": "i32", "name": "number"}, "6": {"type": "int", "length": 6, "name": "number"},
+                "0x0C": {"type": "uint", "length": 4, "name": "bcd"},
+            }},
+        ],
+    }},
+]  # fmt: skip
+
+
+def test_records_of_several_types_as_in_an_m_bus_telegram() -> None:
+    rule = {
+        "binary": {"byte_order": "little", "fields": [
+            {"type": "find", "bytes": "72"}, {"type": "u32", "name": "meter"}, {"type": "skip", "length": 8},
+            {"type": "repeat", "each": True, "fields": RECORD},
+        ]},
+        "values": {"meter": ["bcd"], "bcd": "bcd", "vif": {"enum": {"19": "VOLUME", "90": "FLOW", "43": "POWER"}}},
+        "message": {"device": "meter{meter}", "action": "{vif}", "arguments": {"number": "{number}", "bcd": "{bcd}"}},
+    }  # fmt: skip
+    head = "68 1f 1f 68 08 01 72 78 56 34 12 24 40 01 07 55 00 00 00"
+    records = "0c 13 27 04 85 02 2f 02 5a 9c ff 2f 06 2b 01 00 00 00 00 00 0f aa bb"
+    assert made(rule, bytes.fromhex(head + records)) == [
+        ("meter12345678", "VOLUME", {"bcd": 2850427}),
+        ("meter12345678", "FLOW", {"number": -100}),
+        ("meter12345678", "POWER", {"number": 1}),
+    ]
+    assert made(rule, bytes.fromhex(head + records[:-9] + "0d 13 00")) is None, "a type without a case"
+
+
 # --- bad values
 
 
@@ -212,6 +248,40 @@ def test_a_frame_of_which_nothing_can_be_converted_is_an_error() -> None:
     rule = {"lines": {"repeat": ["(?P<x>.*)"], "each": True}, "values": {"x": "int"}, "message": message("d", "x")}
     with pytest.raises(CodecError, match="x: 'a' is not an integer"):
         decoder_of(rule).decode(b"a\nb")
+
+
+# --- any frame
+
+LINES = {"repeat": [GAS, POWER], "each": True}
+RULES: list[dict[str, Any]] = [
+    {"lines": {"patterns": [POWER], "repeat": [GAS]}, "values": {"*": "float"},
+     "message": {"action": "A", "arguments": "*"}},
+    {"lines": LINES, "values": {"m3": "float", "kw": "int"}, "message": message("gas{channel}", "m3", "kw")},
+    {"lines": {"patterns": [GAS]}, "values": {"m3": "float"}, "message": message("gas{channel}", "m3")},
+    {"fields": {**SKY, "each": True}, "values": {"*": "int"}, "message": message("sat{prn}", "snr", "seen")},
+    {"fields": SKY, "values": {"*": "int"}, "message": {"action": "A", "arguments": "*"}},
+    {"binary": {"fields": [{"type": "repeat", "fields": RECORD}]}, "values": {"bcd": "bcd", "vif": "float"},
+     "message": {"action": "A", "arguments": "*"}},
+    {"binary": {"fields": [{"type": "repeat", "fields": RECORD, "each": True}]}, "values": {"bcd": "bcd"},
+     "message": message("{vif}", "bcd", "number")},
+]  # fmt: skip
+_texts = st.lists(
+    st.sampled_from(
+        ["0-1:24.2.1(", "0-2:24.2.1(1.5*m3)", "12.5*m3)", "1-0:1.7.0(0.3*kW)", "\n", "$GPGSV", ",", "7", "-"]
+    ),
+    max_size=20,
+).map(lambda parts: "".join(parts).encode())
+
+
+@pytest.mark.parametrize("decoder", [decoder_of(rule) for rule in RULES])
+@given(frame=st.binary(max_size=40) | _texts | st.lists(st.sampled_from([1, 2, 4, 12, 15, 47, 255])).map(bytes))
+def test_any_frame_is_decoded_or_raises_a_codec_error(decoder: Any, frame: bytes) -> None:
+    try:
+        messages = decoder.decode(frame)
+    except CodecError as err:
+        assert str(err).isprintable()
+    else:
+        assert messages is None or all(isinstance(message, InternalMsg) for message in messages)
 
 
 # --- limits
