@@ -54,6 +54,25 @@ _KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
         lambda number: _with_crc(b"\x7e\x04" + struct.pack(">I", number)),
         lambda number: {"value": number},
     ),
+    "length, list of 8": (
+        {
+            "framing": {"type": "length", "start": "\x7e", "offset": 1, "size": 1, "correction": 2},
+            "decode": [
+                {
+                    "binary": {
+                        "fields": [
+                            {"type": "skip"},
+                            {"type": "u8", "name": "size"},
+                            {"type": "repeat", "length": "size", "fields": [{"type": "u16", "name": "value"}]},
+                        ]
+                    },
+                    "message": _MESSAGE,
+                }
+            ],
+        },
+        lambda number: b"\x7e\x10" + struct.pack(">8H", *[number % 65536] * 8),
+        lambda number: {"size": 16, "value": [number] * 8},
+    ),
 }
 
 

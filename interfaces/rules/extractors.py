@@ -235,11 +235,14 @@ class LinesExtractor(Extractor):
                 if is_repeated:
                     items.append((regex, groups))
                     break
-                present = {name: text for name, text in groups.items() if text is not None}
-                other = [name for name, text in present.items() if values.get(name, text) != text]
+                other = ""
+                for name, text in groups.items():
+                    if text is not None:
+                        if name in values and values[name] != text:
+                            other += f", {name}" if other else name
+                        values[name] = text
                 if other:
-                    lost[", ".join(other)] = _LOST_LINE
-                values.update(present)
+                    lost[other] = _LOST_LINE
                 break
         if not has_matched or len(items) > MAX_REPETITIONS:
             return None

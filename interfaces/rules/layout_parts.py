@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from interfaces.rules.layout_fields import Field, LayoutError, LayoutPart, Scan
@@ -114,6 +115,11 @@ class RepeatPart(LayoutPart):
         self.lists = inner if is_apart else inner | (frozenset(self.names) - self.in_cases)
         self._group = builder.add_group(self.names) if is_apart else 0
 
+    @property
+    def is_to_the_end(self) -> bool:
+        """Whether it goes on as long as there are bytes."""
+        return self._count is None and self._length is None and not isinstance(self._fields[0], FindPart)
+
     def read_from(self, scan: Scan) -> bool:
         """Read all repetitions; False if one is incomplete, or there are too many."""
         scan.position = self.start_in(scan)
@@ -174,6 +180,11 @@ def read_parts(parts: Iterable[LayoutPart], scan: Scan) -> bool:
     return True
 
 
+def _needs_bytes(part: LayoutPart) -> bool:
+    """Return whether a part cannot be read at the end of a frame."""
+    return part.at is None and isinstance(part, Field) and part.has_fixed_size
+
+
 class LayoutBuilder:
     """Makes the parts of a layout. `known` are the values that the fields so far have read.
 
@@ -188,7 +199,12 @@ class LayoutBuilder:
 
     def parts(self, listed: Sequence[Mapping[str, Any]]) -> list[LayoutPart]:
         """Return the parts that the options describe. Raises `LayoutError`."""
-        return [self._part(options) for options in listed]
+        parts = [self._part(options) for options in listed]
+        for part, following in pairwise(parts):
+            if isinstance(part, RepeatPart) and part.is_to_the_end and _needs_bytes(following):
+                what = f"nothing is left for the {following.kind} behind it"
+                raise LayoutError(f"repeat: it goes on to the end of the frame, and {what}: add a count or a length")
+        return parts
 
     def _part(self, options: Mapping[str, Any]) -> LayoutPart:
         part: LayoutPart

@@ -223,6 +223,7 @@ def test_a_repetition_without_bytes_does_not_match() -> None:
         ([repeat(U8, count="n")], "'n' is not an earlier value"),
         ([repeat(U8), repeat(U8, count="n")], "'n' is not an earlier value"),
         ([repeat(U8, count=2, length=2)], "not both"),
+        ([repeat(U8), U8], "it goes on to the end of the frame, and nothing is left for the u8 behind it"),
         ([repeat(U8, index="i")], "an index needs each"),
         ([repeat(repeat(U8, each=True))], "only outside of other repetitions"),
         ([repeat(repeat(repeat(repeat(repeat(U8)))))], "at most 4 repetitions"),
