@@ -234,6 +234,8 @@ class LinesExtractor(Extractor):
                 has_matched = True
                 if is_repeated:
                     items.append((regex, groups))
+                    if len(items) > MAX_REPETITIONS:
+                        return None
                     break
                 other = ""
                 for name, text in groups.items():
@@ -244,7 +246,7 @@ class LinesExtractor(Extractor):
                 if other:
                     lost[other] = _LOST_LINE
                 break
-        if not has_matched or len(items) > MAX_REPETITIONS:
+        if not has_matched:
             return None
         if not self._repeated:
             return [FrameValues(values, lost=lost) if lost else values]

@@ -41,9 +41,11 @@ class Scan:
     repetitions: Sequence[Repetition] = ()
     lost: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, frame: bytes, outer: Scan | None = None) -> None:
+    def __init__(self, frame: bytes, outer: Scan | None = None, end: int | None = None) -> None:
         self.frame = frame
         self.outer = outer
+        self.end = len(frame) if end is None else end
+        """Where the frame ends, or the repetitions in it do."""
         self.values: dict[str, Any] = {}
         if outer is not None:
             self.position = self.base = outer.position
@@ -98,7 +100,7 @@ class LayoutPart(ABC):
         """Return where it begins; negative if that is before the frame."""
         if self.at is None:
             return scan.position
-        return self.at + (scan.base if self.at >= 0 else len(scan.frame))
+        return self.at + (scan.base if self.at >= 0 else scan.end)
 
 
 class Field(LayoutPart):
@@ -178,9 +180,9 @@ class Field(LayoutPart):
         """Read the value; False if the frame is too short, or has another value where a constant is needed."""
         start = scan.position if self.at is None else self.start_in(scan)
         end = start + self.size if self.has_fixed_size else self._end_in(scan, start)
-        data = scan.frame[start:end]
-        if len(data) != end - start or start < 0:
+        if start < 0 or end < start or (end > scan.end and end > start):
             return False
+        data = scan.frame[start:end]
         scan.position = end
         if self.constant is not None and self.constant != data:
             return False
@@ -195,7 +197,7 @@ class Field(LayoutPart):
     def _end_in(self, scan: Scan, start: int) -> int:
         """Return where the field ends in a frame; before `start`, if it does not fit into it."""
         if self.is_open_ended:
-            return max(start, len(scan.frame))
+            return max(start, scan.end)
         number = scan.number(self.length_name)
         length = -1 if number is None else number + self._correction
         return start + (length if length <= _MAX_WIDTH or not self.is_number else -1)

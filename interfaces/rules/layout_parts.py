@@ -34,13 +34,13 @@ class FindPart(LayoutPart):
         if not self._bytes:
             raise LayoutError("find: there are no bytes to find")
 
-    def is_in(self, frame: bytes, position: int) -> bool:
-        """Return whether the bytes stand somewhere in the frame from `position` on."""
-        return frame.find(self._bytes, position) >= 0
+    def is_in(self, scan: Scan, end: int) -> bool:
+        """Return whether the bytes still stand somewhere before `end`."""
+        return scan.frame.find(self._bytes, scan.position, end) >= 0
 
     def read_from(self, scan: Scan) -> bool:
         """Go on behind the bytes; False if they do not stand there."""
-        place = scan.frame.find(self._bytes, max(0, self.start_in(scan)))
+        place = scan.frame.find(self._bytes, max(0, self.start_in(scan)), scan.end)
         scan.position = place + len(self._bytes)
         return place >= 0
 
@@ -123,13 +123,13 @@ class RepeatPart(LayoutPart):
     def read_from(self, scan: Scan) -> bool:
         """Read all repetitions; False if one is incomplete, or there are too many."""
         scan.position = self.start_in(scan)
-        count, frame = _number(self._count, scan), self._part_of(scan)
-        if scan.position < 0 or frame is None or (count is None and self._count is not None):
+        count, end = _number(self._count, scan), self._end_in(scan)
+        if scan.position < 0 or end is None or (count is None and self._count is not None):
             return False
         items: list[dict[str, Any]] = []
         root = scan.root
-        while len(items) < count if count is not None else self._has_more(scan, frame):
-            inner = Scan(frame, scan)
+        while len(items) < count if count is not None else self._has_more(scan, end):
+            inner = Scan(scan.frame, scan, end)
             if self._index:
                 inner.values[self._index] = len(items) + 1
             root.budget -= 1
@@ -138,25 +138,25 @@ class RepeatPart(LayoutPart):
             scan.position = inner.position
             items.append(inner.values)
         if self._length is not None:
-            scan.position = len(frame)
+            scan.position = end
         if self._group:
             root.repetitions = [*root.repetitions, *(Repetition(self._group, item) for item in items)]
         else:
             self._add_values(scan, items)
         return True
 
-    def _part_of(self, scan: Scan) -> bytes | None:
-        """Return the frame up to the end of the repetitions; None if it is shorter."""
+    def _end_in(self, scan: Scan) -> int | None:
+        """Return where the repetitions end at the latest; None if the frame is too short for that."""
         if self._length is None:
-            return scan.frame
+            return scan.end
         length = _number(self._length, scan)
         end = -1 if length is None else scan.position + length + self._correction
-        return scan.frame[:end] if scan.position <= end <= len(scan.frame) else None
+        return end if scan.position <= end <= scan.end else None
 
-    def _has_more(self, scan: Scan, frame: bytes) -> bool:
+    def _has_more(self, scan: Scan, end: int) -> bool:
         """Return whether another repetition follows: to the end, or to the last of the bytes that it begins with."""
         first = self._fields[0]
-        return first.is_in(frame, scan.position) if isinstance(first, FindPart) else scan.position < len(frame)
+        return first.is_in(scan, end) if isinstance(first, FindPart) else scan.position < end
 
     def _add_values(self, scan: Scan, items: Sequence[Mapping[str, Any]]) -> None:
         """Add lists to the values, and those that a switch has chosen as they are."""
