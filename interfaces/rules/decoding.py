@@ -23,11 +23,15 @@ from interfaces.rules.extractors import (
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import (
     ANY,
+    NO_CLOCK,
+    TIME,
     BadReading,
     CodecError,
     MessageTemplate,
     PartialValues,
+    WallClock,
     bad_readings,
+    dated_arguments,
     make_messages,
     make_templates,
 )
@@ -69,9 +73,11 @@ def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
 class ValueReader:
     """An extractor, the converters of its values, and the templates of the messages that are made of them."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.extractor: Extractor = make_extractor(options, encoding)
-        self.messages = make_templates(options, address, self.extractor.groups)
+        self.messages = make_templates(options, address, self.extractor.names, clock, self.extractor.groups)
         self._extract = self.extractor.extract
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
@@ -174,9 +180,11 @@ def _convert(convert: Callable[[Any], Any] | None, errors: list[str], value: Any
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
-        self.reader = ValueReader(options, address, encoding)
+        self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
@@ -290,11 +298,14 @@ def check_decode_rule(
         path = ("messages", number) if "messages" in options else ("message",)
         try:
             template = MessageTemplate(message, address, repeated=extractor.groups)
+            needed = template.names
+            if dated_arguments(message) and TIME not in MessageTemplate({**message, "arguments": {}}, address).names:
+                needed -= {TIME}
         except TemplateError as err:
             yield Problem(path, str(err))
             continue
         yield from _check_argument_names(message.get("arguments", {}), names, (*path, "arguments"))
-        for name in sorted(template.names - names if names is not None else ()):
+        for name in sorted(needed - names if names is not None else ()):
             yield Problem(path, f"{{{name}}} is not a value of this rule", _list_values(names))
         yield from _check_repeated(template, extractor, path)
 

@@ -90,6 +90,14 @@ def test_a_pattern_that_fits_several_lines_is_reported_and_its_last_line_is_used
     assert not isinstance(same, PartialMessages), "nothing is lost where both lines are the same"
 
 
+def test_the_time_of_a_frame_is_in_the_message_of_each_repetition() -> None:
+    rule = {"lines": {"repeat": [GAS], "each": True}, "message": message("gas{channel}", "m3", "time")}
+    assert made(rule, TELEGRAM) == [
+        (f"gas{channel}", "A", {"m3": m3, "time": "1970-01-01T00:00:00.000Z"})
+        for channel, m3 in ((1, "12.5"), (2, "34.5"))
+    ]
+
+
 # --- fields
 
 

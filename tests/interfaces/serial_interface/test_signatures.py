@@ -69,6 +69,14 @@ def test_a_value_in_the_cases_of_a_switch_has_a_type_if_all_cases_agree() -> Non
     assert reads(rule) == {("A", "a"): Signature(PointType.INTEGER), ("A", "b"): Signature()}
 
 
+def test_the_time_at_which_a_frame_was_received_is_no_value_of_the_device() -> None:
+    message = {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}
+    assert reads({"regex": "(?P<t>.*)", "message": message}) == {("T", "t"): Signature(PointType.TEXT)}
+    assert ("T", "at") in reads({"regex": "(?P<t>.*) (?P<time>.*)", "message": message})
+    bell = {"action": "BELL", "arguments": {"at": "{time}"}}
+    assert reads({"regex": "B", "message": bell}) == {("BELL", ""): Signature()}
+
+
 def test_actions_without_arguments_constants_and_templates() -> None:
     assert reads(
         {"regex": "O", "message": {"action": "OPEN"}},
