@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.conversion import ConversionError, check_finite
 from interfaces.rules.converters import pipeline
 from interfaces.rules.extractors import (
-    EXTRACTORS,
-    BinaryExtractor,
     Dispatch,
     ExtractError,
     Extractor,
     Values,
     extractor_kinds,
-    make_extractor,
 )
-from interfaces.rules.layout import LayoutError
+from interfaces.rules.joining import check_join
 from interfaces.rules.message_template import (
     ANY,
     BadReading,
@@ -30,7 +27,7 @@ from interfaces.rules.message_template import (
     make_messages,
     make_templates,
 )
-from interfaces.rules.safe_regex import RegexError
+from interfaces.rules.nested import check_reader, make_reader
 from interfaces.rules.template import TemplateError
 
 UNMATCHED = "no rule matches"
@@ -69,14 +66,14 @@ class ValueReader:
 
     def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
         self.messages = make_templates(options, address)
-        self.extractor: Extractor = make_extractor(options, encoding)
+        self.extractor: Extractor = make_reader(options, encoding)
         self._extract = self.extractor.extract
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
         self._default: Callable[[Any], Any] | None = None
         if ANY in values:
             self._default = pipeline(values[ANY]).read
-        elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
+        elif self.extractor.reads_floats:  # only there, a value without converter can be no number
             self._default = check_finite
 
     def read(self, frame: bytes) -> list[Values] | None:
@@ -119,6 +116,23 @@ class ValueReader:
         return sets
 
 
+class Rule(Protocol):
+    """What a decoder asks of its rules; `prefix` is how each frame begins that the rule may match."""
+
+    name: str
+    prefix: bytes
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether no frame takes long to read."""
+
+    def decode(self, frame: bytes) -> list[InternalMsg] | None:
+        """Return the messages of a frame, or None if it does not match. Raises `CodecError`."""
+
+    def find(self, frame: bytes) -> Rule | None:
+        """Return the rule that `decode` has used for the same frame just before, for `check`. Raises `CodecError`."""
+
+
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
@@ -126,6 +140,13 @@ class DecodeRule:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
         self.reader = ValueReader(options, address, encoding)
         self.messages = self.reader.messages
+        self.prefix = self.reader.extractor.prefix
+        self.is_quick = self.reader.extractor.is_quick
+        self.join: Mapping[str, Any] | None = options.get("join")
+
+    def find(self, frame: bytes) -> DecodeRule | None:
+        """Return the rule itself if it matches a frame. Raises `CodecError`."""
+        return None if self.reader.read(frame) is None else self
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
@@ -161,9 +182,9 @@ class DecodeRule:
 class Decoder:
     """All decode rules: the first one that matches a frame makes its messages, or, with `every`, each that matches."""
 
-    def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
+    def __init__(self, rules: Sequence[Rule], *, every: bool = False) -> None:
         self.rules = rules
-        self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
+        self._candidates = Dispatch([rule.prefix for rule in rules]).candidates
         self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
         """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
         if every:
@@ -202,11 +223,15 @@ class Decoder:
             return None
         return PartialMessages(result, bad, readings) if bad else result
 
-    def find_rule(self, frame: bytes) -> DecodeRule | None:
-        """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""
+    def find_rule(self, frame: bytes) -> Rule | None:
+        """Return the first rule that matches `frame`, which was decoded just before, for `check`.
+
+        Raises `CodecError`.
+        """
         for index in self._candidates(frame):
-            if self.rules[index].reader.read(frame) is not None:
-                return self.rules[index]
+            rule = self.rules[index].find(frame)
+            if rule is not None:
+                return rule
         return None
 
 
@@ -217,21 +242,15 @@ def check_decode_rule(
     options: Mapping[str, Any], address: Mapping[str, str], encoding: str, *, needs_message: bool = True
 ) -> Iterator[Problem]:
     """Yield the problems of a rule that its schema cannot find; paths begin at the rule."""
-    kinds = list(extractor_kinds(options))
-    if len(kinds) != 1:
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"a rule has exactly one of {', '.join(EXTRACTORS)}; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes how the rule reads a frame")
+    problems = list(check_reader(options, encoding))
+    yield from problems
+    yield from check_join(options)
+    if problems:
         return
     if needs_message and ("message" in options) == ("messages" in options):
         message = "a rule needs a message"
         yield Problem((), message, "add either 'message', or 'messages' with a list")
-    names: frozenset[str] | None
-    try:
-        names = make_extractor(options, encoding).names
-    except (RegexError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err), "correct it")
-        return
+    names = make_reader(options, encoding).names
     yield from _check_values(options.get("values", {}), names)
     messages = options.get("messages", [options["message"]] if "message" in options else [])
     for number, message in enumerate(messages):

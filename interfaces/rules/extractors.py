@@ -10,11 +10,13 @@ decoder skip rules without trying them.
 
 from __future__ import annotations
 
+import csv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
+from interfaces.rules.json_paths import JsonPaths, JsonTextError
 from interfaces.rules.layout import Layout
 from interfaces.rules.safe_regex import RegexError, safe_regex
 
@@ -22,7 +24,11 @@ Values = dict[str, Any]
 
 
 class ExtractError(GatewayError):
-    """A frame could not be compared with a rule, because its regular expression took too long."""
+    """A frame could not be compared with a rule: its regular expression took too long, or a part of it is wrong."""
+
+
+class ExtractorError(GatewayError):
+    """The options of an extractor contradict each other."""
 
 
 class Extractor(ABC):
@@ -32,6 +38,8 @@ class Extractor(ABC):
     prefix: bytes = b""
     is_quick = True
     """False if a frame can take long, because an expression runs under a time limit."""
+    reads_floats = False
+    """Whether a value may be a float that is not finite."""
 
     @abstractmethod
     def extract(self, frame: bytes) -> list[Values] | None:
@@ -66,6 +74,7 @@ class FieldsExtractor(Extractor):
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator: str = options["separator"]
         self._encoding = encoding
+        self._split_quoted = _csv_splitter(self._separator, options["quote"]) if "quote" in options else None
         self._positions: dict[str, list[int]] = {
             name: [position] if isinstance(position, int) else list(position)
             for name, position in options["at"].items()
@@ -73,14 +82,19 @@ class FieldsExtractor(Extractor):
         self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
         self.names = frozenset(self._positions)
-        first = self._constants.get(0, ())
+        first: Sequence[str] = (
+            () if "quote" in options else self._constants.get(0, ())
+        )  # in quotes or not, so they begin differently
         self.prefix = first[0].encode(encoding, "ignore") if len(first) == 1 else b""
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the fields; several positions of one name are joined with the separator."""
         try:
-            fields = frame.decode(self._encoding).split(self._separator)
+            text = frame.decode(self._encoding)
         except UnicodeDecodeError:
+            return None
+        fields = text.split(self._separator) if self._split_quoted is None else self._split_quoted(text)
+        if fields is None:
             return None
         count = len(fields)
         if count < self._minimum or (self._maximum is not None and count > self._maximum):
@@ -94,6 +108,28 @@ class FieldsExtractor(Extractor):
                 parts = [fields[index] for index in positions]
                 values[name] = self._separator.join(parts) if all(parts) else ""
         return [values]
+
+
+def _csv_splitter(separator: str, quote: str) -> Callable[[str], list[str] | None]:
+    """Return the function that splits a line into fields, which may stand in quotes; None: its quotes are wrong."""
+    if len(separator) > 1 and separator[1:] != " ":
+        raise ExtractorError("with quote, the separator is one character, and may have a space behind it")
+    has_space = len(separator) == 2
+    try:
+        csv.reader([], delimiter=separator[0], quotechar=quote)
+    except (TypeError, ValueError) as err:  # Python 3.13 refuses some characters that 3.11 accepts
+        raise ExtractorError(f"quote: {err}") from err
+    if quote == separator[0] or quote in "\r\n " or separator[0] in ("\r", "\n"):
+        raise ExtractorError("quote and separator are two different characters, and neither ends a line")
+
+    def split(text: str) -> list[str] | None:
+        lines = csv.reader([text], delimiter=separator[0], quotechar=quote, skipinitialspace=has_space, strict=True)
+        try:
+            return next(lines, []) or [""]
+        except csv.Error:
+            return None
+
+    return split
 
 
 class PairsExtractor(Extractor):
@@ -159,8 +195,29 @@ class LinesExtractor(Extractor):
         return [values] if has_matched else None
 
 
+class JsonExtractor(Extractor):
+    """A JSON text: its values by path, or all members of its object."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        self._read = JsonPaths(options).read
+        self.names = JsonPaths(options).names
+        self._encoding = encoding
+
+    def extract(self, frame: bytes) -> list[Values] | None:
+        """Return the values; raise `ExtractError` for JSON that two programs could read differently."""
+        try:
+            values = self._read(frame.decode(self._encoding))
+        except UnicodeDecodeError:
+            return None
+        except JsonTextError as err:
+            raise ExtractError(str(err)) from err
+        return None if values is None else [values]
+
+
 class BinaryExtractor(Extractor):
     """Bytes in a layout."""
+
+    reads_floats = True
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
@@ -178,13 +235,17 @@ EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {
     "fields": FieldsExtractor,
     "pairs": PairsExtractor,
     "lines": LinesExtractor,
+    "json": JsonExtractor,
     "binary": BinaryExtractor,
 }
 """The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
 
 
 def make_extractor(options: Mapping[str, Any], encoding: str) -> Extractor:
-    """Return the extractor of a rule; raise `RegexError` or `LayoutError` if its expression or layout is wrong."""
+    """Return the extractor of a rule.
+
+    Raises `RegexError`, `LayoutError` or `ExtractorError` if its expression, its layout or its options are wrong.
+    """
     kind = next(extractor_kinds(options))
     return EXTRACTORS[kind](options[kind], encoding)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
-from interfaces.rules.extractors import make_extractor
+from interfaces.rules.nested import make_reader
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
-_TEXTS = {"text", "upper", "lower", "timestamp"}
+_TEXTS = {"text", "upper", "lower", "timestamp", "replace", "bytes"}
 _ARGUMENTS = {
     "text": PointType.TEXT,
     "integer": PointType.INTEGER,
@@ -66,7 +66,7 @@ def _of_message(
     action = _action(message)
     arguments = message.get("arguments", {})
     if arguments == "*":
-        names = make_extractor(rule, encoding).names
+        names = make_reader(rule, encoding).names
         arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
     if not arguments:
         yield (action, ""), Signature()
@@ -96,7 +96,13 @@ def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
 
 
 def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
-    """Return the type of a value as it stands in the frame."""
+    """Return the type of a value as it stands in the frame; None: it is not known."""
+    if "nested" in rule:
+        outer = {kind: options for kind, options in rule.items() if kind != "nested"}
+        is_outer = not _may_read(rule["nested"], name)
+        return _extracted(outer if is_outer else rule["nested"], name)
+    if "json" in rule:
+        return None
     if "binary" not in rule:
         return PointType.TEXT
     for field in rule["binary"]["fields"]:
@@ -104,6 +110,12 @@ def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
             kind = field["type"]
             return PointType.INTEGER if kind[0] in "ui" else PointType.NUMBER if kind[0] == "f" else PointType.TEXT
     return None  # a bit, or several, of a field
+
+
+def _may_read(rule: Mapping[str, Any], name: str) -> bool:
+    """Return whether the extractor of a rule reads a value, as far as that is known."""
+    names = make_reader(rule, "utf-8").names  # the encoding changes no name
+    return names is None or name in names
 
 
 def _converted(steps: Sequence[Any], kind: PointType | None) -> Signature:
